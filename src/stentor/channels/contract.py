@@ -1,0 +1,96 @@
+"""The channel contract: what a sender is given, and what it answers for each message.
+
+A channel's `hand_over` gets one wave's messages and answers one `Outcome` for each, in the same order. It never raises
+for something that a provider, a network or a recipient did; an exception is a bug, and its whole wave becomes in doubt.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Protocol, TypeAlias
+from uuid import UUID
+
+import msgspec
+
+from stentor.domain.vocabulary import ChannelKind
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """The provider took it. `provider_id` is its name for the message, where it gave one."""
+
+    provider_id: str = ""
+
+
+class Deferred(msgspec.Struct, frozen=True):
+    """A definite "not now" (SMTP 4xx, HTTP 429, connection refused): nothing was accepted, so it is tried again later.
+
+    `sender_wide` says that the answer was about the sender (refused connection, bad login), not about this message.
+    """
+
+    answer: str
+    retry_after_s: float | None = None
+    sender_wide: bool = False
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """A definite and final "no" in the provider's own words. `bad_address`: the recipient's address is dead (hard bounce)."""
+
+    answer: str
+    bad_address: bool = False
+
+
+class InDoubt(msgspec.Struct, frozen=True):
+    """It was on the wire when the reply was lost: perhaps accepted, perhaps not. The sender's policy decides what next."""
+
+    answer: str
+
+
+class NotSent(msgspec.Struct, frozen=True):
+    """Nothing of it left this process (the wave grew too old, or the worker is stopping): it goes back to pending."""
+
+    why: str
+
+
+Outcome: TypeAlias = Accepted | Deferred | Rejected | InDoubt | NotSent
+
+
+class Message(Protocol):
+    """One rendered message, on its way to one address."""
+
+    @property
+    def send_id(self) -> str:
+        """The send's id: Message-ID, idempotency key, callback metadata; the same on every attempt."""
+
+    @property
+    def address(self) -> str:
+        """Where it goes: an e-mail address in normal form, an E.164 number, a push token."""
+
+    def wire(self) -> bytes:
+        """The whole message as the channel puts it on the wire: RFC 5322 with CRLF line ends for email, text or JSON else."""
+
+
+class Wave(msgspec.Struct, frozen=True):
+    """What a channel needs to know of the messages that it is handed together: at most 500 of one sender."""
+
+    brand_id: UUID
+    sender_id: UUID
+    kind: ChannelKind
+    may_start: Callable[[], bool]
+    """Asked before each message's first byte: False once the wave's guard is too old, and the rest is `NotSent`."""
+
+
+class Channel(Protocol):
+    """A way to hand messages over. Implementations are checked by the suite in `stentor.testing.channels`."""
+
+    async def hand_over(self, wave: Wave, messages: Sequence[Message]) -> Sequence[Outcome]:
+        """Hands the messages over and answers for each, in their order."""
+
+    async def aclose(self) -> None:
+        """Closes kept connections; messages on the wire are finished first, within 30 seconds."""
+
+
+class HandOver(msgspec.Struct, frozen=True):
+    """One message and what became of it, with the time of the answer."""
+
+    message: Message
+    outcome: Outcome
+    at: datetime

@@ -1,0 +1,113 @@
+"""Ids: one UUIDv7 per thing, a customer's id from its external id, a send's id from what it is about."""
+
+import hashlib
+import unicodedata
+from uuid import UUID, uuid5
+
+import numpy as np
+import uuid_utils
+
+from stentor.domain.vocabulary import ChannelKind
+
+EXTERNAL_ID_BYTES_MAX = 255
+PARTS = 4096
+SEND_ID_CHARS = 60
+
+_SEND_ID_BYTES = 37  # execution 16 + customer 16 + channel 1 + tag 4: 296 bits, 60 characters of 5 bits
+_TAG_BYTES = 4
+_BASE32 = b"abcdefghijklmnopqrstuvwxyz234567"
+_BASE32_TABLE = np.frombuffer(_BASE32, dtype=np.uint8)
+_BASE32_VALUE = {character: value for value, character in enumerate(_BASE32.decode())}
+_WEIGHTS = np.array([16, 8, 4, 2, 1], dtype=np.uint8)
+
+
+def new_id() -> UUID:
+    """A UUIDv7: unique, and in the order of its making to the millisecond."""
+    return UUID(int=uuid_utils.uuid7().int)
+
+
+def customer_id(brand_id: UUID, external_id: str) -> UUID:
+    """The customer of that external id in that brand: UUIDv5 of both, so an upsert needs no look-up.
+
+    The external id is taken exactly, after Unicode NFC. Raises ValueError when it is empty, longer than 255 bytes of
+    UTF-8, or holds a NUL, which PostgreSQL cannot store.
+    """
+    return uuid5(brand_id, normal_external_id(external_id))
+
+
+def normal_external_id(external_id: str) -> str:
+    """The external id as it is stored (NFC). Raises ValueError as `customer_id` does."""
+    normal = external_id if external_id.isascii() else unicodedata.normalize("NFC", external_id)
+    if not normal:
+        raise ValueError("An external_id is needed: a non-empty string of at most 255 bytes.")
+    try:
+        size = len(normal.encode())
+    except UnicodeEncodeError:
+        raise ValueError("The external_id has a lone surrogate; send valid Unicode.") from None
+    if size > EXTERNAL_ID_BYTES_MAX:
+        raise ValueError(f"The external_id has {size} bytes of UTF-8; at most {EXTERNAL_ID_BYTES_MAX} are allowed.")
+    if "\x00" in normal:
+        raise ValueError("The external_id has a NUL character; remove it.")
+    return normal
+
+
+def part_of(customer: UUID) -> int:
+    """The customer's part, 0–4095: the first 12 bits of the id, the unit of placement in every people table."""
+    return customer.int >> 116
+
+
+class SendIds:
+    """Makes and reads the ids of sends: 60 characters of lower-case base32 that survive an e-mail's local part.
+
+    An id is execution ‖ customer ‖ channel ‖ 4 bytes of a keyed hash, so it is the same for every attempt, says where
+    the row lies, and cannot be made by a stranger.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._key = hashlib.blake2b(key, digest_size=32, person=b"send-id").digest()
+
+    def encode(self, execution_id: UUID, customer: UUID, channel: ChannelKind) -> str:
+        return self.encode_many(execution_id, [customer], channel)[0]
+
+    def encode_many(self, execution_id: UUID, customers: list[UUID], channel: ChannelKind) -> list[str]:
+        """The ids of one execution's sends on one channel, in the order given (0.9 µs each in waves of 500)."""
+        if not customers:
+            return []
+        head, tail, key = execution_id.bytes, bytes([channel]), self._key
+        rows = bytearray()
+        for customer in customers:
+            body = head + customer.bytes + tail
+            rows += body
+            rows += hashlib.blake2b(body, digest_size=_TAG_BYTES, key=key).digest()
+        return base32_rows(bytes(rows), _SEND_ID_BYTES)
+
+    def decode(self, send_id: str) -> tuple[UUID, UUID, ChannelKind]:
+        """Execution, customer and channel of a send id. Raises ValueError for a text that is not one of ours."""
+        if len(send_id) != SEND_ID_CHARS:
+            raise ValueError(f"A send id has {SEND_ID_CHARS} characters.")
+        number = 0
+        for character in send_id.lower():
+            if character not in _BASE32_VALUE:
+                raise ValueError("A send id is lower-case base32.")
+            number = number << 5 | _BASE32_VALUE[character]
+        if number & 0b1111:
+            raise ValueError("This send id was not made here.")
+        raw = (number >> 4).to_bytes(_SEND_ID_BYTES, "big")
+        body, tag = raw[:-_TAG_BYTES], raw[-_TAG_BYTES:]
+        if hashlib.blake2b(body, digest_size=_TAG_BYTES, key=self._key).digest() != tag:
+            raise ValueError("This send id was not made here.")
+        return UUID(bytes=body[:16]), UUID(bytes=body[16:32]), ChannelKind(body[32])
+
+
+def base32_rows(rows: bytes, width: int) -> list[str]:
+    """Each run of `width` bytes as lower-case base32 without padding: one numpy pass instead of a loop per row."""
+    count = len(rows) // width
+    bits = np.unpackbits(np.frombuffer(rows, dtype=np.uint8).reshape(count, width), axis=1)
+    spare = -bits.shape[1] % 5
+    if spare:
+        bits = np.pad(bits, ((0, 0), (0, spare)))
+    values = bits.reshape(count, -1, 5) @ _WEIGHTS
+    characters = _BASE32_TABLE[values]
+    text = characters.tobytes().decode("ascii")
+    length = characters.shape[1]
+    return [text[start : start + length] for start in range(0, count * length, length)]

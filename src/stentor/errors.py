@@ -1,0 +1,101 @@
+"""Errors that a caller can act on.
+
+Problem
+├── Invalid          the request breaks a rule; `violations` name the fields
+├── Unauthenticated  no key, or not one of ours
+├── Forbidden        a key that may not do this
+├── NotFound         no such thing, or not in this brand
+├── Conflict         the thing exists, or is in a state that does not allow this
+├── Unprocessable    understood, but refused as a whole (wrong type of generator, a reused idempotency key)
+├── TooLarge         a limit of size was passed
+├── RateLimited      too many calls; `retry_after_s` says when to come back
+└── Unavailable      a part we need does not answer now; nothing was half done
+
+Which HTTP status each becomes is the business of `stentor.api.problems` alone.
+"""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import msgspec
+
+
+class Violation(msgspec.Struct, frozen=True):
+    """One broken rule: where (a JSON pointer into the request), which (a stable code) and what to do (a sentence)."""
+
+    pointer: str
+    code: str
+    message: str
+
+
+class Problem(Exception):
+    """What went wrong, in a sentence that says what to do next, with a stable `code` and data as attributes."""
+
+    code: ClassVar[str] = "problem"
+    title: ClassVar[str] = "The request could not be served"
+
+    def __init__(self, detail: str, *, violations: Sequence[Violation] = (), **facts: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.violations = tuple(violations)
+        self.facts = facts
+
+
+class Invalid(Problem):
+    code = "invalid-request"
+    title = "The request breaks a rule"
+
+    @classmethod
+    def field(cls, pointer: str, code: str, message: str) -> "Invalid":
+        """One violation, its message repeated as the detail."""
+        return cls(message, violations=[Violation(pointer, code, message)])
+
+
+class Unauthenticated(Problem):
+    code = "unauthenticated"
+    title = "A valid key is needed"
+
+
+class Forbidden(Problem):
+    code = "forbidden"
+    title = "This key may not do that"
+
+
+class NotFound(Problem):
+    code = "not-found"
+    title = "Not found"
+
+
+class Conflict(Problem):
+    code = "conflict"
+    title = "The state of the thing does not allow this"
+
+
+class Unprocessable(Problem):
+    code = "unprocessable"
+    title = "Understood, but refused"
+
+
+class TooLarge(Problem):
+    code = "too-large"
+    title = "A limit of size was passed"
+
+
+class RateLimited(Problem):
+    code = "rate-limited"
+    title = "Too many calls"
+
+    def __init__(self, detail: str, *, retry_after_s: int, limit: int | None = None, remaining: int = 0) -> None:
+        super().__init__(detail, retry_after_s=retry_after_s)
+        self.retry_after_s = retry_after_s
+        self.limit = limit
+        self.remaining = remaining
+
+
+class Unavailable(Problem):
+    code = "unavailable"
+    title = "Not available right now"
+
+    def __init__(self, detail: str, *, retry_after_s: int = 1) -> None:
+        super().__init__(detail, retry_after_s=retry_after_s)
+        self.retry_after_s = retry_after_s
