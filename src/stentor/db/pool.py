@@ -1,0 +1,182 @@
+"""Connections to the database, kept open and handed out for one transaction each.
+
+Nothing here relies on the state of a session, so a PgBouncer in transaction mode may stand in between: no LISTEN, no
+session-level advisory locks, no startup options; what a transaction needs is set by `SET LOCAL`.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
+from typing import Self
+
+import psycopg
+from psycopg import IsolationLevel, sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg_pool import AsyncConnectionPool, PoolClosed
+
+from stentor.db.connection import Connection
+from stentor.errors import Unavailable
+
+# A server that vanishes without a word is noticed after 20 s instead of the kernel's 15 minutes. What the DSN says wins.
+_CONNECT_DEFAULTS = {
+    "client_encoding": "UTF8",
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 20_000,
+}
+
+# The pool doubles its pause between attempts until this bound and then starts afresh with the next caller, so a server
+# that comes back is found within about a second instead of after a minute's pause.
+_RECONNECT_PATIENCE_S = 2.0
+
+# Prepared statements kept per connection: every statement of ours at once, so that none is thrown out and made again.
+_PREPARED_MAX = 1000
+
+# Classes of SQLSTATE that speak of the server and not of the statement: connection, resources, operator, system.
+_OUTAGE_CLASSES = ("08", "53", "57", "58")
+
+
+class Database:
+    """A bounded pool of connections to one database.
+
+    `size` is the most connections it holds. `shift` moves every "now" of its statements (tests and the demo only).
+    `prepared=False` forgoes prepared statements; they are forgone too when a pooler is found in between at `open`.
+    A caller waits at most `patience` for a free connection.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        size: int = 10,
+        shift: timedelta = timedelta(),
+        prepared: bool = True,
+        application_name: str = "stentor",
+        patience: timedelta = timedelta(seconds=5),
+    ) -> None:
+        given = {name: value for name, value in conninfo_to_dict(dsn).items() if value is not None}
+        self.dsn = make_conninfo("", **{**_CONNECT_DEFAULTS, "application_name": application_name, **given})
+        self.shift = shift
+        self.prepared = prepared
+        self._size = size
+        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            self.dsn,
+            connection_class=Connection,
+            kwargs={"autocommit": True},
+            # min_size below max_size would close and open connections as the load breathes, at 5 ms of SCRAM each.
+            min_size=size,
+            max_size=size,
+            open=False,
+            configure=self._configure,
+            timeout=patience.total_seconds(),
+            reconnect_timeout=_RECONNECT_PATIENCE_S,
+            name=application_name,
+        )
+
+    async def open(self) -> None:
+        """Connects. Raises Unavailable with the server's own words when it cannot."""
+        with _outages_named():
+            async with await Connection.connect(self.dsn, autocommit=True) as probe:
+                self.prepared = self.prepared and not await _behind_pooler(probe)
+            await self._pool.open()
+
+    async def aclose(self) -> None:
+        """Gives all connections back to the server; whoever still waits for one gets Unavailable."""
+        await self._pool.close()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    @asynccontextmanager
+    async def transaction(self, *, statement_timeout: timedelta | None = None) -> AsyncIterator[Connection]:
+        """A connection in a READ COMMITTED transaction that commits at the end of the block and rolls back on an error.
+
+        Raises Unavailable when no connection is to be had in time, when the server goes away, and when a statement runs
+        into `statement_timeout`. If that happens at the very end, the commit may or may not have happened: a caller who
+        repeats must do so under an idempotency key.
+        """
+        with _outages_named():
+            async with self._borrowed() as conn, conn.transaction():
+                if statement_timeout is not None:
+                    await _limit_statements(conn, statement_timeout)
+                yield conn
+
+    @asynccontextmanager
+    async def read(self, *, statement_timeout: timedelta | None = None) -> AsyncIterator[Connection]:
+        """A connection for reading, where each statement sees what is committed when it starts.
+
+        It saves the round trips of BEGIN and COMMIT, which a `statement_timeout` needs again. Raises as `transaction`.
+        """
+        if statement_timeout is None:
+            with _outages_named():
+                async with self._borrowed() as conn:
+                    yield conn
+        else:
+            async with self.transaction(statement_timeout=statement_timeout) as conn:
+                await conn.execute("SET TRANSACTION READ ONLY")
+                yield conn
+
+    @asynccontextmanager
+    async def _borrowed(self) -> AsyncIterator[Connection]:
+        conn = await self._pool.getconn()
+        # After a restart of the server every idle connection is dead. Each is found out by a look at its socket, which
+        # costs no round trip, and replaced by the pool.
+        for _ in range(self._size):
+            if _is_alive(conn):
+                break
+            await self._pool.putconn(conn)
+            conn = await self._pool.getconn()
+        try:
+            yield conn
+        finally:
+            await self._pool.putconn(conn)
+
+    async def _configure(self, conn: Connection) -> None:
+        conn.shift = self.shift
+        conn.prepared_max = _PREPARED_MAX
+        if not self.prepared:
+            conn.prepare_threshold = None
+        await conn.set_isolation_level(IsolationLevel.READ_COMMITTED)
+
+
+def _is_alive(conn: Connection) -> bool:
+    try:
+        # Twice, because the server's last words ("terminating connection …") are read before the end of the stream is.
+        conn.pgconn.consume_input()
+        conn.pgconn.consume_input()
+    except psycopg.OperationalError:
+        return False
+    return not conn.closed
+
+
+async def _behind_pooler(conn: Connection) -> bool:
+    # A pooler invents the process id it tells its clients, because they share the server's processes.
+    cursor = await conn.execute("SELECT pg_backend_pid()", prepare=False)
+    return await cursor.fetchone() != (conn.pgconn.backend_pid,)
+
+
+async def _limit_statements(conn: Connection, limit: timedelta) -> None:
+    milliseconds = max(1, round(limit.total_seconds() * 1000))
+    await conn.execute(sql.SQL("SET LOCAL statement_timeout = {}").format(sql.Literal(milliseconds)))
+
+
+@contextmanager
+def _outages_named() -> Iterator[None]:
+    try:
+        yield
+    except PoolClosed as error:
+        raise Unavailable("This process is closing its database connections. Try again.") from error
+    except psycopg.OperationalError as error:
+        if error.sqlstate is not None and not error.sqlstate.startswith(_OUTAGE_CLASSES):
+            raise
+        raise Unavailable(f"The database does not answer: {_reason(error)}") from error
+
+
+def _reason(error: psycopg.Error) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
