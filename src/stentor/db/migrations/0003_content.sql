@@ -1,0 +1,79 @@
+-- What is said, by whom, on which channel: small tables that configure.
+
+CREATE TABLE sender (
+    id          uuid PRIMARY KEY,
+    brand_id    uuid NOT NULL REFERENCES brand,
+    name        text NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
+    channel     smallint NOT NULL CHECK (channel BETWEEN 1 AND 9),
+    kind        text NOT NULL CHECK (kind IN ('sandbox', 'smtp')),
+    settings    jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(settings) = 'object'),
+    secret      bytea,
+    in_doubt    text CHECK (in_doubt IN ('at_most_once', 'at_least_once', 'ask')),
+    pace_per_s  double precision CHECK (pace_per_s > 0),
+    paused_at   timestamptz,
+    created_at  timestamptz NOT NULL,
+    updated_at  timestamptz NOT NULL,
+    UNIQUE (brand_id, name)
+);
+COMMENT ON TABLE sender IS 'kind: reference. A configured way to deliver on a channel; secret is encrypted with a key outside the database.';
+
+CREATE TABLE template (
+    id          uuid PRIMARY KEY,
+    brand_id    uuid NOT NULL REFERENCES brand,
+    name        text NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
+    channel     smallint NOT NULL CHECK (channel BETWEEN 1 AND 9),
+    version     integer NOT NULL CHECK (version > 0),
+    created_at  timestamptz NOT NULL,
+    updated_at  timestamptz NOT NULL,
+    UNIQUE (brand_id, name)
+);
+COMMENT ON TABLE template IS 'kind: reference. Content for a channel; version is its newest version.';
+
+CREATE TABLE template_version (
+    template_id       uuid NOT NULL REFERENCES template ON DELETE CASCADE,
+    version           integer NOT NULL CHECK (version > 0),
+    brand_id          uuid NOT NULL,
+    default_language  text NOT NULL,
+    variants          jsonb NOT NULL CHECK (jsonb_typeof(variants) = 'object'),
+    created_at        timestamptz NOT NULL,
+    PRIMARY KEY (template_id, version)
+);
+COMMENT ON TABLE template_version IS 'kind: reference. Immutable content of a template: language to parts.';
+
+CREATE TABLE campaign (
+    id             uuid PRIMARY KEY,
+    brand_id       uuid NOT NULL REFERENCES brand,
+    name           text NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
+    consent_basis  text NOT NULL CHECK (consent_basis IN ('topic', 'channel', 'none')),
+    mode           text NOT NULL CHECK (mode IN ('all', 'first')),
+    lane           text NOT NULL CHECK (lane IN ('transactional', 'alert', 'bulk')),
+    routes         jsonb NOT NULL CHECK (jsonb_typeof(routes) = 'array'),
+    policy         jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(policy) = 'object'),
+    created_at     timestamptz NOT NULL,
+    updated_at     timestamptz NOT NULL,
+    UNIQUE (brand_id, name)
+);
+COMMENT ON TABLE campaign IS 'kind: reference. Content, channels and policy; routes is the ordered list of channel, template and sender.';
+
+CREATE TABLE publication (
+    id           uuid PRIMARY KEY,
+    brand_id     uuid NOT NULL REFERENCES brand,
+    campaign_id  uuid NOT NULL REFERENCES campaign,
+    content      jsonb NOT NULL CHECK (jsonb_typeof(content) = 'object'),
+    created_at   timestamptz NOT NULL
+);
+COMMENT ON TABLE publication IS 'kind: reference. A campaign frozen as it was checked: what executions render and route by, whatever is edited later.';
+
+CREATE TABLE event_generator (
+    brand_id        uuid NOT NULL REFERENCES brand,
+    id              text NOT NULL CHECK (length(id) BETWEEN 1 AND 200),
+    name            text NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
+    type            text NOT NULL CHECK (type IN ('api_triggered', 'scheduled', 'event')),
+    campaign_id     uuid NOT NULL REFERENCES campaign,
+    context_schema  jsonb,
+    publication_id  uuid REFERENCES publication,
+    created_at      timestamptz NOT NULL,
+    updated_at      timestamptz NOT NULL,
+    PRIMARY KEY (brand_id, id)
+);
+COMMENT ON TABLE event_generator IS 'kind: reference. The public, stable handle that lets an API call run a campaign; publication_id is what it runs, null until published.';
