@@ -5,12 +5,12 @@ for something that a provider, a network or a recipient did; an exception is a b
 """
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 from uuid import UUID
 
 import msgspec
 
+from stentor.db.connection import Connection
 from stentor.domain.vocabulary import ChannelKind
 
 
@@ -88,9 +88,13 @@ class Channel(Protocol):
         """Closes kept connections; messages on the wire are finished first, within 30 seconds."""
 
 
-class HandOver(msgspec.Struct, frozen=True):
-    """One message and what became of it, with the time of the answer."""
+@runtime_checkable
+class Recorder(Protocol):
+    """A channel that accepts messages by storing them in our own database: the sandbox.
 
-    message: Message
-    outcome: Outcome
-    at: datetime
+    Its `hand_over` only decides; `record` stores what was accepted in the transaction that settles the wave, so that a
+    message is in the inbox exactly when its send is handed over, and a lost wave was certainly not accepted.
+    """
+
+    async def record(self, conn: Connection, wave: Wave, accepted: Sequence[Message]) -> None:
+        """Stores the accepted messages; a send that is stored already (same send id) is left as it is."""
