@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Self
 
 import psycopg
-from psycopg import IsolationLevel, sql
+from psycopg import IsolationLevel
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import AsyncConnectionPool, PoolClosed
 
@@ -77,7 +77,7 @@ class Database:
 
     async def open(self) -> None:
         """Connects. Raises Unavailable with the server's own words when it cannot."""
-        with _outages_named():
+        with outages_named():
             async with await Connection.connect(self.dsn, autocommit=True) as probe:
                 self.prepared = self.prepared and not await _behind_pooler(probe)
             await self._pool.open()
@@ -101,7 +101,7 @@ class Database:
         into `statement_timeout`. If that happens at the very end, the commit may or may not have happened: a caller who
         repeats must do so under an idempotency key.
         """
-        with _outages_named():
+        with outages_named():
             async with self._borrowed() as conn, conn.transaction():
                 if statement_timeout is not None:
                     await _limit_statements(conn, statement_timeout)
@@ -114,7 +114,7 @@ class Database:
         It saves the round trips of BEGIN and COMMIT, which a `statement_timeout` needs again. Raises as `transaction`.
         """
         if statement_timeout is None:
-            with _outages_named():
+            with outages_named():
                 async with self._borrowed() as conn:
                     yield conn
         else:
@@ -163,19 +163,25 @@ async def _behind_pooler(conn: Connection) -> bool:
 
 async def _limit_statements(conn: Connection, limit: timedelta) -> None:
     milliseconds = max(1, round(limit.total_seconds() * 1000))
-    await conn.execute(sql.SQL("SET LOCAL statement_timeout = {}").format(sql.Literal(milliseconds)))
+    await conn.execute("SELECT set_config('statement_timeout', %s, true)", [str(milliseconds)])
 
 
 @contextmanager
-def _outages_named() -> Iterator[None]:
+def outages_named() -> Iterator[None]:
+    """Turns errors that say that the database is gone, full or closing into Unavailable; others pass."""
     try:
         yield
     except PoolClosed as error:
         raise Unavailable("This process is closing its database connections. Try again.") from error
     except psycopg.OperationalError as error:
-        if error.sqlstate is not None and not error.sqlstate.startswith(_OUTAGE_CLASSES):
+        if not is_outage(error):
             raise
         raise Unavailable(f"The database does not answer: {_reason(error)}") from error
+
+
+def is_outage(error: psycopg.Error) -> bool:
+    """Whether the error speaks of the server and not of the statement; errors without a code are lost connections."""
+    return isinstance(error, psycopg.OperationalError) and (error.sqlstate or "08").startswith(_OUTAGE_CLASSES)
 
 
 def _reason(error: psycopg.Error) -> str:
