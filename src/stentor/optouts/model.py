@@ -1,0 +1,22 @@
+"""What an opt-out says."""
+
+from typing import Literal
+
+import msgspec
+
+from stentor.domain.vocabulary import ChannelKind
+
+Cause = Literal["unsubscribe", "stop", "bounce", "complaint", "api", "import"]
+
+
+class OptOut(msgspec.Struct, frozen=True):
+    """An address that must not be written to, by its digest (`stentor.domain.address`), and how that came to be known.
+
+    `channel` says what the digest is of: EMAIL for an e-mail address, SMS for a phone number. `source` is free text for
+    the person who asks why: an execution's id, the name of a file.
+    """
+
+    channel: ChannelKind
+    digest: bytes
+    cause: Cause
+    source: str = ""

@@ -1,0 +1,29 @@
+-- name: insert_builtin
+INSERT INTO optout_list (id, brand_id, name, built_in, created_at)
+VALUES (:id, :brand_id, :name, true, :now)
+ON CONFLICT (brand_id) WHERE built_in DO NOTHING
+
+-- name: insert_entries
+-- In digest order, so that two transactions with entries in common never wait for each other crosswise. The first cause
+-- stays: it is the one that the person or the provider gave.
+INSERT INTO optout_recent (list_id, digest, brand_id, channel, cause, at, source)
+SELECT l.id, e.digest, l.brand_id, e.channel, e.cause, :now, e.source
+FROM unnest(:digests::bytea[], :channels::smallint[], :causes::text[], :sources::text[])
+    AS e (digest, channel, cause, source)
+CROSS JOIN optout_list l
+WHERE l.brand_id = :brand_id AND l.built_in
+ORDER BY e.digest
+ON CONFLICT (list_id, digest) DO NOTHING
+
+-- name: delete_entries
+DELETE FROM optout_recent
+WHERE brand_id = :brand_id
+    AND list_id = (SELECT id FROM optout_list WHERE brand_id = :brand_id AND built_in)
+    AND digest = ANY(:digests::bytea[])
+
+-- name: entries_among
+SELECT digest
+FROM optout_recent
+WHERE brand_id = :brand_id
+    AND list_id = (SELECT id FROM optout_list WHERE brand_id = :brand_id AND built_in)
+    AND digest = ANY(:digests::bytea[])
