@@ -8,6 +8,7 @@ CREATE TABLE sender (
     kind        text NOT NULL CHECK (kind IN ('sandbox', 'smtp')),
     settings    jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(settings) = 'object'),
     secret      bytea,
+    enabled     boolean NOT NULL DEFAULT false,
     in_doubt    text CHECK (in_doubt IN ('at_most_once', 'at_least_once', 'ask')),
     pace_per_s  double precision CHECK (pace_per_s > 0),
     paused_at   timestamptz,
@@ -15,7 +16,7 @@ CREATE TABLE sender (
     updated_at  timestamptz NOT NULL,
     UNIQUE (brand_id, name)
 );
-COMMENT ON TABLE sender IS 'kind: reference. A configured way to deliver on a channel; secret is encrypted with a key outside the database.';
+COMMENT ON TABLE sender IS 'kind: reference. A configured way to deliver on a channel; secret is encrypted with a key outside the database; enabled says that it may be used, paused_at that it rests for now.';
 
 CREATE TABLE template (
     id          uuid PRIMARY KEY,

@@ -28,10 +28,18 @@ CREATE TABLE sandbox_skeleton (
     brand_id     uuid NOT NULL,
     skeleton_id  bytea NOT NULL,
     content      bytea NOT NULL,
-    created_at   timestamptz NOT NULL,
+    used_at      timestamptz NOT NULL,
     PRIMARY KEY (brand_id, skeleton_id)
 );
-COMMENT ON TABLE sandbox_skeleton IS 'kind: local. What all messages of one execution and language share; a message''s parts are spliced into it when someone looks.';
+COMMENT ON TABLE sandbox_skeleton IS 'kind: local. What all messages of one execution and language share; a message''s parts are spliced into it when someone looks. used_at is at most a minute older than its newest message.';
+CREATE INDEX sandbox_skeleton_by_use ON sandbox_skeleton (brand_id, used_at);
+
+CREATE TABLE sandbox_chaos (
+    brand_id    uuid PRIMARY KEY REFERENCES brand,
+    rules       jsonb NOT NULL CHECK (jsonb_typeof(rules) = 'array'),
+    updated_at  timestamptz NOT NULL
+);
+COMMENT ON TABLE sandbox_chaos IS 'kind: reference. The faults that a brand asked its sandbox to play; no row is none.';
 
 CREATE TABLE sandbox_message (
     execution_id  uuid NOT NULL,
@@ -58,6 +66,7 @@ CREATE TABLE provider_event (
     customer_id    uuid NOT NULL,
     part           smallint NOT NULL,
     channel        smallint NOT NULL,
+    digest         bytea CHECK (length(digest) = 16),
     kind           text NOT NULL CHECK (kind IN ('delivered', 'bounced', 'complained')),
     at             timestamptz NOT NULL,
     due_at         timestamptz NOT NULL,
@@ -65,5 +74,5 @@ CREATE TABLE provider_event (
     answer         text NOT NULL DEFAULT '',
     PRIMARY KEY (shard, provider, event_id)
 );
-COMMENT ON TABLE provider_event IS 'kind: lookup. The inbox of what providers report, stored first and applied once; shard is a hash of provider and event id.';
+COMMENT ON TABLE provider_event IS 'kind: lookup. The inbox of what providers report, stored first and applied once; shard is a hash of provider and event id; digest is of the address that it is about, which the person may have changed since.';
 CREATE INDEX provider_event_due ON provider_event (due_at) WHERE applied_at IS NULL;
