@@ -12,6 +12,7 @@ from typing import Self
 import psycopg
 from psycopg import IsolationLevel
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.types.array import ListBinaryDumper
 from psycopg_pool import AsyncConnectionPool, PoolClosed
 
 from stentor.db.connection import Connection
@@ -140,6 +141,8 @@ class Database:
     async def _configure(self, conn: Connection) -> None:
         conn.shift = self.shift
         conn.prepared_max = _PREPARED_MAX
+        # Lists travel in binary: written as text, 500 UUIDs cost 0.7 ms instead of 0.1, and 500 digests 8 ms.
+        conn.adapters.register_dumper(list, ListBinaryDumper)
         if not self.prepared:
             conn.prepare_threshold = None
         await conn.set_isolation_level(IsolationLevel.READ_COMMITTED)
