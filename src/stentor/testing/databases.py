@@ -1,0 +1,138 @@
+"""Databases for tests: one server per run, one migrated template, a clone of it for each test."""
+
+import asyncio
+import itertools
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import LiteralString
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from stentor.db.embedded import ensure_running
+from stentor.db.home import Home
+from stentor.db.locks import try_exclusive, wait_exclusive
+from stentor.db.migrate import migrate
+
+_PREFIX = "stentor-test-"
+_STOP_WITHIN_S = 30.0
+
+
+class TestRun:
+    """A directory that all processes of one test run share, with the run's server in it."""
+
+    __test__ = False
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.data = path / "data"
+
+    @classmethod
+    @contextmanager
+    def begun(cls) -> Iterator["TestRun"]:
+        """A new run; at its end the server is stopped and the directory removed. Also removes what killed runs left."""
+        for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+            cls(left).remove_if_over()
+        run = cls(Path(tempfile.mkdtemp(prefix=_PREFIX)))
+        # PostgreSQL runs as another account when the tests run as root, and has to get through.
+        run.path.chmod(0o711)
+        lock = wait_exclusive(run.path / "run.lock")
+        try:
+            yield run
+        finally:
+            os.close(lock)
+            run.remove_if_over()
+
+    def remove_if_over(self) -> None:
+        """Stops what is left of the run and removes its directory, unless the run goes on or is not ours."""
+        if self.path.stat().st_uid != os.geteuid() or (lock := try_exclusive(self.path / "run.lock")) is None:
+            return
+        os.close(lock)
+        if Home(self.data).path.exists():
+            _await_free(Home(self.data).supervisor_lock)
+        shutil.rmtree(self.path)
+
+
+class TestDatabases:
+    """Makes and drops databases on one server."""
+
+    __test__ = False
+
+    def __init__(self, run: TestRun, admin: "psycopg.Connection[tuple[object, ...]]", dsn: str) -> None:
+        self._run = run
+        self._admin = admin
+        self._dsn = dsn
+        self._numbers = itertools.count(1)
+        self._prefix = run.path.name.replace("-", "_").lower()
+
+    @classmethod
+    @contextmanager
+    def served(cls, run: TestRun, url: str | None) -> Iterator["TestDatabases"]:
+        """On the server at `url` (a superuser's), or on the run's own, which the first process that asks starts."""
+        if url is None:
+            with ensure_running(run.data) as server, cls.served(run, server.dsn()) as databases:
+                yield databases
+        else:
+            with psycopg.connect(url, autocommit=True) as admin:
+                yield cls(run, admin, url)
+
+    @contextmanager
+    def empty(self) -> Iterator[str]:
+        """The DSN of a database without any table."""
+        with self._database("template0") as dsn:
+            yield dsn
+
+    @contextmanager
+    def migrated(self) -> Iterator[str]:
+        """The DSN of a database with the present schema and nobody's data."""
+        # A clone takes 55 ms and truncating 45 tables 50 ms (2 cores), and a clone keeps what the migrations inserted.
+        with self._database(self._template()) as dsn:
+            yield dsn
+
+    def drop_template(self) -> None:
+        """For servers that live on after the run."""
+        self._execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", f"{self._prefix}_template")
+
+    def _template(self) -> str:
+        name = f"{self._prefix}_template"
+        lock = wait_exclusive(self._run.path / "template.lock")
+        try:
+            made = self._run.path / "template.made"
+            if not made.exists():
+                self.drop_template()
+                self._execute("CREATE DATABASE {} TEMPLATE template0", name)
+                asyncio.run(migrate(make_conninfo(self._dsn, dbname=name)))
+                # A database that somebody is connected to cannot be cloned, and poolers stay connected.
+                self._execute("ALTER DATABASE {} ALLOW_CONNECTIONS false", name)
+                self._admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+                made.touch()
+        finally:
+            os.close(lock)
+        return name
+
+    @contextmanager
+    def _database(self, template: str) -> Iterator[str]:
+        name = f"{self._prefix}_{os.getpid()}_{next(self._numbers)}"
+        self._execute("CREATE DATABASE {} TEMPLATE {}", name, template)
+        try:
+            yield make_conninfo(self._dsn, dbname=name)
+        finally:
+            self._execute("DROP DATABASE {} WITH (FORCE)", name)
+
+    def _execute(self, statement: LiteralString, *databases: str) -> None:
+        self._admin.execute(sql.SQL(statement).format(*map(sql.Identifier, databases)))
+
+
+def _await_free(lock: Path) -> None:
+    until = time.monotonic() + _STOP_WITHIN_S
+    while (descriptor := try_exclusive(lock)) is None:
+        if time.monotonic() > until:
+            raise TimeoutError(f"PostgreSQL did not stop within {_STOP_WITHIN_S:.0f} s; see the logs beside {lock}.")
+        time.sleep(0.02)
+    os.close(descriptor)

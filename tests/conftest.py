@@ -1,0 +1,67 @@
+"""The database that tests run on: started when the first test asks for it, shared by all processes of one run."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from stentor.db.pool import Database
+from stentor.testing.databases import TestDatabases, TestRun
+
+# `STENTOR_TEST_DATABASE_URL`: a superuser's DSN of a server to use instead of our own. `STENTOR_TEST_PGBOUNCER=1`: there
+# is a PgBouncer in front of it, in transaction mode.
+SERVER_URL = os.environ.get("STENTOR_TEST_DATABASE_URL")
+IS_POOLED = os.environ.get("STENTOR_TEST_PGBOUNCER") == "1"
+
+# How xdist's workers learn of their run.
+_RUN = "STENTOR_TEST_RUN"
+_POOL_SIZE = 5
+
+_run_stack = pytest.StashKey[ExitStack]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):
+        return
+    stack = config.stash[_run_stack] = ExitStack()
+    os.environ[_RUN] = str(stack.enter_context(TestRun.begun()).path)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if stack := config.stash.get(_run_stack, None):
+        stack.close()
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def databases() -> Iterator[TestDatabases]:
+    """The run's server, for tests that need more than one database."""
+    with TestDatabases.served(TestRun(Path(os.environ[_RUN])), SERVER_URL) as served:
+        yield served
+
+
+@pytest.fixture
+def database_dsn(databases: TestDatabases) -> Iterator[str]:
+    """A database of this test's own with the present schema, for programs that connect themselves."""
+    with databases.migrated() as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def fresh_database(databases: TestDatabases) -> Iterator[str]:
+    """A database of this test's own without any table."""
+    with databases.empty() as dsn:
+        yield dsn
+
+
+@pytest.fixture
+async def db(database_dsn: str) -> AsyncIterator[Database]:
+    """A pool on a database of this test's own with the present schema."""
+    async with Database(database_dsn, size=_POOL_SIZE, prepared=not IS_POOLED) as opened:
+        yield opened
