@@ -1,0 +1,121 @@
+"""What every request passes on its way in and out: request id, security headers, HEAD, metrics, bodies nobody read."""
+
+import asyncio
+import os
+import re
+import time
+from typing import cast
+
+from litestar.types import HTTPReceiveMessage, HTTPScope, Message, Receive, Send
+
+from stentor.api.metrics import RequestMetrics
+from stentor.errors import Invalid, Problem
+
+# A body has this long, and then as long as it keeps up this pace; what comes slower is there to keep us busy.
+BODY_S_MIN = 30.0
+BODY_BYTES_PER_S_MIN = 10_000
+
+# A refused upload is read on and thrown away, so that its sender gets to see the answer instead of a broken pipe.
+DRAIN_BYTES_MAX = 64 * 1024 * 1024
+DRAIN_S_MAX = 10.0
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=~-]{1,128}\Z")
+
+_CSP = b"default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+# An answer that says one of these itself keeps its own.
+_DEFAULT_HEADERS: tuple[tuple[bytes, bytes], ...] = (
+    (b"content-security-policy", _CSP),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+)
+
+
+class BodyTooSlow(Problem):
+    code = "body-too-slow"
+    title = "The body did not arrive in time"
+
+
+class Exchange:
+    """One request and its answer. The app gets `receive` and `send` of this in place of the server's."""
+
+    __slots__ = ("_bytes", "_head", "_metrics", "_receive", "_request_id", "_scope", "_send", "_started", "_unread")
+
+    def __init__(self, scope: HTTPScope, receive: Receive, send: Send, metrics: RequestMetrics) -> None:
+        self._started = time.perf_counter()
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._metrics = metrics
+        self._unread = True
+        self._bytes = 0
+        self._head = scope["method"] == "HEAD"
+        if self._head:
+            scope["method"] = "GET"
+        self._request_id = _request_id(scope)
+        scope.setdefault("state", {})["request_id"] = self._request_id.decode("ascii")
+
+    async def receive(self) -> HTTPReceiveMessage:
+        if not self._unread:
+            # A HEAD has been answered once its headers are sent; a stream behind it has to end.
+            return {"type": "http.disconnect"} if self._head else cast("HTTPReceiveMessage", await self._receive())
+        elapsed = time.perf_counter() - self._started
+        try:
+            async with asyncio.timeout(BODY_S_MIN + self._bytes / BODY_BYTES_PER_S_MIN - elapsed):
+                event = cast("HTTPReceiveMessage", await self._receive())
+        except TimeoutError:
+            raise BodyTooSlow("The body did not arrive in time. Send it again, without pauses.") from None
+        if event["type"] == "http.disconnect" or not event.get("more_body", False):
+            self._unread = False
+        else:
+            self._bytes += len(event["body"])
+        return event
+
+    async def send(self, event: Message) -> None:
+        if event["type"] == "http.response.start":
+            status = event["status"]
+            scope = self._scope
+            self._metrics.answered(
+                scope["method"], scope.get("path_template"), status, time.perf_counter() - self._started
+            )
+            headers = list(event["headers"])
+            said = {name for name, _ in headers}
+            headers += [pair for pair in _DEFAULT_HEADERS if pair[0] not in said]
+            headers.append((b"x-request-id", self._request_id))
+            event["headers"] = headers
+            if status >= 400 and self._unread:
+                await self._drain()
+        elif self._head and event["type"] == "http.response.body":
+            event = {**event, "body": b""}
+        await self._send(event)
+
+    async def _drain(self) -> None:
+        headers = dict(self._scope["headers"])
+        # Who asked first (Expect: 100-continue) has not sent anything yet and need not begin.
+        if b"expect" in headers or (b"content-length" not in headers and b"transfer-encoding" not in headers):
+            return
+        left = DRAIN_BYTES_MAX
+        try:
+            async with asyncio.timeout(DRAIN_S_MAX):
+                while self._unread and left > 0:
+                    event = await self.receive()
+                    left -= len(event.get("body", b"")) if event["type"] == "http.request" else 0
+        except (TimeoutError, BodyTooSlow):
+            return
+
+
+def check_target(scope: HTTPScope) -> None:
+    """Raises Invalid for a path or query with a NUL character, which no name or id of ours can hold."""
+    if "\x00" in scope["path"]:
+        raise Invalid("The path has a NUL character. Remove it.")
+    if b"%00" in scope["query_string"] or b"\x00" in scope["query_string"]:
+        raise Invalid("The query has a NUL character. Remove it.")
+
+
+def _request_id(scope: HTTPScope) -> bytes:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            if _REQUEST_ID.match(value):
+                return value
+            break
+    return os.urandom(12).hex().encode()

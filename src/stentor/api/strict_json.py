@@ -1,0 +1,116 @@
+"""JSON from strangers: decoded into the type that is asked for, or refused with the place where it went wrong."""
+
+import re
+from typing import Any, TypeVar
+
+import msgspec
+
+from stentor.errors import Invalid
+
+T = TypeVar("T")
+
+DEPTH_MAX = 32
+
+_BOM = b"\xef\xbb\xbf"
+_STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+# An escaped NUL; an even number of backslashes before it would make it text about one.
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_PLACE = re.compile(r" - at (?:`key` in )?`\$(.*?)`\Z", re.DOTALL)
+_STEP = re.compile(r"\.([^.\[]+)|\[(\d+)\]|(\[\.\.\.\])")
+_BYTE = re.compile(r" \(byte (\d+)\)\Z")
+_FIELD = re.compile(r"(missing required field|contains unknown field) `(.*)`", re.DOTALL)
+
+
+def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    """The body as the decoder's type.
+
+    Raises Invalid, with a pointer to the value or the line and column of the text, for what is not JSON (RFC 8259, UTF-8),
+    breaks the type, is nested deeper than 32, holds a NUL character, a lone surrogate or a number past 64 bits.
+    """
+    if not body.strip():
+        raise Invalid.field("", "missing", "A JSON body is needed. Send one, with `Content-Type: application/json`.")
+    _check_depth(body)
+    try:
+        value = decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise _broken_rule(str(error)) from None
+    except msgspec.DecodeError as error:
+        raise _broken_syntax(body, str(error)) from None
+    except UnicodeDecodeError as error:
+        raise Invalid.field(
+            "", "not-utf-8", f"The body is not UTF-8: {error.reason} in one of its strings. Send it in UTF-8."
+        ) from None
+    if _NUL.search(body):
+        pointer = _pointer_to_nul(msgspec.json.decode(body), "") or ""
+        raise Invalid.field(pointer, "nul-character", f"The text at `{pointer}` has a NUL character. Remove it.")
+    return value
+
+
+def pointer_of(path: str) -> str:
+    """A path as the decoder writes it (`.profiles[3].name`) as a JSON pointer (`/profiles/3/name`)."""
+    steps: list[str] = []
+    for name, index, unknown in _STEP.findall(path):
+        if unknown:
+            break
+        steps.append((name or index).replace("~", "~0").replace("/", "~1"))
+    return "".join(f"/{step}" for step in steps)
+
+
+def _check_depth(body: bytes) -> None:
+    if body.count(b"[") + body.count(b"{") <= DEPTH_MAX:
+        return
+    depth = 0
+    for token in _STRING_OR_BRACKET.finditer(body):
+        match body[token.start()]:
+            case 0x5B | 0x7B:
+                depth += 1
+                if depth > DEPTH_MAX:
+                    raise Invalid.field(
+                        "", "too-deep", f"The JSON is nested deeper than {DEPTH_MAX} levels. Flatten it."
+                    )
+            case 0x5D | 0x7D:
+                depth -= 1
+
+
+def _broken_rule(message: str) -> Invalid:
+    place = _PLACE.search(message)
+    pointer = pointer_of(place[1]) if place else ""
+    rule = message[: place.start()] if place else message
+    if field := _FIELD.search(rule):
+        pointer = f"{pointer}/{field[2].replace('~', '~0').replace('/', '~1')}"
+        missing = field[1].startswith("missing")
+        sentence = f"`{pointer}` is needed." if missing else f"`{pointer}` is not a field here. Check its spelling."
+        return Invalid.field(pointer, "missing" if missing else "unknown-field", sentence)
+    subject = f"The value at `{pointer}`" if pointer else "The body"
+    return Invalid.field(pointer, "invalid", f"{subject} breaks a rule: {rule}.")
+
+
+def _broken_syntax(body: bytes, message: str) -> Invalid:
+    if body.startswith(_BOM):
+        return Invalid.field("", "byte-order-mark", "The body begins with a byte order mark. Send plain UTF-8.")
+    at = _BYTE.search(message)
+    offset = int(at[1]) if at else len(body)
+    before = body[:offset]
+    line = before.count(b"\n") + 1
+    column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8", "replace")) + 1
+    what = _BYTE.sub("", message).removeprefix("JSON is malformed: ")
+    if "truncated" in what:
+        what = "it ends too early, or a \\u escape is not a whole character"
+    return Invalid.field("", "malformed-json", f"The body is not JSON: {what}, at line {line}, column {column}.")
+
+
+def _pointer_to_nul(value: Any, pointer: str) -> str | None:
+    if isinstance(value, str):
+        return pointer if "\x00" in value else None
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            step = f"{pointer}/{key.replace('~', '~0').replace('/', '~1')}"
+            if "\x00" in key:
+                return pointer
+            if (found := _pointer_to_nul(inner, step)) is not None:
+                return found
+    if isinstance(value, list):
+        for index, inner in enumerate(value):
+            if (found := _pointer_to_nul(inner, f"{pointer}/{index}")) is not None:
+                return found
+    return None
