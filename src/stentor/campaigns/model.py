@@ -1,13 +1,99 @@
 """What campaigns, templates and event generators are, and the frozen form in which executions use them."""
 
+from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
 
+from stentor.domain.vocabulary import ChannelKind
+
+Basis = Literal["topic", "channel", "none"]
 Mode = Literal["all", "first"]
 Lane = Literal["transactional", "alert", "bulk"]
+GeneratorType = Literal["api_triggered", "scheduled", "event"]
 LANE_NUMBERS: dict[str, int] = {"transactional": 0, "alert": 1, "bulk": 2}
+
+
+class TemplateContent(msgspec.Struct, frozen=True):
+    """What one version of a template says: by language (BCP 47), the channel's parts as Liquid source."""
+
+    default_language: str
+    variants: dict[str, dict[str, str]]
+
+
+class Template(msgspec.Struct, frozen=True):
+    """A template in its newest version."""
+
+    id: UUID
+    name: str
+    channel: ChannelKind
+    version: int
+    content: TemplateContent
+    created_at: datetime
+    updated_at: datetime
+
+
+class TemplateSummary(msgspec.Struct, frozen=True):
+    """A template without its content, as lists show it; the default language stands first."""
+
+    id: UUID
+    name: str
+    channel: ChannelKind
+    version: int
+    languages: tuple[str, ...]
+    created_at: datetime
+    updated_at: datetime
+
+
+class Route(msgspec.Struct, frozen=True):
+    """One channel of a campaign: which template says it, which sender carries it (None: the channel's default sender)."""
+
+    channel: ChannelKind
+    template_id: UUID
+    sender_id: UUID | None = None
+
+
+class CampaignDraft(msgspec.Struct, frozen=True, kw_only=True):
+    """All of a campaign that can be edited. The routes' order counts in mode `first`."""
+
+    name: str
+    consent_basis: Basis
+    routes: tuple[Route, ...]
+    mode: Mode = "all"
+    lane: Lane = "bulk"
+    policy: dict[str, Any] = {}
+
+
+class Campaign(CampaignDraft, frozen=True, kw_only=True):
+    """A campaign as it is edited; what runs is the publication of a generator."""
+
+    id: UUID
+    created_at: datetime
+    updated_at: datetime
+
+
+class GeneratorDraft(msgspec.Struct, frozen=True, kw_only=True):
+    """All of an event generator that can be edited. Without a schema any context is taken, and fields may be blank."""
+
+    name: str
+    campaign_id: UUID
+    context_schema: dict[str, Any] | None = None
+
+
+class Generator(GeneratorDraft, frozen=True, kw_only=True):
+    """An event generator as it is edited, and what it runs.
+
+    `is_stale`: it runs a publication, and publishing now would make another one.
+    """
+
+    id: str
+    type: GeneratorType
+    publication_id: UUID | None
+    published_at: datetime | None
+    is_stale: bool
+    created_at: datetime
+    updated_at: datetime
 
 
 class PublishedVariant(msgspec.Struct, frozen=True):
@@ -36,7 +122,7 @@ class PublishedContent(msgspec.Struct, frozen=True):
 
     campaign_id: UUID
     campaign_name: str
-    consent_basis: Literal["topic", "channel", "none"]
+    consent_basis: Basis
     mode: Mode
     lane: Lane
     routes: tuple[PublishedRoute, ...]
@@ -46,6 +132,8 @@ class PublishedContent(msgspec.Struct, frozen=True):
     brand: dict[str, Any]
     """What templates read as `brand.x`: at least `name`."""
     policy: dict[str, Any]
+    made_from: str = ""
+    """Fingerprint of everything that was frozen: it differs from that of today's campaign once something was edited."""
 
 
 class Publication(msgspec.Struct, frozen=True):
