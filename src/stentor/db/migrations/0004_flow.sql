@@ -131,7 +131,6 @@ CREATE TABLE chunk (
     lease_until   timestamptz,
     epoch         integer NOT NULL DEFAULT 0,
     worker        text NOT NULL DEFAULT '',
-    waves         integer NOT NULL DEFAULT 0,
     PRIMARY KEY (execution_id, number)
 ) WITH (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 COMMENT ON TABLE chunk IS 'kind: local. Sends that are claimed together: those of the execution whose chunk is this number, all between key_from and key_to inclusive.';
@@ -189,3 +188,26 @@ CREATE TABLE sender_bucket (
     refilled_at  timestamptz NOT NULL
 );
 COMMENT ON TABLE sender_bucket IS 'kind: local. The pace of a sender, shared by all workers.';
+
+-- Which of a slice's chunks a person is in: the 24 leading bits of customer_id, of which `part` is the first 12, cut evenly.
+-- executions/slicing.py has the inverse.
+CREATE FUNCTION chunk_offset(customer_id uuid, part smallint, part_from smallint, part_to smallint, chunks integer) RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT ((
+        ((part - part_from)::bigint << 12) | ((get_byte(uuid_send(customer_id), 1) & 15) << 8) | get_byte(uuid_send(customer_id), 2)
+    ) * chunks / ((part_to - part_from + 1)::bigint << 12))::integer
+$$;
+
+-- Which of a template's languages a person reads: the locale itself, then without its last subtag, then its language, else
+-- the first. `languages` is null where there is one only.
+CREATE FUNCTION variant_for(languages text[], locale text) RETURNS smallint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT (CASE WHEN languages IS NULL OR locale IS NULL THEN 0 ELSE coalesce(
+        array_position(languages, lower(locale)),
+        array_position(languages, lower(regexp_replace(locale, '-[^-]+$', ''))),
+        array_position(languages, lower(split_part(locale, '-', 1))),
+        1
+    ) - 1 END)::smallint
+$$;

@@ -1,0 +1,118 @@
+"""What the flow asks of the audience: which topic is meant, and how people stand at this moment."""
+
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from stentor.db.connection import Connection
+from stentor.db.sql import QuerySet, Statement
+from stentor.domain.ids import part_of
+from stentor.domain.vocabulary import ChannelKind
+
+
+class Sql(QuerySet, file="reach.sql", package=__package__):
+    topics_to_plan: Statement
+    recipients: Statement
+    mark_bounced: Statement
+
+
+class PlannableTopic(NamedTuple):
+    """A topic as planning needs it. `subscribers` sizes the slices and is no promise."""
+
+    topic_id: UUID
+    key: str
+    enabled: bool
+    subscribers: int
+
+
+class Recipient(NamedTuple):
+    """A person at the moment of a wave; masks hold `1 << channel number` for each channel."""
+
+    customer_id: UUID
+    refused_mask: int
+    complained_mask: int
+    bounced_mask: int
+    address_mask: int
+    valid_mask: int
+    shared_address: bool
+    topic_channels: int
+    external_id: str
+    email: str | None
+    email_digest: bytes | None
+    phone: str | None
+    phone_digest: bytes | None
+    push_tokens: list[str]
+    locale: str | None
+    time_zone: str | None
+    attributes: dict[str, Any]
+
+    def address_on(self, channel: ChannelKind) -> str:
+        """Where a message on this channel goes; empty when there is no such address."""
+        if channel is ChannelKind.EMAIL:
+            return self.email or ""
+        if channel in _BY_PHONE:
+            return self.phone or ""
+        if channel in _BY_TOKEN:
+            return ",".join(self.push_tokens)
+        return self.external_id
+
+    def digest_on(self, channel: ChannelKind) -> bytes | None:
+        """The digest that opt-out lists know the address by; None on channels that have no such lists."""
+        if channel is ChannelKind.EMAIL:
+            return self.email_digest
+        if channel in _BY_PHONE:
+            return self.phone_digest
+        return None
+
+    def fields(self) -> dict[str, Any]:
+        """What templates read as `customer.x`: the system fields, which win, and the attributes."""
+        return {
+            **self.attributes,
+            "external_id": self.external_id,
+            "email": self.email,
+            "phone": self.phone,
+            "locale": self.locale,
+            "time_zone": self.time_zone,
+        }
+
+
+_BY_PHONE = frozenset({ChannelKind.SMS, ChannelKind.VOICE, ChannelKind.WHATSAPP})
+_BY_TOKEN = frozenset({ChannelKind.PUSH, ChannelKind.WEB_PUSH})
+
+
+async def topics_to_plan(conn: Connection, brand_id: UUID, keys: Collection[str]) -> dict[str, PlannableTopic]:
+    """The topics that these keys mean; a key that means none is absent."""
+    rows = await Sql.topics_to_plan.tuples(conn, brand_id=brand_id, keys=sorted(keys))
+    return {wanted: PlannableTopic(*topic) for wanted, *topic in rows}
+
+
+async def recipients(
+    conn: Connection, brand_id: UUID, people: Sequence[tuple[UUID, UUID | None]]
+) -> list[Recipient | None]:
+    """How the people stand now, in the order given as (customer, topic of the execution); None for who was erased."""
+    rows = await Sql.recipients.tuples(
+        conn,
+        brand_id=brand_id,
+        parts=[part_of(customer) for customer, _ in people],
+        customer_ids=[customer for customer, _ in people],
+        topic_ids=[topic for _, topic in people],
+    )
+    found: list[Recipient | None] = [None] * len(people)
+    for row in rows:
+        found[row[0]] = Recipient(*row[1:])
+    return found
+
+
+async def mark_bounced(
+    conn: Connection, brand_id: UUID, channel: ChannelKind, people: Sequence[tuple[UUID, bytes]]
+) -> None:
+    """Remembers that these addresses, given as (customer, digest), are dead on this channel."""
+    if people:
+        await Sql.mark_bounced.run(
+            conn,
+            brand_id=brand_id,
+            bit=channel.bit,
+            parts=[part_of(customer) for customer, _ in people],
+            customer_ids=[customer for customer, _ in people],
+            digests=[digest for _, digest in people],
+        )

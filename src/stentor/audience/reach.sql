@@ -1,0 +1,32 @@
+-- name: topics_to_plan
+-- A topic_key is a topic's key or its id, matched exactly; the key wins where both exist.
+SELECT k.wanted, t.id, t.key, t.enabled,
+    (SELECT coalesce(sum(c.subscribers), 0) FROM topic_counter c WHERE c.topic_id = t.id AND c.brand_id = :brand_id)::integer
+FROM unnest(:keys::text[]) AS k (wanted)
+JOIN LATERAL (
+    SELECT id, key, enabled
+    FROM topic
+    WHERE brand_id = :brand_id AND (key = k.wanted OR id::text = k.wanted)
+    ORDER BY key = k.wanted DESC
+    LIMIT 1
+) t ON true
+
+-- name: recipients
+-- The people of a wave as they are now: flags, subscription, addresses and what templates may say of them.
+SELECT w.ordinal::integer - 1, p.customer_id, p.refused_mask, p.complained_mask, p.bounced_mask, p.address_mask, p.valid_mask, p.shared_address,
+    coalesce(s.channels, 0), p.external_id, p.email, p.email_digest, p.phone, p.phone_digest, p.push_tokens, p.locale,
+    p.time_zone, p.attributes
+FROM unnest(:parts::smallint[], :customer_ids::uuid[], :topic_ids::uuid[]) WITH ORDINALITY
+    AS w (part, customer_id, topic_id, ordinal)
+JOIN customer p ON p.part = w.part AND p.customer_id = w.customer_id
+LEFT JOIN subscription s
+    ON s.topic_id = w.topic_id AND s.part = w.part AND s.customer_id = w.customer_id AND s.brand_id = :brand_id
+WHERE p.brand_id = :brand_id
+
+-- name: mark_bounced
+-- Only while the address is still the one that bounced: an address changed in the meantime starts clean.
+UPDATE customer c
+SET bounced_mask = c.bounced_mask | :bit, updated_at = :now
+FROM unnest(:parts::smallint[], :customer_ids::uuid[], :digests::bytea[]) AS b (part, customer_id, digest)
+WHERE c.part = b.part AND c.customer_id = b.customer_id AND c.brand_id = :brand_id
+    AND b.digest IN (c.email_digest, c.phone_digest)

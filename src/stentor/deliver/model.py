@@ -1,0 +1,143 @@
+"""Chunks as a worker holds them, and the waves that it cuts from them."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import msgspec
+
+from stentor.domain.ids import part_of
+from stentor.domain.vocabulary import ChannelKind, Reason, SendState
+
+LEASE = timedelta(seconds=20)
+"""How long a chunk belongs to a worker that is not heard of; extended every 5 s."""
+
+WAVE_SENDS_MAX = 500
+BATCH_SENDS_MAX = 2_000
+CHUNKS_LOOK_AHEAD = 128
+
+RETRY_BITS = 24
+"""A retry's chunk has the number of the first one in its low 24 bits and the try above them."""
+
+
+class Chunk(msgspec.Struct):
+    """A claimed chunk. `cursor` is the first key that this pass over it has not looked at."""
+
+    execution_id: UUID
+    number: int
+    brand_id: UUID
+    sender_id: UUID
+    channel: int
+    lane: int
+    key_from: UUID
+    key_to: UUID
+    epoch: int
+    next_wave: int
+    was_leased: bool
+    cursor: UUID
+
+    @property
+    def whole(self) -> "KeyRange":
+        """All its keys."""
+        return KeyRange(self.execution_id, self.number, self.key_from, self.key_to)
+
+    @property
+    def rest(self) -> "KeyRange":
+        """The keys that this pass has yet to look at."""
+        return KeyRange(self.execution_id, self.number, self.cursor, self.key_to)
+
+    def retry_number(self, tries: int) -> int:
+        """The number of the chunk in which this one's sends are tried for the (tries + 1)-th time."""
+        return (tries << RETRY_BITS) | (self.number & ((1 << RETRY_BITS) - 1))
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """Chunks of one sender that a worker handles together: one large one, or dozens of small executions."""
+
+    brand_id: UUID
+    sender_id: UUID
+    channel: ChannelKind
+    chunks: list[Chunk]
+    """What is still to do; chunks leave it when they are finished, released or lost to another worker."""
+    finished: list[UUID] = msgspec.field(default_factory=list)
+    """Executions of chunks that are done, which may have ended."""
+
+    @property
+    def execution_ids(self) -> list[UUID]:
+        """The executions in the batch, each once."""
+        return list(dict.fromkeys(chunk.execution_id for chunk in self.chunks))
+
+
+class PendingSend(msgspec.Struct, frozen=True):
+    """A send about to be guarded; `chunk` is its place in the batch."""
+
+    chunk: int
+    execution_id: UUID
+    number: int
+    customer_id: UUID
+    variant: int
+    tries: int
+
+
+class ChunkStanding(msgspec.Struct, frozen=True):
+    """What is true of a chunk's execution and sender at the moment of a wave."""
+
+    execution_id: UUID
+    number: int
+    state: str
+    paused: bool
+    sender_paused: bool
+
+
+class OpenWave(msgspec.Struct, frozen=True):
+    """One committed attempt: sends of one chunk between two keys inclusive."""
+
+    chunk: Chunk
+    number: int
+    key_from: UUID
+    key_to: UUID
+    sends: int
+
+    @property
+    def range(self) -> "KeyRange":
+        """The keys between which its sends lie."""
+        return KeyRange(self.chunk.execution_id, self.chunk.number, self.key_from, self.key_to)
+
+
+class Change(msgspec.Struct, frozen=True):
+    """What one send becomes. `retry_after_s` moves it to the chunk of its next try instead of settling it."""
+
+    send: PendingSend
+    state: SendState
+    reason: Reason = Reason.NONE
+    rule: int = 0
+    evidence: int = 0
+    tried: bool = True
+    retry_after_s: float | None = None
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What a provider, or our own renderer, said about one send; at most `ANSWER_CHARS_MAX` characters are kept."""
+
+    send: PendingSend
+    kind: str
+    text: str
+
+
+ANSWER_CHARS_MAX = 1_000
+
+
+class KeyRange(msgspec.Struct, frozen=True):
+    """A range of customer ids within one chunk, inclusive."""
+
+    execution_id: UUID
+    number: int
+    key_from: UUID
+    key_to: UUID
+
+    @property
+    def part_from(self) -> int:
+        return part_of(self.key_from)
+
+    @property
+    def part_to(self) -> int:
+        return part_of(self.key_to)

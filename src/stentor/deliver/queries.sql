@@ -1,0 +1,200 @@
+-- name: claim_chunks
+-- all brands: a worker takes whatever is due first in its lane, whoever it belongs to.
+-- Takes the first due chunk and, with it, due chunks of the same sender, as long as they stay small together: dozens of
+-- small executions share one wave. A chunk whose lease ran out is claimed like any other; `was_leased` tells its new owner
+-- to look for waves that nobody settled.
+WITH due AS MATERIALIZED (
+    SELECT c.execution_id, c.number, c.brand_id, c.sender_id, c.channel, c.lane, c.sends, c.due_at,
+        c.lease_until IS NOT NULL AS was_leased
+    FROM chunk c
+    WHERE c.done_at IS NULL AND c.due_at <= :now AND (c.lease_until IS NULL OR c.lease_until < :now)
+        AND EXISTS (SELECT FROM execution e WHERE e.id = c.execution_id AND e.paused_at IS NULL)
+        AND EXISTS (SELECT FROM sender s WHERE s.id = c.sender_id AND s.paused_at IS NULL)
+    ORDER BY c.lane, c.due_at, c.execution_id, c.number
+    LIMIT :look_ahead
+    FOR UPDATE OF c SKIP LOCKED
+),
+same_sender AS (
+    SELECT d.*, sum(d.sends) OVER (ORDER BY d.lane, d.due_at, d.execution_id, d.number) - d.sends AS before
+    FROM due d
+    WHERE (d.brand_id, d.sender_id, d.channel) = (
+        SELECT f.brand_id, f.sender_id, f.channel FROM due f ORDER BY f.lane, f.due_at, f.execution_id, f.number LIMIT 1
+    )
+)
+UPDATE chunk c
+SET lease_until = :now + :lease, epoch = c.epoch + 1, worker = :worker
+FROM same_sender s
+WHERE c.execution_id = s.execution_id AND c.number = s.number AND (s.before = 0 OR s.before + s.sends <= :sends_max)
+RETURNING c.execution_id, c.number, c.brand_id, c.sender_id, c.channel, c.lane, c.key_from, c.key_to, c.epoch,
+    (SELECT coalesce(max(v.number) + 1, 0) FROM wave v WHERE v.execution_id = c.execution_id AND v.chunk = c.number),
+    s.was_leased
+
+-- name: extend_leases
+-- all brands: a worker keeps what it holds; run every 5 s against a lease of 20 s.
+UPDATE chunk
+SET lease_until = :now + :lease
+WHERE worker = :worker AND lease_until IS NOT NULL AND done_at IS NULL
+
+-- name: standing
+-- Locks the chunks of a wave against a rescuer and reads what may have changed since they were claimed. A chunk whose epoch
+-- is not ours any more is absent.
+SELECT c.execution_id, c.number, e.state, e.paused_at IS NOT NULL, s.paused_at IS NOT NULL
+FROM unnest(:execution_ids::uuid[], :numbers::integer[], :epochs::integer[]) AS w (execution_id, number, epoch)
+JOIN chunk c ON c.execution_id = w.execution_id AND c.number = w.number AND c.epoch = w.epoch
+JOIN execution e ON e.id = c.execution_id
+JOIN sender s ON s.id = c.sender_id
+WHERE c.brand_id = :brand_id AND c.done_at IS NULL
+ORDER BY c.execution_id, c.number
+FOR UPDATE OF c
+
+-- name: pending_sends
+-- The next sends of these chunks in the order of their keys; the pair (part, customer_id) sorts as customer_id does, so each
+-- chunk is one range of the primary key.
+SELECT w.ordinal::integer - 1, s.execution_id, s.chunk, s.customer_id, s.variant, s.tries
+FROM unnest(
+        :execution_ids::uuid[], :numbers::integer[], :parts_from::smallint[], :keys_from::uuid[], :parts_to::smallint[],
+        :keys_to::uuid[]
+    ) WITH ORDINALITY AS w (execution_id, number, part_from, key_from, part_to, key_to, ordinal)
+CROSS JOIN LATERAL (
+    SELECT s.execution_id, s.chunk, s.customer_id, s.part, s.variant, s.tries
+    FROM send s
+    WHERE s.execution_id = w.execution_id AND s.brand_id = :brand_id AND s.chunk = w.number AND s.channel = :channel
+        AND s.state = 0
+        AND (s.part, s.customer_id) >= (w.part_from, w.key_from) AND (s.part, s.customer_id) <= (w.part_to, w.key_to)
+    ORDER BY s.part, s.customer_id
+    LIMIT :limit
+) s
+ORDER BY w.ordinal, s.part, s.customer_id
+LIMIT :limit
+
+-- name: open_waves
+-- The attempt itself. Committed before the first byte leaves.
+INSERT INTO wave (execution_id, chunk, number, brand_id, sender_id, key_from, key_to, sends, epoch, worker, opened_at)
+SELECT w.execution_id, w.chunk, w.number, :brand_id, :sender_id, w.key_from, w.key_to, w.sends, w.epoch, :worker, :now
+FROM unnest(
+        :execution_ids::uuid[], :chunks::integer[], :numbers::integer[], :keys_from::uuid[], :keys_to::uuid[],
+        :sends::integer[], :epochs::integer[]
+    ) AS w (execution_id, chunk, number, key_from, key_to, sends, epoch)
+
+-- name: close_waves
+-- Fenced: a worker that lost its lease closes nothing, and settles nothing after that.
+UPDATE wave v
+SET settled_at = :now
+FROM unnest(:execution_ids::uuid[], :chunks::integer[], :numbers::integer[], :epochs::integer[])
+    AS w (execution_id, chunk, number, epoch)
+JOIN chunk c ON c.execution_id = w.execution_id AND c.number = w.chunk AND c.epoch = w.epoch
+WHERE v.execution_id = w.execution_id AND v.chunk = w.chunk AND v.number = w.number AND v.brand_id = :brand_id
+    AND v.settled_at IS NULL
+
+-- name: settle_each
+-- The exceptions of a wave, one by one: whoever was not simply handed over.
+UPDATE send s
+SET state = t.state, reason = t.reason, rule = t.rule, evidence = t.evidence, tries = s.tries + t.tried, chunk = t.chunk_to,
+    decided_at = :now
+FROM unnest(
+        :execution_ids::uuid[], :parts::smallint[], :customer_ids::uuid[], :chunks::integer[], :states::smallint[],
+        :reasons::smallint[], :rules::smallint[], :evidences::integer[], :tried::smallint[], :chunks_to::integer[]
+    ) AS t (execution_id, part, customer_id, chunk, state, reason, rule, evidence, tried, chunk_to)
+WHERE s.execution_id = t.execution_id AND s.part = t.part AND s.customer_id = t.customer_id AND s.channel = :channel
+    AND s.chunk = t.chunk AND s.state = 0 AND s.brand_id = :brand_id
+
+-- name: settle_handed_over
+-- Everybody else of the wave: one range per chunk, no list of people.
+UPDATE send s
+SET state = 2, tries = s.tries + 1, decided_at = :now
+FROM unnest(
+        :execution_ids::uuid[], :numbers::integer[], :parts_from::smallint[], :keys_from::uuid[], :parts_to::smallint[],
+        :keys_to::uuid[]
+    ) AS w (execution_id, number, part_from, key_from, part_to, key_to)
+WHERE s.execution_id = w.execution_id AND s.chunk = w.number AND s.channel = :channel AND s.state = 0
+    AND (s.part, s.customer_id) >= (w.part_from, w.key_from) AND (s.part, s.customer_id) <= (w.part_to, w.key_to)
+    AND s.brand_id = :brand_id
+
+-- name: settle_lost
+-- What a lost wave left pending is in doubt, person by person in one range.
+UPDATE send s
+SET state = 5, tries = s.tries + 1, decided_at = :now
+WHERE s.execution_id = :execution_id AND s.chunk = :chunk AND s.channel = :channel AND s.state = 0
+    AND (s.part, s.customer_id) >= (:part_from::smallint, :key_from::uuid)
+    AND (s.part, s.customer_id) <= (:part_to::smallint, :key_to::uuid)
+    AND s.brand_id = :brand_id
+
+-- name: open_waves_of
+SELECT v.number, v.key_from, v.key_to, v.sends
+FROM wave v
+WHERE v.execution_id = :execution_id AND v.chunk = :chunk AND v.brand_id = :brand_id AND v.settled_at IS NULL
+ORDER BY v.number
+
+-- name: mark_lost
+UPDATE wave
+SET settled_at = :now, lost = true
+WHERE execution_id = :execution_id AND chunk = :chunk AND brand_id = :brand_id AND settled_at IS NULL
+
+-- name: lock_chunks
+-- In the order of their key, so that two settlements that move sends to each other's chunks cannot deadlock.
+SELECT c.execution_id, c.number
+FROM unnest(:execution_ids::uuid[], :numbers::integer[]) AS w (execution_id, number)
+JOIN chunk c ON c.execution_id = w.execution_id AND c.number = w.number
+WHERE c.brand_id = :brand_id
+ORDER BY c.execution_id, c.number
+FOR UPDATE OF c
+
+-- name: add_to_chunks
+-- Retries: the chunk of the same range for this try, made or opened again.
+INSERT INTO chunk (execution_id, number, brand_id, sender_id, channel, lane, key_from, key_to, sends, due_at)
+SELECT c.execution_id, c.number, :brand_id, :sender_id, :channel, c.lane, c.key_from, c.key_to, c.sends,
+    :now + make_interval(secs => c.delay_s)
+FROM unnest(
+        :execution_ids::uuid[], :numbers::integer[], :lanes::smallint[], :keys_from::uuid[], :keys_to::uuid[],
+        :sends::integer[], :delays_s::double precision[]
+    ) AS c (execution_id, number, lane, key_from, key_to, sends, delay_s)
+ORDER BY c.execution_id, c.number
+ON CONFLICT (execution_id, number) DO UPDATE
+SET sends = chunk.sends + excluded.sends, due_at = greatest(chunk.due_at, excluded.due_at), done_at = NULL
+
+-- name: still_pending
+-- Whether anybody is left in these chunks: asked under their locks, before they are called done.
+SELECT w.ordinal::integer - 1
+FROM unnest(
+        :execution_ids::uuid[], :numbers::integer[], :parts_from::smallint[], :keys_from::uuid[], :parts_to::smallint[],
+        :keys_to::uuid[]
+    ) WITH ORDINALITY AS w (execution_id, number, part_from, key_from, part_to, key_to, ordinal)
+WHERE EXISTS (
+    SELECT FROM send s
+    WHERE s.execution_id = w.execution_id AND s.brand_id = :brand_id AND s.chunk = w.number AND s.channel = :channel
+        AND s.state = 0
+        AND (s.part, s.customer_id) >= (w.part_from, w.key_from) AND (s.part, s.customer_id) <= (w.part_to, w.key_to)
+)
+
+-- name: finish_chunks
+UPDATE chunk c
+SET done_at = :now, lease_until = NULL
+FROM unnest(:execution_ids::uuid[], :numbers::integer[], :epochs::integer[]) AS w (execution_id, number, epoch)
+WHERE c.execution_id = w.execution_id AND c.number = w.number AND c.epoch = w.epoch AND c.brand_id = :brand_id
+
+-- name: release_chunks
+-- Given back unfinished: to be claimed by anyone after the delay.
+UPDATE chunk c
+SET lease_until = NULL, due_at = greatest(c.due_at, :now + make_interval(secs => :delay_s))
+FROM unnest(:execution_ids::uuid[], :numbers::integer[], :epochs::integer[]) AS w (execution_id, number, epoch)
+WHERE c.execution_id = w.execution_id AND c.number = w.number AND c.epoch = w.epoch AND c.brand_id = :brand_id
+    AND c.done_at IS NULL
+
+-- name: fill_bucket
+-- Locks the sender's bucket and answers how many whole tokens are in it by now.
+INSERT INTO sender_bucket AS b (sender_id, brand_id, tokens, refilled_at)
+VALUES (:sender_id, :brand_id, :burst, :now)
+ON CONFLICT (sender_id) DO UPDATE
+SET tokens = least(:burst, b.tokens + :pace_per_s * extract(epoch FROM :now - b.refilled_at)), refilled_at = :now
+RETURNING floor(b.tokens)::integer
+
+-- name: spend_tokens
+UPDATE sender_bucket SET tokens = tokens - :spent WHERE sender_id = :sender_id AND brand_id = :brand_id
+
+-- name: record_answers
+INSERT INTO delivery_event (execution_id, customer_id, brand_id, event_id, at, part, channel, kind, sender_id, answer)
+SELECT e.execution_id, e.customer_id, :brand_id, e.event_id, :now, e.part, :channel, e.kind, :sender_id, e.answer
+FROM unnest(
+        :execution_ids::uuid[], :parts::smallint[], :customer_ids::uuid[], :event_ids::uuid[], :kinds::text[], :answers::text[]
+    ) AS e (execution_id, part, customer_id, event_id, kind, answer)
+ON CONFLICT DO NOTHING

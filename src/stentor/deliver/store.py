@@ -1,0 +1,315 @@
+"""Chunks, waves and the sends in them, in the database. Every function works on a whole batch."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from stentor.db.connection import Connection
+from stentor.db.sql import QuerySet, Statement
+from stentor.deliver.model import (
+    ANSWER_CHARS_MAX,
+    BATCH_SENDS_MAX,
+    CHUNKS_LOOK_AHEAD,
+    LEASE,
+    Answer,
+    Batch,
+    Change,
+    Chunk,
+    ChunkStanding,
+    KeyRange,
+    OpenWave,
+    PendingSend,
+)
+from stentor.deliver.settling import Settlement
+from stentor.domain.ids import new_id, part_of
+from stentor.domain.vocabulary import ChannelKind, SendState
+
+
+class Sql(QuerySet, file="queries.sql", package=__package__):
+    claim_chunks: Statement
+    extend_leases: Statement
+    standing: Statement
+    pending_sends: Statement
+    open_waves: Statement
+    close_waves: Statement
+    settle_each: Statement
+    settle_handed_over: Statement
+    settle_lost: Statement
+    open_waves_of: Statement
+    mark_lost: Statement
+    lock_chunks: Statement
+    add_to_chunks: Statement
+    still_pending: Statement
+    finish_chunks: Statement
+    release_chunks: Statement
+    fill_bucket: Statement
+    spend_tokens: Statement
+    record_answers: Statement
+
+
+async def claim(conn: Connection, worker: str) -> Batch | None:
+    """The chunks that are due first, leased to this worker; None when nothing is due."""
+    rows = await Sql.claim_chunks.tuples(
+        conn, worker=worker, lease=LEASE, look_ahead=CHUNKS_LOOK_AHEAD, sends_max=BATCH_SENDS_MAX
+    )
+    if not rows:
+        return None
+    chunks = sorted((Chunk(*row, cursor=row[6]) for row in rows), key=lambda chunk: (chunk.execution_id, chunk.number))
+    first = chunks[0]
+    return Batch(first.brand_id, first.sender_id, ChannelKind(first.channel), chunks)
+
+
+async def extend_leases(conn: Connection, worker: str) -> int:
+    """Keeps the worker's chunks for another lease; returns how many."""
+    return await Sql.extend_leases.run(conn, worker=worker, lease=LEASE)
+
+
+async def standing(conn: Connection, batch: Batch) -> dict[tuple[UUID, int], ChunkStanding]:
+    """How the batch's chunks stand, locked until the transaction ends; chunks that are no longer ours are absent."""
+    rows = await Sql.standing.tuples(
+        conn,
+        brand_id=batch.brand_id,
+        execution_ids=[chunk.execution_id for chunk in batch.chunks],
+        numbers=[chunk.number for chunk in batch.chunks],
+        epochs=[chunk.epoch for chunk in batch.chunks],
+    )
+    return {(row[0], row[1]): ChunkStanding(*row) for row in rows}
+
+
+async def pending_sends(conn: Connection, batch: Batch, chunks: Sequence[Chunk], limit: int) -> list[PendingSend]:
+    """The next sends of these chunks, in their order; `PendingSend.chunk` is the index into `chunks`."""
+    rows = await Sql.pending_sends.tuples(
+        conn,
+        brand_id=batch.brand_id,
+        channel=int(batch.channel),
+        limit=limit,
+        **_ranges([chunk.rest for chunk in chunks]),
+    )
+    return [PendingSend(*row) for row in rows]
+
+
+async def open_waves(conn: Connection, batch: Batch, waves: Sequence[OpenWave], worker: str) -> None:
+    """Writes the attempt: after the commit of this transaction the waves' sends may leave."""
+    await Sql.open_waves.run(
+        conn,
+        brand_id=batch.brand_id,
+        sender_id=batch.sender_id,
+        worker=worker,
+        keys_from=[wave.key_from for wave in waves],
+        keys_to=[wave.key_to for wave in waves],
+        sends=[wave.sends for wave in waves],
+        **_wave_keys(waves),
+    )
+
+
+async def close_waves(conn: Connection, batch: Batch, waves: Sequence[OpenWave]) -> bool:
+    """Closes the waves if the chunks are still this worker's; False: fenced out, and nothing may be settled."""
+    closed = await Sql.close_waves.run(conn, brand_id=batch.brand_id, **_wave_keys(waves))
+    return closed == len(waves)
+
+
+async def settle_each(conn: Connection, batch: Batch, changes: Sequence[Change]) -> None:
+    """Applies changes send by send; one with a `retry_after_s` moves to the chunk of its next try."""
+    if not changes:
+        return
+    chunks = {(chunk.execution_id, chunk.number): chunk for chunk in batch.chunks}
+    numbers_to: list[int] = []
+    retries: list[tuple[Chunk, int, float]] = []
+    for change in changes:
+        number = change.send.number
+        if change.retry_after_s is not None:
+            chunk = chunks[change.send.execution_id, number]
+            number = chunk.retry_number(change.send.tries + 1)
+            retries.append((chunk, number, change.retry_after_s))
+        numbers_to.append(number)
+    # The retry chunks are locked before their sends arrive, so that nobody calls one done in between.
+    await _add_retries(conn, batch, retries)
+    settled = await Sql.settle_each.run(
+        conn,
+        brand_id=batch.brand_id,
+        channel=int(batch.channel),
+        execution_ids=[change.send.execution_id for change in changes],
+        parts=[part_of(change.send.customer_id) for change in changes],
+        customer_ids=[change.send.customer_id for change in changes],
+        chunks=[change.send.number for change in changes],
+        states=[int(change.state) for change in changes],
+        reasons=[int(change.reason) for change in changes],
+        rules=[change.rule for change in changes],
+        evidences=[change.evidence for change in changes],
+        tried=[int(change.tried) for change in changes],
+        chunks_to=numbers_to,
+    )
+    _expect(settled, len(changes))
+
+
+async def apply(conn: Connection, batch: Batch, waves: Sequence[OpenWave], settlement: Settlement) -> None:
+    """Writes what became of the waves' sends, under the waves' fence."""
+    await settle_each(conn, batch, settlement.changes)
+    if settlement.staying:
+        # Some stay pending in the same range, so those who were handed over are named one by one.
+        await settle_each(conn, batch, [Change(send, SendState.HANDED_OVER) for send in settlement.handed_over])
+    else:
+        ranges = _ranges([wave.range for wave in waves])
+        settled = await Sql.settle_handed_over.run(conn, brand_id=batch.brand_id, channel=int(batch.channel), **ranges)
+        _expect(settled, len(settlement.handed_over))
+    await record_answers(conn, batch, settlement.answers)
+
+
+def _expect(settled: int, expected: int) -> None:
+    # Only the owner of an open wave settles its sends, so another count is a bug; raising keeps the counters true, and
+    # the wave, never settled, will be named as in doubt.
+    if settled != expected:
+        raise RuntimeError(f"A wave of {expected} sends settled {settled}.")
+
+
+async def lost_waves(conn: Connection, chunk: Chunk) -> list[KeyRange]:
+    """The ranges of waves that an earlier owner of the chunk opened and never settled."""
+    rows = await Sql.open_waves_of.tuples(
+        conn, brand_id=chunk.brand_id, execution_id=chunk.execution_id, chunk=chunk.number
+    )
+    return [KeyRange(chunk.execution_id, chunk.number, key_from, key_to) for _, key_from, key_to, _ in rows]
+
+
+async def settle_lost(conn: Connection, chunk: Chunk, lost: KeyRange) -> int:
+    """Marks what a lost wave left pending as in doubt; returns how many."""
+    return await Sql.settle_lost.run(
+        conn,
+        brand_id=chunk.brand_id,
+        execution_id=chunk.execution_id,
+        chunk=chunk.number,
+        channel=chunk.channel,
+        part_from=lost.part_from,
+        key_from=lost.key_from,
+        part_to=lost.part_to,
+        key_to=lost.key_to,
+    )
+
+
+async def mark_lost(conn: Connection, chunk: Chunk) -> None:
+    """Closes the chunk's open waves as lost."""
+    await Sql.mark_lost.run(conn, brand_id=chunk.brand_id, execution_id=chunk.execution_id, chunk=chunk.number)
+
+
+async def _add_retries(conn: Connection, batch: Batch, retries: Sequence[tuple[Chunk, int, float]]) -> None:
+    if not retries:
+        return
+    sends = Counter((chunk.execution_id, number) for chunk, number, _ in retries)
+    delays: dict[tuple[UUID, int], float] = {}
+    sources: dict[tuple[UUID, int], Chunk] = {}
+    for chunk, number, delay_s in retries:
+        key = (chunk.execution_id, number)
+        sources[key] = chunk
+        delays[key] = max(delays.get(key, 0.0), delay_s)
+    keys = sorted(sends)
+    await Sql.add_to_chunks.run(
+        conn,
+        brand_id=batch.brand_id,
+        sender_id=batch.sender_id,
+        channel=int(batch.channel),
+        execution_ids=[key[0] for key in keys],
+        numbers=[key[1] for key in keys],
+        lanes=[sources[key].lane for key in keys],
+        # The whole range of the chunk, not of the wave: its later waves send their retries to the same one.
+        keys_from=[sources[key].key_from for key in keys],
+        keys_to=[sources[key].key_to for key in keys],
+        sends=[sends[key] for key in keys],
+        delays_s=[delays[key] for key in keys],
+    )
+
+
+async def finish(conn: Connection, batch: Batch) -> None:
+    """Ends this pass over the batch's chunks.
+
+    A chunk that still has somebody pending (a retry that arrived meanwhile, a send that was not started) is released for
+    another pass instead. Locks the chunks, so that a retry that is being added to one is seen, or waits and reopens it.
+    """
+    await Sql.lock_chunks.run(conn, brand_id=batch.brand_id, **_numbers(batch.chunks))
+    left = set(
+        await Sql.still_pending.column(
+            conn,
+            brand_id=batch.brand_id,
+            channel=int(batch.channel),
+            **_ranges([chunk.whole for chunk in batch.chunks]),
+        )
+    )
+    done = [chunk for index, chunk in enumerate(batch.chunks) if index not in left]
+    again = [chunk for index, chunk in enumerate(batch.chunks) if index in left]
+    await release(conn, batch, again, delay_s=0.0)
+    if done:
+        await Sql.finish_chunks.run(conn, brand_id=batch.brand_id, **_numbers(done), epochs=[c.epoch for c in done])
+        batch.finished.extend(chunk.execution_id for chunk in done)
+        batch.chunks.clear()
+
+
+async def release(conn: Connection, batch: Batch, chunks: Sequence[Chunk], *, delay_s: float) -> None:
+    """Lets chunks go unfinished; anyone may claim them after the delay."""
+    if chunks:
+        released = list(chunks)
+        await Sql.release_chunks.run(
+            conn,
+            brand_id=batch.brand_id,
+            delay_s=delay_s,
+            **_numbers(released),
+            epochs=[chunk.epoch for chunk in released],
+        )
+        batch.chunks[:] = [chunk for chunk in batch.chunks if chunk not in released]
+
+
+async def take_tokens(conn: Connection, batch: Batch, pace_per_s: float, wanted: int) -> int:
+    """How many of `wanted` sends the sender's pace allows now, taken from the bucket that all workers share.
+
+    The bucket holds one second's worth. It stays locked until the transaction ends.
+    """
+    burst = max(1.0, pace_per_s)
+    there = await Sql.fill_bucket.value(
+        conn, sender_id=batch.sender_id, brand_id=batch.brand_id, burst=burst, pace_per_s=pace_per_s
+    )
+    taken = min(wanted, there)
+    if taken > 0:
+        await Sql.spend_tokens.run(conn, sender_id=batch.sender_id, brand_id=batch.brand_id, spent=taken)
+    return max(0, taken)
+
+
+async def record_answers(conn: Connection, batch: Batch, answers: Sequence[Answer]) -> None:
+    """Keeps what was answered about single sends, for their timelines."""
+    if answers:
+        await Sql.record_answers.run(
+            conn,
+            brand_id=batch.brand_id,
+            channel=int(batch.channel),
+            sender_id=batch.sender_id,
+            execution_ids=[answer.send.execution_id for answer in answers],
+            parts=[part_of(answer.send.customer_id) for answer in answers],
+            customer_ids=[answer.send.customer_id for answer in answers],
+            event_ids=[new_id() for _ in answers],
+            kinds=[answer.kind for answer in answers],
+            answers=[answer.text.replace("\x00", "")[:ANSWER_CHARS_MAX] for answer in answers],
+        )
+
+
+def _numbers(chunks: Sequence[Chunk]) -> dict[str, Any]:
+    return {
+        "execution_ids": [chunk.execution_id for chunk in chunks],
+        "numbers": [chunk.number for chunk in chunks],
+    }
+
+
+def _ranges(ranges: Sequence[KeyRange]) -> dict[str, Any]:
+    return {
+        "execution_ids": [piece.execution_id for piece in ranges],
+        "numbers": [piece.number for piece in ranges],
+        "parts_from": [piece.part_from for piece in ranges],
+        "keys_from": [piece.key_from for piece in ranges],
+        "parts_to": [piece.part_to for piece in ranges],
+        "keys_to": [piece.key_to for piece in ranges],
+    }
+
+
+def _wave_keys(waves: Sequence[OpenWave]) -> dict[str, Any]:
+    return {
+        "execution_ids": [wave.chunk.execution_id for wave in waves],
+        "chunks": [wave.chunk.number for wave in waves],
+        "numbers": [wave.number for wave in waves],
+        "epochs": [wave.chunk.epoch for wave in waves],
+    }

@@ -1,0 +1,107 @@
+"""From a wave's people to messages: the execution's compiled content, one send id and one unsubscribe link each."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from itertools import groupby
+from typing import Any, Protocol
+from uuid import UUID
+
+import msgspec
+
+from stentor.audience.reach import Recipient
+from stentor.campaigns.model import Publication
+from stentor.channels.contract import Message
+from stentor.deliver.model import PendingSend
+from stentor.domain.ids import SendIds
+from stentor.domain.links import LinkSigner
+from stentor.domain.vocabulary import ChannelKind, ConsentBasis
+from stentor.executions.facts import ExecutionFacts
+from stentor.render.errors import RenderError
+
+
+class BoundRenderer(Protocol):
+    """One language of one route with an execution's context folded in."""
+
+    def render(
+        self, customer: Mapping[str, Any], *, send_id: str, address: str, unsubscribe_url: str, at: datetime
+    ) -> Message:
+        """One person's message. Raises RenderError when the template refuses or passes a limit for this person."""
+        ...
+
+
+class Renderers(Protocol):
+    """Where compiled content comes from; it keeps what it compiled."""
+
+    def bind(
+        self,
+        publication: Publication,
+        channel: ChannelKind,
+        variant: int,
+        execution_id: UUID,
+        context: Mapping[str, Any],
+    ) -> BoundRenderer:
+        """The renderer of an execution's channel in one language."""
+        ...
+
+
+class Composed(msgspec.Struct, frozen=True):
+    """A send with its message, or with the reason why there is none."""
+
+    send: PendingSend
+    message: Message | RenderError
+
+
+class Composer:
+    """Makes the messages of a wave."""
+
+    def __init__(self, renderers: Renderers, ids: SendIds, links: LinkSigner, public_url: str) -> None:
+        self._renderers = renderers
+        self._ids = ids
+        self._links = links
+        self._unsubscribe_prefix = public_url.rstrip("/") + "/u/"
+
+    def compose(
+        self,
+        channel: ChannelKind,
+        facts: Mapping[UUID, ExecutionFacts],
+        wave: Sequence[tuple[PendingSend, Recipient]],
+        at: datetime,
+    ) -> list[Composed]:
+        """The messages in the wave's order of executions and languages; a template's failure is that person's alone."""
+        composed: list[Composed] = []
+        ordered = sorted(wave, key=lambda pair: (pair[0].execution_id, pair[0].variant))
+        for (execution_id, variant), pairs in groupby(
+            ordered, key=lambda pair: (pair[0].execution_id, pair[0].variant)
+        ):
+            execution = facts[execution_id]
+            bound = self._renderers.bind(execution.publication, channel, variant, execution_id, execution.context)
+            composed += self._compose_group(bound, execution, channel, list(pairs), at)
+        return composed
+
+    def _compose_group(
+        self,
+        bound: BoundRenderer,
+        execution: ExecutionFacts,
+        channel: ChannelKind,
+        pairs: list[tuple[PendingSend, Recipient]],
+        at: datetime,
+    ) -> list[Composed]:
+        customers = [send.customer_id for send, _ in pairs]
+        send_ids = self._ids.encode_many(execution.execution_id, customers, channel)
+        urls = self._unsubscribe_urls(execution, channel, customers)
+        composed: list[Composed] = []
+        for (send, person), send_id, url in zip(pairs, send_ids, urls, strict=True):
+            try:
+                message: Message | RenderError = bound.render(
+                    person.fields(), send_id=send_id, address=person.address_on(channel), unsubscribe_url=url, at=at
+                )
+            except RenderError as error:
+                message = error
+            composed.append(Composed(send, message))
+        return composed
+
+    def _unsubscribe_urls(self, execution: ExecutionFacts, channel: ChannelKind, customers: list[UUID]) -> list[str]:
+        if execution.basis is ConsentBasis.NONE:
+            return [""] * len(customers)
+        prefix = self._unsubscribe_prefix
+        return [prefix + token for token in self._links.unsubscribe_tokens(execution.execution_id, customers, channel)]

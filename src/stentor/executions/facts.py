@@ -1,0 +1,85 @@
+"""What is the same for everybody in an execution, and the sender that carries it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+from uuid import UUID
+
+import msgspec
+
+from stentor.campaigns.model import Publication
+from stentor.channels.contract import Channel
+from stentor.channels.model import Sender
+from stentor.db.connection import Connection
+from stentor.domain.vocabulary import ChannelKind, ConsentBasis
+from stentor.executions.store import Sql
+
+
+class ExecutionFacts(msgspec.Struct, frozen=True):
+    """An execution as its messages need it. It never changes once the execution is planned."""
+
+    execution_id: UUID
+    publication: Publication
+    topic_id: UUID | None
+    context: dict[str, Any]
+
+    @property
+    def basis(self) -> ConsentBasis:
+        """What entitles this execution to write."""
+        return ConsentBasis[self.publication.content.consent_basis.upper()]
+
+
+class PublicationSource(Protocol):
+    """Where frozen campaigns come from; it keeps what it decoded."""
+
+    async def load(self, brand_id: UUID, publication_id: UUID) -> Publication:
+        """The publication. Raises NotFound."""
+        ...
+
+
+class SenderSource(Protocol):
+    """Where senders and their open channels come from."""
+
+    async def load(self, brand_id: UUID, sender_id: UUID) -> Sender:
+        """The sender as it is now, at most a second old. Raises NotFound."""
+        ...
+
+    async def channel(self, sender: Sender) -> Channel:
+        """The sender's channel, its connections kept open."""
+        ...
+
+
+class FactsSource:
+    """Loads the facts of executions and keeps the newest `KEPT_MAX` of them."""
+
+    KEPT_MAX = 2_000
+
+    def __init__(self, publications: PublicationSource) -> None:
+        self._publications = publications
+        self._kept: dict[UUID, ExecutionFacts] = {}
+
+    async def load(
+        self, conn: Connection, brand_id: UUID, execution_ids: Sequence[UUID]
+    ) -> Mapping[UUID, ExecutionFacts]:
+        """The facts of these executions of one brand."""
+        missing = [execution_id for execution_id in execution_ids if execution_id not in self._kept]
+        if missing:
+            rows = await Sql.contexts.tuples(conn, brand_id=brand_id, execution_ids=missing)
+            for execution_id, context, publication_id, topic_id in rows:
+                publication = await self._publications.load(brand_id, publication_id)
+                self._kept[execution_id] = ExecutionFacts(execution_id, publication, topic_id, context)
+        found = {execution_id: self._kept[execution_id] for execution_id in execution_ids}
+        while len(self._kept) > self.KEPT_MAX:
+            del self._kept[next(iter(self._kept))]
+        return found
+
+
+def resends_in_doubt(sender: Sender, facts: Mapping[UUID, ExecutionFacts]) -> bool:
+    """Whether sends that may or may not have been accepted are sent again.
+
+    Where the sender has no policy: transactional campaigns and webhooks would rather be doubled than lost, all else not.
+    """
+    if sender.in_doubt is not None:
+        return sender.in_doubt == "at_least_once"
+    return sender.channel is ChannelKind.WEBHOOK or all(
+        execution.publication.content.lane == "transactional" for execution in facts.values()
+    )

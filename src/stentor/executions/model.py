@@ -1,0 +1,84 @@
+"""One execution as doors see it."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+
+class Execution(msgspec.Struct, frozen=True):
+    """One run of a campaign; `state` is one of scheduled, queued, planning, sending, ended, cancelled, failed."""
+
+    id: UUID
+    brand_id: UUID
+    publication_id: UUID
+    generator_id: str
+    topic_key: str
+    topic_id: UUID | None
+    context: dict[str, Any]
+    lane: int
+    is_test: bool
+    triggered_by: str
+    state: str
+    audience_size: int
+    error_code: str | None
+    error_message: str | None
+    created_at: datetime
+    status_at: datetime
+    published_at: datetime | None
+    paused_at: datetime | None
+    cancelled_at: datetime | None
+    ended_at: datetime | None
+
+
+class QueuedExecution(msgspec.Struct, frozen=True):
+    """An execution that a planner holds locked."""
+
+    id: UUID
+    brand_id: UUID
+    publication_id: UUID
+    topic_key: str
+    lane: int
+
+
+class ClaimedSlice(msgspec.Struct, frozen=True):
+    """A slice that a planner holds locked, with what its execution was resolved to."""
+
+    execution_id: UUID
+    number: int
+    brand_id: UUID
+    lane: int
+    part_from: int
+    part_to: int
+    chunks: int
+    chunk_base: int
+    publication_id: UUID
+    topic_id: UUID
+
+
+class PlannedRoute(msgspec.Struct, frozen=True):
+    """One channel of one execution in one slice, as the planning statement takes it."""
+
+    execution_id: UUID
+    topic_id: UUID
+    channel: int
+    sender_id: UUID
+    lane: int
+    languages: str | None
+    """The variants' languages in their order, lower-case, joined by commas; None when there is one variant only."""
+    chunk_base: int
+    chunks: int
+    part_from: int
+    part_to: int
+
+
+class VerdictCount(msgspec.Struct, frozen=True):
+    """How many sends of one chunk got one verdict at planning."""
+
+    execution_id: UUID
+    channel: int
+    chunk: int
+    state: int
+    reason: int
+    sends: int

@@ -1,0 +1,75 @@
+-- name: plan_all
+-- One send per person and channel, with the person-keyed verdict. Routes arrive as arrays, so that one statement plans a
+-- slice of a large execution or dozens of small ones. No window, no data-modifying CTE, no local table: on a distributed
+-- database the whole statement is pushed down to the shards.
+INSERT INTO send (execution_id, customer_id, brand_id, decided_at, chunk, part, channel, state, reason, variant)
+SELECT v.execution_id, v.customer_id, :brand_id, :now, v.chunk, v.part, v.channel,
+    CASE WHEN v.reason = 0 THEN 0 ELSE 3 END, v.reason, v.variant
+FROM (
+    SELECT r.execution_id, a.customer_id, a.part, r.channel,
+        r.chunk_base + chunk_offset(a.customer_id, a.part, r.part_from, r.part_to, r.chunks) AS chunk,
+        person_objection(p.refused_mask, p.complained_mask, p.bounced_mask, p.address_mask, p.valid_mask, r.bit) AS reason,
+        variant_for(string_to_array(r.languages, ','), p.locale) AS variant
+    FROM unnest(
+            :execution_ids::uuid[], :topic_ids::uuid[], :channels::smallint[], :bits::integer[], :languages::text[],
+            :chunk_bases::integer[], :chunks::integer[], :parts_from::smallint[], :parts_to::smallint[]
+        ) AS r (execution_id, topic_id, channel, bit, languages, chunk_base, chunks, part_from, part_to)
+    JOIN topic_audience a
+        ON a.topic_id = r.topic_id AND a.part BETWEEN r.part_from AND r.part_to AND a.channels & r.bit <> 0
+    JOIN person p ON p.part = a.part AND p.customer_id = a.customer_id
+    WHERE a.brand_id = :brand_id AND p.brand_id = :brand_id
+) v
+ON CONFLICT DO NOTHING
+
+-- name: plan_first
+-- One send per person, on the first channel without an objection; where every channel objects, a skip on the first one. The
+-- routes' ordinal is their place in the campaign.
+INSERT INTO send (execution_id, customer_id, brand_id, decided_at, chunk, part, channel, state, reason, variant)
+SELECT v.execution_id, v.customer_id, :brand_id, :now, v.chunk, v.part, v.channel,
+    CASE WHEN v.reason = 0 THEN 0 ELSE 3 END, v.reason, v.variant
+FROM (
+    SELECT DISTINCT ON (c.execution_id, c.part, c.customer_id)
+        c.execution_id, c.customer_id, c.part, c.channel, c.chunk, c.reason, c.variant
+    FROM (
+        SELECT r.execution_id, a.customer_id, a.part, r.channel, r.ordinal,
+            r.chunk_base + chunk_offset(a.customer_id, a.part, r.part_from, r.part_to, r.chunks) AS chunk,
+            person_objection(p.refused_mask, p.complained_mask, p.bounced_mask, p.address_mask, p.valid_mask, r.bit) AS reason,
+            variant_for(string_to_array(r.languages, ','), p.locale) AS variant
+        FROM unnest(
+                :execution_ids::uuid[], :topic_ids::uuid[], :channels::smallint[], :bits::integer[], :languages::text[],
+                :chunk_bases::integer[], :chunks::integer[], :parts_from::smallint[], :parts_to::smallint[]
+            ) WITH ORDINALITY
+            AS r (execution_id, topic_id, channel, bit, languages, chunk_base, chunks, part_from, part_to, ordinal)
+        JOIN topic_audience a
+            ON a.topic_id = r.topic_id AND a.part BETWEEN r.part_from AND r.part_to AND a.channels & r.bit <> 0
+        JOIN person p ON p.part = a.part AND p.customer_id = a.customer_id
+        WHERE a.brand_id = :brand_id AND p.brand_id = :brand_id
+    ) c
+    ORDER BY c.execution_id, c.part, c.customer_id, (c.reason <> 0), c.ordinal
+) v
+ON CONFLICT DO NOTHING
+
+-- name: planned_counts
+-- What the statements above wrote, by chunk and verdict: the source of the chunk rows and the tally.
+SELECT s.execution_id, s.channel, s.chunk, s.state, s.reason, count(*)::integer
+FROM send s
+WHERE s.execution_id = ANY(:execution_ids) AND s.part BETWEEN :part_from AND :part_to AND s.brand_id = :brand_id
+GROUP BY s.execution_id, s.channel, s.chunk, s.state, s.reason
+
+-- name: planned_people
+-- People, where an execution has several sends for one.
+SELECT s.execution_id, count(DISTINCT s.customer_id)::integer
+FROM send s
+WHERE s.execution_id = ANY(:execution_ids) AND s.part BETWEEN :part_from AND :part_to AND s.brand_id = :brand_id
+GROUP BY s.execution_id
+
+-- name: forecast
+-- The person-keyed half of a dry run: how many on each channel, by verdict.
+SELECT r.channel,
+    person_objection(p.refused_mask, p.complained_mask, p.bounced_mask, p.address_mask, p.valid_mask, r.bit) AS reason,
+    count(*)::integer
+FROM unnest(:channels::smallint[], :bits::integer[]) AS r (channel, bit)
+JOIN topic_audience a ON a.topic_id = :topic_id AND a.channels & r.bit <> 0
+JOIN person p ON p.part = a.part AND p.customer_id = a.customer_id
+WHERE a.brand_id = :brand_id AND p.brand_id = :brand_id
+GROUP BY 1, 2

@@ -1,0 +1,119 @@
+-- name: claim_queued
+-- all brands: a planner takes whatever is first in its lane, whoever it belongs to.
+-- The row lock is the lease: it ends with the transaction, also when the worker is killed.
+SELECT id, brand_id, publication_id, topic_key, lane
+FROM execution
+WHERE state = 'queued' AND paused_at IS NULL
+ORDER BY lane, id
+LIMIT :limit
+FOR UPDATE SKIP LOCKED
+
+-- name: claim_slice
+-- all brands: a planner takes whatever is first in its lane, whoever it belongs to.
+SELECT s.execution_id, s.number, s.brand_id, s.lane, s.part_from, s.part_to, s.chunks, s.chunk_base, e.publication_id,
+    e.topic_id
+FROM slice s
+JOIN execution e ON e.id = s.execution_id
+WHERE s.planned_at IS NULL AND e.state = 'planning' AND e.paused_at IS NULL
+ORDER BY s.lane, s.execution_id, s.number
+LIMIT 1
+FOR UPDATE OF s SKIP LOCKED
+
+-- name: insert_slices
+INSERT INTO slice (execution_id, number, brand_id, lane, part_from, part_to, chunks, chunk_base)
+SELECT :execution_id, s.number, :brand_id, :lane, s.part_from, s.part_to, :chunks, s.chunk_base
+FROM unnest(:numbers::smallint[], :parts_from::smallint[], :parts_to::smallint[], :chunk_bases::integer[])
+    AS s (number, part_from, part_to, chunk_base)
+
+-- name: start_planning
+UPDATE execution
+SET state = 'planning', topic_id = :topic_id, slices_left = :slices, status_at = :now
+WHERE id = :execution_id AND brand_id = :brand_id
+
+-- name: slice_planned
+UPDATE slice SET planned_at = :now WHERE execution_id = :execution_id AND number = :number AND brand_id = :brand_id
+
+-- name: advance_planning
+-- Taken last in a slice's transaction, because its row lock makes planners of one execution wait for each other.
+UPDATE execution
+SET slices_left = slices_left - 1,
+    audience_size = audience_size + :people,
+    state = CASE WHEN slices_left = 1 AND state = 'planning' THEN 'sending' ELSE state END,
+    status_at = CASE WHEN slices_left = 1 AND state = 'planning' THEN :now ELSE status_at END,
+    published_at = CASE WHEN slices_left = 1 THEN :now ELSE published_at END
+WHERE id = :execution_id AND brand_id = :brand_id
+
+-- name: publish_small
+-- Executions whose one slice was planned together with others in this transaction.
+UPDATE execution e
+SET state = 'sending', topic_id = v.topic_id, audience_size = v.people, status_at = :now, published_at = :now
+FROM unnest(:execution_ids::uuid[], :topic_ids::uuid[], :people::integer[]) AS v (id, topic_id, people)
+WHERE e.id = v.id AND e.brand_id = :brand_id
+
+-- name: fail
+UPDATE execution
+SET state = 'failed', error_code = :error_code, error_message = :error_message, status_at = :now
+WHERE id = :execution_id AND brand_id = :brand_id
+
+-- name: insert_chunks
+INSERT INTO chunk (execution_id, number, brand_id, sender_id, channel, lane, key_from, key_to, sends, due_at)
+SELECT c.execution_id, c.number, :brand_id, c.sender_id, c.channel, c.lane, c.key_from, c.key_to, c.sends, :now
+FROM unnest(
+        :execution_ids::uuid[], :numbers::integer[], :sender_ids::uuid[], :channels::smallint[], :lanes::smallint[],
+        :keys_from::uuid[], :keys_to::uuid[], :sends::integer[]
+    ) AS c (execution_id, number, sender_id, channel, lane, key_from, key_to, sends)
+
+-- name: end_finished
+-- all brands: the ids come from chunks that this worker just finished, or from the keeper's sweep.
+-- Asked in a transaction of its own after the last settlement committed: of two workers that finish the last two chunks at
+-- once, the later one sees both done.
+UPDATE execution e
+SET state = 'ended', ended_at = :now, status_at = status_at
+WHERE e.id = ANY(:execution_ids) AND e.state = 'sending'
+    AND NOT EXISTS (SELECT FROM chunk c WHERE c.execution_id = e.id AND c.done_at IS NULL)
+RETURNING e.id
+
+-- name: open_executions
+-- all brands: the keeper's sweep over executions whose last worker died before it could end them.
+SELECT e.id
+FROM execution e
+WHERE e.state = 'sending' AND NOT EXISTS (SELECT FROM chunk c WHERE c.execution_id = e.id AND c.done_at IS NULL)
+LIMIT :limit
+
+-- name: find
+SELECT id, brand_id, publication_id, generator_id, topic_key, topic_id, context, lane, is_test, triggered_by, state,
+    audience_size, error_code, error_message, created_at, status_at, published_at, paused_at, cancelled_at, ended_at
+FROM execution
+WHERE id = :execution_id AND brand_id = :brand_id
+
+-- name: page
+SELECT id, brand_id, publication_id, generator_id, topic_key, topic_id, context, lane, is_test, triggered_by, state,
+    audience_size, error_code, error_message, created_at, status_at, published_at, paused_at, cancelled_at, ended_at
+FROM execution
+WHERE brand_id = :brand_id AND (:before::uuid IS NULL OR id < :before)
+ORDER BY id DESC
+LIMIT :limit
+
+-- name: contexts
+SELECT id, context, publication_id, topic_id
+FROM execution
+WHERE id = ANY(:execution_ids) AND brand_id = :brand_id
+
+-- name: pause
+UPDATE execution
+SET paused_at = :now
+WHERE id = :execution_id AND brand_id = :brand_id AND paused_at IS NULL AND state IN ('scheduled', 'queued', 'planning', 'sending')
+
+-- name: resume
+UPDATE execution
+SET paused_at = NULL
+WHERE id = :execution_id AND brand_id = :brand_id AND paused_at IS NOT NULL AND state IN ('scheduled', 'queued', 'planning', 'sending')
+
+-- name: cancel
+-- A pause ends with it, so that what is left is settled as skipped; what was published stays published for whoever polls.
+UPDATE execution
+SET state = 'cancelled', cancelled_at = :now, paused_at = NULL,
+    error_code = CASE WHEN published_at IS NULL THEN 'CANCELLED' END,
+    error_message = CASE WHEN published_at IS NULL THEN 'The execution was cancelled before it was published.' END,
+    status_at = CASE WHEN published_at IS NULL THEN :now ELSE status_at END
+WHERE id = :execution_id AND brand_id = :brand_id AND state IN ('scheduled', 'queued', 'planning', 'sending')

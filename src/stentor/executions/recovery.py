@@ -1,0 +1,33 @@
+"""What happens to a wave whose worker was never heard of again."""
+
+import structlog
+
+from stentor.db.connection import Connection
+from stentor.deliver import store as deliver
+from stentor.deliver.model import Batch
+from stentor.domain.vocabulary import Reason, SendState
+from stentor.report.tally import Moves
+
+log = structlog.get_logger(__name__)
+
+
+async def recover(conn: Connection, batch: Batch, *, resend: bool, shard: int) -> None:
+    """Closes the waves that an earlier owner left open.
+
+    Their unsettled sends were perhaps on the wire: they are in doubt, named and counted as `unknown`, unless the sender
+    is one whose sends are repeated; then they are pending still.
+    """
+    await deliver.standing(conn, batch)
+    moves = Moves(batch.brand_id)
+    for chunk in batch.chunks:
+        if not chunk.was_leased:
+            continue
+        for lost in await deliver.lost_waves(conn, chunk):
+            in_doubt = 0 if resend else await deliver.settle_lost(conn, chunk, lost)
+            if in_doubt:
+                moves.settled(chunk.execution_id, chunk.channel, SendState.UNKNOWN, Reason.NONE, in_doubt)
+            log.warning(
+                "wave.lost", execution_id=str(chunk.execution_id), chunk=chunk.number, in_doubt=in_doubt, resend=resend
+            )
+        await deliver.mark_lost(conn, chunk)
+    await moves.write(conn, shard)

@@ -1,0 +1,42 @@
+"""The guard's second half: asked anew for each wave, as late as can be, with what is true at that moment.
+
+An opt-out that was acknowledged before the wave's transaction began is seen here, whatever the plan said.
+"""
+
+from collections.abc import Collection
+from typing import Protocol
+
+from stentor.domain.verdicts import Skip
+from stentor.domain.vocabulary import ChannelKind, ConsentBasis, Reason
+from stentor.guard.person import PersonFacts, person_objection
+
+SKIPS: dict[Reason, Skip] = {reason: Skip(reason) for reason in Reason}
+
+
+class Candidate(PersonFacts, Protocol):
+    """A person about to be written to, as loaded for this wave."""
+
+    @property
+    def topic_channels(self) -> int:
+        """The channels of the person's subscription to the execution's topic; 0 when withdrawn or never made."""
+        ...
+
+    def digest_on(self, channel: ChannelKind) -> bytes | None:
+        """The digest that opt-out lists know the address by, on channels that have such lists."""
+        ...
+
+
+def wave_objection(
+    person: Candidate, channel: ChannelKind, basis: ConsentBasis, suppressed: Collection[bytes]
+) -> Skip | None:
+    """Why this send must not go out now, in the order of the trace; None means: send.
+
+    `suppressed` holds the digests of this wave that are on an opt-out list.
+    """
+    if basis is ConsentBasis.TOPIC and not person.topic_channels & channel.bit:
+        return SKIPS[Reason.UNSUBSCRIBED]
+    if reason := person_objection(person, channel):
+        return SKIPS[reason]
+    if suppressed and person.digest_on(channel) in suppressed:
+        return SKIPS[Reason.SUPPRESSED]
+    return None
