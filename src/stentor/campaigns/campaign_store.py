@@ -1,0 +1,119 @@
+"""Campaigns in the database."""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from stentor.campaigns.model import Basis, Campaign, CampaignDraft, Lane, Mode, Route
+from stentor.campaigns.naming import USERS_NAMED_MAX, name_free
+from stentor.db.connection import Connection
+from stentor.db.sql import QuerySet, Statement
+
+
+class Sql(QuerySet, file="campaigns.sql", package=__package__):
+    insert_campaign: Statement
+    find_campaign: Statement
+    campaigns_by_id: Statement
+    page_of_campaigns: Statement
+    lock_campaign: Statement
+    share_campaign: Statement
+    update_campaign: Statement
+    delete_campaign: Statement
+    generators_of_campaign: Statement
+    was_published: Statement
+
+
+async def insert_campaign(conn: Connection, brand_id: UUID, campaign_id: UUID, draft: CampaignDraft) -> None:
+    """Makes the campaign. Raises Conflict when the name is taken."""
+    with name_free("campaign", draft.name):
+        await Sql.insert_campaign.run(conn, id=campaign_id, brand_id=brand_id, **_columns(draft))
+
+
+async def update_campaign(conn: Connection, brand_id: UUID, campaign_id: UUID, draft: CampaignDraft) -> bool:
+    """Replaces the campaign; False when there is none. Raises Conflict when the name is taken."""
+    with name_free("campaign", draft.name):
+        return await Sql.update_campaign.run(conn, id=campaign_id, brand_id=brand_id, **_columns(draft)) > 0
+
+
+async def find_campaign(conn: Connection, brand_id: UUID, campaign_id: UUID) -> Campaign | None:
+    """The campaign as it is edited."""
+    row = await Sql.find_campaign.first(conn, _CampaignRow, id=campaign_id, brand_id=brand_id)
+    return row.campaign() if row else None
+
+
+async def campaigns_by_id(conn: Connection, brand_id: UUID, ids: Collection[UUID]) -> dict[UUID, Campaign]:
+    """These campaigns as they are edited."""
+    rows = await Sql.campaigns_by_id.rows(conn, _CampaignRow, ids=list(ids), brand_id=brand_id)
+    return {row.id: row.campaign() for row in rows}
+
+
+async def page_of_campaigns(conn: Connection, brand_id: UUID, *, after: UUID | None, limit: int) -> list[Campaign]:
+    """Campaigns in the order of their making, from behind `after`."""
+    rows = await Sql.page_of_campaigns.rows(conn, _CampaignRow, brand_id=brand_id, after=after, limit=limit)
+    return [row.campaign() for row in rows]
+
+
+async def lock_campaign(conn: Connection, brand_id: UUID, campaign_id: UUID) -> bool:
+    """Locks the campaign until the transaction ends; False when there is none."""
+    return bool(await Sql.lock_campaign.value(conn, id=campaign_id, brand_id=brand_id))
+
+
+async def share_campaign(conn: Connection, brand_id: UUID, campaign_id: UUID) -> bool:
+    """Keeps the campaign as it is until the transaction ends; False when there is none."""
+    return bool(await Sql.share_campaign.value(conn, id=campaign_id, brand_id=brand_id))
+
+
+async def delete_campaign(conn: Connection, brand_id: UUID, campaign_id: UUID) -> None:
+    """Removes the campaign."""
+    await Sql.delete_campaign.run(conn, id=campaign_id, brand_id=brand_id)
+
+
+async def generators_of_campaign(conn: Connection, brand_id: UUID, campaign_id: UUID) -> list[str]:
+    """The ids of generators that run the campaign, the first few."""
+    return await Sql.generators_of_campaign.column(
+        conn, campaign_id=campaign_id, brand_id=brand_id, limit=USERS_NAMED_MAX
+    )
+
+
+async def was_published(conn: Connection, brand_id: UUID, campaign_id: UUID) -> bool:
+    """Whether executions may refer to the campaign."""
+    return bool(await Sql.was_published.value(conn, campaign_id=campaign_id, brand_id=brand_id))
+
+
+def _columns(draft: CampaignDraft) -> dict[str, Any]:
+    return {
+        "name": draft.name,
+        "consent_basis": draft.consent_basis,
+        "mode": draft.mode,
+        "lane": draft.lane,
+        "routes": msgspec.json.encode(draft.routes).decode(),
+        "policy": msgspec.json.encode(draft.policy).decode(),
+    }
+
+
+class _CampaignRow(msgspec.Struct, frozen=True):
+    id: UUID
+    name: str
+    consent_basis: Basis
+    mode: Mode
+    lane: Lane
+    routes: str
+    policy: dict[str, Any]
+    created_at: datetime
+    updated_at: datetime
+
+    def campaign(self) -> Campaign:
+        return Campaign(
+            id=self.id,
+            name=self.name,
+            consent_basis=self.consent_basis,
+            mode=self.mode,
+            lane=self.lane,
+            routes=msgspec.json.decode(self.routes, type=tuple[Route, ...]),
+            policy=self.policy,
+            created_at=self.created_at,
+            updated_at=self.updated_at,
+        )
