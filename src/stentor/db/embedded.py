@@ -6,33 +6,36 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import psycopg
 import structlog
+from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from stentor.db.binaries import find_binaries, reachable_binaries
 from stentor.db.cluster import (
-    DATABASE,
     ROLE,
     check_cluster,
     create_cluster,
     read_password,
-    read_postmaster,
     read_sockets,
     socket_directory,
     write_config,
 )
 from stentor.db.home import Account, DatabaseRefused, Home
 from stentor.db.locks import try_exclusive, try_shared, wait_exclusive
+from stentor.db.postmaster import read_postmaster
 from stentor.errors import Problem
 
 log = structlog.get_logger()
 
 Progress = Callable[[str], None]
+
+DATABASE = "stentor"
 
 _LOOK_EVERY_S = 0.02
 # A wait is told of once a second, and not at all when it is shorter than that.
@@ -139,7 +142,7 @@ class _Launcher:
                 cwd=home.path,
                 pass_fds=[lock],
                 start_new_session=True,
-                check=True,
+                check=False,
             )
 
 
@@ -197,8 +200,19 @@ def _obstacle(home: Home) -> str | None:
         sentence = " ".join(str(error).split())
         if "authentication failed" in sentence:
             raise DatabaseRefused(f"The password in {home.password} is not the database's: {sentence}") from error
-        return sentence
+        if f'"{DATABASE}" does not exist' not in sentence:
+            return sentence
+        _create_database(home)
     return None
+
+
+def _create_database(home: Home) -> None:
+    with (
+        psycopg.connect(_dsn(home, "postgres"), autocommit=True) as conn,
+        # Another process may see at the same moment that it is missing.
+        suppress(psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation),
+    ):
+        conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
 
 
 def _dsn(home: Home, database: str) -> str:

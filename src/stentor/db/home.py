@@ -82,7 +82,7 @@ class Home:
         Directories that exist are left as they are. Raises DatabaseRefused when that account could not work here.
         """
         try:
-            _make_directories(self.path)
+            make_directories(self.path)
             account = self._account()
             if not self.logs.exists():
                 self.make_private(self.logs, account)
@@ -127,14 +127,6 @@ def _account_for_root() -> Account:
     return Account(entry.pw_uid, entry.pw_gid)
 
 
-def _make_directories(path: Path) -> None:
-    missing = [each for each in (path, *path.parents) if not each.exists()]
-    for each in reversed(missing):
-        each.mkdir(mode=0o755, exist_ok=True)
-        # mkdir obeys the umask; root's database account must be able to pass through what root makes here.
-        each.chmod(0o755 if os.geteuid() == 0 else 0o700)
-
-
 def _refuse_unreachable(path: Path, account: Account) -> None:
     chain = [str(each) for each in (*reversed(path.parents), path)]
     # Asked of the kernel as that account, because modes alone do not tell of ACLs.
@@ -146,3 +138,12 @@ def _refuse_unreachable(path: Path, account: Account) -> None:
             " Choose a directory that others may pass through with --data (the default is /var/lib/stentor),"
             " or start Stentor as the user who owns that one."
         )
+
+
+def make_directories(path: Path) -> None:
+    """Creates what is missing of the path: for root's so that its database account may pass through, else for us alone."""
+    missing = [each for each in (path, *path.parents) if not each.exists()]
+    for each in reversed(missing):
+        each.mkdir(exist_ok=True)
+        # Not by mkdir's argument, which obeys the umask.
+        each.chmod(0o755 if os.geteuid() == 0 else 0o700)

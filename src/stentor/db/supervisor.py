@@ -15,9 +15,19 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from stentor.db.cluster import FIXED_SETTINGS, read_postmaster
 from stentor.db.home import ENVIRONMENT, Account, Home
 from stentor.db.locks import try_exclusive
+from stentor.db.postmaster import read_postmaster
+
+# What may not be changed by ALTER SYSTEM: an acknowledged commit is on disk, and nobody reaches the server but by socket.
+_FIXED_SETTINGS = {
+    "fsync": "on",
+    "full_page_writes": "on",
+    "synchronous_commit": "on",
+    "listen_addresses": "",
+    "port": "5432",
+    "unix_socket_permissions": "0700",
+}
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -41,7 +51,7 @@ class Supervisor:
         self._home = home
         self._account = account
         self._sockets = sockets
-        settings = FIXED_SETTINGS | {"config_file": str(home.config), "unix_socket_directories": str(sockets)}
+        settings = _FIXED_SETTINGS | {"config_file": str(home.config), "unix_socket_directories": str(sockets)}
         self._command = [postgres, "-D", str(home.cluster), *(f"--{name}={value}" for name, value in settings.items())]
         self._users_lock: int | None = None
         self._was_ready = False
