@@ -2,6 +2,7 @@
 
 import hashlib
 import unicodedata
+from collections.abc import Sequence
 from uuid import UUID, uuid5
 
 import numpy as np
@@ -18,6 +19,8 @@ _TAG_BYTES = 4
 _BASE32 = b"abcdefghijklmnopqrstuvwxyz234567"
 _BASE32_TABLE = np.frombuffer(_BASE32, dtype=np.uint8)
 _BASE32_VALUE = {character: value for value, character in enumerate(_BASE32.decode())}
+_BASE32_VALUES = np.zeros(256, dtype=np.uint8)
+_BASE32_VALUES[_BASE32_TABLE] = np.arange(32, dtype=np.uint8)
 _WEIGHTS = np.array([16, 8, 4, 2, 1], dtype=np.uint8)
 
 
@@ -99,6 +102,13 @@ class SendIds:
         return UUID(bytes=body[:16]), UUID(bytes=body[16:32]), ChannelKind(body[32])
 
 
+def send_keys(send_ids: Sequence[str]) -> list[tuple[UUID, UUID]]:
+    """Execution and customer of each send id, unproven: for ids that this process has made itself (2 µs each)."""
+    rows = _unbase32_rows("".join(send_ids).encode("ascii"), SEND_ID_CHARS)
+    executions = {row[:16]: UUID(bytes=row[:16]) for row in rows}
+    return [(executions[row[:16]], UUID(bytes=row[16:32])) for row in rows]
+
+
 def base32_rows(rows: bytes, width: int) -> list[str]:
     """Each run of `width` bytes as lower-case base32 without padding: one numpy pass instead of a loop per row."""
     count = len(rows) // width
@@ -111,3 +121,12 @@ def base32_rows(rows: bytes, width: int) -> list[str]:
     text = characters.tobytes().decode("ascii")
     length = characters.shape[1]
     return [text[start : start + length] for start in range(0, count * length, length)]
+
+
+def _unbase32_rows(text: bytes, length: int) -> list[bytes]:
+    """The bytes of each run of `length` characters, its spare bits left out: `base32_rows` the other way."""
+    values = _BASE32_VALUES[np.frombuffer(text, dtype=np.uint8)].reshape(-1, length, 1)
+    bits = np.unpackbits(values, axis=2)[:, :, 3:].reshape(len(values), length * 5)
+    width = bits.shape[1] // 8
+    raw = np.packbits(bits[:, : width * 8], axis=1).tobytes()
+    return [raw[start : start + width] for start in range(0, len(raw), width)]
