@@ -8,15 +8,25 @@ CREATE TABLE sender (
     kind        text NOT NULL CHECK (kind IN ('sandbox', 'smtp')),
     settings    jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(settings) = 'object'),
     secret      bytea,
-    enabled     boolean NOT NULL DEFAULT false,
+    enabled     boolean NOT NULL DEFAULT true,
     in_doubt    text CHECK (in_doubt IN ('at_most_once', 'at_least_once', 'ask')),
     pace_per_s  double precision CHECK (pace_per_s > 0),
     paused_at   timestamptz,
+    deleted_at  timestamptz,
     created_at  timestamptz NOT NULL,
     updated_at  timestamptz NOT NULL,
-    UNIQUE (brand_id, name)
+    CHECK (enabled OR paused_at IS NOT NULL),
+    CHECK (deleted_at IS NULL OR NOT enabled)
 );
-COMMENT ON TABLE sender IS 'kind: reference. A configured way to deliver on a channel; secret is encrypted with a key outside the database; enabled says that it may be used, paused_at that it rests for now.';
+COMMENT ON TABLE sender IS 'kind: reference. A configured way to deliver on a channel; secret is encrypted with a key outside the database. What is switched off is paused too, and what is deleted is switched off: its history keeps its name, and what still waits for it is held.';
+CREATE UNIQUE INDEX sender_name ON sender (brand_id, name) WHERE deleted_at IS NULL;
+
+-- What anybody may be told of a sender: everything but its secret.
+CREATE VIEW sender_facts AS
+SELECT id, brand_id, name, channel, kind, settings, secret IS NOT NULL AS has_secret, enabled, in_doubt, pace_per_s,
+    paused_at, created_at, updated_at
+FROM sender
+WHERE deleted_at IS NULL;
 
 CREATE TABLE template (
     id          uuid PRIMARY KEY,
