@@ -162,6 +162,11 @@ def _account_with_name(account: Account) -> Account:
     try:
         pwd.getpwuid(account.uid)
     except KeyError:
+        if account.is_ours:
+            raise DatabaseRefused(
+                f"initdb wants a name for uid {account.uid}. Add the uid to /etc/passwd, start Stentor as root,"
+                " or use a server of your own by STENTOR_DATABASE_URL."
+            ) from None
         nobody = pwd.getpwnam("nobody")
         return Account(nobody.pw_uid, nobody.pw_gid)
     return account

@@ -11,7 +11,7 @@ T = TypeVar("T")
 _LOOK_EVERY_S = 0.02
 
 
-async def eventually(check: Callable[[], T | Awaitable[T]], within_s: float = 10.0) -> T:
+async def eventually(check: Callable[[], T | Awaitable[T | None] | None], within_s: float = 10.0) -> T:
     """The first true value that `check` returns, sync or async; an AssertionError in it means "not yet".
 
     Raises AssertionError with what was seen last when nothing true came within `within_s` seconds.
