@@ -32,7 +32,8 @@ class Chunk(msgspec.Struct):
     key_to: UUID
     epoch: int
     next_wave: int
-    was_leased: bool
+    has_open_waves: bool
+    """Whether an earlier owner left attempts that nobody settled."""
     cursor: UUID
 
     @property

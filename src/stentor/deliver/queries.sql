@@ -1,11 +1,10 @@
 -- name: claim_chunks
 -- all brands: a worker takes whatever is due first in its lane, whoever it belongs to.
 -- Takes the first due chunk and, with it, due chunks of the same sender, as long as they stay small together: dozens of
--- small executions share one wave. A chunk whose lease ran out is claimed like any other; `was_leased` tells its new owner
--- to look for waves that nobody settled.
+-- small executions share one wave. A chunk whose lease ran out is claimed like any other; the last column tells its new
+-- owner of waves that nobody settled.
 WITH due AS MATERIALIZED (
-    SELECT c.execution_id, c.number, c.brand_id, c.sender_id, c.channel, c.lane, c.sends, c.due_at,
-        c.lease_until IS NOT NULL AS was_leased
+    SELECT c.execution_id, c.number, c.brand_id, c.sender_id, c.channel, c.lane, c.sends, c.due_at
     FROM chunk c
     WHERE c.done_at IS NULL AND c.due_at <= :now AND (c.lease_until IS NULL OR c.lease_until < :now)
         AND EXISTS (SELECT FROM execution e WHERE e.id = c.execution_id AND e.paused_at IS NULL)
@@ -27,13 +26,17 @@ FROM same_sender s
 WHERE c.execution_id = s.execution_id AND c.number = s.number AND (s.before = 0 OR s.before + s.sends <= :sends_max)
 RETURNING c.execution_id, c.number, c.brand_id, c.sender_id, c.channel, c.lane, c.key_from, c.key_to, c.epoch,
     (SELECT coalesce(max(v.number) + 1, 0) FROM wave v WHERE v.execution_id = c.execution_id AND v.chunk = c.number),
-    s.was_leased
+    EXISTS (
+        SELECT FROM wave v WHERE v.execution_id = c.execution_id AND v.chunk = c.number AND v.settled_at IS NULL
+    )
 
 -- name: extend_leases
 -- all brands: a worker keeps what it holds; run every 5 s against a lease of 20 s.
-UPDATE chunk
+-- By name, not by worker: a chunk that an error made its worker forget must be left to expire.
+UPDATE chunk c
 SET lease_until = :now + :lease
-WHERE worker = :worker AND lease_until IS NOT NULL AND done_at IS NULL
+FROM unnest(:execution_ids::uuid[], :numbers::integer[], :epochs::integer[]) AS w (execution_id, number, epoch)
+WHERE c.execution_id = w.execution_id AND c.number = w.number AND c.epoch = w.epoch AND c.done_at IS NULL
 
 -- name: standing
 -- Locks the chunks of a wave against a rescuer and reads what may have changed since they were claimed. A chunk whose epoch

@@ -60,9 +60,10 @@ async def claim(conn: Connection, worker: str) -> Batch | None:
     return Batch(first.brand_id, first.sender_id, ChannelKind(first.channel), chunks)
 
 
-async def extend_leases(conn: Connection, worker: str) -> int:
-    """Keeps the worker's chunks for another lease; returns how many."""
-    return await Sql.extend_leases.run(conn, worker=worker, lease=LEASE)
+async def extend_leases(conn: Connection, chunks: Sequence[Chunk]) -> None:
+    """Keeps the chunks for another lease, as far as they are still their worker's."""
+    if chunks:
+        await Sql.extend_leases.run(conn, lease=LEASE, **_numbers(chunks), epochs=[chunk.epoch for chunk in chunks])
 
 
 async def standing(conn: Connection, batch: Batch) -> dict[tuple[UUID, int], ChunkStanding]:

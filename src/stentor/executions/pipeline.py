@@ -3,6 +3,7 @@
 Read `Deliverer.deliver` first: it is the table of contents.
 """
 
+import asyncio
 import random
 from collections.abc import Sequence
 from uuid import UUID
@@ -40,7 +41,7 @@ GUARD_AGE_S_MAX = 2.0
 SENDER_REST_S = 15.0
 """How long a sender that could not be used at all is left alone."""
 
-_ERROR_REST_S = 1.0
+_UNFINISHED_REST_S = 1.0
 
 
 class _Answered(msgspec.Struct, frozen=True):
@@ -84,35 +85,40 @@ class Deliverer:
         self._worker = worker
         self._shard = shard
         self._pace = Pace()
+        self._at_hand: list[Batch] = []
         self._jitter = random.Random()
 
-    async def deliver(self) -> bool:
-        """Claims what is due first and takes it as far as it goes; False when nothing is due."""
-        batch = await self._claim()
-        if batch is None:
-            return False
-        sender = await self._senders.load(batch.brand_id, batch.sender_id)
-        channel = await self._senders.channel(sender)
+    async def claim(self) -> Batch | None:
+        """What is due first, leased to this worker for 20 s at a time; None when nothing is due."""
+        async with self._db.transaction() as conn:
+            return await deliver.claim(conn, self._worker)
+
+    async def keep_leases(self) -> None:
+        """Extends the leases of all batches at hand; called every 5 s."""
+        chunks = [chunk for batch in self._at_hand for chunk in batch.chunks]
+        async with self._db.transaction() as conn:
+            await deliver.extend_leases(conn, chunks)
+
+    async def deliver(self, batch: Batch, *, stop: asyncio.Event) -> None:
+        """Takes a claimed batch as far as it goes; after `stop` the wave at hand is the last."""
+        self._at_hand.append(batch)
         try:
+            sender = await self._senders.load(batch.brand_id, batch.sender_id)
+            channel = await self._senders.channel(sender)
             await self._recover(batch, sender, channel)
-            while batch.chunks:
+            while batch.chunks and not stop.is_set():
                 wave = await self._open(batch, sender)
                 if wave is not None:
                     composed = self._composer.compose(batch.channel, wave.facts, wave.cleared, self._clock.now())
                     outcomes = await self._hand_over(channel, wave, composed)
                     await self._settle(batch, sender, wave, _Answered(channel, composed, outcomes))
-        except BaseException:
+        finally:
+            self._at_hand.remove(batch)
             await self._release(batch)
-            raise
         await self._end_finished(batch)
-        return True
-
-    async def _claim(self) -> Batch | None:
-        async with self._db.transaction() as conn:
-            return await deliver.claim(conn, self._worker)
 
     async def _recover(self, batch: Batch, sender: Sender, channel: Channel) -> None:
-        if not any(chunk.was_leased for chunk in batch.chunks):
+        if not any(chunk.has_open_waves for chunk in batch.chunks):
             return
         async with self._db.transaction() as conn:
             # What was never stored was certainly not accepted: a lost wave of the sandbox is simply sent again.
@@ -246,10 +252,10 @@ class Deliverer:
             await add_to_builtin(conn, batch.brand_id, [OptOut(list_channel, digest, "bounce") for _, digest in dead])
 
     async def _release(self, batch: Batch) -> None:
-        """Lets go of what an error left unfinished, so that nobody has to wait for the lease."""
+        """Lets go of what an error or a stop left unfinished, so that nobody has to wait for the lease."""
         if batch.chunks:
             async with self._db.transaction() as conn:
-                await deliver.release(conn, batch, batch.chunks, delay_s=_ERROR_REST_S)
+                await deliver.release(conn, batch, batch.chunks, delay_s=_UNFINISHED_REST_S)
 
     async def _end_finished(self, batch: Batch) -> None:
         if batch.finished:

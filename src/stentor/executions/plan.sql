@@ -19,7 +19,6 @@ FROM (
     JOIN person p ON p.part = a.part AND p.customer_id = a.customer_id
     WHERE a.brand_id = :brand_id AND p.brand_id = :brand_id
 ) v
-ON CONFLICT DO NOTHING
 
 -- name: plan_first
 -- One send per person, on the first channel without an objection; where every channel objects, a skip on the first one. The
@@ -47,7 +46,6 @@ FROM (
     ) c
     ORDER BY c.execution_id, c.part, c.customer_id, (c.reason <> 0), c.ordinal
 ) v
-ON CONFLICT DO NOTHING
 
 -- name: planned_counts
 -- What the statements above wrote, by chunk and verdict: the source of the chunk rows and the tally.

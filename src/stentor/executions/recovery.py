@@ -20,7 +20,7 @@ async def recover(conn: Connection, batch: Batch, *, resend: bool, shard: int) -
     await deliver.standing(conn, batch)
     moves = Moves(batch.brand_id)
     for chunk in batch.chunks:
-        if not chunk.was_leased:
+        if not chunk.has_open_waves:
             continue
         for lost in await deliver.lost_waves(conn, chunk):
             in_doubt = 0 if resend else await deliver.settle_lost(conn, chunk, lost)

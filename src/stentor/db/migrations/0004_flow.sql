@@ -135,7 +135,6 @@ CREATE TABLE chunk (
 ) WITH (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 COMMENT ON TABLE chunk IS 'kind: local. Sends that are claimed together: those of the execution whose chunk is this number, all between key_from and key_to inclusive.';
 CREATE INDEX chunk_to_claim ON chunk (lane, due_at, execution_id, number) WHERE done_at IS NULL;
-CREATE INDEX chunk_of_worker ON chunk (worker) WHERE lease_until IS NOT NULL;
 
 CREATE TABLE wave (
     execution_id  uuid NOT NULL,
