@@ -1,0 +1,66 @@
+"""Changes to a brand's settings, checked."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+import phonenumbers
+
+from stentor.accounts.model import BrandSettings
+from stentor.domain.address import InvalidAddress, normal_email
+from stentor.domain.locale import normal_locale, normal_time_zone
+from stentor.errors import Invalid, Violation
+
+_NAMES = frozenset(BrandSettings.__struct_fields__)
+_RULE = re.compile(r"(?P<rule>.*) - at `\$\.(?P<name>[a-z_]+)`")
+# What would break a header apart, and what PostgreSQL cannot store. An address on paper has several lines.
+_LINE_BREAKERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_UNSTORABLE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def changed_settings(present: BrandSettings, changes: Mapping[str, Any]) -> BrandSettings:
+    """The settings with those changes, in their normal forms. Raises Invalid, naming each setting that is wrong."""
+    if unknown := sorted(changes.keys() - _NAMES):
+        sentence = "A brand has no such setting. It has: " + ", ".join(sorted(_NAMES)) + "."
+        raise Invalid(sentence, violations=[Violation(f"/{name}", "unknown-field", sentence) for name in unknown])
+    try:
+        settings = msgspec.convert({**msgspec.structs.asdict(present), **changes}, BrandSettings)
+    except msgspec.ValidationError as error:
+        raise _broken_rule(str(error)) from None
+    if violations := list(_violations(settings)):
+        raise Invalid(violations[0].message, violations=violations)
+    return _normal(settings)
+
+
+def _violations(settings: BrandSettings) -> Iterator[Violation]:
+    if normal_locale(settings.default_locale) is None:
+        yield Violation("/default_locale", "locale", "This is no language tag; send one like `en` or `pt-BR`.")
+    if normal_time_zone(settings.default_time_zone) is None:
+        yield Violation("/default_time_zone", "time-zone", "This is no time zone; send one like `Europe/Berlin`.")
+    if settings.default_country and settings.default_country.upper() not in phonenumbers.SUPPORTED_REGIONS:
+        yield Violation("/default_country", "country", "This is no country; send its two letters, like `DE`.")
+    if _LINE_BREAKERS.search(settings.from_name):
+        yield Violation("/from_name", "characters", "A name is one line of text; remove its control characters.")
+    if _UNSTORABLE.search(settings.postal_address):
+        yield Violation("/postal_address", "characters", "Remove the control characters; line breaks may stay.")
+    if settings.from_address and isinstance(refusal := normal_email(settings.from_address), InvalidAddress):
+        yield Violation("/from_address", "email", refusal.reason)
+
+
+def _normal(settings: BrandSettings) -> BrandSettings:
+    return msgspec.structs.replace(
+        settings,
+        default_locale=normal_locale(settings.default_locale),
+        default_time_zone=normal_time_zone(settings.default_time_zone),
+        default_country=settings.default_country.upper() if settings.default_country else None,
+        from_address=normal_email(settings.from_address) if settings.from_address else "",
+    )
+
+
+def _broken_rule(message: str) -> Invalid:
+    place = _RULE.fullmatch(message)
+    if place is None:
+        return Invalid(f"The settings break a rule: {message}.")
+    name, rule = place["name"], place["rule"]
+    return Invalid.field(f"/{name}", "invalid", f"The setting `{name}` breaks a rule: {rule}.")

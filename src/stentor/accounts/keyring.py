@@ -1,0 +1,72 @@
+"""Who calls: the holder of the key that came with a request."""
+
+import asyncio
+import contextlib
+
+from stentor.accounts import store
+from stentor.accounts.key_format import digest_of, is_checked, read_presented
+from stentor.accounts.model import Principal
+from stentor.db.pool import Database
+from stentor.db.remembered import Remembered
+from stentor.errors import Unavailable
+
+# A revoked key is dead everywhere within a second: this, and half a second for the revocation itself.
+KEEP_S = 0.5
+# Keys that exist and keys that do not, together; with invented ones somebody can push out others, not grow the memory.
+ENTRIES_MAX = 10_000
+# Last use is recorded to the minute, so more often would write the same value again.
+FLUSH_EVERY_S = 30.0
+
+
+class KeyRing:
+    """Finds the holders of keys, and records when a key was last used while `run` runs."""
+
+    def __init__(self, db: Database, pepper: bytes) -> None:
+        self._db = db
+        self._pepper = pepper
+        self._remembered = Remembered(self._load, keep_s=KEEP_S, entries_max=ENTRIES_MAX)
+        self._used: set[int] = set()
+
+    async def principal(self, presented: str) -> Principal | None:
+        """The holder of a key given as an `x-api-key` (`st_…`) or as a bearer token (`<number>|st_…`).
+
+        None for what is no key, for a revoked one, and for a token whose number is not that of its secret.
+        """
+        read = read_presented(presented)
+        if read is None:
+            return None
+        number, secret = read
+        if not is_checked(secret):
+            return None
+        principal = await self._remembered.get(digest_of(self._pepper, secret))
+        if principal is None or number not in {None, principal.key_number}:
+            return None
+        self._used.add(principal.key_number)
+        return principal
+
+    async def run(self) -> None:
+        """Records the last use of keys until cancelled, and once more then."""
+        try:
+            while True:
+                await asyncio.sleep(FLUSH_EVERY_S)
+                with contextlib.suppress(Unavailable):
+                    await self.flush()
+        finally:
+            with contextlib.suppress(Unavailable):
+                await self.flush()
+
+    async def flush(self) -> None:
+        """Records the last use of the keys that were used since the last time."""
+        used, self._used = self._used, set()
+        if not used:
+            return
+        try:
+            async with self._db.transaction() as conn:
+                await store.note_key_use(conn, sorted(used))
+        except Unavailable:
+            self._used |= used
+            raise
+
+    async def _load(self, digest: bytes) -> Principal | None:
+        async with self._db.read() as conn:
+            return await store.find_principal(conn, digest)

@@ -1,0 +1,103 @@
+"""Organisations, brands, keys, and what a key may do."""
+
+from datetime import datetime
+from typing import Annotated, Literal, get_args
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+NAME_CHARS_MAX = 200
+POSTAL_ADDRESS_CHARS_MAX = 500
+
+Scope = Literal["run", "read", "write", "admin"]
+"""`run` starts executions and asks for their status, `read` sees everything, `write` changes people and content, `admin`
+changes settings and keys and includes the others."""
+
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+
+
+class BrandSettings(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a brand may set. Only what differs from these defaults is stored."""
+
+    run_rate_per_s: Annotated[int, Meta(ge=1, le=1_000_000)] = 500
+    """Run calls per second, over all API processes; a full bucket of one second lets as many through at once."""
+    preferences_enabled: bool = False
+    """Whether the preference paths that carry no key are answered."""
+    unauthenticated_opt_in_counts: bool = True
+    """Whether an opt-in without a key counts at once; otherwise it waits for a confirmation."""
+    default_locale: str = "en"
+    default_time_zone: str = "UTC"
+    default_country: str | None = None
+    """ISO 3166 code of the country whose national phone formats are read; None takes E.164 only."""
+    from_name: Annotated[str, Meta(max_length=NAME_CHARS_MAX)] = ""
+    from_address: str = ""
+    postal_address: Annotated[str, Meta(max_length=POSTAL_ADDRESS_CHARS_MAX)] = ""
+    sandbox_messages_max: Annotated[int, Meta(ge=0, le=10_000_000)] = 200_000
+    sandbox_days: Annotated[int, Meta(ge=1, le=365)] = 7
+
+
+class Organisation(msgspec.Struct, frozen=True):
+    """Owns brands; `number` is the X-Tenant-Id of older clients."""
+
+    id: UUID
+    number: int
+    name: str
+    created_at: datetime
+
+
+class Brand(msgspec.Struct, frozen=True):
+    """The tenant: people, topics, campaigns and keys belong to one brand. `brand_key` names it and opens nothing."""
+
+    id: UUID
+    organisation_id: UUID
+    organisation_number: int
+    name: str
+    brand_key: str
+    settings: BrandSettings
+    created_at: datetime
+    updated_at: datetime
+
+
+class ApiKey(msgspec.Struct, frozen=True):
+    """A key as it is listed: never its secret. `brand_id` is None for a key of the whole organisation."""
+
+    number: int
+    organisation_id: UUID
+    brand_id: UUID | None
+    name: str
+    hint: str
+    scopes: tuple[Scope, ...]
+    is_test: bool
+    created_at: datetime
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+    """To the minute; None for a key that was never used."""
+
+
+class NewKey(msgspec.Struct, frozen=True):
+    """A key at the only moment when its secret is known: as a bearer token and as an `x-api-key`."""
+
+    number: int
+    token: str
+    api_key: str
+    hint: str
+
+
+class Principal(msgspec.Struct, frozen=True):
+    """Who calls: the holder of a valid key."""
+
+    key_number: int
+    organisation_id: UUID
+    brand_id: UUID | None
+    scopes: frozenset[Scope]
+    is_test: bool
+
+    def may(self, scope: Scope) -> bool:
+        return scope in self.scopes or "admin" in self.scopes
+
+    def may_act_for(self, brand: Brand) -> bool:
+        """Whether the key was made for this brand or for the whole organisation that owns it."""
+        if self.brand_id is not None:
+            return self.brand_id == brand.id
+        return self.organisation_id == brand.organisation_id

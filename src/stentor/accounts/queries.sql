@@ -1,0 +1,95 @@
+-- name: note_installation
+INSERT INTO installation (secret_fingerprint, created_at) VALUES (:fingerprint, :now)
+ON CONFLICT (only_row) DO NOTHING
+
+-- name: installation_fingerprint
+SELECT secret_fingerprint FROM installation
+
+-- name: lock_organisations
+-- Of two processes that start at once on a new database, one makes the first organisation and the other finds it. It is
+-- the lock that makes them take turns; nothing else ever waits for it.
+SELECT pg_advisory_xact_lock(hashtext('stentor.organisation'))
+
+-- name: insert_organisation
+INSERT INTO organisation (id, name, created_at) VALUES (:id, :name, :now)
+
+-- name: first_organisation
+SELECT id, number, name, created_at FROM organisation ORDER BY number LIMIT 1
+
+-- name: find_organisation
+SELECT id, number, name, created_at FROM organisation WHERE id = :id
+
+-- name: insert_brand
+INSERT INTO brand (id, organisation_id, name, brand_key, settings, created_at, updated_at)
+VALUES (:brand_id, :organisation_id, :name, :brand_key, :settings::jsonb, :now, :now)
+
+-- name: find_brand
+SELECT b.id, b.organisation_id, o.number, b.name, b.brand_key, b.settings::text, b.created_at, b.updated_at
+FROM brand b
+JOIN organisation o ON o.id = b.organisation_id
+WHERE b.id = :brand_id
+
+-- name: find_brand_by_key
+-- all brands: the key is what says which brand is meant.
+SELECT b.id, b.organisation_id, o.number, b.name, b.brand_key, b.settings::text, b.created_at, b.updated_at
+FROM brand b
+JOIN organisation o ON o.id = b.organisation_id
+WHERE b.brand_key = :brand_key
+
+-- name: brands_of_organisation
+-- all brands: a list of them.
+SELECT b.id, b.organisation_id, o.number, b.name, b.brand_key, b.settings::text, b.created_at, b.updated_at
+FROM brand b
+JOIN organisation o ON o.id = b.organisation_id
+WHERE b.organisation_id = :organisation_id
+ORDER BY b.id
+
+-- name: lock_brand
+SELECT settings::text FROM brand WHERE id = :brand_id FOR UPDATE
+
+-- name: update_settings
+UPDATE brand SET settings = :settings::jsonb, updated_at = :now WHERE id = :brand_id
+
+-- name: insert_key
+INSERT INTO api_key (organisation_id, brand_id, name, digest, hint, scopes, is_test, created_at)
+VALUES (:organisation_id, :brand_id, :name, :digest, :hint, :scopes, :is_test, :now)
+RETURNING number
+
+-- name: find_principal
+-- all brands: the key is what says who calls, and for which brand.
+SELECT number, organisation_id, brand_id, scopes, is_test
+FROM api_key
+WHERE digest = :digest AND revoked_at IS NULL
+
+-- name: keys_of_organisation
+-- all brands: the keys of an organisation, those of its brands and its own.
+SELECT k.number, k.organisation_id, k.brand_id, k.name, k.hint, k.scopes, k.is_test, k.created_at, k.revoked_at,
+    u.last_used_at
+FROM api_key k
+LEFT JOIN api_key_use u ON u.key_number = k.number
+WHERE k.organisation_id = :organisation_id
+ORDER BY k.number
+
+-- name: keys_of_brand
+SELECT k.number, k.organisation_id, k.brand_id, k.name, k.hint, k.scopes, k.is_test, k.created_at, k.revoked_at,
+    u.last_used_at
+FROM api_key k
+LEFT JOIN api_key_use u ON u.key_number = k.number
+WHERE k.brand_id = :brand_id
+ORDER BY k.number
+
+-- name: revoke_key
+-- all brands: keys of the whole organisation have none.
+-- The first revocation keeps its time.
+UPDATE api_key SET revoked_at = coalesce(revoked_at, :now)
+WHERE number = :number AND organisation_id = :organisation_id AND (:brand_id::uuid IS NULL OR brand_id = :brand_id)
+
+-- name: note_key_use
+-- all brands: the numbers are those of keys that this process saw.
+-- In the order of their numbers, so that two processes never wait for each other crosswise.
+INSERT INTO api_key_use (key_number, last_used_at)
+SELECT u.number, date_trunc('minute', :now)
+FROM unnest(:numbers::bigint[]) AS u (number)
+ORDER BY u.number
+ON CONFLICT (key_number) DO UPDATE SET last_used_at = excluded.last_used_at
+WHERE api_key_use.last_used_at < excluded.last_used_at

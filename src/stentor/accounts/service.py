@@ -1,0 +1,184 @@
+"""Organisations, brands and keys: made, changed, listed, revoked."""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from psycopg.errors import UniqueViolation
+
+from stentor.accounts import store
+from stentor.accounts.brand_settings import changed_settings
+from stentor.accounts.key_format import digest_of, hint_of, new_brand_key, new_secret
+from stentor.accounts.model import NAME_CHARS_MAX, SCOPES, ApiKey, Brand, BrandSettings, NewKey, Organisation, Scope
+from stentor.db.connection import Connection
+from stentor.db.pool import Database
+from stentor.domain.ids import new_id
+from stentor.errors import Conflict, Invalid, NotFound
+
+BrandHook = Callable[[Connection, UUID], Awaitable[None]]
+"""Gives a new brand what it cannot be without (its built-in opt-out list, its sandbox senders), in its transaction."""
+
+FIRST_ORGANISATION_NAME = "Organisation"
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+class AccountService:
+    """Who owns what. `pepper` is what keys are hashed under; `on_brand_created` is called for each new brand, in order."""
+
+    def __init__(self, db: Database, pepper: bytes, *, on_brand_created: Sequence[BrandHook] = ()) -> None:
+        self._db = db
+        self._pepper = pepper
+        self._on_brand_created = tuple(on_brand_created)
+
+    async def ensure_first_organisation(self) -> Organisation:
+        """The first organisation, made now if this is the first start."""
+        async with self._db.transaction() as conn:
+            await store.lock_organisations(conn)
+            first = await store.first_organisation(conn)
+            if first is None:
+                await store.insert_organisation(conn, new_id(), FIRST_ORGANISATION_NAME)
+                first = await store.first_organisation(conn)
+        if first is None:
+            raise RuntimeError("An organisation that was just made is not there.")
+        return first
+
+    async def create_brand(self, name: str, organisation_id: UUID | None = None) -> Brand:
+        """A new brand of that organisation, or of the first one.
+
+        Raises Invalid for a name that is none, Conflict when the organisation has a brand of that name, NotFound.
+        """
+        name = _checked_name(name)
+        if organisation_id is None:
+            organisation_id = (await self.ensure_first_organisation()).id
+        brand_id = new_id()
+        async with self._db.transaction() as conn:
+            if await store.find_organisation(conn, organisation_id) is None:
+                raise NotFound(f"There is no organisation {organisation_id}.")
+            try:
+                await store.insert_brand(
+                    conn,
+                    brand_id=brand_id,
+                    organisation_id=organisation_id,
+                    name=name,
+                    brand_key=new_brand_key(),
+                    settings=BrandSettings(),
+                )
+            except UniqueViolation as error:
+                raise Conflict(f"A brand named {name!r} exists already; choose another name.", name=name) from error
+            for hook in self._on_brand_created:
+                await hook(conn, brand_id)
+            return await _found(conn, brand_id)
+
+    async def brand(self, brand_id: UUID) -> Brand:
+        """The brand as it is now. Raises NotFound."""
+        async with self._db.read() as conn:
+            return await _found(conn, brand_id)
+
+    async def brands(self, organisation_id: UUID | None = None) -> list[Brand]:
+        """The brands of that organisation, or of the first one, in the order in which they were made."""
+        if organisation_id is None:
+            organisation_id = (await self.ensure_first_organisation()).id
+        async with self._db.read() as conn:
+            return await store.brands_of_organisation(conn, organisation_id)
+
+    async def update_brand_settings(self, brand_id: UUID, changes: Mapping[str, Any]) -> Brand:
+        """The brand with those settings changed; they hold everywhere within a second.
+
+        Raises Invalid, naming each setting that is wrong, and NotFound.
+        """
+        async with self._db.transaction() as conn:
+            present = await store.lock_brand(conn, brand_id)
+            if present is None:
+                raise _no_brand(brand_id)
+            await store.update_settings(conn, brand_id, changed_settings(present, changes))
+            return await _found(conn, brand_id)
+
+    async def create_key(
+        self,
+        name: str,
+        *,
+        brand_id: UUID | None = None,
+        organisation_id: UUID | None = None,
+        scopes: Sequence[Scope] = ("run", "read", "write"),
+        is_test: bool = False,
+    ) -> NewKey:
+        """A new key for that brand, or for all brands of the organisation (the first one, unless one is named).
+
+        What a test key triggers always goes to the sandbox. The secret is in the answer and nowhere else: it cannot be
+        shown again. Raises Invalid, and NotFound for a brand or organisation that does not exist.
+        """
+        name, scopes = _checked_name(name), _checked_scopes(scopes)
+        if brand_id is None and organisation_id is None:
+            organisation_id = (await self.ensure_first_organisation()).id
+        secret = new_secret(is_test=is_test)
+        async with self._db.transaction() as conn:
+            number = await store.insert_key(
+                conn,
+                organisation_id=await _owner(conn, brand_id, organisation_id),
+                brand_id=brand_id,
+                name=name,
+                digest=digest_of(self._pepper, secret),
+                hint=hint_of(secret),
+                scopes=scopes,
+                is_test=is_test,
+            )
+        return NewKey(number=number, token=f"{number}|{secret}", api_key=secret, hint=hint_of(secret))
+
+    async def keys_of_brand(self, brand_id: UUID) -> list[ApiKey]:
+        """The keys that were made for this brand alone, revoked ones too, in the order of their numbers."""
+        async with self._db.read() as conn:
+            return await store.keys_of_brand(conn, brand_id)
+
+    async def keys_of_organisation(self, organisation_id: UUID) -> list[ApiKey]:
+        """All keys of the organisation and of its brands, revoked ones too, in the order of their numbers."""
+        async with self._db.read() as conn:
+            return await store.keys_of_organisation(conn, organisation_id)
+
+    async def revoke_key(self, organisation_id: UUID, number: int, *, brand_id: UUID | None = None) -> None:
+        """Revokes the key, in every process within a second; again is no error.
+
+        Raises NotFound when the organisation (or the brand, if one is given) has no key of that number.
+        """
+        async with self._db.transaction() as conn:
+            if not await store.revoke_key(conn, organisation_id, number, brand_id):
+                raise NotFound(f"There is no key {number}.")
+
+
+async def _found(conn: Connection, brand_id: UUID) -> Brand:
+    brand = await store.find_brand(conn, brand_id)
+    if brand is None:
+        raise _no_brand(brand_id)
+    return brand
+
+
+async def _owner(conn: Connection, brand_id: UUID | None, organisation_id: UUID | None) -> UUID:
+    """Whose key it is. A brand's key belongs to the brand's organisation, whichever else was named."""
+    if brand_id is not None:
+        brand = await _found(conn, brand_id)
+        if organisation_id not in {None, brand.organisation_id}:
+            raise _no_brand(brand_id)
+        return brand.organisation_id
+    if organisation_id is None or await store.find_organisation(conn, organisation_id) is None:
+        raise NotFound(f"There is no organisation {organisation_id}.")
+    return organisation_id
+
+
+def _no_brand(brand_id: UUID) -> NotFound:
+    return NotFound(f"There is no brand {brand_id}.")
+
+
+def _checked_name(name: str) -> str:
+    stripped = name.strip()
+    if not 1 <= len(stripped) <= NAME_CHARS_MAX:
+        raise Invalid.field("/name", "length", f"A name has 1 to {NAME_CHARS_MAX} characters; choose another one.")
+    if _CONTROL.search(stripped):
+        raise Invalid.field("/name", "characters", "A name is one line of text; remove its control characters.")
+    return stripped
+
+
+def _checked_scopes(scopes: Sequence[Scope]) -> list[Scope]:
+    if not scopes or not set(scopes) <= set(SCOPES):
+        raise Invalid.field("/scopes", "scope", f"A key has at least one of the scopes {', '.join(SCOPES)}.")
+    return [scope for scope in SCOPES if scope in scopes]

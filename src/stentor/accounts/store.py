@@ -1,0 +1,163 @@
+"""Organisations, brands and keys in the database."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from stentor.accounts.model import ApiKey, Brand, BrandSettings, Organisation, Principal, Scope
+from stentor.db.connection import Connection
+from stentor.db.sql import QuerySet, Statement
+
+
+class Sql(QuerySet, file="queries.sql", package=__package__):
+    note_installation: Statement
+    installation_fingerprint: Statement
+    lock_organisations: Statement
+    insert_organisation: Statement
+    first_organisation: Statement
+    find_organisation: Statement
+    insert_brand: Statement
+    find_brand: Statement
+    find_brand_by_key: Statement
+    brands_of_organisation: Statement
+    lock_brand: Statement
+    update_settings: Statement
+    insert_key: Statement
+    find_principal: Statement
+    keys_of_organisation: Statement
+    keys_of_brand: Statement
+    revoke_key: Statement
+    note_key_use: Statement
+
+
+async def note_installation(conn: Connection, fingerprint: bytes) -> None:
+    """Stores the fingerprint of the installation's secret where none is stored."""
+    await Sql.note_installation.run(conn, fingerprint=fingerprint)
+
+
+async def installation_fingerprint(conn: Connection) -> bytes:
+    return await Sql.installation_fingerprint.value(conn)
+
+
+async def lock_organisations(conn: Connection) -> None:
+    """Waits until no other transaction makes the first organisation."""
+    await Sql.lock_organisations.run(conn)
+
+
+async def insert_organisation(conn: Connection, organisation_id: UUID, name: str) -> None:
+    await Sql.insert_organisation.run(conn, id=organisation_id, name=name)
+
+
+async def first_organisation(conn: Connection) -> Organisation | None:
+    """The organisation with the lowest number."""
+    return await Sql.first_organisation.first(conn, Organisation)
+
+
+async def find_organisation(conn: Connection, organisation_id: UUID) -> Organisation | None:
+    return await Sql.find_organisation.first(conn, Organisation, id=organisation_id)
+
+
+async def insert_brand(
+    conn: Connection, *, brand_id: UUID, organisation_id: UUID, name: str, brand_key: str, settings: BrandSettings
+) -> None:
+    """Makes the brand. Raises UniqueViolation when the organisation has one of that name."""
+    await Sql.insert_brand.run(
+        conn,
+        brand_id=brand_id,
+        organisation_id=organisation_id,
+        name=name,
+        brand_key=brand_key,
+        settings=msgspec.json.encode(settings).decode(),
+    )
+
+
+async def find_brand(conn: Connection, brand_id: UUID) -> Brand | None:
+    return _first_brand(await Sql.find_brand.tuples(conn, brand_id=brand_id))
+
+
+async def find_brand_by_key(conn: Connection, brand_key: str) -> Brand | None:
+    return _first_brand(await Sql.find_brand_by_key.tuples(conn, brand_key=brand_key))
+
+
+async def brands_of_organisation(conn: Connection, organisation_id: UUID) -> list[Brand]:
+    """The organisation's brands in the order in which they were made."""
+    rows = await Sql.brands_of_organisation.tuples(conn, organisation_id=organisation_id)
+    return [_brand(row) for row in rows]
+
+
+async def lock_brand(conn: Connection, brand_id: UUID) -> BrandSettings | None:
+    """The brand's settings, locked until the transaction ends; None when there is no such brand."""
+    text = await Sql.lock_brand.value(conn, brand_id=brand_id)
+    return None if text is None else _settings(text)
+
+
+async def update_settings(conn: Connection, brand_id: UUID, settings: BrandSettings) -> None:
+    await Sql.update_settings.run(conn, brand_id=brand_id, settings=msgspec.json.encode(settings).decode())
+
+
+async def insert_key(
+    conn: Connection,
+    *,
+    organisation_id: UUID,
+    brand_id: UUID | None,
+    name: str,
+    digest: bytes,
+    hint: str,
+    scopes: Sequence[Scope],
+    is_test: bool,
+) -> int:
+    """Stores a key by its digest and returns its number."""
+    return await Sql.insert_key.value(
+        conn,
+        organisation_id=organisation_id,
+        brand_id=brand_id,
+        name=name,
+        digest=digest,
+        hint=hint,
+        scopes=list(scopes),
+        is_test=is_test,
+    )
+
+
+async def find_principal(conn: Connection, digest: bytes) -> Principal | None:
+    """The holder of the key with that digest, unless it was revoked."""
+    rows = await Sql.find_principal.tuples(conn, digest=digest)
+    if not rows:
+        return None
+    number, organisation_id, brand_id, scopes, is_test = rows[0]
+    return Principal(number, organisation_id, brand_id, frozenset(scopes), is_test)
+
+
+async def keys_of_organisation(conn: Connection, organisation_id: UUID) -> list[ApiKey]:
+    """All keys of the organisation and its brands, revoked ones too, in the order of their numbers."""
+    return await Sql.keys_of_organisation.rows(conn, ApiKey, organisation_id=organisation_id)
+
+
+async def keys_of_brand(conn: Connection, brand_id: UUID) -> list[ApiKey]:
+    """The keys that were made for this brand alone."""
+    return await Sql.keys_of_brand.rows(conn, ApiKey, brand_id=brand_id)
+
+
+async def revoke_key(conn: Connection, organisation_id: UUID, number: int, brand_id: UUID | None) -> bool:
+    """Revokes the key; False when the organisation, or the brand if one is given, has none of that number."""
+    return await Sql.revoke_key.run(conn, organisation_id=organisation_id, number=number, brand_id=brand_id) > 0
+
+
+async def note_key_use(conn: Connection, numbers: Sequence[int]) -> None:
+    """Records that the keys were used in this minute."""
+    await Sql.note_key_use.run(conn, numbers=list(numbers))
+
+
+def _first_brand(rows: Sequence[tuple[Any, ...]]) -> Brand | None:
+    return _brand(rows[0]) if rows else None
+
+
+def _brand(row: tuple[Any, ...]) -> Brand:
+    brand_id, organisation_id, number, name, brand_key, settings, created_at, updated_at = row
+    return Brand(brand_id, organisation_id, number, name, brand_key, _settings(settings), created_at, updated_at)
+
+
+def _settings(text: str) -> BrandSettings:
+    return msgspec.json.decode(text, type=BrandSettings)

@@ -1,0 +1,62 @@
+import msgspec
+import pytest
+
+from stentor.accounts.brand_settings import changed_settings
+from stentor.accounts.model import BrandSettings
+from stentor.errors import Invalid
+
+
+def test_settings_are_stored_in_their_normal_forms():
+    changes = {
+        "default_locale": "pt_br",
+        "default_time_zone": "europe/berlin",
+        "default_country": "de",
+        "from_address": "News@EXAMPLE.org",
+        "run_rate_per_s": 1000,
+    }
+
+    changed = changed_settings(BrandSettings(), changes)
+
+    assert msgspec.to_builtins(changed) == {
+        "default_locale": "pt-BR",
+        "default_time_zone": "Europe/Berlin",
+        "default_country": "DE",
+        "from_address": "News@example.org",
+        "run_rate_per_s": 1000,
+    }
+
+
+def test_what_is_not_said_stays():
+    present = BrandSettings(run_rate_per_s=7, postal_address="1 Main Street\nSpringfield")
+
+    assert changed_settings(present, {"preferences_enabled": True}) == msgspec.structs.replace(
+        present, preferences_enabled=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("run_rate_per_s", 0),
+        ("run_rate_per_s", 1_000_001),
+        ("run_rate_per_s", "500"),
+        ("run_rate_per_s", 10**30),
+        ("preferences_enabled", None),
+        ("default_locale", "klingon!"),
+        ("default_time_zone", "Mars/Olympus"),
+        ("default_country", "ZZ"),
+        ("from_name", "Ann\r\nBcc: eve@example.org"),
+        ("from_name", "x" * 201),
+        ("from_address", "not an address"),
+        ("postal_address", "x\x00y"),
+        ("postal_address", "x" * 501),
+        ("sandbox_days", 0),
+        ("sandbox_messages_max", -1),
+        ("no_such_setting", 1),
+    ],
+)
+def test_a_wrong_setting_is_named(name: str, value: object):
+    with pytest.raises(Invalid) as caught:
+        changed_settings(BrandSettings(), {name: value})
+
+    assert [violation.pointer for violation in caught.value.violations] == [f"/{name}"]
