@@ -1,6 +1,7 @@
 """What the flow asks of the audience: which topic is meant, and how people stand at this moment."""
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -14,6 +15,7 @@ class Sql(QuerySet, file="reach.sql", package=__package__):
     topics_to_plan: Statement
     recipients: Statement
     mark_bounced: Statement
+    last_choice: Statement
 
 
 class PlannableTopic(NamedTuple):
@@ -23,6 +25,15 @@ class PlannableTopic(NamedTuple):
     key: str
     enabled: bool
     subscribers: int
+
+
+class Choice(NamedTuple):
+    """One entry of the consent ledger about a topic; `channels` is a mask."""
+
+    kind: str
+    channels: int
+    at: datetime
+    source: str
 
 
 class Recipient(NamedTuple):
@@ -116,3 +127,11 @@ async def mark_bounced(
             customer_ids=[customer for customer, _ in people],
             digests=[digest for _, digest in people],
         )
+
+
+async def last_choice(conn: Connection, brand_id: UUID, customer: UUID, topic_id: UUID | None) -> Choice | None:
+    """What the ledger says last about this person and topic; None when it says nothing."""
+    rows = await Sql.last_choice.tuples(
+        conn, brand_id=brand_id, part=part_of(customer), customer_id=customer, topic_id=topic_id
+    )
+    return Choice(*rows[0]) if rows else None

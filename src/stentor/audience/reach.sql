@@ -30,3 +30,10 @@ SET bounced_mask = c.bounced_mask | :bit, updated_at = :now
 FROM unnest(:parts::smallint[], :customer_ids::uuid[], :digests::bytea[]) AS b (part, customer_id, digest)
 WHERE c.part = b.part AND c.customer_id = b.customer_id AND c.brand_id = :brand_id
     AND b.digest IN (c.email_digest, c.phone_digest)
+
+-- name: last_choice
+SELECT e.kind, e.channels, e.at, e.source
+FROM consent_event e
+WHERE e.part = :part AND e.customer_id = :customer_id AND e.topic_id = :topic_id AND e.brand_id = :brand_id
+ORDER BY e.event_id DESC
+LIMIT 1

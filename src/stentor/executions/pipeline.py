@@ -22,6 +22,7 @@ from stentor.deliver.model import Answer, Batch, Change, PendingSend
 from stentor.deliver.pacing import Pace
 from stentor.deliver.settling import Settlement, settle
 from stentor.domain.vocabulary import ChannelKind, Reason, SendState
+from stentor.errors import Unavailable
 from stentor.executions import store
 from stentor.executions.composing import Composed, Composer
 from stentor.executions.facts import FactsSource, SenderSource, resends_in_doubt
@@ -41,6 +42,10 @@ GUARD_AGE_S_MAX = 2.0
 SENDER_REST_S = 15.0
 """How long a sender that could not be used at all is left alone."""
 
+SETTLE_PATIENCE_S = 60.0
+"""How long a worker waits for a database that is away before what it sent becomes in doubt."""
+
+_SETTLE_RETRY_S = 0.5
 _UNFINISHED_REST_S = 1.0
 
 
@@ -111,7 +116,7 @@ class Deliverer:
                 if wave is not None:
                     composed = self._composer.compose(batch.channel, wave.facts, wave.cleared, self._clock.now())
                     outcomes = await self._hand_over(channel, wave, composed)
-                    await self._settle(batch, sender, wave, _Answered(channel, composed, outcomes))
+                    await self._settle_surely(batch, sender, wave, _Answered(channel, composed, outcomes))
         finally:
             self._at_hand.remove(batch)
             await self._release(batch)
@@ -203,6 +208,20 @@ class Deliverer:
             return [InDoubt("The sender failed; whether the message was accepted is not known.")] * len(messages)
         self._pace.observe(wave.attempt.sender_id, len(messages), boottime_s() - started_at_s)
         return outcomes
+
+    async def _settle_surely(self, batch: Batch, sender: Sender, wave: GuardedWave, answered: _Answered) -> None:
+        """Settles as soon as the database answers again: what was accepted is known here and nowhere else.
+
+        A first try whose commit was not heard of finds its waves closed and settles nothing twice.
+        """
+        give_up_at_s = boottime_s() + SETTLE_PATIENCE_S
+        while True:
+            try:
+                return await self._settle(batch, sender, wave, answered)
+            except Unavailable:
+                if boottime_s() > give_up_at_s:
+                    raise
+                await asyncio.sleep(_SETTLE_RETRY_S)
 
     async def _settle(self, batch: Batch, sender: Sender, wave: GuardedWave, answered: _Answered) -> None:
         """Writes down what became of the wave, unless another worker has taken the batch over."""

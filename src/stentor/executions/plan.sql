@@ -62,12 +62,44 @@ WHERE s.execution_id = ANY(:execution_ids) AND s.part BETWEEN :part_from AND :pa
 GROUP BY s.execution_id
 
 -- name: forecast
--- The person-keyed half of a dry run: how many on each channel, by verdict.
-SELECT r.channel,
-    person_objection(p.refused_mask, p.complained_mask, p.bounced_mask, p.address_mask, p.valid_mask, r.bit) AS reason,
-    count(*)::integer
-FROM unnest(:channels::smallint[], :bits::integer[]) AS r (channel, bit)
-JOIN topic_audience a ON a.topic_id = :topic_id AND a.channels & r.bit <> 0
+-- Both halves of the guard, read-only: how many on each channel, by verdict. Of people who share an address the guard writes
+-- to one; the others are counted as duplicates of those who have no other objection.
+SELECT f.channel, f.reason, count(*)::integer,
+    (count(*) FILTER (WHERE f.shared_address) - count(DISTINCT f.digest) FILTER (WHERE f.shared_address))::integer
+FROM (
+    SELECT r.channel, p.shared_address, d.digest,
+        CASE
+            WHEN v.reason = 0 AND EXISTS (
+                SELECT FROM optout_recent o
+                JOIN optout_list l ON l.id = o.list_id
+                WHERE l.brand_id = :brand_id AND l.built_in AND o.brand_id = :brand_id AND o.digest = d.digest
+            ) THEN 3
+            ELSE v.reason
+        END AS reason
+    FROM unnest(:channels::smallint[], :bits::integer[]) AS r (channel, bit)
+    JOIN topic_audience a ON a.topic_id = :topic_id AND a.channels & r.bit <> 0
+    JOIN person p ON p.part = a.part AND p.customer_id = a.customer_id
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN r.channel = 1 THEN p.email_digest WHEN r.channel IN (2, 5, 6) THEN p.phone_digest END AS digest
+    ) d
+    CROSS JOIN LATERAL (
+        SELECT person_objection(
+            p.refused_mask, p.complained_mask, p.bounced_mask, p.address_mask, p.valid_mask, r.bit
+        ) AS reason
+    ) v
+    WHERE a.brand_id = :brand_id AND p.brand_id = :brand_id
+) f
+GROUP BY f.channel, f.reason
+
+-- name: forecast_people
+SELECT count(*)::integer FROM topic_audience a WHERE a.topic_id = :topic_id AND a.brand_id = :brand_id AND a.channels & :mask <> 0
+
+-- name: sample_people
+-- The first few who would be written to, for rendered samples.
+SELECT a.customer_id
+FROM topic_audience a
 JOIN person p ON p.part = a.part AND p.customer_id = a.customer_id
-WHERE a.brand_id = :brand_id AND p.brand_id = :brand_id
-GROUP BY 1, 2
+WHERE a.topic_id = :topic_id AND a.brand_id = :brand_id AND p.brand_id = :brand_id AND a.channels & :bit <> 0
+    AND person_objection(p.refused_mask, p.complained_mask, p.bounced_mask, p.address_mask, p.valid_mask, :bit) = 0
+ORDER BY a.part, a.customer_id
+LIMIT :limit

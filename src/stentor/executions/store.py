@@ -37,6 +37,8 @@ class PlanSql(QuerySet, file="plan.sql", package=__package__):
     planned_counts: Statement
     planned_people: Statement
     forecast: Statement
+    forecast_people: Statement
+    sample_people: Statement
 
 
 async def claim_queued(conn: Connection, limit: int) -> list[QueuedExecution]:

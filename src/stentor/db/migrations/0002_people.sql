@@ -133,7 +133,7 @@ WHERE channels <> 0;
 
 CREATE VIEW person AS
 SELECT brand_id, part, customer_id, address_mask, valid_mask, refused_mask, bounced_mask, complained_mask,
-    shared_address, locale, time_zone
+    shared_address, email_digest, phone_digest, locale, time_zone
 FROM customer;
 
 -- The person-keyed guard as an expression: the reason why this person must not be written to on the channel of that bit,

@@ -1,0 +1,131 @@
+"""Why one person did or did not get a message: the stored verdict, the checks before it, and what was answered."""
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from stentor.audience import reach
+from stentor.campaigns.model import Publication
+from stentor.db.connection import Connection
+from stentor.domain.ids import customer_id as id_of_customer
+from stentor.domain.vocabulary import Reason, SendState, channels_in
+from stentor.errors import NotFound
+from stentor.executions.model import Execution
+from stentor.report.recipients import DeliveryAnswer, SendTrace, answers_of, sends_of
+
+_CHECKS: tuple[tuple[str, frozenset[Reason]], ...] = (
+    ("execution", frozenset({Reason.EXECUTION_CANCELLED})),
+    ("consent", frozenset({Reason.NOT_OPTED_IN, Reason.UNSUBSCRIBED})),
+    ("complaint", frozenset({Reason.COMPLAINED})),
+    ("bounce", frozenset({Reason.BOUNCED_BEFORE})),
+    ("address", frozenset({Reason.NO_ADDRESS, Reason.INVALID_ADDRESS})),
+    ("suppression", frozenset({Reason.SUPPRESSED})),
+    ("duplicate", frozenset({Reason.DUPLICATE_ADDRESS, Reason.DUPLICATE_RECIPIENT})),
+    ("content", frozenset({Reason.TEMPLATE_ERROR, Reason.EMPTY_CONTENT, Reason.ABORT_BY_TEMPLATE})),
+)
+"""The checks in the order in which the guard makes them, each with the reasons that it objects with."""
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One check of the guard: `passed`, `objected`, or `not_reached` because an earlier one objected or none was due yet."""
+
+    name: str
+    outcome: str
+    reason: str = ""
+
+
+class ChannelExplanation(msgspec.Struct, frozen=True):
+    """What became of one person on one channel, with the template and language that were chosen."""
+
+    channel: str
+    state: str
+    reason: str
+    decided_at: datetime
+    tries: int
+    template: str
+    template_version: int
+    language: str
+    checks: list[Check]
+    answers: list[DeliveryAnswer]
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """The whole story of one person in one execution.
+
+    Without `channels` the person was not in the audience, and `outside` says what the consent ledger knows.
+    """
+
+    execution_id: UUID
+    external_id: str
+    customer_id: UUID
+    channels: list[ChannelExplanation]
+    outside: str = ""
+
+
+async def explain(conn: Connection, execution: Execution, publication: Publication, external_id: str) -> Explanation:
+    """The story of the customer with that external id. Raises NotFound when the brand has no such customer."""
+    customer = _customer_id(execution.brand_id, external_id)
+    traces = await sends_of(conn, execution.brand_id, execution.id, customer)
+    answers = await answers_of(conn, execution.brand_id, execution.id, customer)
+    outside = "" if traces else await _outside(conn, execution, customer)
+    return Explanation(
+        execution_id=execution.id,
+        external_id=external_id,
+        customer_id=customer,
+        channels=[_channel(trace, publication, answers) for trace in traces],
+        outside=outside,
+    )
+
+
+def _customer_id(brand_id: UUID, external_id: str) -> UUID:
+    try:
+        return id_of_customer(brand_id, external_id)
+    except ValueError as error:
+        raise NotFound(f"There is no such customer: {error}") from error
+
+
+def _channel(trace: SendTrace, publication: Publication, answers: list[DeliveryAnswer]) -> ChannelExplanation:
+    route = next(route for route in publication.content.routes if route.channel == trace.channel)
+    return ChannelExplanation(
+        channel=trace.channel.label,
+        state=trace.state.label,
+        reason=trace.reason.label,
+        decided_at=trace.decided_at,
+        tries=trace.tries,
+        template=route.template_name,
+        template_version=route.template_version,
+        language=route.variants[trace.variant].language,
+        checks=_checks(trace),
+        answers=[answer for answer in answers if answer.channel is trace.channel],
+    )
+
+
+def _checks(trace: SendTrace) -> list[Check]:
+    objecting = next((name for name, reasons in _CHECKS if trace.reason in reasons), None)
+    if objecting is None:
+        reached = trace.state is not SendState.PENDING
+        return [Check(name, "passed" if reached else "not_reached") for name, _ in _CHECKS]
+    names = [name for name, _ in _CHECKS]
+    place = names.index(objecting)
+    return [
+        *(Check(name, "passed") for name in names[:place]),
+        Check(objecting, "objected", trace.reason.label),
+        *(Check(name, "not_reached") for name in names[place + 1 :]),
+    ]
+
+
+async def _outside(conn: Connection, execution: Execution, customer: UUID) -> str:
+    (person,) = await reach.recipients(conn, execution.brand_id, [(customer, execution.topic_id)])
+    if person is None:
+        raise NotFound("There is no customer with that external_id in this brand.")
+    if execution.published_at is None:
+        return "The execution is not planned yet; ask again when it is published."
+    changed = await reach.last_choice(conn, execution.brand_id, customer, execution.topic_id)
+    if changed is None:
+        return f"Never opted in to the topic {execution.topic_key!r}."
+    kinds = ", ".join(kind.label for kind in channels_in(changed.channels))
+    return (
+        f"Not in the audience. The last choice for the topic {execution.topic_key!r} was {changed.kind} "
+        f"({kinds}) at {changed.at:%Y-%m-%d %H:%M:%S} UTC by {changed.source}."
+    )

@@ -1,0 +1,121 @@
+"""A run without running it: both halves of the guard, read-only, and a look at what would be said."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from stentor.audience import reach
+from stentor.campaigns.model import Publication
+from stentor.db.connection import Connection
+from stentor.deliver.model import PendingSend
+from stentor.domain.ids import new_id
+from stentor.domain.vocabulary import ChannelKind, Reason
+from stentor.executions.composing import Composer
+from stentor.executions.facts import ExecutionFacts
+from stentor.executions.store import PlanSql
+from stentor.render.errors import RenderError
+
+SAMPLES = 3
+
+
+class Trial(msgspec.Struct, frozen=True):
+    """What a run would be called with, and when."""
+
+    topic_key: str
+    context: Mapping[str, Any]
+    at: datetime
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """One person's message as it would go out, or why it could not be rendered."""
+
+    external_id: str
+    channel: str
+    message: str
+    problem: str = ""
+
+
+class ChannelForecast(msgspec.Struct, frozen=True):
+    """What a run would do on one channel now; `audience = would_send + Σ skipped`."""
+
+    channel: str
+    audience: int
+    would_send: int
+    skipped: dict[str, int]
+
+
+class Forecast(msgspec.Struct, frozen=True):
+    """The answer to a dry run. `error_code` is what the run would fail with, where it would."""
+
+    audience_size: int
+    channels: list[ChannelForecast]
+    samples: list[Sample]
+    error_code: str | None = None
+
+
+async def forecast(conn: Connection, composer: Composer, publication: Publication, trial: Trial) -> Forecast:
+    """What a run of this publication would do at this moment."""
+    topics = await reach.topics_to_plan(conn, publication.brand_id, {trial.topic_key})
+    topic = topics.get(trial.topic_key)
+    if topic is None or not topic.enabled:
+        return Forecast(0, [], [], "TOPIC_NOT_FOUND" if topic is None else "TOPIC_DISABLED")
+    kinds = [ChannelKind(route.channel) for route in publication.content.routes]
+    counts = await _count(conn, publication.brand_id, topic.topic_id, kinds)
+    people = await PlanSql.forecast_people.value(
+        conn, brand_id=publication.brand_id, topic_id=topic.topic_id, mask=sum(kind.bit for kind in kinds)
+    )
+    facts = ExecutionFacts(new_id(), publication, topic.topic_id, dict(trial.context))
+    return Forecast(people, counts, await _samples(conn, composer, facts, kinds[0], trial.at))
+
+
+async def _count(conn: Connection, brand_id: UUID, topic_id: UUID, kinds: list[ChannelKind]) -> list[ChannelForecast]:
+    rows = await PlanSql.forecast.tuples(
+        conn,
+        brand_id=brand_id,
+        topic_id=topic_id,
+        channels=[int(kind) for kind in kinds],
+        bits=[kind.bit for kind in kinds],
+    )
+    forecasts = []
+    for kind in kinds:
+        skipped: dict[str, int] = {}
+        would_send = 0
+        for channel, reason, people, duplicates in rows:
+            if channel != kind:
+                continue
+            if reason == Reason.NONE:
+                would_send += people - duplicates
+                if duplicates:
+                    skipped[Reason.DUPLICATE_ADDRESS.label] = duplicates
+            else:
+                skipped[Reason(reason).label] = people
+        forecasts.append(ChannelForecast(kind.label, would_send + sum(skipped.values()), would_send, skipped))
+    return forecasts
+
+
+async def _samples(
+    conn: Connection, composer: Composer, facts: ExecutionFacts, kind: ChannelKind, at: datetime
+) -> list[Sample]:
+    brand_id = facts.publication.brand_id
+    customers = await PlanSql.sample_people.column(
+        conn, brand_id=brand_id, topic_id=facts.topic_id, bit=kind.bit, limit=SAMPLES
+    )
+    people = await reach.recipients(conn, brand_id, [(customer, facts.topic_id) for customer in customers])
+    sends = [
+        (PendingSend(0, facts.execution_id, 0, person.customer_id, 0, 0), person)
+        for person in people
+        if person is not None
+    ]
+    names = {person.customer_id: person.external_id for _, person in sends}
+    return [
+        Sample(
+            names[one.send.customer_id],
+            kind.label,
+            "" if isinstance(one.message, RenderError) else one.message.wire().decode("utf-8", "replace"),
+            str(one.message) if isinstance(one.message, RenderError) else "",
+        )
+        for one in composer.compose(kind, {facts.execution_id: facts}, sends, at)
+    ]

@@ -1,0 +1,114 @@
+"""What doors do with executions: look, pause, resume, cancel, ask who and why, and try a run without running it."""
+
+from uuid import UUID
+
+import msgspec
+
+from stentor.db.connection import Connection
+from stentor.db.pool import Database
+from stentor.errors import Conflict, NotFound
+from stentor.executions import store
+from stentor.executions.composing import Composer
+from stentor.executions.explaining import Explanation, explain
+from stentor.executions.facts import PublicationSource
+from stentor.executions.forecasting import Forecast, Trial, forecast
+from stentor.executions.model import Execution
+from stentor.report import recipients
+from stentor.report.funnel import ChannelFunnel, funnels
+from stentor.report.recipients import RecipientFilter, RecipientRow
+
+PAGE_MAX = 500
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """An execution with its numbers, which add up for each channel at all times."""
+
+    execution: Execution
+    channels: list[ChannelFunnel]
+
+
+class ExecutionService:
+    """The executions of all brands; every call names its brand and sees nothing of the others."""
+
+    def __init__(self, db: Database, publications: PublicationSource, composer: Composer) -> None:
+        self._db = db
+        self._publications = publications
+        self._composer = composer
+
+    async def find(self, brand_id: UUID, execution_id: UUID) -> Execution:
+        """The execution. Raises NotFound for one that does not exist or is another brand's."""
+        async with self._db.read() as conn:
+            return await self._find(conn, brand_id, execution_id)
+
+    async def page(self, brand_id: UUID, *, before: UUID | None, limit: int) -> list[Progress]:
+        """A brand's executions, newest first, from `before` on; at most `PAGE_MAX`."""
+        async with self._db.read() as conn:
+            found = await store.page(conn, brand_id, before, min(limit, PAGE_MAX))
+            counts = await funnels(conn, brand_id, [execution.id for execution in found])
+        return [Progress(execution, counts.get(execution.id, [])) for execution in found]
+
+    async def progress(self, brand_id: UUID, execution_id: UUID) -> Progress:
+        """The execution and where its people stand. Raises NotFound."""
+        async with self._db.read() as conn:
+            execution = await self._find(conn, brand_id, execution_id)
+            counts = await funnels(conn, brand_id, [execution_id])
+        return Progress(execution, counts.get(execution_id, []))
+
+    async def pause(self, brand_id: UUID, execution_id: UUID) -> Progress:
+        """Stops planning and claiming within a second. Raises Conflict when it is paused or over."""
+        return await self._change(store.Sql.pause, brand_id, execution_id, "Only a running execution can be paused")
+
+    async def resume(self, brand_id: UUID, execution_id: UUID) -> Progress:
+        """Goes on with a paused execution. Raises Conflict when it is not paused."""
+        return await self._change(store.Sql.resume, brand_id, execution_id, "Only a paused execution can be resumed")
+
+    async def cancel(self, brand_id: UUID, execution_id: UUID) -> Progress:
+        """Ends an execution for good: who is not handed over yet is skipped as `execution_cancelled`.
+
+        Raises Conflict when it is over already.
+        """
+        return await self._change(store.Sql.cancel, brand_id, execution_id, "Only a running execution can be cancelled")
+
+    async def recipients(
+        self,
+        brand_id: UUID,
+        execution_id: UUID,
+        narrowed: RecipientFilter,
+        *,
+        after: tuple[UUID, int] | None,
+        limit: int,
+    ) -> list[RecipientRow]:
+        """The execution's sends, in the order of their key, from `after` (customer, channel) on. Raises NotFound."""
+        async with self._db.read() as conn:
+            await self._find(conn, brand_id, execution_id)
+            return await recipients.page(
+                conn, brand_id, execution_id, narrowed, after=after, limit=min(limit, PAGE_MAX)
+            )
+
+    async def explain(self, brand_id: UUID, execution_id: UUID, external_id: str) -> Explanation:
+        """What happened to one person in one execution, and why. Raises NotFound when either does not exist."""
+        async with self._db.read() as conn:
+            execution = await self._find(conn, brand_id, execution_id)
+            publication = await self._publications.load(brand_id, execution.publication_id)
+            return await explain(conn, execution, publication, external_id)
+
+    async def dry_run(self, brand_id: UUID, publication_id: UUID, trial: Trial) -> Forecast:
+        """Who a run would reach now, who it would leave out and why, and three rendered samples. Nothing is written."""
+        publication = await self._publications.load(brand_id, publication_id)
+        async with self._db.read() as conn:
+            return await forecast(conn, self._composer, publication, trial)
+
+    async def _find(self, conn: Connection, brand_id: UUID, execution_id: UUID) -> Execution:
+        execution = await store.find(conn, brand_id, execution_id)
+        if execution is None:
+            raise NotFound("There is no such execution in this brand. List them with GET …/executions.")
+        return execution
+
+    async def _change(self, change: store.Statement, brand_id: UUID, execution_id: UUID, rule: str) -> Progress:
+        async with self._db.transaction() as conn:
+            changed = await change.run(conn, brand_id=brand_id, execution_id=execution_id)
+            if not changed:
+                execution = await self._find(conn, brand_id, execution_id)
+                state = "paused" if execution.paused_at else execution.state
+                raise Conflict(f"{rule}; this one is {state}.", state=state)
+        return await self.progress(brand_id, execution_id)

@@ -1,0 +1,112 @@
+"""An execution's people, one by one: what was decided for each, and what was answered."""
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from stentor.db.connection import Connection
+from stentor.db.sql import QuerySet, Statement
+from stentor.domain.ids import part_of
+from stentor.domain.vocabulary import ChannelKind, Reason, SendState
+
+_FIRST = UUID(int=0)
+
+
+class Sql(QuerySet, file="recipients.sql", package=__package__):
+    page: Statement
+    sends_of: Statement
+    answers_of: Statement
+
+
+class RecipientFilter(msgspec.Struct, frozen=True):
+    """What a list of recipients is narrowed to; None is everybody."""
+
+    state: SendState | None = None
+    reason: Reason | None = None
+    channel: ChannelKind | None = None
+
+
+class RecipientRow(msgspec.Struct, frozen=True):
+    """One send as a list shows it."""
+
+    customer_id: UUID
+    external_id: str
+    channel: ChannelKind
+    state: SendState
+    reason: Reason
+    variant: int
+    tries: int
+    decided_at: datetime
+
+
+class SendTrace(msgspec.Struct, frozen=True):
+    """What is stored of one decision: reason, rule, one integer of evidence, and when."""
+
+    channel: ChannelKind
+    state: SendState
+    reason: Reason
+    rule: int
+    evidence: int
+    variant: int
+    tries: int
+    chunk: int
+    decided_at: datetime
+
+
+class DeliveryAnswer(msgspec.Struct, frozen=True):
+    """What a provider said about a send, in its own words."""
+
+    channel: ChannelKind
+    kind: str
+    at: datetime
+    sender_id: UUID | None
+    answer: str
+
+
+async def page(
+    conn: Connection,
+    brand_id: UUID,
+    execution_id: UUID,
+    narrowed: RecipientFilter,
+    *,
+    after: tuple[UUID, int] | None,
+    limit: int,
+) -> list[RecipientRow]:
+    """Sends in the order of customer and channel, from `after` (customer, channel) on."""
+    customer, channel = after or (_FIRST, -1)
+    rows = await Sql.page.tuples(
+        conn,
+        brand_id=brand_id,
+        execution_id=execution_id,
+        after_part=part_of(customer),
+        after_customer=customer,
+        after_channel=channel,
+        state=narrowed.state,
+        reason=narrowed.reason,
+        channel=narrowed.channel,
+        limit=limit,
+    )
+    return [
+        RecipientRow(customer_id, external_id, ChannelKind(channel), SendState(state), Reason(reason), *rest)
+        for customer_id, external_id, channel, state, reason, *rest in rows
+    ]
+
+
+async def sends_of(conn: Connection, brand_id: UUID, execution_id: UUID, customer_id: UUID) -> list[SendTrace]:
+    """The decisions for one person in one execution, by channel; none when the person was not in the audience."""
+    rows = await Sql.sends_of.tuples(
+        conn, brand_id=brand_id, execution_id=execution_id, part=part_of(customer_id), customer_id=customer_id
+    )
+    return [
+        SendTrace(ChannelKind(channel), SendState(state), Reason(reason), *rest)
+        for channel, state, reason, *rest in rows
+    ]
+
+
+async def answers_of(conn: Connection, brand_id: UUID, execution_id: UUID, customer_id: UUID) -> list[DeliveryAnswer]:
+    """What was answered about one person's sends in one execution, oldest first."""
+    rows = await Sql.answers_of.tuples(
+        conn, brand_id=brand_id, execution_id=execution_id, part=part_of(customer_id), customer_id=customer_id
+    )
+    return [DeliveryAnswer(ChannelKind(channel), *rest) for channel, *rest in rows]
