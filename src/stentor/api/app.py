@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 from litestar import Litestar
 from litestar.datastructures import State
-from litestar.di import Provide
 from prometheus_client import CollectorRegistry
 
 from stentor.api import health
+from stentor.api.docs.pages import Reference
 from stentor.api.edge import Exchange, check_target
+from stentor.api.keys import keys
 from stentor.api.metrics import RequestMetrics
+from stentor.api.openapi import document
 from stentor.api.problems import Envelope, Errors, problem_details
 from stentor.api.request import ApiRequest
 from stentor.api.services import Services
@@ -33,6 +35,10 @@ if TYPE_CHECKING:
     )
 
 
+# In the order in which the reference tells of them.
+NOUNS = (keys,)
+
+
 class Door(msgspec.Struct, frozen=True):
     """Handlers under one path prefix, and how an error under it is written down."""
 
@@ -49,7 +55,10 @@ def create_app(
     registry: CollectorRegistry | None = None,
 ) -> Litestar:
     """The app over these services. `doors` are those that are not this package's own: pages and console."""
-    return _App(services, settings, [Door("/", [health.routes]), *doors], registry or CollectorRegistry())
+    native = Door("/v1/groups", [handler for noun in NOUNS for handler in noun.handlers])
+    app = _App(services, settings, [Door("/", [health.routes]), native, *doors], registry or CollectorRegistry())
+    app.register(Reference(document(app.routes, NOUNS, public_url=settings.public_url)).routes())
+    return app
 
 
 class _App(Litestar):
@@ -62,15 +71,12 @@ class _App(Litestar):
         self._errors = Errors([(door.prefix, door.envelope) for door in doors])
         super().__init__(
             route_handlers=[handler for door in doors for handler in door.handlers],
-            dependencies={
-                "services": Provide(lambda: services, sync_to_thread=False),
-                "settings": Provide(lambda: settings, sync_to_thread=False),
-                "request_metrics": Provide(lambda: self._metrics, sync_to_thread=False),
-            },
             exception_handlers=cast("ExceptionHandlersMap", {Exception: self._errors.answer}),
             request_class=ApiRequest,
             request_max_body_size=settings.body_bytes_max,
-            state=State({"services": services, "settings": settings, "stopping": asyncio.Event()}),
+            state=State(
+                {"services": services, "settings": settings, "metrics": self._metrics, "stopping": asyncio.Event()}
+            ),
             openapi_config=None,
             logging_config=None,
         )

@@ -41,7 +41,6 @@ STATUS: dict[type[Problem], int] = {
     errors.Unprocessable: 422,
     errors.RateLimited: 429,
     errors.Unavailable: 503,
-    Problem: 400,
 }
 
 METHOD_NOT_ALLOWED = Described("method-not-allowed", 405, "This path does not take that method")
@@ -126,7 +125,7 @@ def failure_of(error: Exception) -> Failure:
         return Failure(status=404, code=error.code, title=error.title, detail=NOT_FOUND_DETAIL, problem=error)
     if isinstance(error, Problem):
         return Failure(
-            status=_status(type(error)),
+            status=status_of(type(error)),
             code=error.code,
             title=error.title,
             detail=error.detail,
@@ -146,7 +145,11 @@ def failure_of(error: Exception) -> Failure:
 
 def described() -> list[Described]:
     """Every problem code that an answer can carry, by status and code: the table on the documentation's page."""
-    own = {kind.code: Described(kind.code, _status(kind), kind.title) for kind in _problems(Problem)}
+    own = {
+        kind.code: Described(kind.code, status_of(kind), kind.title)
+        for root in STATUS
+        for kind in [root, *_below(root)]
+    }
     rows = {**own, METHOD_NOT_ALLOWED.code: METHOD_NOT_ALLOWED, INTERNAL.code: INTERNAL}
     return sorted(rows.values(), key=lambda row: (row.status, row.code))
 
@@ -204,8 +207,9 @@ def _parameter_violations(error: ValidationException) -> tuple[Violation, ...]:
     )
 
 
-def _status(kind: type[Problem]) -> int:
-    return next(STATUS[base] for base in kind.__mro__ if base in STATUS)
+def status_of(kind: type[Problem]) -> int:
+    """The HTTP status of a kind of problem; 500 for one that no request should ever meet."""
+    return next((STATUS[base] for base in kind.__mro__ if base in STATUS), INTERNAL.status)
 
 
 def _headers(problem: Problem) -> dict[str, str]:
@@ -236,9 +240,9 @@ def _by_dotted_key(violations: Sequence[Violation]) -> dict[str, list[str]]:
 
 
 def _base_url(request: ApiRequest) -> str:
-    return request.app.state.settings.public_url or f"{request.scope['scheme']}://{request.headers.get('host', '')}"
+    return request.settings.public_url or f"{request.scope['scheme']}://{request.headers.get('host', '')}"
 
 
-def _problems(root: type[Problem]) -> list[type[Problem]]:
+def _below(root: type[Problem]) -> list[type[Problem]]:
     found = list(root.__subclasses__())
-    return found + [deeper for kind in found for deeper in _problems(kind)]
+    return found + [deeper for kind in found for deeper in _below(kind)]

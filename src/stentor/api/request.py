@@ -1,15 +1,20 @@
 """Requests as handlers see them: JSON taken strictly, the caller behind its proxies, the request id."""
 
-import functools
 import re
-from typing import Any
+from typing import Any, TypeVar
+from uuid import UUID
 
 import msgspec
 from litestar import Request
 
+from stentor.accounts.model import Brand, Principal
 from stentor.api.proxies import client_address
-from stentor.api.strict_json import decode
+from stentor.api.services import Services
+from stentor.api.settings import ApiSettings
+from stentor.api.strict_json import decode, decode_query
 from stentor.errors import Problem
+
+T = TypeVar("T")
 
 _JSON = re.compile(r"application/(?:[\w.+-]+\+)?json\s*(?:;\s*charset\s*=\s*\"?utf-8\"?\s*)?\Z", re.IGNORECASE)
 
@@ -19,8 +24,27 @@ class UnsupportedMedia(Problem):
     title = "The body has a type that is not read here"
 
 
+class Caller(msgspec.Struct, frozen=True):
+    """Who calls, and for which brand."""
+
+    principal: Principal
+    brand: Brand
+
+    @property
+    def brand_id(self) -> UUID:
+        return self.brand.id
+
+
 class ApiRequest(Request[Any, Any, Any]):
-    """A request whose `data` is decoded straight into the type that the handler's `data` argument names."""
+    """A request with what handlers need of it at hand."""
+
+    @property
+    def services(self) -> Services:
+        return self.app.state.services
+
+    @property
+    def settings(self) -> ApiSettings:
+        return self.app.state.settings
 
     @property
     def request_id(self) -> str:
@@ -29,14 +53,16 @@ class ApiRequest(Request[Any, Any, Any]):
     @property
     def client_address(self) -> str:
         """The caller's address, behind the proxies that are trusted; empty when it has none."""
-        return client_address(self.scope, self.app.state.settings.trusted_proxies)
+        return client_address(self.scope, self.settings.trusted_proxies)
 
-    async def json(self) -> Any:  # pyrefly: ignore[missing-override-decorator]  # it came with Python 3.12
-        """The body as the handler's type. Raises Invalid with a pointer, UnsupportedMedia for what is not JSON."""
-        declared = self.route_handler.parsed_fn_signature.parameters.get("data")
-        decoder = _decoder(declared.raw if declared else Any)
+    async def decoded(self, decoder: msgspec.json.Decoder[T]) -> T:
+        """The body as JSON of the decoder's type. Raises Invalid with a pointer, UnsupportedMedia for what is not JSON."""
         self.check_media(_JSON, "application/json")
         return decode(await self.body(), decoder)
+
+    def decoded_query(self, kind: type[T]) -> T:
+        """The parameters of the query as `kind`; ones it does not know are ignored. Raises Invalid with a pointer."""
+        return decode_query(dict(self.query_params), kind)
 
     def check_media(self, allowed: re.Pattern[str], example: str) -> None:
         """Raises UnsupportedMedia for a compressed body and for a Content-Type that is said and not allowed."""
@@ -45,8 +71,3 @@ class ApiRequest(Request[Any, Any, Any]):
         said = self.headers.get("content-type", "")
         if said and not allowed.match(said):
             raise UnsupportedMedia(f"The body is sent as `{said[:80]}`. Send it with `Content-Type: {example}`.")
-
-
-@functools.cache
-def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(kind)

@@ -1,6 +1,7 @@
 """JSON from strangers: decoded into the type that is asked for, or refused with the place where it went wrong."""
 
 import re
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -44,6 +45,14 @@ def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         pointer = _pointer_to_nul(msgspec.json.decode(body), "") or ""
         raise Invalid.field(pointer, "nul-character", f"The text at `{pointer}` has a NUL character. Remove it.")
     return value
+
+
+def decode_query(parameters: Mapping[str, str], kind: type[T]) -> T:
+    """The parameters of a query as `kind`, numbers and booleans read from their text. Raises Invalid with a pointer."""
+    try:
+        return msgspec.convert(parameters, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise _broken_rule(str(error)) from None
 
 
 def pointer_of(path: str) -> str:

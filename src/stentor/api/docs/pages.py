@@ -1,0 +1,130 @@
+"""The reference for people: pages made from the OpenAPI document, which need no script and nobody else's host."""
+
+import json
+from importlib import resources
+from typing import Any
+
+import msgspec
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from litestar import Response, Router, get
+from litestar.handlers import HTTPRouteHandler
+from markupsafe import Markup, escape
+
+from stentor.api.problems import described
+
+_METHODS = ("get", "post", "put", "patch", "delete")
+_HTML = "text/html"
+
+
+class Reference:
+    """The document as JSON and as pages, rendered once."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        pages = Environment(
+            loader=PackageLoader("stentor.api.docs"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        pages.filters.update(prose=prose, pretty=_pretty, type_of=type_of)
+        self.json = msgspec.json.encode(document)
+        self.reference = pages.get_template("reference.html").render(
+            document=document, groups=by_tag(document), schemas=document["components"]["schemas"]
+        )
+        self.problems = pages.get_template("problems.html").render(problems=described(), explained=EXPLAINED)
+
+    def routes(self) -> Router:
+        """`/openapi.json`, `/docs`, `/docs/problems` and their style sheet."""
+        style = resources.files("stentor.api.docs").joinpath("reference.css").read_bytes()
+        return Router(
+            "/",
+            route_handlers=[
+                _page("/openapi.json", self.json, "application/json"),
+                _page("/docs", self.reference.encode(), _HTML),
+                _page("/docs/problems", self.problems.encode(), _HTML),
+                _page("/docs/reference.css", style, "text/css"),
+            ],
+        )
+
+
+def by_tag(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """The operations of each tag, in the order of the document: what the reference's contents list."""
+    groups = {tag["name"]: {**tag, "operations": []} for tag in document["tags"]}
+    for path, methods in document["paths"].items():
+        for method in _METHODS:
+            if operation := methods.get(method):
+                groups[operation["tags"][0]]["operations"].append({**operation, "path": path, "method": method.upper()})
+    return [group for group in groups.values() if group["operations"]]
+
+
+def type_of(schema: dict[str, Any]) -> Markup:
+    """A schema in a few words, with a link to the type that it names."""
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return Markup('<a href="#type-{0}">{0}</a>').format(name)
+    if kinds := schema.get("anyOf"):
+        return Markup(" or ").join(type_of(kind) for kind in kinds)
+    if "enum" in schema:
+        return Markup(" | ").join(Markup("<code>{}</code>").format(json.dumps(value)) for value in schema["enum"])
+    if schema.get("type") == "array":
+        return Markup("array of ") + type_of(schema.get("items", {}))
+    kind = escape(schema.get("format") or schema.get("type") or "any JSON")
+    limits = [f"{word} {schema[name]}" for name, word in _LIMITS.items() if name in schema]
+    return kind + Markup(", ").join(["", *map(escape, limits)]) if limits else kind
+
+
+_LIMITS = {
+    "minimum": "at least",
+    "maximum": "at most",
+    "minLength": "characters at least",
+    "maxLength": "characters at most",
+    "minItems": "items at least",
+    "maxItems": "items at most",
+    "pattern": "pattern",
+}
+
+
+def prose(text: str) -> Markup:
+    """Text with `code` and [links](…) as in Markdown; everything else is shown as it is."""
+    out = Markup()
+    for index, piece in enumerate(text.split("`")):
+        out += Markup("<code>{}</code>").format(piece) if index % 2 else _linked(piece)
+    return out
+
+
+def _linked(text: str) -> Markup:
+    before, bracket, rest = text.partition("[")
+    label, closing, after = rest.partition("](")
+    target, end, tail = after.partition(")")
+    if not (bracket and closing and end and target.startswith(("/", "#"))):
+        return escape(text)
+    return escape(before) + Markup('<a href="{}">{}</a>').format(target, label) + _linked(tail)
+
+
+def _pretty(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def _page(path: str, content: bytes, media: str) -> HTTPRouteHandler:
+    async def show() -> Response[bytes]:
+        return Response(content, media_type=media, headers={"Cache-Control": "max-age=60"})
+
+    return get(path, include_in_schema=False)(show)
+
+
+EXPLAINED: dict[str, str] = {
+    "body-too-slow": "The body came slower than 10 kB/s after its first 30 seconds. Send it again over a better line.",
+    "conflict": "The thing exists already, or its present state does not allow this. The detail says which.",
+    "forbidden": "The key is valid, but has not the scope that this needs. Make one with `stentor key create --scope …`.",
+    "internal-error": "A bug of ours. It is in the log under the request id; trying again may help.",
+    "invalid-request": "Each entry of `violations` names a place in the request (a JSON pointer), a code and what to do.",
+    "method-not-allowed": "The path exists, but not with this method; the header `Allow` lists those that it takes.",
+    "not-found": "Nothing is at this path, or it belongs to a group that the key cannot see: both look the same.",
+    "rate-limited": "Too many calls in this second. Wait as long as `Retry-After` says.",
+    "too-large": "The body is larger than 1 MiB. Bulk data goes through an import, which streams.",
+    "unauthenticated": "No key came, or it is unknown or revoked. Send `Authorization: Bearer <token>`.",
+    "unavailable": "The database or another part does not answer right now. Nothing was half done; `Retry-After` says when to ask again.",
+    "unprocessable": "The request is understood, but refused as a whole, such as an idempotency key used for another request.",
+    "unsupported-media": "The Content-Type is not one that this path reads; most read `application/json`, uncompressed.",
+}

@@ -1,0 +1,133 @@
+"""A POST with an `Idempotency-Key` is handled once, and its answer is replayed to whoever asks the same again.
+
+Calls that are one transaction of their own (running an event generator) store their answer in it and do not come here.
+The others are claimed first, handled, and stored: a second call with the same key waits for the first one's answer.
+"""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from litestar import Response
+from psycopg.types.json import Jsonb
+
+from stentor.api.request import ApiRequest
+from stentor.db.pool import Database
+from stentor.db.sql import QuerySet, Statement
+from stentor.errors import Conflict, Invalid, Unprocessable
+
+KEY_CHARS_MAX = 255
+# How long a call waits for the answer of an equal one that is being handled.
+WAIT_S_MAX = 10.0
+_LOOK_EVERY_S = 0.05
+
+REPLAYED = "Idempotency-Replayed"
+
+
+class Sql(QuerySet, file="idempotency.sql", package=__package__):
+    claim: Statement
+    look: Statement
+    finish: Statement
+    release: Statement
+
+
+class StoredAnswer(msgspec.Struct, frozen=True):
+    """A row: the answer to a request with this hash; status 0 while it is being handled."""
+
+    request_hash: bytes
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+async def answered_once(
+    request: ApiRequest, brand_id: UUID, key: str, handle: Callable[[], Awaitable[Response[Any]]]
+) -> Response[Any]:
+    """The answer of `handle`, or the stored one of an equal request before.
+
+    Only a success is stored; what failed may be tried again under the same key. Raises Invalid for a key that is none,
+    Unprocessable when the key was used for another request, and Conflict when an equal one is still being handled.
+    """
+    check_key(key)
+    db = request.services.database
+    wanted = request_hash(
+        request.scope["method"], request.scope["path"], request.scope["query_string"], await request.body()
+    )
+    claimed_at = await _claim_or_answer(db, brand_id, key, wanted)
+    if isinstance(claimed_at, Response):
+        return claimed_at
+    try:
+        response = await handle()
+    except BaseException:
+        await asyncio.shield(_release(db, brand_id, key, claimed_at))
+        raise
+    async with db.transaction() as conn:
+        await Sql.finish.run(
+            conn,
+            brand_id=brand_id,
+            key=key,
+            status=response.status_code,
+            headers=Jsonb(_stored_headers(response)),
+            body=response.content or b"",
+            claimed_at=claimed_at,
+        )
+    return response
+
+
+def check_key(key: str) -> None:
+    """Raises Invalid for an Idempotency-Key that is empty, longer than 255 characters, or not printable ASCII."""
+    if not 1 <= len(key) <= KEY_CHARS_MAX or not key.isascii() or not key.isprintable():
+        raise Invalid(
+            f"The Idempotency-Key has to be 1 to {KEY_CHARS_MAX} printable ASCII characters. A UUID is a good one."
+        )
+
+
+def request_hash(method: str, path: str, query: bytes, body: bytes) -> bytes:
+    """32 bytes that are the same for the same request: method, path, query and body."""
+    digest = hashlib.sha256(f"{method} {path}?".encode())
+    digest.update(query)
+    digest.update(b"\n")
+    digest.update(body)
+    return digest.digest()
+
+
+async def _claim_or_answer(db: Database, brand_id: UUID, key: str, wanted: bytes) -> datetime | Response[Any]:
+    give_up_at = time.monotonic() + WAIT_S_MAX
+    while True:
+        async with db.transaction() as conn:
+            claimed_at = await Sql.claim.value(conn, brand_id=brand_id, key=key, request_hash=wanted)
+            if claimed_at is not None:
+                return claimed_at
+            stored = await Sql.look.first(conn, StoredAnswer, brand_id=brand_id, key=key)
+        if stored is not None and bytes(stored.request_hash) != wanted:
+            raise Unprocessable(
+                "This Idempotency-Key was used for another request. Take a new key for each new request."
+            )
+        if stored is not None and stored.status:
+            headers = {**stored.headers, REPLAYED: "true"}
+            return Response(
+                bytes(stored.body) or None,
+                status_code=stored.status,
+                headers=headers,
+                media_type=headers.pop("Content-Type", None),
+            )
+        if time.monotonic() > give_up_at:
+            raise Conflict("An equal request with this Idempotency-Key is still being handled. Ask again in a moment.")
+        await asyncio.sleep(_LOOK_EVERY_S)
+
+
+async def _release(db: Database, brand_id: UUID, key: str, claimed_at: datetime) -> None:
+    async with db.transaction() as conn:
+        await Sql.release.run(conn, brand_id=brand_id, key=key, claimed_at=claimed_at)
+
+
+def _stored_headers(response: Response[Any]) -> dict[str, str]:
+    stored = {name: value for name, value in response.headers.items() if name.lower() == "location"}
+    if response.media_type is not None:
+        stored["Content-Type"] = str(response.media_type)
+    return stored

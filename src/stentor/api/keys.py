@@ -1,0 +1,83 @@
+"""Keys of a group: made, listed, revoked. A secret is shown once, in the answer that makes it."""
+
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from stentor.accounts.model import NAME_CHARS_MAX, ApiKey, Scope
+from stentor.api.groups import group_noun
+from stentor.api.paging import Listing
+from stentor.api.request import ApiRequest, Caller
+from stentor.errors import NotFound
+
+keys = group_noun("keys", "What opens the API for a group. Needs a key with the scope `admin`.")
+
+
+class KeyDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A key to be made."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX, description="What tells it from others.")]
+    scopes: Annotated[tuple[Scope, ...], Meta(min_length=1, max_length=4)] = ("run", "read", "write")
+    is_test: Annotated[bool, Meta(description="What a test key triggers goes to the sandbox inbox, always.")] = False
+
+
+class Key(msgspec.Struct, frozen=True):
+    """A key as it is listed, without its secret."""
+
+    number: int
+    name: str
+    hint: Annotated[str, Meta(description="The beginning of the secret.")]
+    scopes: tuple[Scope, ...]
+    is_test: bool
+    created_at: datetime
+    revoked_at: datetime | None
+    last_used_at: Annotated[datetime | None, Meta(description="To the minute.")]
+
+    @classmethod
+    def of(cls, key: ApiKey) -> "Key":
+        return cls(
+            key.number, key.name, key.hint, key.scopes, key.is_test, key.created_at, key.revoked_at, key.last_used_at
+        )
+
+
+class SecretKey(msgspec.Struct, frozen=True):
+    """A new key with its secret, which cannot be shown again."""
+
+    number: int
+    token: Annotated[str, Meta(description="For `Authorization: Bearer …`.")]
+    api_key: Annotated[str, Meta(description="For `x-api-key`.")]
+    hint: str
+
+
+@keys.get("/keys", scope="admin")
+async def list_keys(request: ApiRequest, caller: Caller) -> Listing[Key]:
+    """List the group's keys, revoked ones too."""
+    found = await request.services.accounts.keys_of_brand(caller.brand_id)
+    return Listing([Key.of(key) for key in found])
+
+
+@keys.post("/keys", scope="admin", status=201, idempotent=False, example={"name": "Backend", "scopes": ["run", "read"]})
+async def create_key(request: ApiRequest, caller: Caller, body: KeyDraft) -> SecretKey:
+    """Make a key.
+
+    The answer is the only place where its secret is ever shown; it is not kept for an `Idempotency-Key` either.
+    """
+    made = await request.services.accounts.create_key(
+        body.name, brand_id=caller.brand_id, scopes=body.scopes, is_test=body.is_test
+    )
+    return SecretKey(made.number, made.token, made.api_key, made.hint)
+
+
+@keys.delete("/keys/{key_number:str}", scope="admin", status=204)
+async def revoke_key(request: ApiRequest, caller: Caller, key_number: str) -> None:
+    """Revoke a key.
+
+    It is refused everywhere within a second; revoking it again changes nothing.
+    """
+    if not key_number.isascii() or not key_number.isdigit() or len(key_number) > 18:
+        raise NotFound("There is no such key.")
+    await request.services.accounts.revoke_key(
+        caller.principal.organisation_id, int(key_number), brand_id=caller.brand_id
+    )

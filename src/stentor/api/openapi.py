@@ -1,0 +1,202 @@
+"""The OpenAPI 3.1 document, derived from the operations and the types that they decode and encode."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from litestar.handlers import HTTPRouteHandler
+from litestar.routes import BaseRoute, HTTPRoute
+from msgspec import UNSET
+
+from stentor import __version__, errors
+from stentor.api.edge import BodyTooSlow
+from stentor.api.operation import JSON, Noun, Operation
+from stentor.api.problems import ProblemDetails, described, status_of
+from stentor.api.request import UnsupportedMedia
+
+_REF = "#/components/schemas/{name}"
+_IN_PATH = re.compile(r"{(\w+)}")
+_PROBLEM_JSON = "application/problem+json"
+_ABOUT = """One API call reaches everyone who opted in.
+
+Times are RFC 3339 in UTC, phone numbers E.164, languages BCP 47. Lists answer `{data, next_cursor}`; send `next_cursor` back as
+`cursor` for the next page. Errors are RFC 9457 problem details; their codes are explained at [/docs/problems](/docs/problems)."""
+
+# What can go wrong with any operation, whoever wrote it.
+_WITH_A_BODY = (errors.Invalid, BodyTooSlow, errors.TooLarge, UnsupportedMedia)
+_WITH_A_KEY = (errors.Unauthenticated, errors.Forbidden, errors.NotFound)
+_ALWAYS = (errors.Unavailable,)
+
+_SECURITY_SCHEMES = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "<number>|st_<secret>",
+        "description": "A token as `stentor key create` shows it once.",
+    },
+    "api_key": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "x-api-key",
+        "description": "The same key without its number: `st_…`.",
+    },
+}
+_NO_KEY: list[dict[str, list[str]]] = []
+_EITHER_KEY: list[dict[str, list[str]]] = [{"bearer": []}, {"api_key": []}]
+_IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "Repeating a request with the same key answers what the first one was answered.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+}
+
+
+def document(routes: Iterable[BaseRoute], nouns: Sequence[Noun], *, public_url: str = "") -> dict[str, Any]:
+    """The document over these routes; those without an `Operation` are not in it."""
+    found = list(_operations(routes))
+    schemas, components = _schemas([operation for _, operation in found])
+    paths: dict[str, dict[str, Any]] = {}
+    for path, operation in found:
+        paths.setdefault(path, {})[operation.method.lower()] = _described(path, operation, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Stentor",
+            "version": __version__,
+            "description": _ABOUT,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": public_url or "/"}],
+        "tags": [{"name": noun.tag, "description": noun.about} for noun in nouns],
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": _SECURITY_SCHEMES,
+            "parameters": {"IdempotencyKey": _IDEMPOTENCY_KEY},
+        },
+    }
+
+
+def _operations(routes: Iterable[BaseRoute]) -> Iterable[tuple[str, Operation]]:
+    for route in routes:
+        if isinstance(route, HTTPRoute):
+            for handler in route.route_handlers:
+                if isinstance(handler, HTTPRouteHandler) and isinstance(
+                    found := handler.opt.get("operation"), Operation
+                ):
+                    yield route.path_format, found
+
+
+def _schemas(operations: Sequence[Operation]) -> tuple[Mapping[Any, dict[str, Any]], dict[str, Any]]:
+    kinds: dict[Any, None] = {ProblemDetails: None, UUID: None}
+    for operation in operations:
+        kinds.update(dict.fromkeys([operation.body, operation.answer, *operation.ids.values()]))
+        if operation.query is not None:
+            kinds.update(dict.fromkeys(field.type for field in msgspec.structs.fields(operation.query)))
+    named = [kind for kind in kinds if kind is not None and kind is not type(None) and not _is_raw(kind)]
+    out, components = msgspec.json.schema_components(named, ref_template=_REF)
+    return dict(zip(named, out, strict=True)), components
+
+
+def _is_raw(kind: Any) -> bool:
+    """Whether the handler makes the response itself, so that no JSON type says what is in it."""
+    return isinstance(kind, type) and kind.__module__.startswith("litestar.")
+
+
+def _described(path: str, operation: Operation, schemas: Mapping[Any, dict[str, Any]]) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "operationId": operation.id,
+        "tags": [operation.tag],
+        "summary": operation.summary,
+        "parameters": [*_path_parameters(path, operation, schemas), *_query_parameters(operation, schemas)],
+        "responses": {**_success(operation, schemas), **_failures(operation)},
+    }
+    if operation.description:
+        described["description"] = operation.description
+    if operation.is_idempotent:
+        described["parameters"].append({"$ref": "#/components/parameters/IdempotencyKey"})
+    if operation.body is not None:
+        content: dict[str, Any] = {"schema": schemas[operation.body]}
+        if operation.example is not None:
+            content["example"] = operation.example
+        described["requestBody"] = {"required": True, "content": {JSON: content}}
+    if operation.upload:
+        described["requestBody"] = {
+            "required": True,
+            "content": {
+                media: {"schema": {"type": "string"}, "example": example} for media, example in operation.upload.items()
+            },
+        }
+    described["security"] = _NO_KEY if operation.scope is None else _EITHER_KEY
+    return described
+
+
+def _path_parameters(path: str, operation: Operation, schemas: Mapping[Any, dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "in": "path", "required": True, "schema": schemas[operation.ids.get(name, UUID)]}
+        for name in _IN_PATH.findall(path)
+    ]
+
+
+def _query_parameters(operation: Operation, schemas: Mapping[Any, dict[str, Any]]) -> list[dict[str, Any]]:
+    if operation.query is None:
+        return []
+    parameters: list[dict[str, Any]] = []
+    for field in msgspec.structs.fields(operation.query):
+        schema = _without_null(schemas[field.type])
+        if field.default not in {msgspec.NODEFAULT, None, UNSET}:
+            schema = {**schema, "default": field.default}
+        parameter = {"name": field.encode_name, "in": "query", "required": field.required, "schema": schema}
+        if description := schema.get("description"):
+            parameter["description"] = description
+        parameters.append(parameter)
+    return parameters
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """A query cannot say null, it leaves the parameter out."""
+    kinds = [kind for kind in schema.get("anyOf", []) if kind != {"type": "null"}]
+    if len(kinds) != 1:
+        return schema
+    return {**{name: value for name, value in schema.items() if name not in {"anyOf", "default"}}, **kinds[0]}
+
+
+def _success(operation: Operation, schemas: Mapping[Any, dict[str, Any]]) -> dict[str, Any]:
+    response: dict[str, Any] = {"description": HTTPStatus(operation.status).phrase, "headers": _HEADERS}
+    if operation.answer is not type(None):
+        content: dict[str, Any] = {"schema": schemas.get(operation.answer, {"type": "string"})}
+        if operation.answer_example is not None:
+            content["example"] = operation.answer_example
+        response["content"] = {operation.media: content}
+    return {str(operation.status): response}
+
+
+_HEADERS = {"X-Request-Id": {"description": "The id of this request, in our log too.", "schema": {"type": "string"}}}
+
+
+def _failures(operation: Operation) -> dict[str, Any]:
+    kinds: list[type[errors.Problem]] = [*operation.problems, *_ALWAYS]
+    if operation.body is not None or operation.upload:
+        kinds += _WITH_A_BODY
+    if operation.query is not None or operation.is_idempotent:
+        kinds.append(errors.Invalid)
+    if operation.is_idempotent:
+        kinds += [errors.Conflict, errors.Unprocessable]
+    if operation.scope is not None:
+        kinds += _WITH_A_KEY
+    by_status: dict[int, set[str]] = {500: {"internal-error"}}
+    for kind in kinds:
+        by_status.setdefault(status_of(kind), set()).add(kind.code)
+    titles = {row.code: row.title for row in described()}
+    return {
+        str(status): {
+            "description": "; ".join(f"{titles[code]} (`{code}`)" for code in sorted(codes)),
+            "headers": _HEADERS,
+            "content": {_PROBLEM_JSON: {"schema": {"$ref": _REF.format(name=ProblemDetails.__name__)}}},
+        }
+        for status, codes in sorted(by_status.items())
+    }

@@ -1,0 +1,39 @@
+"""A brand with its keys behind the app, and how its backend asks it: for tests of the HTTP door."""
+
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import msgspec
+from httpx import Response
+from litestar import Litestar
+from litestar.testing import AsyncTestClient
+
+from stentor.accounts.model import Brand, Scope
+from stentor.api.services import Services
+
+Client: TypeAlias = AsyncTestClient[Litestar]
+
+
+class World(msgspec.Struct):
+    """One brand; `token` opens everything in it."""
+
+    client: Client
+    services: Services
+    brand: Brand
+    token: str
+
+    @classmethod
+    async def made(cls, client: Client, services: Services, name: str) -> "World":
+        brand = await services.accounts.create_brand(name)
+        key = await services.accounts.create_key("all", brand_id=brand.id, scopes=("admin",))
+        return cls(client, services, brand, key.token)
+
+    async def ask(self, method: str, path: str, *, token: str | None = None, **more: Any) -> Response:
+        """The answer to a request below the brand's group, with its token unless another is given."""
+        headers = {"Authorization": f"Bearer {token or self.token}", **more.pop("headers", {})}
+        return await self.client.request(method, f"/v1/groups/{self.brand.id}{path}", headers=headers, **more)
+
+    async def key(self, *scopes: Scope, brand_id: UUID | None = None) -> str:
+        """A token with these scopes, for this brand unless another is given."""
+        key = await self.services.accounts.create_key("made", brand_id=brand_id or self.brand.id, scopes=scopes)
+        return key.token
