@@ -7,7 +7,6 @@ from uuid import UUID
 import msgspec
 
 from stentor.campaigns.model import Publication
-from stentor.channels.contract import Channel
 from stentor.channels.model import Sender
 from stentor.db.connection import Connection
 from stentor.domain.vocabulary import ChannelKind, ConsentBasis
@@ -33,18 +32,6 @@ class PublicationSource(Protocol):
 
     async def load(self, brand_id: UUID, publication_id: UUID) -> Publication:
         """The publication. Raises NotFound."""
-        ...
-
-
-class SenderSource(Protocol):
-    """Where senders and their open channels come from."""
-
-    async def load(self, brand_id: UUID, sender_id: UUID) -> Sender:
-        """The sender as it is now, at most a second old. Raises NotFound."""
-        ...
-
-    async def channel(self, sender: Sender) -> Channel:
-        """The sender's channel, its connections kept open."""
         ...
 
 

@@ -40,6 +40,7 @@ class QueuedExecution(msgspec.Struct, frozen=True):
     publication_id: UUID
     topic_key: str
     lane: int
+    is_test: bool
 
 
 class ClaimedSlice(msgspec.Struct, frozen=True):
@@ -55,6 +56,7 @@ class ClaimedSlice(msgspec.Struct, frozen=True):
     chunk_base: int
     publication_id: UUID
     topic_id: UUID
+    is_test: bool
 
 
 class PlannedRoute(msgspec.Struct, frozen=True):

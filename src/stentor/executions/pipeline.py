@@ -12,6 +12,7 @@ import msgspec
 import structlog
 
 from stentor.audience import reach
+from stentor.channels.at_work import OpenChannels, SenderSource
 from stentor.channels.contract import Accepted, Channel, InDoubt, Message, Outcome, Recorder, Wave
 from stentor.channels.model import Sender
 from stentor.clock import Clock, boottime_s
@@ -25,7 +26,7 @@ from stentor.domain.vocabulary import ChannelKind, Reason, SendState
 from stentor.errors import Unavailable
 from stentor.executions import store
 from stentor.executions.composing import Composed, Composer
-from stentor.executions.facts import FactsSource, SenderSource, resends_in_doubt
+from stentor.executions.facts import FactsSource, resends_in_doubt
 from stentor.executions.recovery import recover
 from stentor.executions.waves import GuardedWave, cut_waves, guard_sends
 from stentor.guard.store import release_addresses
@@ -74,16 +75,18 @@ class Deliverer:
     def __init__(
         self,
         db: Database,
+        *,
         senders: SenderSource,
+        channels: OpenChannels,
         facts: FactsSource,
         composer: Composer,
         clock: Clock,
-        *,
         worker: str,
         shard: int,
     ) -> None:
         self._db = db
         self._senders = senders
+        self._channels = channels
         self._facts = facts
         self._composer = composer
         self._clock = clock
@@ -109,14 +112,14 @@ class Deliverer:
         self._at_hand.append(batch)
         try:
             sender = await self._senders.load(batch.brand_id, batch.sender_id)
-            channel = await self._senders.channel(sender)
-            await self._recover(batch, sender, channel)
-            while batch.chunks and not stop.is_set():
-                wave = await self._open(batch, sender)
-                if wave is not None:
-                    composed = self._composer.compose(batch.channel, wave.facts, wave.cleared, self._clock.now())
-                    outcomes = await self._hand_over(channel, wave, composed)
-                    await self._settle_surely(batch, sender, wave, _Answered(channel, composed, outcomes))
+            async with self._channels.open_channel(sender) as channel:
+                await self._recover(batch, sender, channel)
+                while batch.chunks and not stop.is_set():
+                    wave = await self._open(batch, sender)
+                    if wave is not None:
+                        composed = self._composer.compose(batch.channel, wave.facts, wave.cleared, self._clock.now())
+                        outcomes = await self._hand_over(channel, wave, composed)
+                        await self._settle_surely(batch, sender, wave, _Answered(channel, composed, outcomes))
         finally:
             self._at_hand.remove(batch)
             await self._release(batch)
@@ -194,7 +197,7 @@ class Deliverer:
             elif state.paused or state.sender_paused:
                 waiting.append(chunk)
         await deliver.release(conn, batch, waiting, delay_s=0.0)
-        return {key[0] for key, state in standing.items() if state.state == "cancelled"}
+        return {key[0] for key, state in standing.items() if state.state in {"cancelled", "failed"}}
 
     async def _hand_over(self, channel: Channel, wave: GuardedWave, composed: Sequence[Composed]) -> list[Outcome]:
         """The channel's answers to those that have a message, in their order."""

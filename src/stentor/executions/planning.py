@@ -6,15 +6,18 @@ transaction, and the next one starts the slice anew with nothing written.
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 from uuid import UUID
 
 import structlog
 
 from stentor.audience import reach
-from stentor.audience.reach import PlannableTopic
 from stentor.campaigns.model import Publication
+from stentor.channels.service import sandbox_sender
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
+from stentor.domain.vocabulary import ChannelKind
+from stentor.errors import Unavailable
 from stentor.executions import store
 from stentor.executions.facts import PublicationSource
 from stentor.executions.model import ClaimedSlice, PlannedRoute, QueuedExecution
@@ -27,6 +30,20 @@ QUEUED_MAX = 128
 """Executions resolved in one transaction: at 10 people each, more of them gain nothing and hold their locks longer."""
 
 
+class _Target(NamedTuple):
+    """What of an execution its sends and chunks carry."""
+
+    execution_id: UUID
+    topic_id: UUID
+    lane: int
+    is_test: bool
+
+
+class _Sized(NamedTuple):
+    target: _Target
+    subscribers: int
+
+
 class Planner:
     """Turns queued executions into sends and chunks. Any number of planners work side by side."""
 
@@ -36,79 +53,115 @@ class Planner:
         self._shard = shard
 
     async def plan_next(self) -> bool:
-        """Plans one slice, or resolves the executions that wait; False when there is nothing to do."""
+        """Plans one slice, or resolves the executions that wait; False when there is nothing to do.
+
+        An execution that cannot be planned fails as INTERNAL and holds up nobody else.
+        """
         return await self._plan_slice() or await self._resolve_queued()
 
     async def _plan_slice(self) -> bool:
-        async with self._db.transaction() as conn:
-            piece = await store.claim_slice(conn)
+        piece: ClaimedSlice | None = None
+        try:
+            async with self._db.transaction() as conn:
+                piece = await store.claim_slice(conn)
+                if piece is None:
+                    return False
+                target = _Target(piece.execution_id, piece.topic_id, piece.lane, piece.is_test)
+                publication = await self._publications.load(piece.brand_id, piece.publication_id)
+                senders = await _senders(conn, publication, is_test=piece.is_test)
+                routes = _routes(target, publication, senders, _slice_of(piece))
+                people = await self._write_sends(conn, publication, routes)
+                await store.slice_planned(conn, piece, people[piece.execution_id])
+        except Unavailable:
+            raise
+        except Exception as error:
             if piece is None:
-                return False
-            publication = await self._publications.load(piece.brand_id, piece.publication_id)
-            routes = _routes(piece.execution_id, piece.topic_id, piece.lane, publication, _slice_of(piece))
-            people = await self._write_sends(conn, publication, routes)
-            await store.slice_planned(conn, piece, people[piece.execution_id])
+                raise
+            await self._give_up(piece.brand_id, piece.execution_id, error)
+            return True
         await self._end_finished([piece.execution_id])
         log.debug("slice.planned", execution_id=str(piece.execution_id), slice=piece.number)
         return True
 
     async def _resolve_queued(self) -> bool:
-        async with self._db.transaction() as conn:
-            queued = await store.claim_queued(conn, QUEUED_MAX)
-            by_brand: dict[UUID, list[QueuedExecution]] = defaultdict(list)
-            for execution in queued:
-                by_brand[execution.brand_id].append(execution)
-            small = [
-                execution_id
-                for brand_id, executions in sorted(by_brand.items())
-                for execution_id in await self._resolve_brand(conn, brand_id, executions)
-            ]
-        if small:
-            await self._end_finished(small)
+        """Resolves many together; when one of them makes that fail, each alone, to find out which."""
+        queued: list[QueuedExecution] = []
+        for limit in (QUEUED_MAX, 1):
+            try:
+                async with self._db.transaction() as conn:
+                    queued = await store.claim_queued(conn, limit)
+                    small = await self._resolve(conn, queued)
+            except Unavailable:
+                raise
+            except Exception as error:
+                if not queued:
+                    raise
+                if limit == 1:
+                    await self._give_up(queued[0].brand_id, queued[0].id, error)
+            else:
+                await self._end_finished(small)
+                break
         return bool(queued)
 
+    async def _give_up(self, brand_id: UUID, execution_id: UUID, error: Exception) -> None:
+        log.error("execution.not_planned", execution_id=str(execution_id), exc_info=error)
+        async with self._db.transaction() as conn:
+            text = "Stentor failed to plan this execution; its log names the execution with the cause."
+            await store.fail(conn, brand_id, execution_id, "INTERNAL", text)
+
+    async def _resolve(self, conn: Connection, queued: Sequence[QueuedExecution]) -> list[UUID]:
+        by_brand: dict[UUID, list[QueuedExecution]] = defaultdict(list)
+        for execution in queued:
+            by_brand[execution.brand_id].append(execution)
+        return [
+            execution_id
+            for brand_id, executions in sorted(by_brand.items())
+            for execution_id in await self._resolve_brand(conn, brand_id, executions)
+        ]
+
     async def _resolve_brand(self, conn: Connection, brand_id: UUID, queued: Sequence[QueuedExecution]) -> list[UUID]:
+        """Fails what has no topic, cuts what is large, plans what is small at once; returns the last."""
         topics = await reach.topics_to_plan(conn, brand_id, {execution.topic_key for execution in queued})
-        small: dict[UUID, list[tuple[QueuedExecution, PlannableTopic]]] = defaultdict(list)
+        small: dict[tuple[UUID, bool], list[_Sized]] = defaultdict(list)
         room = SLICE_PEOPLE
         for execution in queued:
             topic = topics.get(execution.topic_key)
             if topic is None:
                 text = f"No topic has the key or id {execution.topic_key!r} in this brand. Create it, or correct topic_key."
-                await store.fail(conn, execution, "TOPIC_NOT_FOUND", text)
+                await store.fail(conn, brand_id, execution.id, "TOPIC_NOT_FOUND", text)
             elif not topic.enabled:
                 text = f"The topic {topic.key!r} is disabled. Enable it, then run the event generator again."
-                await store.fail(conn, execution, "TOPIC_DISABLED", text)
+                await store.fail(conn, brand_id, execution.id, "TOPIC_DISABLED", text)
             elif topic.subscribers <= room:
                 room -= topic.subscribers
-                small[execution.publication_id].append((execution, topic))
+                target = _Target(execution.id, topic.topic_id, execution.lane, execution.is_test)
+                small[execution.publication_id, execution.is_test].append(_Sized(target, topic.subscribers))
             else:
                 publication = await self._publications.load(brand_id, execution.publication_id)
                 slices = cut_slices(topic.subscribers, len(publication.content.routes))
                 await store.start_planning(conn, execution, topic.topic_id, slices)
         planned: list[UUID] = []
-        for publication_id, members in small.items():
+        for (publication_id, is_test), members in small.items():
             publication = await self._publications.load(brand_id, publication_id)
-            planned += await self._plan_small(conn, publication, members)
+            senders = await _senders(conn, publication, is_test=is_test)
+            planned += await self._plan_small(conn, publication, senders, members)
         return planned
 
     async def _plan_small(
-        self,
-        conn: Connection,
-        publication: Publication,
-        members: Sequence[tuple[QueuedExecution, PlannableTopic]],
+        self, conn: Connection, publication: Publication, senders: Sequence[UUID], members: Sequence[_Sized]
     ) -> list[UUID]:
         routes: list[PlannedRoute] = []
-        for execution, topic in members:
-            whole = cut_slices(min(topic.subscribers, SLICE_PEOPLE), len(publication.content.routes))[0]
-            routes += _routes(execution.id, topic.topic_id, execution.lane, publication, whole)
+        for target, subscribers in members:
+            whole = cut_slices(min(subscribers, SLICE_PEOPLE), len(senders))[0]
+            routes += _routes(target, publication, senders, whole)
         people = await self._write_sends(conn, publication, routes)
+        targets = [target for target, _ in members]
         await store.publish_small(
             conn,
             publication.brand_id,
-            [(execution.id, topic.topic_id, people[execution.id]) for execution, topic in members],
+            [(target.execution_id, target.topic_id, people[target.execution_id]) for target in targets],
         )
-        return [execution.id for execution, _ in members]
+        return [target.execution_id for target in targets]
 
     async def _write_sends(
         self, conn: Connection, publication: Publication, routes: Sequence[PlannedRoute]
@@ -129,20 +182,29 @@ class Planner:
         return people
 
     async def _end_finished(self, execution_ids: Sequence[UUID]) -> None:
-        async with self._db.transaction() as conn:
-            await store.end_finished(conn, execution_ids)
+        if execution_ids:
+            async with self._db.transaction() as conn:
+                await store.end_finished(conn, execution_ids)
 
 
-def _routes(
-    execution_id: UUID, topic_id: UUID, lane: int, publication: Publication, piece: Slice
-) -> list[PlannedRoute]:
+async def _senders(conn: Connection, publication: Publication, *, is_test: bool) -> list[UUID]:
+    """The sender of each route; what a test key triggered goes to the sandbox, whatever the campaign says."""
+    if not is_test:
+        return [route.sender_id for route in publication.content.routes]
+    return [
+        (await sandbox_sender(conn, publication.brand_id, ChannelKind(route.channel))).id
+        for route in publication.content.routes
+    ]
+
+
+def _routes(target: _Target, publication: Publication, senders: Sequence[UUID], piece: Slice) -> list[PlannedRoute]:
     return [
         PlannedRoute(
-            execution_id=execution_id,
-            topic_id=topic_id,
+            execution_id=target.execution_id,
+            topic_id=target.topic_id,
             channel=route.channel,
-            sender_id=route.sender_id,
-            lane=lane,
+            sender_id=sender_id,
+            lane=target.lane,
             languages=(
                 ",".join(variant.language.lower() for variant in route.variants) if len(route.variants) > 1 else None
             ),
@@ -151,7 +213,7 @@ def _routes(
             part_from=piece.part_from,
             part_to=piece.part_to,
         )
-        for ordinal, route in enumerate(publication.content.routes)
+        for ordinal, (route, sender_id) in enumerate(zip(publication.content.routes, senders, strict=True))
     ]
 
 

@@ -1,7 +1,7 @@
 -- name: claim_queued
 -- all brands: a planner takes whatever is first in its lane, whoever it belongs to.
 -- The row lock is the lease: it ends with the transaction, also when the worker is killed.
-SELECT id, brand_id, publication_id, topic_key, lane
+SELECT id, brand_id, publication_id, topic_key, lane, is_test
 FROM execution
 WHERE state = 'queued' AND paused_at IS NULL
 ORDER BY lane, id
@@ -11,7 +11,7 @@ FOR UPDATE SKIP LOCKED
 -- name: claim_slice
 -- all brands: a planner takes whatever is first in its lane, whoever it belongs to.
 SELECT s.execution_id, s.number, s.brand_id, s.lane, s.part_from, s.part_to, s.chunks, s.chunk_base, e.publication_id,
-    e.topic_id
+    e.topic_id, e.is_test
 FROM slice s
 JOIN execution e ON e.id = s.execution_id
 WHERE s.planned_at IS NULL AND e.state = 'planning' AND e.paused_at IS NULL

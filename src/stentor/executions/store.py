@@ -69,12 +69,12 @@ async def start_planning(conn: Connection, queued: QueuedExecution, topic_id: UU
     )
 
 
-async def fail(conn: Connection, queued: QueuedExecution, error_code: str, error_message: str) -> None:
+async def fail(conn: Connection, brand_id: UUID, execution_id: UUID, error_code: str, error_message: str) -> None:
     """Ends an execution that cannot be planned."""
     await Sql.fail.run(
         conn,
-        execution_id=queued.id,
-        brand_id=queued.brand_id,
+        execution_id=execution_id,
+        brand_id=brand_id,
         error_code=error_code,
         error_message=error_message,
     )

@@ -1,0 +1,46 @@
+"""What an operator can set: `STENTOR_…` variables, or the flags of the command line, which win. Built once, handed down."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """The settings of one process. None means "not said": the default is decided where it is known."""
+
+    model_config = SettingsConfigDict(env_prefix="STENTOR_", extra="ignore")
+
+    database_url: str | None = None
+    """A PostgreSQL of 15 or newer; without it an embedded one runs in the data directory."""
+
+    database_prepared: bool = True
+    """Whether statements are prepared; turned off by itself behind a PgBouncer."""
+
+    postgres_bin: Path | None = None
+    """Where another PostgreSQL's programs are (`initdb`, `postgres`), instead of the bundled ones."""
+
+    data: Path | None = None
+    """The data directory: the embedded database and the installation's secret."""
+
+    secret: SecretStr | None = None
+    """The installation's secret, where it is not kept in the data directory: at least 32 bytes, the same everywhere."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65_535)
+
+    public_url: str | None = None
+    """The https address that people's links lead to; without it links lead to host and port."""
+
+    trusted_proxies: str = ""
+    """Networks, comma-separated, whose X-Forwarded-For is believed."""
+
+    workers: int = Field(default=2, ge=0, le=64)
+    """Worker processes of `serve`."""
+
+    batches: int = Field(default=4, ge=1, le=64)
+    """Batches that a worker has on the wire at once."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "console", "json"] = "auto"
