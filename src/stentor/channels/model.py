@@ -1,0 +1,72 @@
+"""What a sender is: a configured way to deliver on one channel."""
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from stentor.domain.vocabulary import ChannelKind
+
+SenderKind = Literal["sandbox", "smtp"]
+InDoubtPolicy = Literal["at_most_once", "at_least_once", "ask"]
+
+NAME_CHARS_MAX = 200
+SECRET_CHARS_MAX = 1000
+PACE_PER_S_MAX = 100_000.0
+
+
+class Sender(msgspec.Struct, frozen=True):
+    """One sender of a brand. Its secret is no part of it: `has_secret` is all that anyone is told.
+
+    `in_doubt` unset leaves the policy to the campaign's lane; `pace_per_s` unset is as fast as it goes.
+    """
+
+    id: UUID
+    brand_id: UUID
+    name: str
+    channel: ChannelKind
+    kind: SenderKind
+    settings: dict[str, Any]
+    has_secret: bool
+    enabled: bool
+    in_doubt: InDoubtPolicy | None
+    pace_per_s: float | None
+    paused_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def reaches_people(self) -> bool:
+        """Whether its messages leave this installation."""
+        return self.kind != "sandbox"
+
+    @property
+    def may_send(self) -> bool:
+        """Whether waves may be handed to it now; when not, they are held (`sender_paused`)."""
+        return self.enabled and self.paused_at is None
+
+
+class NewSender(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is said to make a sender. `secret` is the password that goes with the settings, where they name a user."""
+
+    name: str
+    channel: ChannelKind
+    kind: SenderKind
+    settings: dict[str, Any] = {}
+    secret: str = ""
+    enabled: bool = True
+    in_doubt: InDoubtPolicy | None = None
+    pace_per_s: float | None = None
+
+
+class SenderChanges(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is said to change a sender: fields that are left out stay as they are; `secret: ""` forgets the password."""
+
+    name: str | UnsetType = UNSET
+    settings: dict[str, Any] | UnsetType = UNSET
+    secret: str | UnsetType = UNSET
+    enabled: bool | UnsetType = UNSET
+    in_doubt: InDoubtPolicy | UnsetType | None = UNSET
+    pace_per_s: float | UnsetType | None = UNSET

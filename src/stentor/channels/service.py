@@ -1,0 +1,185 @@
+"""Senders: making, changing, pausing them, and which one a channel goes by when nobody chose."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from msgspec import UNSET
+
+from stentor.channels import store
+from stentor.channels.kinds import checked_settings
+from stentor.channels.model import NAME_CHARS_MAX, PACE_PER_S_MAX, SECRET_CHARS_MAX, NewSender, Sender, SenderChanges
+from stentor.channels.reach import Reach
+from stentor.channels.secrets import SecretBox
+from stentor.db.connection import Connection
+from stentor.db.pool import Database
+from stentor.domain.ids import new_id
+from stentor.domain.vocabulary import ChannelKind
+from stentor.errors import Conflict, Invalid, NotFound, Violation
+
+LIST_MAX = 200
+
+
+async def ensure_sandbox(conn: Connection, brand_id: UUID) -> None:
+    """Gives the brand its sandbox senders, one per channel; part of making a brand. Does nothing where they are there."""
+    kinds = list(ChannelKind)
+    await store.insert_sandboxes(
+        conn,
+        brand_id,
+        ids=[new_id() for _ in kinds],
+        names=[_sandbox_name(channel) for channel in kinds],
+        channels=kinds,
+    )
+
+
+async def default_sender(conn: Connection, brand_id: UUID, channel: ChannelKind) -> Sender:
+    """The newest sender to real people that is switched on, paused or not; else the sandbox."""
+    sender = await store.default_sender(conn, brand_id, channel)
+    return sender or await sandbox_sender(conn, brand_id, channel)
+
+
+async def sandbox_sender(conn: Connection, brand_id: UUID, channel: ChannelKind) -> Sender:
+    """The sandbox that the channel got with the brand: where test keys always lead."""
+    sender = await store.sender_by_name(conn, brand_id, _sandbox_name(channel))
+    if sender is None:
+        raise NotFound(f"The brand has no sandbox sender for {channel.label}. Make the brand anew, or check its id.")
+    return sender
+
+
+class SenderService:
+    """What the doors call about senders. Raises NotFound for a sender that is not this brand's."""
+
+    def __init__(self, db: Database, secrets: SecretBox, reach: Reach) -> None:
+        self._db = db
+        self._secrets = secrets
+        self._reach = reach
+
+    async def create(self, brand_id: UUID, new: NewSender) -> Sender:
+        """Makes a sender. Raises Invalid, Conflict for a name in use, NotReachable (see `Reach`)."""
+        _check_fields(new.name, new.secret, new.pace_per_s)
+        settings = checked_settings(new.kind, new.channel, new.settings, new.secret)
+        if new.enabled:
+            self._reach.check(new.kind, settings)
+        sender_id = new_id()
+        async with self._db.transaction() as conn:
+            made = await store.insert_sender(
+                conn,
+                brand_id,
+                sender_id,
+                name=new.name,
+                channel=new.channel,
+                kind=new.kind,
+                settings=settings,
+                secret=self._sealed(sender_id, new.secret),
+                enabled=new.enabled,
+                in_doubt=new.in_doubt,
+                pace_per_s=new.pace_per_s,
+            )
+            if not made:
+                raise _name_taken(new.name)
+            return await _found(conn, brand_id, sender_id)
+
+    async def get(self, brand_id: UUID, sender_id: UUID) -> Sender:
+        async with self._db.read() as conn:
+            return await _found(conn, brand_id, sender_id)
+
+    async def list(self, brand_id: UUID, *, after: UUID | None = None, limit: int = 50) -> Sequence[Sender]:
+        """At most `limit` (and 200) senders in the order of their making, from the one behind `after` on."""
+        async with self._db.read() as conn:
+            return await store.senders_of_brand(conn, brand_id, after=after, limit=min(limit, LIST_MAX))
+
+    async def change(self, brand_id: UUID, sender_id: UUID, changes: SenderChanges) -> Sender:
+        """Changes what is given. What is switched on again is no longer paused. Raises as `create` does."""
+        async with self._db.transaction() as conn:
+            sender = await store.lock_sender(conn, brand_id, sender_id)
+            if sender is None:
+                raise _missing(sender_id)
+            # A name in use would end the transaction with the database's words instead of ours.
+            name = sender.name if changes.name is UNSET else changes.name
+            if name != sender.name and await store.sender_by_name(conn, brand_id, name):
+                raise _name_taken(name)
+            secret = changes.secret
+            if secret is UNSET:
+                sealed = await store.sealed_secret(conn, brand_id, sender_id)
+                secret = self._secrets.open(sender_id, sealed) if sealed else ""
+            pace_per_s = sender.pace_per_s if changes.pace_per_s is UNSET else changes.pace_per_s
+            _check_fields(name, secret, pace_per_s)
+            given = sender.settings if changes.settings is UNSET else changes.settings
+            settings = checked_settings(sender.kind, sender.channel, given, secret)
+            enabled = sender.enabled if changes.enabled is UNSET else changes.enabled
+            if enabled:
+                self._reach.check(sender.kind, settings)
+            await store.update_sender(
+                conn,
+                brand_id,
+                sender_id,
+                name=name,
+                settings=settings,
+                secret=self._sealed(sender_id, secret),
+                enabled=enabled,
+                in_doubt=sender.in_doubt if changes.in_doubt is UNSET else changes.in_doubt,
+                pace_per_s=pace_per_s,
+            )
+            return await _found(conn, brand_id, sender_id)
+
+    async def pause(self, brand_id: UUID, sender_id: UUID) -> Sender:
+        """Lets its messages wait from the next wave on. Does nothing when it is paused."""
+        async with self._db.transaction() as conn:
+            await store.pause_sender(conn, brand_id, sender_id)
+            return await _found(conn, brand_id, sender_id)
+
+    async def resume(self, brand_id: UUID, sender_id: UUID) -> Sender:
+        """Lets its messages go on. Raises Conflict when it is switched off."""
+        async with self._db.transaction() as conn:
+            sender = await store.lock_sender(conn, brand_id, sender_id)
+            if sender is not None and not sender.enabled:
+                raise Conflict(f"The sender {sender.name} is switched off. Switch it on with `enabled: true`.")
+            await store.resume_sender(conn, brand_id, sender_id)
+            return await _found(conn, brand_id, sender_id)
+
+    async def delete(self, brand_id: UUID, sender_id: UUID) -> None:
+        """Takes the sender away; what still waits for it is held. Raises Conflict for a channel's own sandbox."""
+        async with self._db.transaction() as conn:
+            sender = await store.lock_sender(conn, brand_id, sender_id)
+            if sender is None:
+                raise _missing(sender_id)
+            if sender.kind == "sandbox" and sender.name == _sandbox_name(sender.channel):
+                raise Conflict("The sandbox belongs to the brand: test keys lead there. It can be paused instead.")
+            await store.delete_sender(conn, brand_id, sender_id)
+
+    def _sealed(self, sender_id: UUID, secret: str) -> bytes | None:
+        return self._secrets.seal(sender_id, secret) if secret else None
+
+
+def _check_fields(name: str, secret: str, pace_per_s: float | None) -> None:
+    broken = []
+    if not 1 <= len(name) <= NAME_CHARS_MAX or not name.isprintable():
+        broken.append(Violation("/name", "name", f"name must have 1 to {NAME_CHARS_MAX} printable characters."))
+    if len(secret) > SECRET_CHARS_MAX or not secret.isprintable():
+        broken.append(
+            Violation("/secret", "secret", f"secret must have at most {SECRET_CHARS_MAX} printable characters.")
+        )
+    if pace_per_s is not None and not 0 < pace_per_s <= PACE_PER_S_MAX:
+        broken.append(
+            Violation("/pace_per_s", "range", f"pace_per_s must be more than 0 and at most {PACE_PER_S_MAX:.0f}.")
+        )
+    if broken:
+        raise Invalid(broken[0].message, violations=broken)
+
+
+async def _found(conn: Connection, brand_id: UUID, sender_id: UUID) -> Sender:
+    sender = await store.sender_by_id(conn, brand_id, sender_id)
+    if sender is None:
+        raise _missing(sender_id)
+    return sender
+
+
+def _missing(sender_id: UUID) -> NotFound:
+    return NotFound(f"There is no sender {sender_id} in this brand.")
+
+
+def _name_taken(name: str) -> Conflict:
+    return Conflict(f"The brand has a sender named {name} already. Choose another name, or change that one.")
+
+
+def _sandbox_name(channel: ChannelKind) -> str:
+    return f"sandbox-{channel.label}"
