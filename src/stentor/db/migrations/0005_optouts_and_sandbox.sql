@@ -31,7 +31,7 @@ CREATE TABLE sandbox_skeleton (
     used_at      timestamptz NOT NULL,
     PRIMARY KEY (brand_id, skeleton_id)
 );
-COMMENT ON TABLE sandbox_skeleton IS 'kind: local. What all messages of one execution and language share; a message''s parts are spliced into it when someone looks. used_at is at most a minute older than its newest message.';
+COMMENT ON TABLE sandbox_skeleton IS 'kind: local. What all messages of one execution and language share; a message''s parts are spliced into it when someone looks. used_at is at most two minutes older than its newest message.';
 CREATE INDEX sandbox_skeleton_by_use ON sandbox_skeleton (brand_id, used_at);
 
 CREATE TABLE sandbox_chaos (
