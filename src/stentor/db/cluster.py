@@ -38,6 +38,8 @@ _SETTINGS = {
     "autovacuum_analyze_scale_factor": "0.05",
     "autovacuum_vacuum_cost_limit": "2000",
     "idle_in_transaction_session_timeout": "60s",
+    # A client that was stopped while it logged in holds up CREATE and DROP DATABASE this long.
+    "authentication_timeout": "10s",
     "timezone": "UTC",
     "log_timezone": "UTC",
     # A week of logs at most. Neither parameters nor details of rows are logged: they hold addresses.

@@ -1,13 +1,14 @@
 """Databases for tests: one server per run, one migrated template, a clone of it for each test."""
 
 import asyncio
+import fcntl
 import itertools
 import os
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import LiteralString
 
@@ -38,22 +39,24 @@ class TestRun:
     def begun(cls) -> Iterator["TestRun"]:
         """A new run; at its end the server is stopped and the directory removed. Also removes what killed runs left."""
         for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-            cls(left).remove_if_over()
-        run = cls(Path(tempfile.mkdtemp(prefix=_PREFIX)))
+            cls(left)._remove_if_over()  # noqa: SLF001 - of our own class
+        unnamed = Path(tempfile.mkdtemp(prefix=f".{_PREFIX}"))
         # PostgreSQL runs as another account when the tests run as root, and has to get through.
-        run.path.chmod(0o711)
-        lock = wait_exclusive(run.path / "run.lock")
-        try:
-            yield run
-        finally:
-            os.close(lock)
-            run.remove_if_over()
+        unnamed.chmod(0o711)
+        with _locked(unnamed):
+            # Only now do other runs see it, who would take a directory that nobody holds for one that was left.
+            run = cls(unnamed.rename(unnamed.with_name(unnamed.name[1:])))
+            try:
+                yield run
+            finally:
+                run._remove()
 
-    def remove_if_over(self) -> None:
-        """Stops what is left of the run and removes its directory, unless the run goes on or is not ours."""
-        if self.path.stat().st_uid != os.geteuid() or (lock := try_exclusive(self.path / "run.lock")) is None:
-            return
-        os.close(lock)
+    def _remove_if_over(self) -> None:
+        # Others may be removing the same.
+        with suppress(FileNotFoundError, BlockingIOError, PermissionError), _locked(self.path):
+            self._remove()
+
+    def _remove(self) -> None:
         if Home(self.data).path.exists():
             _await_free(Home(self.data).supervisor_lock)
         shutil.rmtree(self.path)
@@ -127,6 +130,17 @@ class TestDatabases:
 
     def _execute(self, statement: LiteralString, *databases: str) -> None:
         self._admin.execute(sql.SQL(statement).format(*map(sql.Identifier, databases)))
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Holds a directory alone. Raises BlockingIOError when another process holds it."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _await_free(lock: Path) -> None:

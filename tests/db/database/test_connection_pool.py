@@ -1,0 +1,155 @@
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from stentor.db.pool import Database
+from stentor.errors import Unavailable
+
+pytestmark = pytest.mark.anyio
+
+
+async def one(conn: psycopg.AsyncConnection, query: str) -> object:
+    row = await (await conn.execute(query.encode())).fetchone()
+    return row and row[0]
+
+
+async def test_a_transaction_commits_at_its_end_and_is_undone_by_an_error(db: Database):
+    async with db.transaction() as conn:
+        await conn.execute("CREATE TABLE kept (x int)")
+        await conn.execute("INSERT INTO kept VALUES (1)")
+
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        async with db.transaction() as conn:
+            await conn.execute("INSERT INTO kept VALUES (2); SELECT 1 / 0")
+
+    async with db.read() as conn:
+        assert await one(conn, "SELECT array_agg(x) FROM kept") == [1]
+
+
+async def test_transactions_are_read_committed_whatever_the_server_prefers(db: Database, database_dsn: str):
+    name = conninfo_to_dict(database_dsn)["dbname"]
+    async with db.read() as conn:
+        await conn.execute(f"ALTER DATABASE {name} SET default_transaction_isolation TO serializable".encode())
+
+    async with Database(database_dsn, size=1) as opened, opened.transaction() as conn:
+        assert await one(conn, "SHOW transaction_isolation") == "read committed"
+
+
+async def test_a_statement_over_its_time_is_unavailability_and_leaves_nothing_behind(db: Database):
+    with pytest.raises(Unavailable, match="statement timeout"):
+        async with db.transaction(statement_timeout=timedelta(milliseconds=30)) as conn:
+            await conn.execute("SELECT pg_sleep(5)")
+
+    async with db.transaction() as conn:
+        assert await one(conn, "SHOW statement_timeout") == "0"
+
+
+async def test_reading_under_a_time_limit_cannot_write(db: Database):
+    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        async with db.read(statement_timeout=timedelta(seconds=5)) as conn:
+            await conn.execute("CREATE TABLE written (x int)")
+
+
+async def test_a_mistake_in_a_statement_keeps_its_own_error(db: Database):
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        async with db.transaction() as conn:
+            await conn.execute("SELECT 1 / 0")
+
+
+async def test_a_caller_waits_for_a_connection_no_longer_than_its_patience(database_dsn: str):
+    async with Database(database_dsn, size=1, patience=timedelta(seconds=0.2)) as db, db.read():
+        started = time.monotonic()
+        with pytest.raises(Unavailable):
+            async with db.transaction():
+                pass
+
+    assert time.monotonic() - started < 2
+
+
+async def test_connections_that_the_server_closed_are_replaced_unseen(db: Database, fresh_database: str):
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(5):
+            tasks.create_task(occupy(db))
+    async with await psycopg.AsyncConnection.connect(fresh_database, autocommit=True) as admin:
+        name = conninfo_to_dict(db.dsn)["dbname"]
+        killed = await admin.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", [name]
+        )
+        assert killed.rowcount >= 5
+
+    for _ in range(10):
+        async with db.transaction() as conn:
+            assert await one(conn, "SELECT 1") == 1
+
+
+async def occupy(db: Database) -> None:
+    async with db.read() as conn:
+        await conn.execute("SELECT pg_sleep(0.05)")
+
+
+async def test_a_server_that_cannot_be_reached_is_named(tmp_path: Path):
+    nowhere = Database(make_conninfo("", host=str(tmp_path), dbname="x", user="x"), size=1)
+
+    with pytest.raises(Unavailable, match="No such file or directory"):
+        await nowhere.open()
+
+
+async def test_a_closed_pool_says_so(database_dsn: str):
+    db = Database(database_dsn, size=1)
+    await db.open()
+    await db.aclose()
+
+    with pytest.raises(Unavailable, match="closing"):
+        async with db.transaction():
+            pass
+
+
+async def test_its_connections_carry_the_shift(database_dsn: str):
+    shift = timedelta(days=1)
+
+    async with Database(database_dsn, size=1, shift=shift) as db, db.transaction() as conn:
+        assert conn.shift == shift
+
+
+async def test_prepared_statements_are_forgone_behind_a_pooler(database_dsn: str, tmp_path: Path):
+    async with pretended_pooler(database_dsn, tmp_path) as dsn, Database(dsn, size=1) as behind:
+        assert not behind.prepared
+        async with behind.read() as conn:
+            assert conn.prepare_threshold is None
+
+
+@asynccontextmanager
+async def pretended_pooler(dsn: str, directory: Path) -> AsyncIterator[str]:
+    """In front of the server, telling clients a process id that is no server process's, as PgBouncer does."""
+    facts = conninfo_to_dict(dsn)
+    socket = f"{facts['host']}/.s.PGSQL.{facts.get('port') or 5432}"
+
+    async with asyncio.TaskGroup() as pumps:
+
+        async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            upstream_reader, upstream_writer = await asyncio.open_unix_connection(socket)
+            pumps.create_task(pump(reader, upstream_writer))
+            pumps.create_task(pump(upstream_reader, writer, disguise=True))
+
+        async with await asyncio.start_unix_server(relay, directory / ".s.PGSQL.5432"):
+            yield make_conninfo(dsn, host=str(directory), port=5432)
+
+
+async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, disguise: bool = False) -> None:
+    while data := await reader.read(65536):
+        # BackendKeyData: "K", the length 12, the process id, the secret.
+        position = data.find(b"K\x00\x00\x00\x0c") if disguise else -1
+        if position >= 0:
+            data = data[: position + 5] + b"\x7f\xff\xff\xff" + data[position + 9 :]
+            disguise = False
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+    await writer.wait_closed()
