@@ -1,0 +1,134 @@
+"""A planner and a deliverer that a test drives by hand, with a channel whose answers it chooses."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from stentor.campaigns.model import Publication
+from stentor.campaigns.sources import PublicationSource
+from stentor.channels.at_work import OpenChannels, SenderSource
+from stentor.channels.contract import Accepted, Channel, Message, Outcome, Wave
+from stentor.channels.secrets import SecretBox
+from stentor.clock import Clock
+from stentor.db.pool import Database
+from stentor.domain.ids import SendIds
+from stentor.domain.links import LinkSigner
+from stentor.domain.vocabulary import ChannelKind
+from stentor.executions.composing import BoundRenderer, Composer
+from stentor.executions.facts import FactsSource
+from stentor.executions.pipeline import Deliverer
+from stentor.executions.planning import Planner
+from stentor.executions.service import ExecutionService
+
+_KEY = b"a key for tests that is long enough to be one"
+
+
+class PlainMessage(msgspec.Struct, frozen=True):
+    """A message of one line, with what the sandbox asks of one."""
+
+    send_id: str
+    address: str
+    text: str
+    subject: str = "News"
+    skeleton_id: bytes = b"plain"
+
+    def wire(self) -> bytes:
+        return self.text.encode()
+
+    def skeleton_content(self) -> bytes:
+        return b""
+
+    def parts(self) -> bytes:
+        return self.wire()
+
+
+# ruff: noqa: ARG002 - the seams' signatures are given; what a plain message ignores stays unused
+class PlainRenderers:
+    """Renders every message as `external id: language, unsubscribe url`."""
+
+    def bind(
+        self,
+        publication: Publication,
+        channel: ChannelKind,
+        variant: int,
+        execution_id: UUID,
+        context: Mapping[str, Any],
+    ) -> BoundRenderer:
+        route = next(route for route in publication.content.routes if route.channel == channel)
+        return _Plain(route.variants[variant].language)
+
+
+class _Plain:
+    def __init__(self, language: str) -> None:
+        self._language = language
+
+    def render(
+        self, customer: Mapping[str, Any], *, send_id: str, address: str, unsubscribe_url: str, at: datetime
+    ) -> Message:
+        return PlainMessage(send_id, address, f"{customer['external_id']}: {self._language}, {unsubscribe_url}")
+
+
+class ScriptedChannel:
+    """A channel that answers each message as told, and keeps what it was given."""
+
+    def __init__(self, answer: Callable[[Message], Outcome] = lambda _message: Accepted()) -> None:
+        self.answer = answer
+        self.taken: list[Message] = []
+        self.on_wave: Callable[[Wave], None] = lambda _wave: None
+
+    async def hand_over(self, wave: Wave, messages: Sequence[Message]) -> Sequence[Outcome]:
+        self.on_wave(wave)
+        self.taken += messages
+        return [self.answer(message) for message in messages]
+
+    async def aclose(self) -> None:
+        return None
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where messages went, in their order."""
+        return [message.address for message in self.taken]
+
+
+class Engine:
+    """The flow of one process: plans and delivers when asked to."""
+
+    def __init__(self, db: Database, channel: Channel, *, worker: str = "worker-1", shard: int = 1) -> None:
+        publications = PublicationSource(db)
+        self.composer = Composer(PlainRenderers(), SendIds(_KEY), LinkSigner(_KEY), public_url="https://brand.example")
+        self.planner = Planner(db, publications, shard=shard)
+        self.deliverer = Deliverer(
+            db,
+            senders=SenderSource(db),
+            channels=OpenChannels(db, SecretBox(_KEY[:32]), channel),
+            facts=FactsSource(publications),
+            composer=self.composer,
+            clock=Clock(),
+            worker=worker,
+            shard=shard,
+        )
+        self.executions = ExecutionService(db, publications, self.composer)
+
+    async def plan(self) -> int:
+        """Plans until nothing is left; returns how many steps that took."""
+        steps = 0
+        while await self.planner.plan_next():
+            steps += 1
+        return steps
+
+    async def deliver(self) -> int:
+        """Delivers until nothing is due; returns how many batches that were."""
+        batches = 0
+        while batch := await self.deliverer.claim():
+            await self.deliverer.deliver(batch, stop=asyncio.Event())
+            batches += 1
+        return batches
+
+    async def drain(self) -> None:
+        """Plans and delivers until nothing is left to do now."""
+        while await self.plan() + await self.deliver():
+            continue

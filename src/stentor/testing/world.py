@@ -1,0 +1,211 @@
+"""A brand with people, a topic and a published campaign, made in a few statements: the stage for tests of the flow."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from psycopg.types.json import Jsonb
+
+from stentor.campaigns.model import PublishedContent, PublishedRoute, PublishedVariant
+from stentor.channels.service import ensure_sandbox, sandbox_sender
+from stentor.db.connection import Connection
+from stentor.db.pool import Database
+from stentor.db.sql import QuerySet, Statement
+from stentor.domain.address import email_digest
+from stentor.domain.ids import customer_id, new_id, part_of
+from stentor.domain.vocabulary import ChannelKind, Reason, SendState
+from stentor.optouts.service import ensure_builtin
+
+
+class Sql(QuerySet, file="world.sql", package=__package__):
+    add_organisation: Statement
+    add_brand: Statement
+    add_topic: Statement
+    add_people: Statement
+    subscribe: Statement
+    count_subscribers: Statement
+    add_campaign: Statement
+    add_publication: Statement
+    add_execution: Statement
+    states: Statement
+
+
+class Someone(msgspec.Struct, frozen=True):
+    """A person as a test wants them; the default is somebody with a good e-mail address and no objection.
+
+    Masks hold `1 << channel number`. `email` None derives an address from the name.
+    """
+
+    name: str
+    email: str | None = None
+    channels: int = ChannelKind.EMAIL.bit
+    address_mask: int = ChannelKind.EMAIL.bit
+    valid_mask: int = ChannelKind.EMAIL.bit
+    refused_mask: int = 0
+    bounced_mask: int = 0
+    complained_mask: int = 0
+    shared: bool = False
+    locale: str | None = None
+
+
+class World:
+    """One brand with its sandbox senders, its built-in list and one topic, `news`."""
+
+    def __init__(self, db: Database, brand_id: UUID, topic_id: UUID) -> None:
+        self.db = db
+        self.brand_id = brand_id
+        self.topic_id = topic_id
+
+    @classmethod
+    async def made(cls, db: Database, name: str = "Brand") -> "World":
+        """A new brand in that database."""
+        world = cls(db, new_id(), new_id())
+        organisation_id = new_id()
+        async with db.transaction() as conn:
+            await Sql.add_organisation.run(conn, organisation_id=organisation_id)
+            await Sql.add_brand.run(
+                conn,
+                brand_id=world.brand_id,
+                organisation_id=organisation_id,
+                name=name,
+                brand_key=f"br_{world.brand_id.hex[-22:]}",
+            )
+            await ensure_sandbox(conn, world.brand_id)
+            await ensure_builtin(conn, world.brand_id)
+            await Sql.add_topic.run(
+                conn, brand_id=world.brand_id, topic_id=world.topic_id, key="news", channels=_EVERY_CHANNEL
+            )
+        return world
+
+    async def people(self, people: Sequence[Someone]) -> list[UUID]:
+        """Adds the people, subscribed to `news` on their channels; returns their ids."""
+        ids = [customer_id(self.brand_id, one.name) for one in people]
+        parts = [part_of(one) for one in ids]
+        emails = [one.email or f"{one.name}@example.com" for one in people]
+        async with self.db.transaction() as conn:
+            await Sql.add_people.run(
+                conn,
+                brand_id=self.brand_id,
+                parts=parts,
+                customer_ids=ids,
+                external_ids=[one.name for one in people],
+                address_masks=[one.address_mask for one in people],
+                valid_masks=[one.valid_mask for one in people],
+                refused_masks=[one.refused_mask for one in people],
+                bounced_masks=[one.bounced_mask for one in people],
+                complained_masks=[one.complained_mask for one in people],
+                shared=[one.shared for one in people],
+                emails=emails,
+                digests=[email_digest(email) for email in emails],
+                locales=[one.locale for one in people],
+            )
+            await self._subscribe(conn, ids, [one.channels for one in people])
+            await Sql.count_subscribers.run(
+                conn,
+                brand_id=self.brand_id,
+                topic_id=self.topic_id,
+                subscribers=sum(1 for one in people if one.channels),
+            )
+        return ids
+
+    async def choose(self, name: str, channels: int) -> None:
+        """Changes a person's subscription to `news`."""
+        async with self.db.transaction() as conn:
+            await self._subscribe(conn, [customer_id(self.brand_id, name)], [channels])
+
+    async def publication(
+        self,
+        channels: Sequence[ChannelKind] = (ChannelKind.EMAIL,),
+        *,
+        mode: str = "all",
+        languages: Sequence[str] = ("en",),
+    ) -> UUID:
+        """A published campaign on these channels, sent through the brand's sandbox senders."""
+        campaign_id, publication_id = new_id(), new_id()
+        async with self.db.transaction() as conn:
+            routes = [
+                PublishedRoute(
+                    channel=kind,
+                    sender_id=(await sandbox_sender(conn, self.brand_id, kind)).id,
+                    template_id=new_id(),
+                    template_name="News",
+                    template_version=1,
+                    variants=tuple(PublishedVariant(language, {"text": "Hello"}) for language in languages),
+                )
+                for kind in channels
+            ]
+            content = PublishedContent(
+                campaign_id=campaign_id,
+                campaign_name="News",
+                consent_basis="topic",
+                mode="first" if mode == "first" else "all",
+                lane="bulk",
+                routes=tuple(routes),
+                bindings={},
+                context_schema=None,
+                brand={"name": "Brand"},
+                policy={},
+            )
+            await Sql.add_campaign.run(
+                conn, brand_id=self.brand_id, campaign_id=campaign_id, name=f"News {campaign_id}", mode=mode
+            )
+            await Sql.add_publication.run(
+                conn,
+                brand_id=self.brand_id,
+                publication_id=publication_id,
+                campaign_id=campaign_id,
+                content=Jsonb(msgspec.to_builtins(content)),
+            )
+        return publication_id
+
+    async def execution(
+        self,
+        publication_id: UUID,
+        *,
+        topic_key: str = "news",
+        is_test: bool = False,
+        context: dict[str, Any] | None = None,
+    ) -> UUID:
+        """A queued execution of that publication."""
+        execution_id = new_id()
+        async with self.db.transaction() as conn:
+            await Sql.add_execution.run(
+                conn,
+                brand_id=self.brand_id,
+                execution_id=execution_id,
+                publication_id=publication_id,
+                topic_key=topic_key,
+                context=Jsonb(context or {}),
+                is_test=is_test,
+            )
+        return execution_id
+
+    async def fates(self, execution_id: UUID) -> dict[str, str]:
+        """What became of each person: `handed_over`, or the state and its reason; several channels are joined by commas."""
+        async with self.db.read() as conn:
+            rows = await Sql.states.tuples(conn, brand_id=self.brand_id, execution_id=execution_id)
+        fates: dict[str, str] = {}
+        for name, _, state, reason, _ in rows:
+            fate = " ".join(filter(None, (SendState(state).label, Reason(reason).label)))
+            fates[name] = f"{fates[name]}, {fate}" if name in fates else fate
+        return fates
+
+    async def variants(self, execution_id: UUID) -> dict[str, int]:
+        """Which language variant each person got."""
+        async with self.db.read() as conn:
+            rows = await Sql.states.tuples(conn, brand_id=self.brand_id, execution_id=execution_id)
+        return {name: variant for name, _, _, _, variant in rows}
+
+    async def _subscribe(self, conn: Connection, ids: Sequence[UUID], channels: Sequence[int]) -> None:
+        await Sql.subscribe.run(
+            conn,
+            brand_id=self.brand_id,
+            topic_id=self.topic_id,
+            parts=[part_of(one) for one in ids],
+            customer_ids=list(ids),
+            channels=list(channels),
+        )
+
+
+_EVERY_CHANNEL = sum(kind.bit for kind in ChannelKind)

@@ -1,0 +1,53 @@
+-- name: add_organisation
+-- all brands: the owner of the brand that a test is about to make.
+INSERT INTO organisation (id, name, created_at) VALUES (:organisation_id, 'Organisation', :now)
+
+-- name: add_brand
+INSERT INTO brand (id, organisation_id, name, brand_key, created_at, updated_at)
+VALUES (:brand_id, :organisation_id, :name, :brand_key, :now, :now)
+
+-- name: add_topic
+INSERT INTO topic (id, brand_id, key, name, channels, created_at, updated_at)
+VALUES (:topic_id, :brand_id, :key, :key, :channels, :now, :now)
+
+-- name: add_people
+INSERT INTO customer (part, customer_id, brand_id, external_id, created_at, updated_at, address_mask, valid_mask, refused_mask,
+    bounced_mask, complained_mask, shared_address, email, email_digest, locale, attributes)
+SELECT p.part, p.customer_id, :brand_id, p.external_id, :now, :now, p.address_mask, p.valid_mask, p.refused_mask,
+    p.bounced_mask, p.complained_mask, p.shared_address, p.email, p.email_digest, p.locale, '{}'
+FROM unnest(
+        :parts::smallint[], :customer_ids::uuid[], :external_ids::text[], :address_masks::integer[], :valid_masks::integer[],
+        :refused_masks::integer[], :bounced_masks::integer[], :complained_masks::integer[], :shared::boolean[],
+        :emails::text[], :digests::bytea[], :locales::text[]
+    ) AS p (part, customer_id, external_id, address_mask, valid_mask, refused_mask, bounced_mask, complained_mask,
+        shared_address, email, email_digest, locale)
+
+-- name: subscribe
+INSERT INTO subscription (part, customer_id, topic_id, brand_id, channels, changed_at)
+SELECT s.part, s.customer_id, :topic_id, :brand_id, s.channels, :now
+FROM unnest(:parts::smallint[], :customer_ids::uuid[], :channels::integer[]) AS s (part, customer_id, channels)
+ON CONFLICT (topic_id, part, customer_id) DO UPDATE SET channels = excluded.channels
+
+-- name: count_subscribers
+INSERT INTO topic_counter (topic_id, shard, brand_id, subscribers)
+VALUES (:topic_id, 0, :brand_id, :subscribers)
+ON CONFLICT (topic_id, shard) DO UPDATE SET subscribers = topic_counter.subscribers + excluded.subscribers
+
+-- name: add_campaign
+INSERT INTO campaign (id, brand_id, name, consent_basis, mode, lane, routes, created_at, updated_at)
+VALUES (:campaign_id, :brand_id, :name, 'topic', :mode, 'bulk', '[]', :now, :now)
+
+-- name: add_publication
+INSERT INTO publication (id, brand_id, campaign_id, content, created_at)
+VALUES (:publication_id, :brand_id, :campaign_id, :content, :now)
+
+-- name: add_execution
+INSERT INTO execution (id, brand_id, publication_id, topic_key, context, lane, is_test, state, created_at, status_at)
+VALUES (:execution_id, :brand_id, :publication_id, :topic_key, :context, 2, :is_test, 'queued', :now, :now)
+
+-- name: states
+SELECT c.external_id, s.channel, s.state, s.reason, s.variant
+FROM send s
+JOIN customer c ON c.part = s.part AND c.customer_id = s.customer_id
+WHERE s.execution_id = :execution_id AND s.brand_id = :brand_id AND c.brand_id = :brand_id
+ORDER BY c.external_id, s.channel

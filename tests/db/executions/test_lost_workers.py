@@ -1,0 +1,128 @@
+"""What becomes of people whose worker froze, died or came back too late."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+
+from stentor.channels.contract import Accepted, Message, Outcome, Wave
+from stentor.db.connection import Connection
+from stentor.db.pool import Database
+from stentor.testing.engine import Engine, ScriptedChannel
+from stentor.testing.world import Someone, World
+
+pytestmark = pytest.mark.anyio
+
+AFTER_THE_LEASE = timedelta(seconds=30)
+
+
+class FrozenChannel(ScriptedChannel):
+    """Takes the messages and answers only when it is thawed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached = asyncio.Event()
+        self.thawed = asyncio.Event()
+
+    async def hand_over(self, wave: Wave, messages: Sequence[Message]) -> Sequence[Outcome]:
+        self.taken += messages
+        self.reached.set()
+        await self.thawed.wait()
+        return [Accepted()] * len(messages)
+
+
+class FrozenSandbox(FrozenChannel):
+    """The same, for a channel that accepts by storing."""
+
+    async def record(self, conn: Connection, wave: Wave, accepted: Sequence[Message]) -> None:
+        return None
+
+
+async def frozen_at_hand_over(db: Database, world: World, channel: FrozenChannel) -> "asyncio.Task[int]":
+    engine = Engine(db, channel, worker="frozen")
+    await engine.plan()
+    task = asyncio.create_task(engine.deliver())
+    await channel.reached.wait()
+    return task
+
+
+async def test_sends_on_the_wire_of_a_lost_worker_are_in_doubt_and_sent_to_nobody_twice(db: Database):
+    world, frozen, channel = await World.made(db), FrozenChannel(), ScriptedChannel()
+    await world.people([Someone("one"), Someone("two")])
+    execution_id = await world.execution(await world.publication())
+    task = await frozen_at_hand_over(db, world, frozen)
+
+    async with Database(db.dsn, size=3, shift=AFTER_THE_LEASE) as later:
+        await Engine(later, channel, worker="heir").drain()
+
+    assert await world.fates(execution_id) == {"one": "unknown", "two": "unknown"}
+    assert channel.taken == []
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_a_worker_that_thaws_after_its_lease_settles_nothing(db: Database):
+    world, frozen, channel = await World.made(db), FrozenChannel(), ScriptedChannel()
+    await world.people([Someone("one")])
+    execution_id = await world.execution(await world.publication())
+    task = await frozen_at_hand_over(db, world, frozen)
+    async with Database(db.dsn, size=3, shift=AFTER_THE_LEASE) as later:
+        await Engine(later, channel, worker="heir").drain()
+
+    frozen.thawed.set()
+    await task
+
+    assert await world.fates(execution_id) == {"one": "unknown"}
+    progress = await Engine(db, channel).executions.progress(world.brand_id, execution_id)
+    assert progress.channels[0].balanced
+    assert progress.channels[0].unknown == 1
+
+
+async def test_a_lost_wave_of_the_sandbox_was_certainly_not_accepted_and_is_sent_again(db: Database):
+    world, frozen, channel = await World.made(db), FrozenSandbox(), FrozenSandbox()
+    channel.thawed.set()
+    await world.people([Someone("one")])
+    execution_id = await world.execution(await world.publication())
+    task = await frozen_at_hand_over(db, world, frozen)
+
+    async with Database(db.dsn, size=3, shift=AFTER_THE_LEASE) as later:
+        await Engine(later, channel, worker="heir").drain()
+
+    assert await world.fates(execution_id) == {"one": "handed_over"}
+    assert channel.addresses == ["one@example.com"]
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_people_whose_wave_was_never_opened_are_reached_by_the_next_worker(db: Database):
+    world, channel = await World.made(db), ScriptedChannel()
+    lost, heir = Engine(db, ScriptedChannel(), worker="lost"), None
+    await world.people([Someone(f"p{number}") for number in range(50)])
+    execution_id = await world.execution(await world.publication())
+    await lost.plan()
+    assert await lost.deliverer.claim() is not None
+
+    async with Database(db.dsn, size=3, shift=AFTER_THE_LEASE) as later:
+        heir = Engine(later, channel, worker="heir")
+        await heir.drain()
+
+    assert set((await world.fates(execution_id)).values()) == {"handed_over"}
+    assert len(channel.taken) == 50
+
+
+async def test_a_channel_that_fails_leaves_its_wave_in_doubt_and_the_worker_goes_on(db: Database):
+    world, channel = await World.made(db), ScriptedChannel()
+
+    def explode(wave: Wave) -> None:
+        raise RuntimeError("a bug")
+
+    channel.on_wave = explode
+    engine = Engine(db, channel)
+    await world.people([Someone("one")])
+    execution_id = await world.execution(await world.publication())
+
+    await engine.drain()
+
+    assert await world.fates(execution_id) == {"one": "unknown"}
+    assert (await engine.executions.find(world.brand_id, execution_id)).state == "ended"

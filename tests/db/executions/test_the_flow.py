@@ -1,0 +1,368 @@
+"""From a queued execution to settled sends, on a real database."""
+
+import asyncio
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from stentor.channels.contract import Accepted, Deferred, InDoubt, NotSent, Rejected
+from stentor.db.pool import Database
+from stentor.domain.address import email_digest
+from stentor.domain.vocabulary import ChannelKind
+from stentor.optouts.model import OptOut
+from stentor.optouts.service import add_to_builtin
+from stentor.report.funnel import ChannelFunnel
+from stentor.testing.engine import Engine, ScriptedChannel
+from stentor.testing.world import Someone, World
+
+pytestmark = pytest.mark.anyio
+
+EMAIL, SMS = ChannelKind.EMAIL, ChannelKind.SMS
+IN_AN_HOUR = timedelta(hours=1)
+
+
+async def funnel(engine: Engine, world: World, execution_id: UUID) -> ChannelFunnel:
+    (channel,) = (await engine.executions.progress(world.brand_id, execution_id)).channels
+    assert channel.balanced
+    return channel
+
+
+async def test_everybody_who_opted_in_is_reached_and_the_execution_ends(db: Database):
+    world, channel = await World.made(db), ScriptedChannel()
+    engine = Engine(db, channel)
+    await world.people([Someone(f"p{number}") for number in range(1000)])
+    execution_id = await world.execution(await world.publication())
+
+    await engine.drain()
+
+    progress = await engine.executions.progress(world.brand_id, execution_id)
+    assert (progress.execution.state, progress.execution.audience_size) == ("ended", 1000)
+    assert len(set(channel.addresses)) == len(channel.addresses) == 1000
+    counts = await funnel(engine, world, execution_id)
+    assert (counts.audience, counts.handed_over, counts.pending) == (1000, 1000, 0)
+
+
+async def test_a_large_audience_is_cut_into_slices_and_chunks_without_losing_anybody(db: Database):
+    world, channel = await World.made(db), ScriptedChannel()
+    engine = Engine(db, channel)
+    await world.people([Someone(f"p{number}") for number in range(45_000)])
+    execution_id = await world.execution(await world.publication())
+
+    slices = await engine.plan()
+    await engine.deliver()
+
+    counts = await funnel(engine, world, execution_id)
+    assert slices > 3
+    assert counts.handed_over == 45_000
+    assert len(set(channel.addresses)) == len(channel.addresses) == 45_000
+
+
+async def test_each_objection_that_is_keyed_by_the_person_skips_with_its_reason(db: Database):
+    world = await World.made(db)
+    engine = Engine(db, ScriptedChannel())
+    bit = EMAIL.bit
+    await world.people(
+        [
+            Someone("good"),
+            Someone("refused", refused_mask=bit),
+            Someone("bounced", bounced_mask=bit),
+            Someone("complained", complained_mask=bit),
+            Someone("nowhere", address_mask=0, valid_mask=0),
+            Someone("invalid", valid_mask=0),
+            Someone("left", channels=0),
+            Someone("other_channel_only", channels=SMS.bit),
+        ]
+    )
+    execution_id = await world.execution(await world.publication())
+
+    await engine.drain()
+
+    assert await world.fates(execution_id) == {
+        "good": "handed_over",
+        "refused": "skipped unsubscribed",
+        "bounced": "skipped bounced_before",
+        "complained": "skipped complained",
+        "nowhere": "skipped no_address",
+        "invalid": "skipped invalid_address",
+    }
+
+
+async def test_a_withdrawal_between_planning_and_hand_over_stops_the_send(db: Database):
+    world, channel = await World.made(db), ScriptedChannel()
+    engine = Engine(db, channel)
+    await world.people([Someone("stays"), Someone("leaves")])
+    execution_id = await world.execution(await world.publication())
+    await engine.plan()
+
+    await world.choose("leaves", 0)
+    await engine.deliver()
+
+    assert await world.fates(execution_id) == {"stays": "handed_over", "leaves": "skipped unsubscribed"}
+    assert channel.addresses == ["stays@example.com"]
+
+
+async def test_an_address_on_the_built_in_list_is_left_out_at_the_last_moment(db: Database):
+    world, channel = await World.made(db), ScriptedChannel()
+    engine = Engine(db, channel)
+    await world.people([Someone("one"), Someone("two")])
+    execution_id = await world.execution(await world.publication())
+    await engine.plan()
+
+    async with db.transaction() as conn:
+        await add_to_builtin(conn, world.brand_id, [OptOut(EMAIL, email_digest("two@example.com"), "api")])
+    await engine.deliver()
+
+    assert await world.fates(execution_id) == {"one": "handed_over", "two": "skipped suppressed"}
+
+
+async def test_people_who_share_an_address_get_one_message_between_them(db: Database):
+    world, channel = await World.made(db), ScriptedChannel()
+    engine = Engine(db, channel)
+    await world.people([Someone(name, email="home@example.com", shared=True) for name in ("ada", "ben", "cy")])
+    execution_id = await world.execution(await world.publication())
+
+    await engine.drain()
+
+    assert sorted((await world.fates(execution_id)).values()) == [
+        "handed_over",
+        "skipped duplicate_address",
+        "skipped duplicate_address",
+    ]
+    assert channel.addresses == ["home@example.com"]
+
+
+async def test_mode_first_writes_once_on_the_first_channel_without_an_objection(db: Database):
+    world = await World.made(db)
+    engine = Engine(db, ScriptedChannel())
+    both = EMAIL.bit | SMS.bit
+    await world.people(
+        [
+            Someone("both", channels=both, address_mask=both, valid_mask=both),
+            Someone("no_mail", channels=both, address_mask=SMS.bit, valid_mask=SMS.bit),
+            Someone("none", channels=both, address_mask=0, valid_mask=0),
+        ]
+    )
+    execution_id = await world.execution(await world.publication([EMAIL, SMS], mode="first"))
+
+    await engine.drain()
+
+    assert await world.fates(execution_id) == {
+        "both": "handed_over",
+        "no_mail": "handed_over",
+        "none": "skipped no_address",
+    }
+
+
+async def test_audience_size_counts_people_and_each_channel_its_own(db: Database):
+    world = await World.made(db)
+    engine = Engine(db, ScriptedChannel())
+    both = EMAIL.bit | SMS.bit
+    await world.people([Someone("both", channels=both, address_mask=both, valid_mask=both), Someone("mail")])
+    execution_id = await world.execution(await world.publication([EMAIL, SMS]))
+
+    await engine.drain()
+
+    progress = await engine.executions.progress(world.brand_id, execution_id)
+    assert progress.execution.audience_size == 2
+    assert {channel.channel: channel.audience for channel in progress.channels} == {"email": 2, "sms": 1}
+
+
+async def test_a_person_reads_their_own_language_or_the_nearest_one(db: Database):
+    world = await World.made(db)
+    engine = Engine(db, ScriptedChannel())
+    await world.people(
+        [
+            Someone("default", locale="fi"),
+            Someone("brazil", locale="pt-BR"),
+            Someone("portugal", locale="pt-PT"),
+            Someone("taiwan", locale="zh-Hant-TW"),
+            Someone("unsaid"),
+        ]
+    )
+    execution_id = await world.execution(await world.publication(languages=("en", "pt", "pt-BR", "zh-Hant")))
+
+    await engine.drain()
+
+    assert await world.variants(execution_id) == {"default": 0, "brazil": 2, "portugal": 1, "taiwan": 3, "unsaid": 0}
+
+
+async def test_a_temporary_refusal_is_pending_until_its_next_try(db: Database):
+    world = await World.made(db)
+    channel = ScriptedChannel(lambda _message: Deferred("450 greylisted"))
+    engine = Engine(db, channel)
+    await world.people([Someone("one")])
+    execution_id = await world.execution(await world.publication())
+
+    await engine.drain()
+
+    counts = await funnel(engine, world, execution_id)
+    assert (counts.pending, len(channel.taken)) == (1, 1)
+    assert (await engine.executions.find(world.brand_id, execution_id)).state == "sending"
+
+
+async def test_a_retry_that_is_accepted_ends_the_execution(db: Database):
+    world = await World.made(db)
+    channel = ScriptedChannel(lambda _message: Deferred("450 greylisted"))
+    engine = Engine(db, channel)
+    await world.people([Someone("one"), Someone("two")])
+    execution_id = await world.execution(await world.publication())
+    await engine.drain()
+
+    channel.answer = lambda _message: Accepted()
+    async with Database(db.dsn, size=3, shift=IN_AN_HOUR) as later:
+        await Engine(later, channel).drain()
+
+    counts = await funnel(engine, world, execution_id)
+    assert (counts.handed_over, len(channel.taken)) == (2, 4)
+    assert (await engine.executions.find(world.brand_id, execution_id)).state == "ended"
+
+
+async def test_a_dead_address_fails_and_is_never_written_to_again(db: Database):
+    world = await World.made(db)
+    channel = ScriptedChannel(lambda _message: Rejected("550 5.1.1 no such user", bad_address=True))
+    engine = Engine(db, channel)
+    await world.people([Someone("one")])
+    publication = await world.publication()
+    first = await world.execution(publication)
+    await engine.drain()
+
+    second = await world.execution(publication)
+    await engine.drain()
+
+    assert await world.fates(first) == {"one": "failed provider_rejected"}
+    assert await world.fates(second) == {"one": "skipped bounced_before"}
+    assert len(channel.taken) == 1
+    (told,) = (await engine.executions.explain(world.brand_id, first, "one")).channels
+    assert [answer.answer for answer in told.answers] == ["550 5.1.1 no such user"]
+
+
+async def test_a_lost_reply_is_in_doubt_and_not_sent_again(db: Database):
+    world = await World.made(db)
+    channel = ScriptedChannel(lambda _message: InDoubt("the connection was lost"))
+    engine = Engine(db, channel)
+    await world.people([Someone("one")])
+    execution_id = await world.execution(await world.publication())
+
+    await engine.drain()
+
+    assert await world.fates(execution_id) == {"one": "unknown"}
+    assert (await funnel(engine, world, execution_id)).unknown == 1
+    assert (await engine.executions.find(world.brand_id, execution_id)).state == "ended"
+
+
+async def test_what_was_not_started_is_guarded_and_sent_again(db: Database):
+    world = await World.made(db)
+    channel = ScriptedChannel()
+    turns = iter([NotSent("the wave is too old"), Accepted()])
+    channel.answer = lambda message: next(turns) if message.address == "slow@example.com" else Accepted()
+    engine = Engine(db, channel)
+    await world.people([Someone("fast"), Someone("slow")])
+    execution_id = await world.execution(await world.publication())
+
+    await engine.drain()
+
+    assert await world.fates(execution_id) == {"fast": "handed_over", "slow": "handed_over"}
+    assert sorted(channel.addresses) == ["fast@example.com", "slow@example.com", "slow@example.com"]
+
+
+async def test_a_sender_that_cannot_be_used_keeps_its_people_for_later(db: Database):
+    world = await World.made(db)
+    channel = ScriptedChannel(lambda _message: Deferred("connection refused", sender_wide=True))
+    engine = Engine(db, channel)
+    await world.people([Someone("one"), Someone("two")])
+    execution_id = await world.execution(await world.publication())
+
+    await engine.drain()
+    channel.answer = lambda _message: Accepted()
+    async with Database(db.dsn, size=3, shift=IN_AN_HOUR) as later:
+        await Engine(later, channel).drain()
+
+    counts = await funnel(engine, world, execution_id)
+    assert counts.handed_over == 2
+
+
+async def test_two_planners_and_two_deliverers_share_the_work_and_double_nobody(db: Database):
+    world = await World.made(db)
+    channels = [ScriptedChannel(), ScriptedChannel()]
+    engines = [Engine(db, channel, worker=f"worker-{number}", shard=number) for number, channel in enumerate(channels)]
+    await world.people([Someone(f"p{number}") for number in range(30_000)])
+    execution_id = await world.execution(await world.publication())
+
+    await asyncio.gather(*(engine.drain() for engine in engines))
+    await engines[0].drain()
+
+    addresses = [address for channel in channels for address in channel.addresses]
+    assert len(addresses) == len(set(addresses)) == 30_000
+    assert (await funnel(engines[0], world, execution_id)).handed_over == 30_000
+    assert (await engines[0].executions.find(world.brand_id, execution_id)).state == "ended"
+
+
+async def test_dozens_of_small_executions_are_planned_and_sent_together(db: Database):
+    world, channel = await World.made(db), ScriptedChannel()
+    engine = Engine(db, channel)
+    await world.people([Someone(f"p{number}") for number in range(10)])
+    publication = await world.publication()
+    executions = [await world.execution(publication) for _ in range(40)]
+
+    planned = await engine.plan()
+    batches = await engine.deliver()
+
+    assert (planned, batches) == (1, 1)
+    assert len(channel.taken) == 400
+    for execution_id in executions:
+        assert (await engine.executions.find(world.brand_id, execution_id)).state == "ended"
+
+
+async def test_an_unknown_topic_fails_the_execution_and_names_it(db: Database):
+    world = await World.made(db)
+    engine = Engine(db, ScriptedChannel())
+    execution_id = await world.execution(await world.publication(), topic_key="nonsense")
+
+    await engine.drain()
+
+    execution = await engine.executions.find(world.brand_id, execution_id)
+    assert (execution.state, execution.error_code) == ("failed", "TOPIC_NOT_FOUND")
+    assert "nonsense" in (execution.error_message or "")
+
+
+async def test_a_topic_without_subscribers_publishes_to_nobody(db: Database):
+    world = await World.made(db)
+    engine = Engine(db, ScriptedChannel())
+    execution_id = await world.execution(await world.publication())
+
+    await engine.drain()
+
+    execution = await engine.executions.find(world.brand_id, execution_id)
+    assert (execution.state, execution.audience_size) == ("ended", 0)
+    assert execution.published_at is not None
+
+
+async def test_a_cancelled_execution_skips_everybody_who_was_not_handed_over(db: Database):
+    world, channel = await World.made(db), ScriptedChannel()
+    engine = Engine(db, channel)
+    await world.people([Someone("one"), Someone("two")])
+    execution_id = await world.execution(await world.publication())
+    await engine.plan()
+
+    await engine.executions.cancel(world.brand_id, execution_id)
+    await engine.drain()
+
+    assert set((await world.fates(execution_id)).values()) == {"skipped execution_cancelled"}
+    assert channel.taken == []
+
+
+async def test_a_paused_execution_waits_and_a_resumed_one_goes_on(db: Database):
+    world, channel = await World.made(db), ScriptedChannel()
+    engine = Engine(db, channel)
+    await world.people([Someone("one")])
+    execution_id = await world.execution(await world.publication())
+    await engine.plan()
+
+    await engine.executions.pause(world.brand_id, execution_id)
+    await engine.drain()
+    taken_while_paused = len(channel.taken)
+    await engine.executions.resume(world.brand_id, execution_id)
+    await engine.drain()
+
+    assert (taken_while_paused, len(channel.taken)) == (0, 1)
