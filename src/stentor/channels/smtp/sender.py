@@ -1,0 +1,161 @@
+"""The SMTP channel: waves in, outcomes out, over connections that are kept, shared by all waves, and replaced when they die."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+
+import structlog
+
+from stentor.channels.contract import Deferred, Message, NotSent, Outcome, Wave
+from stentor.channels.smtp.connection import MailConnection
+from stentor.channels.smtp.dial import CannotConnect, Dialler
+from stentor.channels.smtp.open_wave import TOO_OLD, OpenWave, Transaction
+from stentor.channels.smtp.settings import SmtpSettings
+
+FINISH_S = 30.0  # what aclose gives the messages on the wire
+CLOSE_S = 5.0  # and the closing of sockets, TLS included
+MESSAGES_PER_CONNECTION = 8  # one more connection is worth its handshakes from so many waiting messages on
+TRIES_MAX = 2  # so that a message which makes a server hang up cannot end one connection after the other
+CROWDED_S = 30.0  # after a failed dial: the relay may count our connections, so the ones we have must do
+BARREN_MAX = 3  # connections in a row that ended before any answer: the relay is not working
+
+log = structlog.get_logger(__name__)
+
+
+class SmtpChannel:
+    """Hands mail over to one relay. Safe to share: several waves at once are served in the order of their arrival."""
+
+    def __init__(self, settings: SmtpSettings) -> None:
+        self._settings = settings
+        self._dialler = Dialler(settings)
+        self._waves: deque[OpenWave] = deque()
+        self._open: set[OpenWave] = set()
+        self._returned: deque[Transaction] = deque()
+        self._connections: set[MailConnection] = set()
+        self._dials: set[asyncio.Task[None]] = set()
+        self._barren = 0
+        self._crowded_until = 0.0
+        self._closing = False
+
+    async def hand_over(self, wave: Wave, messages: Sequence[Message]) -> Sequence[Outcome]:
+        """One outcome for each message, in their order.
+
+        When cancelled, no further message starts; those on the wire are finished without anybody to tell.
+        """
+        if self._closing:
+            return [_CLOSED] * len(messages)
+        if not messages:
+            return []
+        opened = OpenWave(wave.may_start, messages)
+        self._waves.append(opened)
+        self._open.add(opened)
+        self._tend()
+        try:
+            return await opened.done
+        finally:
+            opened.abandon()
+            self._open.discard(opened)
+
+    async def aclose(self) -> None:
+        """Starts nothing more, gives what is on the wire 30 seconds, says goodbye and closes. May be called twice."""
+        self._closing = True
+        self._settle_waiting(_CLOSED)
+        dials = list(self._dials)
+        for dial in dials:
+            dial.cancel()
+        if dials:
+            await asyncio.wait(dials)
+        if self._open:
+            await asyncio.wait([opened.done for opened in self._open], timeout=FINISH_S)
+        closing = [connection.closed for connection in self._connections]
+        for connection in list(self._connections):
+            connection.close("the sender was closed before the reply came")
+        if closing:
+            await asyncio.wait(closing, timeout=CLOSE_S)
+
+    def take(self) -> Transaction | None:
+        """The next message that may start: one given back by another connection, or the next of the oldest wave."""
+        while self._returned:
+            transaction = self._returned.popleft()
+            if transaction.wave.may_start():
+                transaction.begin()
+                return transaction
+            transaction.settle(TOO_OLD)
+        while self._waves:
+            transaction = self._waves[0].take()
+            if transaction:
+                return transaction
+            self._waves.popleft()
+        return None
+
+    def give_back(self, transaction: Transaction, why: str) -> None:
+        """Another connection may try it once more; after that it is deferred."""
+        if self._closing:
+            transaction.settle(_CLOSED)
+        elif transaction.tries < TRIES_MAX:
+            self._returned.append(transaction)
+        else:
+            transaction.settle(Deferred(why))
+
+    def ended(self, connection: MailConnection, why: str, *, failed: bool) -> None:
+        """Lets go of the connection; the third in a row that nothing was answered on speaks of the relay."""
+        self._connections.discard(connection)
+        if connection.answered:
+            self._barren = 0
+        elif failed:
+            self._barren += 1
+        if failed:
+            log.info("smtp.connection_lost", host=self._settings.host, answered=connection.answered, why=why)
+        if self._barren >= BARREN_MAX:
+            self._barren = 0
+            self._settle_waiting(Deferred(why, sender_wide=True))
+        self._tend()
+
+    def _tend(self) -> None:
+        """Gives every connection what it has room for, and dials for the rest."""
+        if self._closing:
+            return
+        for connection in list(self._connections):
+            connection.nudge()
+        waiting = len(self._returned) + sum(opened.waiting for opened in self._waves)
+        wanted = -(-waiting // MESSAGES_PER_CONNECTION) - len(self._dials)
+        for _ in range(min(wanted, self._room() - len(self._connections) - len(self._dials))):
+            dial = asyncio.create_task(self._dial(), name="smtp.dial")
+            self._dials.add(dial)
+            dial.add_done_callback(self._dialled)
+
+    def _room(self) -> int:
+        """How many connections there may be: after a failed dial no more than now, or one that tries."""
+        if asyncio.get_running_loop().time() < self._crowded_until:
+            return max(1, len(self._connections))
+        return self._settings.connections_max
+
+    async def _dial(self) -> None:
+        transport, offers = await self._dialler.dial()
+        self._crowded_until = 0.0
+        connection = MailConnection(transport, offers, self._settings, self)
+        self._connections.add(connection)
+        connection.nudge()
+
+    def _dialled(self, dial: asyncio.Task[None]) -> None:
+        self._dials.discard(dial)
+        problem = None if dial.cancelled() else dial.exception()
+        if problem is None:
+            return
+        if not isinstance(problem, CannotConnect):
+            for opened in self._open:
+                opened.abandon(problem)
+            return
+        self._crowded_until = asyncio.get_running_loop().time() + CROWDED_S
+        if not self._connections and not self._dials:
+            log.warning("smtp.cannot_connect", host=self._settings.host, why=str(problem))
+            self._settle_waiting(Deferred(str(problem), sender_wide=True))
+
+    def _settle_waiting(self, outcome: Outcome) -> None:
+        while self._returned:
+            self._returned.popleft().settle(outcome)
+        while self._waves:
+            self._waves.popleft().settle_waiting(outcome)
+
+
+_CLOSED = NotSent("the sender is closing")

@@ -1,0 +1,98 @@
+"""SMTP on this machine: a channel to a local port, and the sink as a process of its own with its index read back."""
+
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from stentor.channels.smtp.sender import SmtpChannel
+from stentor.channels.smtp.settings import Security, SmtpSettings
+from stentor.testing.smtp_sink import STORE_BYTES_MAX
+
+STOP_S = 10.0
+
+
+def local_settings(port: int, **changes: Any) -> SmtpSettings:
+    """Settings for a server on 127.0.0.1 without TLS; `changes` override any of them."""
+    usual: dict[str, Any] = {"host": "127.0.0.1", "security": Security.NONE, "envelope_from": "bounce@example.com"}
+    return SmtpSettings(**(usual | {"port": port} | changes))
+
+
+@asynccontextmanager
+async def local_channel(port: int, **changes: Any) -> AsyncIterator[SmtpChannel]:
+    """A channel with `local_settings`, closed at the end."""
+    channel = SmtpChannel(local_settings(port, **changes))
+    try:
+        yield channel
+    finally:
+        await channel.aclose()
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """One message in the sink's store: when it was taken (monotonic), where its bytes lie, whose it is."""
+
+    at_ns: int
+    offset: int
+    size: int
+    message_id: str
+    recipient: str
+
+
+class SinkProcess:
+    """`python -m stentor.testing.smtp_sink` for the length of a `with`; `port` is where it listens."""
+
+    def __init__(
+        self, store: Path | None = None, *, without: Iterable[str] = (), store_bytes_max: int = STORE_BYTES_MAX
+    ) -> None:
+        self.port = 0
+        self._store = store
+        self._command = [sys.executable, "-m", "stentor.testing.smtp_sink", "--json", "--without", ",".join(without)]
+        self._command += ["--store-bytes-max", str(store_bytes_max)] + (["--store", str(store)] if store else [])
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own module
+        self.port = self._line()["port"]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> dict[str, int]:
+        """Ends the sink; what it counted: `messages` and `bytes`. Empty when it had ended before."""
+        if self._process is None:
+            return {}
+        process, self._process = self._process, None
+        process.terminate()
+        said, _ = process.communicate(timeout=STOP_S)
+        return json.loads(said)
+
+    def stored(self) -> Iterator[Stored]:
+        """The messages stored so far, in the order of their acceptance."""
+        if self._store is None:
+            return
+        with self._store.with_name(self._store.name + ".index").open(encoding="utf-8") as index:
+            for line in index:
+                at_ns, offset, size, message_id, recipient = line.rstrip("\n").split(" ", 4)
+                yield Stored(int(at_ns), int(offset), int(size), message_id, recipient)
+
+    def body(self, stored: Stored) -> bytes:
+        """A stored message's bytes."""
+        if self._store is None:
+            raise ValueError("This sink was started without a store.")
+        with self._store.open("rb") as bodies:
+            bodies.seek(stored.offset)
+            return bodies.read(stored.size)
+
+    def _line(self) -> dict[str, int]:
+        if self._process is None or self._process.stdout is None:
+            raise RuntimeError("The sink is not running.")
+        return json.loads(self._process.stdout.readline())
