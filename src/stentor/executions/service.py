@@ -112,3 +112,13 @@ class ExecutionService:
                 state = "paused" if execution.paused_at else execution.state
                 raise Conflict(f"{rule}; this one is {state}.", state=state)
         return await self.progress(brand_id, execution_id)
+
+
+async def end_forgotten(db: Database) -> int:
+    """Ends executions whose last worker died before it could; the keeper's chore. Returns how many."""
+    async with db.transaction() as conn:
+        open_ids = await store.open_executions(conn, _SWEEP_MAX)
+        return len(await store.end_finished(conn, open_ids)) if open_ids else 0
+
+
+_SWEEP_MAX = 1_000

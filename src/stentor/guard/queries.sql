@@ -22,3 +22,11 @@ WHERE a.brand_id = :brand_id AND a.customer_id <> c.customer_id
 DELETE FROM address_claim a
 USING unnest(:execution_ids::uuid[], :customer_ids::uuid[]) AS c (execution_id, customer_id)
 WHERE a.execution_id = c.execution_id AND a.customer_id = c.customer_id AND a.channel = :channel AND a.brand_id = :brand_id
+
+-- name: forget_claims
+-- all brands: claims are of use while an execution sends; execution ids are in the order of time.
+DELETE FROM address_claim
+WHERE execution_id < uuid_floor(:now - :age)
+    AND execution_id IN (
+        SELECT execution_id FROM address_claim WHERE execution_id < uuid_floor(:now - :age) ORDER BY execution_id LIMIT :limit
+    )

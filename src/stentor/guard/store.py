@@ -1,6 +1,7 @@
 """Claims on shared addresses: an execution writes to an address once, whoever shares it."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -13,6 +14,13 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     claim_addresses: Statement
     lost_addresses: Statement
     release_addresses: Statement
+    forget_claims: Statement
+
+
+CLAIMS_KEPT = timedelta(days=30)
+"""Longer than any execution sends: retries end after hours, pauses are resumed within days."""
+
+_FORGET_MAX = 10_000
 
 
 class AddressClaim(NamedTuple):
@@ -56,6 +64,11 @@ async def release_addresses(
             execution_ids=[execution for execution, _ in refused],
             customer_ids=[customer for _, customer in refused],
         )
+
+
+async def forget_claims(conn: Connection) -> int:
+    """Deletes a bounded number of claims of executions older than `CLAIMS_KEPT`; returns how many."""
+    return await Sql.forget_claims.run(conn, age=CLAIMS_KEPT, limit=_FORGET_MAX)
 
 
 def digest_shard(digest: bytes) -> int:
