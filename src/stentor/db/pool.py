@@ -124,6 +124,16 @@ class Database:
                 yield conn
 
     @asynccontextmanager
+    async def autocommit(self) -> AsyncIterator[Connection]:
+        """A connection on which each statement is a transaction of its own: for a write that is one statement.
+
+        It saves the round trips of BEGIN and COMMIT, half the time of a small write. Raises as `transaction`.
+        """
+        with outages_named():
+            async with self._borrowed() as conn:
+                yield conn
+
+    @asynccontextmanager
     async def _borrowed(self) -> AsyncIterator[Connection]:
         conn = await self._pool.getconn()
         # After a restart of the server every idle connection is dead. Each is found out by a look at its socket, which

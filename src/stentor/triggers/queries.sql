@@ -1,0 +1,67 @@
+-- name: open_buckets
+-- A new bucket is full. In brand order, as buckets are always locked.
+INSERT INTO run_bucket (brand_id, tokens, refilled_at)
+SELECT b.brand_id, b.rate_per_s, :now
+FROM unnest(:brand_ids::uuid[], :rates_per_s::double precision[]) AS b (brand_id, rate_per_s)
+ORDER BY b.brand_id
+ON CONFLICT (brand_id) DO NOTHING
+
+-- name: admit
+-- One statement for a whole batch: it takes what tokens there are and stores as many executions, first come first served,
+-- and answers which. The calls come as one JSON text because ten arrays cost the caller 40 µs per row to write, JSON 8.
+-- Buckets are locked in brand order. A bucket that another process held meanwhile has a later stamp than this statement;
+-- its time must not run backwards.
+WITH call AS MATERIALIZED (
+    SELECT c.*, row_number() OVER (PARTITION BY c.brand_id ORDER BY c.arrival) AS place
+    FROM ROWS FROM (jsonb_to_recordset(:calls::jsonb) AS (
+        id uuid, brand_id uuid, rate_per_s double precision, publication_id uuid, generator_id text, topic_key text,
+        context jsonb, lane smallint, is_test boolean, triggered_by text
+    )) WITH ORDINALITY AS c (
+        id, brand_id, rate_per_s, publication_id, generator_id, topic_key, context, lane, is_test, triggered_by, arrival
+    )
+), bucket AS MATERIALIZED (
+    SELECT b.brand_id, w.calls,
+        least(w.rate_per_s, b.tokens + w.rate_per_s * greatest(0, extract(epoch FROM :now - b.refilled_at))) AS tokens
+    FROM (SELECT brand_id, max(rate_per_s) AS rate_per_s, count(*) AS calls FROM call GROUP BY brand_id) w
+    JOIN run_bucket b ON b.brand_id = w.brand_id
+    ORDER BY b.brand_id
+    FOR UPDATE OF b
+), taken AS (
+    UPDATE run_bucket b
+    SET tokens = k.tokens - least(k.calls, floor(k.tokens)), refilled_at = greatest(b.refilled_at, :now)
+    FROM bucket k
+    WHERE b.brand_id = k.brand_id
+    RETURNING b.brand_id, least(k.calls, floor(k.tokens)) AS calls
+)
+INSERT INTO execution (id, brand_id, publication_id, generator_id, topic_key, context, lane, is_test, triggered_by, state,
+    created_at, status_at)
+SELECT c.id, c.brand_id, c.publication_id, c.generator_id, c.topic_key, c.context, c.lane, c.is_test, c.triggered_by,
+    'queued', :now, :now
+FROM call c
+JOIN taken t ON t.brand_id = c.brand_id
+WHERE c.place <= t.calls
+RETURNING id
+
+-- name: claim_keys
+-- In (brand, key) order: unsorted, two batches with keys in common deadlocked. An equal call that is being stored by
+-- another process is waited for here.
+INSERT INTO idempotency_key (brand_id, key, request_hash, status, headers, body, created_at)
+SELECT k.brand_id, k.key, k.request_hash, k.status, k.headers::jsonb, k.body, :now
+FROM unnest(
+        :brand_ids::uuid[], :keys::text[], :request_hashes::bytea[], :statuses::smallint[], :headers::text[],
+        :bodies::bytea[]
+    ) AS k (brand_id, key, request_hash, status, headers, body)
+ORDER BY k.brand_id, k.key
+ON CONFLICT (brand_id, key) DO NOTHING
+RETURNING brand_id, key
+
+-- name: stored_answers
+SELECT s.brand_id, s.key, s.request_hash, s.status, s.headers, s.body
+FROM unnest(:brand_ids::uuid[], :keys::text[]) AS k (brand_id, key)
+JOIN idempotency_key s ON s.brand_id = k.brand_id AND s.key = k.key
+
+-- name: release_keys
+-- Of calls that got no token: only what was accepted is answered again.
+DELETE FROM idempotency_key s
+USING unnest(:brand_ids::uuid[], :keys::text[]) AS k (brand_id, key)
+WHERE s.brand_id = k.brand_id AND s.key = k.key
