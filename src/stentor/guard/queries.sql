@@ -26,7 +26,7 @@ WHERE a.execution_id = c.execution_id AND a.customer_id = c.customer_id AND a.ch
 -- name: forget_claims
 -- all brands: claims are of use while an execution sends; execution ids are in the order of time.
 DELETE FROM address_claim
-WHERE execution_id < uuid_floor(:now - :age)
+WHERE execution_id < uuid_floor(:now - :age::interval)
     AND execution_id IN (
-        SELECT execution_id FROM address_claim WHERE execution_id < uuid_floor(:now - :age) ORDER BY execution_id LIMIT :limit
+        SELECT execution_id FROM address_claim WHERE execution_id < uuid_floor(:now - :age::interval) ORDER BY execution_id LIMIT :limit
     )

@@ -1,0 +1,310 @@
+"""The rules that let the schema be spread over machines later, proved on the catalogue and on every statement.
+
+1. Tables of people carry (part, customer_id) in every key and join each other on both.
+2. Tables that configure are small: reference tables.
+3. Tables that coordinate are local; look-up tables start every key with a hash and never meet tables of people.
+4. Foreign keys point to reference tables or within one kind; tables of people have no triggers.
+5. A statement that writes people has no window, no data-modifying CTE and no join to a local table.
+6. Every statement on a brand's rows binds the brand, or says why it is for all brands.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+
+import psycopg
+import pytest
+
+from stentor.db.sql import Statement, parse_blocks
+from stentor.testing.databases import TestDatabases
+from storage_plans import Conn, Shape, prepare, shape_of, sql_blocks
+
+BLOCKS = dict(sql_blocks())
+
+# Statements of no single brand. Each says why in its file; adding one is a decision, so it is written down here too.
+ALL_BRANDS = {
+    "accounts/queries.sql:brands_of_organisation",
+    "accounts/queries.sql:find_brand_by_key",
+    "accounts/queries.sql:find_principal",
+    "accounts/queries.sql:keys_of_organisation",
+    "accounts/queries.sql:note_key_use",
+    "accounts/queries.sql:revoke_key",
+    "audience/customers.sql:go_by_keys",
+    "deliver/partitions.sql:make_weeks",
+    "deliver/queries.sql:claim_chunks",
+    "deliver/queries.sql:extend_leases",
+    "executions/queries.sql:claim_queued",
+    "executions/queries.sql:claim_slice",
+    "executions/queries.sql:end_finished",
+    "executions/queries.sql:open_executions",
+    "guard/queries.sql:forget_claims",
+    "queue/leases.sql:leave_role",
+    "queue/leases.sql:take_role",
+    "testing/world.sql:add_organisation",
+}
+
+
+@pytest.fixture(scope="module")
+def conn(databases: TestDatabases) -> Iterator[Conn]:
+    with databases.migrated() as dsn, psycopg.connect(dsn, autocommit=True, prepare_threshold=None) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def kinds(conn: Conn) -> dict[str, str]:
+    """Each table's kind, as its comment declares it."""
+    comments = conn.execute(
+        "SELECT relname, obj_description(oid, 'pg_class') FROM pg_class"
+        " WHERE relkind IN ('r', 'p') AND NOT relispartition AND relnamespace = 'public'::regnamespace"
+    ).fetchall()
+    return {
+        table: kind[1] if (kind := re.match(r"kind: (\w+)\. \S", comment or "")) else "" for table, comment in comments
+    }
+
+
+@pytest.fixture(scope="module")
+def brand_columns(conn: Conn) -> dict[str, tuple[str, int]]:
+    """Of each table with rows of brands, the column that names the brand and its place among the columns."""
+    rows = conn.execute(
+        "SELECT c.relname, a.attname, row_number() OVER (PARTITION BY c.oid ORDER BY a.attnum)::integer - 1"
+        " FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid"
+        " WHERE c.relkind IN ('r', 'p') AND c.relnamespace = 'public'::regnamespace AND a.attnum > 0"
+        " AND NOT a.attisdropped"
+    ).fetchall()
+    return {
+        table: (column, place) for table, column, place in rows if column == ("id" if table == "brand" else "brand_id")
+    }
+
+
+@pytest.fixture(scope="module")
+def shapes(conn: Conn) -> dict[str, Shape]:
+    found: dict[str, Shape] = {}
+    for name, statement in BLOCKS.items():
+        # Those that do not fit the schema have a test of their own.
+        with suppress(psycopg.Error):
+            found[name] = shape_of(conn, statement)
+    return found
+
+
+def test_every_block_fits_the_schema(conn: Conn):
+    misfits: dict[str, str] = {}
+    for name, statement in BLOCKS.items():
+        try:
+            prepare(conn, statement)
+        except psycopg.Error as error:
+            misfits[name] = str(error)
+
+    assert misfits == {}
+
+
+def test_every_table_declares_its_kind(kinds: dict[str, str]):
+    undeclared = {table for table, kind in kinds.items() if kind not in {"people", "reference", "local", "lookup"}}
+
+    assert undeclared == set()
+
+
+def test_every_key_of_a_people_table_carries_part_and_customer_id(conn: Conn, kinds: dict[str, str]):
+    keys = unique_keys(conn)
+
+    assert {table for table, kind in kinds.items() if kind == "people" and not keys.get(table)} == set()
+    assert {
+        (table, *key)
+        for table, found in keys.items()
+        if kinds[table] == "people"
+        for key in found
+        if not {"part", "customer_id"} <= set(key)
+    } == set()
+
+
+def test_every_key_of_a_look_up_table_starts_with_a_hash(conn: Conn, kinds: dict[str, str]):
+    keys = unique_keys(conn)
+
+    assert {
+        (table, *key) for table, found in keys.items() if kinds[table] == "lookup" for key in found if key[0] != "shard"
+    } == set()
+
+
+def test_rows_of_people_and_look_ups_name_their_brand(conn: Conn, kinds: dict[str, str]):
+    named = {
+        row[0]
+        for row in conn.execute(
+            "SELECT attrelid::regclass::text FROM pg_attribute WHERE attname = 'brand_id' AND attnotnull"
+        )
+    }
+
+    assert {table for table, kind in kinds.items() if kind in {"people", "lookup"}} - named == set()
+
+
+def test_foreign_keys_point_to_reference_tables_or_within_one_kind(conn: Conn, kinds: dict[str, str]):
+    foreign_keys = conn.execute(
+        "SELECT conrelid::regclass::text, confrelid::regclass::text FROM pg_constraint"
+        " WHERE contype = 'f' AND conparentid = 0"
+    ).fetchall()
+
+    assert {
+        (source, target)
+        for source, target in foreign_keys
+        if kinds[target] != "reference" and kinds[target] != kinds[source]
+    } == set()
+
+
+def test_people_tables_have_no_triggers(conn: Conn, kinds: dict[str, str]):
+    triggers = conn.execute("SELECT tgrelid::regclass::text, tgname FROM pg_trigger WHERE NOT tgisinternal").fetchall()
+
+    assert {(table, name) for table, name in triggers if kinds.get(table, "people") == "people"} == set()
+
+
+def test_people_tables_join_each_other_on_part_and_customer_id(shapes: dict[str, Shape], kinds: dict[str, str]):
+    assert {name for name, shape in shapes.items() if joins_people_loosely(shape, kinds)} == set()
+
+
+def test_look_up_tables_never_meet_people_tables(shapes: dict[str, Shape], kinds: dict[str, str]):
+    assert {name for name, shape in shapes.items() if {"lookup", "people"} <= kinds_in(shape, kinds)} == set()
+
+
+def test_statements_that_write_people_are_pushed_down_whole(shapes: dict[str, Shape], kinds: dict[str, str]):
+    found = {name: obstacles(shape, kinds) for name, shape in shapes.items()}
+
+    assert {name: why for name, why in found.items() if why} == {}
+
+
+def test_every_statement_on_a_brands_rows_binds_the_brand(
+    shapes: dict[str, Shape], brand_columns: dict[str, tuple[str, int]]
+):
+    unbound = {
+        name: relations
+        for name, shape in shapes.items()
+        if BLOCKS[name].all_brands is None and (relations := open_to_all_brands(shape, brand_columns))
+    }
+
+    assert unbound == {}
+
+
+def test_statements_for_all_brands_are_known_by_name():
+    assert {name for name, statement in BLOCKS.items() if statement.all_brands} == ALL_BRANDS
+
+
+def test_statements_for_all_brands_touch_no_people(shapes: dict[str, Shape], kinds: dict[str, str]):
+    assert {
+        name for name, shape in shapes.items() if BLOCKS[name].all_brands and "people" in kinds_in(shape, kinds)
+    } == set()
+
+
+def test_a_block_that_lost_its_brand_is_found(
+    conn: Conn, shapes: dict[str, Shape], brand_columns: dict[str, tuple[str, int]]
+):
+    missed: set[str] = set()
+    for name, shape in shapes.items():
+        statement = BLOCKS[name]
+        source = re.sub(r"(\w+\.)?(brand_)?id = :brand_id", "true", statement.source)
+        if statement.all_brands is None and not shape.inserted and source != statement.source:
+            sabotaged = shape_of(conn, Statement(statement.name, source, None))
+            if not open_to_all_brands(sabotaged, brand_columns):
+                missed.add(name)
+
+    assert missed == set()
+
+
+@pytest.mark.parametrize(
+    ("sql", "obstacle"),
+    [
+        ("UPDATE customer SET locale = :x FROM execution e WHERE customer.brand_id = e.brand_id", "joins execution"),
+        (
+            """
+            INSERT INTO consent_event
+            SELECT part, customer_id, customer_id, brand_id, updated_at, locale, NULL, row_number() OVER () FROM customer
+            """,
+            "has a window",
+        ),
+        (
+            """
+            WITH gone AS (DELETE FROM subscription RETURNING part, customer_id)
+            UPDATE customer SET locale = '' FROM gone WHERE gone.customer_id = customer.customer_id
+            """,
+            "changes rows in a CTE",
+        ),
+    ],
+)
+def test_a_statement_that_cannot_be_pushed_down_is_found(conn: Conn, kinds: dict[str, str], sql: str, obstacle: str):
+    assert obstacle in obstacles(shape_of(conn, statement_of(sql)), kinds)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 1 FROM customer c JOIN subscription s ON s.customer_id = c.customer_id",
+        "SELECT 1 FROM customer c JOIN subscription s ON s.part = c.part",
+        "SELECT 1 FROM customer c WHERE EXISTS (SELECT FROM send s WHERE s.customer_id = c.customer_id)",
+    ],
+)
+def test_a_join_on_half_a_key_is_found(conn: Conn, kinds: dict[str, str], sql: str):
+    assert joins_people_loosely(shape_of(conn, statement_of(sql)), kinds)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 1 FROM customer WHERE customer_id = :id",
+        "SELECT 1 FROM customer c JOIN topic t ON true WHERE t.brand_id = :brand_id",
+        "SELECT 1 FROM topic WHERE brand_id <> :brand_id",
+        "UPDATE topic SET enabled = EXISTS (SELECT FROM brand WHERE id = :brand_id)",
+        "INSERT INTO topic_counter SELECT id, 0, brand_id, 0 FROM topic",
+        "DELETE FROM send USING unnest(:ids::uuid[]) AS n (id) WHERE customer_id = n.id",
+    ],
+)
+def test_a_statement_without_its_brand_is_found(conn: Conn, brand_columns: dict[str, tuple[str, int]], sql: str):
+    assert open_to_all_brands(shape_of(conn, statement_of(sql)), brand_columns)
+
+
+def statement_of(sql: str) -> Statement:
+    return parse_blocks(f"-- name: tried\n{sql}", origin="test")["tried"]
+
+
+def unique_keys(conn: Conn) -> dict[str, list[list[str]]]:
+    keys: dict[str, list[list[str]]] = {}
+    for table, columns in conn.execute(
+        "SELECT c.relname, array_agg(a.attname::text ORDER BY array_position(i.indkey::int2[], a.attnum))"
+        " FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid"
+        " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (i.indkey)"
+        " WHERE i.indisunique AND NOT c.relispartition AND c.relnamespace = 'public'::regnamespace"
+        " GROUP BY c.relname, i.indexrelid"
+    ).fetchall():
+        keys.setdefault(table, []).append(columns)
+    return keys
+
+
+def kinds_in(shape: Shape, kinds: dict[str, str]) -> set[str]:
+    return {kinds[table] for table in shape.tables.values()}
+
+
+def joins_people_loosely(shape: Shape, kinds: dict[str, str]) -> bool:
+    written_only = set(shape.inserted)
+    joined = {alias for alias, table in shape.tables.items() if kinds[table] == "people"} - shape.apart - written_only
+    return any(not joined <= shape.tied_to({min(joined)}, column) for column in ("part", "customer_id") if joined)
+
+
+def obstacles(shape: Shape, kinds: dict[str, str]) -> set[str]:
+    """What keeps a statement that writes people from running on their own machine alone."""
+    if not any(kinds[table] == "people" for table in shape.written.values()):
+        return set()
+    found = {f"joins {table}" for table in shape.tables.values() if kinds[table] in {"local", "lookup"}}
+    if shape.has_window:
+        found.add("has a window")
+    if shape.writes_within:
+        found.add("changes rows in a CTE")
+    return found
+
+
+def open_to_all_brands(shape: Shape, brand_columns: dict[str, tuple[str, int]]) -> set[str]:
+    """The relations of brands' rows that neither name the brand that was given nor are joined to one that does."""
+    bound = shape.bound_by("brand_id")
+    bound |= {alias for alias in shape.bound_by("id") if shape.tables.get(alias) == "brand"}
+    for alias, output in shape.inserted.items():
+        _, place = brand_columns.get(shape.tables[alias], ("", None))
+        if place is not None and comes_from(output[place], shape.given | shape.tied_to(bound)):
+            bound.add(alias)
+    return {alias for alias, table in shape.tables.items() if table in brand_columns} - shape.tied_to(bound)
+
+
+def comes_from(expression: str, relations: set[str]) -> bool:
+    return any(each in relations for each in re.findall(r"\$\d+|[\w*]+(?=\"?\.)", expression))
