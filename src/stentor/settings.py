@@ -36,6 +36,9 @@ class Settings(BaseSettings):
     trusted_proxies: str = ""
     """Networks, comma-separated, whose X-Forwarded-For is believed."""
 
+    allow_loopback: bool = False
+    """Whether a sender to an SMTP server on this machine may be switched on without a public address: demo and tests."""
+
     workers: int = Field(default=2, ge=0, le=64)
     """Worker processes of `serve`."""
 

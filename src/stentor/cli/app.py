@@ -1,0 +1,164 @@
+"""The command line. Each command lives in a module that is imported when the command runs, so that help is instant."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a part that is needed does not answer."
+
+app = typer.Typer(
+    name="stentor",
+    help="Stentor: one call, and everyone who asked to hear it does.",
+    epilog=_EXIT_CODES,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+brand_app = typer.Typer(help="Brands: the tenants that own people, topics, campaigns and keys.", no_args_is_help=True)
+key_app = typer.Typer(help="Keys for the API.", no_args_is_help=True)
+customers_app = typer.Typer(help="People.", no_args_is_help=True)
+subscriptions_app = typer.Typer(help="What people opted in to.", no_args_is_help=True)
+for name, group in {
+    "brand": brand_app,
+    "key": key_app,
+    "customers": customers_app,
+    "subscriptions": subscriptions_app,
+}.items():
+    app.add_typer(group, name=name)
+
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", help="Data directory of the embedded database and the secret.", show_default=False),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+Host = Annotated[str | None, typer.Option("--host", help="Address to listen on.", show_default="127.0.0.1")]
+Port = Annotated[int | None, typer.Option("--port", help="Port to listen on; 0 takes a free one.", show_default="8080")]
+PublicUrl = Annotated[
+    str | None, typer.Option("--public-url", help="The https address that people's links lead to.", show_default=False)
+]
+Proxies = Annotated[
+    str | None,
+    typer.Option(
+        "--trusted-proxies", help="Networks whose X-Forwarded-For is believed, comma-separated.", show_default=False
+    ),
+]
+BrandName = Annotated[str, typer.Option("--brand", help="The brand's id, key or name.")]
+
+
+@app.command()
+def serve(
+    data: Data = None,
+    host: Host = None,
+    port: Port = None,
+    public_url: PublicUrl = None,
+    trusted_proxies: Proxies = None,
+    workers: Annotated[int | None, typer.Option("--workers", help="Worker processes.", show_default="2")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Start everything: database, HTTP, workers, keeper, sandbox inbox.
+
+    Prints the address, and at the first start the first brand's id and keys, once.
+
+    Example: stentor serve --data ./data --port 8080
+    """
+    from stentor.cli.serve import serve_everything
+
+    serve_everything(
+        _given(
+            data=data,
+            host=host,
+            port=port,
+            public_url=public_url,
+            trusted_proxies=trusted_proxies,
+            workers=workers,
+        ),
+        as_json=as_json,
+    )
+
+
+@app.command()
+def api(
+    data: Data = None,
+    host: Host = None,
+    port: Port = None,
+    public_url: PublicUrl = None,
+    trusted_proxies: Proxies = None,
+) -> None:
+    """Serve HTTP only; workers run elsewhere on the same database.
+
+    Example: STENTOR_DATABASE_URL=postgresql://… stentor api --port 8080
+    """
+    from stentor.cli.serve import serve_api
+
+    serve_api(_given(data=data, host=host, port=port, public_url=public_url, trusted_proxies=trusted_proxies))
+
+
+@app.command()
+def worker(data: Data = None, public_url: PublicUrl = None) -> None:
+    """Plan and deliver only; any number of workers share the work.
+
+    Example: STENTOR_DATABASE_URL=postgresql://… stentor worker
+    """
+    from stentor.cli.serve import run_worker
+
+    run_worker(_given(data=data, public_url=public_url))
+
+
+@app.command()
+def migrate(data: Data = None, as_json: AsJson = False) -> None:
+    """Bring the database's schema up to date; `serve` does it by itself."""
+    from stentor.cli.serve import migrate_database
+
+    migrate_database(_given(data=data), as_json=as_json)
+
+
+@brand_app.command("create")
+def create_brand(
+    name: Annotated[str, typer.Argument(help="What people know the brand by.")],
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a brand, with its built-in opt-out list and its sandbox.
+
+    Example: stentor brand create "Fan Club" --json
+    """
+    from stentor.cli.accounts import create_brand as create
+
+    create(_given(data=data), name, as_json=as_json)
+
+
+@brand_app.command("list")
+def list_brands(data: Data = None, as_json: AsJson = False) -> None:
+    """List the brands."""
+    from stentor.cli.accounts import list_brands as show
+
+    show(_given(data=data), as_json=as_json)
+
+
+@key_app.command("create")
+def create_key(
+    brand: BrandName,
+    name: Annotated[str, typer.Option("--name", help="What the key is for.")] = "Command line",
+    scopes: Annotated[list[str] | None, typer.Option("--scope", help="May be repeated.", show_default="all")] = None,
+    test: Annotated[bool, typer.Option("--test", help="A test key: what it triggers goes to the sandbox.")] = False,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key; its secret is shown this once.
+
+    Example: stentor key create --brand "Fan Club" --json
+    """
+    from stentor.cli.accounts import create_key as create
+
+    create(_given(data=data), brand, name=name, scopes=scopes, is_test=test, as_json=as_json)
+
+
+def _given(**flags: object) -> dict[str, object]:
+    """The flags that were said; what was not comes from the environment, and then from the default."""
+    return {name: value for name, value in flags.items() if value is not None}
+
+
+def run() -> None:
+    """The entry point."""
+    app()

@@ -1,0 +1,177 @@
+"""Starting Stentor: everything in one command, or one role of it."""
+
+import asyncio
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from stentor.accounts.model import Brand, NewKey
+from stentor.cli.children import Child, Children
+from stentor.cli.output import print_json, run, say
+from stentor.db.locate import located_database
+from stentor.db.migrate import migrate
+from stentor.log import set_up_logging
+from stentor.settings import Settings
+from stentor.wiring import Core, accounts, api_settings, core, data_directory, services, worker_roles
+from stentor.worker.process import run_roles
+
+FIRST_BRAND = "My brand"
+
+_API_CONNECTIONS = 12
+_COMMAND_CONNECTIONS = 2
+
+
+def serve_everything(given: Mapping[str, Any], *, as_json: bool) -> None:
+    """Runs database, HTTP and workers until SIGINT or SIGTERM; restarts any of them that dies."""
+    settings = Settings(**given)
+    set_up_logging(settings.log_level, settings.log_format)
+    settings = settings.model_copy(
+        update={"port": _free_port(settings.host, settings.port), "data": data_directory(settings)}
+    )
+    with located_database(settings.database_url, settings.data, bin_dir=settings.postgres_bin, progress=say) as dsn:
+        run(lambda: _serve_everything(settings, dsn, as_json=as_json))
+
+
+async def _serve_everything(settings: Settings, dsn: str, *, as_json: bool) -> None:
+    stop = _stopped_by_signals()
+    await migrate(dsn)
+    environment = child_environment(settings, dsn)
+    async with core(settings, dsn, role="serve", size=_COMMAND_CONNECTIONS) as started:
+        first = await _first_brand(started)
+    children = Children(
+        [
+            Child("api", [sys.executable, "-m", "stentor", "api"], environment),
+            *(
+                Child(f"worker-{number}", [sys.executable, "-m", "stentor", "worker"], environment)
+                for number in range(1, settings.workers + 1)
+            ),
+        ]
+    )
+    running = asyncio.create_task(children.run(stop))
+    url = f"http://{settings.host}:{settings.port}"
+    await children.until_listening(settings.host, settings.port, running)
+    _tell(url, first, as_json=as_json)
+    await running
+
+
+def serve_api(given: Mapping[str, Any]) -> None:
+    """Runs the HTTP role until SIGINT or SIGTERM."""
+    settings = Settings(**given)
+    set_up_logging(settings.log_level, settings.log_format)
+
+    async def main(dsn: str) -> None:
+        from stentor.api.app import create_app
+        from stentor.api.server import ApiServer
+        from stentor.doors import doors
+
+        stop = _stopped_by_signals()
+        async with core(settings, dsn, role="api", size=_API_CONNECTIONS) as started:
+            served = services(started)
+            app = create_app(served, api_settings(started), doors=doors(served))
+            server = ApiServer(app, host=settings.host, port=settings.port)
+            keys = asyncio.create_task(served.keys.run())
+            async with asyncio.TaskGroup() as group:
+                group.create_task(served.triggers.run_committer(stop))
+                group.create_task(server.run(stop))
+            keys.cancel()
+            with suppress(asyncio.CancelledError):
+                await keys
+
+    _with_database(settings, main)
+
+
+def run_worker(given: Mapping[str, Any]) -> None:
+    """Runs the worker's roles until SIGINT or SIGTERM."""
+    settings = Settings(**given)
+    set_up_logging(settings.log_level, settings.log_format)
+
+    async def main(dsn: str) -> None:
+        stop = _stopped_by_signals()
+        async with core(settings, dsn, role="worker", size=settings.batches + 4) as started:
+            roles = worker_roles(started)
+            try:
+                await run_roles([roles.planner, roles.deliverer, roles.keeper], stop)
+            finally:
+                await roles.channels.aclose()
+
+    _with_database(settings, main)
+
+
+def migrate_database(given: Mapping[str, Any], *, as_json: bool) -> None:
+    """Applies what is missing of the schema and says what that was."""
+    settings = Settings(**given)
+
+    async def main(dsn: str) -> None:
+        applied = await migrate(dsn)
+        if as_json:
+            print_json({"applied": [migration.file for migration in applied]})
+        else:
+            say("\n".join(f"applied {migration.file}" for migration in applied) or "The schema is up to date.")
+
+    _with_database(settings, main)
+
+
+def child_environment(settings: Settings, dsn: str) -> dict[str, str]:
+    """What a process of ours is told about the database and the settings; credentials go by environment, never by argument."""
+    told = settings.model_dump(exclude_none=True, exclude={"secret", "database_url", "port"})
+    environment = {f"STENTOR_{name.upper()}": str(value) for name, value in told.items()}
+    if settings.secret is not None:
+        environment["STENTOR_SECRET"] = settings.secret.get_secret_value()
+    return environment | {"STENTOR_DATABASE_URL": dsn, "STENTOR_PORT": str(settings.port)}
+
+
+async def _first_brand(started: Core) -> tuple[Brand, NewKey] | None:
+    """At the very first start: a brand to begin with, and its key."""
+    service = accounts(started)
+    await service.ensure_first_organisation()
+    if await service.brands():
+        return None
+    brand = await service.create_brand(FIRST_BRAND)
+    return brand, await service.create_key("First key", brand_id=brand.id)
+
+
+def _tell(url: str, first: tuple[Brand, NewKey] | None, *, as_json: bool) -> None:
+    if as_json:
+        made: dict[str, str] = {}
+        if first is not None:
+            brand, key = first
+            made = {
+                "group_id": str(brand.id),
+                "brand_key": brand.brand_key,
+                "token": key.token,
+                "api_key": key.api_key,
+            }
+        print_json({"url": url, **made})
+        return
+    say(f"\nStentor listens on {url}")
+    if first is not None:
+        brand, key = first
+        say(
+            f"\nYour first brand, with its keys. They are shown this once; keep them.\n\n"
+            f"  group id   {brand.id}\n  brand key  {brand.brand_key}\n  api key    {key.api_key}\n  token      {key.token}\n"
+        )
+
+
+def _with_database(settings: Settings, main: Any) -> None:
+    with located_database(
+        settings.database_url, data_directory(settings), bin_dir=settings.postgres_bin, progress=say
+    ) as dsn:
+        run(lambda: main(dsn))
+
+
+def _stopped_by_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+def _free_port(host: str, port: int) -> int:
+    if port:
+        return port
+    with socket.create_server((host, 0)) as probe:
+        return int(probe.getsockname()[1])

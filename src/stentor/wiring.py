@@ -1,0 +1,203 @@
+"""The composition root: settings → database → services → doors and roles. The only module that knows everything."""
+
+import os
+import secrets
+import socket
+import zlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from ipaddress import ip_network
+from pathlib import Path
+
+import msgspec
+
+from stentor.accounts.directory import BrandDirectory
+from stentor.accounts.installation import SECRET_FILE, InstallationSecret, check_installation
+from stentor.accounts.keyring import KeyRing
+from stentor.accounts.service import AccountService
+from stentor.api.services import Services
+from stentor.api.settings import ApiSettings
+from stentor.audience.customers import CustomerService
+from stentor.audience.topics import TopicService
+from stentor.campaigns.compose import CampaignRenderers
+from stentor.campaigns.generators import GeneratorService
+from stentor.campaigns.service import CampaignService
+from stentor.campaigns.sources import GeneratorSource, PublicationSource
+from stentor.campaigns.templates import TemplateService
+from stentor.channels.at_work import OpenChannels, SenderSource
+from stentor.channels.reach import Reach
+from stentor.channels.sandbox.channel import SandboxChannel
+from stentor.channels.sandbox.chaos import ChaosSource
+from stentor.channels.sandbox.inbox import InboxService
+from stentor.channels.secrets import SecretBox
+from stentor.channels.service import SenderService, ensure_sandbox
+from stentor.clock import Clock
+from stentor.db.locate import default_data_directory
+from stentor.db.pool import Database
+from stentor.deliver.partitions import make_weeks
+from stentor.domain.ids import SendIds
+from stentor.domain.links import LinkSigner
+from stentor.executions.composing import Composer
+from stentor.executions.facts import FactsSource
+from stentor.executions.pipeline import Deliverer
+from stentor.executions.planning import Planner
+from stentor.executions.service import ExecutionService, end_forgotten
+from stentor.guard.store import forget_claims
+from stentor.optouts.service import ensure_builtin
+from stentor.queue.leases import Role
+from stentor.settings import Settings
+from stentor.triggers.service import TriggerService
+from stentor.worker.deliverer import DelivererRole
+from stentor.worker.keeper import Chore, KeeperRole
+from stentor.worker.loop import Bell
+from stentor.worker.planner import PlannerRole
+
+_SHARDS = 64
+"""Counters of an execution are spread over so many rows, so that workers rarely wait for each other."""
+
+
+class Core(msgspec.Struct, frozen=True):
+    """What every process has: the database, the installation's secret, and what is read from both."""
+
+    settings: Settings
+    db: Database
+    secret: InstallationSecret
+    publications: PublicationSource
+    composer: Composer
+    sender_secrets: SecretBox
+    send_ids: SendIds
+
+    @property
+    def public_url(self) -> str:
+        """What links in messages begin with."""
+        return self.settings.public_url or f"http://{self.settings.host}:{self.settings.port}"
+
+
+def data_directory(settings: Settings) -> Path:
+    """Where this installation keeps its files."""
+    return settings.data or default_data_directory()
+
+
+def installation_secret(settings: Settings) -> InstallationSecret:
+    """The secret that was set, or the one in the data directory, made at the first start. Raises SecretProblem."""
+    if settings.secret is not None:
+        return InstallationSecret.from_text(settings.secret.get_secret_value())
+    return InstallationSecret.from_file(data_directory(settings) / SECRET_FILE)
+
+
+@asynccontextmanager
+async def core(
+    settings: Settings, dsn: str, *, role: str, size: int, shift: timedelta = timedelta()
+) -> AsyncIterator[Core]:
+    """The core of one process, its database open for the length of the block.
+
+    Raises Unavailable when the database does not answer, SecretProblem when it was made with another secret.
+    """
+    secret = installation_secret(settings)
+    db = Database(dsn, size=size, shift=shift, prepared=settings.database_prepared, application_name=f"stentor {role}")
+    async with db:
+        await check_installation(db, secret)
+        send_ids = SendIds(secret.derive("send-ids"))
+        publications = PublicationSource(db)
+        public_url = settings.public_url or f"http://{settings.host}:{settings.port}"
+        yield Core(
+            settings=settings,
+            db=db,
+            secret=secret,
+            publications=publications,
+            composer=Composer(CampaignRenderers(), send_ids, LinkSigner(secret.derive("links")), public_url),
+            sender_secrets=SecretBox(secret.derive("credentials")),
+            send_ids=send_ids,
+        )
+
+
+def accounts(core: Core) -> AccountService:
+    """Organisations, brands and keys; a new brand gets its built-in opt-out list and its sandbox senders."""
+    return AccountService(core.db, core.secret.derive("pepper"), on_brand_created=[ensure_builtin, ensure_sandbox])
+
+
+def services(core: Core) -> Services:
+    """What the doors call."""
+    brands = BrandDirectory(core.db)
+    return Services(
+        database=core.db,
+        keys=KeyRing(core.db, core.secret.derive("pepper")),
+        brands=brands,
+        accounts=accounts(core),
+        customers=CustomerService(core.db),
+        topics=TopicService(core.db),
+        senders=SenderService(core.db, core.sender_secrets, reach(core.settings)),
+        templates=TemplateService(core.db),
+        campaigns=CampaignService(core.db),
+        generators=GeneratorService(core.db),
+        executions=ExecutionService(core.db, core.publications, core.composer),
+        triggers=TriggerService(core.db, brands, GeneratorSource(core.db, core.publications)),
+        inbox=InboxService(core.db, core.send_ids, reassemble),
+    )
+
+
+def api_settings(core: Core) -> ApiSettings:
+    """How the HTTP door takes requests in."""
+    networks = [name.strip() for name in core.settings.trusted_proxies.split(",")]
+    return ApiSettings(
+        secret=core.secret.derive("cursors"),
+        public_url=(core.settings.public_url or "").rstrip("/"),
+        trusted_proxies=tuple(ip_network(name) for name in networks if name),
+    )
+
+
+def reach(settings: Settings) -> Reach:
+    """Whether senders to real people may be switched on here."""
+    return Reach(public_url=settings.public_url or "", allow_loopback=settings.allow_loopback)
+
+
+class WorkerRoles(msgspec.Struct, frozen=True):
+    """The roles of one worker process, and what to close after them."""
+
+    planner: PlannerRole
+    deliverer: DelivererRole
+    keeper: KeeperRole
+    channels: OpenChannels
+
+
+def worker_roles(core: Core) -> WorkerRoles:
+    """The roles of this worker process, named after machine and process."""
+    name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
+    shard = zlib.crc32(name.encode()) % _SHARDS
+    due = Bell()
+    channels = OpenChannels(core.db, core.sender_secrets, SandboxChannel(core.db, ChaosSource(core.db)))
+    deliverer = Deliverer(
+        core.db,
+        senders=SenderSource(core.db),
+        channels=channels,
+        facts=FactsSource(core.publications),
+        composer=core.composer,
+        clock=Clock(core.db.shift),
+        worker=name,
+        shard=shard,
+    )
+    return WorkerRoles(
+        planner=PlannerRole(Planner(core.db, core.publications, shard=shard), planned=due),
+        deliverer=DelivererRole(deliverer, slots=core.settings.batches, due=due),
+        keeper=KeeperRole(Role(core.db, "keeper", name), _chores(core)),
+        channels=channels,
+    )
+
+
+def _chores(core: Core) -> list[Chore]:
+    db = core.db
+
+    async def make_partitions() -> int:
+        async with db.transaction() as conn:
+            return await make_weeks(conn)
+
+    async def forget_old_claims() -> int:
+        async with db.transaction() as conn:
+            return await forget_claims(conn)
+
+    return [
+        Chore("end_forgotten", 5.0, lambda: end_forgotten(db)),
+        Chore("make_partitions", 3_600.0, make_partitions),
+        Chore("forget_claims", 600.0, forget_old_claims),
+    ]
