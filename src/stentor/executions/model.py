@@ -32,6 +32,13 @@ class Execution(msgspec.Struct, frozen=True):
     ended_at: datetime | None
 
 
+class Origin(msgspec.Struct, frozen=True):
+    """Where a message came from: its brand, and the topic it was about, if it was about one."""
+
+    brand_id: UUID
+    topic_id: UUID | None
+
+
 class QueuedExecution(msgspec.Struct, frozen=True):
     """An execution that a planner holds locked."""
 

@@ -86,6 +86,12 @@ SELECT id, brand_id, publication_id, generator_id, topic_key, topic_id, context,
 FROM execution
 WHERE id = :execution_id AND brand_id = :brand_id
 
+-- name: origin
+-- all brands: the id comes out of a link that we signed, which is all that its reader has.
+SELECT brand_id, topic_id
+FROM execution
+WHERE id = :execution_id
+
 -- name: page
 SELECT id, brand_id, publication_id, generator_id, topic_key, topic_id, context, lane, is_test, triggered_by, state,
     audience_size, error_code, error_message, created_at, status_at, published_at, paused_at, cancelled_at, ended_at

@@ -12,7 +12,7 @@ from stentor.executions.composing import Composer
 from stentor.executions.explaining import Explanation, explain
 from stentor.executions.facts import PublicationSource
 from stentor.executions.forecasting import Forecast, Trial, forecast
-from stentor.executions.model import Execution
+from stentor.executions.model import Execution, Origin
 from stentor.report import recipients
 from stentor.report.funnel import ChannelFunnel, funnels
 from stentor.report.recipients import RecipientFilter, RecipientRow
@@ -39,6 +39,14 @@ class ExecutionService:
         """The execution. Raises NotFound for one that does not exist or is another brand's."""
         async with self._db.read() as conn:
             return await self._find(conn, brand_id, execution_id)
+
+    async def origin(self, execution_id: UUID) -> Origin:
+        """The brand and topic of the execution that a signed link leads into. Raises NotFound when it is gone."""
+        async with self._db.read() as conn:
+            found = await store.origin(conn, execution_id)
+        if found is None:
+            raise NotFound("There is no such execution any more.")
+        return found
 
     async def page(self, brand_id: UUID, *, before: UUID | None, limit: int) -> list[Progress]:
         """A brand's executions, newest first, from `before` on; at most `PAGE_MAX`."""

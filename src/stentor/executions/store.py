@@ -7,7 +7,7 @@ from uuid import UUID
 from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
 from stentor.domain.vocabulary import ChannelKind, SendState
-from stentor.executions.model import ClaimedSlice, Execution, PlannedRoute, QueuedExecution, VerdictCount
+from stentor.executions.model import ClaimedSlice, Execution, Origin, PlannedRoute, QueuedExecution, VerdictCount
 from stentor.executions.slicing import Slice, chunk_keys
 
 
@@ -24,6 +24,7 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     end_finished: Statement
     open_executions: Statement
     find: Statement
+    origin: Statement
     page: Statement
     contexts: Statement
     pause: Statement
@@ -175,6 +176,11 @@ async def open_executions(conn: Connection, limit: int) -> list[UUID]:
 async def find(conn: Connection, brand_id: UUID, execution_id: UUID) -> Execution | None:
     """The execution, if it is this brand's."""
     return await Sql.find.first(conn, Execution, brand_id=brand_id, execution_id=execution_id)
+
+
+async def origin(conn: Connection, execution_id: UUID) -> Origin | None:
+    """Whose execution it is, for the holder of a signed link into it; None when it is not there any more."""
+    return await Sql.origin.first(conn, Origin, execution_id=execution_id)
 
 
 async def page(conn: Connection, brand_id: UUID, before: UUID | None, limit: int) -> list[Execution]:
