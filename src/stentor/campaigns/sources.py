@@ -1,0 +1,101 @@
+"""What runs, for those who run it: publications and published generators, read often and cached in this process."""
+
+import math
+from collections import OrderedDict
+from uuid import UUID
+
+import msgspec
+
+from stentor.campaigns import generator_store
+from stentor.campaigns.context_schema import ContextSchema
+from stentor.campaigns.model import LANE_NUMBERS, GeneratorType, Publication, PublishedContent
+from stentor.db.pool import Database
+from stentor.db.remembered import Remembered
+from stentor.errors import NotFound
+
+# Decoded, a publication takes about as many bytes as its text.
+PUBLICATIONS_KEPT_BYTES_MAX = 32 << 20
+
+# What is published or deleted holds everywhere within a second.
+GENERATOR_KEPT_S = 0.8
+GENERATORS_KEPT_MAX = 10_000
+SCHEMAS_KEPT_MAX = 1_000
+
+
+class PublicationSource:
+    """Publications by id, the lately used ones kept in memory: they never change."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._kept: OrderedDict[tuple[UUID, UUID], tuple[Publication, int]] = OrderedDict()
+        self._bytes = 0
+
+    async def load(self, brand_id: UUID, publication_id: UUID) -> Publication:
+        """The publication of that brand. Raises NotFound."""
+        key = brand_id, publication_id
+        if (kept := self._kept.get(key)) is not None:
+            self._kept.move_to_end(key)
+            return kept[0]
+        async with self._db.read() as conn:
+            text = await generator_store.find_publication(conn, brand_id, publication_id)
+        if text is None:
+            raise NotFound(f"This brand has no publication {publication_id}.")
+        publication = Publication(publication_id, brand_id, msgspec.json.decode(text, type=PublishedContent))
+        self._keep(key, publication, len(text))
+        return publication
+
+    def _keep(self, key: tuple[UUID, UUID], publication: Publication, size: int) -> None:
+        if key in self._kept:
+            return
+        self._kept[key] = publication, size
+        self._bytes += size
+        while self._bytes > PUBLICATIONS_KEPT_BYTES_MAX and len(self._kept) > 1:
+            _, (_, freed) = self._kept.popitem(last=False)
+            self._bytes -= freed
+
+
+class PublishedGenerator(msgspec.Struct, frozen=True):
+    """What a trigger needs to know of a generator: everything but the type is as it was published."""
+
+    generator_id: str
+    type: GeneratorType
+    publication_id: UUID | None
+    """None as long as the generator was never published: it cannot run yet."""
+    context_schema: ContextSchema | None
+    lane: int
+    campaign_name: str
+
+
+class GeneratorSource:
+    """Generators by id, for triggers."""
+
+    def __init__(self, db: Database, publications: PublicationSource) -> None:
+        self._db = db
+        self._publications = publications
+        self._running = Remembered(self._load_running, keep_s=GENERATOR_KEPT_S, entries_max=GENERATORS_KEPT_MAX)
+        # What was published never changes, so it is compiled once and only forgotten for want of room.
+        self._published = Remembered(self._load_published, keep_s=math.inf, entries_max=SCHEMAS_KEPT_MAX)
+
+    async def find(self, brand_id: UUID, generator_id: str) -> PublishedGenerator | None:
+        """The generator as it ran less than a second ago; None when the brand has none with that id."""
+        running = await self._running.get((brand_id, generator_id))
+        return None if running is None else await self._published.get((brand_id, generator_id, *running))
+
+    async def _load_running(self, key: tuple[UUID, str]) -> tuple[GeneratorType, UUID | None] | None:
+        brand_id, generator_id = key
+        async with self._db.read() as conn:
+            return await generator_store.find_running(conn, brand_id, generator_id)
+
+    async def _load_published(self, key: tuple[UUID, str, GeneratorType, UUID | None]) -> PublishedGenerator:
+        brand_id, generator_id, generator_type, publication_id = key
+        if publication_id is None:
+            return PublishedGenerator(generator_id, generator_type, None, None, LANE_NUMBERS["bulk"], "")
+        content = (await self._publications.load(brand_id, publication_id)).content
+        return PublishedGenerator(
+            generator_id=generator_id,
+            type=generator_type,
+            publication_id=publication_id,
+            context_schema=None if content.context_schema is None else ContextSchema(content.context_schema),
+            lane=LANE_NUMBERS[content.lane],
+            campaign_name=content.campaign_name,
+        )
