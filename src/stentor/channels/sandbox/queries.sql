@@ -12,7 +12,7 @@ INSERT INTO sandbox_message (
     execution_id, customer_id, brand_id, at, part, channel, skeleton_id, recipient, subject, parts
 )
 SELECT m.execution_id, m.customer_id, :brand_id, :now,
-    get_byte(uuid_send(m.customer_id), 0) << 4 | get_byte(uuid_send(m.customer_id), 1) >> 4,
+    (get_byte(uuid_send(m.customer_id), 0) << 4) | (get_byte(uuid_send(m.customer_id), 1) >> 4),
     :channel, m.skeleton_id, m.recipient, m.subject, m.parts
 FROM unnest(
         :execution_ids::uuid[], :customer_ids::uuid[], :skeleton_ids::bytea[], :recipients::text[], :subjects::text[],
@@ -25,8 +25,8 @@ ON CONFLICT (execution_id, part, customer_id, channel) DO NOTHING
 INSERT INTO provider_event (
     shard, provider, event_id, brand_id, execution_id, customer_id, part, channel, digest, kind, at, due_at, answer
 )
-SELECT get_byte(h.hash, 0) << 4 | get_byte(h.hash, 1) >> 4, 'sandbox', e.event_id, :brand_id, e.execution_id, e.customer_id,
-    get_byte(uuid_send(e.customer_id), 0) << 4 | get_byte(uuid_send(e.customer_id), 1) >> 4,
+SELECT (get_byte(h.hash, 0) << 4) | (get_byte(h.hash, 1) >> 4), 'sandbox', e.event_id, :brand_id, e.execution_id, e.customer_id,
+    (get_byte(uuid_send(e.customer_id), 0) << 4) | (get_byte(uuid_send(e.customer_id), 1) >> 4),
     :channel, e.digest, e.kind, :now + make_interval(secs => e.after_s), :now + make_interval(secs => e.after_s), e.answer
 FROM unnest(
         :event_ids::text[], :execution_ids::uuid[], :customer_ids::uuid[], :digests::bytea[], :kinds::text[],
