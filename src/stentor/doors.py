@@ -6,6 +6,6 @@ from stentor.api.app import Door
 from stentor.api.services import Services
 
 
-def doors(services: Services) -> Sequence[Door]:
+def doors(_services: Services) -> Sequence[Door]:
     """The doors over these services, each with the way it writes errors down."""
     return ()
