@@ -71,7 +71,7 @@ CREATE TABLE consent_event (
     event_id      uuid NOT NULL,
     brand_id      uuid NOT NULL,
     at            timestamptz NOT NULL,
-    kind          text NOT NULL CHECK (kind IN ('subscribed', 'unsubscribed', 'agreed', 'refused', 'unset')),
+    kind          text NOT NULL CHECK (kind IN ('subscribed', 'unsubscribed', 'requested', 'agreed', 'refused', 'unset')),
     topic_id      uuid,
     channels      integer NOT NULL CHECK (channels > 0),
     source        text NOT NULL,
@@ -80,9 +80,9 @@ CREATE TABLE consent_event (
     text_version  text NOT NULL DEFAULT '',
     note          text NOT NULL DEFAULT '',
     PRIMARY KEY (part, customer_id, event_id),
-    CHECK ((topic_id IS NOT NULL) = (kind IN ('subscribed', 'unsubscribed')))
+    CHECK ((topic_id IS NOT NULL) = (kind IN ('subscribed', 'unsubscribed', 'requested')))
 );
-COMMENT ON TABLE consent_event IS 'kind: people. Append-only: who chose what, when, how, from where. Subscriptions and channel flags can be derived from it.';
+COMMENT ON TABLE consent_event IS 'kind: people. Append-only: who chose what, when, how, from where. Subscriptions and channel flags can be derived from it; a requested opt-in waits for its confirmation and changes neither.';
 
 CREATE TABLE address_owner (
     shard      smallint NOT NULL CHECK (shard BETWEEN 0 AND 4095),

@@ -1,0 +1,89 @@
+-- Subscriptions, channel flags and the ledger. Whoever changes a person's choices locks the person first, so that the
+-- ledger tells the changes in the order in which they happened.
+
+-- name: standing
+-- The channels of these subscriptions, null where there never was one; people who do not exist are left out.
+SELECT n.place::integer - 1, s.channels
+FROM unnest(:topic_ids::uuid[], :parts::smallint[], :customer_ids::uuid[])
+    WITH ORDINALITY AS n (topic_id, part, customer_id, place)
+JOIN customer c ON c.part = n.part AND c.customer_id = n.customer_id
+LEFT JOIN subscription s
+    ON s.topic_id = n.topic_id AND s.part = n.part AND s.customer_id = n.customer_id AND s.brand_id = :brand_id
+WHERE c.brand_id = :brand_id
+
+-- name: lock_people
+-- In id order, the order that every writer of people keeps.
+SELECT c.customer_id, c.agreed_mask, c.refused_mask, c.email_digest, c.phone_digest
+FROM unnest(:parts::smallint[], :customer_ids::uuid[]) AS n (part, customer_id)
+JOIN customer c ON c.part = n.part AND c.customer_id = n.customer_id
+WHERE c.brand_id = :brand_id
+ORDER BY c.part, c.customer_id
+FOR NO KEY UPDATE OF c
+
+-- name: write_subscriptions
+-- The people are locked, so what is written here was computed from what is there.
+INSERT INTO subscription (part, customer_id, topic_id, brand_id, channels, changed_at)
+SELECT n.part, n.customer_id, n.topic_id, :brand_id, n.channels, :now
+FROM unnest(:topic_ids::uuid[], :parts::smallint[], :customer_ids::uuid[], :channels::integer[])
+    AS n (topic_id, part, customer_id, channels)
+ORDER BY n.topic_id, n.part, n.customer_id
+ON CONFLICT (topic_id, part, customer_id) DO UPDATE SET channels = excluded.channels, changed_at = excluded.changed_at
+
+-- name: write_flags
+UPDATE customer c
+SET agreed_mask = n.agreed, refused_mask = n.refused, updated_at = :now
+FROM unnest(:parts::smallint[], :customer_ids::uuid[], :agreed::integer[], :refused::integer[])
+    AS n (part, customer_id, agreed, refused)
+WHERE c.part = n.part AND c.customer_id = n.customer_id AND c.brand_id = :brand_id
+
+-- name: append_events
+INSERT INTO consent_event (
+    part, customer_id, event_id, brand_id, at, kind, topic_id, channels, source, actor, ip, text_version, note
+)
+SELECT n.part, n.customer_id, n.event_id, :brand_id, :now, n.kind, n.topic_id, n.channels, :source, :actor, :ip::inet,
+    :text_version, :note
+FROM unnest(
+        :parts::smallint[], :customer_ids::uuid[], :event_ids::uuid[], :kinds::text[], :topic_ids::uuid[],
+        :channels::integer[]
+    ) AS n (part, customer_id, event_id, kind, topic_id, channels)
+
+-- name: choices_by_topic
+-- What the ledger says of these people and topics, oldest first.
+SELECT e.customer_id, e.topic_id, e.kind, e.channels, e.source
+FROM unnest(:parts::smallint[], :customer_ids::uuid[]) AS n (part, customer_id)
+JOIN consent_event e ON e.part = n.part AND e.customer_id = n.customer_id
+WHERE e.brand_id = :brand_id AND e.topic_id = ANY(:topic_ids::uuid[])
+ORDER BY e.at, e.event_id
+
+-- name: count_subscribers
+-- Spread over shards, so that people who subscribe at the same moment rarely wait for each other.
+INSERT INTO topic_counter (topic_id, shard, brand_id, subscribers)
+SELECT n.topic_id, :shard, :brand_id, n.more
+FROM unnest(:topic_ids::uuid[], :more::bigint[]) AS n (topic_id, more)
+ORDER BY n.topic_id
+ON CONFLICT (topic_id, shard) DO UPDATE SET subscribers = topic_counter.subscribers + excluded.subscribers
+
+-- name: subscriptions_of
+SELECT s.topic_id, t.key AS topic_key, s.channels, s.changed_at
+FROM subscription s
+JOIN topic t ON t.id = s.topic_id AND t.brand_id = :brand_id
+WHERE s.part = :part AND s.customer_id = :customer_id AND s.brand_id = :brand_id
+ORDER BY t.key
+
+-- name: page_of_subscribers
+SELECT s.customer_id, c.external_id, s.channels, s.changed_at
+FROM subscription s
+JOIN customer c ON c.part = s.part AND c.customer_id = s.customer_id
+WHERE s.topic_id = :topic_id AND (s.part, s.customer_id) > (:after_part::smallint, :after::uuid) AND s.channels <> 0
+    AND s.brand_id = :brand_id AND c.brand_id = :brand_id
+ORDER BY s.topic_id, s.part, s.customer_id
+LIMIT :limit
+
+-- name: page_of_events
+-- The newest first: an event's id is in the order of time.
+SELECT customer_id, event_id, at, kind, topic_id, channels, source, actor, ip, text_version, note
+FROM consent_event
+WHERE part = :part AND customer_id = :customer_id AND brand_id = :brand_id
+    AND (:before::uuid IS NULL OR event_id < :before::uuid)
+ORDER BY part DESC, customer_id DESC, event_id DESC
+LIMIT :limit

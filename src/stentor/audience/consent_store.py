@@ -1,0 +1,192 @@
+"""Subscriptions, channel flags and the consent ledger in the database."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from stentor.audience.model import Act, ConsentEvent, ConsentKind, Source, Subscription
+from stentor.db.connection import Connection
+from stentor.db.sql import QuerySet, Statement
+from stentor.domain.ids import new_id, part_of
+
+COUNTER_SHARDS = 16
+
+_FIRST = UUID(int=0)
+
+
+class Sql(QuerySet, file="consent.sql", package=__package__):
+    standing: Statement
+    lock_people: Statement
+    write_subscriptions: Statement
+    write_flags: Statement
+    append_events: Statement
+    choices_by_topic: Statement
+    count_subscribers: Statement
+    subscriptions_of: Statement
+    page_of_subscribers: Statement
+    page_of_events: Statement
+
+
+class Person(NamedTuple):
+    """A locked person: the channel flags, and the digests that opt-out lists know the addresses by."""
+
+    customer_id: UUID
+    agreed_mask: int
+    refused_mask: int
+    email_digest: bytes | None
+    phone_digest: bytes | None
+
+
+class Entry(NamedTuple):
+    """What one change adds to the ledger; `topic_id` is None for channel flags."""
+
+    customer_id: UUID
+    kind: ConsentKind
+    topic_id: UUID | None
+    channels: int
+
+
+class PastChoice(NamedTuple):
+    """What the ledger says of a topic."""
+
+    customer_id: UUID
+    topic_id: UUID
+    kind: ConsentKind
+    channels: int
+    source: Source
+
+
+class Subscriber(msgspec.Struct, frozen=True):
+    """A person subscribed to a topic, and on which channels (a mask)."""
+
+    customer_id: UUID
+    external_id: str
+    channels: int
+    changed_at: datetime
+
+
+async def standing(conn: Connection, brand_id: UUID, pairs: Sequence[tuple[UUID, UUID]]) -> dict[int, int | None]:
+    """The channels of these subscriptions (customer, topic) by their place; None where there never was one.
+
+    A person who does not exist is left out.
+    """
+    rows = await Sql.standing.tuples(
+        conn,
+        brand_id=brand_id,
+        topic_ids=[topic for _, topic in pairs],
+        parts=[part_of(customer) for customer, _ in pairs],
+        customer_ids=[customer for customer, _ in pairs],
+    )
+    return dict(rows)
+
+
+async def lock_people(conn: Connection, brand_id: UUID, customer_ids: Sequence[UUID]) -> dict[UUID, Person]:
+    """Locks these people until the transaction ends; who does not exist is left out."""
+    rows = await Sql.lock_people.tuples(
+        conn,
+        brand_id=brand_id,
+        parts=[part_of(customer) for customer in customer_ids],
+        customer_ids=list(customer_ids),
+    )
+    return {row[0]: Person(*row) for row in rows}
+
+
+async def write_subscriptions(
+    conn: Connection, brand_id: UUID, subscriptions: Sequence[tuple[UUID, UUID, int]]
+) -> None:
+    """Writes subscriptions (customer, topic, channels) of people who are locked."""
+    await Sql.write_subscriptions.run(
+        conn,
+        brand_id=brand_id,
+        topic_ids=[topic for _, topic, _ in subscriptions],
+        parts=[part_of(customer) for customer, _, _ in subscriptions],
+        customer_ids=[customer for customer, _, _ in subscriptions],
+        channels=[channels for _, _, channels in subscriptions],
+    )
+
+
+async def write_flags(conn: Connection, brand_id: UUID, flags: Sequence[tuple[UUID, int, int]]) -> None:
+    """Writes the channel flags (customer, yes, no) of people who are locked."""
+    await Sql.write_flags.run(
+        conn,
+        brand_id=brand_id,
+        parts=[part_of(customer) for customer, _, _ in flags],
+        customer_ids=[customer for customer, _, _ in flags],
+        agreed=[agreed for _, agreed, _ in flags],
+        refused=[refused for _, _, refused in flags],
+    )
+
+
+async def append_events(conn: Connection, brand_id: UUID, entries: Sequence[Entry], act: Act) -> None:
+    """Adds to the ledger."""
+    await Sql.append_events.run(
+        conn,
+        brand_id=brand_id,
+        parts=[part_of(entry.customer_id) for entry in entries],
+        customer_ids=[entry.customer_id for entry in entries],
+        event_ids=[new_id() for _ in entries],
+        kinds=[entry.kind for entry in entries],
+        topic_ids=[entry.topic_id for entry in entries],
+        channels=[entry.channels for entry in entries],
+        source=act.source,
+        actor=act.actor,
+        ip=act.ip,
+        text_version=act.text_version,
+        note=act.note,
+    )
+
+
+async def choices_by_topic(
+    conn: Connection, brand_id: UUID, customer_ids: Sequence[UUID], topic_ids: Sequence[UUID]
+) -> list[PastChoice]:
+    """What the ledger says of these people and topics, oldest first."""
+    rows = await Sql.choices_by_topic.tuples(
+        conn,
+        brand_id=brand_id,
+        parts=[part_of(customer) for customer in customer_ids],
+        customer_ids=list(customer_ids),
+        topic_ids=list(topic_ids),
+    )
+    return [PastChoice(*row) for row in rows]
+
+
+async def count_subscribers(conn: Connection, brand_id: UUID, more: Mapping[UUID, int], *, shard: int) -> None:
+    """Moves the topics' counters by these numbers."""
+    await Sql.count_subscribers.run(
+        conn, brand_id=brand_id, topic_ids=list(more), more=list(more.values()), shard=shard
+    )
+
+
+async def subscriptions_of(conn: Connection, brand_id: UUID, customer_id: UUID) -> list[Subscription]:
+    """A person's subscriptions, withdrawn ones too, by topic key."""
+    return await Sql.subscriptions_of.rows(
+        conn, Subscription, brand_id=brand_id, part=part_of(customer_id), customer_id=customer_id
+    )
+
+
+async def page_of_subscribers(
+    conn: Connection, brand_id: UUID, topic_id: UUID, *, after: UUID | None, limit: int
+) -> list[Subscriber]:
+    """A topic's subscribers in the order of their ids, from behind `after`."""
+    behind = after or _FIRST
+    return await Sql.page_of_subscribers.rows(
+        conn, Subscriber, brand_id=brand_id, topic_id=topic_id, after_part=part_of(behind), after=behind, limit=limit
+    )
+
+
+async def page_of_events(
+    conn: Connection, brand_id: UUID, customer_id: UUID, *, before: UUID | None, limit: int
+) -> list[ConsentEvent]:
+    """A person's ledger, newest first, from before the event `before`."""
+    return await Sql.page_of_events.rows(
+        conn,
+        ConsentEvent,
+        brand_id=brand_id,
+        part=part_of(customer_id),
+        customer_id=customer_id,
+        before=before,
+        limit=limit,
+    )

@@ -1,0 +1,195 @@
+"""What the audience knows: customers, topics, subscriptions, channel flags and how each choice came about."""
+
+from datetime import datetime
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any, Literal, TypeAlias
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from stentor.domain.vocabulary import ALL_CHANNELS_MASK, ChannelKind, channels_in
+from stentor.errors import Violation
+
+
+class CustomerPatch(msgspec.Struct, frozen=True, kw_only=True):
+    """What a caller says of one person: a field left out is kept, None takes it away.
+
+    `attributes` are merged by name at the top level; a None among them removes that one, None as a whole removes all.
+    """
+
+    external_id: str
+    email: str | UnsetType | None = UNSET
+    phone: str | UnsetType | None = UNSET
+    push_tokens: list[str] | UnsetType | None = UNSET
+    locale: str | UnsetType | None = UNSET
+    time_zone: str | UnsetType | None = UNSET
+    attributes: dict[str, Any] | UnsetType | None = UNSET
+
+
+class Customer(msgspec.Struct, frozen=True, kw_only=True):
+    """One person in a brand. Masks hold `1 << channel number` for each channel."""
+
+    customer_id: UUID
+    external_id: str
+    email: str | None
+    phone: str | None
+    push_tokens: list[str]
+    locale: str | None
+    time_zone: str | None
+    attributes: dict[str, Any]
+    address_mask: int
+    valid_mask: int
+    agreed_mask: int
+    refused_mask: int
+    bounced_mask: int
+    complained_mask: int
+    shared_address: bool
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def agreed(self) -> list[ChannelKind]:
+        """The channels whose flag is yes."""
+        return channels_in(self.agreed_mask)
+
+    @property
+    def refused(self) -> list[ChannelKind]:
+        """The channels whose flag is no."""
+        return channels_in(self.refused_mask)
+
+
+class Fate(StrEnum):
+    """What an upsert did with one person."""
+
+    ADDED = "added"
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+
+
+class Upserted(msgspec.Struct, frozen=True):
+    """The person as stored, and what of the request is kept but cannot be used, such as an address that is none."""
+
+    customer: Customer
+    fate: Fate
+    warnings: tuple[Violation, ...]
+
+
+class Source(StrEnum):
+    """Through which door a choice came."""
+
+    API = "api"
+    IMPORT = "import"
+    CONSOLE = "console"
+    UNAUTHENTICATED = "unauthenticated"
+    """The Preference Centre, whose callers carry no key."""
+    PREFERENCE_PAGE = "preference_page"
+    UNSUBSCRIBE_LINK = "unsubscribe_link"
+    ONE_CLICK = "one_click"
+    REPLY = "reply"
+    """A text message such as STOP or START."""
+
+
+BY_THE_PERSON = (
+    Source.UNAUTHENTICATED,
+    Source.PREFERENCE_PAGE,
+    Source.UNSUBSCRIBE_LINK,
+    Source.ONE_CLICK,
+    Source.REPLY,
+)
+"""The doors that people use themselves: what was withdrawn there, no import brings back."""
+
+
+class Act(msgspec.Struct, frozen=True, kw_only=True):
+    """How a choice came about, for the ledger: the door, who acted, from which address, on which version of the text."""
+
+    source: Source
+    actor: str = ""
+    ip: IPv4Address | IPv6Address | None = None
+    text_version: str = ""
+    note: str = ""
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """A wish about one topic: channels to add to the subscription, and channels to take from it (masks)."""
+
+    customer_id: UUID
+    topic_id: UUID
+    add: int = 0
+    remove: int = 0
+
+    @classmethod
+    def exactly(cls, customer_id: UUID, topic_id: UUID, channels: int) -> "Choice":
+        """The subscription shall have these channels and no others."""
+        return cls(customer_id, topic_id, channels, ALL_CHANNELS_MASK & ~channels)
+
+
+class FlagChoice(msgspec.Struct, frozen=True):
+    """A wish about a person's channel flags: channels that become yes, no or unset (masks)."""
+
+    customer_id: UUID
+    agree: int = 0
+    refuse: int = 0
+    unset: int = 0
+
+
+ConsentKind: TypeAlias = Literal["subscribed", "unsubscribed", "agreed", "refused", "unset", "requested"]
+
+
+class ConsentEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the ledger. `requested` is an opt-in that waits for its confirmation and changes nothing."""
+
+    customer_id: UUID
+    event_id: UUID
+    at: datetime
+    kind: ConsentKind
+    topic_id: UUID | None
+    channels: int
+    source: str
+    actor: str
+    ip: IPv4Address | IPv6Address | None
+    text_version: str
+    note: str
+
+
+class Subscription(msgspec.Struct, frozen=True, kw_only=True):
+    """A person's choice for one topic; no channels is a withdrawal that is remembered."""
+
+    topic_id: UUID
+    topic_key: str
+    channels: int
+    changed_at: datetime
+
+
+class TopicDraft(msgspec.Struct, frozen=True, kw_only=True):
+    """A topic to be made. `key` is what API calls name it by; `channels` is a mask."""
+
+    key: str
+    name: str
+    description: str = ""
+    channels: int
+    enabled: bool = True
+
+
+class TopicPatch(msgspec.Struct, frozen=True, kw_only=True):
+    """Changes to a topic; its key never changes. What is left out is kept."""
+
+    name: str | UnsetType = UNSET
+    description: str | UnsetType = UNSET
+    channels: int | UnsetType = UNSET
+    enabled: bool | UnsetType = UNSET
+
+
+class Topic(msgspec.Struct, frozen=True, kw_only=True):
+    """What people opt in to. `subscribers` is a running count for display and sizing; it decides nothing."""
+
+    id: UUID
+    key: str
+    name: str
+    description: str
+    channels: int
+    enabled: bool
+    subscribers: int
+    created_at: datetime
+    updated_at: datetime

@@ -1,0 +1,176 @@
+"""What people chose, one person at a time: subscriptions, channel flags, withdrawing from all, and the ledger."""
+
+from uuid import UUID
+
+from stentor.audience import consent_store, customer_store
+from stentor.audience.consent import choose, set_flags
+from stentor.audience.consent_store import Person, Subscriber
+from stentor.audience.model import Act, Choice, ConsentEvent, FlagChoice, Source, Subscription, Topic
+from stentor.audience.topics import found
+from stentor.audience.upsert import until_settled
+from stentor.db.connection import Connection
+from stentor.db.pool import Database
+from stentor.domain.address import EMAIL_CHANNELS, PHONE_CHANNELS
+from stentor.domain.ids import customer_id
+from stentor.domain.vocabulary import ALL_CHANNELS_MASK, ChannelKind, channels_in
+from stentor.errors import Invalid, NotFound
+from stentor.optouts.model import Cause, OptOut
+from stentor.optouts.service import add_to_builtin, remove_from_builtin
+
+PAGE_MAX = 1000
+
+
+class SubscriptionService:
+    """Changes and shows what people chose. Every change is written together with its line in the ledger."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def subscribe(self, brand_id: UUID, external_id: str, topic: str, channels: int | None, act: Act) -> int:
+        """Adds channels (a mask; None: all that the topic offers) to the subscription; answers with its channels now.
+
+        A channel flag that is "no" stays so. Raises NotFound for the person or the topic, Invalid for a channel that the
+        topic does not offer.
+        """
+
+        async def work(conn: Connection) -> int:
+            wanted = await found(conn, brand_id, topic)
+            add = _offered(wanted, channels)
+            return await _chosen(conn, brand_id, external_id, Choice(_id(brand_id, external_id), wanted.id, add), act)
+
+        return await until_settled(self._db, work)
+
+    async def unsubscribe(self, brand_id: UUID, external_id: str, topic: str, channels: int | None, act: Act) -> int:
+        """Takes channels (a mask; None: all) from the subscription; answers with its channels now. Raises NotFound."""
+
+        async def work(conn: Connection) -> int:
+            wanted = await found(conn, brand_id, topic)
+            remove = ALL_CHANNELS_MASK if channels is None else channels
+            choice = Choice(_id(brand_id, external_id), wanted.id, remove=remove)
+            return await _chosen(conn, brand_id, external_id, choice, act)
+
+        return await until_settled(self._db, work)
+
+    async def withdraw(self, brand_id: UUID, customer: UUID, topic_id: UUID, act: Act) -> None:
+        """Ends the person's subscription of the topic on every channel; what a link in a message of the topic does.
+
+        Raises NotFound for a person who does not exist. A topic that is gone, or was never subscribed to, is no error.
+        """
+
+        async def work(conn: Connection) -> None:
+            chosen = await choose(conn, brand_id, [Choice(customer, topic_id, remove=ALL_CHANNELS_MASK)], act)
+            if chosen.unknown:
+                raise _nobody(customer)
+
+        await until_settled(self._db, work)
+
+    async def withdraw_all(self, brand_id: UUID, customer: UUID, act: Act) -> None:
+        """Unsubscribes from all: the flag "no" on every channel, and every address on the brand's built-in list.
+
+        Raises NotFound for a person who does not exist.
+        """
+        await self.refuse(brand_id, customer, ALL_CHANNELS_MASK, act, cause="unsubscribe")
+
+    async def refuse(self, brand_id: UUID, customer: UUID, channels: int, act: Act, *, cause: Cause) -> None:
+        """The flag "no" on these channels (a mask), and the addresses behind them on the brand's built-in list.
+
+        Raises NotFound for a person who does not exist.
+        """
+
+        async def work(conn: Connection) -> None:
+            person = await _flagged(conn, brand_id, FlagChoice(customer, refuse=channels), act)
+            entries = [OptOut(kind, digest, cause, source=act.source) for kind, digest in _addresses(person, channels)]
+            await add_to_builtin(conn, brand_id, entries)
+
+        await until_settled(self._db, work)
+
+    async def agree(self, brand_id: UUID, customer: UUID, channels: int, act: Act) -> None:
+        """The flag "yes" on these channels (a mask), and the addresses behind them off the brand's built-in list.
+
+        It lifts "all", so only the person's own act may lead here: the signed preference page, or a reply of START. Raises
+        ValueError for another source, NotFound for a person who does not exist.
+        """
+        if act.source not in (Source.PREFERENCE_PAGE, Source.REPLY):
+            raise ValueError(f"{act.source} is not the person: it may not lift an opt-out.")
+
+        async def work(conn: Connection) -> None:
+            person = await _flagged(conn, brand_id, FlagChoice(customer, agree=channels), act)
+            await remove_from_builtin(conn, brand_id, [digest for _, digest in _addresses(person, channels)])
+
+        await until_settled(self._db, work)
+
+    async def of_customer(self, brand_id: UUID, external_id: str) -> list[Subscription]:
+        """The person's subscriptions by topic key; one without channels is a withdrawal. Raises NotFound."""
+        customer = _id(brand_id, external_id)
+        async with self._db.read() as conn:
+            await _assert_known(conn, brand_id, customer, external_id)
+            return await consent_store.subscriptions_of(conn, brand_id, customer)
+
+    async def of_topic(
+        self, brand_id: UUID, topic: str, *, after: UUID | None = None, limit: int = PAGE_MAX
+    ) -> list[Subscriber]:
+        """Up to 1,000 subscribers of the topic in the order of their ids, from behind `after`. Raises NotFound."""
+        async with self._db.read() as conn:
+            wanted = await found(conn, brand_id, topic)
+            return await consent_store.page_of_subscribers(
+                conn, brand_id, wanted.id, after=after, limit=min(limit, PAGE_MAX)
+            )
+
+    async def ledger(
+        self, brand_id: UUID, external_id: str, *, before: UUID | None = None, limit: int = PAGE_MAX
+    ) -> list[ConsentEvent]:
+        """Up to 1,000 lines of the person's ledger, newest first, from before the event `before`. Raises NotFound."""
+        customer = _id(brand_id, external_id)
+        async with self._db.read() as conn:
+            await _assert_known(conn, brand_id, customer, external_id)
+            return await consent_store.page_of_events(
+                conn, brand_id, customer, before=before, limit=min(limit, PAGE_MAX)
+            )
+
+
+async def _chosen(conn: Connection, brand_id: UUID, external_id: str, choice: Choice, act: Act) -> int:
+    chosen = await choose(conn, brand_id, [choice], act)
+    if chosen.unknown:
+        raise _nobody(external_id)
+    return chosen.changes[0].after
+
+
+def _offered(topic: Topic, channels: int | None) -> int:
+    wanted = topic.channels if channels is None else channels
+    if missing := channels_in(wanted & ~topic.channels):
+        names = ", ".join(kind.label for kind in missing)
+        raise Invalid.field("/channels", "channel_not_offered", f"The topic {topic.key!r} is not offered on {names}.")
+    return wanted
+
+
+async def _flagged(conn: Connection, brand_id: UUID, choice: FlagChoice, act: Act) -> Person:
+    people = await set_flags(conn, brand_id, [choice], act)
+    if choice.customer_id not in people:
+        raise _nobody(choice.customer_id)
+    return people[choice.customer_id]
+
+
+def _addresses(person: Person, channels: int) -> list[tuple[ChannelKind, bytes]]:
+    """The digests of the addresses that these channels go to."""
+    addresses: list[tuple[ChannelKind, bytes]] = []
+    if channels & EMAIL_CHANNELS and person.email_digest:
+        addresses.append((ChannelKind.EMAIL, person.email_digest))
+    if channels & PHONE_CHANNELS and person.phone_digest:
+        addresses.append((ChannelKind.SMS, person.phone_digest))
+    return addresses
+
+
+async def _assert_known(conn: Connection, brand_id: UUID, customer: UUID, external_id: str) -> None:
+    if await customer_store.customer_by_id(conn, brand_id, customer) is None:
+        raise _nobody(external_id)
+
+
+def _id(brand_id: UUID, external_id: str) -> UUID:
+    try:
+        return customer_id(brand_id, external_id)
+    except ValueError:
+        raise _nobody(external_id) from None
+
+
+def _nobody(who: str | UUID) -> NotFound:
+    return NotFound(f"This brand has no customer {str(who)!r}.")

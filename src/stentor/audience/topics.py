@@ -1,0 +1,96 @@
+"""Topics: what people can opt in to."""
+
+import re
+from uuid import UUID
+
+from stentor.audience import topic_store
+from stentor.audience.model import Topic, TopicDraft, TopicPatch
+from stentor.db.connection import Connection
+from stentor.db.pool import Database
+from stentor.domain.ids import new_id
+from stentor.domain.vocabulary import ALL_CHANNELS_MASK
+from stentor.errors import Conflict, Invalid, NotFound, Violation
+
+KEY_CHARS_MAX = 200
+NAME_CHARS_MAX = 200
+DESCRIPTION_CHARS_MAX = 2000
+TOPICS_MAX = 5000
+PAGE_MAX = 1000
+
+_UNWANTED = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_LINE_ENDS = re.compile(r"[\r\n\t]")
+
+
+class TopicService:
+    """Makes, changes, finds and removes topics. A reference to one is its key or its id, matched exactly."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def create(self, brand_id: UUID, draft: TopicDraft) -> Topic:
+        """The new topic. Raises Invalid, and Conflict when the key is taken or the brand has 5,000 topics."""
+        _check(draft)
+        async with self._db.transaction() as conn:
+            if await topic_store.count_topics(conn, brand_id) >= TOPICS_MAX:
+                raise Conflict(f"The brand has {TOPICS_MAX} topics, which is as many as there can be; delete some.")
+            if not await topic_store.insert_topic(conn, brand_id, new_id(), draft):
+                raise Conflict(f"The brand has a topic {draft.key!r} already; change that one or choose another key.")
+            return await found(conn, brand_id, draft.key)
+
+    async def get(self, brand_id: UUID, reference: str) -> Topic:
+        """The topic. Raises NotFound."""
+        async with self._db.read() as conn:
+            return await found(conn, brand_id, reference)
+
+    async def page(self, brand_id: UUID, *, after: UUID | None = None, limit: int = PAGE_MAX) -> list[Topic]:
+        """Up to 1,000 topics in the order of their making, from behind the id `after`."""
+        async with self._db.read() as conn:
+            return await topic_store.page_of_topics(conn, brand_id, after=after, limit=min(limit, PAGE_MAX))
+
+    async def update(self, brand_id: UUID, reference: str, patch: TopicPatch) -> Topic:
+        """The topic with those changes. Raises Invalid and NotFound."""
+        _check(patch)
+        async with self._db.transaction() as conn:
+            topic = await found(conn, brand_id, reference)
+            await topic_store.update_topic(conn, brand_id, topic.id, patch)
+            return await found(conn, brand_id, str(topic.id))
+
+    async def delete(self, brand_id: UUID, reference: str) -> None:
+        """Removes a topic that nobody is subscribed to. Raises NotFound, and Conflict while anybody is."""
+        async with self._db.transaction() as conn:
+            topic = await found(conn, brand_id, reference)
+            if await topic_store.has_subscribers(conn, brand_id, topic.id):
+                raise Conflict("People are subscribed to this topic. Disable it instead: then nobody is written to.")
+            await topic_store.delete_topic(conn, brand_id, topic.id)
+
+
+async def found(conn: Connection, brand_id: UUID, reference: str) -> Topic:
+    """The topic of that key or id. Raises NotFound."""
+    # No key has such characters, and for some of them the database could not even look.
+    topics = {} if _UNWANTED.search(reference) else await topic_store.find_topics(conn, brand_id, [reference])
+    if reference not in topics:
+        raise NotFound(f"This brand has no topic {reference!r}.")
+    return topics[reference]
+
+
+def _check(said: TopicDraft | TopicPatch) -> None:
+    violations: list[Violation] = []
+    if isinstance(said, TopicDraft) and (problem := _text_problem(said.key, KEY_CHARS_MAX)):
+        violations.append(Violation("/key", "invalid_key", f"The key {problem}."))
+    if isinstance(said.name, str) and (problem := _text_problem(said.name, NAME_CHARS_MAX)):
+        violations.append(Violation("/name", "invalid_name", f"The name {problem}."))
+    if isinstance(said.description, str) and said.description:
+        problem = _text_problem(said.description, DESCRIPTION_CHARS_MAX, lines=True)
+        if problem:
+            violations.append(Violation("/description", "invalid_description", f"The description {problem}."))
+    if isinstance(said.channels, int) and (said.channels <= 0 or said.channels & ~ALL_CHANNELS_MASK):
+        violations.append(Violation("/channels", "invalid_channels", "A topic needs at least one channel."))
+    if violations:
+        raise Invalid(violations[0].message, violations=violations)
+
+
+def _text_problem(text: str, chars_max: int, *, lines: bool = False) -> str | None:
+    if not text.strip() or len(text) > chars_max:
+        return f"needs between 1 and {chars_max} characters"
+    unwanted = _UNWANTED.search(_LINE_ENDS.sub(" ", text) if lines else text)
+    return f"has the character U+{ord(unwanted[0]):04X}; remove it" if unwanted else None

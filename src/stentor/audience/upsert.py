@@ -1,0 +1,166 @@
+"""Storing people, set by set, and keeping track of who shares an address with whom.
+
+Every upsert takes its locks in one order: addresses by their key, then customers by their id. Who would change is found
+out before that, without a lock, so that saying the same again costs no write; what was read is compared once more under
+the locks, and an upsert that was overtaken starts again.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import TypeVar
+from uuid import UUID
+
+import msgspec
+from psycopg.errors import DeadlockDetected, UniqueViolation
+
+from stentor.audience import customer_store
+from stentor.audience.customer_store import Owners, Standing
+from stentor.audience.intake import ATTRIBUTES_BYTES_MAX, EMAIL, PHONE, Refusal, Rows
+from stentor.audience.model import Fate
+from stentor.db.connection import Connection
+from stentor.db.pool import Database
+from stentor.domain.address import EMAIL_CHANNELS, PHONE_CHANNELS
+from stentor.errors import Unavailable, Violation
+
+# Of attributes merged over time, as the database writes them: with its spaces, what one request may say (64 KiB) is at
+# most half as long again.
+MERGED_ATTRIBUTES_BYTES_MAX = ATTRIBUTES_BYTES_MAX * 3 // 2
+
+# Being overtaken once is rare already; this often means that something else is wrong.
+_ATTEMPTS_MAX = 8
+# Below this many rows the planner goes by keys of its own accord.
+_SMALL_SET = 20
+
+T = TypeVar("T")
+
+
+class Overtaken(Exception):
+    """Another transaction changed one of these people between the look and the lock: run the transaction again."""
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """What became of the rows, by the line that each came from."""
+
+    fates: dict[int, Fate]
+    refused: list[Refusal]
+
+
+async def until_settled(db: Database, work: Callable[[Connection], Awaitable[T]]) -> T:
+    """What the work answers, done in a transaction of its own, anew as often as others overtake it.
+
+    Raises Unavailable when that happens eight times in a row.
+    """
+    for _ in range(_ATTEMPTS_MAX):
+        try:
+            async with db.transaction() as conn:
+                return await work(conn)
+        except (Overtaken, DeadlockDetected):
+            continue
+    raise Unavailable("The same people are being changed by others all the time. Try again.")
+
+
+async def upsert(conn: Connection, brand_id: UUID, rows: Rows) -> Stored:
+    """Stores people, each at most once among the rows. What was not said is kept.
+
+    Raises Overtaken when the whole transaction has to be run again; `until_settled` does.
+    """
+    if len(rows) > _SMALL_SET:
+        await customer_store.go_by_keys(conn)
+    known = sorted(await customer_store.known_customers(conn, brand_id, rows))
+    fresh = rows.without(known)
+    existing = rows.take(known)
+    standings = await customer_store.compare_customers(conn, brand_id, existing) if known else []
+    if len(standings) != len(known):
+        raise Overtaken
+    fates = dict.fromkeys(fresh.lines, Fate.ADDED)
+    refused: list[Refusal] = []
+    changing: list[Standing] = []
+    for standing in standings:
+        line = existing.lines[standing.place]
+        if standing.differs and standing.attributes_bytes > MERGED_ATTRIBUTES_BYTES_MAX:
+            refused.append(Refusal(line, _too_large(standing)))
+        elif standing.differs:
+            fates[line] = Fate.CHANGED
+            changing.append(standing)
+        else:
+            fates[line] = Fate.UNCHANGED
+    if fresh or changing:
+        changed = existing.take([standing.place for standing in changing])
+        await _write(conn, brand_id, fresh, changed, changing)
+    return Stored(fates, refused)
+
+
+async def _write(conn: Connection, brand_id: UUID, fresh: Rows, changed: Rows, standings: Sequence[Standing]) -> None:
+    moves = _Moves(fresh, changed, standings)
+    sharing = await _move(conn, brand_id, moves)
+    await _lock(conn, brand_id, changed, standings, others=sharing.difference(fresh.customer_ids, changed.customer_ids))
+    if changed and await customer_store.update_customers(conn, brand_id, changed, moves.renewed) != len(changed):
+        raise Overtaken
+    if fresh:
+        try:
+            await customer_store.insert_customers(conn, brand_id, fresh)
+        except UniqueViolation as error:
+            raise Overtaken from error
+    if sharing:
+        await customer_store.mark_shared(conn, brand_id, sorted(sharing))
+
+
+class _Moves:
+    """Who comes to which address and who leaves it, and the channels on which each changed row has another address."""
+
+    def __init__(self, fresh: Rows, changed: Rows, standings: Sequence[Standing]) -> None:
+        self.comers = Owners({}, {})
+        self.leavers = Owners({}, {})
+        self.renewed = [0] * len(changed)
+        for comers, digests in zip(self.comers, (fresh.email_digests, fresh.phone_digests), strict=True):
+            for customer, digest in zip(fresh.customer_ids, digests, strict=True):
+                if digest:
+                    comers.setdefault(digest, []).append(customer)
+        for place, (customer, given, standing) in enumerate(
+            zip(changed.customer_ids, changed.given, standings, strict=True)
+        ):
+            if given & EMAIL and changed.email_digests[place] != standing.email_digest:
+                self.renewed[place] |= EMAIL_CHANNELS
+                self._move(0, customer, standing.email_digest, changed.email_digests[place])
+            if given & PHONE and changed.phone_digests[place] != standing.phone_digest:
+                self.renewed[place] |= PHONE_CHANNELS
+                self._move(1, customer, standing.phone_digest, changed.phone_digests[place])
+
+    def _move(self, kind: int, customer: str, old: str | None, new: str | None) -> None:
+        if old:
+            self.leavers[kind].setdefault(old, []).append(customer)
+        if new:
+            self.comers[kind].setdefault(new, []).append(customer)
+
+
+async def _move(conn: Connection, brand_id: UUID, moves: _Moves) -> set[str]:
+    """Enters and takes out the owners; answers with everybody who now shares one of the addresses."""
+    sharing: set[str] = set()
+    if any(moves.leavers):
+        await customer_store.lock_addresses(conn, brand_id, moves.comers, moves.leavers)
+    if any(moves.comers):
+        sharing = await customer_store.take_addresses(conn, brand_id, moves.comers)
+        sharing.update(*_together(moves.comers))
+    if any(moves.leavers):
+        await customer_store.leave_addresses(conn, brand_id, moves.leavers)
+    return sharing
+
+
+def _together(comers: Owners) -> Iterable[Sequence[str]]:
+    return (customers for column in comers for customers in column.values() if len(customers) > 1)
+
+
+async def _lock(
+    conn: Connection, brand_id: UUID, changed: Rows, standings: Sequence[Standing], *, others: set[str]
+) -> None:
+    if not changed and not others:
+        return
+    locked = await customer_store.lock_customers(conn, brand_id, [*changed.customer_ids, *others])
+    for customer, standing in zip(changed.customer_ids, standings, strict=True):
+        if locked.get(customer) != (standing.email_digest, standing.phone_digest):
+            raise Overtaken
+
+
+def _too_large(standing: Standing) -> Violation:
+    size = standing.attributes_bytes
+    text = f"With these the attributes would have {size} bytes; at most {MERGED_ATTRIBUTES_BYTES_MAX} are kept for one person. Remove some."
+    return Violation("/attributes", "invalid_attributes", text)
