@@ -1,20 +1,19 @@
 """What runs, for those who run it: publications and published generators, read often and cached in this process."""
 
 import math
-from collections import OrderedDict
 from uuid import UUID
 
 import msgspec
 
 from stentor.campaigns import generator_store
 from stentor.campaigns.context_schema import ContextSchema
+from stentor.campaigns.kept import Kept
 from stentor.campaigns.model import LANE_NUMBERS, GeneratorType, Publication, PublishedContent
 from stentor.db.pool import Database
 from stentor.db.remembered import Remembered
 from stentor.errors import NotFound
 
-# Decoded, a publication takes about as many bytes as its text.
-PUBLICATIONS_KEPT_BYTES_MAX = 32 << 20
+PUBLICATIONS_KEPT_CHARS_MAX = 32 << 20
 
 # What is published or deleted holds everywhere within a second.
 GENERATOR_KEPT_S = 0.8
@@ -27,31 +26,20 @@ class PublicationSource:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._kept: OrderedDict[tuple[UUID, UUID], tuple[Publication, int]] = OrderedDict()
-        self._bytes = 0
+        self._kept: Kept[tuple[UUID, UUID], Publication] = Kept(PUBLICATIONS_KEPT_CHARS_MAX)
 
     async def load(self, brand_id: UUID, publication_id: UUID) -> Publication:
         """The publication of that brand. Raises NotFound."""
         key = brand_id, publication_id
         if (kept := self._kept.get(key)) is not None:
-            self._kept.move_to_end(key)
-            return kept[0]
+            return kept
         async with self._db.read() as conn:
             text = await generator_store.find_publication(conn, brand_id, publication_id)
         if text is None:
             raise NotFound(f"This brand has no publication {publication_id}.")
         publication = Publication(publication_id, brand_id, msgspec.json.decode(text, type=PublishedContent))
-        self._keep(key, publication, len(text))
+        self._kept.put(key, publication, len(text))
         return publication
-
-    def _keep(self, key: tuple[UUID, UUID], publication: Publication, size: int) -> None:
-        if key in self._kept:
-            return
-        self._kept[key] = publication, size
-        self._bytes += size
-        while self._bytes > PUBLICATIONS_KEPT_BYTES_MAX and len(self._kept) > 1:
-            _, (_, freed) = self._kept.popitem(last=False)
-            self._bytes -= freed
 
 
 class PublishedGenerator(msgspec.Struct, frozen=True):
