@@ -26,12 +26,20 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
         return
     stack = config.stash[_run_stack] = ExitStack()
-    os.environ[_RUN] = str(stack.enter_context(TestRun.begun()).path)
+    run = stack.enter_context(TestRun.begun())
+    os.environ[_RUN] = str(run.path)
+    if SERVER_URL:
+        stack.callback(_leave_nothing_behind, run, SERVER_URL)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     if stack := config.stash.get(_run_stack, None):
         stack.close()
+
+
+def _leave_nothing_behind(run: TestRun, url: str) -> None:
+    with TestDatabases.served(run, url) as databases:
+        databases.drop_template()
 
 
 @pytest.fixture(scope="session")

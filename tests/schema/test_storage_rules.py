@@ -42,6 +42,7 @@ ALL_BRANDS = {
     "queue/leases.sql:leave_role",
     "queue/leases.sql:take_role",
     "testing/world.sql:add_organisation",
+    "triggers/queries.sql:forget_answers",
 }
 
 
