@@ -59,9 +59,10 @@ def letter(
     execution_id: UUID | None = None,
     channel: ChannelKind = ChannelKind.EMAIL,
     content: bytes | None = None,
+    external_id: str | None = None,
 ) -> Letter:
-    """A letter to that address; its customer is the one whose external id the address is."""
-    send_id = SEND_IDS.encode(execution_id or new_id(), customer_id(brand_id, address), channel)
+    """A letter to that address; its customer's external id is the address, unless one is given."""
+    send_id = SEND_IDS.encode(execution_id or new_id(), customer_id(brand_id, external_id or address), channel)
     content = mail_skeleton(subject) if content is None else content
     return Letter(send_id, address, subject, content, body.encode(), hashlib.sha256(content).digest()[:16])
 

@@ -41,6 +41,8 @@ ALL_BRANDS = {
     "guard/queries.sql:forget_claims",
     "queue/leases.sql:leave_role",
     "queue/leases.sql:take_role",
+    "report/provider_events.sql:claim_due",
+    "report/provider_events.sql:forget_applied",
     "testing/world.sql:add_organisation",
     "triggers/queries.sql:forget_answers",
 }

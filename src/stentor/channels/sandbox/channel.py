@@ -24,7 +24,12 @@ SKELETONS_KNOWN_MAX = 10_000
 
 _TOO_OLD = NotSent("the wave's guard is too old")
 _CLOSED = NotSent("the sandbox is closing")
-_DIGEST = {ChannelKind.EMAIL: email_digest, ChannelKind.SMS: phone_digest}
+_DIGEST = {
+    ChannelKind.EMAIL: email_digest,
+    ChannelKind.SMS: phone_digest,
+    ChannelKind.VOICE: phone_digest,
+    ChannelKind.WHATSAPP: phone_digest,
+}
 _REPORT = {
     "bounce": ("bounced", "550 5.1.1 bounced, as the sandbox's chaos setting asks"),
     "complain": ("complained", "complained about, as the sandbox's chaos setting asks"),

@@ -76,3 +76,4 @@ CREATE TABLE provider_event (
 );
 COMMENT ON TABLE provider_event IS 'kind: lookup. The inbox of what providers report, stored first and applied once; shard is a hash of provider and event id; digest is of the address that it is about, which the person may have changed since.';
 CREATE INDEX provider_event_due ON provider_event (due_at) WHERE applied_at IS NULL;
+CREATE INDEX provider_event_by_age ON provider_event (applied_at) WHERE applied_at IS NOT NULL;

@@ -1,0 +1,54 @@
+-- name: claim_due
+-- all brands: the keeper applies what fell due, whoever it belongs to.
+SELECT shard, provider, event_id, brand_id, execution_id, customer_id, part, channel, digest, kind, at, answer
+FROM provider_event
+WHERE applied_at IS NULL AND due_at <= :now
+ORDER BY due_at
+LIMIT :limit
+FOR UPDATE SKIP LOCKED
+
+-- name: tell
+-- What became of the sends; an event that was told before (a provider repeats itself) is told once.
+INSERT INTO delivery_event (execution_id, customer_id, brand_id, event_id, at, part, channel, kind, answer)
+SELECT e.execution_id, e.customer_id, :brand_id, e.event_id, e.at, e.part, :channel, e.kind, e.answer
+FROM unnest(
+        :execution_ids::uuid[], :customer_ids::uuid[], :event_ids::uuid[], :ats::timestamptz[], :parts::smallint[],
+        :kinds::text[], :answers::text[]
+    ) AS e (execution_id, customer_id, event_id, at, part, kind, answer)
+ON CONFLICT DO NOTHING
+
+-- name: lock_people
+-- In the order of their keys, as everybody who locks several people does.
+SELECT FROM customer c
+JOIN unnest(:parts::smallint[], :customer_ids::uuid[]) AS e (part, customer_id)
+    ON c.part = e.part AND c.customer_id = e.customer_id
+WHERE c.brand_id = :brand_id
+ORDER BY c.part, c.customer_id
+FOR UPDATE OF c
+
+-- name: mark_people
+-- Only while the address is still the one that was written to; a channel without digests has but one.
+UPDATE customer c
+SET bounced_mask = c.bounced_mask | e.bounced, complained_mask = c.complained_mask | e.complained, updated_at = :now
+FROM unnest(:parts::smallint[], :customer_ids::uuid[], :digests::bytea[], :bounced::integer[], :complained::integer[])
+    AS e (part, customer_id, digest, bounced, complained)
+WHERE c.part = e.part AND c.customer_id = e.customer_id AND c.brand_id = :brand_id
+    AND (e.digest IS NULL OR e.digest IN (c.email_digest, c.phone_digest))
+
+-- name: mark_applied
+UPDATE provider_event p
+SET applied_at = :now
+FROM unnest(:shards::smallint[], :providers::text[], :event_ids::text[]) AS e (shard, provider, event_id)
+WHERE p.shard = e.shard AND p.provider = e.provider AND p.event_id = e.event_id AND p.brand_id = :brand_id
+
+-- name: forget_applied
+-- all brands: what was applied long ago is told nowhere but in its delivery event.
+DELETE FROM provider_event p
+USING (
+    SELECT shard, provider, event_id
+    FROM provider_event
+    WHERE applied_at < :now - make_interval(days => :days)
+    ORDER BY applied_at
+    LIMIT :limit
+) AS f
+WHERE p.shard = f.shard AND p.provider = f.provider AND p.event_id = f.event_id
