@@ -10,15 +10,23 @@ from litestar.datastructures import State
 from prometheus_client import CollectorRegistry
 
 from stentor.api import health
+from stentor.api.campaigns import campaigns
+from stentor.api.customers import customers
 from stentor.api.docs.pages import Reference
 from stentor.api.edge import Exchange, check_target
+from stentor.api.executions import executions
 from stentor.api.keys import keys
 from stentor.api.metrics import RequestMetrics
 from stentor.api.openapi import document
 from stentor.api.problems import Envelope, Errors, problem_details
 from stentor.api.request import ApiRequest
+from stentor.api.runs import event_generators
+from stentor.api.senders import senders
 from stentor.api.services import Services
 from stentor.api.settings import ApiSettings
+from stentor.api.subscriptions import subscriptions
+from stentor.api.templates import templates
+from stentor.api.topics import topics
 from stentor.errors import Problem
 
 if TYPE_CHECKING:
@@ -36,7 +44,7 @@ if TYPE_CHECKING:
 
 
 # In the order in which the reference tells of them.
-NOUNS = (keys,)
+NOUNS = (topics, customers, subscriptions, templates, campaigns, event_generators, executions, senders, keys)
 
 
 class Door(msgspec.Struct, frozen=True):
@@ -75,7 +83,13 @@ class _App(Litestar):
             request_class=ApiRequest,
             request_max_body_size=settings.body_bytes_max,
             state=State(
-                {"services": services, "settings": settings, "metrics": self._metrics, "stopping": asyncio.Event()}
+                {
+                    "services": services,
+                    "settings": settings,
+                    "metrics": self._metrics,
+                    "stopping": asyncio.Event(),
+                    "streams": set(),
+                }
             ),
             openapi_config=None,
             logging_config=None,

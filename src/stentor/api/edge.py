@@ -5,6 +5,7 @@ import os
 import re
 import time
 from typing import cast
+from urllib.parse import unquote, unquote_to_bytes
 
 from litestar.types import HTTPReceiveMessage, HTTPScope, Message, Receive, Send
 
@@ -18,6 +19,10 @@ BODY_BYTES_PER_S_MIN = 10_000
 # A refused upload is read on and thrown away, so that its sender gets to see the answer instead of a broken pipe.
 DRAIN_BYTES_MAX = 64 * 1024 * 1024
 DRAIN_S_MAX = 10.0
+
+# An escaped slash belongs to a name in the path and must not part it, so it and the escape itself stay as they are until
+# the name is read.
+_KEPT_ESCAPE = re.compile(rb"%(?=2[Ff]|25)")
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=~-]{1,128}\Z")
 
@@ -53,6 +58,9 @@ class Exchange:
         if self._head:
             scope["method"] = "GET"
         self._request_id = _request_id(scope)
+        raw_path = scope["raw_path"].partition(b"?")[0]
+        if b"%" in raw_path:
+            scope["path"] = unquote_to_bytes(_KEPT_ESCAPE.sub(b"%25", raw_path)).decode("utf-8", "replace")
         scope.setdefault("state", {})["request_id"] = self._request_id.decode("ascii")
 
     async def receive(self) -> HTTPReceiveMessage:
@@ -110,6 +118,11 @@ def check_target(scope: HTTPScope) -> None:
         raise Invalid("The path has a NUL character. Remove it.")
     if b"%00" in scope["query_string"] or b"\x00" in scope["query_string"]:
         raise Invalid("The query has a NUL character. Remove it.")
+
+
+def unescaped(name: str) -> str:
+    """A name from the path as its sender meant it, `%2F` being a slash in it."""
+    return unquote(name) if "%" in name else name
 
 
 def _request_id(scope: HTTPScope) -> bytes:

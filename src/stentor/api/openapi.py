@@ -95,6 +95,8 @@ def _schemas(operations: Sequence[Operation]) -> tuple[Mapping[Any, dict[str, An
     kinds: dict[Any, None] = {ProblemDetails: None, UUID: None}
     for operation in operations:
         kinds.update(dict.fromkeys([operation.body, operation.answer, *operation.ids.values()]))
+        if operation.also:
+            kinds[operation.also[1]] = None
         if operation.query is not None:
             kinds.update(dict.fromkeys(field.type for field in msgspec.structs.fields(operation.query)))
     named = [kind for kind in kinds if kind is not None and kind is not type(None) and not _is_raw(kind)]
@@ -117,7 +119,7 @@ def _described(path: str, operation: Operation, schemas: Mapping[Any, dict[str, 
     }
     if operation.description:
         described["description"] = operation.description
-    if operation.is_idempotent:
+    if operation.takes_key:
         described["parameters"].append({"$ref": "#/components/parameters/IdempotencyKey"})
     if operation.body is not None:
         content: dict[str, Any] = {"schema": schemas[operation.body]}
@@ -166,13 +168,18 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _success(operation: Operation, schemas: Mapping[Any, dict[str, Any]]) -> dict[str, Any]:
-    response: dict[str, Any] = {"description": HTTPStatus(operation.status).phrase, "headers": _HEADERS}
-    if operation.answer is not type(None):
-        content: dict[str, Any] = {"schema": schemas.get(operation.answer, {"type": "string"})}
-        if operation.answer_example is not None:
+    answers = [(operation.status, operation.answer), *([operation.also] if operation.also else [])]
+    return {str(status): _answer(operation, status, kind, schemas) for status, kind in answers}
+
+
+def _answer(operation: Operation, status: int, kind: Any, schemas: Mapping[Any, dict[str, Any]]) -> dict[str, Any]:
+    response: dict[str, Any] = {"description": HTTPStatus(status).phrase, "headers": _HEADERS}
+    if kind is not type(None):
+        content: dict[str, Any] = {"schema": schemas.get(kind, {"type": "string"})}
+        if operation.answer_example is not None and kind is operation.answer:
             content["example"] = operation.answer_example
         response["content"] = {operation.media: content}
-    return {str(operation.status): response}
+    return response
 
 
 _HEADERS = {"X-Request-Id": {"description": "The id of this request, in our log too.", "schema": {"type": "string"}}}
@@ -182,7 +189,7 @@ def _failures(operation: Operation) -> dict[str, Any]:
     kinds: list[type[errors.Problem]] = [*operation.problems, *_ALWAYS]
     if operation.body is not None or operation.upload:
         kinds += _WITH_A_BODY
-    if operation.query is not None or operation.is_idempotent:
+    if operation.query is not None or operation.takes_key:
         kinds.append(errors.Invalid)
     if operation.is_idempotent:
         kinds += [errors.Conflict, errors.Unprocessable]

@@ -13,7 +13,8 @@ exists, and the OpenAPI document is derived from the same types.
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Generic, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Any, Generic, Literal, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 import msgspec
@@ -21,6 +22,7 @@ from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 
 from stentor.accounts.model import Scope
+from stentor.api.edge import unescaped
 from stentor.api.idempotency import answered_once
 from stentor.api.request import ApiRequest, Caller
 from stentor.errors import NotFound, Problem
@@ -52,6 +54,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     summary: str
     description: str
     status: int
+    also: tuple[int, Any] | None
+    """Another status of success, and the type of its body."""
     scope: Scope | None
     ids: Mapping[str, Any]
     body: Any
@@ -62,6 +66,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     example: Any
     answer_example: Any
     is_idempotent: bool
+    takes_key: bool
+    """Whether an `Idempotency-Key` is read: by us, or by the handler, whose transaction then stores the answer."""
     upload: Mapping[str, str]
     """Media types of a body that is streamed, with an example each; empty for JSON."""
 
@@ -92,15 +98,18 @@ class Noun:
         *,
         scope: Scope | None = None,
         status: int = 200,
+        also: tuple[int, Any] | None = None,
         media: str = JSON,
         problems: Sequence[type[Problem]] = (),
         example: Any = None,
         answer_example: Any = None,
         idempotent: bool | None = None,
+        takes_key: bool = False,
         upload: Mapping[str, str] | None = None,
         bytes_max: int | None = None,
     ) -> Callable[[Handler], Handler]:
         """Registers a handler. `bytes_max` lifts the limit of the body's size, for uploads."""
+        is_idempotent = method == "POST" and not upload if idempotent is None else idempotent
 
         def register(handler: Handler) -> Handler:
             hints = get_type_hints(handler, include_extras=True)
@@ -113,16 +122,18 @@ class Noun:
                 summary=summary.removesuffix("."),
                 description=" ".join(description.split()),
                 status=status,
+                also=also,
                 scope=scope,
                 ids={name: kind for name, kind in hints.items() if f"{{{name}:str}}" in self._prefix + path},
                 body=hints.get("body"),
                 query=hints.get("query"),
-                answer=get_args(answer)[0] if get_origin(answer) is Reply else answer,
+                answer=_body_of(answer),
                 media=media,
                 problems=tuple(problems),
                 example=example,
                 answer_example=answer_example,
-                is_idempotent=method == "POST" and not upload if idempotent is None else idempotent,
+                is_idempotent=is_idempotent,
+                takes_key=is_idempotent or takes_key,
                 upload=upload or {},
             )
             # The handler's responses carry their status; the framework would refuse a 204 that may turn out to be an error.
@@ -175,9 +186,18 @@ def _encoded(operation: Operation, value: Any) -> Response[Any]:
     return Response(msgspec.json.encode(value), status_code=status, media_type=operation.media, headers=headers)
 
 
+def _body_of(answer: Any) -> Any:
+    """The type that is encoded: what a Reply carries, and what a handler gives that sometimes makes its own response."""
+    if get_origin(answer) is Reply:
+        return get_args(answer)[0]
+    if get_origin(answer) in {Union, UnionType}:
+        return next(kind for kind in get_args(answer) if get_origin(kind) is not Response)
+    return answer
+
+
 def _read_id(text: str, kind: Any) -> Any:
     if kind is not UUID:
-        return text
+        return unescaped(text)
     try:
         return UUID(text)
     except ValueError:

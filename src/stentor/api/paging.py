@@ -3,18 +3,23 @@
 import base64
 import binascii
 import hmac
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from stentor.api.request import ApiRequest
 from stentor.errors import Invalid
 
 T = TypeVar("T")
+R = TypeVar("R")
+P = TypeVar("P")
 
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 100
+# Page numbers need the whole list counted; past this many entries only a cursor finds its way.
+NUMBERED_MAX = 5_000
 
 _TAG_BYTES = 12
 
@@ -28,6 +33,18 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
     cursor: Annotated[
         str | None, Meta(description="`next_cursor` of the page before; leave it out for the first page.")
     ] = None
+    page: (
+        Annotated[
+            int,
+            Meta(
+                ge=1,
+                le=NUMBERED_MAX,
+                description="Number of a page, for clients that count pages: the answer then has `links` and `meta`.",
+            ),
+        ]
+        | None
+    ) = None
+    per_page: Annotated[int, Meta(ge=1, le=LIMIT_MAX, description="How many a numbered page has.")] | None = None
 
 
 class Links(msgspec.Struct, frozen=True):
@@ -39,16 +56,16 @@ class Links(msgspec.Struct, frozen=True):
     next: str | None
 
 
-class PageMeta(msgspec.Struct, frozen=True):
+class PageMeta(msgspec.Struct, frozen=True, kw_only=True):
     """Which page this is."""
 
     current_page: int
     from_: Annotated[int | None, Meta(description="Number of the first item on the page.")] = msgspec.field(name="from")
-    last_page: int = 1
-    path: str = ""
-    per_page: int = LIMIT_DEFAULT
-    to: int | None = None
-    total: int = 0
+    last_page: int
+    path: str
+    per_page: int
+    to: int | None
+    total: int
 
 
 class Listing(msgspec.Struct, Generic[T], frozen=True):
@@ -58,6 +75,56 @@ class Listing(msgspec.Struct, Generic[T], frozen=True):
     next_cursor: str | None = None
     links: Links | UnsetType = UNSET
     meta: PageMeta | UnsetType = UNSET
+
+
+class Walk(msgspec.Struct, Generic[R, P], frozen=True):
+    """How a list is read on: `fetch` gets what comes behind a position, `position` says where an entry stands."""
+
+    fetch: Callable[[P | None, int], Awaitable[Sequence[R]]]
+    position: Callable[[R], P]
+    kind: type[P]
+
+
+async def listing(request: ApiRequest, query: ListQuery, walk: Walk[R, P], show: Callable[[R], T]) -> Listing[T]:
+    """The page that the query asks for, each entry as `show` makes it. Raises Invalid for a cursor that is not ours."""
+    if query.page is not None or query.per_page is not None:
+        return await _numbered(request, query, walk, show)
+    cursors = Cursors(request.settings.secret)
+    path = request.scope["path"]
+    after = None if query.cursor is None else cursors.opened(path, query.cursor, walk.kind)
+    rows = await walk.fetch(after, query.limit)
+    more = len(rows) == query.limit and bool(await walk.fetch(walk.position(rows[-1]), 1))
+    return Listing([show(row) for row in rows], cursors.sealed(path, walk.position(rows[-1])) if more else None)
+
+
+async def _numbered(request: ApiRequest, query: ListQuery, walk: Walk[R, P], show: Callable[[R], T]) -> Listing[T]:
+    page, size = query.page or 1, query.per_page or query.limit
+    rows: list[R] = []
+    while chunk := await walk.fetch(walk.position(rows[-1]) if rows else None, LIMIT_MAX):
+        rows += chunk
+        if len(rows) > NUMBERED_MAX:
+            raise Invalid.field(
+                "/page", "too-long", f"This list has more than {NUMBERED_MAX} entries. Read it with `cursor` instead."
+            )
+    start = (page - 1) * size
+    shown = [show(row) for row in rows[start : start + size]]
+    last = max(1, -(-len(rows) // size))
+    base = f"{request.base_url_text}{request.scope['path']}"
+    here = [f"{base}?page={number}&per_page={size}" for number in (1, last, page - 1, page + 1)]
+    return Listing(
+        shown,
+        None,
+        Links(here[0], here[1], here[2] if 1 < page <= last else None, here[3] if page < last else None),
+        PageMeta(
+            current_page=page,
+            from_=start + 1 if shown else None,
+            last_page=last,
+            path=base,
+            per_page=size,
+            to=start + len(shown) if shown else None,
+            total=len(rows),
+        ),
+    )
 
 
 class Cursors:

@@ -101,7 +101,7 @@ class ProblemDetails(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 def problem_details(request: ApiRequest, failure: Failure) -> Response[Any]:
     """The envelope of our own paths."""
     body = ProblemDetails(
-        type=f"{_base_url(request)}/docs/problems#{failure.code}",
+        type=f"{request.base_url_text}/docs/problems#{failure.code}",
         title=failure.title,
         status=failure.status,
         detail=failure.detail,
@@ -237,10 +237,6 @@ def _by_dotted_key(violations: Sequence[Violation]) -> dict[str, list[str]]:
         key = re.sub(r"~[01]", lambda escape: "~/"[int(escape[0][1])], violation.pointer[1:].replace("/", "."))
         keyed.setdefault(key, []).append(violation.message)
     return keyed
-
-
-def _base_url(request: ApiRequest) -> str:
-    return request.settings.public_url or f"{request.scope['scheme']}://{request.headers.get('host', '')}"
 
 
 def _below(root: type[Problem]) -> list[type[Problem]]:

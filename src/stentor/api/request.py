@@ -8,7 +8,7 @@ import msgspec
 from litestar import Request
 
 from stentor.accounts.model import Brand, Principal
-from stentor.api.proxies import client_address
+from stentor.api.proxies import Address, client_address
 from stentor.api.services import Services
 from stentor.api.settings import ApiSettings
 from stentor.api.strict_json import decode, decode_query
@@ -51,9 +51,14 @@ class ApiRequest(Request[Any, Any, Any]):
         return self.scope["state"].get("request_id", "")
 
     @property
-    def client_address(self) -> str:
-        """The caller's address, behind the proxies that are trusted; empty when it has none."""
+    def client_address(self) -> Address | None:
+        """The caller's address, behind the proxies that are trusted; None when it has none."""
         return client_address(self.scope, self.settings.trusted_proxies)
+
+    @property
+    def base_url_text(self) -> str:
+        """What links in answers begin with: the public URL, or else the address that was asked."""
+        return self.settings.public_url or f"{self.scope['scheme']}://{self.headers.get('host', '')}"
 
     async def decoded(self, decoder: msgspec.json.Decoder[T]) -> T:
         """The body as JSON of the decoder's type. Raises Invalid with a pointer, UnsupportedMedia for what is not JSON."""

@@ -5,7 +5,17 @@ import msgspec
 from stentor.accounts.directory import BrandDirectory
 from stentor.accounts.keyring import KeyRing
 from stentor.accounts.service import AccountService
+from stentor.audience.customers import CustomerService
+from stentor.audience.subscriptions import SubscriptionService
+from stentor.audience.topics import TopicService
+from stentor.campaigns.generators import GeneratorService
+from stentor.campaigns.service import CampaignService
+from stentor.campaigns.templates import TemplateService
+from stentor.channels.sandbox.inbox import InboxService
+from stentor.channels.service import SenderService
 from stentor.db.pool import Database
+from stentor.executions.service import ExecutionService
+from stentor.triggers.service import TriggerService
 
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):
@@ -15,3 +25,13 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     keys: KeyRing
     brands: BrandDirectory
     accounts: AccountService
+    topics: TopicService
+    customers: CustomerService
+    subscriptions: SubscriptionService
+    senders: SenderService
+    templates: TemplateService
+    campaigns: CampaignService
+    generators: GeneratorService
+    triggers: TriggerService
+    executions: ExecutionService
+    inbox: InboxService

@@ -55,6 +55,12 @@ def decode_query(parameters: Mapping[str, str], kind: type[T]) -> T:
         raise _broken_rule(str(error)) from None
 
 
+def below(pointer: str, error: Invalid) -> Invalid:
+    """The same error about a value that stands at `pointer` in the request."""
+    moved = [msgspec.structs.replace(one, pointer=pointer + one.pointer) for one in error.violations]
+    return Invalid(error.detail, violations=moved, **error.facts)
+
+
 def pointer_of(path: str) -> str:
     """A path as the decoder writes it (`.profiles[3].name`) as a JSON pointer (`/profiles/3/name`)."""
     steps: list[str] = []

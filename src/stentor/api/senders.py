@@ -1,0 +1,176 @@
+"""Senders of a group: the configured ways to deliver."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from stentor.api.channels import ChannelName, name_of
+from stentor.api.groups import group_noun
+from stentor.api.paging import Listing, ListQuery, Walk, listing
+from stentor.api.request import ApiRequest, Caller
+from stentor.channels.model import (
+    NAME_CHARS_MAX,
+    PACE_PER_S_MAX,
+    SECRET_CHARS_MAX,
+    InDoubtPolicy,
+    NewSender,
+    Sender,
+    SenderChanges,
+    SenderKind,
+)
+from stentor.domain.vocabulary import ChannelKind
+from stentor.errors import Conflict
+
+senders = group_noun(
+    "senders",
+    "The configured ways to deliver. Every channel has a sandbox sender, whose messages stay in the inbox of this "
+    "installation; a sender that reaches people needs a public https address (`--public-url`).",
+)
+
+Name = Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX, description="Unique in the group.")]
+Settings = Annotated[
+    dict[str, Any],
+    Meta(description="What its kind needs: for `smtp` `host`, `port`, `tls`, `username`, … (no password)."),
+]
+Secret = Annotated[
+    str, Meta(max_length=SECRET_CHARS_MAX, description="The password that goes with the settings; never shown again.")
+]
+InDoubt = Annotated[
+    InDoubtPolicy | None,
+    Meta(description="What becomes of messages whose fate was lost; null leaves it to the campaign's lane."),
+]
+Pace = (
+    Annotated[
+        float, Meta(gt=0, le=PACE_PER_S_MAX, description="Messages per second over all processes; null: no limit.")
+    ]
+    | None
+)
+
+
+class SenderDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A sender to be made."""
+
+    name: Name
+    channel: ChannelName
+    kind: SenderKind
+    settings: Settings = {}
+    secret: Secret = ""
+    enabled: bool = True
+    in_doubt: InDoubt = None
+    pace_per_s: Pace = None
+
+
+class SenderPatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Changes to a sender; what is left out stays. An empty `secret` forgets the password."""
+
+    name: Name | UnsetType = UNSET
+    settings: Settings | UnsetType = UNSET
+    secret: Secret | UnsetType = UNSET
+    enabled: bool | UnsetType = UNSET
+    in_doubt: InDoubt | UnsetType = UNSET
+    pace_per_s: Pace | UnsetType = UNSET
+
+
+class SenderBody(msgspec.Struct, frozen=True):
+    """A sender, without its secret."""
+
+    id: UUID
+    name: str
+    channel: ChannelName
+    kind: SenderKind
+    settings: dict[str, Any]
+    has_secret: bool
+    enabled: bool
+    in_doubt: InDoubtPolicy | None
+    pace_per_s: float | None
+    paused_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+
+def shown(sender: Sender) -> SenderBody:
+    """The sender as the API answers it."""
+    return SenderBody(
+        id=sender.id,
+        name=sender.name,
+        channel=name_of(sender.channel),
+        kind=sender.kind,
+        settings=sender.settings,
+        has_secret=sender.has_secret,
+        enabled=sender.enabled,
+        in_doubt=sender.in_doubt,
+        pace_per_s=sender.pace_per_s,
+        paused_at=sender.paused_at,
+        created_at=sender.created_at,
+        updated_at=sender.updated_at,
+    )
+
+
+@senders.get("/senders", scope="read")
+async def list_senders(request: ApiRequest, caller: Caller, query: ListQuery) -> Listing[SenderBody]:
+    """List the group's senders."""
+
+    async def fetch(after: UUID | None, limit: int) -> list[Sender]:
+        return list(await request.services.senders.list(caller.brand_id, after=after, limit=limit))
+
+    return await listing(request, query, Walk(fetch, lambda sender: sender.id, UUID), shown)
+
+
+@senders.post(
+    "/senders",
+    scope="write",
+    status=201,
+    problems=[Conflict],
+    example={"name": "second sandbox", "channel": "email", "kind": "sandbox", "pace_per_s": 50.0},
+)
+async def create_sender(request: ApiRequest, caller: Caller, body: SenderDraft) -> SenderBody:
+    """Create a sender.
+
+    A campaign route without a sender goes by the channel's newest sender that reaches people, or by the sandbox when there is
+    none.
+    """
+    new = NewSender(
+        name=body.name,
+        channel=ChannelKind.named(body.channel),
+        kind=body.kind,
+        settings=body.settings,
+        secret=body.secret,
+        enabled=body.enabled,
+        in_doubt=body.in_doubt,
+        pace_per_s=body.pace_per_s,
+    )
+    return shown(await request.services.senders.create(caller.brand_id, new))
+
+
+@senders.get("/senders/{sender_id:str}", scope="read")
+async def get_sender(request: ApiRequest, caller: Caller, sender_id: UUID) -> SenderBody:
+    """Show a sender."""
+    return shown(await request.services.senders.get(caller.brand_id, sender_id))
+
+
+@senders.patch("/senders/{sender_id:str}", scope="write", problems=[Conflict], example={"pace_per_s": 20.0})
+async def update_sender(request: ApiRequest, caller: Caller, sender_id: UUID, body: SenderPatch) -> SenderBody:
+    """Change a sender."""
+    changes = SenderChanges(**{name: getattr(body, name) for name in SenderPatch.__struct_fields__})
+    return shown(await request.services.senders.change(caller.brand_id, sender_id, changes))
+
+
+@senders.post("/senders/{sender_id:str}/pause", scope="write")
+async def pause_sender(request: ApiRequest, caller: Caller, sender_id: UUID) -> SenderBody:
+    """Pause a sender: its messages wait from the next wave on."""
+    return shown(await request.services.senders.pause(caller.brand_id, sender_id))
+
+
+@senders.post("/senders/{sender_id:str}/resume", scope="write", problems=[Conflict])
+async def resume_sender(request: ApiRequest, caller: Caller, sender_id: UUID) -> SenderBody:
+    """Let a paused sender go on."""
+    return shown(await request.services.senders.resume(caller.brand_id, sender_id))
+
+
+@senders.delete("/senders/{sender_id:str}", scope="write", status=204, problems=[Conflict])
+async def delete_sender(request: ApiRequest, caller: Caller, sender_id: UUID) -> None:
+    """Delete a sender; what still waits for it is held."""
+    await request.services.senders.delete(caller.brand_id, sender_id)

@@ -1,0 +1,175 @@
+"""Templates of a group: what is said on one channel, in one or more languages."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from stentor.api.channels import ChannelName, name_of
+from stentor.api.groups import group_noun
+from stentor.api.paging import Listing, ListQuery, Walk, listing
+from stentor.api.request import ApiRequest, Caller
+from stentor.campaigns.model import Template, TemplateContent, TemplateSummary
+from stentor.domain.vocabulary import ChannelKind
+from stentor.errors import Conflict
+
+templates = group_noun(
+    "templates",
+    "What is said on one channel, in Liquid. Names are `context.x`, `customer.x`, `brand.x` and `unsubscribe_url`; a bare "
+    "`{{ x }}` is bound when a generator is published.",
+)
+
+Name = Annotated[str, Meta(min_length=1, max_length=200, description="Unique in the group.")]
+Variants = Annotated[
+    dict[str, dict[str, str]],
+    Meta(
+        min_length=1,
+        max_length=100,
+        description="By language (BCP 47) the channel's parts: `subject`, `preheader`, `html` or `mjml`, and `text` for email; "
+        "`text` for sms.",
+    ),
+]
+Language = Annotated[str, Meta(min_length=2, max_length=35, description="BCP 47; whom no variant fits gets this one.")]
+
+_EXAMPLE = {
+    "name": "Match starts (email)",
+    "channel": "email",
+    "default_language": "en",
+    "variants": {
+        "en": {
+            "subject": "{{ context.match_name }} starts soon",
+            "html": '<p>Hi {{ customer.first_name | default: "there" }}, kick-off is near.</p>'
+            '<p><a href="{{ unsubscribe_url }}">Unsubscribe</a></p>',
+        }
+    },
+}
+
+
+class TemplateDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A template to be made."""
+
+    name: Name
+    channel: ChannelName
+    default_language: Language
+    variants: Variants
+
+
+class TemplatePatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Changes to a template. New content (`default_language` and `variants` together) makes a new version."""
+
+    name: Name | UnsetType = UNSET
+    default_language: Language | UnsetType = UNSET
+    variants: Variants | UnsetType = UNSET
+
+
+class TemplateBody(msgspec.Struct, frozen=True):
+    """A template in its newest version."""
+
+    id: UUID
+    name: str
+    channel: ChannelName
+    version: int
+    default_language: str
+    variants: dict[str, dict[str, str]]
+    created_at: datetime
+    updated_at: datetime
+
+
+class TemplateEntry(msgspec.Struct, frozen=True):
+    """A template as lists show it, without its content."""
+
+    id: UUID
+    name: str
+    channel: ChannelName
+    version: int
+    languages: Annotated[tuple[str, ...], Meta(description="The default language stands first.")]
+    created_at: datetime
+    updated_at: datetime
+
+
+class TemplateQuery(ListQuery, frozen=True, kw_only=True):
+    """Which templates are listed."""
+
+    channel: ChannelName | None = None
+
+
+def shown(template: Template) -> TemplateBody:
+    """The template as the API answers it."""
+    return TemplateBody(
+        id=template.id,
+        name=template.name,
+        channel=name_of(template.channel),
+        version=template.version,
+        default_language=template.content.default_language,
+        variants=template.content.variants,
+        created_at=template.created_at,
+        updated_at=template.updated_at,
+    )
+
+
+def listed(summary: TemplateSummary) -> TemplateEntry:
+    """The template as a list shows it."""
+    return TemplateEntry(
+        id=summary.id,
+        name=summary.name,
+        channel=name_of(summary.channel),
+        version=summary.version,
+        languages=summary.languages,
+        created_at=summary.created_at,
+        updated_at=summary.updated_at,
+    )
+
+
+@templates.get("/templates", scope="read")
+async def list_templates(request: ApiRequest, caller: Caller, query: TemplateQuery) -> Listing[TemplateEntry]:
+    """List the group's templates."""
+    channel = None if query.channel is None else ChannelKind.named(query.channel)
+
+    async def fetch(after: UUID | None, limit: int) -> list[TemplateSummary]:
+        return await request.services.templates.page(caller.brand_id, after=after, channel=channel, limit=limit)
+
+    return await listing(request, query, Walk(fetch, lambda summary: summary.id, UUID), listed)
+
+
+@templates.post("/templates", scope="write", status=201, problems=[Conflict], example=_EXAMPLE)
+async def create_template(request: ApiRequest, caller: Caller, body: TemplateDraft) -> TemplateBody:
+    """Create a template.
+
+    It is read as Liquid at once: what is no Liquid, or reads a name that does not exist, is refused with its place.
+    """
+    made = await request.services.templates.create(
+        caller.brand_id,
+        name=body.name,
+        channel=ChannelKind.named(body.channel),
+        content=TemplateContent(body.default_language, body.variants),
+    )
+    return shown(made)
+
+
+@templates.get("/templates/{template_id:str}", scope="read")
+async def get_template(request: ApiRequest, caller: Caller, template_id: UUID) -> TemplateBody:
+    """Show a template."""
+    return shown(await request.services.templates.get(caller.brand_id, template_id))
+
+
+@templates.patch("/templates/{template_id:str}", scope="write", problems=[Conflict], example={"name": "Match starts"})
+async def update_template(request: ApiRequest, caller: Caller, template_id: UUID, body: TemplatePatch) -> TemplateBody:
+    """Change a template.
+
+    What is published keeps saying what it said; publish the generator again to let it say the new content.
+    """
+    present = await request.services.templates.get(caller.brand_id, template_id)
+    content = TemplateContent(
+        present.content.default_language if body.default_language is UNSET else body.default_language,
+        present.content.variants if body.variants is UNSET else body.variants,
+    )
+    name = None if body.name is UNSET else body.name
+    return shown(await request.services.templates.update(caller.brand_id, template_id, name=name, content=content))
+
+
+@templates.delete("/templates/{template_id:str}", scope="write", status=204, problems=[Conflict])
+async def delete_template(request: ApiRequest, caller: Caller, template_id: UUID) -> None:
+    """Delete a template that no campaign uses."""
+    await request.services.templates.delete(caller.brand_id, template_id)
