@@ -158,13 +158,13 @@ def take_in(brand_id: UUID, given: Given, *, region: str | None = None) -> Intak
     emails = _Addresses(given.emails, normal_emails, email_digest)
     phones = _Addresses(given.phones, lambda texts: normal_phones(texts, region), phone_digest)
     fields = [
-        (email is not UNSET and EMAIL)
-        | (phone is not UNSET and PHONE)
-        | (token is not UNSET and PUSH_TOKENS)
-        | (locale is not UNSET and LOCALE)
-        | (zone is not UNSET and TIME_ZONE)
-        | (attribute is not UNSET and ATTRIBUTES)
-        | (attribute is None and CLEARS)
+        (0 if email is UNSET else EMAIL)
+        | (0 if phone is UNSET else PHONE)
+        | (0 if token is UNSET else PUSH_TOKENS)
+        | (0 if locale is UNSET else LOCALE)
+        | (0 if zone is UNSET else TIME_ZONE)
+        | (0 if attribute is UNSET else ATTRIBUTES)
+        | (CLEARS if attribute is None else 0)
         for email, phone, token, locale, zone, attribute in zip(
             given.emails,
             given.phones,

@@ -96,9 +96,10 @@ async def test_saying_the_same_again_changes_nothing(customers: CustomerService,
     before = (await customers.upsert(brand_id, ANN)).customer
 
     again = await customers.upsert(brand_id, ANN)
+    nothing = await customers.upsert(brand_id, CustomerPatch(external_id="ann"))
 
-    assert again.fate is Fate.UNCHANGED
-    assert again.customer == before
+    assert (again.fate, nothing.fate) == (Fate.UNCHANGED, Fate.UNCHANGED)
+    assert again.customer == nothing.customer == before
 
 
 async def test_an_address_that_is_none_is_kept_marked_and_warned_of(customers: CustomerService, brand_id: UUID):
