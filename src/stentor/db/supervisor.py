@@ -17,7 +17,7 @@ from pathlib import Path
 
 from stentor.db.home import ENVIRONMENT, Account, Home
 from stentor.db.locks import try_exclusive
-from stentor.db.postmaster import read_postmaster
+from stentor.db.postmaster import discard_strangers_pid_file, read_postmaster
 
 # What may not be changed by ALTER SYSTEM: an acknowledged commit is on disk, and nobody reaches the server but by socket.
 _FIXED_SETTINGS = {
@@ -63,6 +63,7 @@ class Supervisor:
         while self._is_used() and (self._was_ready or failures < _HOPELESS_AFTER):
             if failures > 1:
                 self._pause(min(_PAUSE_FIRST_S * 2**failures, _PAUSE_MAX_S))
+            discard_strangers_pid_file(self._home)
             started = time.monotonic()
             self._attend(self._start())
             failures = 0 if time.monotonic() - started > _STEADY_AFTER_S else failures + 1
@@ -73,7 +74,8 @@ class Supervisor:
 
     def _is_used(self) -> bool:
         # Once taken the lock stays ours, so that no new user comes while the server stops.
-        self._users_lock = self._users_lock or try_exclusive(self._home.users_lock)
+        if self._users_lock is None:
+            self._users_lock = try_exclusive(self._home.users_lock)
         return self._users_lock is None
 
     def _outlast_predecessor(self) -> None:
