@@ -1,8 +1,9 @@
 """The embedded PostgreSQL against kill -9, several starters, foreign accounts and unfriendly directories."""
 
-# ruff: noqa: ASYNC221, ASYNC240 - nothing else waits in these tests' event loop
+# ruff: noqa: ASYNC220, ASYNC221, ASYNC240 - nothing else waits in these tests' event loop
 import os
 import pwd
+import shlex
 import shutil
 import signal
 import stat
@@ -20,7 +21,7 @@ import pytest
 
 from stentor.db.cluster import read_sockets
 from stentor.db.embedded import EmbeddedServer, ensure_running
-from stentor.db.home import DatabaseRefused, Home
+from stentor.db.home import Account, DatabaseRefused, Home
 from stentor.db.locks import try_exclusive
 from stentor.db.pool import Database
 from stentor.db.postmaster import read_postmaster
@@ -199,17 +200,40 @@ async def test_the_death_of_its_supervisor_stops_a_server_that_nobody_uses(data:
         await eventually(lambda: is_stopped(data))
 
 
+async def test_a_server_without_a_supervisor_is_adopted_and_ends_with_its_users(data: Path):
+    home = Home(data)
+    with ensure_running(data):
+        command = shlex.split((home.cluster / "postmaster.opts").read_text(encoding="utf-8"))
+        owner = home.cluster.stat()
+    await eventually(lambda: is_stopped(data))
+    home.make_private(read_sockets(home), Account(owner.st_uid, owner.st_gid))
+    orphan = subprocess.Popen(command, user=owner.st_uid if IS_ROOT else None, stderr=subprocess.DEVNULL)
+    await eventually(lambda: (found := read_postmaster(home)) and found.ready)
+
+    with ensure_running(data) as server:
+        assert is_answering(server)
+        assert postmaster_pid(data) == orphan.pid
+
+    await eventually(lambda: orphan.poll() == 0)
+
+
 async def test_a_stale_pid_file_does_not_stand_in_the_way(data: Path):
     with ensure_running(data):
         pass
     await eventually(lambda: is_stopped(data))
-    # As after a power failure: the number now belongs to somebody else.
     home = Home(data)
-    home.postmaster_pid.write_text(f"{os.getpid()}\n{home.cluster}\n1\n5432\n/nowhere\n\n\nready\n", encoding="utf-8")
-    os.chown(home.postmaster_pid, home.cluster.stat().st_uid, home.cluster.stat().st_gid)
+    owner = home.cluster.stat()
+    # As in a restarted container: the number is that of another program of the same account by now.
+    stranger = subprocess.Popen(["sleep", "60"], user=owner.st_uid if IS_ROOT else None)
+    home.postmaster_pid.write_text(f"{stranger.pid}\n{home.cluster}\n1\n5432\n/nowhere\n\n\nready\n", encoding="utf-8")
+    os.chown(home.postmaster_pid, owner.st_uid, owner.st_gid)
 
-    with ensure_running(data) as server:
-        assert is_answering(server)
+    try:
+        with ensure_running(data) as server:
+            assert is_answering(server)
+    finally:
+        stranger.kill()
+        stranger.wait()
 
 
 async def test_a_path_longer_than_a_socket_address_serves(data: Path):
