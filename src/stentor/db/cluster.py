@@ -6,6 +6,7 @@ import secrets
 import shutil
 import stat
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from stentor.db.binaries import Binaries
@@ -161,17 +162,24 @@ def _initdb(home: Home, binaries: Binaries) -> list[str]:
 
 def _account_with_name(account: Account) -> Account:
     """An account that initdb accepts: it wants a name in passwd, which the reserved uid has not."""
+    if _has_name(account):
+        return account
+    if not account.is_ours:
+        with suppress(KeyError):
+            nobody = pwd.getpwnam("nobody")
+            return Account(nobody.pw_uid, nobody.pw_gid)
+    raise DatabaseRefused(
+        f"initdb wants a name for uid {account.uid}. Add the uid to /etc/passwd, start Stentor as root,"
+        " or use a server of your own by STENTOR_DATABASE_URL."
+    )
+
+
+def _has_name(account: Account) -> bool:
     try:
         pwd.getpwuid(account.uid)
     except KeyError:
-        if account.is_ours:
-            raise DatabaseRefused(
-                f"initdb wants a name for uid {account.uid}. Add the uid to /etc/passwd, start Stentor as root,"
-                " or use a server of your own by STENTOR_DATABASE_URL."
-            ) from None
-        nobody = pwd.getpwnam("nobody")
-        return Account(nobody.pw_uid, nobody.pw_gid)
-    return account
+        return False
+    return True
 
 
 def _hand_over(folder: Path, account: Account) -> None:

@@ -97,8 +97,16 @@ class Home:
     def make_private(self, path: Path, account: Account) -> None:
         """A new directory that only `account` may enter."""
         path.mkdir(mode=0o700)
-        if not account.is_ours:
+        if account.is_ours:
+            return
+        try:
             os.chown(path, account.uid, account.gid)
+        except OSError as error:
+            path.rmdir()
+            raise DatabaseRefused(
+                f"{path} cannot be given to uid {account.uid}, which would run PostgreSQL for root: {error.strerror}."
+                f" Add a user named {_USER_NAME}, or start Stentor as a normal user."
+            ) from error
 
     def _account(self) -> Account:
         owner = next((path.stat() for path in (self.cluster, self.logs) if path.exists()), None)
