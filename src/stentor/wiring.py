@@ -3,7 +3,6 @@
 import os
 import secrets
 import socket
-import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -19,6 +18,8 @@ from stentor.accounts.service import AccountService
 from stentor.api.services import Services
 from stentor.api.settings import ApiSettings
 from stentor.audience.customers import CustomerService
+from stentor.audience.preferences import PreferenceService
+from stentor.audience.subscriptions import SubscriptionService
 from stentor.audience.topics import TopicService
 from stentor.campaigns.compose import CampaignRenderers
 from stentor.campaigns.generators import GeneratorService
@@ -52,9 +53,6 @@ from stentor.worker.deliverer import DelivererRole
 from stentor.worker.keeper import Chore, KeeperRole
 from stentor.worker.loop import Bell
 from stentor.worker.planner import PlannerRole
-
-_SHARDS = 64
-"""Counters of an execution are spread over so many rows, so that workers rarely wait for each other."""
 
 
 class Core(msgspec.Struct, frozen=True):
@@ -127,6 +125,8 @@ def services(core: Core) -> Services:
         accounts=accounts(core),
         customers=CustomerService(core.db),
         topics=TopicService(core.db),
+        subscriptions=SubscriptionService(core.db),
+        preferences=PreferenceService(core.db, brands),
         senders=SenderService(core.db, core.sender_secrets, reach(core.settings)),
         templates=TemplateService(core.db),
         campaigns=CampaignService(core.db),
@@ -164,7 +164,6 @@ class WorkerRoles(msgspec.Struct, frozen=True):
 def worker_roles(core: Core) -> WorkerRoles:
     """The roles of this worker process, named after machine and process."""
     name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
-    shard = zlib.crc32(name.encode()) % _SHARDS
     due = Bell()
     channels = OpenChannels(core.db, core.sender_secrets, SandboxChannel(core.db, ChaosSource(core.db)))
     deliverer = Deliverer(
@@ -175,10 +174,9 @@ def worker_roles(core: Core) -> WorkerRoles:
         composer=core.composer,
         clock=Clock(core.db.shift),
         worker=name,
-        shard=shard,
     )
     return WorkerRoles(
-        planner=PlannerRole(Planner(core.db, core.publications, shard=shard), planned=due),
+        planner=PlannerRole(Planner(core.db, core.publications), planned=due),
         deliverer=DelivererRole(deliverer, slots=core.settings.batches, due=due),
         keeper=KeeperRole(Role(core.db, "keeper", name), _chores(core)),
         channels=channels,

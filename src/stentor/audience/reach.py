@@ -52,7 +52,7 @@ class Recipient(NamedTuple):
     email_digest: bytes | None
     phone: str | None
     phone_digest: bytes | None
-    push_tokens: list[str]
+    push_tokens: list[str] | None
     locale: str | None
     time_zone: str | None
     attributes: dict[str, Any]
@@ -64,7 +64,7 @@ class Recipient(NamedTuple):
         if channel in _BY_PHONE:
             return self.phone or ""
         if channel in _BY_TOKEN:
-            return ",".join(self.push_tokens)
+            return ",".join(self.push_tokens or ())
         return self.external_id
 
     def digest_on(self, channel: ChannelKind) -> bytes | None:

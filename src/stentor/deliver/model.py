@@ -69,7 +69,7 @@ class Batch(msgspec.Struct, frozen=True):
 
 
 class PendingSend(msgspec.Struct, frozen=True):
-    """A send about to be guarded; `chunk` is its place in the batch."""
+    """A send about to be guarded; `chunk` is its place in the batch. `execution_id` is its chunk's, the same object."""
 
     chunk: int
     execution_id: UUID

@@ -50,26 +50,6 @@ WHERE c.brand_id = :brand_id AND c.done_at IS NULL
 ORDER BY c.execution_id, c.number
 FOR UPDATE OF c
 
--- name: pending_sends
--- The next sends of these chunks in the order of their keys; the pair (part, customer_id) sorts as customer_id does, so each
--- chunk is one range of the primary key.
-SELECT w.ordinal::integer - 1, s.execution_id, s.chunk, s.customer_id, s.variant, s.tries
-FROM unnest(
-        :execution_ids::uuid[], :numbers::integer[], :parts_from::smallint[], :keys_from::uuid[], :parts_to::smallint[],
-        :keys_to::uuid[]
-    ) WITH ORDINALITY AS w (execution_id, number, part_from, key_from, part_to, key_to, ordinal)
-CROSS JOIN LATERAL (
-    SELECT s.execution_id, s.chunk, s.customer_id, s.part, s.variant, s.tries
-    FROM send s
-    WHERE s.execution_id = w.execution_id AND s.brand_id = :brand_id AND s.chunk = w.number AND s.channel = :channel
-        AND s.state = 0
-        AND (s.part, s.customer_id) >= (w.part_from, w.key_from) AND (s.part, s.customer_id) <= (w.part_to, w.key_to)
-    ORDER BY s.part, s.customer_id
-    LIMIT :limit
-) s
-ORDER BY w.ordinal, s.part, s.customer_id
-LIMIT :limit
-
 -- name: open_waves
 -- The attempt itself. Committed before the first byte leaves.
 INSERT INTO wave (execution_id, chunk, number, brand_id, sender_id, key_from, key_to, sends, epoch, worker, opened_at)

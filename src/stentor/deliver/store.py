@@ -19,7 +19,6 @@ from stentor.deliver.model import (
     ChunkStanding,
     KeyRange,
     OpenWave,
-    PendingSend,
 )
 from stentor.deliver.settling import Settlement
 from stentor.domain.ids import new_id, part_of
@@ -30,7 +29,6 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     claim_chunks: Statement
     extend_leases: Statement
     standing: Statement
-    pending_sends: Statement
     open_waves: Statement
     close_waves: Statement
     settle_each: Statement
@@ -76,18 +74,6 @@ async def standing(conn: Connection, batch: Batch) -> dict[tuple[UUID, int], Chu
         epochs=[chunk.epoch for chunk in batch.chunks],
     )
     return {(row[0], row[1]): ChunkStanding(*row) for row in rows}
-
-
-async def pending_sends(conn: Connection, batch: Batch, chunks: Sequence[Chunk], limit: int) -> list[PendingSend]:
-    """The next sends of these chunks, in their order; `PendingSend.chunk` is the index into `chunks`."""
-    rows = await Sql.pending_sends.tuples(
-        conn,
-        brand_id=batch.brand_id,
-        channel=int(batch.channel),
-        limit=limit,
-        **_ranges([chunk.rest for chunk in chunks]),
-    )
-    return [PendingSend(*row) for row in rows]
 
 
 async def open_waves(conn: Connection, batch: Batch, waves: Sequence[OpenWave], worker: str) -> None:
@@ -151,7 +137,7 @@ async def apply(conn: Connection, batch: Batch, waves: Sequence[OpenWave], settl
         # Some stay pending in the same range, so those who were handed over are named one by one.
         await settle_each(conn, batch, [Change(send, SendState.HANDED_OVER) for send in settlement.handed_over])
     else:
-        ranges = _ranges([wave.range for wave in waves])
+        ranges = ranges_as_arrays([wave.range for wave in waves])
         settled = await Sql.settle_handed_over.run(conn, brand_id=batch.brand_id, channel=int(batch.channel), **ranges)
         _expect(settled, len(settlement.handed_over))
     await record_answers(conn, batch, settlement.answers)
@@ -231,7 +217,7 @@ async def finish(conn: Connection, batch: Batch) -> None:
             conn,
             brand_id=batch.brand_id,
             channel=int(batch.channel),
-            **_ranges([chunk.whole for chunk in batch.chunks]),
+            **ranges_as_arrays([chunk.whole for chunk in batch.chunks]),
         )
     )
     done = [chunk for index, chunk in enumerate(batch.chunks) if index not in left]
@@ -296,7 +282,8 @@ def _numbers(chunks: Sequence[Chunk]) -> dict[str, Any]:
     }
 
 
-def _ranges(ranges: Sequence[KeyRange]) -> dict[str, Any]:
+def ranges_as_arrays(ranges: Sequence[KeyRange]) -> dict[str, Any]:
+    """Ranges as statements over several of them take them."""
     return {
         "execution_ids": [piece.execution_id for piece in ranges],
         "numbers": [piece.number for piece in ranges],

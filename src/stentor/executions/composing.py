@@ -105,3 +105,8 @@ class Composer:
             return [""] * len(customers)
         prefix = self._unsubscribe_prefix
         return [prefix + token for token in self._links.unsubscribe_tokens(execution.execution_id, customers, channel)]
+
+
+def _place(pair: tuple[PendingSend, Recipient]) -> tuple[int, int]:
+    # By chunk rather than by execution: comparing small integers costs a tenth of comparing UUIDs.
+    return pair[0].chunk, pair[0].variant

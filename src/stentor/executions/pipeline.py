@@ -5,6 +5,7 @@ Read `Deliverer.deliver` first: it is the table of contents.
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -28,7 +29,7 @@ from stentor.executions import store
 from stentor.executions.composing import Composed, Composer
 from stentor.executions.facts import FactsSource, resends_in_doubt
 from stentor.executions.recovery import recover
-from stentor.executions.waves import GuardedWave, cut_waves, guard_sends
+from stentor.executions.waves import GuardedWave, cut_waves, guard_sends, load_sends
 from stentor.guard.store import release_addresses
 from stentor.optouts.model import OptOut
 from stentor.optouts.service import add_to_builtin
@@ -82,7 +83,6 @@ class Deliverer:
         composer: Composer,
         clock: Clock,
         worker: str,
-        shard: int,
     ) -> None:
         self._db = db
         self._senders = senders
@@ -91,7 +91,6 @@ class Deliverer:
         self._composer = composer
         self._clock = clock
         self._worker = worker
-        self._shard = shard
         self._pace = Pace()
         self._at_hand: list[Batch] = []
         self._jitter = random.Random()
@@ -132,7 +131,7 @@ class Deliverer:
             # What was never stored was certainly not accepted: a lost wave of the sandbox is simply sent again.
             facts = await self._facts.load(conn, batch.brand_id, batch.execution_ids)
             resend = isinstance(channel, Recorder) or resends_in_doubt(sender, facts)
-            await recover(conn, batch, resend=resend, shard=self._shard)
+            await recover(conn, batch, resend=resend)
 
     async def _open(self, batch: Batch, sender: Sender) -> GuardedWave | None:
         """The next wave, guarded and committed; None when there is nobody to send to right now."""
@@ -142,12 +141,12 @@ class Deliverer:
             limit = await self._allowed(conn, batch, sender)
             if not batch.chunks:
                 return None
-            sends = await deliver.pending_sends(conn, batch, batch.chunks, limit)
-            last = len(sends) < limit
             facts = await self._facts.load(conn, batch.brand_id, batch.execution_ids)
-            verdicts = await guard_sends(conn, batch, sends, facts, cancelled)
+            loaded = await load_sends(conn, batch, facts, limit)
+            last = len(loaded) < limit
+            verdicts = await guard_sends(conn, batch, loaded, facts, cancelled)
             await self._skip(conn, batch, verdicts.skipped)
-            waves = cut_waves(batch.chunks, sends, verdicts.cleared)
+            waves = cut_waves(batch.chunks, loaded, verdicts.cleared)
             if waves:
                 await deliver.open_waves(conn, batch, waves, self._worker)
             elif last:
@@ -183,7 +182,7 @@ class Deliverer:
         moves = Moves(batch.brand_id)
         for change in skipped:
             moves.settled(change.send.execution_id, batch.channel, change.state, change.reason)
-        await moves.write(conn, self._shard)
+        await moves.write(conn)
 
     async def _drop_unfit(self, conn: Connection, batch: Batch) -> set[UUID]:
         """Lets go of chunks that are not ours any more or must wait; returns the executions that were cancelled."""
@@ -246,7 +245,7 @@ class Deliverer:
             if isinstance(answered.channel, Recorder):
                 await answered.channel.record(conn, wave.attempt, answered.accepted)
             await self._after_refusals(conn, batch, wave, settlement)
-            await _count(batch, settlement).write(conn, self._shard)
+            await _count(batch, settlement).write(conn)
             if settlement.sender_answer is not None:
                 log.warning("sender.unusable", sender_id=str(sender.id), answer=settlement.sender_answer.answer)
                 await deliver.release(conn, batch, batch.chunks, delay_s=SENDER_REST_S)
@@ -262,12 +261,7 @@ class Deliverer:
             if change.state in {SendState.FAILED, SendState.SKIPPED}
         ]
         await release_addresses(conn, batch.brand_id, batch.channel, refused)
-        people = dict(wave.cleared)
-        dead = [
-            (send.customer_id, digest)
-            for send in settlement.dead
-            if (digest := people[send].digest_on(batch.channel)) is not None
-        ]
+        dead = _dead_addresses(batch.channel, wave, settlement)
         if dead:
             await reach.mark_bounced(conn, batch.brand_id, batch.channel, dead)
             list_channel = ChannelKind.EMAIL if batch.channel is ChannelKind.EMAIL else ChannelKind.SMS
@@ -285,10 +279,21 @@ class Deliverer:
                 await store.end_finished(conn, batch.finished)
 
 
+def _dead_addresses(channel: ChannelKind, wave: GuardedWave, settlement: Settlement) -> list[tuple[UUID, bytes]]:
+    if not settlement.dead:
+        return []
+    dead = {(send.execution_id, send.customer_id) for send in settlement.dead}
+    return [
+        (send.customer_id, digest)
+        for send, person in wave.cleared
+        if (send.execution_id, send.customer_id) in dead and (digest := person.digest_on(channel)) is not None
+    ]
+
+
 def _count(batch: Batch, settlement: Settlement) -> Moves:
     moves = Moves(batch.brand_id)
-    for send in settlement.handed_over:
-        moves.settled(send.execution_id, batch.channel, SendState.HANDED_OVER, Reason.NONE)
+    for place, sends in Counter(send.chunk for send in settlement.handed_over).items():
+        moves.settled(batch.chunks[place].execution_id, batch.channel, SendState.HANDED_OVER, Reason.NONE, sends)
     for change in settlement.changes:
         if change.state is not SendState.PENDING:
             moves.settled(change.send.execution_id, batch.channel, change.state, change.reason)

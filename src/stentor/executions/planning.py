@@ -47,10 +47,9 @@ class _Sized(NamedTuple):
 class Planner:
     """Turns queued executions into sends and chunks. Any number of planners work side by side."""
 
-    def __init__(self, db: Database, publications: PublicationSource, *, shard: int) -> None:
+    def __init__(self, db: Database, publications: PublicationSource) -> None:
         self._db = db
         self._publications = publications
-        self._shard = shard
 
     async def plan_next(self) -> bool:
         """Plans one slice, or resolves the executions that wait; False when there is nothing to do.
@@ -176,7 +175,7 @@ class Planner:
         for count in counts:
             moves.planned(count.execution_id, count.channel, count.state, count.reason, count.sends)
             people[count.execution_id] += count.sends
-        await moves.write(conn, self._shard)
+        await moves.write(conn)
         if mode == "all" and len(publication.content.routes) > 1:
             people.update(await store.planned_people(conn, brand_id, routes))
         return people

@@ -11,7 +11,7 @@ from stentor.report.tally import Moves
 log = structlog.get_logger(__name__)
 
 
-async def recover(conn: Connection, batch: Batch, *, resend: bool, shard: int) -> None:
+async def recover(conn: Connection, batch: Batch, *, resend: bool) -> None:
     """Closes the waves that an earlier owner left open.
 
     Their unsettled sends were perhaps on the wire: they are in doubt, named and counted as `unknown`, unless the sender
@@ -30,4 +30,4 @@ async def recover(conn: Connection, batch: Batch, *, resend: bool, shard: int) -
                 "wave.lost", execution_id=str(chunk.execution_id), chunk=chunk.number, in_doubt=in_doubt, resend=resend
             )
         await deliver.mark_lost(conn, chunk)
-    await moves.write(conn, shard)
+    await moves.write(conn)

@@ -37,6 +37,7 @@ class PlanSql(QuerySet, file="plan.sql", package=__package__):
     plan_first: Statement
     planned_counts: Statement
     planned_people: Statement
+    wave: Statement
     forecast: Statement
     forecast_people: Statement
     sample_people: Statement

@@ -6,17 +6,20 @@ from uuid import UUID
 
 import msgspec
 
-from stentor.audience.reach import Recipient, recipients
+from stentor.audience.reach import Recipient
 from stentor.channels.contract import Wave
 from stentor.db.connection import Connection
 from stentor.deliver.model import Batch, Change, Chunk, OpenWave, PendingSend
-from stentor.domain.vocabulary import Reason, SendState
+from stentor.deliver.store import ranges_as_arrays
+from stentor.domain.vocabulary import ChannelKind, Reason, SendState
 from stentor.executions.facts import ExecutionFacts
+from stentor.executions.store import PlanSql
 from stentor.guard.store import AddressClaim, claim_addresses
 from stentor.guard.wave import wave_objection
 from stentor.optouts.service import suppressed
 
 _KEY_MAX = (1 << 128) - 1
+_EXTERNAL_ID = Recipient._fields.index("external_id") - 1
 
 
 class GuardedWave(msgspec.Struct, frozen=True):
@@ -36,32 +39,54 @@ class Verdicts(msgspec.Struct, frozen=True):
     skipped: list[Change]
 
 
+async def load_sends(
+    conn: Connection, batch: Batch, facts: Mapping[UUID, ExecutionFacts], limit: int
+) -> list[tuple[PendingSend, Recipient | None]]:
+    """The next pending sends of the batch with their people as they are now, in the order of the chunks' keys."""
+    chunks = batch.chunks
+    rows = await PlanSql.wave.tuples(
+        conn,
+        brand_id=batch.brand_id,
+        channel=int(batch.channel),
+        limit=limit,
+        with_tokens=batch.channel in {ChannelKind.PUSH, ChannelKind.WEB_PUSH},
+        topic_ids=[facts[chunk.execution_id].topic_id for chunk in chunks],
+        **ranges_as_arrays([chunk.rest for chunk in chunks]),
+    )
+    loaded: list[tuple[PendingSend, Recipient | None]] = []
+    for place, customer_id, variant, tries, *person in rows:
+        chunk = chunks[place]
+        send = PendingSend(place, chunk.execution_id, chunk.number, customer_id, variant, tries)
+        loaded.append((send, Recipient(customer_id, *person) if person[_EXTERNAL_ID] is not None else None))
+    return loaded
+
+
 async def guard_sends(
     conn: Connection,
     batch: Batch,
-    sends: Sequence[PendingSend],
+    loaded: Sequence[tuple[PendingSend, Recipient | None]],
     facts: Mapping[UUID, ExecutionFacts],
     cancelled: AbstractSet[UUID],
 ) -> Verdicts:
     """Asks the whole guard about these sends, with what is true now. The claims on shared addresses come last."""
-    people = await recipients(
-        conn, batch.brand_id, [(send.customer_id, facts[send.execution_id].topic_id) for send in sends]
-    )
-    digests = [digest for person in people if person and (digest := person.digest_on(batch.channel)) is not None]
+    channel = batch.channel
+    digests = [digest for _, person in loaded if person and (digest := person.digest_on(channel)) is not None]
     listed = await suppressed(conn, batch.brand_id, digests)
+    bases = [facts[chunk.execution_id].basis for chunk in batch.chunks]
+    gone = [chunk.execution_id in cancelled for chunk in batch.chunks]
     cleared: list[tuple[PendingSend, Recipient]] = []
     skipped: list[Change] = []
-    for send, person in zip(sends, people, strict=True):
-        if send.execution_id in cancelled:
+    for send, person in loaded:
+        if gone[send.chunk]:
             skipped.append(_skip(send, Reason.EXECUTION_CANCELLED))
         elif person is None:
             skipped.append(_skip(send, Reason.NO_ADDRESS))
-        elif objection := wave_objection(person, batch.channel, facts[send.execution_id].basis, listed):
+        elif objection := wave_objection(person, channel, bases[send.chunk], listed):
             skipped.append(_skip(send, objection.reason))
         else:
             cleared.append((send, person))
     if sharing := _sharing(batch, cleared):
-        late = await claim_addresses(conn, batch.brand_id, batch.channel, sharing)
+        late = await claim_addresses(conn, batch.brand_id, channel, sharing)
         skipped += [_skip(send, Reason.DUPLICATE_ADDRESS) for send, _ in cleared if _key(send) in late]
         cleared = [(send, person) for send, person in cleared if _key(send) not in late]
     return Verdicts(cleared, skipped)
@@ -84,17 +109,19 @@ def _key(send: PendingSend) -> tuple[UUID, UUID]:
 
 
 def cut_waves(
-    chunks: Sequence[Chunk], looked_at: Sequence[PendingSend], cleared: Sequence[tuple[PendingSend, Recipient]]
+    chunks: Sequence[Chunk],
+    loaded: Sequence[tuple[PendingSend, Recipient | None]],
+    cleared: Sequence[tuple[PendingSend, Recipient]],
 ) -> list[OpenWave]:
     """One wave for each chunk that somebody was cleared in; moves the chunks' cursors past everybody looked at."""
-    for send in looked_at:
-        chunks[send.chunk].cursor = UUID(int=min(send.customer_id.int + 1, _KEY_MAX))
+    for place, last in {send.chunk: send.customer_id for send, _ in loaded}.items():
+        chunks[place].cursor = UUID(int=min(last.int + 1, _KEY_MAX))
     in_chunk: dict[int, list[UUID]] = {}
     for send, _ in cleared:
         in_chunk.setdefault(send.chunk, []).append(send.customer_id)
     waves: list[OpenWave] = []
-    for index, customers in in_chunk.items():
-        chunk = chunks[index]
+    for place, customers in in_chunk.items():
+        chunk = chunks[place]
         waves.append(OpenWave(chunk, chunk.next_wave, customers[0], customers[-1], len(customers)))
         chunk.next_wave += 1
     return waves

@@ -97,10 +97,10 @@ class ScriptedChannel:
 class Engine:
     """The flow of one process: plans and delivers when asked to."""
 
-    def __init__(self, db: Database, channel: Channel, *, worker: str = "worker-1", shard: int = 1) -> None:
+    def __init__(self, db: Database, channel: Channel, *, worker: str = "worker-1") -> None:
         publications = PublicationSource(db)
         self.composer = Composer(PlainRenderers(), SendIds(_KEY), LinkSigner(_KEY), public_url="https://brand.example")
-        self.planner = Planner(db, publications, shard=shard)
+        self.planner = Planner(db, publications)
         self.deliverer = Deliverer(
             db,
             senders=SenderSource(db),
@@ -109,7 +109,6 @@ class Engine:
             composer=self.composer,
             clock=Clock(),
             worker=worker,
-            shard=shard,
         )
         self.executions = ExecutionService(db, publications, self.composer)
 

@@ -285,7 +285,7 @@ async def test_a_sender_that_cannot_be_used_keeps_its_people_for_later(db: Datab
 async def test_two_planners_and_two_deliverers_share_the_work_and_double_nobody(db: Database):
     world = await World.made(db)
     channels = [ScriptedChannel(), ScriptedChannel()]
-    engines = [Engine(db, channel, worker=f"worker-{number}", shard=number) for number, channel in enumerate(channels)]
+    engines = [Engine(db, channel, worker=f"worker-{number}") for number, channel in enumerate(channels)]
     await world.people([Someone(f"p{number}") for number in range(30_000)])
     execution_id = await world.execution(await world.publication())
 

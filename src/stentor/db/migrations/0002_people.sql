@@ -108,6 +108,7 @@ CREATE TABLE import_job (
     changed        bigint NOT NULL DEFAULT 0,
     unchanged      bigint NOT NULL DEFAULT 0,
     rejected       bigint NOT NULL DEFAULT 0,
+    bad_addresses  bigint NOT NULL DEFAULT 0,
     problem        text NOT NULL DEFAULT '',
     resume         jsonb NOT NULL DEFAULT '{}',
     created_at     timestamptz NOT NULL,
@@ -134,6 +135,12 @@ WHERE channels <> 0;
 CREATE VIEW person AS
 SELECT brand_id, part, customer_id, address_mask, valid_mask, refused_mask, bounced_mask, complained_mask,
     shared_address, email_digest, phone_digest, locale, time_zone
+FROM customer;
+
+-- A person at the moment of a wave: what the guard asks and what templates may say.
+CREATE VIEW recipient AS
+SELECT brand_id, part, customer_id, refused_mask, complained_mask, bounced_mask, address_mask, valid_mask, shared_address,
+    external_id, email, email_digest, phone, phone_digest, push_tokens, locale, time_zone, attributes
 FROM customer;
 
 -- The person-keyed guard as an expression: the reason why this person must not be written to on the channel of that bit,
