@@ -1,5 +1,5 @@
 """The sender and a server that others wrote: aiosmtpd, which knows no PIPELINING, with STARTTLS and AUTH."""
-# ruff: noqa: ARG002, N802 - aiosmtpd names the handler's methods and their parameters
+# ruff: noqa: N802 - aiosmtpd names the handler's methods and their parameters
 
 import asyncio
 from collections.abc import AsyncIterator

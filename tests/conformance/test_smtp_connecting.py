@@ -12,7 +12,7 @@ from stentor.channels.smtp.settings import Security
 from stentor.testing.channels import mail, wave_of
 from stentor.testing.smtp_faults import FaultyServer
 from stentor.testing.smtp_local import local_channel
-from stentor.testing.smtp_script import At, Fault, Then
+from stentor.testing.smtp_script import EXTENSIONS, At, Fault, Then
 from stentor.testing.tls import self_signed_context
 from stentor.testing.waiting import eventually
 
@@ -179,6 +179,51 @@ async def test_a_kept_connection_that_died_unnoticed_puts_nothing_in_doubt() -> 
 
     assert {type(outcome) for outcome in outcomes} == {Accepted}
     assert server.record.connections == 2
+
+
+@pytest.mark.parametrize("offers", [EXTENSIONS, EXTENSIONS - {"CHUNKING"}], ids=["chunked", "pipelined"])
+async def test_a_kept_connection_that_was_quiet_goes_on(offers: frozenset[str]) -> None:
+    async with FaultyServer(offers=offers) as server, local_channel(server.port, connections_max=1) as channel:
+        await channel.hand_over(wave_of(), TWENTY[:1])
+        (kept,) = channel._connections
+        kept._heard_at -= 2 * QUIET_S
+        outcomes = await channel.hand_over(wave_of(), TWENTY)
+
+    assert {type(outcome) for outcome in outcomes} == {Accepted}
+    assert server.record.recipients[1:] == [message.address for message in TWENTY]
+    assert server.record.connections == 1
+
+
+@pytest.mark.parametrize("said", ["550 5.1.1 gone", "450 4.2.0 later"])
+async def test_a_refusal_of_the_first_message_after_a_quiet_while_is_that_messages(said: str) -> None:
+    refusal = Fault(at=At.RCPT, to="person7@", say=said)
+    async with FaultyServer([refusal]) as server, local_channel(server.port, connections_max=1) as channel:
+        await channel.hand_over(wave_of(), TWENTY[:1])
+        (kept,) = channel._connections
+        kept._heard_at -= 2 * QUIET_S
+        outcomes = await channel.hand_over(wave_of(), TWENTY[7:])
+
+    assert [type(outcome) is Accepted for outcome in outcomes] == [False] + [True] * 12
+
+
+async def test_what_the_socket_refuses_to_send_is_not_in_doubt() -> None:
+    async with FaultyServer() as server, local_channel(server.port, connections_max=1) as channel:
+        await channel.hand_over(wave_of(), TWENTY[:1])
+        server.drop_connections()
+        await asyncio.sleep(0)  # the server has reset the connection, and the loop has not told the channel
+        outcomes = await channel.hand_over(wave_of(), TWENTY)
+
+    assert {type(outcome) for outcome in outcomes} == {Accepted}
+
+
+async def test_a_relay_that_has_recovered_is_used_at_once() -> None:
+    crowded = Fault(at=At.CONNECT, say="421 4.7.0 too many connections", then=Then.CLOSE, times=3)
+    async with FaultyServer([crowded]) as server, local_channel(server.port) as channel:
+        before = await channel.hand_over(wave_of(), TWENTY)
+        after = await channel.hand_over(wave_of(), TWENTY)
+
+    assert {type(outcome) for outcome in before} == {Deferred}
+    assert {type(outcome) for outcome in after} == {Accepted}
 
 
 async def test_when_some_connections_are_refused_the_others_carry_everything() -> None:

@@ -138,8 +138,8 @@ async def test_silence_after_the_final_dot_is_in_doubt(offers: frozenset[str]) -
 
 @EVERY_DIALOGUE
 async def test_a_final_reply_may_take_longer_than_any_command(offers: frozenset[str]) -> None:
-    async with FaultyServer([Fault(at=At.FINAL, to="person0@", after_s=0.3)], offers=offers) as server:
-        (outcome,) = await hand_over(server, ADDRESSES[:1], command_timeout_s=0.1, final_reply_timeout_s=10)
+    async with FaultyServer([Fault(at=At.FINAL, to="person0@", after_s=0.8)], offers=offers) as server:
+        (outcome,) = await hand_over(server, ADDRESSES[:1], command_timeout_s=0.4, final_reply_timeout_s=10)
 
     assert outcome == Accepted("F1")
 
@@ -172,6 +172,18 @@ async def test_a_large_message_arrives_whole(offers: frozenset[str]) -> None:
 
     assert outcomes == [Accepted("F1"), Accepted("F2")]
     assert server.record.ledger[0].body == large.raw
+
+
+async def test_a_message_that_is_tried_again_asks_its_wave_again() -> None:
+    cut = Fault(at=At.MAIL, nth=5, then=Then.CUT)
+    async with (
+        FaultyServer([cut], offers=PIPELINED) as server,
+        local_channel(server.port, connections_max=1) as channel,
+    ):
+        messages = [mail(number, address) for number, address in enumerate(ADDRESSES)]
+        outcomes = await channel.hand_over(wave_of(may_start=lambda: server.record.messages < 5), messages)
+
+    assert [type(outcome) for outcome in outcomes] == [Accepted] * 4 + [NotSent] * 26
 
 
 async def test_an_envelope_written_ahead_is_abandoned_when_its_wave_grew_too_old() -> None:

@@ -106,6 +106,20 @@ async def test_a_message_too_big_for_the_server_is_rejected_by_itself(offers: fr
     assert outcomes == [Accepted("F1"), Rejected("552 5.3.4 too big"), Accepted("F3")]
 
 
+@EVERY_DIALOGUE
+async def test_nothing_is_accepted_for_a_refused_recipient_whatever_the_final_reply(offers: frozenset[str]) -> None:
+    faults = [
+        Fault(at=At.RCPT, to="bad@", say="550 5.1.1 gone"),
+        Fault(at=At.DATA, to="bad@", say="354 go ahead"),
+        Fault(at=At.FINAL, to="bad@", say="250 2.0.0 taken, says the server"),
+    ]
+    async with FaultyServer(faults, offers=offers) as server:
+        outcomes = await hand_over_names(server)
+
+    assert of_bad_and_others(outcomes) == ({Rejected("550 5.1.1 gone", bad_address=True)}, {Accepted})
+    assert server.record.strays == []
+
+
 async def test_a_recipient_taken_for_a_refused_sender_gets_no_empty_message() -> None:
     faults = [
         Fault(at=At.MAIL, nth=1, say="550 5.7.1 no"),

@@ -9,7 +9,9 @@ import argparse
 import asyncio
 import base64
 import json
+import socket
 import ssl
+import struct
 import sys
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
@@ -24,6 +26,8 @@ from stentor.testing.smtp_script import EXTENSIONS, At, Fault, Record, Then
 LINE_BYTES_MAX = 64 * 1024
 BODY_BYTES_MAX = 64 * 1024 * 1024
 MIDST_BYTES = 10  # how much of a body is read before a fault at BODY
+
+_RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 
 Command: TypeAlias = Callable[[str], Awaitable[object]]
 
@@ -77,9 +81,11 @@ class FaultyServer:
         self.record.close()
 
     def drop_connections(self) -> None:
-        """Cuts every open connection at once."""
+        """Resets every open connection at once."""
         for writer in self._sessions.values():
-            writer.transport.abort()
+            if not writer.is_closing():
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
+                writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -155,8 +161,6 @@ class Session:
 
     async def _command(self, line: str) -> None:
         self._record.heard.append(line)
-        if self._reader.unread and "PIPELINING" not in self._server.offers and not line.startswith("BDAT"):
-            self._record.improper += 1
         verb, _, rest = line.partition(" ")
         command = self._commands.get(verb.upper())
         if command is None:
@@ -235,7 +239,7 @@ class Session:
             self._reset()
             return
         self._record.strays += [body] if body and not self._chunks else []
-        await self._write("554 5.5.1 no valid recipients")
+        await self._reply(At.FINAL, "554 5.5.1 no valid recipients")
         if self._chunks:
             self._chunks = b""  # RFC 3030: only RSET ends a transaction whose BDAT was refused
         else:
@@ -279,6 +283,8 @@ class Session:
             raise _Over
 
     async def _write(self, said: str, byte_s: float = 0.0) -> None:
+        if self._reader.unread and "PIPELINING" not in self._server.offers:
+            self._record.improper += 1
         octets = said.encode("latin-1") + b"\r\n"
         for piece in [octets] if not byte_s else [bytes([octet]) for octet in octets]:
             self._writer.write(piece)

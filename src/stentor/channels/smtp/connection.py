@@ -48,13 +48,13 @@ class MailConnection(Conversation):
         self._room = self._has_window if self._chunked else self._has_turn
         self._in_flight = 0
         self._unreset = False
-        self._envelope_first = False
+        self._unproven = False
         self._quick = True
         self._body_at = 0.0
 
     def _speak(self) -> None:
-        if not self._expected and self._chunked:
-            self._envelope_first = self._loop.time() - self._heard_at > QUIET_S
+        if not self._expected:
+            self._unproven = self._loop.time() - self._heard_at > QUIET_S
         while self._room():
             transaction = self._source.take()
             if transaction is None:
@@ -65,7 +65,7 @@ class MailConnection(Conversation):
         self._flush()
 
     def _has_window(self) -> bool:
-        window = 1 if self._envelope_first else self._settings.in_flight_max
+        window = 1 if self._unproven else self._settings.in_flight_max
         return self._in_flight < window and self._tail is None and not self._paused and not self.ended
 
     def _has_turn(self) -> bool:
@@ -78,11 +78,13 @@ class MailConnection(Conversation):
 
     def _start(self, transaction: Transaction) -> None:
         try:
-            letter = letter_for(transaction.address, transaction.raw, self._offers)
+            transaction.letter = letter_for(transaction.message.address, transaction.message.wire(), self._offers)
         except Unsendable as problem:
             transaction.settle(Rejected(str(problem), bad_address=problem.bad_address))
             return
-        transaction.letter = letter
+        except Exception as bug:  # noqa: BLE001 - of whoever made the message, so hand_over raises it and not asyncio's callback
+            transaction.wave.abandon(bug)
+            return
         transaction.ahead = bool(self._expected)
         self._in_flight += 1
         if self._chunked:
@@ -98,7 +100,7 @@ class MailConnection(Conversation):
         self._say(b"RSET\r\n", self._on_rset, transaction)
         self._say(self._mail(transaction), self._on_mail, transaction)
         self._say(self._rcpt(transaction), self._on_rcpt, transaction)
-        if not self._envelope_first:
+        if not self._unproven:
             self._say_chunk(transaction)
 
     def _start_pipelined(self, transaction: Transaction) -> None:
@@ -142,12 +144,14 @@ class MailConnection(Conversation):
             self._refuse(transaction, Said.TO_RCPT, reply)
         elif self._in_step:
             self._say(b"DATA\r\n", self._on_data, transaction)
-        if self._envelope_first and not self.ended:
-            self._after_envelope(transaction)
+        if self._unproven and not self.ended:
+            self._prove(transaction)
 
-    def _after_envelope(self, transaction: Transaction) -> None:
-        """The kept connection has proved alive; its first body was held back for that."""
-        self._envelope_first = False
+    def _prove(self, transaction: Transaction) -> None:
+        """The kept connection is alive. A chunk was held back for that; DATA waits for its go-ahead anyway."""
+        self._unproven = False
+        if not self._chunked:
+            return
         if transaction.refusal:
             self._finish(transaction, refused(*transaction.refusal))
         else:
@@ -230,6 +234,7 @@ class MailConnection(Conversation):
             if self._has_left(transaction) and not all_refused:
                 transaction.settle(InDoubt(why))
             else:
+                transaction.tries -= self._unproven  # a kept connection that had died unnoticed is nobody's try
                 self._source.give_back(transaction, why)
         self._source.ended(self, why, failed=bool(in_flight))
 

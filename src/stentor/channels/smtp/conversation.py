@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from stentor.channels.smtp.open_wave import Transaction
-from stentor.channels.smtp.replies import Garbage, Reply, ReplyReader, answer
+from stentor.channels.smtp.replies import CLOSING, Garbage, Reply, ReplyReader, answer
 
 RECEIVE_BYTES = 16 * 1024  # the replies to 100 messages; one buffer a connection, kept
 WHOLE_BYTES_MAX = 64 * 1024
@@ -17,7 +17,6 @@ WHOLE_BYTES_MAX = 64 * 1024
 connection lost before then is a definite no and at most one such message lies in our buffer."""
 
 _TAIL_BYTES = 5  # "\r\n.\r\n"; of a BDAT chunk simply its last five bytes
-_CLOSING = 421
 
 Handler: TypeAlias = Callable[[Transaction, Reply], None]
 
@@ -127,7 +126,7 @@ class Conversation(asyncio.BufferedProtocol):
             self._watch()
 
     def _answer(self, reply: Reply) -> None:
-        if reply[0] == _CLOSING:
+        if reply[0] == CLOSING:
             self.end(answer(reply), all_refused=True)
         elif not self._expected:
             self.end(f"the server sent a reply that nothing had asked for: {answer(reply)}")

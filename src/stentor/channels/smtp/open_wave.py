@@ -3,35 +3,28 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-from stentor.channels.contract import Message, NotSent, Outcome
+from stentor.channels.contract import InDoubt, Message, NotSent, Outcome
 from stentor.channels.smtp.envelope import Letter
 from stentor.channels.smtp.replies import Reply
 from stentor.channels.smtp.verdicts import Said
+
+TOO_OLD = NotSent("the wave's guard is too old; the rest is guarded again")
+
+# Stands until a message is settled. If a bug ever lets it stand, it errs to the safe side.
+_UNSETTLED = InDoubt("nothing is known of what became of this message")
 
 
 class Transaction:
     """One message on one connection: what was refused of it so far, and how much of it has left this process."""
 
-    __slots__ = (
-        "address",
-        "ahead",
-        "body_segment",
-        "index",
-        "letter",
-        "raw",
-        "rcpt_refused",
-        "refusal",
-        "tries",
-        "wave",
-    )
+    __slots__ = ("ahead", "body_segment", "index", "letter", "message", "rcpt_refused", "refusal", "tries", "wave")
 
     letter: Letter
 
-    def __init__(self, wave: "OpenWave", index: int, address: str, raw: bytes) -> None:
+    def __init__(self, wave: "OpenWave", index: int, message: Message) -> None:
         self.wave = wave
         self.index = index
-        self.address = address
-        self.raw = raw
+        self.message = message
         self.tries = 0
         self.begin()
 
@@ -60,7 +53,7 @@ class OpenWave:
         self.may_start = may_start
         self.done: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
         self._messages = messages
-        self._outcomes: list[Outcome | None] = [None] * len(messages)
+        self._outcomes: list[Outcome] = [_UNSETTLED] * len(messages)
         self._next = 0
         self._unsettled = len(messages)
 
@@ -76,20 +69,14 @@ class OpenWave:
         if not self.may_start():
             self.settle_waiting(TOO_OLD)
             return None
-        message = self._messages[self._next]
-        try:
-            transaction = Transaction(self, self._next, message.address, message.wire())
-        except Exception as bug:  # noqa: BLE001 - whatever it is, it belongs to the caller of hand_over, not to asyncio's log
-            self.abandon(bug)
-            return None
         self._next += 1
-        return transaction
+        return Transaction(self, self._next - 1, self._messages[self._next - 1])
 
     def settle(self, index: int, outcome: Outcome) -> None:
         self._outcomes[index] = outcome
         self._unsettled -= 1
         if not self._unsettled and not self.done.done():
-            self.done.set_result([settled for settled in self._outcomes if settled is not None])
+            self.done.set_result(self._outcomes)
 
     def settle_waiting(self, outcome: Outcome) -> None:
         """Every message that was not given out has this outcome."""
@@ -98,10 +85,7 @@ class OpenWave:
             self.settle(index, outcome)
 
     def abandon(self, bug: BaseException | None = None) -> None:
-        """Gives out no more; what is on the wire is finished there, and nobody waits for it."""
+        """Gives out no more; what is on the wire is finished there, and nobody waits for it. A bug goes to the caller."""
         self._next = len(self._messages)
         if bug is not None and not self.done.done():
             self.done.set_exception(bug)
-
-
-TOO_OLD = NotSent("the wave's guard is too old; the rest is guarded again")

@@ -5,6 +5,8 @@ from typing import TypeAlias
 REPLY_BYTES_MAX = 64 * 1024  # a real reply has a few hundred bytes; a hostile one has no end
 ANSWER_CHARS_MAX = 500
 
+CLOSING = 421  # the one code that may answer any command: the server takes nothing more on this connection
+
 Reply: TypeAlias = tuple[int, bytes]
 """A reply's code, and all of its lines as they came. A bare tuple: four are made for each message that is sent."""
 

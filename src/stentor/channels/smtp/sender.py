@@ -1,6 +1,7 @@
 """The SMTP channel: waves in, outcomes out, over connections that are kept, shared by all waves, and replaced when they die."""
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Sequence
 
@@ -77,6 +78,8 @@ class SmtpChannel:
         """The next message that may start: one given back by another connection, or the next of the oldest wave."""
         while self._returned:
             transaction = self._returned.popleft()
+            if transaction.wave.done.done():
+                continue
             if transaction.wave.may_start():
                 transaction.begin()
                 return transaction
@@ -105,8 +108,8 @@ class SmtpChannel:
         elif failed:
             self._barren += 1
         if failed:
-            log.info("smtp.connection_lost", host=self._settings.host, answered=connection.answered, why=why)
-        if self._barren >= BARREN_MAX:
+            log.info("smtp.connection_lost", host=self._settings.host, answered=connection.answered, why=_loggable(why))
+        if self._barren >= BARREN_MAX and not any(kept.answered for kept in self._connections):
             self._barren = 0
             self._settle_waiting(Deferred(why, sender_wide=True))
         self._tend()
@@ -148,7 +151,7 @@ class SmtpChannel:
             return
         self._crowded_until = asyncio.get_running_loop().time() + CROWDED_S
         if not self._connections and not self._dials:
-            log.warning("smtp.cannot_connect", host=self._settings.host, why=str(problem))
+            log.warning("smtp.cannot_connect", host=self._settings.host, why=_loggable(str(problem)))
             self._settle_waiting(Deferred(str(problem), sender_wide=True))
 
     def _settle_waiting(self, outcome: Outcome) -> None:
@@ -156,6 +159,11 @@ class SmtpChannel:
             self._returned.popleft().settle(outcome)
         while self._waves:
             self._waves.popleft().settle_waiting(outcome)
+
+
+def _loggable(why: str) -> str:
+    """Servers like to repeat addresses, and ours must not reach a log."""
+    return re.sub(r"\S+@\S+", "<address>", why)
 
 
 _CLOSED = NotSent("the sender is closing")

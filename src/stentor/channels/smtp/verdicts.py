@@ -4,7 +4,7 @@ import re
 from enum import Enum, unique
 
 from stentor.channels.contract import Accepted, Deferred, Rejected
-from stentor.channels.smtp.replies import Reply, answer
+from stentor.channels.smtp.replies import CLOSING, Reply, answer
 
 # RFC 3463 details that speak of the recipient's mailbox, and finally: unknown, bad domain, bad syntax, moved, null MX,
 # disabled. Not 5.1.7 and 5.1.8 (our own address), not 5.2.2 (full), not 5.4.x (routes), never 5.7.x (policy, content).
@@ -23,7 +23,6 @@ _ENHANCED_CODE = re.compile(r"\d{3} ([245]\.\d{1,3}\.\d{1,3})(?!\S)")
 
 _LOGIN_NEEDED = {530, 534, 535, 538}  # RFC 4954 §6 and RFC 3207: about our login, whatever it was said to
 _MESSAGE_TOO_BIG = {552, 555}  # the two 5xx to MAIL that its SIZE or a parameter can earn, not our address
-_CLOSING = 421
 
 _NAMED_AFTER = re.compile(rb"queued as ([\x21-\x7e]{1,100})|\bid=([\x21-\x7e]{1,100})|^250 Ok ([\w-]{16,100})\s*$")
 _ACCEPTED = Accepted()
@@ -52,7 +51,7 @@ def refused(said: Said, reply: Reply) -> Deferred | Rejected:
     missing login: failing a whole campaign for a wrong setting cannot be undone, waiting for the operator can.
     """
     code, words = reply[0], answer(reply)
-    if code in _LOGIN_NEEDED or code == _CLOSING:
+    if code in _LOGIN_NEEDED or code == CLOSING:
         return Deferred(words, sender_wide=True)
     if said is Said.TO_MAIL and code not in _MESSAGE_TOO_BIG:
         return Deferred(words, sender_wide=True)
