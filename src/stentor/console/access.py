@@ -1,0 +1,156 @@
+"""Who may look into a brand's inbox: whoever sits at this machine on a fresh installation, else whoever has a key.
+
+There are no users yet. Where the server listens on this machine alone and has no public address, its own pages are open
+to this machine: the connection comes from loopback, no proxy says that it speaks for somebody else, and the address in
+the browser is this machine's (a foreign name that was made to lead here would let a foreign page read along). Everywhere
+else the page asks for a key of the brand once and gives a cookie for it, in which the key is sealed: it is asked of the
+key ring again with every request, so a revoked key closes the page within a second.
+"""
+
+import base64
+import binascii
+import os
+from collections.abc import Mapping
+from ipaddress import ip_address
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from litestar import Request
+from litestar.datastructures import Cookie
+
+from stentor.accounts.directory import BrandDirectory
+from stentor.accounts.keyring import KeyRing
+from stentor.accounts.model import Brand
+from stentor.clock import Clock
+from stentor.errors import Forbidden, NotFound, Unauthenticated
+
+COOKIE = "stentor_inbox"
+COOKIE_S = 12 * 3600
+KEY_CHARS_MAX = 200
+
+AnyRequest: TypeAlias = Request[Any, Any, Any]
+
+_NONCE_BYTES = 12
+_SPEAKING_FOR_OTHERS = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
+
+
+class Visitor(msgspec.Struct, frozen=True):
+    """Who looks, and into whose inbox."""
+
+    brand: Brand
+    may_delete: bool
+
+
+class _Pass(msgspec.Struct, frozen=True, array_like=True):
+    """What is sealed into the cookie."""
+
+    key: str
+    until: int
+
+
+class InboxAccess:
+    """Lets people in. `secret`: 32 bytes derived for these cookies; `host` and `public_url`: as the server was started."""
+
+    def __init__(
+        self, keys: KeyRing, brands: BrandDirectory, clock: Clock, *, secret: bytes, host: str, public_url: str
+    ) -> None:
+        self._keys = keys
+        self._brands = brands
+        self._clock = clock
+        self._aead = AESGCM(secret)
+        self._secure = public_url.startswith("https://")
+        self._open_to_this_machine = not public_url and _is_loopback(host)
+
+    def is_at_this_machine(self, request: AnyRequest) -> bool:
+        """Whether everybody's inbox is open to this request."""
+        return (
+            self._open_to_this_machine
+            and request.client is not None
+            and _is_loopback(request.client.host)
+            and _is_loopback(_host_name(request.headers))
+            and not any(name in request.headers for name in _SPEAKING_FOR_OTHERS)
+        )
+
+    async def visitor(self, request: AnyRequest, brand_text: str) -> Visitor:
+        """Who looks into that brand's inbox. Raises Unauthenticated, in the same way for brands that do not exist."""
+        brand = await self._brand(brand_text)
+        if self.is_at_this_machine(request):
+            if brand is None:
+                raise NotFound("There is no such brand.")
+            return Visitor(brand, may_delete=True)
+        key = self._unsealed(brand, request.cookies.get(COOKIE, "")) if brand else None
+        if brand is None or key is None:
+            raise Unauthenticated("This inbox opens with a key of its brand, or of the organisation that owns it.")
+        return await self._holder(brand, key)
+
+    async def admitted(self, brand_text: str, key: str) -> Cookie:
+        """The cookie for whoever presents a key that may read. Raises Unauthenticated for any other text."""
+        brand = await self._brand(brand_text)
+        if brand is None or len(key) > KEY_CHARS_MAX:
+            raise _wrong_key()
+        await self._holder(brand, key)
+        return Cookie(
+            key=COOKIE,
+            value=self._sealed(brand, key),
+            path=f"/inbox/{brand.id}",
+            max_age=COOKIE_S,
+            httponly=True,
+            secure=self._secure,
+            samesite="strict",
+        )
+
+    async def _holder(self, brand: Brand, key: str) -> Visitor:
+        principal = await self._keys.principal(key)
+        if principal is None or not principal.may_act_for(brand) or not principal.may("read"):
+            raise _wrong_key()
+        return Visitor(brand, may_delete=principal.may("write"))
+
+    async def _brand(self, text: str) -> Brand | None:
+        try:
+            return await self._brands.by_id(UUID(text))
+        except ValueError:
+            return None
+
+    def _sealed(self, brand: Brand, key: str) -> str:
+        nonce = os.urandom(_NONCE_BYTES)
+        until = int(self._clock.now().timestamp()) + COOKIE_S
+        sealed = self._aead.encrypt(nonce, msgspec.json.encode(_Pass(key, until)), brand.id.bytes)
+        return base64.urlsafe_b64encode(nonce + sealed).decode("ascii")
+
+    def _unsealed(self, brand: Brand, cookie: str) -> str | None:
+        try:
+            raw = base64.urlsafe_b64decode(cookie)
+            opened = self._aead.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], brand.id.bytes)
+        except (binascii.Error, ValueError, InvalidTag):
+            return None
+        told = msgspec.json.decode(opened, type=_Pass)
+        return told.key if told.until > self._clock.now().timestamp() else None
+
+
+def check_own_form(request: AnyRequest) -> None:
+    """Raises Forbidden for a form that another site's page sent: it would act with this person's cookie, or place."""
+    origin = urlsplit(request.headers.get("origin", ""))
+    if request.headers.get("sec-fetch-site") != "same-origin" and origin.netloc != request.headers.get("host"):
+        raise Forbidden("This form was sent by another page than ours. Open the inbox and try again.")
+
+
+def _host_name(headers: Mapping[str, str]) -> str:
+    try:
+        return (urlsplit(f"//{headers.get('host', '')}").hostname or "").rstrip(".")
+    except ValueError:
+        return ""
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _wrong_key() -> Unauthenticated:
+    return Unauthenticated("This key does not open this inbox. It needs the scope `read`, and must not be revoked.")

@@ -1,0 +1,212 @@
+"""`/inbox/…`: the sandbox inbox as pages, each message as the person who gets it would see it."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+from urllib.parse import urlencode
+
+from litestar import Response, Router, get, post
+from litestar.response import Redirect
+
+from stentor.accounts.service import AccountService
+from stentor.channels.sandbox.content import Content, content_of
+from stentor.channels.sandbox.inbox import SEARCH_CHARS_MAX, InboxService
+from stentor.channels.sandbox.model import InboxEntry, InboxPosition
+from stentor.clock import Clock
+from stentor.console.access import COOKIE, AnyRequest, InboxAccess, Visitor, check_own_form
+from stentor.console.links import links_in
+from stentor.console.pages import channel_name, page
+from stentor.domain.vocabulary import CHANNEL_LABELS, ChannelKind
+from stentor.errors import Forbidden, NotFound
+
+PAGE = 50
+# A form of ours holds a key at most.
+FORM_BYTES_MAX = 4096
+
+_VIEWS = {"seen": "As seen", "text": "Text", "headers": "Headers", "source": "Source"}
+_MAIL_VIEWS = ("seen", "text", "headers", "source")
+_OTHER_VIEWS = ("seen", "source")
+_WITH_SUBJECT = {ChannelKind.EMAIL, ChannelKind.PUSH, ChannelKind.WEB_PUSH, ChannelKind.IN_APP}
+
+# A message is other people's HTML: it runs no script, belongs to no origin, sends no form, loads nothing from outside
+# unless asked to (that would tell its sender that somebody looks), and nobody else may frame it.
+_PREVIEW_CSP = (
+    "sandbox; default-src 'none'; img-src {images}; style-src 'unsafe-inline'; font-src data:; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'self'"
+)
+_NO_HTML = "<!doctype html><title>No HTML</title><p>This message has no HTML part."
+_POSITION = re.compile(r"([0-9]{1,17})-([a-z2-7]{60})\Z")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Failure(Protocol):
+    """An error on its way to a page."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def code(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def detail(self) -> str: ...
+
+
+class InboxPages:
+    """The pages of the sandbox inbox. They change nothing but by a form of their own, and need no script."""
+
+    def __init__(self, inbox: InboxService, accounts: AccountService, access: InboxAccess, clock: Clock) -> None:
+        self._inbox = inbox
+        self._accounts = accounts
+        self._access = access
+        self._clock = clock
+
+    def routes(self) -> Router:
+        """The handlers, to be mounted at the root, with `error_page` as the envelope of `/inbox`."""
+
+        @get("/", include_in_schema=False)
+        async def brands(request: AnyRequest) -> Response[str]:
+            if not self._access.is_at_this_machine(request):
+                raise NotFound("The list of brands is shown on the machine of a fresh installation alone.")
+            return page("inbox_brands.html", brands=await self._accounts.brands())
+
+        @get("/{brand_id:str}", include_in_schema=False)
+        async def messages(request: AnyRequest, brand_id: str) -> Response[str]:
+            visitor = await self._access.visitor(request, brand_id)
+            return await self._messages(visitor, request.query_params)
+
+        @get("/{brand_id:str}/{message_id:str}", include_in_schema=False)
+        async def message(request: AnyRequest, brand_id: str, message_id: str) -> Response[str]:
+            visitor = await self._access.visitor(request, brand_id)
+            return await self._message(visitor, message_id, request.query_params)
+
+        @get("/{brand_id:str}/{message_id:str}/html", include_in_schema=False)
+        async def preview(request: AnyRequest, brand_id: str, message_id: str) -> Response[str]:
+            visitor = await self._access.visitor(request, brand_id)
+            return await self._preview(visitor, message_id, remote="remote" in request.query_params)
+
+        @get("/{brand_id:str}/{message_id:str}/raw", include_in_schema=False)
+        async def raw(request: AnyRequest, brand_id: str, message_id: str) -> Response[bytes]:
+            visitor = await self._access.visitor(request, brand_id)
+            stored = await self._inbox.get(visitor.brand.id, message_id)
+            name = f"{message_id}.{'eml' if stored.entry.channel is ChannelKind.EMAIL else 'txt'}"
+            saved = {"Content-Disposition": f'attachment; filename="{name}"'}
+            return Response(stored.raw, media_type="application/octet-stream", headers=saved)
+
+        @post("/{brand_id:str}/key", include_in_schema=False, request_max_body_size=FORM_BYTES_MAX)
+        async def key(request: AnyRequest, brand_id: str) -> Redirect:
+            check_own_form(request)
+            form = await request.form()
+            cookie = await self._access.admitted(brand_id, str(form.get("key", "")).strip())
+            return Redirect(f"/inbox/{brand_id}", status_code=303, cookies=[cookie])
+
+        @post("/{brand_id:str}/delete", include_in_schema=False, request_max_body_size=FORM_BYTES_MAX)
+        async def empty(request: AnyRequest, brand_id: str) -> Redirect:
+            visitor = await self._deleting(request, brand_id)
+            await self._inbox.empty(visitor.brand.id)
+            return Redirect(f"/inbox/{visitor.brand.id}", status_code=303)
+
+        @post("/{brand_id:str}/{message_id:str}/delete", include_in_schema=False, request_max_body_size=FORM_BYTES_MAX)
+        async def delete(request: AnyRequest, brand_id: str, message_id: str) -> Redirect:
+            visitor = await self._deleting(request, brand_id)
+            await self._inbox.delete(visitor.brand.id, message_id)
+            return Redirect(f"/inbox/{visitor.brand.id}", status_code=303)
+
+        return Router("/inbox", route_handlers=[brands, messages, message, preview, raw, key, empty, delete])
+
+    def error_page(self, request: AnyRequest, failure: Failure) -> Response[str]:
+        """An error as a page: where a key is missing, with the form that takes one."""
+        brand_id = request.path_params.get("brand_id", "")
+        if failure.code == "unauthenticated" and brand_id:
+            was_tried = request.method == "POST" or COOKIE in request.cookies
+            return page("inbox_key.html", status=failure.status, brand_id=brand_id, failure=failure, tried=was_tried)
+        return page("inbox_error.html", status=failure.status, failure=failure)
+
+    async def _deleting(self, request: AnyRequest, brand_id: str) -> Visitor:
+        check_own_form(request)
+        visitor = await self._access.visitor(request, brand_id)
+        if not visitor.may_delete:
+            raise Forbidden("This key may read the inbox, but deleting needs the scope `write`.")
+        return visitor
+
+    async def _messages(self, visitor: Visitor, query: Mapping[str, str]) -> Response[str]:
+        search = query.get("search", "")[:SEARCH_CHARS_MAX]
+        channel = query.get("channel", "")
+        before = _position(query.get("before", ""))
+        found = await self._inbox.list(
+            visitor.brand.id,
+            channel=ChannelKind.named(channel) if channel in CHANNEL_LABELS else None,
+            search=search,
+            before=before,
+            limit=PAGE,
+        )
+        asked = {name: value for name, value in (("search", search), ("channel", channel)) if value}
+        older = found.next and urlencode({**asked, "before": _written(found.next)})
+        return page(
+            "inbox_messages.html",
+            visitor=visitor,
+            entries=found.entries,
+            search=search,
+            channel=channel,
+            channels=CHANNEL_LABELS,
+            is_narrowed=bool(asked),
+            is_first_page=before is None,
+            newest=urlencode(asked),
+            today=self._clock.now().date(),
+            older=older,
+        )
+
+    async def _message(self, visitor: Visitor, message_id: str, query: Mapping[str, str]) -> Response[str]:
+        stored = await self._inbox.get(visitor.brand.id, message_id)
+        content = content_of(stored.entry.channel, stored.raw)
+        is_mail = stored.entry.channel is ChannelKind.EMAIL
+        views = _MAIL_VIEWS if is_mail else _OTHER_VIEWS
+        view = query.get("view", "seen")
+        return page(
+            "inbox_message.html",
+            visitor=visitor,
+            entry=stored.entry,
+            content=content,
+            title=_title(stored.entry),
+            sender=_sender(content),
+            source=stored.raw.decode("utf-8", "replace"),
+            size=len(stored.raw),
+            links=links_in(content.html) if content.html else [],
+            views={name: _VIEWS[name] for name in views},
+            view=view if view in views else "seen",
+            remote="remote" in query,
+        )
+
+    async def _preview(self, visitor: Visitor, message_id: str, *, remote: bool) -> Response[str]:
+        stored = await self._inbox.get(visitor.brand.id, message_id)
+        html = content_of(stored.entry.channel, stored.raw).html
+        policy = _PREVIEW_CSP.format(images="data: https: http:" if remote else "data:")
+        headers: dict[str, Any] = {"Content-Security-Policy": policy}
+        return Response(_NO_HTML if html is None else html, media_type="text/html", headers=headers)
+
+
+def _title(entry: InboxEntry) -> str:
+    """The subject where a channel has one; elsewhere it is the beginning of the text, which stands below anyway."""
+    if entry.channel in _WITH_SUBJECT:
+        return entry.subject or "Without subject"
+    return f"{channel_name(entry.channel.label)} message"
+
+
+def _sender(content: Content) -> str:
+    return next((header.value for header in content.headers if header.name.lower() == "from"), "")
+
+
+def _written(position: InboxPosition) -> str:
+    return f"{(position.at - _EPOCH) // timedelta(microseconds=1)}-{position.id}"
+
+
+def _position(text: str) -> InboxPosition | None:
+    """Where a page begins; a text that is no position begins at the first page."""
+    match = _POSITION.match(text)
+    if match is None:
+        return None
+    try:
+        return InboxPosition(_EPOCH + timedelta(microseconds=int(match[1])), match[2])
+    except OverflowError:
+        return None

@@ -1,0 +1,86 @@
+"""What all pages of the console share: templates, style sheets, scripts, and how a time is written."""
+
+import hashlib
+from datetime import datetime
+from importlib import resources
+from typing import Any
+
+import msgspec
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from litestar import Response, Router, get
+
+from stentor.errors import NotFound
+
+# What pages may load, by name; a name that is not here is no file of ours.
+_MEDIA = {
+    "console.css": "text/css",
+    "console.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
+    "inbox.js": "text/javascript",
+}
+_FILES = {name: resources.files("stentor.console").joinpath("static", name).read_bytes() for name in _MEDIA}
+_VERSIONS = {name: hashlib.blake2b(content, digest_size=6).hexdigest() for name, content in _FILES.items()}
+
+# The default of every answer is `no-referrer`, under which browsers send forms with `Origin: null`.
+_HEADERS = {"Referrer-Policy": "same-origin"}
+
+
+def static(name: str) -> str:
+    """The address of a file of ours; it changes with the file, so that browsers may keep it."""
+    return f"/console/static/{_VERSIONS[name]}/{name}"
+
+
+def clock_time(at: datetime) -> str:
+    """`17:48:31`; pages say once that times are UTC."""
+    return at.strftime("%H:%M:%S")
+
+
+def day(at: datetime) -> str:
+    """`22 November 2026`."""
+    return f"{at.day} {at:%B %Y}"
+
+
+def number(value: int) -> str:
+    """`127,450`."""
+    return f"{value:,}"
+
+
+def pretty(value: Any) -> str:
+    """JSON with a line for each field."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+
+
+def channel_name(label: str) -> str:
+    """`web_push` as people say it."""
+    return _CHANNEL_NAMES.get(label) or label.replace("_", " ").capitalize()
+
+
+_CHANNEL_NAMES = {"sms": "SMS", "whatsapp": "WhatsApp", "in_app": "In-app"}
+_PAGES = Environment(
+    loader=PackageLoader("stentor.console"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_PAGES.filters.update(channel=channel_name, clock_time=clock_time, day=day, number=number, pretty=pretty)
+
+
+def page(template: str, *, status: int = 200, **facts: Any) -> Response[str]:
+    """The template with these facts, as HTML."""
+    html = _PAGES.get_template(template).render(facts, static=static)
+    return Response(html, status_code=status, media_type="text/html", headers=_HEADERS)
+
+
+def static_routes() -> Router:
+    """`/console/static/…`: style sheets and scripts, in the package, nobody else's."""
+
+    @get("/{version:str}/{name:str}", include_in_schema=False, sync_to_thread=False)
+    def file(version: str, name: str) -> Response[bytes]:
+        if version != _VERSIONS.get(name):
+            raise NotFound("There is no such file, or no longer in this version.")
+        return Response(
+            _FILES[name], media_type=_MEDIA[name], headers={"Cache-Control": "public, max-age=31536000, immutable"}
+        )
+
+    return Router("/console/static", route_handlers=[file])
