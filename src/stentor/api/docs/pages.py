@@ -121,6 +121,7 @@ EXPLAINED: dict[str, str] = {
     "invalid-request": "Each entry of `violations` names a place in the request (a JSON pointer), a code and what to do.",
     "method-not-allowed": "The path exists, but not with this method; the header `Allow` lists those that it takes.",
     "not-found": "Nothing is at this path, or it belongs to a group that the key cannot see: both look the same.",
+    "public-url-needed": "A sender to real people is switched on only where unsubscribe links work: start with `--public-url`.",
     "rate-limited": "Too many calls in this second. Wait as long as `Retry-After` says.",
     "too-large": "The body is larger than 1 MiB. Bulk data goes through an import, which streams.",
     "unauthenticated": "No key came, or it is unknown or revoked. Send `Authorization: Bearer <token>`.",

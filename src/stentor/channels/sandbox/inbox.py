@@ -60,7 +60,7 @@ class InboxService:
                 conn, brand_id, before=place, channel=channel, search=search, limit=limit + 1
             )
         entries = [self._entry(row) for row in rows[:limit]]
-        return InboxPage(entries, InboxPosition(entries[-1].at, entries[-1].id) if len(rows) > limit else None)
+        return InboxPage(entries, entries[-1].position if len(rows) > limit else None)
 
     async def get(self, brand_id: UUID, message_id: str) -> StoredMessage:
         """The message, put together again byte for byte. Raises NotFound."""

@@ -54,6 +54,13 @@ class ChaosRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     after_s: Annotated[float, Meta(ge=0, le=AFTER_S_MAX)] = 0.0
 
 
+class InboxPosition(msgspec.Struct, frozen=True, array_like=True):
+    """A place in the list: behind the message of that id."""
+
+    at: datetime
+    id: str
+
+
 class InboxEntry(msgspec.Struct, frozen=True):
     """A message as it stands in the list. `id` is that of its send; `at` is when it was accepted."""
 
@@ -64,12 +71,9 @@ class InboxEntry(msgspec.Struct, frozen=True):
     recipient: str
     subject: str
 
-
-class InboxPosition(msgspec.Struct, frozen=True, array_like=True):
-    """Behind which message a page ends."""
-
-    at: datetime
-    id: str
+    @property
+    def position(self) -> InboxPosition:
+        return InboxPosition(self.at, self.id)
 
 
 class InboxPage(msgspec.Struct, frozen=True):
