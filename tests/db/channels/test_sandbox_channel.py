@@ -202,6 +202,20 @@ async def test_every_channel_has_its_place_in_the_inbox(
 
     stored = await inbox.get(brand_id, one.send_id)
     assert (stored.entry.channel, stored.raw) == (channel, b"Kick-off in 15 min")
+    assert stored.entry.subject == "Kick-off in 15 min"
+
+
+async def test_a_long_text_is_listed_by_its_beginning_on_one_line(
+    db: Database, sandbox: SandboxChannel, inbox: InboxService, brand_id: UUID
+):
+    long = letter(
+        brand_id, "+14155550123", subject="", channel=ChannelKind.SMS, content=b"\x00", body="An\n\nstoß " + "ü" * 500
+    )
+
+    await deliver(db, sandbox, wave_for(brand_id, ChannelKind.SMS), [long])
+
+    (entry,) = (await inbox.list(brand_id)).entries
+    assert entry.subject == "An stoß " + "ü" * (160 - len("An stoß "))
 
 
 async def test_storing_a_wave_costs_microseconds_per_message(db: Database, sandbox: SandboxChannel, brand_id: UUID):

@@ -48,6 +48,12 @@ def test_a_text_is_its_own_content():
     assert content_of(ChannelKind.SMS, "Anstoß 18:00".encode()).text == "Anstoß 18:00"
 
 
+def test_a_text_that_looks_like_json_is_a_text():
+    content = content_of(ChannelKind.SMS, b'{"body": "x"}')
+
+    assert (content.text, content.payload) == ('{"body": "x"}', None)
+
+
 def test_json_is_told_as_payload_with_its_body_as_text():
     content = content_of(ChannelKind.PUSH, b'{"title": "Kick-off", "body": "In 15 minutes"}')
 

@@ -9,7 +9,7 @@ import msgspec
 
 from stentor.domain.vocabulary import ChannelKind
 
-_TEXT_FIELDS = ("body", "text", "script", "message")
+_PLAIN = {ChannelKind.SMS, ChannelKind.WHATSAPP, ChannelKind.VOICE}
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -33,13 +33,16 @@ def content_of(channel: ChannelKind, raw: bytes) -> Content:
     if channel is ChannelKind.EMAIL:
         return _mail(raw)
     text = raw.decode("utf-8", "replace")
+    if channel in _PLAIN:
+        return Content(text=text)
     try:
         payload = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return Content(text=text)
     if not isinstance(payload, dict):
         return Content(text=text)
-    return Content(text=next((str(payload[name]) for name in _TEXT_FIELDS if payload.get(name)), ""), payload=payload)
+    body = payload.get("body")
+    return Content(text=body if isinstance(body, str) else "", payload=payload)
 
 
 def _mail(raw: bytes) -> Content:

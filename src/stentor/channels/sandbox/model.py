@@ -24,7 +24,7 @@ class SandboxMessage(Message, Protocol):
 
     @property
     def subject(self) -> str:
-        """What stands in the list: an e-mail's subject, a push's title, nothing for a text."""
+        """An e-mail's subject, a notification's title; empty on channels that have none."""
         ...
 
     def skeleton_content(self) -> bytes: ...

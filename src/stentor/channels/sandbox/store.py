@@ -65,6 +65,7 @@ class LaterReport(NamedTuple):
     answer: str
 
 
+_BEGINNING_CHARS = 160
 _BEFORE_ALL = ("infinity", 32767, UUID(int=(1 << 128) - 1), UUID(int=(1 << 128) - 1), 32767)
 
 
@@ -76,7 +77,10 @@ async def keep_skeletons(conn: Connection, brand_id: UUID, contents: Mapping[byt
 async def keep_messages(
     conn: Connection, brand_id: UUID, channel: ChannelKind, messages: Sequence[SandboxMessage]
 ) -> None:
-    """Stores the messages; one whose send id is stored already is left as it is."""
+    """Stores the messages; one whose send id is stored already is left as it is.
+
+    Where a channel has no subject, the list shows the beginning of the message.
+    """
     keys = send_keys([message.send_id for message in messages])
     await Sql.keep_messages.run(
         conn,
@@ -86,9 +90,17 @@ async def keep_messages(
         customer_ids=[customer_id for _, customer_id in keys],
         skeleton_ids=[message.skeleton_id for message in messages],
         recipients=[message.address for message in messages],
-        subjects=[message.subject for message in messages],
+        subjects=[message.subject or _beginning(channel, message) for message in messages],
         parts=[message.parts() for message in messages],
     )
+
+
+def _beginning(channel: ChannelKind, message: SandboxMessage) -> str:
+    if channel is ChannelKind.EMAIL:
+        return ""
+    # Cut in bytes first: a webhook's body may have 256 KB, of which a list shows one line.
+    start = message.wire()[: 4 * _BEGINNING_CHARS].decode("utf-8", "ignore").replace("\x00", "")
+    return " ".join(start.split())[:_BEGINNING_CHARS]
 
 
 async def report_later(conn: Connection, brand_id: UUID, channel: ChannelKind, reports: Sequence[LaterReport]) -> None:
