@@ -1,11 +1,41 @@
-"""All HTTP doors beside the native API: the wire families, the pages, the console."""
+"""The HTTP doors beside the API: pages for the people who get messages, and pages for those who send them."""
 
 from collections.abc import Sequence
 
 from stentor.api.app import Door
+from stentor.api.proxies import client_address
 from stentor.api.services import Services
+from stentor.api.settings import ApiSettings
+from stentor.clock import Clock
+from stentor.console.access import InboxAccess
+from stentor.console.inbox import InboxPages
+from stentor.console.pages import static_routes
+from stentor.pages.unsubscribe import UnsubscribePages
+from stentor.wiring import Core
 
 
-def doors(_services: Services) -> Sequence[Door]:
+def doors(core: Core, services: Services, settings: ApiSettings) -> Sequence[Door]:
     """The doors over these services, each with the way it writes errors down."""
-    return ()
+    clock = Clock(core.db.shift)
+    access = InboxAccess(
+        services.keys,
+        services.brands,
+        clock,
+        secret=core.secret.derive("inbox-cookies"),
+        host=core.settings.host,
+        public_url=core.settings.public_url or "",
+    )
+    inbox = InboxPages(services.inbox, services.accounts, access, clock)
+    unsubscribe = UnsubscribePages(
+        links=core.links,
+        executions=services.executions,
+        subscriptions=services.subscriptions,
+        brands=services.brands,
+        topics=services.topics,
+        caller=lambda request: client_address(request.scope, settings.trusted_proxies),
+    )
+    return (
+        Door("/inbox", [inbox.routes()], inbox.error_page),
+        Door("/console", [static_routes()]),
+        Door("/u", [unsubscribe.routes()]),
+    )

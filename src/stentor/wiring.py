@@ -31,6 +31,7 @@ from stentor.channels.reach import Reach
 from stentor.channels.sandbox.channel import SandboxChannel
 from stentor.channels.sandbox.chaos import ChaosSource
 from stentor.channels.sandbox.inbox import InboxService
+from stentor.channels.sandbox.model import InboxLimits
 from stentor.channels.secrets import SecretBox
 from stentor.channels.service import SenderService, ensure_sandbox
 from stentor.clock import Clock
@@ -47,6 +48,8 @@ from stentor.executions.service import ExecutionService, end_forgotten
 from stentor.guard.store import forget_claims
 from stentor.optouts.service import ensure_builtin
 from stentor.queue.leases import Role
+from stentor.render.skeleton import reassemble
+from stentor.report.provider_events import apply_due, forget_applied
 from stentor.settings import Settings
 from stentor.triggers.service import TriggerService
 from stentor.worker.deliverer import DelivererRole
@@ -65,11 +68,7 @@ class Core(msgspec.Struct, frozen=True):
     composer: Composer
     sender_secrets: SecretBox
     send_ids: SendIds
-
-    @property
-    def public_url(self) -> str:
-        """What links in messages begin with."""
-        return self.settings.public_url or f"http://{self.settings.host}:{self.settings.port}"
+    links: LinkSigner
 
 
 def data_directory(settings: Settings) -> Path:
@@ -98,15 +97,17 @@ async def core(
         await check_installation(db, secret)
         send_ids = SendIds(secret.derive("send-ids"))
         publications = PublicationSource(db)
+        links = LinkSigner(secret.derive("links"))
         public_url = settings.public_url or f"http://{settings.host}:{settings.port}"
         yield Core(
             settings=settings,
             db=db,
             secret=secret,
             publications=publications,
-            composer=Composer(CampaignRenderers(), send_ids, LinkSigner(secret.derive("links")), public_url),
+            composer=Composer(CampaignRenderers(), send_ids, links, public_url),
             sender_secrets=SecretBox(secret.derive("credentials")),
             send_ids=send_ids,
+            links=links,
         )
 
 
@@ -118,6 +119,7 @@ def accounts(core: Core) -> AccountService:
 def services(core: Core) -> Services:
     """What the doors call."""
     brands = BrandDirectory(core.db)
+    executions = ExecutionService(core.db, core.publications, core.composer)
     return Services(
         database=core.db,
         keys=KeyRing(core.db, core.secret.derive("pepper")),
@@ -131,8 +133,8 @@ def services(core: Core) -> Services:
         templates=TemplateService(core.db),
         campaigns=CampaignService(core.db),
         generators=GeneratorService(core.db),
-        executions=ExecutionService(core.db, core.publications, core.composer),
-        triggers=TriggerService(core.db, brands, GeneratorSource(core.db, core.publications)),
+        executions=executions,
+        triggers=TriggerService(core.db, brands, GeneratorSource(core.db, core.publications), executions),
         inbox=InboxService(core.db, core.send_ids, reassemble),
     )
 
@@ -194,7 +196,20 @@ def _chores(core: Core) -> list[Chore]:
         async with db.transaction() as conn:
             return await forget_claims(conn)
 
+    inbox = InboxService(db, core.send_ids, reassemble)
+    brands = accounts(core)
+
+    async def prune_inboxes() -> int:
+        pruned = 0
+        for brand in await brands.brands():
+            limits = InboxLimits(brand.settings.sandbox_messages_max, brand.settings.sandbox_days)
+            pruned += await inbox.prune(brand.id, limits)
+        return pruned
+
     return [
+        Chore("apply_provider_events", 1.0, lambda: apply_due(db)),
+        Chore("prune_inboxes", 30.0, prune_inboxes),
+        Chore("forget_provider_events", 600.0, lambda: forget_applied(db)),
         Chore("end_forgotten", 5.0, lambda: end_forgotten(db)),
         Chore("make_partitions", 3_600.0, make_partitions),
         Chore("forget_claims", 600.0, forget_old_claims),

@@ -1,27 +1,36 @@
-"""The processes that `serve` starts: kept alive while it runs, ended with it."""
+"""Processes of ours beside this one: kept alive within a block, ended with it."""
 
 import asyncio
 import ctypes
-import os
 import signal
 from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Self
 
 import msgspec
 import structlog
+
+from stentor.clock import boottime_s
+from stentor.errors import Unavailable
 
 log = structlog.get_logger(__name__)
 
 _STOP_GRACE_S = 35.0
 """A little more than a worker takes to finish what is on the wire."""
 
+_RESTART_S_MIN = 0.1
 _RESTART_S_MAX = 10.0
+_STEADY_AFTER_S = 30.0
+"""A process that ran this long did not fail at starting, so it is started again at once."""
+
+_LISTENING_WITHIN_S = 30.0
 _LOOK_EVERY_S = 0.02
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class Child(msgspec.Struct, frozen=True):
-    """A process to keep running."""
+    """A process to keep running; `environment` is all that it is given."""
 
     name: str
     command: Sequence[str]
@@ -29,20 +38,27 @@ class Child(msgspec.Struct, frozen=True):
 
 
 class Children:
-    """Runs the children; one that dies is started again, with a growing pause while it keeps dying."""
+    """Runs the children within a block; one that dies is started again, with a growing pause while it keeps dying."""
 
     def __init__(self, children: Sequence[Child]) -> None:
         self._children = children
+        self._stop = asyncio.Event()
+        self._keepers: list[asyncio.Task[None]] = []
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Runs all of them until `stop`, and ends them then."""
-        async with asyncio.TaskGroup() as group:
-            for child in self._children:
-                group.create_task(self._keep(child, stop))
+    async def __aenter__(self) -> Self:
+        self._keepers = [asyncio.create_task(self._keep(child)) for child in self._children]
+        return self
 
-    async def until_listening(self, host: str, port: int, running: "asyncio.Task[None]") -> None:
-        """Returns when something listens there, or when the children have ended."""
-        while not running.done():
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        await asyncio.gather(*self._keepers)
+
+    async def until_listening(self, host: str, port: int) -> None:
+        """Returns when something listens there. Raises Unavailable when nothing does within 30 seconds."""
+        give_up_at_s = boottime_s() + _LISTENING_WITHIN_S
+        while boottime_s() < give_up_at_s:
             try:
                 _, writer = await asyncio.open_connection(host, port)
             except OSError:
@@ -50,29 +66,31 @@ class Children:
             else:
                 writer.close()
                 return
+        raise Unavailable(f"Nothing listens on {host}:{port}. Its process says above why it does not start.")
 
-    async def _keep(self, child: Child, stop: asyncio.Event) -> None:
-        pause_s = 0.1
-        while not stop.is_set():
+    async def _keep(self, child: Child) -> None:
+        stopped = asyncio.create_task(self._stop.wait())
+        pause_s = _RESTART_S_MIN
+        while not self._stop.is_set():
+            started_at_s = boottime_s()
             process = await asyncio.create_subprocess_exec(
-                *child.command, env={**os.environ, **child.environment}, preexec_fn=_end_with_parent, process_group=0
+                *child.command, env=dict(child.environment), preexec_fn=_end_with_parent, process_group=0
             )
             ended = asyncio.create_task(process.wait())
-            stopped = asyncio.create_task(stop.wait())
             await asyncio.wait({ended, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            if not ended.done():
+            if self._stop.is_set():
                 await _end(process, ended)
                 return
-            stopped.cancel()
-            if stop.is_set():
-                return
+            if boottime_s() - started_at_s > _STEADY_AFTER_S:
+                pause_s = _RESTART_S_MIN
             log.warning("process.died", name=child.name, status=process.returncode, restart_in_s=pause_s)
-            await asyncio.wait({asyncio.create_task(stop.wait())}, timeout=pause_s)
+            await asyncio.wait({stopped}, timeout=pause_s)
             pause_s = min(pause_s * 2, _RESTART_S_MAX)
 
 
 async def _end(process: asyncio.subprocess.Process, ended: "asyncio.Task[int]") -> None:
-    process.send_signal(signal.SIGTERM)
+    if process.returncode is None:
+        process.send_signal(signal.SIGTERM)
     done, _ = await asyncio.wait({ended}, timeout=_STOP_GRACE_S)
     if not done:
         log.warning("process.killed", pid=process.pid)

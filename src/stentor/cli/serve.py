@@ -5,7 +5,6 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 from stentor.accounts.model import Brand, NewKey
@@ -70,15 +69,18 @@ def serve_api(given: Mapping[str, Any]) -> None:
         stop = _stopped_by_signals()
         async with core(settings, dsn, role="api", size=_API_CONNECTIONS) as started:
             served = services(started)
-            app = create_app(served, api_settings(started), doors=doors(served))
+            told = api_settings(started)
+            app = create_app(served, told, doors=doors(started, served, told))
             server = ApiServer(app, host=settings.host, port=settings.port)
-            keys = asyncio.create_task(served.keys.run())
-            async with asyncio.TaskGroup() as group:
-                group.create_task(served.triggers.run_committer(stop))
-                group.create_task(server.run(stop))
-            keys.cancel()
-            with suppress(asyncio.CancelledError):
-                await keys
+            closed = asyncio.Event()
+            async with asyncio.TaskGroup() as background:
+                background.create_task(served.triggers.run_committer(closed))
+                background.create_task(served.keys.run(closed))
+                try:
+                    await server.run(stop)
+                finally:
+                    # After the last request: what was taken in is still committed.
+                    closed.set()
 
     _with_database(settings, main)
 
