@@ -1,0 +1,150 @@
+"""Carries Liquid through tools that understand HTML only: each tag travels as a mark and is put back afterwards.
+
+Between elements a mark is a comment, because HTML moves text out of tables; inside a tag, a comment or an element that
+holds text alone (style, title) it is a word, which is also a valid attribute and a valid CSS identifier.
+"""
+
+import re
+
+from stentor.render.errors import TemplateInvalid
+from stentor.render.source import check_source, line_of
+
+ELEMENT_DEPTH_MAX = 256
+
+_LIQUID = re.compile(
+    r"\{%-?\s*(raw|comment)\b.*?\{%-?\s*end\1\s*-?%\}" r"|\{\{.*?\}\}" r"|\{%.*?%\}",
+    re.DOTALL,
+)
+_TEXT_ELEMENTS = ("style", "script", "title", "textarea", "mj-style", "mj-title", "mj-preview")
+_OPENING = re.compile(r"<!--|<(?P<name>[a-zA-Z][a-zA-Z0-9-]*)|</[a-zA-Z]|<!|<\?")
+_TAG_END = re.compile(r"\"[^\"]*\"|'[^']*'|(?P<quote>[\"'])|>")
+
+_ELEMENT = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9-]*)\b[^<>]*?(/?)>")
+# Elements without an end, and those whose end may be left out, so that their number says nothing about depth.
+_UNCOUNTED = frozenset(
+    {
+        *("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"),
+        *("body", "dd", "dt", "head", "html", "li", "option", "p", "tbody", "td", "tfoot", "th", "thead", "tr"),
+    }
+)
+
+
+class Protected:
+    """A source whose Liquid has become marks: `text` goes through a tool, `restore` puts the Liquid back."""
+
+    def __init__(self, part: str, source: str, *, words_only: bool = False) -> None:
+        check_source(part, source)
+        self._part = part
+        self._source = source
+        prefix = _unused_word(source)
+        self._mark = re.compile(rf'<!--{prefix}(\d+)x-->|{prefix}(\d+)x(?:="")?')
+        self._tags: list[re.Match[str]] = []
+        place = _Place()
+        pieces: list[str] = []
+        position = 0
+        for tag in _LIQUID.finditer(source):
+            before = source[position : tag.start()]
+            place.follow(before)
+            word = f"{prefix}{len(self._tags)}x"
+            pieces += before, word if words_only or not place.is_between_elements else f"<!--{word}-->"
+            self._tags.append(tag)
+            position = tag.end()
+        self.text = "".join(pieces) + source[position:]
+
+    def restore(self, text: str, *, all_of_them: bool = True) -> str:
+        """The tool's result with Liquid in it. With `all_of_them`, raises TemplateInvalid for a tag that it dropped."""
+        found: set[int] = set()
+
+        def tag(mark: re.Match[str]) -> str:
+            number = int(mark[1] or mark[2])
+            found.add(number)
+            return self._tags[number][0]
+
+        restored = self._mark.sub(tag, text)
+        for number, lost in enumerate(self._tags):
+            if all_of_them and number not in found:
+                raise TemplateInvalid(
+                    self._part,
+                    f"{lost[0]} stands where it would be lost; move it into an element's text or attribute.",
+                    line=line_of(self._source, lost.start()),
+                )
+        return restored
+
+    def tags_in(self, text: str) -> str:
+        """The `{% … %}` tags alone that are marked in this piece of `text`, such as assignments in a head."""
+        tags = (self._tags[int(mark[1] or mark[2])] for mark in self._mark.finditer(text))
+        return "".join(tag[0] for tag in tags if tag[0].startswith("{%"))
+
+    def excerpt(self, start: int, end: int) -> str:
+        """What stands at these positions of `text`, its marks made Liquid again, for a message to the author."""
+        return self.restore(self.text[start : max(end, start + 40)], all_of_them=False)
+
+
+def check_depth(part: str, source: str) -> None:
+    """Raises TemplateInvalid for elements nested deeper than 256 levels, on which the HTML tools would break down."""
+    depth = 0
+    for closing, name, empty in _ELEMENT.findall(source):
+        if empty or name.lower() in _UNCOUNTED:
+            continue
+        depth += -1 if closing else 1
+        if depth > ELEMENT_DEPTH_MAX:
+            raise TemplateInvalid(
+                part, f"Its elements are nested deeper than {ELEMENT_DEPTH_MAX} levels; make it flatter."
+            )
+
+
+class _Place:
+    """Where in HTML we are, followed piece by piece."""
+
+    def __init__(self) -> None:
+        self._until: re.Pattern[str] | None = None
+        self._next: re.Pattern[str] | None = None
+
+    @property
+    def is_between_elements(self) -> bool:
+        return self._until is None
+
+    def follow(self, text: str) -> None:
+        position = 0
+        while True:
+            position = self._inside(text, position) if self._until else self._between(text, position)
+            if position < 0:
+                return
+
+    def _between(self, text: str, position: int) -> int:
+        opening = _OPENING.search(text, position)
+        if opening is None:
+            return -1
+        if opening[0] == "<!--":
+            self._until = _COMMENT_END
+        else:
+            name = (opening["name"] or "").lower()
+            self._until, self._next = _TAG_END, _ELEMENT_ENDS.get(name)
+        return opening.end()
+
+    def _inside(self, text: str, position: int) -> int:
+        ending = self._until.search(text, position) if self._until else None
+        if ending is None:
+            return -1
+        if self._until is _TAG_END:
+            if ending["quote"]:
+                self._until = _QUOTE_ENDS[ending["quote"]]
+            elif ending[0] == ">":
+                self._until, self._next = self._next, None
+        elif self._until in _QUOTE_ENDS.values():
+            self._until = _TAG_END
+        else:
+            self._until = None
+        return ending.end()
+
+
+_COMMENT_END = re.compile("-->")
+_QUOTE_ENDS = {'"': re.compile('"'), "'": re.compile("'")}
+_ELEMENT_ENDS = {name: re.compile(rf"</{name}\s*>", re.IGNORECASE) for name in _TEXT_ELEMENTS}
+
+
+def _unused_word(source: str) -> str:
+    word, lower = "liquid", source.lower()
+    while re.search(rf"{word}\d+x", lower):
+        word += "z"
+    return word
