@@ -3,9 +3,11 @@
 
 -- name: go_by_keys
 -- all brands: it touches no row
--- For the rest of the transaction, each key of a set is looked up in the index. The planner reckons with disks and would
--- rather read the whole table per set, which makes an import's time grow with the square of its size.
-SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)
+-- For the rest of the transaction, each key of a set is looked up in the index. Left to itself, the planner reads whole
+-- tables: it reckons with disks, and a plan that it keeps may stem from when the table was empty. An import's time would
+-- grow with the square of its size.
+SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
+    set_config('enable_seqscan', 'off', true), set_config('plan_cache_mode', 'force_custom_plan', true)
 
 -- name: known_customers
 -- Which of these people exist.

@@ -193,3 +193,39 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
     subscribers: int
     created_at: datetime
     updated_at: datetime
+
+
+ImportKind: TypeAlias = Literal["customers", "subscriptions"]
+ImportFormat: TypeAlias = Literal["csv", "ndjson"]
+
+
+class ImportJob(msgspec.Struct, frozen=True, kw_only=True):
+    """One import and where it stands. Of the lines that say something, each is added, changed, unchanged or rejected.
+
+    `bytes_done` is where it would go on. `bad_addresses` counts addresses that were kept although they are none;
+    `problem` says why an import failed.
+    """
+
+    id: UUID
+    kind: ImportKind
+    format: ImportFormat
+    source: str
+    state: Literal["running", "succeeded", "failed"]
+    bytes_done: int
+    bytes_total: int | None
+    lines_done: int
+    added: int
+    changed: int
+    unchanged: int
+    rejected: int
+    bad_addresses: int
+    problem: str
+    created_at: datetime
+    updated_at: datetime
+
+
+class Reject(msgspec.Struct, frozen=True):
+    """A line that an import did not take, and why, in a sentence."""
+
+    line: int
+    reason: str

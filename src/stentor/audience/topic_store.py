@@ -1,5 +1,6 @@
 """Topics in the database."""
 
+import re
 from collections.abc import Collection
 from uuid import UUID
 
@@ -8,6 +9,8 @@ import msgspec
 from stentor.audience.model import Topic, TopicDraft, TopicPatch
 from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
+
+_UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 
 
 class Sql(QuerySet, file="topics.sql", package=__package__):
@@ -42,7 +45,9 @@ async def insert_topic(conn: Connection, brand_id: UUID, topic_id: UUID, draft: 
 
 async def find_topics(conn: Connection, brand_id: UUID, references: Collection[str]) -> dict[str, Topic]:
     """The topics that these keys or ids mean; a reference that means none is left out."""
-    rows = await Sql.find_topics.rows(conn, _FoundTopic, brand_id=brand_id, references=list(references))
+    # No key holds such characters, and with them the database would not even look.
+    possible = [reference for reference in references if not _UNSTORABLE.search(reference)]
+    rows = await Sql.find_topics.rows(conn, _FoundTopic, brand_id=brand_id, references=possible)
     return {row.reference: _plain(row) for row in rows}
 
 

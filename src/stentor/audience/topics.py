@@ -66,8 +66,7 @@ class TopicService:
 
 async def found(conn: Connection, brand_id: UUID, reference: str) -> Topic:
     """The topic of that key or id. Raises NotFound."""
-    # No key has such characters, and for some of them the database could not even look.
-    topics = {} if _UNWANTED.search(reference) else await topic_store.find_topics(conn, brand_id, [reference])
+    topics = await topic_store.find_topics(conn, brand_id, [reference])
     if reference not in topics:
         raise NotFound(f"This brand has no topic {reference!r}.")
     return topics[reference]

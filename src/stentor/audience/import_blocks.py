@@ -1,0 +1,187 @@
+"""Storing one block of an import: what its lines say, in one transaction together with how far the import is."""
+
+from collections.abc import Sequence
+from typing import Protocol
+from uuid import UUID
+
+import msgspec
+
+from stentor.audience import topic_store
+from stentor.audience.consent import Change, choose
+from stentor.audience.import_lines import (
+    CustomerColumns,
+    SubscriptionColumns,
+    Wish,
+    customers_of_objects,
+    wishes_of_objects,
+)
+from stentor.audience.import_store import Tally
+from stentor.audience.intake import Refusal, Rows, take_in
+from stentor.audience.lines import Block
+from stentor.audience.model import Act, Choice, Fate, ImportKind, Reject, Topic
+from stentor.audience.repeats import fold
+from stentor.audience.tables import Layout, Table, read_csv, read_ndjson
+from stentor.audience.upsert import upsert
+from stentor.db.connection import Connection
+from stentor.domain.ids import customer_id
+from stentor.domain.vocabulary import ALL_CHANNELS_MASK, channels_in
+
+REASON_CHARS_MAX = 500
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of a block's lines."""
+
+    tally: Tally
+    rejects: list[Reject]
+
+
+class Prepared(Protocol):
+    """A block that is ready to be stored, `consumed` lines of it; the rest belongs to the next one."""
+
+    @property
+    def consumed(self) -> int: ...
+
+    async def store(self, conn: Connection) -> Outcome:
+        """Stores it; the caller commits. May be run again after a rollback."""
+        ...
+
+
+class Preparer:
+    """Reads the blocks of one import: pure computing, fit for a thread. Raises Invalid for a header that does not do."""
+
+    def __init__(self, brand_id: UUID, kind: ImportKind, layout: Layout | None, region: str | None, act: Act) -> None:
+        self._brand_id = brand_id
+        self._layout = layout
+        self._region = region
+        self._act = act
+        self._customers = CustomerColumns(layout) if layout and kind == "customers" else None
+        self._subscriptions = SubscriptionColumns(layout) if layout and kind == "subscriptions" else None
+        self._prepare = self._customer_block if kind == "customers" else self._subscription_block
+
+    def prepare(self, block: Block, *, skip: int = 0) -> Prepared:
+        """The block behind its first `skip` lines."""
+        table = read_ndjson(block) if self._layout is None else read_csv(self._layout, block, skip=skip)
+        return self._prepare(table)
+
+    def _customer_block(self, table: Table) -> "CustomerBlock":
+        given, unread = self._customers.given(table) if self._customers else customers_of_objects(table)
+        intake = take_in(self._brand_id, given, region=self._region)
+        folded = fold(intake.rows)
+        refused = [*table.refused, *unread, *intake.refused, *folded.refused]
+        return CustomerBlock(
+            self._brand_id, table.consumed, folded.rows, len(folded.lines), refused, len(intake.warnings)
+        )
+
+    def _subscription_block(self, table: Table) -> "SubscriptionBlock":
+        wishes, unread = self._subscriptions.wishes(table) if self._subscriptions else wishes_of_objects(table)
+        return SubscriptionBlock(self._brand_id, table.consumed, wishes, [*table.refused, *unread], self._act)
+
+
+class CustomerBlock(msgspec.Struct, frozen=True):
+    """A block of customers. `repeated` lines were folded into another line about the same person."""
+
+    brand_id: UUID
+    consumed: int
+    rows: Rows
+    repeated: int
+    refused: list[Refusal]
+    bad_addresses: int
+
+    async def store(self, conn: Connection) -> Outcome:
+        fates: list[Fate] = []
+        refused = self.refused
+        if self.rows:
+            stored = await upsert(conn, self.brand_id, self.rows)
+            fates = list(stored.fates.values())
+            refused = [*self.refused, *stored.refused]
+        tally = Tally(
+            added=fates.count(Fate.ADDED),
+            changed=fates.count(Fate.CHANGED),
+            unchanged=fates.count(Fate.UNCHANGED) + self.repeated,
+            rejected=len(refused),
+            bad_addresses=self.bad_addresses,
+        )
+        return Outcome(tally, _rejects(refused))
+
+
+class SubscriptionBlock(msgspec.Struct, frozen=True):
+    """A block of subscriptions. What a person withdrew, no line of it brings back."""
+
+    brand_id: UUID
+    consumed: int
+    wishes: list[Wish]
+    refused: list[Refusal]
+    act: Act
+
+    async def store(self, conn: Connection) -> Outcome:
+        topics = await topic_store.find_topics(conn, self.brand_id, {wish.topic for wish in self.wishes})
+        tally = Tally()
+        rejects = _rejects(self.refused)
+        choices: dict[tuple[UUID, UUID], Choice] = {}
+        lines: dict[tuple[UUID, UUID], list[int]] = {}
+        for wish in self.wishes:
+            choice = _choice(self.brand_id, wish, topics.get(wish.topic))
+            if isinstance(choice, str):
+                rejects.append(Reject(wish.line, choice))
+                continue
+            key = (choice.customer_id, choice.topic_id)
+            choices[key] = _then(choices[key], choice) if key in choices else choice
+            lines.setdefault(key, []).append(wish.line)
+        chosen = await choose(conn, self.brand_id, list(choices.values()), self.act, keep_withdrawals=True)
+        for place, key in enumerate(choices):
+            change = chosen.changes.get(place)
+            if problem := _problem(change):
+                rejects += [Reject(line, problem) for line in lines[key]]
+            elif change is not None:
+                _count(tally, change, len(lines[key]))
+        tally.rejected = len(rejects)
+        return Outcome(tally, rejects)
+
+
+def _choice(brand_id: UUID, wish: Wish, topic: Topic | None) -> Choice | str:
+    if topic is None:
+        return f"This brand has no topic {wish.topic!r}; make it first."
+    try:
+        customer = customer_id(brand_id, wish.external_id)
+    except ValueError as error:
+        return str(error)
+    if not wish.subscribed:
+        return Choice(customer, topic.id, remove=wish.channels or ALL_CHANNELS_MASK)
+    wanted = wish.channels or topic.channels
+    if missing := channels_in(wanted & ~topic.channels):
+        return f"The topic {topic.key!r} is not offered on {missing[0].label}."
+    return Choice(customer, topic.id, add=wanted)
+
+
+def _then(earlier: Choice, later: Choice) -> Choice:
+    add = earlier.add & ~later.remove | later.add
+    return Choice(later.customer_id, later.topic_id, add, earlier.remove | later.remove)
+
+
+def _problem(change: Change | None) -> str | None:
+    if change is None:
+        return "This brand has no such customer; import customers first."
+    if change.withheld:
+        names = ", ".join(kind.label for kind in channels_in(change.withheld))
+        return f"The person withdrew this subscription on {names}, and only the person can subscribe again."
+    return None
+
+
+def _count(tally: Tally, change: Change, lines: int) -> None:
+    # Of several lines about one subscription the first counts for what became of it, the others for nothing new.
+    if not change.is_change:
+        tally.unchanged += 1
+    elif change.before is None:
+        tally.added += 1
+    else:
+        tally.changed += 1
+    tally.unchanged += lines - 1
+
+
+def _rejects(refused: Sequence[Refusal]) -> list[Reject]:
+    # A reason may quote what it is about, and that may be anything.
+    return [
+        Reject(refusal.line, refusal.violation.message.replace("\x00", "\ufffd")[:REASON_CHARS_MAX])
+        for refusal in refused
+    ]

@@ -1,0 +1,295 @@
+"""Imports of customers and subscriptions: streamed, resumable after a crash, and without effect the second time."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import structs
+
+from stentor.audience import import_store
+from stentor.audience.import_blocks import Prepared, Preparer
+from stentor.audience.import_store import REJECTS_KEPT_MAX, Resume, Standing, Tally
+from stentor.audience.lines import BlockReader
+from stentor.audience.model import Act, ImportFormat, ImportJob, ImportKind, Reject, Source
+from stentor.audience.tables import Layout, read_layout
+from stentor.audience.upsert import until_settled
+from stentor.db.connection import Connection
+from stentor.db.pool import Database
+from stentor.domain.address import is_region
+from stentor.domain.ids import new_id
+from stentor.errors import Conflict, Invalid, NotFound
+
+PAGE_MAX = 1000
+SOURCE_CHARS_MAX = 1000
+# While one block is being stored the next one is read, and stored beside it: a third would only wait for the disk.
+_IN_FLIGHT_MAX = 2
+
+
+class ImportService:
+    """Runs imports and tells where they stand.
+
+    A file is CSV with a header or NDJSON, in UTF-8. Customers have the fields external_id, email, phone, push_tokens (with
+    spaces between them in CSV), locale, time_zone and attributes (in CSV: JSON, or a column `attributes.x` for each);
+    every other column or key is an attribute. Subscriptions have external_id, topic (its key or id), channels (none: all
+    of the topic's) and subscribed (true unless said). Lines that cannot be taken are rejected one by one, the others go on.
+    """
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def begin(
+        self,
+        brand_id: UUID,
+        kind: ImportKind,
+        file_format: ImportFormat,
+        source: str,
+        *,
+        bytes_total: int | None = None,
+        region: str | None = None,
+    ) -> ImportJob:
+        """An import to be run: the one of the same source and size that never came to its end, or else a new one.
+
+        `source` names the file so that the same file has the same name; `region` (`DE`) is where phone numbers without a
+        country code belong. Raises Invalid.
+        """
+        if not source or len(source) > SOURCE_CHARS_MAX or "\x00" in source:
+            raise Invalid.field("/source", "invalid_source", f"A source has 1 to {SOURCE_CHARS_MAX} characters.")
+        if region is not None and not is_region(region):
+            raise Invalid.field("/region", "invalid_region", f"{region!r} is no country; write its code, as DE.")
+        async with self._db.transaction() as conn:
+            job_id = await import_store.unfinished_job(
+                conn, brand_id, kind=kind, file_format=file_format, source=source, bytes_total=bytes_total
+            )
+            if job_id is None:
+                job_id = new_id()
+                await import_store.insert_job(
+                    conn,
+                    brand_id,
+                    job_id,
+                    kind=kind,
+                    file_format=file_format,
+                    source=source,
+                    bytes_total=bytes_total,
+                    resume=Resume(region=region),
+                )
+            return await _found(conn, brand_id, job_id)
+
+    async def run(
+        self,
+        brand_id: UUID,
+        job_id: UUID,
+        chunks: AsyncIterator[bytes],
+        *,
+        offset: int | None = None,
+        on_progress: Callable[[ImportJob], None] | None = None,
+        on_rejects: Callable[[Sequence[Reject]], None] | None = None,
+    ) -> ImportJob:
+        """Imports the bytes and answers with the import at its end.
+
+        The chunks begin at `offset`, by default where the import stands (`bytes_done`); what is done already is passed
+        over. Whoever runs an import takes it from whoever ran it before. `on_progress` and `on_rejects` are called after
+        each block, in the order of the file.
+
+        Raises NotFound; Conflict for an import that has ended, is taken over by another run, or stands before `offset`;
+        Invalid for a file that cannot be read as a whole, which ends the import as failed, and for one that ends before
+        the announced size, which does not end it.
+        """
+        job, resume = await self._take_over(brand_id, job_id)
+        start = job.bytes_done if offset is None else offset
+        if start > job.bytes_done:
+            raise Conflict(f"The import stands at byte {job.bytes_done}; send the file from there.")
+
+        newest = job
+
+        def report(done: _Done) -> None:
+            nonlocal newest
+            # Of two blocks in flight the later one may have been stored first.
+            newest = max(newest, done.job, key=lambda seen: seen.updated_at)
+            if on_rejects and done.rejects:
+                on_rejects(done.rejects)
+            if on_progress:
+                on_progress(newest)
+
+        rest = _rest(chunks, start, job.bytes_done, job.bytes_total)
+        reader = BlockReader(rest, offset=job.bytes_done, lines_before=job.lines_done)
+        try:
+            await _Run(self._db, brand_id, job, resume).go(reader, report)
+        except Invalid as problem:
+            await self._end(brand_id, job_id, "failed", problem.detail)
+            raise
+        return await self._end(brand_id, job_id, "succeeded")
+
+    async def get(self, brand_id: UUID, job_id: UUID) -> ImportJob:
+        """The import as it stands. Raises NotFound."""
+        async with self._db.read() as conn:
+            return await _found(conn, brand_id, job_id)
+
+    async def page(self, brand_id: UUID, *, before: UUID | None = None, limit: int = PAGE_MAX) -> list[ImportJob]:
+        """Up to 1,000 imports, newest first, from before the id `before`."""
+        async with self._db.read() as conn:
+            return await import_store.page_of_jobs(conn, brand_id, before=before, limit=min(limit, PAGE_MAX))
+
+    async def rejects(self, brand_id: UUID, job_id: UUID, *, after: int = 0, limit: int = PAGE_MAX) -> list[Reject]:
+        """Up to 1,000 rejected lines from behind the line `after`; 100,000 are kept of an import. Raises NotFound."""
+        async with self._db.read() as conn:
+            await _found(conn, brand_id, job_id)
+            return await import_store.page_of_rejects(conn, brand_id, job_id, after=after, limit=min(limit, PAGE_MAX))
+
+    async def _take_over(self, brand_id: UUID, job_id: UUID) -> tuple[ImportJob, Resume]:
+        async with self._db.transaction() as conn:
+            standing = await import_store.lock_job(conn, brand_id, job_id)
+            if standing is None:
+                raise _not_found(job_id)
+            if standing.state != "running":
+                raise Conflict(f"The import has {standing.state}; begin a new one.")
+            resume = standing.resume
+            resume.runner = new_id()
+            await _write(conn, brand_id, job_id, standing, Tally())
+            return await _found(conn, brand_id, job_id), resume
+
+    async def _end(
+        self, brand_id: UUID, job_id: UUID, state: Literal["succeeded", "failed"], problem: str = ""
+    ) -> ImportJob:
+        async with self._db.transaction() as conn:
+            await import_store.end_job(conn, brand_id, job_id, state, problem)
+            return await _found(conn, brand_id, job_id)
+
+
+class _Done(msgspec.Struct, frozen=True):
+    """A block that is stored: how the import stands now, and the block's rejects."""
+
+    job: ImportJob
+    rejects: list[Reject]
+
+
+class _Span(msgspec.Struct, frozen=True):
+    """Where a block lies: its first byte, the byte behind it, and the number of its last line."""
+
+    start: int
+    end: int
+    last_line: int
+
+
+class _Run:
+    """One run of an import, until the end of its bytes or until another run takes over."""
+
+    def __init__(self, db: Database, brand_id: UUID, job: ImportJob, resume: Resume) -> None:
+        self._db = db
+        self._brand_id = brand_id
+        self._job = job
+        self._resume = resume
+
+    async def go(self, reader: BlockReader, report: Callable[[_Done], None]) -> None:
+        """Stores block after block, two at a time, and reports them in their order."""
+        preparer, skip = await self._preparer(reader)
+        stored: deque[asyncio.Task[_Done]] = deque()
+        try:
+            async with asyncio.TaskGroup() as group:
+                try:
+                    while block := await reader.block():
+                        if known := self._resume.ahead.get(block.offset):
+                            reader.advance(known[1] - reader.lines_before)
+                            continue
+                        # In a thread, so that meanwhile the statements of the blocks before go on.
+                        prepared = await asyncio.to_thread(preparer.prepare, block, skip=skip)
+                        skip = 0
+                        reader.advance(prepared.consumed)
+                        span = _Span(block.offset, reader.offset, reader.lines_before)
+                        if len(stored) == _IN_FLIGHT_MAX:
+                            report(await stored.popleft())
+                        stored.append(group.create_task(self._store(span, prepared)))
+                finally:
+                    # Also when the bytes stop coming: what has come so far need not come again.
+                    while stored:
+                        report(await stored.popleft())
+        except ExceptionGroup as problems:
+            raise problems.exceptions[0] from None
+
+    async def _preparer(self, reader: BlockReader) -> tuple[Preparer, int]:
+        """What reads the blocks, and how many lines of the next one are the header."""
+        job, layout, header_lines = self._job, self._resume.layout, 0
+        if job.format == "csv" and layout is None:
+            block = await reader.block()
+            if block is None:
+                raise Invalid("The file is empty; it needs a header line.")
+            layout, header_lines = read_layout(block)
+        act = Act(source=Source.IMPORT, actor=str(job.id), note=job.source)
+        preparer = Preparer(self._brand_id, job.kind, layout, self._resume.region, act)
+        if header_lines:
+            await self._remember(layout)
+        return preparer, header_lines
+
+    async def _remember(self, layout: Layout | None) -> None:
+        async with self._db.transaction() as conn:
+            standing = await self._mine(conn)
+            standing.resume.layout = layout
+            await _write(conn, self._brand_id, self._job.id, standing, Tally())
+
+    async def _store(self, span: _Span, prepared: Prepared) -> _Done:
+        async def work(conn: Connection) -> _Done:
+            outcome = await prepared.store(conn)
+            standing = await self._mine(conn)
+            room = max(0, REJECTS_KEPT_MAX - standing.rejected)
+            if kept := outcome.rejects[:room]:
+                await import_store.insert_rejects(conn, self._brand_id, self._job.id, kept)
+            await _write(conn, self._brand_id, self._job.id, _advanced(standing, span), outcome.tally)
+            return _Done(await _found(conn, self._brand_id, self._job.id), outcome.rejects)
+
+        return await until_settled(self._db, work)
+
+    async def _mine(self, conn: Connection) -> Standing:
+        standing = await import_store.lock_job(conn, self._brand_id, self._job.id)
+        if standing is None or standing.state != "running" or standing.resume.runner != self._resume.runner:
+            raise Conflict("Another run has taken this import over; this one stops.")
+        return standing
+
+
+def _advanced(standing: Standing, span: _Span) -> Standing:
+    """The standing with this block done; the import stands where the first block that is not done begins."""
+    ahead = {**standing.resume.ahead, span.start: (span.end, span.last_line)}
+    done = standing.bytes_done, standing.lines_done
+    while done[0] in ahead:
+        done = ahead.pop(done[0])
+    return structs.replace(
+        standing, bytes_done=done[0], lines_done=done[1], resume=structs.replace(standing.resume, ahead=ahead)
+    )
+
+
+async def _write(conn: Connection, brand_id: UUID, job_id: UUID, standing: Standing, tally: Tally) -> None:
+    await import_store.write_job(
+        conn,
+        brand_id,
+        job_id,
+        bytes_done=standing.bytes_done,
+        lines_done=standing.lines_done,
+        tally=tally,
+        resume=standing.resume,
+    )
+
+
+async def _rest(chunks: AsyncIterator[bytes], start: int, done: int, total: int | None) -> AsyncIterator[bytes]:
+    """What is behind byte `done` of chunks that begin at byte `start`. Raises Conflict when they are not `total` bytes."""
+    place = start
+    async for chunk in chunks:
+        new = chunk[max(0, done - place) :]
+        place += len(chunk)
+        if total is not None and place > total:
+            raise Conflict(f"The file was announced with {total} bytes and goes on; begin an import of its true size.")
+        if new:
+            yield new
+    if total is not None and place < total:
+        raise Conflict(f"The file ends at byte {place} of {total}; send what is missing to go on.")
+
+
+async def _found(conn: Connection, brand_id: UUID, job_id: UUID) -> ImportJob:
+    job = await import_store.find_job(conn, brand_id, job_id)
+    if job is None:
+        raise _not_found(job_id)
+    return job
+
+
+def _not_found(job_id: UUID) -> NotFound:
+    return NotFound(f"This brand has no import {job_id}.")
