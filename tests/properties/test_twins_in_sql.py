@@ -1,0 +1,92 @@
+"""What SQL decides while planning is what Python decides elsewhere, person by person."""
+
+import random
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from stentor.campaigns.languages import variant_for
+from stentor.db.pool import Database
+from stentor.domain.ids import part_of
+from stentor.domain.vocabulary import ChannelKind
+from stentor.executions.slicing import chunk_keys, cut_slices
+from stentor.guard.person import person_objection
+
+pytestmark = pytest.mark.anyio
+
+PEOPLE = 20_000
+SEED = 20_261_122
+LOCALES = ("pt", "pt-BR", "pt-PT", "zh-Hant-TW", "zh-Hant", "zh-CN", "zh", "en", "EN-us", "de-AT", "fi", "sr-Latn-RS")
+
+
+class Masks(msgspec.Struct, frozen=True):
+    refused_mask: int
+    complained_mask: int
+    bounced_mask: int
+    address_mask: int
+    valid_mask: int
+
+
+async def test_the_person_keyed_guard_answers_the_same_in_sql_and_in_python(db: Database):
+    draw = random.Random(SEED)
+    people = [Masks(*(draw.getrandbits(10) & draw.getrandbits(10) for _ in range(5))) for _ in range(PEOPLE)]
+    channels = [draw.choice(list(ChannelKind)) for _ in people]
+
+    async with db.read() as conn:
+        cursor = await conn.execute(
+            "SELECT person_objection(r, c, b, a, v, k) FROM unnest(%s::int[], %s::int[], %s::int[], %s::int[], %s::int[],"
+            " %s::int[]) WITH ORDINALITY AS p (r, c, b, a, v, k, o) ORDER BY o",
+            [
+                *([getattr(one, name) for one in people] for name in Masks.__struct_fields__),
+                [channel.bit for channel in channels],
+            ],
+        )
+        in_sql = [row[0] for row in await cursor.fetchall()]
+
+    assert in_sql == [person_objection(one, channel) for one, channel in zip(people, channels, strict=True)]
+    assert len(set(in_sql)) == 6
+
+
+async def test_a_chunk_holds_exactly_the_keys_that_the_plan_puts_into_it(db: Database):
+    draw = random.Random(SEED)
+    for subscribers in (1, 650, 20_000, 127_450, 3_000_000):
+        slices = cut_slices(subscribers, routes=1)
+        assert (slices[0].part_from, slices[-1].part_to) == (0, 4095)
+        piece = draw.choice(slices)
+        keys = [chunk_keys(piece.part_from, piece.part_to, piece.chunks, index) for index in range(piece.chunks)]
+        low, high = keys[0][0].int, keys[-1][1].int
+        ids = [UUID(int=draw.randint(low, high)) for _ in range(2_000)] + [key for pair in keys for key in pair]
+
+        async with db.read() as conn:
+            cursor = await conn.execute(
+                "SELECT chunk_offset(i, p, %s::smallint, %s::smallint, %s) FROM unnest(%s::uuid[], %s::smallint[])"
+                " WITH ORDINALITY AS c (i, p, o) ORDER BY o",
+                [piece.part_from, piece.part_to, piece.chunks, ids, [part_of(one) for one in ids]],
+            )
+            offsets = [row[0] for row in await cursor.fetchall()]
+
+        assert all(keys[offset][0] <= one <= keys[offset][1] for one, offset in zip(ids, offsets, strict=True))
+
+
+async def test_a_person_gets_the_same_language_from_sql_and_from_python(db: Database):
+    draw = random.Random(SEED)
+    cases = []
+    for _ in range(300):
+        languages = draw.sample(["en", "pt", "pt-BR", "zh-Hant", "zh", "de", "sr-Latn"], k=draw.randint(2, 5))
+        cases.append((languages, draw.choice(LOCALES)))
+
+    async with db.read() as conn:
+        in_sql = [
+            (
+                await (
+                    await conn.execute(
+                        "SELECT variant_for(%s::text[], %s)", [[language.lower() for language in languages], locale]
+                    )
+                ).fetchone()
+                or (None,)
+            )[0]
+            for languages, locale in cases
+        ]
+
+    assert in_sql == [variant_for(languages, locale) for languages, locale in cases]
