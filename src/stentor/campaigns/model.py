@@ -7,6 +7,8 @@ from uuid import UUID
 import msgspec
 
 from stentor.domain.vocabulary import ChannelKind
+from stentor.errors import Violation
+from stentor.render.compiled import MailSender
 
 Basis = Literal["topic", "channel", "none"]
 Mode = Literal["all", "first"]
@@ -96,6 +98,17 @@ class Generator(GeneratorDraft, frozen=True, kw_only=True):
     updated_at: datetime
 
 
+class PublishResult(msgspec.Struct, frozen=True):
+    """What publishing made: the generator as it is now, and what to know about it.
+
+    `bindings` says what each bare name means; `warnings` name what may come out blank for some people.
+    """
+
+    generator: Generator
+    bindings: dict[str, str]
+    warnings: tuple[Violation, ...]
+
+
 class PublishedVariant(msgspec.Struct, frozen=True):
     """One language of a template as it is rendered: every part final (MJML expanded, CSS inlined, text derived)."""
 
@@ -132,6 +145,8 @@ class PublishedContent(msgspec.Struct, frozen=True):
     brand: dict[str, Any]
     """What templates read as `brand.x`: at least `name`."""
     policy: dict[str, Any]
+    mail_sender: MailSender | None = None
+    """In whose name e-mails go out; None where no route is one."""
     made_from: str = ""
     """Fingerprint of everything that was frozen: it differs from that of today's campaign once something was edited."""
 

@@ -1,0 +1,173 @@
+"""Publishing: a campaign becomes something that runs unchanged, unless its messages could have gaps."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from stentor.campaigns.content import pointer, with_line
+from stentor.campaigns.context_schema import ContextSchema
+from stentor.campaigns.guarantees import Guarantees
+from stentor.campaigns.ingredients import Ingredients, RouteIngredients
+from stentor.campaigns.languages import ordered_languages
+from stentor.campaigns.model import PublishedContent, PublishedRoute, PublishedVariant, Template
+from stentor.domain.vocabulary import ChannelKind
+from stentor.errors import Invalid, Violation
+from stentor.render.analysis import Usage, usages
+from stentor.render.compiled import MailSender
+from stentor.render.errors import TemplateInvalid
+from stentor.render.messages import compile_message
+from stentor.render.publishing import final_parts
+from stentor.render.publishing_rule import bind_names, check_against_schema
+
+# What a worker keeps in memory for each campaign that it delivers.
+PUBLICATION_CHARS_MAX = 8_000_000
+
+
+# Under the reserved top-level domain that leads nowhere: what the sandbox keeps needs a From, and nobody answers it.
+SANDBOX_ADDRESS = "no-reply@sandbox.invalid"
+
+
+class Frozen(msgspec.Struct, frozen=True):
+    """What is stored, and what to know about it."""
+
+    content: PublishedContent
+    warnings: tuple[Violation, ...]
+
+
+class _Wording(msgspec.Struct, frozen=True):
+    """One language of one template: the fields it uses as its author wrote it, and its parts as they are sent."""
+
+    channel: ChannelKind
+    template: Template
+    language: str
+    usages: list[Usage]
+    parts: dict[str, str]
+
+
+def freeze(ingredients: Ingredients, templates: Mapping[UUID, Template]) -> Frozen:
+    """The publication of these ingredients; `templates` are theirs, in the versions that they name.
+
+    Raises Invalid when a message could have a gap: for each context field that a template prints although a valid
+    context may lack it, and that neither has a `default` nor stands inside an `if` on it. Fields that a person may lack
+    are warnings. Without a schema no context is refused. Takes up to seconds: call it in a thread.
+    """
+    _check_senders(ingredients)
+    wordings = _wordings(ingredients, templates)
+    schema = None if ingredients.context_schema is None else ContextSchema(ingredients.context_schema)
+    found = [usage for wording in wordings for usage in wording.usages]
+    bindings = bind_names(found, context_fields=None if schema is None else schema.guarantees.fields())
+    warnings = _check_wordings(wordings, bindings, ingredients.context_schema)
+    content = PublishedContent(
+        campaign_id=ingredients.campaign_id,
+        campaign_name=ingredients.campaign_name,
+        consent_basis=ingredients.consent_basis,
+        mode=ingredients.mode,
+        lane=ingredients.lane,
+        routes=tuple(_route(route, templates[route.template_id], wordings) for route in ingredients.routes),
+        bindings=bindings,
+        context_schema=ingredients.context_schema,
+        brand=ingredients.brand,
+        policy=ingredients.policy,
+        mail_sender=_mail_sender(ingredients),
+        made_from=ingredients.fingerprint,
+    )
+    _check_size(content)
+    return Frozen(content, warnings)
+
+
+def _check_senders(ingredients: Ingredients) -> None:
+    violations: list[Violation] = []
+    for index, route in enumerate(ingredients.routes):
+        if route.sender_kind is None:
+            text = f"The sender of the channel {route.channel.label} was deleted; give the route another one."
+            violations.append(Violation(f"/routes/{index}/sender_id", "unknown_sender", text))
+        elif route.channel is ChannelKind.EMAIL and route.sender_kind != "sandbox" and not ingredients.from_address:
+            text = "E-mails to real people need a From: set from_address in the brand's settings, then publish."
+            violations.append(Violation("/brand/settings/from_address", "from_address_missing", text))
+    _refuse(violations)
+
+
+def _wordings(ingredients: Ingredients, templates: Mapping[UUID, Template]) -> list[_Wording]:
+    """What the routes' templates say, language by language."""
+    wordings: list[_Wording] = []
+    violations: list[Violation] = []
+    for route in ingredients.routes:
+        template = templates[route.template_id]
+        for language in ordered_languages(template.content):
+            source = template.content.variants[language]
+            try:
+                parts = final_parts(route.channel, source)
+                wordings.append(_Wording(route.channel, template, language, usages(route.channel, source), parts))
+            except TemplateInvalid as refusal:
+                violations.append(_unusable(template, language, refusal))
+    _refuse(violations)
+    return wordings
+
+
+def _check_wordings(
+    wordings: Sequence[_Wording], bindings: Mapping[str, str], schema: Mapping[str, Any] | None
+) -> tuple[Violation, ...]:
+    """What is worth a warning. Raises Invalid for what no message may be made of."""
+    errors: list[Violation] = []
+    warnings: list[Violation] = []
+    for wording in wordings:
+        findings = check_against_schema(
+            wording.channel, wording.usages, bindings=bindings, schema=schema, promises=Guarantees
+        )
+        for finding in findings:
+            text = with_line(finding.message, finding.line)
+            told = errors if finding.level == "error" else warnings
+            told.append(_violation(wording.template, wording.language, finding.part, "blank_field", text))
+        try:
+            compile_message(wording.channel, wording.parts, bindings)
+        except TemplateInvalid as refusal:
+            errors.append(_unusable(wording.template, wording.language, refusal))
+    _refuse(errors)
+    return tuple(warnings)
+
+
+def _route(route: RouteIngredients, template: Template, wordings: Sequence[_Wording]) -> PublishedRoute:
+    return PublishedRoute(
+        channel=int(route.channel),
+        sender_id=route.sender_id,
+        template_id=template.id,
+        template_name=template.name,
+        template_version=template.version,
+        variants=tuple(
+            PublishedVariant(wording.language, wording.parts)
+            for wording in wordings
+            if wording.channel is route.channel
+        ),
+    )
+
+
+def _mail_sender(ingredients: Ingredients) -> MailSender | None:
+    if all(route.channel is not ChannelKind.EMAIL for route in ingredients.routes):
+        return None
+    return MailSender(ingredients.from_address or SANDBOX_ADDRESS, ingredients.from_name)
+
+
+def _check_size(content: PublishedContent) -> None:
+    size = sum(len(part) for route in content.routes for variant in route.variants for part in variant.parts.values())
+    if size > PUBLICATION_CHARS_MAX:
+        text = (
+            f"All messages together have {size} characters; shorten templates until they have {PUBLICATION_CHARS_MAX}."
+        )
+        raise Invalid.field("/routes", "publication_size", text)
+
+
+def _unusable(template: Template, language: str, refusal: TemplateInvalid) -> Violation:
+    message = with_line(refusal.message, refusal.line)
+    return _violation(template, language, refusal.part, "template_invalid", message)
+
+
+def _violation(template: Template, language: str, part: str, code: str, message: str) -> Violation:
+    place = f"/templates/{template.id}{pointer(language, part)}"
+    return Violation(place, code, f"Template {template.name!r}, {language}, {part}: {message}")
+
+
+def _refuse(violations: Sequence[Violation]) -> None:
+    if violations:
+        raise Invalid(violations[0].message, violations=violations)

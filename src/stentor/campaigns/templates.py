@@ -1,0 +1,100 @@
+"""Templates: what is said on one channel, in one or more languages, version by version."""
+
+import asyncio
+from uuid import UUID
+
+from stentor.campaigns import template_store
+from stentor.campaigns.content import checked_content
+from stentor.campaigns.model import Template, TemplateContent, TemplateSummary
+from stentor.campaigns.naming import checked_name
+from stentor.db.connection import Connection
+from stentor.db.pool import Database
+from stentor.domain.ids import new_id
+from stentor.domain.vocabulary import ChannelKind
+from stentor.errors import Conflict, NotFound
+
+PAGE_MAX = 100
+# What was published is kept with the publication, so old versions are for people who want to look back.
+VERSIONS_KEPT_MAX = 100
+
+
+class TemplateService:
+    """Makes, changes and lists templates. Nothing that was published changes with them."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def create(self, brand_id: UUID, *, name: str, channel: ChannelKind, content: TemplateContent) -> Template:
+        """The new template, in version 1. Raises Invalid, naming language, part and line, and Conflict for a name in use."""
+        name, content = checked_name(name), await asyncio.to_thread(checked_content, channel, content)
+        template_id = new_id()
+        async with self._db.transaction() as conn:
+            await template_store.insert_template(conn, brand_id, template_id, name=name, channel=channel)
+            await template_store.insert_version(conn, brand_id, template_id, 1, content)
+            return await _found(conn, brand_id, template_id)
+
+    async def update(
+        self, brand_id: UUID, template_id: UUID, *, name: str | None = None, content: TemplateContent | None = None
+    ) -> Template:
+        """The template with a new name, a new version, or both; what is None stays. Content that is as it was makes none.
+
+        The newest 100 versions are kept. Raises as `create`, and NotFound.
+        """
+        name = None if name is None else checked_name(name)
+        if content is not None:
+            # A template's channel never changes, so it may be read before the template is locked.
+            channel = (await self.get(brand_id, template_id)).channel
+            content = await asyncio.to_thread(checked_content, channel, content)
+        async with self._db.transaction() as conn:
+            if await template_store.lock_template(conn, brand_id, template_id) is None:
+                raise _missing(template_id)
+            present = await _found(conn, brand_id, template_id)
+            version = present.version
+            if content is not None and content != present.content:
+                version += 1
+                await template_store.insert_version(conn, brand_id, template_id, version, content)
+                await template_store.delete_versions(conn, brand_id, template_id, up_to=version - VERSIONS_KEPT_MAX)
+            if (name or present.name, version) != (present.name, present.version):
+                await template_store.update_template(
+                    conn, brand_id, template_id, name=name or present.name, version=version
+                )
+            return await _found(conn, brand_id, template_id)
+
+    async def get(self, brand_id: UUID, template_id: UUID) -> Template:
+        """The template in its newest version. Raises NotFound."""
+        async with self._db.read() as conn:
+            return await _found(conn, brand_id, template_id)
+
+    async def page(
+        self,
+        brand_id: UUID,
+        *,
+        after: UUID | None = None,
+        channel: ChannelKind | None = None,
+        limit: int = PAGE_MAX,
+    ) -> list[TemplateSummary]:
+        """At most `limit` (and 100) templates, without their content, in the order of their making, from behind `after`."""
+        async with self._db.read() as conn:
+            return await template_store.page_of_templates(
+                conn, brand_id, after=after, channel=channel, limit=min(limit, PAGE_MAX)
+            )
+
+    async def delete(self, brand_id: UUID, template_id: UUID) -> None:
+        """Removes the template. Raises NotFound, and Conflict when a campaign uses it."""
+        async with self._db.transaction() as conn:
+            if await template_store.lock_template(conn, brand_id, template_id) is None:
+                raise _missing(template_id)
+            if users := await template_store.campaigns_with_template(conn, brand_id, template_id):
+                raise Conflict(f"Campaigns use this template: {', '.join(users)}. Give them another one first.")
+            await template_store.delete_template(conn, brand_id, template_id)
+
+
+async def _found(conn: Connection, brand_id: UUID, template_id: UUID) -> Template:
+    template = await template_store.find_template(conn, brand_id, template_id)
+    if template is None:
+        raise _missing(template_id)
+    return template
+
+
+def _missing(template_id: UUID) -> NotFound:
+    return NotFound(f"This brand has no template {template_id}.")
