@@ -160,5 +160,10 @@ def _given(**flags: object) -> dict[str, object]:
 
 
 def run() -> None:
-    """The entry point."""
-    app()
+    """The entry point: what a caller can act on ends the command with a sentence instead of a traceback."""
+    try:
+        app()
+    except Exception as error:  # noqa: BLE001 - whatever it does not know is raised again
+        from stentor.cli.output import end_with
+
+        end_with(error)

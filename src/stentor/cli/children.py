@@ -2,8 +2,10 @@
 
 import asyncio
 import ctypes
+import os
 import signal
 from collections.abc import Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -23,7 +25,7 @@ _RESTART_S_MAX = 10.0
 _STEADY_AFTER_S = 30.0
 """A process that ran this long did not fail at starting, so it is started again at once."""
 
-_LISTENING_WITHIN_S = 30.0
+_LISTENING_WITHIN_S = 60.0
 _LOOK_EVERY_S = 0.02
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -56,7 +58,7 @@ class Children:
         await asyncio.gather(*self._keepers)
 
     async def until_listening(self, host: str, port: int) -> None:
-        """Returns when something listens there. Raises Unavailable when nothing does within 30 seconds."""
+        """Returns when something listens there. Raises Unavailable when nothing does within a minute."""
         give_up_at_s = boottime_s() + _LISTENING_WITHIN_S
         while boottime_s() < give_up_at_s:
             try:
@@ -71,10 +73,12 @@ class Children:
     async def _keep(self, child: Child) -> None:
         stopped = asyncio.create_task(self._stop.wait())
         pause_s = _RESTART_S_MIN
+        end_with_us = partial(_end_with_parent, os.getpid())
         while not self._stop.is_set():
             started_at_s = boottime_s()
+            # A group of its own: what a terminal sends to ours (Ctrl-C) reaches it through us, in order.
             process = await asyncio.create_subprocess_exec(
-                *child.command, env=dict(child.environment), preexec_fn=_end_with_parent, process_group=0
+                *child.command, env=dict(child.environment), preexec_fn=end_with_us, process_group=0
             )
             ended = asyncio.create_task(process.wait())
             await asyncio.wait({ended, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -98,6 +102,8 @@ async def _end(process: asyncio.subprocess.Process, ended: "asyncio.Task[int]") 
         await ended
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(parent: int) -> None:
     # Between fork and exec: the kernel tells the child when its parent is killed, which no handler of ours could.
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        os._exit(1)

@@ -1,16 +1,12 @@
 """What commands print: a line or a table for people, one JSON object for programs; and how they end."""
 
-import asyncio
 import sys
-from collections.abc import Callable, Coroutine
 from enum import IntEnum
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import msgspec
 
 from stentor.errors import Problem, Unavailable
-
-T = TypeVar("T")
 
 
 class Exit(IntEnum):
@@ -40,14 +36,22 @@ def fail(sentence: str, code: Exit = Exit.FAILED) -> NoReturn:
     raise SystemExit(int(code))
 
 
-def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Runs the command's coroutine; what a caller can act on ends it with a sentence instead of a traceback."""
+def end_with(error: Exception) -> NoReturn:
+    """Ends the command because of an error: with a sentence for what a caller can act on, else with its traceback."""
+    from pydantic import ValidationError
+
     from stentor.accounts.installation import SecretProblem
 
-    try:
-        return asyncio.run(main())
-    except Unavailable as outage:
-        fail(outage.detail, Exit.UNAVAILABLE)
-    except (Problem, SecretProblem) as problem:
-        details = [f"  {violation.pointer}: {violation.message}" for violation in getattr(problem, "violations", ())]
-        fail("\n".join([str(problem), *details]))
+    match error:
+        case Unavailable():
+            fail(error.detail, Exit.UNAVAILABLE)
+        case Problem():
+            details = [f"  {violation.pointer}: {violation.message}" for violation in error.violations]
+            fail("\n".join([error.detail, *details]))
+        case SecretProblem():
+            fail(str(error))
+        case ValidationError():
+            settings = [f"  STENTOR_{'_'.join(map(str, one['loc'])).upper()}: {one['msg']}" for one in error.errors()]
+            fail("\n".join(["These settings cannot be used:", *settings]), Exit.USAGE)
+        case _:
+            raise error

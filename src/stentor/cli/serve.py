@@ -1,16 +1,14 @@
 """Starting Stentor: everything in one command, or one role of it."""
 
 import asyncio
-import signal
-import socket
-import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
 from stentor.accounts.model import Brand, NewKey
-from stentor.cli.children import Child, Children
-from stentor.cli.output import print_json, run, say
-from stentor.db.locate import located_database
+from stentor.cli.children import Children
+from stentor.cli.installation import within
+from stentor.cli.output import print_json, say
+from stentor.cli.processes import claimed_port, role_children, stopped_by_signals
 from stentor.db.migrate import migrate
 from stentor.log import set_up_logging
 from stentor.settings import Settings
@@ -28,32 +26,21 @@ def serve_everything(given: Mapping[str, Any], *, as_json: bool) -> None:
     settings = Settings(**given)
     set_up_logging(settings.log_level, settings.log_format)
     settings = settings.model_copy(
-        update={"port": _free_port(settings.host, settings.port), "data": data_directory(settings)}
+        update={"port": claimed_port(settings.host, settings.port), "data": data_directory(settings)}
     )
-    with located_database(settings.database_url, settings.data, bin_dir=settings.postgres_bin, progress=say) as dsn:
-        run(lambda: _serve_everything(settings, dsn, as_json=as_json))
+    within(settings, lambda dsn: _serve_everything(settings, dsn, as_json=as_json))
 
 
 async def _serve_everything(settings: Settings, dsn: str, *, as_json: bool) -> None:
-    stop = _stopped_by_signals()
+    stop = stopped_by_signals()
     await migrate(dsn)
-    environment = child_environment(settings, dsn)
     async with core(settings, dsn, role="serve", size=_COMMAND_CONNECTIONS) as started:
         first = await _first_brand(started)
-    children = Children(
-        [
-            Child("api", [sys.executable, "-m", "stentor", "api"], environment),
-            *(
-                Child(f"worker-{number}", [sys.executable, "-m", "stentor", "worker"], environment)
-                for number in range(1, settings.workers + 1)
-            ),
-        ]
-    )
-    running = asyncio.create_task(children.run(stop))
-    url = f"http://{settings.host}:{settings.port}"
-    await children.until_listening(settings.host, settings.port, running)
-    _tell(url, first, as_json=as_json)
-    await running
+    async with Children(role_children(settings, workers=settings.workers)) as children:
+        await _unless(stop, children.until_listening(settings.host, settings.port))
+        if not stop.is_set():
+            _tell(f"http://{settings.host}:{settings.port}", first, as_json=as_json)
+        await stop.wait()
 
 
 def serve_api(given: Mapping[str, Any]) -> None:
@@ -66,7 +53,7 @@ def serve_api(given: Mapping[str, Any]) -> None:
         from stentor.api.server import ApiServer
         from stentor.doors import doors
 
-        stop = _stopped_by_signals()
+        stop = stopped_by_signals()
         async with core(settings, dsn, role="api", size=_API_CONNECTIONS) as started:
             served = services(started)
             told = api_settings(started)
@@ -82,7 +69,7 @@ def serve_api(given: Mapping[str, Any]) -> None:
                     # After the last request: what was taken in is still committed.
                     closed.set()
 
-    _with_database(settings, main)
+    within(settings, main)
 
 
 def run_worker(given: Mapping[str, Any]) -> None:
@@ -91,7 +78,7 @@ def run_worker(given: Mapping[str, Any]) -> None:
     set_up_logging(settings.log_level, settings.log_format)
 
     async def main(dsn: str) -> None:
-        stop = _stopped_by_signals()
+        stop = stopped_by_signals()
         async with core(settings, dsn, role="worker", size=settings.batches + 4) as started:
             roles = worker_roles(started)
             try:
@@ -99,12 +86,11 @@ def run_worker(given: Mapping[str, Any]) -> None:
             finally:
                 await roles.channels.aclose()
 
-    _with_database(settings, main)
+    within(settings, main)
 
 
 def migrate_database(given: Mapping[str, Any], *, as_json: bool) -> None:
     """Applies what is missing of the schema and says what that was."""
-    settings = Settings(**given)
 
     async def main(dsn: str) -> None:
         applied = await migrate(dsn)
@@ -113,16 +99,7 @@ def migrate_database(given: Mapping[str, Any], *, as_json: bool) -> None:
         else:
             say("\n".join(f"applied {migration.file}" for migration in applied) or "The schema is up to date.")
 
-    _with_database(settings, main)
-
-
-def child_environment(settings: Settings, dsn: str) -> dict[str, str]:
-    """What a process of ours is told about the database and the settings; credentials go by environment, never by argument."""
-    told = settings.model_dump(exclude_none=True, exclude={"secret", "database_url", "port"})
-    environment = {f"STENTOR_{name.upper()}": str(value) for name, value in told.items()}
-    if settings.secret is not None:
-        environment["STENTOR_SECRET"] = settings.secret.get_secret_value()
-    return environment | {"STENTOR_DATABASE_URL": dsn, "STENTOR_PORT": str(settings.port)}
+    within(Settings(**given), main)
 
 
 async def _first_brand(started: Core) -> tuple[Brand, NewKey] | None:
@@ -157,23 +134,11 @@ def _tell(url: str, first: tuple[Brand, NewKey] | None, *, as_json: bool) -> Non
         )
 
 
-def _with_database(settings: Settings, main: Any) -> None:
-    with located_database(
-        settings.database_url, data_directory(settings), bin_dir=settings.postgres_bin, progress=say
-    ) as dsn:
-        run(lambda: main(dsn))
-
-
-def _stopped_by_signals() -> asyncio.Event:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    return stop
-
-
-def _free_port(host: str, port: int) -> int:
-    if port:
-        return port
-    with socket.create_server((host, 0)) as probe:
-        return int(probe.getsockname()[1])
+async def _unless(stop: asyncio.Event, waiting: Awaitable[None]) -> None:
+    """Waits for something, but no longer than until `stop`."""
+    tasks = {asyncio.ensure_future(waiting), asyncio.create_task(stop.wait())}
+    done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in rest:
+        task.cancel()
+    for task in done:
+        task.result()

@@ -1,0 +1,57 @@
+"""The processes of one installation: which there are, what they are told, where they listen."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+
+from stentor.cli.children import Child
+from stentor.cli.output import Exit, fail
+from stentor.settings import Settings
+
+
+def role_children(settings: Settings, *, workers: int, api: bool = True) -> list[Child]:
+    """The processes beside the one that starts them: HTTP, and that many workers."""
+    environment = child_environment(settings)
+    roles = ["api"] * api + ["worker"] * workers
+    return [
+        Child(f"{role}-{number}", [sys.executable, "-P", "-m", "stentor", role], environment)
+        for number, role in enumerate(roles, start=1)
+    ]
+
+
+def child_environment(settings: Settings) -> dict[str, str]:
+    """What a process of ours is given: these settings and no others, by environment, where `ps` does not show them.
+
+    Without a database's address it finds the embedded one by the data directory, and so keeps it running to the end of its
+    own work, even when the process that started it is killed.
+    """
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("STENTOR_")}
+    told = settings.model_dump(exclude_none=True, exclude={"secret"})
+    if settings.secret is not None:
+        told["secret"] = settings.secret.get_secret_value()
+    return inherited | {f"STENTOR_{name.upper()}": str(value) for name, value in told.items()}
+
+
+def claimed_port(host: str, port: int) -> int:
+    """The port, or a free one for 0. Ends the command with a sentence when it cannot be listened on."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            return int(probe.getsockname()[1])
+    except OSError as error:
+        fail(
+            f"{host}:{port} cannot be listened on: {error.strerror}. Choose others with --host and --port.", Exit.FAILED
+        )
+
+
+def stopped_by_signals() -> asyncio.Event:
+    """Set when this process is told to end, by Ctrl-C or SIGTERM."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    return stop
