@@ -75,9 +75,9 @@ class InboxAccess:
             and not any(name in request.headers for name in _SPEAKING_FOR_OTHERS)
         )
 
-    async def visitor(self, request: AnyRequest, brand_text: str) -> Visitor:
-        """Who looks into that brand's inbox. Raises Unauthenticated, in the same way for brands that do not exist."""
-        brand = await self._brand(brand_text)
+    async def visitor(self, request: AnyRequest) -> Visitor:
+        """Who looks into the inbox of the path's brand. Raises Unauthenticated, also for brands that do not exist."""
+        brand = await self._brand(request)
         if self.is_at_this_machine(request):
             if brand is None:
                 raise NotFound("There is no such brand.")
@@ -87,9 +87,9 @@ class InboxAccess:
             raise Unauthenticated("This inbox opens with a key of its brand, or of the organisation that owns it.")
         return await self._holder(brand, key)
 
-    async def admitted(self, brand_text: str, key: str) -> Cookie:
-        """The cookie for whoever presents a key that may read. Raises Unauthenticated for any other text."""
-        brand = await self._brand(brand_text)
+    async def admitted(self, request: AnyRequest, key: str) -> Cookie:
+        """The cookie for whoever presents a key that may read there. Raises Unauthenticated for any other text."""
+        brand = await self._brand(request)
         if brand is None or len(key) > KEY_CHARS_MAX:
             raise _wrong_key()
         await self._holder(brand, key)
@@ -109,9 +109,9 @@ class InboxAccess:
             raise _wrong_key()
         return Visitor(brand, may_delete=principal.may("write"))
 
-    async def _brand(self, text: str) -> Brand | None:
+    async def _brand(self, request: AnyRequest) -> Brand | None:
         try:
-            return await self._brands.by_id(UUID(text))
+            return await self._brands.by_id(UUID(request.path_params["brand_id"]))
         except ValueError:
             return None
 

@@ -72,45 +72,41 @@ class InboxPages:
             return page("inbox_brands.html", brands=await self._accounts.brands())
 
         @get("/{brand_id:str}", include_in_schema=False)
-        async def messages(request: AnyRequest, brand_id: str) -> Response[str]:
-            visitor = await self._access.visitor(request, brand_id)
-            return await self._messages(visitor, request.query_params)
+        async def messages(request: AnyRequest) -> Response[str]:
+            return await self._messages(await self._access.visitor(request), request.query_params)
 
         @get("/{brand_id:str}/{message_id:str}", include_in_schema=False)
-        async def message(request: AnyRequest, brand_id: str, message_id: str) -> Response[str]:
-            visitor = await self._access.visitor(request, brand_id)
-            return await self._message(visitor, message_id, request.query_params)
+        async def message(request: AnyRequest) -> Response[str]:
+            visitor = await self._access.visitor(request)
+            return await self._message(visitor, request.path_params["message_id"], request.query_params)
 
         @get("/{brand_id:str}/{message_id:str}/html", include_in_schema=False)
-        async def preview(request: AnyRequest, brand_id: str, message_id: str) -> Response[str]:
-            visitor = await self._access.visitor(request, brand_id)
-            return await self._preview(visitor, message_id, remote="remote" in request.query_params)
+        async def preview(request: AnyRequest) -> Response[str]:
+            visitor = await self._access.visitor(request)
+            return await self._preview(visitor, request.path_params["message_id"], request.query_params)
 
         @get("/{brand_id:str}/{message_id:str}/raw", include_in_schema=False)
-        async def raw(request: AnyRequest, brand_id: str, message_id: str) -> Response[bytes]:
-            visitor = await self._access.visitor(request, brand_id)
-            stored = await self._inbox.get(visitor.brand.id, message_id)
-            name = f"{message_id}.{'eml' if stored.entry.channel is ChannelKind.EMAIL else 'txt'}"
-            saved = {"Content-Disposition": f'attachment; filename="{name}"'}
-            return Response(stored.raw, media_type="application/octet-stream", headers=saved)
+        async def raw(request: AnyRequest) -> Response[bytes]:
+            visitor = await self._access.visitor(request)
+            return await self._raw(visitor, request.path_params["message_id"])
 
         @post("/{brand_id:str}/key", include_in_schema=False, request_max_body_size=FORM_BYTES_MAX)
-        async def key(request: AnyRequest, brand_id: str) -> Redirect:
+        async def key(request: AnyRequest) -> Redirect:
             check_own_form(request)
             form = await request.form()
-            cookie = await self._access.admitted(brand_id, str(form.get("key", "")).strip())
-            return Redirect(f"/inbox/{brand_id}", status_code=303, cookies=[cookie])
+            cookie = await self._access.admitted(request, str(form.get("key", "")).strip())
+            return Redirect(f"/inbox/{request.path_params['brand_id']}", status_code=303, cookies=[cookie])
 
         @post("/{brand_id:str}/delete", include_in_schema=False, request_max_body_size=FORM_BYTES_MAX)
-        async def empty(request: AnyRequest, brand_id: str) -> Redirect:
-            visitor = await self._deleting(request, brand_id)
+        async def empty(request: AnyRequest) -> Redirect:
+            visitor = await self._deleting(request)
             await self._inbox.empty(visitor.brand.id)
             return Redirect(f"/inbox/{visitor.brand.id}", status_code=303)
 
         @post("/{brand_id:str}/{message_id:str}/delete", include_in_schema=False, request_max_body_size=FORM_BYTES_MAX)
-        async def delete(request: AnyRequest, brand_id: str, message_id: str) -> Redirect:
-            visitor = await self._deleting(request, brand_id)
-            await self._inbox.delete(visitor.brand.id, message_id)
+        async def delete(request: AnyRequest) -> Redirect:
+            visitor = await self._deleting(request)
+            await self._inbox.delete(visitor.brand.id, request.path_params["message_id"])
             return Redirect(f"/inbox/{visitor.brand.id}", status_code=303)
 
         return Router("/inbox", route_handlers=[brands, messages, message, preview, raw, key, empty, delete])
@@ -123,9 +119,9 @@ class InboxPages:
             return page("inbox_key.html", status=failure.status, brand_id=brand_id, failure=failure, tried=was_tried)
         return page("inbox_error.html", status=failure.status, failure=failure)
 
-    async def _deleting(self, request: AnyRequest, brand_id: str) -> Visitor:
+    async def _deleting(self, request: AnyRequest) -> Visitor:
         check_own_form(request)
-        visitor = await self._access.visitor(request, brand_id)
+        visitor = await self._access.visitor(request)
         if not visitor.may_delete:
             raise Forbidden("This key may read the inbox, but deleting needs the scope `write`.")
         return visitor
@@ -178,12 +174,18 @@ class InboxPages:
             remote="remote" in query,
         )
 
-    async def _preview(self, visitor: Visitor, message_id: str, *, remote: bool) -> Response[str]:
+    async def _preview(self, visitor: Visitor, message_id: str, query: Mapping[str, str]) -> Response[str]:
         stored = await self._inbox.get(visitor.brand.id, message_id)
         html = content_of(stored.entry.channel, stored.raw).html
-        policy = _PREVIEW_CSP.format(images="data: https: http:" if remote else "data:")
+        policy = _PREVIEW_CSP.format(images="data: https: http:" if "remote" in query else "data:")
         headers: dict[str, Any] = {"Content-Security-Policy": policy}
         return Response(_NO_HTML if html is None else html, media_type="text/html", headers=headers)
+
+    async def _raw(self, visitor: Visitor, message_id: str) -> Response[bytes]:
+        stored = await self._inbox.get(visitor.brand.id, message_id)
+        name = f"{stored.entry.id}.{'eml' if stored.entry.channel is ChannelKind.EMAIL else 'txt'}"
+        saved = {"Content-Disposition": f'attachment; filename="{name}"'}
+        return Response(stored.raw, media_type="application/octet-stream", headers=saved)
 
 
 def _title(entry: InboxEntry) -> str:

@@ -1,8 +1,5 @@
 """The links of an HTML message, listed beside its preview, in which nothing can be followed."""
 
-# pyrefly: ignore-errors[missing-override-decorator]
-# The mark for overriding methods came with Python 3.12.
-
 from html.parser import HTMLParser
 from urllib.parse import urlsplit
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from litestar import Response, Router, get
+from litestar import Request, Response, Router, get
 
 from stentor.errors import NotFound
 
@@ -75,8 +75,9 @@ def page(template: str, *, status: int = 200, **facts: Any) -> Response[str]:
 def static_routes() -> Router:
     """`/console/static/…`: style sheets and scripts, in the package, nobody else's."""
 
-    @get("/{version:str}/{name:str}", include_in_schema=False, sync_to_thread=False)
-    def file(version: str, name: str) -> Response[bytes]:
+    @get("/{version:str}/{name:str}", include_in_schema=False)
+    async def file(request: Request[Any, Any, Any]) -> Response[bytes]:
+        version, name = request.path_params["version"], request.path_params["name"]
         if version != _VERSIONS.get(name):
             raise NotFound("There is no such file, or no longer in this version.")
         return Response(
