@@ -15,11 +15,17 @@ from stentor.accounts.service import AccountService
 from stentor.campaigns.model import GeneratorType, Lane, PublishedContent
 from stentor.campaigns.sources import GeneratorSource, PublicationSource
 from stentor.db.pool import Database
-from stentor.domain.ids import new_id
+from stentor.domain.ids import SendIds, new_id
+from stentor.domain.links import LinkSigner
 from stentor.errors import Problem
+from stentor.executions.composing import Composer
+from stentor.executions.service import ExecutionService
+from stentor.testing.engine import PlainRenderers
 from stentor.triggers.committer import CommitLimits
 from stentor.triggers.model import Answer, Idempotency, RunCall, RunOutcome
 from stentor.triggers.service import TriggerService
+
+KEY = b"a key for tests that is long enough to be one"
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -70,7 +76,11 @@ async def make_generator(
 @asynccontextmanager
 async def taking_calls(db: Database, limits: CommitLimits | None = None) -> AsyncIterator[TriggerService]:
     """A service like that of one API process, which takes calls within the block."""
-    service = TriggerService(db, BrandDirectory(db), GeneratorSource(db, PublicationSource(db)), limits)
+    publications = PublicationSource(db)
+    executions = ExecutionService(
+        db, publications, Composer(PlainRenderers(), SendIds(KEY), LinkSigner(KEY), "http://localhost")
+    )
+    service = TriggerService(db, BrandDirectory(db), GeneratorSource(db, publications), executions, limits)
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(service.run_committer(stop))

@@ -1,19 +1,27 @@
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from httpx import AsyncClient
 
-from api_world import Client
 from stentor.accounts.model import Brand
 from stentor.api.services import Services
 from stentor.db.pool import Database
 from stentor.domain.ids import new_id
 from trigger_world import make_brand, make_generator
+from wire_world import asking
 
 pytestmark = pytest.mark.anyio
 
 CREATED = datetime(2026, 11, 21, 10, 0, 0, 999_999, tzinfo=UTC)
 CHANGED = datetime(2026, 11, 21, 10, 0, 5, tzinfo=UTC)
+
+
+@pytest.fixture
+async def wire_client(services: Services) -> AsyncIterator[AsyncClient]:
+    async with asking(services) as client:
+        yield client
 
 
 @pytest.fixture
@@ -50,7 +58,7 @@ async def make_execution(db: Database, brand: Brand, state: str, **columns: Any)
     return f"exec-{execution_id.hex}"
 
 
-async def asked(client: Client, execution_id: str, keys: dict[str, str]) -> Any:
+async def asked(client: AsyncClient, execution_id: str, keys: dict[str, str]) -> Any:
     return await client.get(f"/smart-campaigns/v1/executions/{execution_id}/status", headers=keys)
 
 
@@ -73,7 +81,7 @@ FAILED = {"error_code": "TOPIC_NOT_FOUND", "error_message": "There is no topic t
     ],
 )
 async def test_each_state_has_its_word_and_keys_that_are_not_known_yet_are_absent(
-    app_client: Client,
+    wire_client: AsyncClient,
     db: Database,
     brand: Brand,
     keys: dict[str, str],
@@ -84,7 +92,7 @@ async def test_each_state_has_its_word_and_keys_that_are_not_known_yet_are_absen
 ):
     execution_id = await make_execution(db, brand, state, **columns)
 
-    response = await asked(app_client, execution_id, keys)
+    response = await asked(wire_client, execution_id, keys)
 
     assert response.status_code == 200
     assert list(response.json().items()) == [
@@ -98,54 +106,58 @@ async def test_each_state_has_its_word_and_keys_that_are_not_known_yet_are_absen
     ]
 
 
-async def test_a_paused_execution_keeps_its_word(app_client: Client, db: Database, brand: Brand, keys: dict[str, str]):
+async def test_a_paused_execution_keeps_its_word(
+    wire_client: AsyncClient, db: Database, brand: Brand, keys: dict[str, str]
+):
     execution_id = await make_execution(db, brand, "planning", paused_at=CHANGED)
 
-    assert (await asked(app_client, execution_id, keys)).json()["status"] == "processing"
+    assert (await asked(wire_client, execution_id, keys)).json()["status"] == "processing"
 
 
 async def test_another_brands_execution_is_the_same_404_as_none_at_all(
-    app_client: Client, db: Database, brand: Brand, keys: dict[str, str]
+    wire_client: AsyncClient, db: Database, brand: Brand, keys: dict[str, str]
 ):
     other = await make_brand(db, "Tennis")
     theirs = await make_execution(db, other, "queued")
     mine = await make_execution(db, brand, "queued")
     wanted = [theirs, f"exec-{new_id().hex}", "exec-abc-123-xyz", mine.upper(), mine[5:], f"{mine}0"]
 
-    answers = [await asked(app_client, execution_id, keys) for execution_id in wanted]
+    answers = [await asked(wire_client, execution_id, keys) for execution_id in wanted]
 
     assert [answer.status_code for answer in answers] == [404] * len(wanted)
     assert len({answer.content for answer in answers}) == 1
 
 
 async def test_a_key_that_may_not_act_for_the_brand_is_forbidden_before_anything_is_looked_up(
-    app_client: Client, db: Database, brand: Brand, keys: dict[str, str]
+    wire_client: AsyncClient, db: Database, brand: Brand, keys: dict[str, str]
 ):
     other = await make_brand(db, "Tennis")
     theirs = await make_execution(db, other, "queued")
     foreign = {**keys, "x-brand-key": other.brand_key}
 
-    answers = [await asked(app_client, execution_id, foreign) for execution_id in (theirs, "exec-abc-123-xyz")]
+    answers = [await asked(wire_client, execution_id, foreign) for execution_id in (theirs, "exec-abc-123-xyz")]
 
     assert [answer.status_code for answer in answers] == [403, 403]
 
 
-async def test_without_both_keys_nothing_is_told(app_client: Client, db: Database, brand: Brand, keys: dict[str, str]):
+async def test_without_both_keys_nothing_is_told(
+    wire_client: AsyncClient, db: Database, brand: Brand, keys: dict[str, str]
+):
     execution_id = await make_execution(db, brand, "queued")
 
-    answers = [await asked(app_client, execution_id, {name: keys[name]}) for name in keys]
+    answers = [await asked(wire_client, execution_id, {name: keys[name]}) for name in keys]
 
     assert [answer.status_code for answer in answers] == [401, 401]
 
 
-async def test_a_key_that_only_reads_may_ask(app_client: Client, db: Database, brand: Brand, services: Services):
+async def test_a_key_that_only_reads_may_ask(wire_client: AsyncClient, db: Database, brand: Brand, services: Services):
     await make_generator(db, brand, "kick-off")
     execution_id = await make_execution(db, brand, "queued")
     reader = await services.accounts.create_key("reader", brand_id=brand.id, scopes=("read",))
     writer = await services.accounts.create_key("writer", brand_id=brand.id, scopes=("write",))
 
     answers = [
-        await asked(app_client, execution_id, {"x-api-key": key.api_key, "x-brand-key": brand.brand_key})
+        await asked(wire_client, execution_id, {"x-api-key": key.api_key, "x-brand-key": brand.brand_key})
         for key in (reader, writer)
     ]
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 
 from stentor.accounts import store
-from stentor.accounts.key_format import digest_of, is_checked, read_presented
+from stentor.accounts.key_format import Peppered, is_checked, read_presented
 from stentor.accounts.model import Principal
 from stentor.db.pool import Database
 from stentor.db.remembered import Remembered
@@ -23,7 +23,7 @@ class KeyRing:
 
     def __init__(self, db: Database, pepper: bytes) -> None:
         self._db = db
-        self._pepper = pepper
+        self._peppered = Peppered(pepper)
         self._remembered = Remembered(self._load, keep_s=KEEP_S, entries_max=ENTRIES_MAX)
         self._used: set[int] = set()
 
@@ -38,20 +38,18 @@ class KeyRing:
         number, secret = read
         if not is_checked(secret):
             return None
-        principal = await self._remembered.get(digest_of(self._pepper, secret))
+        principal = await self._remembered.get(self._peppered.digest(secret))
         if principal is None or number not in {None, principal.key_number}:
             return None
         self._used.add(principal.key_number)
         return principal
 
-    async def run(self) -> None:
-        """Records the last use of keys until cancelled, and once more then."""
-        try:
-            while True:
-                await asyncio.sleep(FLUSH_EVERY_S)
-                with contextlib.suppress(Unavailable):
-                    await self.flush()
-        finally:
+    async def run(self, stop: asyncio.Event) -> None:
+        """Records the last use of keys until `stop` is set, and once more then."""
+        while not stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FLUSH_EVERY_S):
+                    await stop.wait()
             with contextlib.suppress(Unavailable):
                 await self.flush()
 

@@ -65,3 +65,16 @@ JOIN idempotency_key s ON s.brand_id = k.brand_id AND s.key = k.key
 DELETE FROM idempotency_key s
 USING unnest(:brand_ids::uuid[], :keys::text[]) AS k (brand_id, key)
 WHERE s.brand_id = k.brand_id AND s.key = k.key
+
+-- name: forget_answers
+-- all brands: a sweep by age.
+-- Skips what an equal call is about to take over.
+DELETE FROM idempotency_key
+WHERE (brand_id, key) IN (
+    SELECT brand_id, key
+    FROM idempotency_key
+    WHERE created_at < :now - interval '7 days'
+    ORDER BY created_at
+    LIMIT :limit
+    FOR UPDATE SKIP LOCKED
+)

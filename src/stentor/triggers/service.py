@@ -8,9 +8,12 @@ from uuid import UUID
 
 from stentor.accounts.directory import BrandDirectory
 from stentor.campaigns.sources import GeneratorSource
+from stentor.clock import Clock
 from stentor.db.pool import Database
 from stentor.domain.ids import new_id
 from stentor.errors import Invalid, NotFound, Problem, Unprocessable
+from stentor.executions.forecasting import Forecast, Trial
+from stentor.executions.service import ExecutionService
 from stentor.triggers import admission, store
 from stentor.triggers.admission import Candidate, Outcome
 from stentor.triggers.committer import CommitLimits, Committer
@@ -29,6 +32,9 @@ TOPIC_KEY_CHARS_MAX = 200
 
 API_TRIGGERED = "api_triggered"
 
+# Two seconds of deleting; the keeper comes again.
+FORGET_MAX = 10_000
+
 # What no id of a generator has, and what the database could not even be asked for.
 _NO_ID = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]|.{201}", re.DOTALL)
 
@@ -39,17 +45,23 @@ class TriggerService:
     """Takes calls while `run_committer` runs."""
 
     def __init__(
-        self, db: Database, brands: BrandDirectory, generators: GeneratorSource, limits: CommitLimits | None = None
+        self,
+        db: Database,
+        brands: BrandDirectory,
+        generators: GeneratorSource,
+        executions: ExecutionService,
+        limits: CommitLimits | None = None,
     ) -> None:
         self._db = db
         self._brands = brands
         self._generators = generators
+        self._executions = executions
         self._committer = Committer(self._admit, limits)
         self._with_bucket: set[UUID] = set()
         self._in_flight: dict[tuple[UUID, str], _Flight] = {}
 
     async def run_committer(self, stop: asyncio.Event) -> None:
-        """Commits calls until `stop` is set, and then those that still wait."""
+        """Commits calls until `stop` is set, and then those that still wait: stop the doors first."""
         await self._committer.run(stop)
 
     async def run(self, call: RunCall) -> RunOutcome:
@@ -65,6 +77,15 @@ class TriggerService:
         if call.idempotency is None:
             return await self._committer.commit(await self._checked(call))
         return await self._run_once(call, call.idempotency)
+
+    async def dry_run(self, call: RunCall) -> Forecast:
+        """Who the call would reach now, who it would leave out and why, and three rendered samples.
+
+        Nothing is written and no token taken. Raises what `run` raises for a call that it would not accept.
+        """
+        queued = (await self._checked(call)).call
+        trial = Trial(call.topic_key, call.context, Clock(self._db.shift).now())
+        return await self._executions.dry_run(call.brand_id, queued.publication_id, trial)
 
     async def _run_once(self, call: RunCall, idempotency: Idempotency) -> RunOutcome:
         """Runs at most one of the calls with this key at a time in this process; the database sees to the others."""
@@ -134,6 +155,12 @@ class TriggerService:
 
     async def _admit(self, batch: Sequence[Candidate]) -> list[Outcome]:
         return await admission.admit(self._db, batch)
+
+
+async def forget_answers(db: Database) -> int:
+    """Forgets answers that are older than seven days; the keeper's chore. Returns how many, at most 10,000 at once."""
+    async with db.transaction() as conn:
+        return await store.forget_answers(conn, FORGET_MAX)
 
 
 def _check_topic_key(topic_key: str) -> None:

@@ -16,6 +16,7 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     claim_keys: Statement
     stored_answers: Statement
     release_keys: Statement
+    forget_answers: Statement
 
 
 async def open_buckets(conn: Connection, rates_per_s: Mapping[UUID, int]) -> None:
@@ -53,3 +54,8 @@ async def stored_answers(conn: Connection, keys: Sequence[KeyOfBrand]) -> dict[K
 async def release_keys(conn: Connection, keys: Sequence[KeyOfBrand]) -> None:
     """Forgets the keys."""
     await Sql.release_keys.run(conn, brand_ids=[brand_id for brand_id, _ in keys], keys=[key for _, key in keys])
+
+
+async def forget_answers(conn: Connection, limit: int) -> int:
+    """Deletes answers that nobody may count on any more and returns how many."""
+    return await Sql.forget_answers.run(conn, limit=limit)

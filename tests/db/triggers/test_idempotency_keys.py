@@ -7,6 +7,7 @@ from stentor.accounts.model import Brand
 from stentor.db.pool import Database
 from stentor.errors import Invalid, NotFound, RateLimited, Unprocessable
 from stentor.triggers.model import Accepted, Replayed
+from stentor.triggers.service import forget_answers
 from trigger_world import SCHEMA, answer_of, call_of, make_brand, make_generator, outcomes_of, rows, taking_calls
 
 pytestmark = pytest.mark.anyio
@@ -164,3 +165,17 @@ async def test_a_key_that_another_kind_of_call_is_using_is_refused(db: Database,
     async with taking_calls(db) as triggers:
         with pytest.raises(Unprocessable):
             await triggers.run(call_of(brand, key="k-1"))
+
+
+async def test_answers_are_kept_for_seven_days_and_then_forgotten(db: Database, brand: Brand):
+    async with taking_calls(db) as triggers:
+        for key in ("old", "young"):
+            await triggers.run(call_of(brand, key=key))
+    async with db.transaction() as conn:
+        await conn.execute("UPDATE idempotency_key SET created_at = now() - interval '6 days 23 hours'")
+        await conn.execute("UPDATE idempotency_key SET created_at = now() - interval '8 days' WHERE key = 'old'")
+
+    forgotten = await forget_answers(db)
+
+    assert forgotten == 1
+    assert await rows(db, "SELECT key FROM idempotency_key") == [("young",)]

@@ -215,3 +215,20 @@ async def test_a_database_that_is_away_is_no_crash(db: Database, brand: Brand, d
         outcomes = await outcomes_of(triggers, [call_of(brand) for _ in range(5)])
 
     assert [type(outcome) for outcome in outcomes] == [Unavailable] * 5
+
+
+async def test_a_dry_run_checks_all_that_a_run_checks_and_writes_nothing(db: Database):
+    brand = await make_brand(db, "Slow", run_rate_per_s=1)
+    await make_generator(db, brand, "kick-off", schema=SCHEMA)
+
+    async with taking_calls(db) as triggers:
+        forecasts = [await triggers.dry_run(call_of(brand)) for _ in range(3)]
+        with pytest.raises(Invalid):
+            await triggers.dry_run(call_of(brand, context={}))
+        with pytest.raises(NotFound):
+            await triggers.dry_run(call_of(brand, "nobody's"))
+        outcome = await triggers.run(call_of(brand))
+
+    assert [forecast.error_code for forecast in forecasts] == ["TOPIC_NOT_FOUND"] * 3
+    assert isinstance(outcome, Accepted)
+    assert await rows(db, "SELECT count(*) FROM execution") == [(1,)]

@@ -1,6 +1,7 @@
+import hmac
 import re
 
-from stentor.accounts.key_format import digest_of, hint_of, is_checked, new_brand_key, new_secret, read_presented
+from stentor.accounts.key_format import Peppered, hint_of, is_checked, new_brand_key, new_secret, read_presented
 
 
 def test_a_secret_has_its_prefix_thirty_characters_and_a_checksum():
@@ -45,5 +46,7 @@ def test_a_hint_tells_keys_apart_and_gives_nothing_away():
 def test_a_digest_depends_on_the_pepper():
     secret = new_secret(is_test=False)
 
-    assert digest_of(b"a" * 32, secret) != digest_of(b"b" * 32, secret)
-    assert len(digest_of(b"a" * 32, secret)) == 32
+    digests = [Peppered(pepper).digest(secret) for pepper in (b"a" * 32, b"b" * 32)]
+
+    assert digests[0] != digests[1]
+    assert digests[0] == hmac.digest(b"a" * 32, secret.encode(), "sha256")

@@ -1,0 +1,223 @@
+"""API-triggered campaigns as their clients know them: run an event generator, ask what became of it.
+
+Paths, headers, bodies and status codes are those of the public contract; what it leaves open is decided here. Either key
+missing or unknown is a 401; a key that may not act for the brand in `x-brand-key` is a 403, decided before anything is
+looked up; what another brand owns is a 404 with the very bytes of what does not exist.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from litestar import Response, get, post
+
+from stentor.accounts.model import Scope
+from stentor.api.idempotency import REPLAYED, check_key, request_hash
+from stentor.api.problems import Failure
+from stentor.api.request import ApiRequest, Caller
+from stentor.api.strict_json import decode
+from stentor.errors import Forbidden, Invalid, NotFound, Unauthenticated
+from stentor.executions.model import Execution
+from stentor.triggers.model import Accepted, Answer, Idempotency, RunCall
+
+PREFIX = "/smart-campaigns/v1"
+
+_BRAND_KEY = re.compile(r"br_[0-9A-Za-z]{22}")
+_EXECUTION_ID = re.compile(r"exec-([0-9a-f]{32})")
+
+_CODES = {
+    401: "UNAUTHORIZED",
+    403: "FORBIDDEN",
+    404: "NOT_FOUND",
+    405: "METHOD_NOT_ALLOWED",
+    408: "REQUEST_TIMEOUT",
+    409: "CONFLICT",
+    413: "PAYLOAD_TOO_LARGE",
+    422: "UNPROCESSABLE_ENTITY",
+    429: "RATE_LIMIT_EXCEEDED",
+    500: "INTERNAL_ERROR",
+    503: "SERVICE_UNAVAILABLE",
+}
+
+
+class RunBody(msgspec.Struct, frozen=True):
+    """What a run is called with. Clients send further keys of their own, which mean nothing here."""
+
+    topic_key: str
+    context: dict[str, Any]
+
+
+class RunQuery(msgspec.Struct, frozen=True):
+    """`dry_run=true` asks who a run would reach, and runs nothing."""
+
+    dry_run: bool = False
+
+
+class ExecutionStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a client polls. A key whose value is not known yet is absent."""
+
+    execution_id: str
+    status: str
+    created_at: str
+    updated_at: str
+    event_generator_id: str
+    topic_key: str
+    audience_size: int | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+
+
+class ErrorFacts(msgspec.Struct, frozen=True, rename="camel"):
+    """The inside of the error envelope. `request_id` is null in a 404, which says nothing that could differ."""
+
+    code: str
+    message: str
+    details: dict[str, Any] | None
+    request_id: str | None
+
+
+class ErrorBody(msgspec.Struct, frozen=True):
+    """The error envelope of this API family."""
+
+    error: ErrorFacts
+
+
+_RUN_BODY = msgspec.json.Decoder(RunBody)
+
+
+@post(f"{PREFIX}/event-generators/{{event_generator_id:str}}/run", status_code=202)
+async def run(request: ApiRequest) -> Response[bytes]:
+    """Accepts a call: 202 means that its execution is on disk."""
+    caller = await authorised(request, "run")
+    key = request.headers.get("idempotency-key")
+    dry_run = bool(request.scope["query_string"]) and request.decoded_query(RunQuery).dry_run
+    body = await request.body()
+    asked = decode(body, _RUN_BODY)
+    call = RunCall(
+        brand_id=caller.brand_id,
+        generator_id=request.path_params["event_generator_id"],
+        topic_key=asked.topic_key,
+        context=asked.context,
+        triggered_by=f"key {caller.principal.key_number}",
+        is_test=caller.principal.is_test,
+        idempotency=None if key is None else idempotency_of(request, key, body),
+    )
+    if dry_run:
+        if key is not None:
+            raise Invalid("A dry run changes nothing, so it takes no Idempotency-Key. Leave one of them out.")
+        return _json(msgspec.json.encode(await request.services.triggers.dry_run(call)), 200)
+    outcome = await request.services.triggers.run(call)
+    if isinstance(outcome, Accepted):
+        return _json(accepted_answer(outcome.execution_id).body, 202)
+    return _json(outcome.answer.body, outcome.answer.status, {REPLAYED: "true"})
+
+
+@get(f"{PREFIX}/executions/{{execution_id:str}}/status")
+async def status(request: ApiRequest) -> Response[bytes]:
+    """What became of a call."""
+    caller = await authorised(request, "run", "read")
+    named = _EXECUTION_ID.fullmatch(request.path_params["execution_id"])
+    if named is None:
+        raise NotFound("There is no such execution in this brand.")
+    execution = await request.services.executions.find(caller.brand_id, UUID(named[1]))
+    return _json(msgspec.json.encode(status_of(execution)), 200)
+
+
+handlers = (run, status)
+
+
+def envelope(request: ApiRequest, failure: Failure) -> Response[bytes]:
+    """An error as clients of this family expect it."""
+    facts = ErrorFacts(
+        code=_CODES.get(failure.status) or ("VALIDATION_ERROR" if _fields(failure) else "INVALID_REQUEST"),
+        message=failure.detail,
+        details=_details(failure),
+        request_id=None if failure.status == 404 else request.request_id,
+    )
+    return _json(msgspec.json.encode(ErrorBody(facts)), failure.status, failure.headers)
+
+
+async def authorised(request: ApiRequest, *scopes: Scope) -> Caller:
+    """The holder of `x-api-key`, acting for the brand in `x-brand-key` with one of the scopes.
+
+    Raises Unauthenticated when a key is missing or unknown, Forbidden when they do not fit together.
+    """
+    api_key, brand_key = request.headers.get("x-api-key"), request.headers.get("x-brand-key")
+    if not api_key or not brand_key:
+        raise Unauthenticated("Two keys are needed. Send both headers, `x-api-key` and `x-brand-key`.")
+    principal = await request.services.keys.principal(api_key)
+    if principal is None:
+        raise Unauthenticated("The x-api-key is unknown or revoked. Make a new one with `stentor key create`.")
+    brand = await request.services.brands.by_key(brand_key) if _BRAND_KEY.fullmatch(brand_key) else None
+    if brand is None or not principal.may_act_for(brand):
+        raise Forbidden("The x-api-key may not act for the brand in x-brand-key. Check that both are of one brand.")
+    if not any(principal.may(scope) for scope in scopes):
+        raise Forbidden(f"This needs an x-api-key with the scope `{scopes[0]}`. Make one with `stentor key create`.")
+    return Caller(principal, brand)
+
+
+def idempotency_of(request: ApiRequest, key: str, body: bytes) -> Idempotency:
+    """The caller's wish to be answered once. Raises Invalid for a key that is none."""
+    check_key(key)
+    scope = request.scope
+    return Idempotency(key, request_hash(scope["method"], scope["path"], scope["query_string"], body), accepted_answer)
+
+
+def accepted_answer(execution_id: UUID) -> Answer:
+    """What an accepted call is answered."""
+    body = b'{"execution_id":"exec-%b","status":"queued"}' % execution_id.hex.encode()
+    return Answer(202, {"Content-Type": "application/json"}, body)
+
+
+def status_of(execution: Execution) -> ExecutionStatus:
+    """The execution in this family's words: published once everybody is planned, and for ever."""
+    published = execution.published_at is not None
+    failed = not published and execution.state in {"failed", "cancelled"}
+    if failed:
+        word = "failed"
+    elif published:
+        word = "published"
+    else:
+        word = "processing" if execution.state == "planning" else "queued"
+    return ExecutionStatus(
+        execution_id=f"exec-{execution.id.hex}",
+        status=word,
+        created_at=_to_the_second(execution.created_at),
+        updated_at=_to_the_second(execution.status_at),
+        event_generator_id=execution.generator_id,
+        topic_key=execution.topic_key,
+        audience_size=execution.audience_size if published else None,
+        error_code=(execution.error_code or "INTERNAL") if failed else None,
+        error_message=execution.error_message if failed else None,
+    )
+
+
+def _to_the_second(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _json(body: bytes, status_code: int, headers: Mapping[str, str] = {}) -> Response[bytes]:
+    return Response(body, status_code=status_code, media_type="application/json", headers=dict(headers))
+
+
+def _details(failure: Failure) -> dict[str, Any] | None:
+    if fields := _fields(failure):
+        return {"fields": fields}
+    if failure.status == 429:
+        return {"retryAfter": int(failure.headers["Retry-After"])}
+    return None
+
+
+def _dotted(pointer: str) -> str:
+    return pointer[1:].replace("/", ".").replace("~1", "/").replace("~0", "~")
+
+
+def _fields(failure: Failure) -> list[dict[str, str]]:
+    return [
+        {"field": _dotted(violation.pointer), "message": violation.message}
+        for violation in failure.violations
+        if violation.pointer
+    ]
