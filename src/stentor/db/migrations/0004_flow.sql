@@ -96,12 +96,12 @@ DECLARE
     made integer := 0;
     parent text;
     child text;
-    -- Half-full pages let a send's one or two later updates stay on its page, without touching the index.
+    -- Less than half-full pages let every send's settling stay on its page, without touching the index.
     storage text;
 BEGIN
     FOREACH parent IN ARRAY ARRAY['send', 'delivery_event'] LOOP
         child := parent || to_char(monday AT TIME ZONE 'UTC', '"_"IYYY"w"IW');
-        storage := CASE parent WHEN 'send' THEN ' WITH (fillfactor = 60)' ELSE '' END;
+        storage := CASE parent WHEN 'send' THEN ' WITH (fillfactor = 45)' ELSE '' END;
         IF to_regclass(child) IS NULL THEN
             EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (%L) TO (%L)', child, parent,
                 uuid_floor(monday), uuid_floor(monday + interval '7 days')) || storage;
@@ -112,7 +112,7 @@ BEGIN
 END
 $$;
 
-CREATE TABLE send_other PARTITION OF send DEFAULT WITH (fillfactor = 60);
+CREATE TABLE send_other PARTITION OF send DEFAULT WITH (fillfactor = 45);
 CREATE TABLE delivery_event_other PARTITION OF delivery_event DEFAULT;
 SELECT make_week(statement_timestamp()), make_week(statement_timestamp() + interval '7 days'), make_week(statement_timestamp() + interval '14 days');
 
