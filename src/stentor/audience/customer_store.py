@@ -60,7 +60,7 @@ async def go_by_keys(conn: Connection) -> None:
 
 async def known_customers(conn: Connection, brand_id: UUID, rows: Rows) -> list[int]:
     """The places of the rows whose person exists."""
-    return await Sql.known_customers.column(conn, brand_id=brand_id, separator=_SEPARATOR, **_keys(rows.customer_ids))
+    return await Sql.known_customers.column(conn, brand_id=brand_id, separator=_SEPARATOR, **_keys(rows))
 
 
 async def compare_customers(conn: Connection, brand_id: UUID, rows: Rows) -> list[Standing]:
@@ -69,7 +69,7 @@ async def compare_customers(conn: Connection, brand_id: UUID, rows: Rows) -> lis
         conn,
         brand_id=brand_id,
         separator=_SEPARATOR,
-        **_keys(rows.customer_ids),
+        **_keys(rows),
         given=_joined(map(str, rows.given)),
         emails=_nullable(rows.emails),
         phones=_nullable(rows.phones),
@@ -95,7 +95,7 @@ async def take_addresses(conn: Connection, brand_id: UUID, comers: Owners) -> se
     found = await Sql.take_addresses.column(
         conn, brand_id=brand_id, separator=_SEPARATOR, owners_max=OWNERS_MAX, **_owner_columns(comers)
     )
-    return {owner.hex for owners in found if owners for owner in owners}
+    return {owner.hex for owners in found for owner in owners}
 
 
 async def leave_addresses(conn: Connection, brand_id: UUID, leavers: Owners) -> None:
@@ -109,7 +109,7 @@ async def lock_customers(
     conn: Connection, brand_id: UUID, customer_ids: Sequence[str]
 ) -> dict[str, tuple[str | None, str | None]]:
     """Locks these people in id order; answers with the digests of their e-mail address and phone number."""
-    found = await Sql.lock_customers.tuples(conn, brand_id=brand_id, separator=_SEPARATOR, **_keys(customer_ids))
+    found = await Sql.lock_customers.tuples(conn, brand_id=brand_id, separator=_SEPARATOR, **_id_columns(customer_ids))
     return {customer.hex: (email, phone) for customer, email, phone in found}
 
 
@@ -123,7 +123,7 @@ async def insert_customers(conn: Connection, brand_id: UUID, rows: Rows) -> None
         brand_id=brand_id,
         separator=separator,
         addressless=ADDRESSLESS_CHANNELS,
-        **_keys(rows.customer_ids, separator),
+        **_keys(rows, separator),
         external_ids=separator.join(rows.external_ids),
         addresses=_joined(map(str, rows.addresses), separator),
         valid=_joined(map(str, rows.valid), separator),
@@ -144,7 +144,7 @@ async def update_customers(conn: Connection, brand_id: UUID, rows: Rows, renewed
         conn,
         brand_id=brand_id,
         separator=_SEPARATOR,
-        **_keys(rows.customer_ids),
+        **_keys(rows),
         given=_joined(map(str, rows.given)),
         touched=_joined(map(str, rows.touched)),
         addresses=_joined(map(str, rows.addresses)),
@@ -164,7 +164,7 @@ async def update_customers(conn: Connection, brand_id: UUID, rows: Rows, renewed
 
 async def mark_shared(conn: Connection, brand_id: UUID, customer_ids: Sequence[str]) -> None:
     """Marks these people as having an address that others have too."""
-    await Sql.mark_shared.run(conn, brand_id=brand_id, separator=_SEPARATOR, **_keys(customer_ids))
+    await Sql.mark_shared.run(conn, brand_id=brand_id, separator=_SEPARATOR, **_id_columns(customer_ids))
 
 
 async def customer_by_id(conn: Connection, brand_id: UUID, customer_id: UUID) -> Customer | None:
@@ -194,24 +194,31 @@ async def page_of_customers(conn: Connection, brand_id: UUID, *, after: UUID | N
     )
 
 
-def _keys(customer_ids: Sequence[str], separator: str = _SEPARATOR) -> dict[str, str]:
+def _keys(rows: Rows, separator: str = _SEPARATOR) -> dict[str, str]:
+    return {"parts": separator.join(rows.parts), "customer_ids": separator.join(rows.customer_ids)}
+
+
+def _id_columns(customer_ids: Sequence[str]) -> dict[str, str]:
     return {
-        "parts": separator.join([str(int(customer[:3], 16)) for customer in customer_ids]),
-        "customer_ids": separator.join(customer_ids),
+        "parts": _joined([str(int(customer[:3], 16)) for customer in customer_ids]),
+        "customer_ids": _joined(customer_ids),
     }
 
 
 def _owner_columns(owners: Owners) -> dict[str, str]:
     digests = [*owners.emails, *owners.phones]
-    channels = [str(int(ChannelKind.EMAIL))] * len(owners.emails) + [str(int(ChannelKind.SMS))] * len(owners.phones)
+    customers = [*owners.emails.values(), *owners.phones.values()]
     return {
-        "shards": _joined([str(int(digest[:3], 16)) for digest in digests]),
-        "channels": _joined(channels),
+        "shards": _joined([_SHARD_OF[digest[:3]] for digest in digests]),
+        "channels": _joined([_EMAIL] * len(owners.emails) + [_PHONE] * len(owners.phones)),
         "digests": _joined(digests),
-        "customers": _joined(
-            [f"{{{','.join(customers[-OWNERS_MAX:])}}}" for column in owners for customers in column.values()]
-        ),
+        "customers": _joined([",".join(people[-OWNERS_MAX:]) for people in customers]),
     }
+
+
+# The first 12 bits of a digest, looked up instead of computed: two for each customer of an import.
+_SHARD_OF = {f"{shard:03x}": str(shard) for shard in range(4096)}
+_EMAIL, _PHONE = str(int(ChannelKind.EMAIL)), str(int(ChannelKind.SMS))
 
 
 def _joined(values: Iterable[str], separator: str = _SEPARATOR) -> str:

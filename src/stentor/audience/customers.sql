@@ -59,32 +59,35 @@ ORDER BY o.shard, o.channel, o.digest
 FOR UPDATE OF o
 
 -- name: take_addresses
--- Enters the owners, in key order. What comes back is the owners of each address that more than one has. Of an address
--- with very many owners only the newest :owners_max are kept: all the others are marked as sharing it already.
-INSERT INTO address_owner (shard, brand_id, channel, digest, customers)
-SELECT n.shard, :brand_id, n.channel, decode(n.digest, 'hex'), n.customers::uuid[]
-FROM unnest(
-        string_to_array(:shards, :separator)::smallint[], string_to_array(:channels, :separator)::smallint[],
-        string_to_array(:digests, :separator), string_to_array(:customers, :separator)
-    ) AS n (shard, channel, digest, customers)
-ORDER BY n.shard, n.channel, n.digest
-ON CONFLICT (shard, brand_id, channel, digest) DO UPDATE
-SET customers = (address_owner.customers || excluded.customers)[
-        greatest(1, cardinality(address_owner.customers) + cardinality(excluded.customers) - :owners_max + 1):
-    ]
-WHERE NOT address_owner.customers @> excluded.customers
-RETURNING CASE WHEN cardinality(customers) > 1 THEN customers END
+-- Enters the owners, in key order, and answers with the owners of each address that more than one has. Of an address with
+-- very many owners only the newest :owners_max are kept: all the others are marked as sharing it already.
+WITH entered AS (
+    INSERT INTO address_owner (shard, brand_id, channel, digest, customers)
+    SELECT n.shard, :brand_id, n.channel, decode(n.digest, 'hex'), string_to_array(n.customers, ',')::uuid[]
+    FROM unnest(
+            string_to_array(:shards, :separator)::smallint[], string_to_array(:channels, :separator)::smallint[],
+            string_to_array(:digests, :separator), string_to_array(:customers, :separator)
+        ) AS n (shard, channel, digest, customers)
+    ORDER BY n.shard, n.channel, n.digest
+    ON CONFLICT (shard, brand_id, channel, digest) DO UPDATE
+    SET customers = (address_owner.customers || excluded.customers)[
+            greatest(1, cardinality(address_owner.customers) + cardinality(excluded.customers) - :owners_max + 1):
+        ]
+    WHERE NOT address_owner.customers @> excluded.customers
+    RETURNING customers
+)
+SELECT customers FROM entered WHERE cardinality(customers) > 1
 
 -- name: leave_addresses
 -- An address that loses its last owner has no row; that is the next statement's part.
 UPDATE address_owner o
-SET customers = ARRAY(SELECT c FROM unnest(o.customers) AS c WHERE c <> ALL (n.customers::uuid[]))
+SET customers = ARRAY(SELECT c FROM unnest(o.customers) AS c WHERE c <> ALL (string_to_array(n.customers, ',')::uuid[]))
 FROM unnest(
         string_to_array(:shards, :separator)::smallint[], string_to_array(:channels, :separator)::smallint[],
         string_to_array(:digests, :separator), string_to_array(:customers, :separator)
     ) AS n (shard, channel, digest, customers)
 WHERE o.shard = n.shard AND o.brand_id = :brand_id AND o.channel = n.channel AND o.digest = decode(n.digest, 'hex')
-    AND o.customers && n.customers::uuid[] AND NOT o.customers <@ n.customers::uuid[]
+    AND o.customers && string_to_array(n.customers, ',')::uuid[] AND NOT o.customers <@ string_to_array(n.customers, ',')::uuid[]
 
 -- name: free_addresses
 DELETE FROM address_owner o
@@ -93,7 +96,7 @@ USING unnest(
         string_to_array(:digests, :separator), string_to_array(:customers, :separator)
     ) AS n (shard, channel, digest, customers)
 WHERE o.shard = n.shard AND o.brand_id = :brand_id AND o.channel = n.channel AND o.digest = decode(n.digest, 'hex')
-    AND o.customers <@ n.customers::uuid[]
+    AND o.customers <@ string_to_array(n.customers, ',')::uuid[]
 
 -- name: lock_customers
 -- In id order, and after the addresses: the order that every upsert keeps.

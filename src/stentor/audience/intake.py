@@ -25,7 +25,7 @@ from stentor.domain.address import (
     normal_phones,
     phone_digest,
 )
-from stentor.domain.ids import normal_external_id
+from stentor.domain.ids import EXTERNAL_ID_BYTES_MAX, normal_external_id
 from stentor.domain.locale import normal_locale, normal_time_zone
 from stentor.errors import Violation
 
@@ -85,6 +85,7 @@ class Rows(msgspec.Struct, kw_only=True):
     """People ready to be stored, in columns of one length."""
 
     lines: list[int]
+    parts: list[str]
     customer_ids: list[str]
     """As 32 hexadecimal digits: thousands of UUID objects would cost a tenth of an import."""
     external_ids: list[str]
@@ -150,11 +151,12 @@ def take_in(brand_id: UUID, given: Given, *, region: str | None = None) -> Intak
     push token, language, time zone or attribute; the other lines go on.
     """
     bad: dict[int, Violation] = {}
-    external_ids = [_external_id(text, place, bad) for place, text in enumerate(given.external_ids)]
+    external_ids = _external_ids(given.external_ids, bad)
+    ids = customer_ids(brand_id, external_ids)
     locales = _named(given.locales, normal_locale, _BAD_LOCALE, bad)
     time_zones = _named(given.time_zones, normal_time_zone, _BAD_TIME_ZONE, bad)
     tokens = [_tokens(value, place, bad) if value else "" for place, value in enumerate(given.push_tokens)]
-    changes = [_change(value, place, bad) for place, value in enumerate(given.attributes)]
+    attributes, removed = _changes(given.attributes, bad)
     emails = _Addresses(given.emails, normal_emails, email_digest)
     phones = _Addresses(given.phones, lambda texts: normal_phones(texts, region), phone_digest)
     fields = [
@@ -177,7 +179,8 @@ def take_in(brand_id: UUID, given: Given, *, region: str | None = None) -> Intak
     ]
     rows = Rows(
         lines=list(given.lines),
-        customer_ids=customer_ids(brand_id, external_ids),
+        parts=[str(int(customer[:3], 16)) for customer in ids],
+        customer_ids=ids,
         external_ids=external_ids,
         given=fields,
         touched=[_TOUCHED[said] for said in fields],
@@ -190,8 +193,8 @@ def take_in(brand_id: UUID, given: Given, *, region: str | None = None) -> Intak
         push_tokens=tokens,
         locales=locales,
         time_zones=time_zones,
-        attributes=[merged for merged, _ in changes],
-        removed=[removed for _, removed in changes],
+        attributes=attributes,
+        removed=removed,
     )
     warned = [*emails.warnings("email"), *phones.warnings("phone")]
     return Intake(
@@ -203,18 +206,28 @@ def take_in(brand_id: UUID, given: Given, *, region: str | None = None) -> Intak
 
 def customer_ids(brand_id: UUID, external_ids: Sequence[str]) -> list[str]:
     """What `stentor.domain.ids.customer_id` says of each, as 32 hexadecimal digits; they must be in normal form already."""
-    # The brand's half of the hash is the same for all: 0.9 µs each instead of 2.8.
+    # The brand's half of the hash is the same for all, and no UUID is made: 0.6 µs each instead of 2.8.
     brand = hashlib.sha1(brand_id.bytes, usedforsecurity=False)
     found: list[str] = []
     for external_id in external_ids:
         digest = brand.copy()
         digest.update(external_id.encode())
-        found.append(f"{int(digest.hexdigest()[:32], 16) & _UUID_FREE_BITS | _UUID_VERSION_5:032x}")
+        digits = digest.hexdigest()
+        found.append(f"{digits[:12]}5{digits[13:16]}{_UUID_VARIANT[digits[16]]}{digits[17:32]}")
     return found
 
 
-_UUID_VERSION_5 = 0x5000_8000_0000_0000_0000
-_UUID_FREE_BITS = ((1 << 128) - 1) & ~0xF000_C000_0000_0000_0000
+# The two highest bits of the digit where a UUID says which kind it is are 10.
+_UUID_VARIANT = {f"{digit:x}": f"{digit & 0b0011 | 0b1000:x}" for digit in range(16)}
+
+
+def _external_ids(column: list[str], bad: dict[int, Violation]) -> list[str]:
+    together = "".join(column)
+    if together.isascii() and "\x00" not in together and column:
+        sizes = set(map(len, column))
+        if 0 not in sizes and max(sizes) <= EXTERNAL_ID_BYTES_MAX:
+            return column
+    return [_external_id(text, place, bad) for place, text in enumerate(column)]
 
 
 def _external_id(text: str, place: int, bad: dict[int, Violation]) -> str:
@@ -265,15 +278,18 @@ class _Addresses:
         normal: Callable[[Sequence[str]], list[str | InvalidAddress]],
         digest: Callable[[str], bytes],
     ) -> None:
-        said = {place: text for place, text in enumerate(column) if text and not text.isspace()}
+        said = [text for text in column if text]
         self.texts: list[str | None] = [None] * len(column)
         self.digests: list[str | None] = [None] * len(column)
         self._wrong: list[tuple[int, str]] = []
-        for (place, text), answer in zip(said.items(), normal(list(said.values())), strict=True):
-            if isinstance(answer, str):
+        places = (
+            range(len(column)) if len(said) == len(column) else [place for place, text in enumerate(column) if text]
+        )
+        for place, text, answer in zip(places, said, normal(said), strict=True):
+            if answer.__class__ is str:
                 self.texts[place] = answer
                 self.digests[place] = digest(answer).hex()
-            else:
+            elif isinstance(answer, InvalidAddress) and not text.isspace():
                 self.texts[place] = _UNSTORABLE.sub("\ufffd", text[:ADDRESS_CHARS_MAX])
                 self._wrong.append((place, answer.reason))
 
@@ -288,10 +304,36 @@ def _masks(emails: Sequence[object], phones: Sequence[object], tokens: Sequence[
     ]
 
 
-def _change(attributes: Said[Mapping[str, Any]], place: int, bad: dict[int, Violation]) -> tuple[str, str]:
-    """What is merged into the attributes, and which names go."""
-    if not attributes:
-        return "{}", ""
+def _changes(column: list[Said[Mapping[str, Any]]], bad: dict[int, Violation]) -> tuple[list[str], list[str]]:
+    """What is merged into the attributes of each, and which names go."""
+    merged, removed = ["{}"] * len(column), [""] * len(column)
+    said = {place: attributes for place, attributes in enumerate(column) if attributes}
+    flat = _flat(list(said.values()))
+    for index, (place, attributes) in enumerate(said.items()):
+        merged[place], removed[place] = (flat[index], "") if flat else _change(attributes, place, bad)
+    return merged, removed
+
+
+def _flat(people: Sequence[Mapping[str, Any]]) -> list[str] | None:
+    """All of them as JSON in one go, where none needs a closer look: 0.9 µs each instead of 2.2."""
+    try:
+        encoded = _ENCODER.encode_lines(people)
+    except (UnicodeEncodeError, RecursionError):
+        return None
+    # Only the outermost brackets, no null, no escaped NUL, no empty name; inside strings these are only looked at in vain.
+    if encoded.count(b"{") != len(people) or any(sign in encoded for sign in (b"[", b"null", b"\\u0000", b'"":')):
+        return None
+    lines = encoded.decode().split("\n")[: len(people)]
+    too_large = (
+        max(map(len, lines), default=0) * 4 > ATTRIBUTES_BYTES_MAX or max(map(len, people), default=0) > ATTRIBUTES_MAX
+    )
+    return None if too_large else lines
+
+
+_ENCODER = msgspec.json.Encoder()
+
+
+def _change(attributes: Mapping[str, Any], place: int, bad: dict[int, Violation]) -> tuple[str, str]:
     try:
         encoded = msgspec.json.encode(attributes)
     except (UnicodeEncodeError, RecursionError):
@@ -301,8 +343,8 @@ def _change(attributes: Said[Mapping[str, Any]], place: int, bad: dict[int, Viol
     if b"null" not in encoded or None not in attributes.values():
         return encoded.decode(), ""
     kept = {name: value for name, value in attributes.items() if value is not None}
-    removed = [name for name, value in attributes.items() if value is None]
-    return msgspec.json.encode(kept).decode(), msgspec.json.encode(removed).decode()
+    gone = [name for name, value in attributes.items() if value is None]
+    return msgspec.json.encode(kept).decode(), msgspec.json.encode(gone).decode()
 
 
 def _problem_of(attributes: Mapping[str, Any], encoded: bytes) -> str | None:

@@ -102,32 +102,36 @@ class BlockReader:
         self._chunks = chunks
         self._splitter = LineSplitter()
         self._lines: list[bytes] = []
+        self._held = 0
         self.offset = offset
         self.lines_before = lines_before
         self._ended = False
 
     async def block(self) -> Block | None:
         """What comes next, without passing it; None at the end of the stream."""
-        while len(self._lines) < BLOCK_LINES and not self._ended and size_of(self._lines) < BLOCK_BYTES:
-            await self._read_on()
+        while not self._ended and self._is_within_block():
+            try:
+                more = self._splitter.feed(await anext(self._chunks))
+            except StopAsyncIteration:
+                more = self._splitter.close()
+                self._ended = True
+            self._lines += more
+            self._held += sum(map(len, more))
         count = _block_length(self._lines)
         if not count:
             return None
-        is_last = self._ended and count == len(self._lines)
-        return Block(self.lines_before + 1, self.offset, self._lines[:count], is_last)
+        return Block(self.lines_before + 1, self.offset, self._lines[:count], count == len(self._lines))
 
     def advance(self, lines: int) -> None:
         """Passes so many lines."""
         self.offset += size_of(self._lines[:lines])
         self.lines_before += lines
+        self._held -= sum(map(len, self._lines[:lines]))
         del self._lines[:lines]
 
-    async def _read_on(self) -> None:
-        try:
-            self._lines += self._splitter.feed(await anext(self._chunks))
-        except StopAsyncIteration:
-            self._lines += self._splitter.close()
-            self._ended = True
+    def _is_within_block(self) -> bool:
+        """Whether all lines at hand belong to one block, so that it takes more to know where it ends."""
+        return not self._lines or (len(self._lines) <= BLOCK_LINES and self._held - len(self._lines[-1]) < BLOCK_BYTES)
 
 
 def _block_length(lines: Sequence[bytes]) -> int:

@@ -5,7 +5,7 @@ out before that, without a lock, so that saying the same again costs no write; w
 the locks, and an upsert that was overtaken starts again.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 from uuid import UUID
 
@@ -113,8 +113,10 @@ class _Moves:
         self.renewed = [0] * len(changed)
         for comers, digests in zip(self.comers, (fresh.email_digests, fresh.phone_digests), strict=True):
             for customer, digest in zip(fresh.customer_ids, digests, strict=True):
-                if digest:
-                    comers.setdefault(digest, []).append(customer)
+                if digest in comers:
+                    comers[digest].append(customer)
+                elif digest:
+                    comers[digest] = [customer]
         for place, (customer, given, standing) in enumerate(
             zip(changed.customer_ids, changed.given, standings, strict=True)
         ):
@@ -139,14 +141,10 @@ async def _move(conn: Connection, brand_id: UUID, moves: _Moves) -> set[str]:
         await customer_store.lock_addresses(conn, brand_id, moves.comers, moves.leavers)
     if any(moves.comers):
         sharing = await customer_store.take_addresses(conn, brand_id, moves.comers)
-        sharing.update(*_together(moves.comers))
+        sharing.update(*(people for column in moves.comers for people in column.values() if len(people) > 1))
     if any(moves.leavers):
         await customer_store.leave_addresses(conn, brand_id, moves.leavers)
     return sharing
-
-
-def _together(comers: Owners) -> Iterable[Sequence[str]]:
-    return (customers for column in comers for customers in column.values() if len(customers) > 1)
 
 
 async def _lock(

@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from stentor.audience.intake import CLEARS, EMAIL, PHONE, PUSH_TOKENS, Given, customer_ids, take_in
@@ -61,6 +62,33 @@ def test_attributes_nest_up_to_32_levels_and_brackets_in_text_do_not_count():
     intake = take_in(BRAND, Given.of(patches))
 
     assert intake.refused == []
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"a": "1", "b": 2.5, "c": True},
+        {"a": "\u2028\u0085\x0b\n\r"},
+        {"a": "null [ { \\u0000"},
+        {"a": '"":'},
+        {"a": None, "b": 1},
+        {"a": {"b": None}, "c": []},
+        {"é": "ß" * 20_000},
+        {"a": "x" * 60_000},
+    ],
+)
+def test_attributes_stored_together_are_those_stored_alone(attributes: dict[str, object]):
+    plain = CustomerPatch(external_id="bob", attributes={"plain": "text"})
+    rich = CustomerPatch(external_id="ann", attributes=attributes)
+
+    alone = take_in(BRAND, Given.of([rich])).rows
+    together = take_in(BRAND, Given.of([plain, CustomerPatch(external_id="eve"), rich, plain])).rows
+
+    assert together.attributes == ['{"plain":"text"}', "{}", alone.attributes[0], '{"plain":"text"}']
+    assert together.removed == ["", "", alone.removed[0], ""]
+    kept = {name: value for name, value in attributes.items() if value is not None}
+    assert msgspec.json.decode(alone.attributes[0]) == kept
+    assert together.given == [32, 0, 32, 32]
 
 
 def test_rows_say_what_was_given_and_what_each_channel_has_now():
