@@ -9,7 +9,10 @@ from stentor.domain.locale import normal_locale
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Invalid, Violation
 from stentor.render.analysis import Usage, usages
+from stentor.render.encodings import PlainText
 from stentor.render.errors import TemplateInvalid
+from stentor.render.frame import Layout
+from stentor.render.liquid import Part, compile_part
 from stentor.render.messages import compile_message
 from stentor.render.publishing import final_parts
 from stentor.render.publishing_rule import bind_names
@@ -97,9 +100,12 @@ def _normal_language(given: str, place: str) -> str:
 
 def _variant_violations(channel: ChannelKind, language: str, parts: Mapping[str, str]) -> Iterator[Violation]:
     try:
-        # The author's own parts first, so that a mistake in MJML is told with its line there and not in the HTML of it.
         found = usages(channel, parts)
-        compile_message(channel, final_parts(channel, parts), bind_names(found, context_fields=None))
+        bindings = bind_names(found, context_fields=None)
+        # The author's own parts first: a mistake in MJML is told with its line there, not with the one of its HTML's text.
+        for name, source in parts.items():
+            compile_part(Part(name, source), PlainText(), Layout(), bindings)
+        compile_message(channel, final_parts(channel, parts), bindings)
     except TemplateInvalid as refusal:
         yield Violation(pointer(language, refusal.part), "template_invalid", with_line(refusal.message, refusal.line))
     else:

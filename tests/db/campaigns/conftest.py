@@ -1,11 +1,15 @@
-"""Brands for the tests of this folder."""
+"""Brands and their content for the tests of this folder."""
 
 from uuid import UUID
 
 import pytest
 
+from campaign_world import Content
 from stentor.accounts import store as accounts_store
 from stentor.accounts.model import BrandSettings
+from stentor.campaigns.generators import GeneratorService
+from stentor.campaigns.service import CampaignService
+from stentor.campaigns.templates import TemplateService
 from stentor.channels.service import ensure_sandbox
 from stentor.db.pool import Database
 from stentor.domain.ids import new_id
@@ -36,3 +40,8 @@ async def brand_id(db: Database) -> UUID:
 @pytest.fixture
 async def other_brand_id(db: Database) -> UUID:
     return await _made(db, "Other", "b")
+
+
+@pytest.fixture
+def content(db: Database, brand_id: UUID) -> Content:
+    return Content(brand_id, TemplateService(db), CampaignService(db), GeneratorService(db))

@@ -1,0 +1,158 @@
+"""Templates in the database: versions, languages, and what is refused when it is saved."""
+
+from uuid import UUID
+
+import pytest
+
+from stentor.campaigns import template_store
+from stentor.campaigns.model import CampaignDraft, Route, TemplateContent
+from stentor.campaigns.service import CampaignService
+from stentor.campaigns.templates import TemplateService
+from stentor.db.pool import Database
+from stentor.domain.vocabulary import ChannelKind
+from stentor.errors import Conflict, Invalid, NotFound
+
+pytestmark = pytest.mark.anyio
+
+SMS = ChannelKind.SMS
+ENGLISH = TemplateContent("en", {"en": {"text": "{{ context.match }} starts soon"}})
+BILINGUAL = TemplateContent("en", {"en": {"text": "Soon"}, "de": {"text": "Gleich"}})
+
+
+@pytest.fixture
+def templates(db: Database) -> TemplateService:
+    return TemplateService(db)
+
+
+async def _versions(db: Database, brand_id: UUID, template_id: UUID) -> list[int]:
+    async with db.read() as conn:
+        cursor = await conn.execute(
+            "SELECT version FROM template_version WHERE template_id = %s AND brand_id = %s ORDER BY version",
+            (template_id, brand_id),
+        )
+        return [version for (version,) in await cursor.fetchall()]
+
+
+async def test_a_template_is_found_as_it_was_made(templates: TemplateService, brand_id: UUID):
+    made = await templates.create(brand_id, name=" Match starts ", channel=SMS, content=ENGLISH)
+
+    assert await templates.get(brand_id, made.id) == made
+    assert (made.name, made.channel, made.version, made.content) == ("Match starts", SMS, 1, ENGLISH)
+
+
+async def test_languages_are_stored_in_their_canonical_form(templates: TemplateService, brand_id: UUID):
+    content = TemplateContent("EN_us", {"en-US": {"text": "Soon"}, "zh_hant": {"text": "快"}})
+
+    made = await templates.create(brand_id, name="Match starts", channel=SMS, content=content)
+
+    assert made.content == TemplateContent("en-US", {"en-US": {"text": "Soon"}, "zh-Hant": {"text": "快"}})
+
+
+async def test_new_content_makes_a_new_version_and_keeps_the_old_one(
+    db: Database, templates: TemplateService, brand_id: UUID
+):
+    made = await templates.create(brand_id, name="Match starts", channel=SMS, content=ENGLISH)
+
+    updated = await templates.update(brand_id, made.id, content=BILINGUAL)
+
+    assert (updated.version, updated.content) == (2, BILINGUAL)
+    assert await _versions(db, brand_id, made.id) == [1, 2]
+
+
+async def test_the_same_content_makes_no_version(db: Database, templates: TemplateService, brand_id: UUID):
+    made = await templates.create(brand_id, name="Match starts", channel=SMS, content=ENGLISH)
+
+    assert await templates.update(brand_id, made.id, content=ENGLISH) == made
+    assert await _versions(db, brand_id, made.id) == [1]
+
+
+async def test_a_new_name_makes_no_version(templates: TemplateService, brand_id: UUID):
+    made = await templates.create(brand_id, name="Match starts", channel=SMS, content=ENGLISH)
+
+    renamed = await templates.update(brand_id, made.id, name="Kick-off")
+
+    assert (renamed.name, renamed.version, renamed.content) == ("Kick-off", 1, ENGLISH)
+
+
+async def test_the_newest_hundred_versions_are_kept(db: Database, templates: TemplateService, brand_id: UUID):
+    made = await templates.create(brand_id, name="Match starts", channel=SMS, content=ENGLISH)
+    async with db.transaction() as conn:
+        for version in range(2, 101):
+            await template_store.insert_version(conn, brand_id, made.id, version, ENGLISH)
+        await template_store.update_template(conn, brand_id, made.id, name="Match starts", version=100)
+
+    await templates.update(brand_id, made.id, content=BILINGUAL)
+
+    assert await _versions(db, brand_id, made.id) == list(range(2, 102))
+
+
+async def test_a_name_is_used_once_in_a_brand(templates: TemplateService, brand_id: UUID, other_brand_id: UUID):
+    await templates.create(brand_id, name="Match starts", channel=SMS, content=ENGLISH)
+    other = await templates.create(brand_id, name="Kick-off", channel=SMS, content=ENGLISH)
+
+    with pytest.raises(Conflict, match="'Match starts' exists already"):
+        await templates.create(brand_id, name="Match starts", channel=SMS, content=ENGLISH)
+    with pytest.raises(Conflict, match="'Match starts' exists already"):
+        await templates.update(brand_id, other.id, name="Match starts")
+    await templates.create(other_brand_id, name="Match starts", channel=SMS, content=ENGLISH)
+
+
+async def test_content_that_is_no_template_is_not_saved(templates: TemplateService, brand_id: UUID):
+    made = await templates.create(brand_id, name="Match starts", channel=SMS, content=ENGLISH)
+
+    with pytest.raises(Invalid) as caught:
+        await templates.update(brand_id, made.id, content=TemplateContent("en", {"en": {"text": "one\n{{ two"}}))
+
+    assert [violation.pointer for violation in caught.value.violations] == ["/variants/en/text"]
+    assert caught.value.detail.startswith("Line 2: ")
+    assert await templates.get(brand_id, made.id) == made
+
+
+async def test_a_list_tells_languages_and_not_contents(templates: TemplateService, brand_id: UUID):
+    made = await templates.create(brand_id, name="Match starts", channel=SMS, content=BILINGUAL)
+
+    [listed] = await templates.page(brand_id)
+
+    assert (listed.id, listed.languages) == (made.id, ("en", "de"))
+
+
+async def test_pages_follow_each_other_within_a_channel(templates: TemplateService, brand_id: UUID):
+    made = [(await templates.create(brand_id, name=f"Day {day}", channel=SMS, content=ENGLISH)).id for day in range(3)]
+    spoken = TemplateContent("en", {"en": {"script": "Soon"}})
+    await templates.create(brand_id, name="Spoken", channel=ChannelKind.VOICE, content=spoken)
+
+    first = await templates.page(brand_id, channel=SMS, limit=2)
+    rest = await templates.page(brand_id, channel=SMS, after=first[-1].id, limit=2)
+
+    assert [template.id for template in (*first, *rest)] == made
+
+
+async def test_a_template_that_a_campaign_uses_cannot_be_deleted(
+    db: Database, templates: TemplateService, brand_id: UUID
+):
+    made = await templates.create(brand_id, name="Match starts", channel=SMS, content=ENGLISH)
+    campaigns = CampaignService(db)
+    draft = CampaignDraft(name="Match day", consent_basis="topic", routes=(Route(SMS, made.id),))
+    campaign = await campaigns.create(brand_id, draft)
+
+    with pytest.raises(Conflict, match="Match day"):
+        await templates.delete(brand_id, made.id)
+    await campaigns.delete(brand_id, campaign.id)
+    await templates.delete(brand_id, made.id)
+
+    with pytest.raises(NotFound):
+        await templates.get(brand_id, made.id)
+    assert await _versions(db, brand_id, made.id) == []
+
+
+async def test_another_brand_sees_nothing_of_it(templates: TemplateService, brand_id: UUID, other_brand_id: UUID):
+    made = await templates.create(brand_id, name="Match starts", channel=SMS, content=ENGLISH)
+
+    assert await templates.page(other_brand_id) == []
+    with pytest.raises(NotFound):
+        await templates.get(other_brand_id, made.id)
+    with pytest.raises(NotFound):
+        await templates.update(other_brand_id, made.id, name="Mine", content=BILINGUAL)
+    with pytest.raises(NotFound):
+        await templates.delete(other_brand_id, made.id)
+    assert await templates.get(brand_id, made.id) == made
