@@ -15,6 +15,7 @@ from stentor.api.app import create_app
 from stentor.api.services import Services
 from stentor.api.settings import ApiSettings
 from stentor.audience.customers import CustomerService
+from stentor.audience.preferences import PreferenceService
 from stentor.audience.subscriptions import SubscriptionService
 from stentor.audience.topics import TopicService
 from stentor.campaigns.generators import GeneratorService
@@ -53,6 +54,7 @@ async def services(db: Database) -> AsyncIterator[Services]:
             topics=TopicService(db),
             customers=CustomerService(db),
             subscriptions=SubscriptionService(db),
+            preferences=PreferenceService(db, brands),
             senders=SenderService(db, SecretBox(bytes(32)), Reach()),
             templates=TemplateService(db),
             campaigns=CampaignService(db),

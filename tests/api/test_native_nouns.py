@@ -69,11 +69,9 @@ async def test_a_numbered_page_has_links_and_meta(world: World):
     assert page["links"]["next"] == page["meta"]["path"] + "?page=3&per_page=4"
 
 
-@pytest.mark.parametrize("cursor", ["x", "e30", "é", "A" * 200, "%00", "0e30"])
-async def test_a_cursor_of_somebody_else_is_refused(world: World, cursor: str):
-    answer = await world.ask("GET", f"/senders?cursor={cursor}")
-
-    assert answer.status_code == 400
+async def test_a_cursor_of_somebody_else_is_refused(world: World):
+    for cursor in ("x", "e30", "é", "A" * 200, "%00", "0e30"):
+        assert (await world.ask("GET", f"/senders?cursor={cursor}")).status_code == 400
 
 
 async def test_a_template_and_a_campaign_are_made(world: World):

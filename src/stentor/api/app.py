@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import msgspec
 from litestar import Litestar
@@ -15,7 +15,9 @@ from stentor.api.customers import customers
 from stentor.api.docs.pages import Reference
 from stentor.api.edge import Exchange, check_target
 from stentor.api.executions import executions
+from stentor.api.inbox import inbox
 from stentor.api.keys import keys
+from stentor.api.methods import with_options
 from stentor.api.metrics import RequestMetrics
 from stentor.api.openapi import document
 from stentor.api.problems import Envelope, Errors, problem_details
@@ -27,7 +29,9 @@ from stentor.api.settings import ApiSettings
 from stentor.api.subscriptions import subscriptions
 from stentor.api.templates import templates
 from stentor.api.topics import topics
-from stentor.errors import Problem
+from stentor.api.wire import preferences, smart_campaigns
+from stentor.api.wire.preference_topics import preference_topics
+from stentor.api.wire.run_lane import RunLane
 
 if TYPE_CHECKING:
     from litestar.types import (
@@ -44,7 +48,19 @@ if TYPE_CHECKING:
 
 
 # In the order in which the reference tells of them.
-NOUNS = (topics, customers, subscriptions, templates, campaigns, event_generators, executions, senders, keys)
+NATIVE = (topics, customers, subscriptions, templates, campaigns, event_generators, executions, senders, inbox, keys)
+
+
+class Lane(Protocol):
+    """A way past the framework, for requests that come by the thousand per second."""
+
+    def takes(self, scope: "HTTPScope") -> bool:
+        """Whether this request may go here; all others take the framework's way."""
+        ...
+
+    async def answer(self, scope: "HTTPScope", exchange: Exchange) -> None:
+        """Answers the request. What it raises is answered by the app."""
+        ...
 
 
 class Door(msgspec.Struct, frozen=True):
@@ -53,6 +69,7 @@ class Door(msgspec.Struct, frozen=True):
     prefix: str
     handlers: "Sequence[ControllerRouterHandler]"
     envelope: Envelope = problem_details
+    lane: Lane | None = None
 
 
 def create_app(
@@ -63,9 +80,21 @@ def create_app(
     registry: CollectorRegistry | None = None,
 ) -> Litestar:
     """The app over these services. `doors` are those that are not this package's own: pages and console."""
-    native = Door("/v1/groups", [handler for noun in NOUNS for handler in noun.handlers])
-    app = _App(services, settings, [Door("/", [health.routes]), native, *doors], registry or CollectorRegistry())
-    app.register(Reference(document(app.routes, NOUNS, public_url=settings.public_url)).routes())
+    own = [
+        Door("/", [health.routes]),
+        Door("/v1/groups", with_options([handler for noun in NATIVE for handler in noun.handlers])),
+        Door(
+            smart_campaigns.PREFIX,
+            smart_campaigns.handlers,
+            smart_campaigns.envelope,
+            RunLane(services, body_bytes_max=settings.body_bytes_max),
+        ),
+        Door(preferences.PREFIX, preferences.handlers, preferences.envelope),
+        Door("/api/v1/topics", with_options(preference_topics.handlers)),
+    ]
+    app = _App(services, settings, [*own, *doors], registry or CollectorRegistry())
+    nouns = [*NATIVE, preferences.preferences, preference_topics]
+    app.register(Reference(document(app.routes, nouns, public_url=settings.public_url)).routes())
     return app
 
 
@@ -77,6 +106,7 @@ class _App(Litestar):
     ) -> None:
         self._metrics = RequestMetrics(registry)
         self._errors = Errors([(door.prefix, door.envelope) for door in doors])
+        self._lanes = [door.lane for door in doors if door.lane is not None]
         super().__init__(
             route_handlers=[handler for door in doors for handler in door.handlers],
             exception_handlers=cast("ExceptionHandlersMap", {Exception: self._errors.answer}),
@@ -108,10 +138,17 @@ class _App(Litestar):
         exchange = Exchange(http, cast("Receive", receive), cast("Send", send), self._metrics)
         try:
             check_target(http)
-        except Problem as problem:
-            http["litestar_app"] = self
-            response = self._errors.answer(ApiRequest(http), problem)
-            asgi = response.to_asgi_response(app=None, request=ApiRequest(http))
-            await asgi(http, exchange.receive, exchange.send)
+            for lane in self._lanes:
+                if lane.takes(http):
+                    await lane.answer(http, exchange)
+                    return
+        except Exception as error:  # noqa: BLE001  the framework, too, lets no error pass unanswered
+            await self._answer_error(error, http, exchange)
             return
         await super().__call__(http, exchange.receive, exchange.send)
+
+    async def _answer_error(self, error: Exception, scope: "HTTPScope", exchange: Exchange) -> None:
+        scope["litestar_app"] = self
+        response = self._errors.answer(ApiRequest(scope), error)
+        asgi = response.to_asgi_response(app=None, request=ApiRequest(scope))
+        await asgi(scope, exchange.receive, exchange.send)

@@ -3,10 +3,11 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, get_origin
 from uuid import UUID
 
 import msgspec
+from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 from litestar.routes import BaseRoute, HTTPRoute
 from msgspec import UNSET
@@ -106,7 +107,7 @@ def _schemas(operations: Sequence[Operation]) -> tuple[Mapping[Any, dict[str, An
 
 def _is_raw(kind: Any) -> bool:
     """Whether the handler makes the response itself, so that no JSON type says what is in it."""
-    return isinstance(kind, type) and kind.__module__.startswith("litestar.")
+    return issubclass(get_origin(kind) or kind, Response) if isinstance(get_origin(kind) or kind, type) else False
 
 
 def _described(path: str, operation: Operation, schemas: Mapping[Any, dict[str, Any]]) -> dict[str, Any]:
@@ -119,6 +120,9 @@ def _described(path: str, operation: Operation, schemas: Mapping[Any, dict[str, 
     }
     if operation.description:
         described["description"] = operation.description
+    described["parameters"] += [
+        {"name": name, "in": "header", "required": True, "schema": {"type": "string"}} for name in operation.headers
+    ]
     if operation.takes_key:
         described["parameters"].append({"$ref": "#/components/parameters/IdempotencyKey"})
     if operation.body is not None:
@@ -203,7 +207,13 @@ def _failures(operation: Operation) -> dict[str, Any]:
         str(status): {
             "description": "; ".join(f"{titles[code]} (`{code}`)" for code in sorted(codes)),
             "headers": _HEADERS,
-            "content": {_PROBLEM_JSON: {"schema": {"$ref": _REF.format(name=ProblemDetails.__name__)}}},
+            "content": {operation.error_media: {"schema": _error_schema(operation)}},
         }
         for status, codes in sorted(by_status.items())
     }
+
+
+def _error_schema(operation: Operation) -> dict[str, Any]:
+    if operation.error_media == _PROBLEM_JSON:
+        return {"$ref": _REF.format(name=ProblemDetails.__name__)}
+    return {"type": "string"}

@@ -68,6 +68,10 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     is_idempotent: bool
     takes_key: bool
     """Whether an `Idempotency-Key` is read: by us, or by the handler, whose transaction then stores the answer."""
+    headers: tuple[str, ...]
+    """Request headers that it reads beside those that all do."""
+    error_media: str
+    """How its errors are written: `application/problem+json`, or `text/plain` for a sentence."""
     upload: Mapping[str, str]
     """Media types of a body that is streamed, with an example each; empty for JSON."""
 
@@ -76,15 +80,26 @@ class Noun:
     """The operations of one thing, which the reference shows together.
 
     `access` finds out who calls and for which brand, and raises Unauthenticated, NotFound or Forbidden; without it the
-    operations are open to everyone.
+    operations are open to everyone. `query` is what it reads of the query, where it does.
     """
 
-    def __init__(self, tag: str, about: str, *, prefix: str = "", access: Access | None = None) -> None:
+    def __init__(
+        self,
+        tag: str,
+        about: str,
+        *,
+        prefix: str = "",
+        access: Access | None = None,
+        query: type[msgspec.Struct] | None = None,
+        error_media: str = "application/problem+json",
+    ) -> None:
         self.tag = tag
         self.about = about
         self.handlers: list[HTTPRouteHandler] = []
         self._prefix = prefix
         self._access = access
+        self._query = query
+        self._error_media = error_media
         self.get = functools.partial(self._operation, "GET")
         self.post = functools.partial(self._operation, "POST")
         self.put = functools.partial(self._operation, "PUT")
@@ -105,6 +120,7 @@ class Noun:
         answer_example: Any = None,
         idempotent: bool | None = None,
         takes_key: bool = False,
+        headers: Sequence[str] = (),
         upload: Mapping[str, str] | None = None,
         bytes_max: int | None = None,
     ) -> Callable[[Handler], Handler]:
@@ -126,7 +142,7 @@ class Noun:
                 scope=scope,
                 ids={name: kind for name, kind in hints.items() if f"{{{name}:str}}" in self._prefix + path},
                 body=hints.get("body"),
-                query=hints.get("query"),
+                query=hints.get("query", self._query),
                 answer=_body_of(answer),
                 media=media,
                 problems=tuple(problems),
@@ -134,6 +150,8 @@ class Noun:
                 answer_example=answer_example,
                 is_idempotent=is_idempotent,
                 takes_key=is_idempotent or takes_key,
+                headers=tuple(headers),
+                error_media=self._error_media,
                 upload=upload or {},
             )
             # The handler's responses carry their status; the framework would refuse a 204 that may turn out to be an error.
@@ -151,6 +169,7 @@ def _answering(
     operation: Operation, handler: Handler, access: Access | None
 ) -> Callable[..., Awaitable[Response[Any]]]:
     body = None if operation.body is None else msgspec.json.Decoder(operation.body)
+    query = operation.query if "query" in inspect.signature(handler).parameters else None
 
     async def answer(request: ApiRequest) -> Response[Any]:
         arguments: dict[str, Any] = {"request": request}
@@ -158,8 +177,8 @@ def _answering(
             arguments["caller"] = await access(request, operation.scope)
         for name, kind in operation.ids.items():
             arguments[name] = _read_id(request.path_params[name], kind)
-        if operation.query is not None:
-            arguments["query"] = request.decoded_query(operation.query)
+        if query is not None:
+            arguments["query"] = request.decoded_query(query)
 
         async def handle() -> Response[Any]:
             if body is not None:
@@ -182,7 +201,7 @@ def _encoded(operation: Operation, value: Any) -> Response[Any]:
     if isinstance(value, Reply):
         status, headers, value = value.status or status, dict(value.headers), value.value
     if value is None:
-        return Response(None, status_code=status, headers=headers)
+        return Response(b"", status_code=status, headers=headers, media_type="text/plain")
     return Response(msgspec.json.encode(value), status_code=status, media_type=operation.media, headers=headers)
 
 

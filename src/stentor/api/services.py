@@ -6,6 +6,7 @@ from stentor.accounts.directory import BrandDirectory
 from stentor.accounts.keyring import KeyRing
 from stentor.accounts.service import AccountService
 from stentor.audience.customers import CustomerService
+from stentor.audience.preferences import PreferenceService
 from stentor.audience.subscriptions import SubscriptionService
 from stentor.audience.topics import TopicService
 from stentor.campaigns.generators import GeneratorService
@@ -28,6 +29,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     topics: TopicService
     customers: CustomerService
     subscriptions: SubscriptionService
+    preferences: PreferenceService
     senders: SenderService
     templates: TemplateService
     campaigns: CampaignService

@@ -9,6 +9,7 @@ import msgspec
 import structlog
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from litestar import Request, Response, Router, get, post
+from litestar.params import FromPath
 
 from stentor.accounts.directory import BrandDirectory
 from stentor.audience.model import Act, Source
@@ -74,12 +75,12 @@ class UnsubscribePages:
             return Response(style, media_type="text/css", headers={"Cache-Control": "max-age=3600"})
 
         @get("/u/{token:str}", include_in_schema=False)
-        async def look(token: str) -> Response[str]:
+        async def look(token: FromPath[str]) -> Response[str]:
             wish = await self._wish(token)
             return _unknown_link() if wish is None else _page("unsubscribe.html", wish=wish)
 
         @post("/u/{token:str}", include_in_schema=False, status_code=200, request_max_body_size=FORM_BYTES_MAX)
-        async def withdraw(request: AnyRequest, token: str) -> Response[str]:
+        async def withdraw(request: AnyRequest, token: FromPath[str]) -> Response[str]:
             wish = await self._wish(token)
             if wish is None:
                 return _unknown_link()

@@ -1,0 +1,128 @@
+"""The app behind its real server: what only a socket shows."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterable
+from uuid import uuid4
+
+import pytest
+from litestar import get
+from litestar.response import ServerSentEvent
+
+from stentor.api.app import Door, create_app
+from stentor.api.server import ApiServer
+from stentor.api.services import Services
+from stentor.api.settings import ApiSettings
+
+pytestmark = pytest.mark.anyio
+
+MEGABYTE = b"x" * 1_000_000
+
+
+async def ask(server: ApiServer, request: bytes, body: Iterable[bytes] = ()) -> bytes:
+    """The whole answer of one connection."""
+    reader, writer = await asyncio.open_connection(server.host, server.port)
+    try:
+        writer.write(request.replace(b"\n", b"\r\n"))
+        for piece in body:
+            writer.write(piece)
+            await writer.drain()
+        async with asyncio.timeout(20):
+            return await reader.readuntil(b"\r\n\r\n") + await _rest(reader)
+    finally:
+        writer.close()
+
+
+async def _rest(reader: asyncio.StreamReader) -> bytes:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(0.3):
+            return await reader.read(100_000)
+    return b""
+
+
+@get("/forever")
+async def forever() -> ServerSentEvent:
+    async def ticks() -> AsyncIterator[str]:
+        while True:
+            yield "tick"
+            await asyncio.sleep(0.05)
+
+    return ServerSentEvent(ticks())
+
+
+@pytest.fixture
+async def server(services: Services) -> AsyncIterator[ApiServer]:
+    app = create_app(services, ApiSettings(secret=b"s"), doors=[Door("/forever", [forever])])
+    server, stop = ApiServer(app, host="localhost", port=0), asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(server.run(stop))
+        await _until_up(server)
+        yield server
+        stop.set()
+
+
+async def _until_up(server: ApiServer) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            with contextlib.suppress(ConnectionError):
+                return (await asyncio.open_connection(server.host, server.port))[1].close()
+            await asyncio.sleep(0.01)
+
+
+async def test_it_answers_on_the_port_it_says(server: ApiServer):
+    answer = await ask(server, b"GET /health HTTP/1.1\nHost: x\n\n")
+
+    assert server.url == f"http://127.0.0.1:{server.port}"
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+    assert answer.endswith(b'{"status":"alive"}')
+
+
+async def test_a_port_that_is_taken_is_found_out_at_once(services: Services):
+    app = create_app(services, ApiSettings(secret=b"s"))
+
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
+        ApiServer(app, host="127.0.0.1", port=taken.getsockname()[1])
+
+
+async def test_50_mb_are_refused_with_an_answer_that_can_be_read(server: ApiServer):
+    start = b"POST /v1/groups/%s/keys HTTP/1.1\nHost: x\n" % str(uuid4()).encode()
+
+    told = await ask(server, start + b"Content-Length: 50000000\n\n", [MEGABYTE] * 50)
+    chunk = b"f4240\r\n" + MEGABYTE + b"\r\n"
+    untold = await ask(server, start + b"Transfer-Encoding: chunked\n\n", [chunk] * 50 + [b"0\r\n\r\n"])
+    asked_first = await ask(server, start + b"Content-Length: 50000000\nExpect: 100-continue\n\n")
+
+    assert {answer[:12] for answer in (told, untold, asked_first)} == {b"HTTP/1.1 401"}
+    assert b"100 Continue" not in asked_first
+
+
+async def test_a_body_past_the_limit_is_a_413(server: ApiServer):
+    path = f"PUT /api/v1/preferences?customerId=c&brandGroupId={uuid4()} HTTP/1.1\nHost: x\nX-Tenant-Id: 1\n".encode()
+
+    answer = await ask(server, path + b"Content-Length: 2000000\n\n", [MEGABYTE] * 2)
+
+    assert answer.startswith(b"HTTP/1.1 413")
+
+
+async def test_paths_with_escapes_arrive_as_they_were_meant(server: ApiServer):
+    for path in (b"/%ff%fe", b"/a%2fb", b"//docs//", b"/docs/../health"):
+        answer = await ask(server, b"GET " + path + b" HTTP/1.1\nHost: x\n\n")
+        assert answer[9:12] in {b"200", b"404"}
+    assert b" 400 " in await ask(server, b"GET /a%00b HTTP/1.1\nHost: x\n\n")
+
+
+async def test_a_head_of_a_stream_ends(server: ApiServer):
+    answer = await ask(server, b"HEAD /forever HTTP/1.1\nHost: x\n\n")
+
+    assert b"text/event-stream" in answer
+    assert answer.endswith(b"\r\n\r\n")
+
+
+async def test_slow_connections_keep_nobody_out(server: ApiServer):
+    idle = [await asyncio.open_connection(server.host, server.port) for _ in range(200)]
+    try:
+        assert b" 200 OK" in await ask(server, b"GET /health HTTP/1.1\nHost: x\n\n")
+    finally:
+        for _, writer in idle:
+            writer.close()

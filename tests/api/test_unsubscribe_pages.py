@@ -1,0 +1,117 @@
+"""Unsubscribe links: looking changes nothing, posting withdraws at once (RFC 8058)."""
+
+import itertools
+from uuid import UUID
+
+import msgspec
+import pytest
+from litestar.testing import AsyncTestClient
+
+from api_world import Client, World
+from stentor.api.app import Door, create_app
+from stentor.api.services import Services
+from stentor.api.settings import ApiSettings
+from stentor.db.pool import Database
+from stentor.domain.ids import customer_id, new_id
+from stentor.domain.links import LinkSigner
+from stentor.domain.vocabulary import ChannelKind
+from stentor.pages.unsubscribe import UnsubscribePages
+
+pytestmark = pytest.mark.anyio
+
+LINKS = LinkSigner(b"a key for tests")
+ONE_CLICK = {"List-Unsubscribe": "One-Click"}
+
+
+class Mail(msgspec.Struct):
+    """A message that somebody got, and the link in it."""
+
+    world: World
+    token: str
+
+    async def flags(self) -> tuple[list[str], list[str]]:
+        """The channels of the subscription, and those whose flag is no."""
+        subscriptions = (await self.world.ask("GET", "/customers/c-1/subscriptions")).json()["data"]
+        customer = (await self.world.ask("GET", "/customers/c-1")).json()
+        return subscriptions[0]["channels"], customer["refused"]
+
+
+@pytest.fixture
+async def pages_client(services: Services):
+    pages = UnsubscribePages(
+        links=LINKS,
+        executions=services.executions,
+        subscriptions=services.subscriptions,
+        brands=services.brands,
+        topics=services.topics,
+        caller=lambda _: None,
+    )
+    app = create_app(services, ApiSettings(secret=b"s"), doors=[Door("/u/", [pages.routes()])])
+    async with AsyncTestClient(app, raise_server_exceptions=False) as client:
+        yield client
+
+
+async def mail(client: Client, services: Services, db: Database, *, about_a_topic: bool) -> Mail:
+    world = await World.made(client, services, "Matchday & <Sons>")
+    topic = (await world.ask("POST", "/topics", json={"key": "nfl", "name": "NFL <b>", "channels": ["email"]})).json()
+    await world.ask("POST", "/customers", json={"external_id": "c-1", "email": "a@example.org"})
+    await world.ask("PUT", "/customers/c-1/subscriptions/nfl", json={})
+    execution = new_id()
+    async with db.transaction() as conn:
+        await conn.execute(
+            "INSERT INTO execution (id, brand_id, publication_id, topic_id, context, lane, state, created_at, status_at)"
+            " VALUES (%s, %s, %s, %s, '{}', 1, 'queued', now(), now())",
+            (execution, world.brand.id, new_id(), UUID(topic["id"]) if about_a_topic else None),
+        )
+    person = customer_id(world.brand.id, "c-1")
+    return Mail(world, LINKS.unsubscribe_token(execution, person, ChannelKind.EMAIL))
+
+
+async def test_looking_shows_a_page_and_changes_nothing(pages_client: Client, services: Services, db: Database):
+    got = await mail(pages_client, services, db, about_a_topic=True)
+
+    for method in ("GET", "HEAD"):
+        page = await pages_client.request(method, f"/u/{got.token}")
+        assert page.status_code == 200
+        assert not page.cookies
+    page = await pages_client.get(f"/u/{got.token}")
+
+    assert "NFL &lt;b&gt;" in page.text
+    assert "Matchday &amp; &lt;Sons&gt;" in page.text
+    assert await got.flags() == (["email"], [])
+
+
+async def test_one_click_withdraws_the_subscription_at_once(pages_client: Client, services: Services, db: Database):
+    got = await mail(pages_client, services, db, about_a_topic=True)
+
+    answer = await pages_client.post(f"/u/{got.token}", data=ONE_CLICK, follow_redirects=False)
+    again = await pages_client.post(f"/u/{got.token}", files={"List-Unsubscribe": (None, "One-Click")})
+    ledger = (await got.world.ask("GET", "/customers/c-1/consents")).json()["data"]
+
+    assert (answer.status_code, again.status_code) == (200, 200)
+    assert not answer.cookies
+    assert await got.flags() == ([], [])
+    assert [line["source"] for line in ledger if line["kind"] == "unsubscribed"] == ["one_click"]
+
+
+async def test_a_message_without_a_topic_unsubscribes_from_all(pages_client: Client, services: Services, db: Database):
+    got = await mail(pages_client, services, db, about_a_topic=False)
+
+    await pages_client.post(f"/u/{got.token}", data=ONE_CLICK)
+
+    assert (await got.flags())[1] != []
+
+
+async def test_the_page_offers_to_end_everything(pages_client: Client, services: Services, db: Database):
+    got = await mail(pages_client, services, db, about_a_topic=True)
+
+    page = await pages_client.post(f"/u/{got.token}", data={"from": "everything"})
+
+    assert page.status_code == 200
+    assert "email" in (await got.flags())[1]
+
+
+async def test_a_link_that_is_not_ours_leads_nowhere(pages_client: Client):
+    for method, token in itertools.product(("GET", "POST"), ("x", "A" * 66, "%00", "..%2F..", "A" * 5000)):
+        answer = await pages_client.request(method, f"/u/{token}", data=ONE_CLICK if method == "POST" else None)
+        assert answer.status_code in {400, 404}
