@@ -18,6 +18,7 @@ from stentor.accounts.service import AccountService
 from stentor.api.services import Services
 from stentor.api.settings import ApiSettings
 from stentor.audience.customers import CustomerService
+from stentor.audience.imports import ImportService
 from stentor.audience.preferences import PreferenceService
 from stentor.audience.subscriptions import SubscriptionService
 from stentor.audience.topics import TopicService
@@ -137,6 +138,11 @@ def services(core: Core) -> Services:
         triggers=TriggerService(core.db, brands, GeneratorSource(core.db, core.publications), executions),
         inbox=InboxService(core.db, core.send_ids, reassemble),
     )
+
+
+def imports(core: Core) -> ImportService:
+    """Imports of people and of what they chose."""
+    return ImportService(core.db)
 
 
 def api_settings(core: Core) -> ApiSettings:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-_EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a part that is needed does not answer."
+_EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a part that is needed does not answer, 130 interrupted."
 
 app = typer.Typer(
     name="stentor",
@@ -111,6 +111,31 @@ def migrate(data: Data = None, as_json: AsJson = False) -> None:
     from stentor.cli.serve import migrate_database
 
     migrate_database(_given(data=data), as_json=as_json)
+
+
+@app.command()
+def demo(
+    people: Annotated[
+        int | None, typer.Option("--people", min=1, max=5_000_000, help="Who opted in.", show_default="127450")
+    ] = None,
+    exit_at_end: Annotated[bool, typer.Option("--exit", help="End after the last message instead of waiting.")] = False,
+    as_json: AsJson = False,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Keep everything there.", show_default="a temporary directory")
+    ] = None,
+    port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="Port to listen on; 0 takes a free one.")] = 0,
+    smtp: Annotated[
+        str | None,
+        typer.Option("--smtp", help="HOST:PORT that takes the messages.", show_default="the sandbox inbox"),
+    ] = None,
+) -> None:
+    """Show one call that reaches everyone who opted in: people, mail and all are made up.
+
+    Example: stentor demo --people 10000 --exit --json
+    """
+    from stentor.cli.demo.run import PEOPLE, run_demo
+
+    run_demo(people=people or PEOPLE, smtp=smtp, data=data, port=port, exit_at_end=exit_at_end, as_json=as_json)
 
 
 @brand_app.command("create")

@@ -2,31 +2,56 @@
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from stentor.db.home import Home
+from stentor.db.postmaster import read_postmaster
 
 _LOOK_EVERY_S = 0.25
 _PROC = Path("/proc")
 
 
 class MemoryWatch:
-    """Watches this process and its descendants, and keeps the peak."""
+    """Watches this process, its descendants and the embedded database's supervisor within a block, and keeps the peak.
 
-    def __init__(self) -> None:
-        self.peak_bytes = 0
+    `apart` answers, at each look, the processes that are none of Stentor's: a sink, a load generator.
+    """
+
+    def __init__(self, data: Path, *, apart: Callable[[], set[int]] = set) -> None:
+        self._home = Home(data)
+        self._apart = apart
+        self._peak_bytes = 0
+        self._looking: asyncio.Task[None] | None = None
 
     @property
     def peak_mb(self) -> float:
         """The peak so far, in megabytes of 10⁶ bytes."""
-        return round(self.peak_bytes / 1e6, 1)
+        return round(self._peak_bytes / 1e6, 1)
 
-    async def run(self) -> None:
-        """Looks four times a second until cancelled; reading costs a millisecond per process."""
+    async def __aenter__(self) -> Self:
+        self._looking = asyncio.create_task(self._look())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._looking
+
+    async def _look(self) -> None:
         while True:
-            held = await asyncio.to_thread(lambda: sum(_pss_bytes(pid) for pid in _family(os.getpid())))
-            self.peak_bytes = max(self.peak_bytes, held)
+            self._peak_bytes = max(self._peak_bytes, await asyncio.to_thread(self._held_bytes))
             await asyncio.sleep(_LOOK_EVERY_S)
+
+    def _held_bytes(self) -> int:
+        ours = {*_family(os.getpid()), *_supervisor(self._home)} - self._apart()
+        return sum(map(_pss_bytes, ours))
 
 
 def _family(root: int) -> Iterator[int]:
@@ -35,6 +60,14 @@ def _family(root: int) -> Iterator[int]:
         for task in (_PROC / str(root) / "task").iterdir():
             for child in (task / "children").read_text().split():
                 yield from _family(int(child))
+
+
+def _supervisor(home: Home) -> Iterator[int]:
+    # It is nobody's child of ours, but PostgreSQL is its.
+    if (postmaster := read_postmaster(home)) is not None:
+        with suppress(OSError):
+            # The name in parentheses may hold spaces; the parent is the second field behind it.
+            yield int((_PROC / str(postmaster.pid) / "stat").read_text().rpartition(")")[2].split()[1])
 
 
 def _pss_bytes(pid: int) -> int:

@@ -90,45 +90,57 @@ HEADER = (
 
 
 class Crowd:
-    """`people` who opted in, and some more who did not; the same people at every start."""
+    """`people` who opted in, and some more who did not or who left; the same people at every start."""
 
     def __init__(self, people: int) -> None:
         self.people = people
-        self.strangers = max(3, round(people * STRANGERS_SHARE)) if people else 0
+        self.strangers = max(3, round(people * STRANGERS_SHARE))
+        self._leavers = min(200, self.strangers // 3)
+        self._draw = random.Random(SEED)
+        self._homes = self._draw.choices(HOMES, weights=[home.share for home in HOMES], k=people + self.strangers)
 
     def customers(self) -> Iterator[bytes]:
         """A CSV of everybody, in blocks."""
-        draw = random.Random(SEED)
-        homes = draw.choices(HOMES, weights=[home.share for home in HOMES], k=self.people + self.strangers)
         yield _csv([HEADER])
-        rows = (self._row(draw, number, home) for number, home in enumerate(homes))
-        yield from _blocks(rows)
+        yield from _blocks(self._row(number) for number in range(self.people + self.strangers))
 
     def subscriptions(self, topic_key: str) -> Iterator[bytes]:
-        """A CSV of who chose e-mail for the topic: everybody who opted in."""
-        yield _csv([("external_id", "topic", "channel")])
-        yield from _blocks((external_id(number), topic_key, "email") for number in range(self.people))
+        """A CSV of who chose e-mail for the topic: everybody who opted in, and those who left since."""
+        yield _csv([("external_id", "topic", "channels")])
+        yield from _blocks((external_id(number), topic_key, "email") for number in range(self.people + self._leavers))
 
     def leavers(self) -> list[str]:
-        """Some of the strangers: they had opted in, and left."""
-        return [external_id(self.people + number) for number in range(min(200, self.strangers // 3))]
+        """Who opted in and left, by external id."""
+        return [external_id(self.people + number) for number in range(self._leavers)]
 
     def suppressed(self) -> list[str]:
-        """People who opted in, but whose address is on the built-in opt-out list: about 1.5 in a hundred."""
-        return [external_id(number) for number in range(0, self.people, 67)]
+        """The addresses of people who opted in and are on the built-in opt-out list: about 1.5 in a hundred."""
+        return [self._email(number) for number in range(0, self.people, 67) if _has_address(number)]
 
-    def _row(self, draw: random.Random, number: int, home: Home) -> tuple[str, ...]:
-        first, last = draw.choice(home.first), draw.choice(home.last)
+    def _row(self, number: int) -> tuple[str, ...]:
+        home, (first, last) = self._homes[number], self._name(number)
         return (
             external_id(number),
-            _address(number, first, last),
+            self._email(number),
             home.locale,
-            draw.choice(home.zones),
+            self._draw.choice(home.zones),
             first,
             last,
-            draw.choice(TEAMS),
-            f"{draw.randint(2009, 2026)}-{draw.randint(1, 12):02d}",
+            self._draw.choice(TEAMS),
+            f"{self._draw.randint(2009, 2026)}-{self._draw.randint(1, 12):02d}",
         )
+
+    def _name(self, number: int) -> tuple[str, str]:
+        home = self._homes[number]
+        return home.first[number % len(home.first)], home.last[number // len(home.first) % len(home.last)]
+
+    def _email(self, number: int) -> str:
+        """An address under a domain that is reserved for examples; one in ninety is missing, one in eighty is none."""
+        if number % 90 == 17:
+            return ""
+        first, last = self._name(number)
+        name = f"{_ascii(first)}.{_ascii(last)}{number + 1}"
+        return f"{name}@{DOMAINS[number % len(DOMAINS)]}" if _has_address(number) else f"{name}@"
 
 
 def external_id(number: int) -> str:
@@ -136,14 +148,8 @@ def external_id(number: int) -> str:
     return f"fan-{number + 1:06d}"
 
 
-def _address(number: int, first: str, last: str) -> str:
-    """An address under a domain that is reserved for examples; one in ninety is missing, one in eighty is none."""
-    if number % 90 == 17:
-        return ""
-    name = f"{_ascii(first)}.{_ascii(last)}{number + 1}"
-    if number % 80 == 33:
-        return f"{name}@"
-    return f"{name}@{DOMAINS[number % len(DOMAINS)]}"
+def _has_address(number: int) -> bool:
+    return number % 90 != 17 and number % 80 != 33
 
 
 _PLAIN = str.maketrans("áéíóúñäöüãâêôçßÁÉÍÓÚÑÄÖÜ", "aeiounaouaaeocsAEIOUNAOU")

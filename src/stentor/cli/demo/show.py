@@ -27,7 +27,7 @@ class Show:
 
     def say(self, sentence: str) -> None:
         """One line of the story."""
-        self._console.print(sentence, highlight=False)
+        self._console.print(sentence, highlight=False, markup=False, soft_wrap=True)
 
     def funnel(self, channel: ChannelFunnel | None, seconds: float, status: str) -> None:
         """The numbers as they are now."""

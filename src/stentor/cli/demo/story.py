@@ -1,7 +1,9 @@
 """What the demo tells: the match of the example, its topic, its mail in three languages, its event generator."""
 
+import itertools
 from importlib import resources
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
@@ -42,23 +44,25 @@ _SUBJECTS = {
 
 
 class Stage(msgspec.Struct, frozen=True):
-    """A brand that is ready to be called: its keys and its generator."""
+    """A brand that is ready to be called: its key, its topic, and behind `GENERATOR` its published campaign."""
 
     brand: Brand
     key: NewKey
+    topic_id: UUID
 
 
-async def set_the_stage(accounts: AccountService, services: Services, smtp: tuple[str, int] | None) -> Stage:
+async def set_the_stage(services: Services, smtp: tuple[str, int] | None) -> Stage:
     """Makes brand, key, topic, template, campaign and generator, and publishes it.
 
     With `smtp` (host, port) the mail goes to that server instead of the sandbox.
     """
-    brand = await accounts.create_brand(BRAND)
+    accounts = services.accounts
+    brand = await accounts.create_brand(await _free_name(accounts))
     await accounts.update_brand_settings(
         brand.id, {"from_name": BRAND, "from_address": "hello@gridiron.example", "run_rate_per_s": 500}
     )
     key = await accounts.create_key("Demo", brand_id=brand.id)
-    await services.topics.create(
+    topic = await services.topics.create(
         brand.id,
         TopicDraft(
             key=TOPIC,
@@ -87,7 +91,17 @@ async def set_the_stage(accounts: AccountService, services: Services, smtp: tupl
     draft = GeneratorDraft(name="Match start notifications", campaign_id=campaign.id, context_schema=_SCHEMA)
     await services.generators.create(brand.id, draft, generator_id=GENERATOR)
     await services.generators.publish(brand.id, GENERATOR)
-    return Stage(brand, key)
+    return Stage(brand, key, topic.id)
+
+
+async def _free_name(accounts: AccountService) -> str:
+    """The club's name; with a number where an earlier demo in the same data directory made the club already."""
+    taken = {brand.name for brand in await accounts.brands()}
+    numbers = itertools.count(2)
+    name = BRAND
+    while name in taken:
+        name = f"{BRAND} {next(numbers)}"
+    return name
 
 
 def _content() -> TemplateContent:
