@@ -30,6 +30,9 @@ async def _published_text(db: Database, content: Content, publication_id: UUID |
     return publication.content.routes[0].variants[0].parts["text"]
 
 
+MAIL = TemplateContent("en", {"en": {"subject": "Soon", "html": "<p>Hi</p>"}})
+
+
 # --- making ---------------------------------------------------------------------------------------------------------
 
 
@@ -262,12 +265,7 @@ async def test_an_edited_campaign_makes_its_generator_stale(content: Content):
 
 
 async def test_a_sender_that_becomes_the_default_makes_the_generator_stale(db: Database, content: Content):
-    template = await content.templates.create(
-        content.brand_id,
-        name="Mail",
-        channel=ChannelKind.EMAIL,
-        content=TemplateContent("en", {"en": {"subject": "Soon", "html": "<p>Hi</p>"}}),
-    )
+    template = await content.templates.create(content.brand_id, name="Mail", channel=ChannelKind.EMAIL, content=MAIL)
     routes = (Route(ChannelKind.EMAIL, template.id),)
     draft = CampaignDraft(name="Match day", consent_basis="topic", routes=routes)
     campaign = await content.campaigns.create(content.brand_id, draft)
@@ -291,12 +289,29 @@ async def test_a_sender_that_becomes_the_default_makes_the_generator_stale(db: D
     assert (frozen.mail_sender.name, frozen.mail_sender.address) == ("Goal Rush News", "news@goalrush.example")
 
 
-async def _smtp(db: Database, brand_id: UUID) -> None:
+async def test_a_sender_that_was_chosen_and_deleted_must_be_replaced(db: Database, content: Content):
+    relay_id = await _smtp(db, content.brand_id)
+    template = await content.templates.create(content.brand_id, name="Mail", channel=ChannelKind.EMAIL, content=MAIL)
+    routes = (Route(ChannelKind.EMAIL, template.id, relay_id),)
+    draft = CampaignDraft(name="Match day", consent_basis="topic", routes=routes)
+    campaign = await content.campaigns.create(content.brand_id, draft)
+    made = await content.generators.create(content.brand_id, GeneratorDraft(name="x", campaign_id=campaign.id))
+    async with db.transaction() as conn:
+        await channels_store.delete_sender(conn, content.brand_id, relay_id)
+
+    with pytest.raises(Invalid) as caught:
+        await content.generators.publish(content.brand_id, made.id)
+
+    assert [violation.pointer for violation in caught.value.violations] == ["/routes/0/sender_id"]
+
+
+async def _smtp(db: Database, brand_id: UUID) -> UUID:
+    sender_id = new_id()
     async with db.transaction() as conn:
         await channels_store.insert_sender(
             conn,
             brand_id,
-            new_id(),
+            sender_id,
             name="relay",
             channel=ChannelKind.EMAIL,
             kind="smtp",
@@ -306,6 +321,7 @@ async def _smtp(db: Database, brand_id: UUID) -> None:
             in_doubt=None,
             pace_per_s=None,
         )
+    return sender_id
 
 
 # --- deleting -------------------------------------------------------------------------------------------------------
