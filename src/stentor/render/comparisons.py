@@ -25,7 +25,7 @@ def equal(left: object, right: object) -> bool:
     # In Python 1 == True and 0 == False; in Liquid a boolean equals booleans only.
     if isinstance(left, bool) or isinstance(right, bool):
         return isinstance(left, bool) and isinstance(right, bool) and left is right
-    return bool(left == right)
+    return left == right
 
 
 def less(left: object, right: object) -> bool:

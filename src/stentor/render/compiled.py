@@ -97,6 +97,7 @@ class MessageKind(NamedTuple):
     """The part whose text stands in lists of messages; it is compiled into one slot."""
     read_headline: Callable[[str], str] = str
     """Reads that text from how it stands in the message."""
+    needs_sender: bool = False
 
 
 class CompiledMessage:
@@ -118,9 +119,11 @@ class CompiledMessage:
     ) -> "BoundMessage":
         """The message of one execution: everything that its context and brand decide is computed here, once.
 
-        `sender` is needed for e-mail. With `one_click` an e-mail carries List-Unsubscribe, and each person needs an
+        `sender` is needed for e-mail (ValueError without). With `one_click` an e-mail carries List-Unsubscribe, and each person needs an
         address for it. What fails here (a context of another shape) fails again for the people whose message needs it.
         """
+        if self._kind.needs_sender and sender is None:
+            raise ValueError("An e-mail has a sender; hand one over.")
 
         def start(program: _Program) -> Frame:
             frame = program.layout.frame()

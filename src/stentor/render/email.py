@@ -73,7 +73,7 @@ def with_preheader(html: str, preheader: str) -> str:
         return html
     body = _BODY.search(html)
     place = body.end() if body else 0
-    return html[:place] + _HIDDEN.format(preheader) + html[place:]
+    return html[:place] + _HIDDEN.format(preheader.strip()) + html[place:]
 
 
 def _letter() -> EmailMessage:
@@ -148,4 +148,4 @@ def _subject(block: Slot) -> list[Piece]:
     return [Slot(lambda frame: unstructured(text(frame), "Subject"), block.stage)]
 
 
-_KIND = MessageKind(headline="subject", read_headline=decoded)
+_KIND = MessageKind(headline="subject", read_headline=decoded, needs_sender=True)

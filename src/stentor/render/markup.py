@@ -5,6 +5,7 @@ holds text alone (style, title) it is a word, which is also a valid attribute an
 """
 
 import re
+from itertools import pairwise
 
 from stentor.render.errors import TemplateInvalid
 from stentor.render.source import check_source, line_of
@@ -52,23 +53,34 @@ class Protected:
         self.text = "".join(pieces) + source[position:]
 
     def restore(self, text: str, *, all_of_them: bool = True) -> str:
-        """The tool's result with Liquid in it. With `all_of_them`, raises TemplateInvalid for a tag that it dropped."""
-        found: set[int] = set()
+        """The tool's result with Liquid in it.
+
+        With `all_of_them`, raises TemplateInvalid for a tag that the tool dropped, or put before one that stood before it.
+        """
+        found: list[int] = []
 
         def tag(mark: re.Match[str]) -> str:
-            number = int(mark[1] or mark[2])
-            found.add(number)
-            return self._tags[number][0]
+            found.append(int(mark[1] or mark[2]))
+            return self._tags[found[-1]][0]
 
         restored = self._mark.sub(tag, text)
-        for number, lost in enumerate(self._tags):
-            if all_of_them and number not in found:
-                raise TemplateInvalid(
-                    self._part,
-                    f"{lost[0]} stands where it would be lost; move it into an element's text or attribute.",
-                    line=line_of(self._source, lost.start()),
-                )
+        if all_of_them:
+            self._check_order(list(dict.fromkeys(found)))
         return restored
+
+    def _check_order(self, found: list[int]) -> None:
+        """Values may move; what opens and closes may not."""
+        kept = [number for number in found if self._tags[number][0].startswith("{%")]
+        misplaced = {*range(len(self._tags))}.difference(found) or {
+            number for number, after in pairwise(kept) if number > after
+        }
+        if misplaced:
+            lost = self._tags[min(misplaced)]
+            raise TemplateInvalid(
+                self._part,
+                f"{lost[0]} stands where it would be lost; move it into an element's text or an attribute's value.",
+                line=line_of(self._source, lost.start()),
+            )
 
     def tags_in(self, text: str) -> str:
         """The `{% … %}` tags alone that are marked in this piece of `text`, such as assignments in a head."""

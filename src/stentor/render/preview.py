@@ -55,9 +55,9 @@ def preview(request: PreviewRequest) -> Preview:
     """
     check_parts(request.kind, request.parts)
     compiled = compile_message(request.kind, request.parts, request.bindings)
-    problem = ""
+    shown = _shown(request)
     try:
-        compiled.bind(
+        message = compiled.bind(
             context=request.context, brand=request.brand, sender=_SENDER, one_click=bool(request.unsubscribe_url)
         ).render(
             request.customer,
@@ -67,11 +67,14 @@ def preview(request: PreviewRequest) -> Preview:
             unsubscribe_url=request.unsubscribe_url,
         )
     except RenderError as error:
-        problem = str(error)
-    return _shown(request, problem)
+        return msgspec.structs.replace(shown, problem=str(error))
+    if len(shown.parts) > 1:
+        return shown
+    # A message of one part is what that part says, with what its channel does to values.
+    return msgspec.structs.replace(shown, parts=dict.fromkeys(shown.parts, message.wire().decode()))
 
 
-def _shown(request: PreviewRequest, problem: str) -> Preview:
+def _shown(request: PreviewRequest) -> Preview:
     names = _names(request)
     parts: dict[str, str] = {}
     blanks: dict[str, list[str]] = {}
@@ -81,7 +84,7 @@ def _shown(request: PreviewRequest, problem: str) -> Preview:
         parts[part], found = _interpreted(parse(part, text, autoescape=is_html), names)
         if found:
             blanks[part] = found
-    return Preview(parts, blanks, problem)
+    return Preview(parts, blanks)
 
 
 def _names(request: PreviewRequest) -> dict[str, Any]:
