@@ -304,3 +304,48 @@ async def test_a_query_that_is_none_is_refused(backend: Backend):
     response = await backend.run(query="?dry_run=perhaps")
 
     assert response.status_code == 400
+
+
+async def test_with_and_without_a_query_a_call_is_answered_alike(backend: Backend, other: Backend):
+    cases: list[dict[str, Any]] = [
+        {"headers": {"x-api-key": ""}},
+        {"headers": {"x-brand-key": other.brand.brand_key}},
+        {"generator_id": "nobody's"},
+        {"generator_id": "half%2Ftime"},
+        {"body": b"{"},
+        {"body": {"topic_key": "t", "context": {}}},
+        {"body": b" " * 2_000_000},
+        {"headers": {"Idempotency-Key": ""}},
+    ]
+
+    for case in cases:
+        plain, queried = await backend.run(**case), await backend.run(**case, query="?source=cron")
+        facts = [error_of(answer) | {"requestId": None} for answer in (plain, queried)]
+        assert plain.status_code == queried.status_code >= 400
+        assert [facts[0][name] for name in ("code", "details")] == [facts[1][name] for name in ("code", "details")]
+
+    accepted = [await backend.run(), await backend.run(query="?source=cron")]
+    assert [answer.status_code for answer in accepted] == [202, 202]
+    assert set(accepted[0].headers) == set(accepted[1].headers)
+
+
+async def test_a_generator_with_a_slash_in_its_id_can_be_run(backend: Backend, db: Database):
+    await make_generator(db, backend.brand, "half/time 100%")
+
+    answers = [await backend.run("half%2Ftime%20100%25", query=query) for query in ("", "?source=cron")]
+
+    assert [answer.status_code for answer in answers] == [202, 202]
+
+
+async def test_a_body_in_many_pieces_is_put_together_and_bounded(backend: Backend):
+    async def pieces(text: bytes, size: int) -> AsyncIterator[bytes]:
+        for start in range(0, len(text), size):
+            yield text[start : start + size]
+
+    path = "/smart-campaigns/v1/event-generators/kick-off/run"
+    body = b'{"topic_key":"t","context":{"match_id":"m-1"}}'
+
+    whole = await backend.client.post(path, content=pieces(body, 3), headers=backend.keys)
+    endless = await backend.client.post(path, content=pieces(b" " * 3_000_000, 10_000), headers=backend.keys)
+
+    assert (whole.status_code, endless.status_code) == (202, 413)

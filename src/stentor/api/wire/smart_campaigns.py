@@ -13,15 +13,19 @@ from uuid import UUID
 
 import msgspec
 from litestar import Response, get, post
+from litestar.types import HTTPScope
 
 from stentor.accounts.model import Scope
+from stentor.api.edge import unescaped
 from stentor.api.idempotency import REPLAYED, check_key, request_hash
+from stentor.api.operation import JSON
 from stentor.api.problems import Failure
 from stentor.api.request import ApiRequest, Caller
+from stentor.api.services import Services
 from stentor.api.strict_json import decode
 from stentor.errors import Forbidden, Invalid, NotFound, Unauthenticated
 from stentor.executions.model import Execution
-from stentor.triggers.model import Accepted, Answer, Idempotency, RunCall
+from stentor.triggers.model import Accepted, Answer, Idempotency, RunCall, RunOutcome
 
 PREFIX = "/smart-campaigns/v1"
 
@@ -91,34 +95,23 @@ _RUN_BODY = msgspec.json.Decoder(RunBody)
 @post(f"{PREFIX}/event-generators/{{event_generator_id:str}}/run", status_code=202)
 async def run(request: ApiRequest) -> Response[bytes]:
     """Accepts a call: 202 means that its execution is on disk."""
-    caller = await authorised(request, "run")
+    caller = await authorised(request.services, *_keys(request), "run")
     key = request.headers.get("idempotency-key")
-    dry_run = bool(request.scope["query_string"]) and request.decoded_query(RunQuery).dry_run
+    dry_run = request.decoded_query(RunQuery).dry_run
     body = await request.body()
-    asked = decode(body, _RUN_BODY)
-    call = RunCall(
-        brand_id=caller.brand_id,
-        generator_id=request.path_params["event_generator_id"],
-        topic_key=asked.topic_key,
-        context=asked.context,
-        triggered_by=f"key {caller.principal.key_number}",
-        is_test=caller.principal.is_test,
-        idempotency=None if key is None else idempotency_of(request, key, body),
-    )
+    call = call_of(caller, unescaped(request.path_params["event_generator_id"]), key, request.scope, body)
     if dry_run:
         if key is not None:
             raise Invalid("A dry run changes nothing, so it takes no Idempotency-Key. Leave one of them out.")
         return _json(msgspec.json.encode(await request.services.triggers.dry_run(call)), 200)
-    outcome = await request.services.triggers.run(call)
-    if isinstance(outcome, Accepted):
-        return _json(accepted_answer(outcome.execution_id).body, 202)
-    return _json(outcome.answer.body, outcome.answer.status, {REPLAYED: "true"})
+    answer = answer_to(await request.services.triggers.run(call))
+    return _json(answer.body, answer.status, answer.headers)
 
 
 @get(f"{PREFIX}/executions/{{execution_id:str}}/status")
 async def status(request: ApiRequest) -> Response[bytes]:
     """What became of a call."""
-    caller = await authorised(request, "run", "read")
+    caller = await authorised(request.services, *_keys(request), "run", "read")
     named = _EXECUTION_ID.fullmatch(request.path_params["execution_id"])
     if named is None:
         raise NotFound("There is no such execution in this brand.")
@@ -140,18 +133,17 @@ def envelope(request: ApiRequest, failure: Failure) -> Response[bytes]:
     return _json(msgspec.json.encode(ErrorBody(facts)), failure.status, failure.headers)
 
 
-async def authorised(request: ApiRequest, *scopes: Scope) -> Caller:
+async def authorised(services: Services, api_key: str, brand_key: str, *scopes: Scope) -> Caller:
     """The holder of `x-api-key`, acting for the brand in `x-brand-key` with one of the scopes.
 
     Raises Unauthenticated when a key is missing or unknown, Forbidden when they do not fit together.
     """
-    api_key, brand_key = request.headers.get("x-api-key"), request.headers.get("x-brand-key")
     if not api_key or not brand_key:
         raise Unauthenticated("Two keys are needed. Send both headers, `x-api-key` and `x-brand-key`.")
-    principal = await request.services.keys.principal(api_key)
+    principal = await services.keys.principal(api_key)
     if principal is None:
         raise Unauthenticated("The x-api-key is unknown or revoked. Make a new one with `stentor key create`.")
-    brand = await request.services.brands.by_key(brand_key) if _BRAND_KEY.fullmatch(brand_key) else None
+    brand = await services.brands.by_key(brand_key) if _BRAND_KEY.fullmatch(brand_key) else None
     if brand is None or not principal.may_act_for(brand):
         raise Forbidden("The x-api-key may not act for the brand in x-brand-key. Check that both are of one brand.")
     if not any(principal.may(scope) for scope in scopes):
@@ -159,17 +151,36 @@ async def authorised(request: ApiRequest, *scopes: Scope) -> Caller:
     return Caller(principal, brand)
 
 
-def idempotency_of(request: ApiRequest, key: str, body: bytes) -> Idempotency:
-    """The caller's wish to be answered once. Raises Invalid for a key that is none."""
-    check_key(key)
-    scope = request.scope
-    return Idempotency(key, request_hash(scope["method"], scope["path"], scope["query_string"], body), accepted_answer)
+def call_of(caller: Caller, generator_id: str, key: str | None, scope: HTTPScope, body: bytes) -> RunCall:
+    """The call that a request makes. Raises Invalid for a body, or an idempotency key, that is none."""
+    asked = decode(body, _RUN_BODY)
+    idempotency = None
+    if key is not None:
+        check_key(key)
+        wanted = request_hash(scope["method"], scope["path"], scope["query_string"], body)
+        idempotency = Idempotency(key, wanted, accepted_answer)
+    return RunCall(
+        brand_id=caller.brand_id,
+        generator_id=generator_id,
+        topic_key=asked.topic_key,
+        context=asked.context,
+        triggered_by=f"key {caller.principal.key_number}",
+        is_test=caller.principal.is_test,
+        idempotency=idempotency,
+    )
 
 
 def accepted_answer(execution_id: UUID) -> Answer:
     """What an accepted call is answered."""
     body = b'{"execution_id":"exec-%b","status":"queued"}' % execution_id.hex.encode()
-    return Answer(202, {"Content-Type": "application/json"}, body)
+    return Answer(202, {"Content-Type": JSON}, body)
+
+
+def answer_to(outcome: RunOutcome) -> Answer:
+    """What the caller is answered; a replay says that it is one."""
+    if isinstance(outcome, Accepted):
+        return accepted_answer(outcome.execution_id)
+    return msgspec.structs.replace(outcome.answer, headers={**outcome.answer.headers, REPLAYED: "true"})
 
 
 def status_of(execution: Execution) -> ExecutionStatus:
@@ -199,8 +210,12 @@ def _to_the_second(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _json(body: bytes, status_code: int, headers: Mapping[str, str] = {}) -> Response[bytes]:
-    return Response(body, status_code=status_code, media_type="application/json", headers=dict(headers))
+def _keys(request: ApiRequest) -> tuple[str, str]:
+    return request.headers.get("x-api-key", ""), request.headers.get("x-brand-key", "")
+
+
+def _json(body: bytes, status_code: int, headers: Mapping[str, str] | None = None) -> Response[bytes]:
+    return Response(body, status_code=status_code, media_type=JSON, headers=dict(headers or {}))
 
 
 def _details(failure: Failure) -> dict[str, Any] | None:
