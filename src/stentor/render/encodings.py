@@ -4,8 +4,6 @@ An encoding is asked while a template is compiled, place by place in the order o
 encoded once and only values per person. Its `State` is what it must know of the place: a column, or whether the place
 is inside a JSON string.
 """
-# typing.override is Python 3.12's.
-# pyrefly: ignore-errors[missing-override-decorator]
 
 import re
 from collections.abc import Callable, Sequence

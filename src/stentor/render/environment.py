@@ -3,8 +3,6 @@
 Templates stand alone (no include, no render), see nothing of the machine (no clock but the moment of rendering), and
 are interpreted by the same rules by which `stentor.render.liquid` compiles them.
 """
-# typing.override is Python 3.12's, and python-liquid is extended by overriding.
-# pyrefly: ignore-errors[missing-override-decorator]
 
 import functools
 from collections.abc import Iterator, Mapping

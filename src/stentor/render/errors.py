@@ -35,5 +35,5 @@ class RenderError(Exception):
         self.limit = limit
         self.reason = reason
 
-    def __str__(self) -> str:  # pyrefly: ignore[missing-override-decorator] - typing.override is Python 3.12's
+    def __str__(self) -> str:
         return f"{self.part}: {self.message}" if self.part else self.message

@@ -97,8 +97,7 @@ class _Connection(asyncio.Protocol):
         self._number = -1
         self._due_ns = 0
 
-    # `override` came with Python 3.12.
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:  # pyrefly: ignore[missing-override-decorator]
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 — what create_connection makes
         self._transport = transport
 
@@ -107,7 +106,7 @@ class _Connection(asyncio.Protocol):
         self._due_ns = due_ns
         self._transport.write(self._run.make(number))
 
-    def data_received(self, data: bytes) -> None:  # pyrefly: ignore[missing-override-decorator]
+    def data_received(self, data: bytes) -> None:
         received = self._received + data if self._received else data
         end_of_head = received.find(b"\r\n\r\n")
         if end_of_head < 0 or len(received) < (end := end_of_head + 4 + _content_length(received, end_of_head)):
@@ -116,7 +115,7 @@ class _Connection(asyncio.Protocol):
         self._received = b""
         self._run.answered(self, self._number, self._due_ns, int(received[9:12]), received[end_of_head + 4 : end])
 
-    def connection_lost(self, exc: Exception | None) -> None:  # pyrefly: ignore[missing-override-decorator]
+    def connection_lost(self, exc: Exception | None) -> None:
         self._run.failed(f"The server closed a connection after request {self._number}: {exc or 'end of stream'}.")
 
     def close(self) -> None:

@@ -102,7 +102,6 @@ class CountingReader(asyncio.StreamReader):
 
     unread = 0
 
-    # pyrefly: ignore[missing-override-decorator] - typing.override is Python 3.12's
     def feed_data(self, data: Iterable[SupportsIndex]) -> None:
         octets = bytes(data)
         self.unread += len(octets)

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
-from typing_extensions import override
 
 from stentor.channels.contract import Accepted, Message, Outcome, Wave
 from stentor.db.connection import Connection
@@ -26,7 +25,6 @@ class FrozenChannel(ScriptedChannel):
         self.reached = asyncio.Event()
         self.thawed = asyncio.Event()
 
-    @override
     async def hand_over(self, wave: Wave, messages: Sequence[Message]) -> Sequence[Outcome]:
         self.taken += messages
         self.reached.set()

@@ -1,7 +1,5 @@
 """One SMTP connection as a stream: segments out, replies in, each reply given to whoever waits for it, and silence noticed."""
 
-# typing.override is Python 3.12's, and asyncio names the six methods that it calls.
-# pyrefly: ignore-errors[missing-override-decorator]
 import asyncio
 from abc import abstractmethod
 from collections import deque
