@@ -8,6 +8,7 @@ import msgspec
 
 from stentor.channels.contract import Accepted, Outcome, Wave
 from stentor.channels.sandbox.channel import SandboxChannel
+from stentor.channels.sandbox.model import SandboxMessage
 from stentor.db.pool import Database
 from stentor.domain.ids import SendIds, customer_id, new_id
 from stentor.domain.vocabulary import ChannelKind
@@ -71,7 +72,9 @@ def wave_for(brand_id: UUID, channel: ChannelKind = ChannelKind.EMAIL) -> Wave:
     return Wave(brand_id=brand_id, sender_id=new_id(), kind=channel, may_start=lambda: True)
 
 
-async def deliver(db: Database, sandbox: SandboxChannel, wave: Wave, letters: Sequence[Letter]) -> Sequence[Outcome]:
+async def deliver(
+    db: Database, sandbox: SandboxChannel, wave: Wave, letters: Sequence[SandboxMessage]
+) -> Sequence[Outcome]:
     """Hands the letters over and settles the wave, as a worker does."""
     outcomes = await sandbox.hand_over(wave, letters)
     accepted = [one for one, outcome in zip(letters, outcomes, strict=True) if isinstance(outcome, Accepted)]

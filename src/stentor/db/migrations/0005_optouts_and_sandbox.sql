@@ -55,7 +55,7 @@ CREATE TABLE sandbox_message (
     PRIMARY KEY (execution_id, part, customer_id, channel)
 );
 COMMENT ON TABLE sandbox_message IS 'kind: people. A message in the sandbox inbox: the skeleton it belongs to and its personal parts.';
-CREATE INDEX sandbox_message_newest ON sandbox_message (brand_id, at, part, customer_id);
+CREATE INDEX sandbox_message_newest ON sandbox_message (brand_id, at);
 
 CREATE TABLE provider_event (
     shard          smallint NOT NULL CHECK (shard BETWEEN 0 AND 4095),
