@@ -5,8 +5,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 T ?= tests
 ARGS ?=
+# All tests share the cores; some of them start faster in one process.
+SPREAD = $(if $(filter tests,$(T)),-n auto)
 
-.PHONY: help setup demo serve test check format bench prove clean lock
+.PHONY: help setup demo serve test test-on check format bench prove sbom clean lock
 
 help: ## List the tasks
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,14 +29,19 @@ serve: setup ## Start everything on 127.0.0.1:8080
 	$(BIN)/stentor serve $(ARGS)
 
 test: setup ## Run the tests; T=path for some of them
-	$(BIN)/python -m pytest $(T) $(ARGS)
+	$(BIN)/python -m pytest $(SPREAD) $(T) $(ARGS)
 
-check: setup ## Format, lint, types, layers, SQL, dependencies
+test-on: setup ## Run the tests on another server: URL=postgresql://… of a superuser, POOLED=1 behind a PgBouncer
+	@test -n '$(URL)' || { echo 'Name the server: make test-on URL=postgresql://postgres@127.0.0.1:5432/postgres'; exit 2; }
+	STENTOR_TEST_DATABASE_URL='$(URL)' STENTOR_TEST_PGBOUNCER='$(POOLED)' $(BIN)/python -m pytest $(SPREAD) $(T) $(ARGS)
+
+check: setup ## Format, lint, types, layers, migrations, dependencies
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyrefly check
 	$(BIN)/lint-imports
 	$(BIN)/deptry src
+	$(BIN)/squawk src/stentor/db/migrations/*.sql
 
 format: setup ## Format the code
 	$(BIN)/ruff format .
@@ -43,8 +50,12 @@ format: setup ## Format the code
 bench: setup ## Measure; ARGS='smtp --people 100000 --json'
 	$(BIN)/stentor bench $(ARGS)
 
-prove: setup ## The longer proofs: Debian's PostgreSQL 15, PgBouncer, a million people
-	$(BIN)/python -m pytest -m prove $(ARGS)
+prove: setup ## The longer proofs: Debian's PostgreSQL, PgBouncer, a million people, known vulnerabilities
+	$(BIN)/python -m pytest -m prove tests/prove $(ARGS)
+
+sbom: setup ## Write what Stentor is made of to dist/sbom.cdx.json, in CycloneDX
+	mkdir -p dist
+	$(BIN)/python tools/sbom.py > dist/sbom.cdx.json
 
 lock: ## Make requirements.lock anew from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --group dev --generate-hashes --no-emit-index-url --python-version 3.11 -q -o requirements.lock
