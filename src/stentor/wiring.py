@@ -24,6 +24,7 @@ from stentor.audience.subscriptions import SubscriptionService
 from stentor.audience.topics import TopicService
 from stentor.campaigns.compose import CampaignRenderers
 from stentor.campaigns.generators import GeneratorService
+from stentor.campaigns.previews import PreviewService
 from stentor.campaigns.service import CampaignService
 from stentor.campaigns.sources import GeneratorSource, PublicationSource
 from stentor.campaigns.templates import TemplateService
@@ -51,6 +52,7 @@ from stentor.optouts.service import ensure_builtin
 from stentor.queue.leases import Role
 from stentor.render.skeleton import reassemble
 from stentor.report.provider_events import apply_due, forget_applied
+from stentor.render.deadline import PreviewProcess
 from stentor.settings import Settings
 from stentor.triggers.service import TriggerService
 from stentor.worker.deliverer import DelivererRole
@@ -130,8 +132,10 @@ def services(core: Core) -> Services:
         topics=TopicService(core.db),
         subscriptions=SubscriptionService(core.db),
         preferences=PreferenceService(core.db, brands),
+        imports=imports(core),
         senders=SenderService(core.db, core.sender_secrets, reach(core.settings)),
         templates=TemplateService(core.db),
+        previews=PreviewService(core.db, PreviewProcess(), Clock(core.db.shift)),
         campaigns=CampaignService(core.db),
         generators=GeneratorService(core.db),
         executions=executions,

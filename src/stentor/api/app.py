@@ -15,11 +15,13 @@ from stentor.api.customers import customers
 from stentor.api.docs.pages import Reference
 from stentor.api.edge import Exchange, check_target
 from stentor.api.executions import executions
+from stentor.api.imports import imports
 from stentor.api.inbox import inbox
 from stentor.api.keys import keys
 from stentor.api.methods import with_options
 from stentor.api.metrics import RequestMetrics
 from stentor.api.openapi import document
+from stentor.api.previews import templates
 from stentor.api.problems import Envelope, Errors, problem_details
 from stentor.api.request import ApiRequest
 from stentor.api.runs import event_generators
@@ -27,7 +29,6 @@ from stentor.api.senders import senders
 from stentor.api.services import Services
 from stentor.api.settings import ApiSettings
 from stentor.api.subscriptions import subscriptions
-from stentor.api.templates import templates
 from stentor.api.topics import topics
 from stentor.api.wire import preferences, smart_campaigns
 from stentor.api.wire.preference_topics import preference_topics
@@ -48,7 +49,19 @@ if TYPE_CHECKING:
 
 
 # In the order in which the reference tells of them.
-NATIVE = (topics, customers, subscriptions, templates, campaigns, event_generators, executions, senders, inbox, keys)
+NATIVE = (
+    topics,
+    customers,
+    subscriptions,
+    imports,
+    templates,
+    campaigns,
+    event_generators,
+    executions,
+    senders,
+    inbox,
+    keys,
+)
 
 
 class Lane(Protocol):
@@ -119,6 +132,7 @@ class _App(Litestar):
                     "metrics": self._metrics,
                     "stopping": asyncio.Event(),
                     "streams": set(),
+                    "uploads": set(),
                 }
             ),
             openapi_config=None,

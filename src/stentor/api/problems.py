@@ -14,7 +14,7 @@ from litestar import Response
 from litestar.exceptions import HTTPException, ValidationException
 
 from stentor import errors
-from stentor.api.edge import BodyTooSlow
+from stentor.api.edge import BodyIncomplete, BodyTooSlow
 from stentor.api.request import ApiRequest, UnsupportedMedia
 from stentor.errors import Problem, Violation
 
@@ -31,6 +31,7 @@ class Described(msgspec.Struct, frozen=True):
 
 STATUS: dict[type[Problem], int] = {
     errors.Invalid: 400,
+    BodyIncomplete: 400,
     errors.Unauthenticated: 401,
     errors.Forbidden: 403,
     errors.NotFound: 404,

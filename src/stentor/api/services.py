@@ -6,10 +6,12 @@ from stentor.accounts.directory import BrandDirectory
 from stentor.accounts.keyring import KeyRing
 from stentor.accounts.service import AccountService
 from stentor.audience.customers import CustomerService
+from stentor.audience.imports import ImportService
 from stentor.audience.preferences import PreferenceService
 from stentor.audience.subscriptions import SubscriptionService
 from stentor.audience.topics import TopicService
 from stentor.campaigns.generators import GeneratorService
+from stentor.campaigns.previews import PreviewService
 from stentor.campaigns.service import CampaignService
 from stentor.campaigns.templates import TemplateService
 from stentor.channels.sandbox.inbox import InboxService
@@ -30,8 +32,10 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     customers: CustomerService
     subscriptions: SubscriptionService
     preferences: PreferenceService
+    imports: ImportService
     senders: SenderService
     templates: TemplateService
+    previews: PreviewService
     campaigns: CampaignService
     generators: GeneratorService
     triggers: TriggerService

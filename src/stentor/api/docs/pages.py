@@ -114,6 +114,7 @@ def _page(path: str, content: bytes, media: str) -> HTTPRouteHandler:
 
 
 EXPLAINED: dict[str, str] = {
+    "body-incomplete": "The connection broke in the middle of the body. Send it again; an import goes on where it stood.",
     "body-too-slow": "The body came slower than 10 kB/s after its first 30 seconds. Send it again over a better line.",
     "conflict": "The thing exists already, or its present state does not allow this. The detail says which.",
     "forbidden": "The key is valid, but has not the scope that this needs. Make one with `stentor key create --scope …`.",
