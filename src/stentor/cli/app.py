@@ -44,6 +44,16 @@ Proxies = Annotated[
     ),
 ]
 BrandName = Annotated[str, typer.Option("--brand", help="The brand's id, key or name.")]
+File = Annotated[Path, typer.Argument(help="A CSV file with a header, or NDJSON; in UTF-8.")]
+Format = Annotated[
+    str | None, typer.Option("--format", help="csv or ndjson.", show_default="what the file's name says")
+]
+Rejects = Annotated[
+    Path | None,
+    typer.Option(
+        "--rejects", help="Where rejected lines are listed, with the reason.", show_default="FILE.rejects.csv"
+    ),
+]
 
 
 @app.command()
@@ -177,6 +187,106 @@ def create_key(
     from stentor.cli.accounts import create_key as create
 
     create(_given(data=data), brand, name=name, scopes=scopes, is_test=test, as_json=as_json)
+
+
+@customers_app.command("import")
+def import_customers(
+    file: File,
+    brand: BrandName,
+    file_format: Format = None,
+    region: Annotated[
+        str | None,
+        typer.Option("--region", help="Country of phone numbers without a country code.", show_default="the brand's"),
+    ] = None,
+    rejects: Rejects = None,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Import people; the same file again changes nothing, and an interrupted import goes on where it stopped.
+
+    The header (or each JSON object) names external_id, email, phone, push_tokens, locale, time_zone; any other name is an
+    attribute.
+
+    Example: stentor customers import people.csv --brand "Fan Club" --region DE
+    """
+    from stentor.cli.imports import import_file
+
+    import_file(
+        _given(data=data),
+        "customers",
+        file,
+        brand=brand,
+        file_format=file_format,
+        region=region,
+        rejects=rejects,
+        as_json=as_json,
+    )
+
+
+@subscriptions_app.command("import")
+def import_subscriptions(
+    file: File,
+    brand: BrandName,
+    file_format: Format = None,
+    rejects: Rejects = None,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Import what people opted in to: external_id, topic, and optionally channels and subscribed (yes or no).
+
+    Example: stentor subscriptions import opt-ins.ndjson --brand "Fan Club"
+    """
+    from stentor.cli.imports import import_file
+
+    import_file(
+        _given(data=data),
+        "subscriptions",
+        file,
+        brand=brand,
+        file_format=file_format,
+        region=None,
+        rejects=rejects,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def explain(
+    execution: Annotated[str, typer.Argument(help="The execution's id, as exec-0198… or 0198…-….")],
+    external_id: Annotated[str, typer.Argument(help="The person, by your own id.")],
+    brand: BrandName,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell what happened to one person in one execution, and why.
+
+    Example: stentor explain exec-0198… fan-000042 --brand "Fan Club"
+    """
+    from stentor.cli.explain import explain_person
+
+    explain_person(_given(data=data), execution, external_id, brand=brand, as_json=as_json)
+
+
+@app.command()
+def doctor(
+    data: Data = None,
+    host: Host = None,
+    port: Port = None,
+    public_url: PublicUrl = None,
+    trusted_proxies: Proxies = None,
+    as_json: AsJson = False,
+) -> None:
+    """Look at everything that must be right before people are written to; exits 1 when something is bad.
+
+    Say the same as `serve` is started with.
+
+    Example: stentor doctor --data ./data --public-url https://news.example.com
+    """
+    from stentor.cli.doctor.run import examine
+
+    examine(
+        _given(data=data, host=host, port=port, public_url=public_url, trusted_proxies=trusted_proxies), as_json=as_json
+    )
 
 
 def _given(**flags: object) -> dict[str, object]:

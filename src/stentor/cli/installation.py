@@ -4,9 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
+
 from stentor.accounts.model import Brand
 from stentor.accounts.service import AccountService
-from stentor.cli.output import fail, say
+from stentor.cli.output import Exit, fail, say
 from stentor.db.locate import located_database
 from stentor.db.migrate import migrate
 from stentor.settings import Settings
@@ -23,6 +26,7 @@ def within(settings: Settings, act: Callable[[str], Awaitable[T]]) -> T:
     async def main() -> T:
         return await act(dsn)
 
+    _check_url(settings.database_url)
     with located_database(
         settings.database_url, data_directory(settings), bin_dir=settings.postgres_bin, progress=say
     ) as dsn:
@@ -39,6 +43,13 @@ def with_core(given: Mapping[str, Any], act: Callable[[Core], Awaitable[T]]) -> 
             return await act(started)
 
     return within(settings, main)
+
+
+def _check_url(url: str | None) -> None:
+    try:
+        conninfo_to_dict(url or "")
+    except ProgrammingError as error:
+        fail(f"STENTOR_DATABASE_URL is no address of a database: {' '.join(str(error).split())}", Exit.USAGE)
 
 
 async def brand_named(accounts: AccountService, wanted: str) -> Brand:

@@ -1,0 +1,67 @@
+"""Why one person did or did not get a message, told in the terminal."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+from uuid import UUID
+
+from rich.console import Console
+from rich.table import Table
+
+from stentor.cli.installation import brand_named, with_core
+from stentor.cli.output import Exit, fail, print_json
+from stentor.executions.explaining import ChannelExplanation, Explanation
+from stentor.wiring import Core, accounts, services
+
+_EXECUTION_ID = re.compile(
+    r"(?:exec-)?([0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12})", re.IGNORECASE
+)
+_MARKS = {"passed": "[green]✓[/]", "objected": "[red]✗[/]", "not_reached": "[bright_black]·[/]"}
+
+
+def explain_person(given: Mapping[str, Any], execution: str, external_id: str, *, brand: str, as_json: bool) -> None:
+    """Prints the story of one person in one execution, whose id is written as any API of ours writes it."""
+    named = _EXECUTION_ID.fullmatch(execution)
+    if named is None:
+        fail(f"{execution!r} is no execution's id; it looks like exec-0198… or 0198…-….", Exit.USAGE)
+    execution_id = UUID(named[1])
+
+    async def act(core: Core) -> None:
+        owner = await brand_named(accounts(core), brand)
+        story = await services(core).executions.explain(owner.id, execution_id, external_id)
+        if as_json:
+            print_json(story)
+        else:
+            _tell(story)
+
+    with_core(given, act)
+
+
+def _tell(story: Explanation) -> None:
+    console = Console()
+    if story.outside:
+        console.print(f"{story.external_id}: {story.outside}", markup=False, highlight=False, soft_wrap=True)
+    for channel in story.channels:
+        console.print(f"{story.external_id} on {channel.channel}: {_fate(channel)}", markup=False, highlight=False)
+        console.print(_checks(channel))
+        for line in _rest(channel):
+            console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _fate(channel: ChannelExplanation) -> str:
+    reason = f", {channel.reason}" if channel.reason else ""
+    return f"{channel.state}{reason} ({channel.decided_at:%Y-%m-%d %H:%M:%S} UTC)"
+
+
+def _checks(channel: ChannelExplanation) -> Table:
+    table = Table.grid(padding=(0, 1, 0, 2))
+    for check in channel.checks:
+        table.add_row(_MARKS[check.outcome], check.name, check.reason)
+    return table
+
+
+def _rest(channel: ChannelExplanation) -> Iterator[str]:
+    yield f"template {channel.template!r}, version {channel.template_version}, in {channel.language}"
+    yield "1 attempt" if channel.tries == 1 else f"{channel.tries} attempts"
+    for answer in channel.answers:
+        yield f"{answer.at:%H:%M:%S} {answer.kind}: {answer.answer}"

@@ -1,0 +1,164 @@
+"""Importing people, and what they chose, from a file: with progress, resumable, the rejected lines in a file of their own."""
+
+import csv
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TextIO, cast
+from uuid import UUID
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from stentor.audience.imports import ImportService
+from stentor.audience.model import ImportFormat, ImportJob, ImportKind, Reject
+from stentor.cli.installation import brand_named, with_core
+from stentor.cli.output import Exit, fail, print_json, say
+from stentor.wiring import Core, accounts, imports
+
+_CHUNK_BYTES = 1 << 20
+_FORMATS: dict[str, ImportFormat] = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson"}
+
+
+def import_file(
+    given: Mapping[str, Any],
+    kind: ImportKind,
+    file: Path,
+    *,
+    brand: str,
+    file_format: str | None,
+    region: str | None,
+    rejects: Path | None,
+    as_json: bool,
+) -> None:
+    """Imports the file, going on where an interrupted import of it stopped, and prints what became of its lines."""
+    chosen = _format(file, file_format)
+    source, size = _name_of(file), file.stat().st_size
+    rejects = rejects or file.with_name(file.name + ".rejects.csv")
+
+    async def act(core: Core) -> None:
+        owner = await brand_named(accounts(core), brand)
+        service = imports(core)
+        country = region or owner.settings.default_country
+        job = await service.begin(owner.id, kind, chosen, source, bytes_total=size, region=country)
+        ended = await _run(service, owner.id, job, file, rejects)
+        if as_json:
+            print_json(ended)
+        else:
+            say(_summary(ended, rejects))
+
+    with_core(given, act)
+
+
+async def _run(service: ImportService, brand_id: UUID, job: ImportJob, file: Path, rejects: Path) -> ImportJob:
+    if job.bytes_done:
+        say(f"Going on at byte {job.bytes_done:,} of {job.bytes_total:,}.")
+    with _RejectsFile(rejects, goes_on=job.bytes_done > 0) as rejected, _progress() as shown:
+        task = shown.add_task(job.kind, total=job.bytes_total, completed=job.bytes_done, rows=0, rejected=job.rejected)
+
+        def show(now: ImportJob) -> None:
+            rows = now.lines_done - job.lines_done
+            shown.update(task, completed=now.bytes_done, rows=rows, rejected=now.rejected)
+
+        return await service.run(
+            brand_id, job.id, _chunks(file, job.bytes_done), on_progress=show, on_rejects=rejected.write
+        )
+
+
+def _format(file: Path, said: str | None) -> ImportFormat:
+    if not file.is_file():
+        fail(f"{file} is no file that can be read.", Exit.USAGE)
+    if said is not None:
+        if said not in _FORMATS.values():
+            fail(f"There is no format {said!r}; it is csv or ndjson.", Exit.USAGE)
+        return cast("ImportFormat", said)
+    if file.suffix.lower() not in _FORMATS:
+        fail(f"{file.name} does not say what it is; say --format csv or --format ndjson.", Exit.USAGE)
+    return _FORMATS[file.suffix.lower()]
+
+
+def _name_of(file: Path) -> str:
+    # With its time: an interrupted import must not go on in the middle of another content of the same name and size.
+    changed_at = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+    return f"{file.name[-200:]} of {changed_at:%Y-%m-%d %H:%M:%S.%f}"
+
+
+async def _chunks(file: Path, offset: int) -> AsyncIterator[bytes]:
+    with file.open("rb") as opened:
+        opened.seek(offset)
+        while chunk := opened.read(_CHUNK_BYTES):
+            yield chunk
+
+
+class _RejectsFile:
+    """Where rejected lines are told of, number and reason; begun with the first of them."""
+
+    def __init__(self, path: Path, *, goes_on: bool) -> None:
+        self._path = path
+        self._goes_on = goes_on
+        self._file: TextIO | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def write(self, rejects: Sequence[Reject]) -> None:
+        """Adds these; they are in the file when this returns."""
+        file = self._file or self._begun()
+        csv.writer(file).writerows((reject.line, reject.reason) for reject in rejects)
+        file.flush()
+
+    def _begun(self) -> TextIO:
+        if self._goes_on and self._path.exists():
+            self._file = self._path.open("a", encoding="utf-8", newline="")
+        else:
+            self._file = self._path.open("w", encoding="utf-8", newline="")
+            csv.writer(self._file).writerow(("line", "reason"))
+        return self._file
+
+
+class _Rate(ProgressColumn):
+    """Rows per second of this run."""
+
+    def render(self, task: Task) -> Text:
+        rows, elapsed_s = task.fields["rows"], task.elapsed
+        return Text(f"{rows / elapsed_s:,.0f} rows/s" if rows and elapsed_s else "", style="progress.data.speed")
+
+
+def _progress() -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        _Rate(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[rejected]:,} rejected"),
+        console=Console(stderr=True),
+        disable=not Console(stderr=True).is_terminal,
+    )
+
+
+def _summary(job: ImportJob, rejects: Path) -> str:
+    told = f"{job.added:,} added, {job.changed:,} changed, {job.unchanged:,} unchanged, {job.rejected:,} rejected."
+    if job.bad_addresses:
+        told += f"\nAddresses that are none: {job.bad_addresses:,}. Their people are kept, and left out of what is sent there."
+    if job.rejected:
+        told += f"\nThe rejected lines and why: {rejects}"
+    return told
