@@ -16,6 +16,7 @@ Path: TypeAlias = Sequence[Step]
 _STEPS_MAX = 10_000
 
 _CHOICES = ("anyOf", "oneOf")
+_COMPOSED = frozenset({*_CHOICES, "allOf", "$ref"})
 _OBJECT: Node = {"type": "object"}
 
 
@@ -50,7 +51,7 @@ class Guarantees:
         if gap is None:
             return None
         # A choice promises what each of its branches promises, together with what stands around it.
-        around = [{name: value for name, value in node.items() if name not in _CHOICES} for node in nodes]
+        around = [{name: value for name, value in node.items() if name not in _COMPOSED} for node in nodes]
         for branches in (node[choice] for node in nodes for choice in _CHOICES if node.get(choice)):
             if all(self._gap([*around, branch], path, place) is None for branch in branches):
                 return None

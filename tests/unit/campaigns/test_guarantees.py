@@ -95,6 +95,17 @@ def test_a_branch_is_read_together_with_what_stands_around_it():
     assert _gap(schema, "a") is None
 
 
+def test_a_definition_that_is_a_choice_promises_likewise():
+    name = {"anyOf": [STRING, {"type": "integer"}]}
+    schema = {
+        **_object(["a", "b"], a={"$ref": "#/$defs/name"}, b={"$ref": "#/$defs/any"}),
+        "$defs": {"name": name, "any": {"anyOf": [STRING, NULLABLE]}},
+    }
+
+    assert _gap(schema, "a") is None
+    assert _gap(schema, "b") == "context.b may be null"
+
+
 def test_additional_properties_declare_the_other_fields():
     assert _gap({"required": ["a"], "additionalProperties": STRING}, "a") is None
 
