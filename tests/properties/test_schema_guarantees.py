@@ -13,12 +13,14 @@ TYPES = st.sampled_from(["object", "array", "string", "null"])
 
 Json = dict[str, Any]
 
+CONSTANTS: list[Json] = [{"enum": ["x", None]}, {"enum": ["x"]}, {"const": None}, {"not": {"type": "null"}}]
+
 
 def _schemas() -> st.SearchStrategy[Json]:
     leaf = st.fixed_dictionaries(
         {},
         optional={"type": TYPES | st.lists(TYPES, min_size=1, max_size=2, unique=True), "$ref": st.just("#/$defs/d")},
-    ) | st.sampled_from([{"enum": ["x", None]}, {"enum": ["x"]}, {"const": None}, {"not": {"type": "null"}}])
+    ) | st.sampled_from(CONSTANTS)
 
     def grown(inner: st.SearchStrategy[Json]) -> st.SearchStrategy[Json]:
         several = st.lists(inner, min_size=1, max_size=2)
