@@ -106,14 +106,19 @@ class _Connection(asyncio.Protocol):
         self._due_ns = due_ns
         self._transport.write(self._run.make(number))
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, data: bytes) -> None:  # pyrefly: ignore[missing-override-decorator]
         received = self._received + data if self._received else data
+        self._received = received
         end_of_head = received.find(b"\r\n\r\n")
-        if end_of_head < 0 or len(received) < (end := end_of_head + 4 + _content_length(received, end_of_head)):
-            self._received = received
+        if end_of_head < 0:
             return
-        self._received = b""
-        self._run.answered(self, self._number, self._due_ns, int(received[9:12]), received[end_of_head + 4 : end])
+        length = _content_length(received, end_of_head)
+        if length is None:
+            self._run.failed("An answer has no Content-Length; this load generator reads no other kind.")
+        elif len(received) >= (end := end_of_head + 4 + length):
+            self._received = b""
+            status, body = int(received[9:12]), received[end_of_head + 4 : end]
+            self._run.answered(self, self._number, self._due_ns, status, body)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._run.failed(f"The server closed a connection after request {self._number}: {exc or 'end of stream'}.")
@@ -122,11 +127,11 @@ class _Connection(asyncio.Protocol):
         self._transport.abort()
 
 
-def _content_length(received: bytes, end_of_head: int) -> int:
+def _content_length(received: bytes, end_of_head: int) -> int | None:
     head = received[: end_of_head + 2].lower()
     start = head.find(b"\r\ncontent-length:")
     if start < 0:
-        raise LoadFailed("An answer has no Content-Length; this load generator reads no other kind.")
+        return None
     start += len(b"\r\ncontent-length:")
     return int(head[start : head.index(b"\r\n", start)])
 

@@ -1,16 +1,34 @@
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import pytest
 
 from stentor.accounts.model import Brand
+from stentor.db.connection import Connection
 from stentor.db.pool import Database
-from stentor.errors import Invalid, NotFound, RateLimited, Unprocessable
+from stentor.errors import Invalid, NotFound, RateLimited, Unavailable, Unprocessable
 from stentor.triggers.model import Accepted, Replayed
 from stentor.triggers.service import forget_answers
 from trigger_world import SCHEMA, answer_of, call_of, make_brand, make_generator, outcomes_of, rows, taking_calls
 
 pytestmark = pytest.mark.anyio
+
+
+class LosingReplies(Database):
+    """A database whose reply to a COMMIT is lost on the way, as often as told."""
+
+    lose = 0
+
+    @asynccontextmanager
+    async def transaction(self, *, statement_timeout: timedelta | None = None) -> AsyncIterator[Connection]:
+        async with super().transaction(statement_timeout=statement_timeout) as conn:
+            yield conn
+        if self.lose:
+            self.lose -= 1
+            raise Unavailable("The database does not answer: the connection is closed")
 
 
 @pytest.fixture
@@ -58,6 +76,19 @@ async def test_batches_that_hold_the_same_keys_in_other_orders_never_deadlock(db
 
     assert await rows(db, "SELECT count(*) FROM execution") == [(400,)]
     assert await rows(db, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()") == [(0,)]
+
+
+async def test_a_call_whose_commit_was_in_doubt_can_be_repeated_without_harm(brand: Brand, database_dsn: str):
+    async with LosingReplies(database_dsn, size=3) as db, taking_calls(db) as triggers:
+        await triggers.run(call_of(brand, key="before"))
+        db.lose = 1
+        with pytest.raises(Unavailable):
+            await triggers.run(call_of(brand, key="k-1"))
+        ((stored,),) = await rows(db, "SELECT id FROM execution WHERE id = (SELECT max(id::text)::uuid FROM execution)")
+
+        repeated = await triggers.run(call_of(brand, key="k-1"))
+
+    assert repeated == Replayed(answer_of(stored))
 
 
 async def test_a_key_that_was_used_for_another_request_is_refused(db: Database, brand: Brand):
