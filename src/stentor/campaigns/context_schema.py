@@ -133,7 +133,7 @@ def _place(error: ValidationError) -> list[str | int]:
     """Where the error is; a missing or surplus field is named itself, not the object around it."""
     match error.kind:
         case ValidationErrorKind.Required(property=name):
-            return [*error.instance_path, str(name)]
+            return [*error.instance_path, name]
         case ValidationErrorKind.AdditionalProperties(unexpected=[name, *_]):
             return [*error.instance_path, name]
         case _:
