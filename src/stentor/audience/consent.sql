@@ -1,24 +1,36 @@
 -- Subscriptions, channel flags and the ledger. Whoever changes a person's choices locks the person first, so that the
--- ledger tells the changes in the order in which they happened.
+-- ledger tells the changes in the order in which they happened. Sets of keys are joined LATERAL, as in customers.sql.
 
 -- name: standing
 -- The channels of these subscriptions, null where there never was one; people who do not exist are left out.
 SELECT n.place::integer - 1, s.channels
 FROM unnest(:topic_ids::uuid[], :parts::smallint[], :customer_ids::uuid[])
     WITH ORDINALITY AS n (topic_id, part, customer_id, place)
-JOIN customer c ON c.part = n.part AND c.customer_id = n.customer_id
-LEFT JOIN subscription s
-    ON s.topic_id = n.topic_id AND s.part = n.part AND s.customer_id = n.customer_id AND s.brand_id = :brand_id
-WHERE c.brand_id = :brand_id
+CROSS JOIN LATERAL (
+    SELECT FROM customer WHERE part = n.part AND customer_id = n.customer_id AND brand_id = :brand_id LIMIT 1
+) c
+LEFT JOIN LATERAL (
+    SELECT channels
+    FROM subscription
+    WHERE topic_id = n.topic_id AND part = n.part AND customer_id = n.customer_id AND brand_id = :brand_id
+    LIMIT 1
+) s ON true
 
 -- name: lock_people
 -- In id order, the order that every writer of people keeps.
-SELECT c.customer_id, c.agreed_mask, c.refused_mask, c.email_digest, c.phone_digest
-FROM unnest(:parts::smallint[], :customer_ids::uuid[]) AS n (part, customer_id)
-JOIN customer c ON c.part = n.part AND c.customer_id = n.customer_id
-WHERE c.brand_id = :brand_id
-ORDER BY c.part, c.customer_id
-FOR NO KEY UPDATE OF c
+SELECT n.customer_id, c.agreed_mask, c.refused_mask, c.email_digest, c.phone_digest
+FROM (
+    SELECT *
+    FROM unnest(:parts::smallint[], :customer_ids::uuid[]) AS u (part, customer_id)
+    ORDER BY u.part, u.customer_id
+) n
+CROSS JOIN LATERAL (
+    SELECT agreed_mask, refused_mask, email_digest, phone_digest
+    FROM customer
+    WHERE part = n.part AND customer_id = n.customer_id AND brand_id = :brand_id
+    LIMIT 1
+    FOR NO KEY UPDATE
+) c
 
 -- name: write_subscriptions
 -- The people are locked, so what is written here was computed from what is there.
@@ -51,8 +63,12 @@ FROM unnest(
 -- What the ledger says of these people and topics, oldest first.
 SELECT e.customer_id, e.topic_id, e.kind, e.channels, e.source
 FROM unnest(:parts::smallint[], :customer_ids::uuid[]) AS n (part, customer_id)
-JOIN consent_event e ON e.part = n.part AND e.customer_id = n.customer_id
-WHERE e.brand_id = :brand_id AND e.topic_id = ANY(:topic_ids::uuid[])
+CROSS JOIN LATERAL (
+    SELECT customer_id, topic_id, kind, channels, source, at, event_id
+    FROM consent_event
+    WHERE part = n.part AND customer_id = n.customer_id AND brand_id = :brand_id AND topic_id = ANY(:topic_ids::uuid[])
+    OFFSET 0
+) e
 ORDER BY e.at, e.event_id
 
 -- name: count_subscribers

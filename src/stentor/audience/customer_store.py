@@ -14,7 +14,6 @@ from stentor.domain.vocabulary import ChannelKind
 
 # Beyond this many owners only the newest are kept: a switchboard's number must not grow a row without end.
 OWNERS_MAX = 100
-
 _SEPARATOR = "\x1f"
 _FIRST = UUID(int=0)
 

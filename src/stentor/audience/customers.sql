@@ -1,21 +1,17 @@
 -- Customers, by the column. Each column of rows travels as one text, its values joined by :separator and nothing standing
 -- for null: as arrays, writing 5,000 people down for the wire took a quarter of an import's time.
-
--- name: go_by_keys
--- all brands: it touches no row
--- For the rest of the transaction, each key of a set is looked up in the index. Left to itself, the planner reads whole
--- tables: it reckons with disks, and a plan that it keeps may stem from when the table was empty. An import's time would
--- grow with the square of its size.
-SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
-    set_config('enable_seqscan', 'off', true), set_config('plan_cache_mode', 'force_custom_plan', true)
+--
+-- Sets of keys are joined LATERAL with a LIMIT, which makes each key one look-up in the index. As a plain join, the planner
+-- read all people of the brand for each key: it knows nothing of a table that was filled a moment ago.
 
 -- name: known_customers
 -- Which of these people exist.
 SELECT n.place::integer - 1
 FROM unnest(string_to_array(:parts, :separator)::smallint[], string_to_array(:customer_ids, :separator)::uuid[])
     WITH ORDINALITY AS n (part, customer_id, place)
-JOIN customer c ON c.part = n.part AND c.customer_id = n.customer_id
-WHERE c.brand_id = :brand_id
+CROSS JOIN LATERAL (
+    SELECT FROM customer WHERE part = n.part AND customer_id = n.customer_id AND brand_id = :brand_id LIMIT 1
+) c
 
 -- name: compare_customers
 -- How people who exist stand to what was said of them: the digests they have, whether anything would change, and how
@@ -36,7 +32,12 @@ FROM unnest(
         string_to_array(:attributes, :separator), string_to_array(:removed, :separator, '')
     ) WITH ORDINALITY
     AS n (part, customer_id, given, email, phone, push_tokens, locale, time_zone, attributes, removed, place)
-JOIN customer c ON c.part = n.part::smallint AND c.customer_id = n.customer_id::uuid
+CROSS JOIN LATERAL (
+    SELECT email, email_digest, phone, phone_digest, push_tokens, locale, time_zone, attributes
+    FROM customer
+    WHERE part = n.part::smallint AND customer_id = n.customer_id::uuid AND brand_id = :brand_id
+    LIMIT 1
+) c
 CROSS JOIN LATERAL (
     SELECT CASE
         WHEN n.given::integer & 64 <> 0 THEN n.attributes::jsonb
@@ -44,19 +45,32 @@ CROSS JOIN LATERAL (
         ELSE c.attributes - ARRAY(SELECT jsonb_array_elements_text(n.removed::jsonb)) || n.attributes::jsonb
     END AS merged
 ) a
-WHERE c.brand_id = :brand_id
+
+-- name: go_by_keys
+-- all brands: it touches no row
+-- The same for statements that cannot be written so, for the rest of the transaction.
+SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('enable_hashjoin', 'off', true),
+    set_config('enable_mergejoin', 'off', true), set_config('enable_material', 'off', true),
+    set_config('enable_seqscan', 'off', true)
 
 -- name: lock_addresses
 -- Before owners leave: every row that this upsert touches, in key order, so that two upserts never wait crosswise.
 SELECT true
-FROM unnest(
-        string_to_array(:shards, :separator)::smallint[], string_to_array(:channels, :separator)::smallint[],
-        string_to_array(:digests, :separator)
-    ) AS n (shard, channel, digest)
-JOIN address_owner o
-    ON o.shard = n.shard AND o.brand_id = :brand_id AND o.channel = n.channel AND o.digest = decode(n.digest, 'hex')
-ORDER BY o.shard, o.channel, o.digest
-FOR UPDATE OF o
+FROM (
+    SELECT *
+    FROM unnest(
+            string_to_array(:shards, :separator)::smallint[], string_to_array(:channels, :separator)::smallint[],
+            string_to_array(:digests, :separator)
+        ) AS u (shard, channel, digest)
+    ORDER BY u.shard, u.channel, u.digest
+) n
+CROSS JOIN LATERAL (
+    SELECT
+    FROM address_owner
+    WHERE shard = n.shard AND brand_id = :brand_id AND channel = n.channel AND digest = decode(n.digest, 'hex')
+    LIMIT 1
+    FOR UPDATE
+) o
 
 -- name: take_addresses
 -- Enters the owners, in key order, and answers with the owners of each address that more than one has. Of an address with
@@ -100,13 +114,20 @@ WHERE o.shard = n.shard AND o.brand_id = :brand_id AND o.channel = n.channel AND
 
 -- name: lock_customers
 -- In id order, and after the addresses: the order that every upsert keeps.
-SELECT c.customer_id, encode(c.email_digest, 'hex'), encode(c.phone_digest, 'hex')
-FROM unnest(string_to_array(:parts, :separator)::smallint[], string_to_array(:customer_ids, :separator)::uuid[])
-    AS n (part, customer_id)
-JOIN customer c ON c.part = n.part AND c.customer_id = n.customer_id
-WHERE c.brand_id = :brand_id
-ORDER BY c.part, c.customer_id
-FOR NO KEY UPDATE OF c
+SELECT n.customer_id, encode(c.email_digest, 'hex'), encode(c.phone_digest, 'hex')
+FROM (
+    SELECT *
+    FROM unnest(string_to_array(:parts, :separator)::smallint[], string_to_array(:customer_ids, :separator)::uuid[])
+        AS u (part, customer_id)
+    ORDER BY u.part, u.customer_id
+) n
+CROSS JOIN LATERAL (
+    SELECT email_digest, phone_digest
+    FROM customer
+    WHERE part = n.part AND customer_id = n.customer_id AND brand_id = :brand_id
+    LIMIT 1
+    FOR NO KEY UPDATE
+) c
 
 -- name: insert_customers
 -- In id order. There is no ON CONFLICT: it would cost a fifth more, and a person who is being made by another transaction
@@ -186,12 +207,15 @@ FROM customer
 WHERE part = :part AND customer_id = :customer_id AND brand_id = :brand_id
 
 -- name: customers_by_id
-SELECT c.customer_id, c.external_id, c.email, c.phone, c.push_tokens, c.locale, c.time_zone, c.attributes, c.address_mask,
-    c.valid_mask, c.agreed_mask, c.refused_mask, c.bounced_mask, c.complained_mask, c.shared_address, c.created_at,
-    c.updated_at
+SELECT c.*
 FROM unnest(:parts::smallint[], :customer_ids::uuid[]) AS n (part, customer_id)
-JOIN customer c ON c.part = n.part AND c.customer_id = n.customer_id
-WHERE c.brand_id = :brand_id
+CROSS JOIN LATERAL (
+    SELECT customer_id, external_id, email, phone, push_tokens, locale, time_zone, attributes, address_mask, valid_mask,
+        agreed_mask, refused_mask, bounced_mask, complained_mask, shared_address, created_at, updated_at
+    FROM customer
+    WHERE part = n.part AND customer_id = n.customer_id AND brand_id = :brand_id
+    LIMIT 1
+) c
 
 -- name: page_of_customers
 -- part is the beginning of the id, so this is id order.

@@ -149,8 +149,8 @@ def _choice(brand_id: UUID, wish: Wish, topic: Topic | None) -> Choice | str:
     if not wish.subscribed:
         return Choice(customer, topic.id, remove=wish.channels or ALL_CHANNELS_MASK)
     wanted = wish.channels or topic.channels
-    if missing := channels_in(wanted & ~topic.channels):
-        return f"The topic {topic.key!r} is not offered on {missing[0].label}."
+    if missing := wanted & ~topic.channels:
+        return f"The topic {topic.key!r} is not offered on {channels_in(missing)[0].label}."
     return Choice(customer, topic.id, add=wanted)
 
 

@@ -27,9 +27,6 @@ MERGED_ATTRIBUTES_BYTES_MAX = ATTRIBUTES_BYTES_MAX * 3 // 2
 
 # Being overtaken once is rare already; this often means that something else is wrong.
 _ATTEMPTS_MAX = 8
-# Below this many rows the planner goes by keys of its own accord.
-_SMALL_SET = 20
-
 T = TypeVar("T")
 
 
@@ -63,8 +60,6 @@ async def upsert(conn: Connection, brand_id: UUID, rows: Rows) -> Stored:
 
     Raises Overtaken when the whole transaction has to be run again; `until_settled` does.
     """
-    if len(rows) > _SMALL_SET:
-        await customer_store.go_by_keys(conn)
     known = sorted(await customer_store.known_customers(conn, brand_id, rows))
     fresh = rows.without(known)
     existing = rows.take(known)
@@ -90,6 +85,8 @@ async def upsert(conn: Connection, brand_id: UUID, rows: Rows) -> Stored:
 
 
 async def _write(conn: Connection, brand_id: UUID, fresh: Rows, changed: Rows, standings: Sequence[Standing]) -> None:
+    if changed:
+        await customer_store.go_by_keys(conn)
     moves = _Moves(fresh, changed, standings)
     sharing = await _move(conn, brand_id, moves)
     await _lock(conn, brand_id, changed, standings, others=sharing.difference(fresh.customer_ids, changed.customer_ids))
