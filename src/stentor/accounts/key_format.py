@@ -56,18 +56,9 @@ def is_checked(secret: str) -> bool:
     return _checksum(secret[:-_CHECKSUM_CHARS]) == secret[-_CHECKSUM_CHARS:]
 
 
-class Peppered:
-    """Makes of a secret what is stored of it: HMAC-SHA-256 under a key that is not in the database."""
-
-    def __init__(self, pepper: bytes) -> None:
-        # `hmac.digest` is shorter and lets go of the interpreter lock for each secret: under load, getting it back took
-        # 0.2 ms per request.
-        self._keyed = hmac.new(pepper, digestmod="sha256")
-
-    def digest(self, secret: str) -> bytes:
-        keyed = self._keyed.copy()
-        keyed.update(secret.encode("ascii"))
-        return keyed.digest()
+def digest_of(pepper: bytes, secret: str) -> bytes:
+    """What is stored of a secret: HMAC-SHA-256 under a key that is not in the database."""
+    return hmac.digest(pepper, secret.encode("ascii"), "sha256")
 
 
 def _checksum(text: str) -> str:

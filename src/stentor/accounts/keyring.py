@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 
 from stentor.accounts import store
-from stentor.accounts.key_format import Peppered, is_checked, read_presented
+from stentor.accounts.key_format import digest_of, is_checked, read_presented
 from stentor.accounts.model import Principal
 from stentor.db.pool import Database
 from stentor.db.remembered import Remembered
@@ -23,7 +23,7 @@ class KeyRing:
 
     def __init__(self, db: Database, pepper: bytes) -> None:
         self._db = db
-        self._peppered = Peppered(pepper)
+        self._pepper = pepper
         self._remembered = Remembered(self._load, keep_s=KEEP_S, entries_max=ENTRIES_MAX)
         self._used: set[int] = set()
 
@@ -36,10 +36,7 @@ class KeyRing:
         if read is None:
             return None
         number, secret = read
-        digest = self._peppered.digest(secret)
-        if not self._remembered.holds(digest) and not is_checked(secret):
-            return None
-        principal = await self._remembered.get(digest)
+        principal = await self._remembered.get(secret)
         if principal is None or number not in {None, principal.key_number}:
             return None
         self._used.add(principal.key_number)
@@ -66,6 +63,8 @@ class KeyRing:
             self._used |= used
             raise
 
-    async def _load(self, digest: bytes) -> Principal | None:
+    async def _load(self, secret: str) -> Principal | None:
+        if not is_checked(secret):
+            return None
         async with self._db.read() as conn:
-            return await store.find_principal(conn, digest)
+            return await store.find_principal(conn, digest_of(self._pepper, secret))

@@ -9,7 +9,7 @@ from psycopg.errors import UniqueViolation
 
 from stentor.accounts import store
 from stentor.accounts.brand_settings import changed_settings
-from stentor.accounts.key_format import Peppered, hint_of, new_brand_key, new_secret
+from stentor.accounts.key_format import digest_of, hint_of, new_brand_key, new_secret
 from stentor.accounts.model import NAME_CHARS_MAX, SCOPES, ApiKey, Brand, BrandSettings, NewKey, Organisation, Scope
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
@@ -29,7 +29,7 @@ class AccountService:
 
     def __init__(self, db: Database, pepper: bytes, *, on_brand_created: Sequence[BrandHook] = ()) -> None:
         self._db = db
-        self._peppered = Peppered(pepper)
+        self._pepper = pepper
         self._on_brand_created = tuple(on_brand_created)
 
     async def ensure_first_organisation(self) -> Organisation:
@@ -119,7 +119,7 @@ class AccountService:
                 organisation_id=await _owner(conn, brand_id, organisation_id),
                 brand_id=brand_id,
                 name=name,
-                digest=self._peppered.digest(secret),
+                digest=digest_of(self._pepper, secret),
                 hint=hint_of(secret),
                 scopes=scopes,
                 is_test=is_test,

@@ -24,11 +24,6 @@ class Remembered(Generic[K, V]):
         self._entries_max = entries_max
         self._entries: OrderedDict[K, _Entry[V]] = OrderedDict()
 
-    def holds(self, key: K) -> bool:
-        """Whether `get` would answer without a load of its own."""
-        entry = self._entries.get(key)
-        return entry is not None and boottime_s() - entry.asked_at_s < self._keep_s
-
     async def get(self, key: K) -> V:
         """The value, as it was at most `keep_s` before this call."""
         while (entry := self._entries.get(key)) is not None and boottime_s() - entry.asked_at_s < self._keep_s:

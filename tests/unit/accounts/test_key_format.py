@@ -1,7 +1,7 @@
 import hmac
 import re
 
-from stentor.accounts.key_format import Peppered, hint_of, is_checked, new_brand_key, new_secret, read_presented
+from stentor.accounts.key_format import digest_of, hint_of, is_checked, new_brand_key, new_secret, read_presented
 
 
 def test_a_secret_has_its_prefix_thirty_characters_and_a_checksum():
@@ -46,7 +46,7 @@ def test_a_hint_tells_keys_apart_and_gives_nothing_away():
 def test_a_digest_depends_on_the_pepper():
     secret = new_secret(is_test=False)
 
-    digests = [Peppered(pepper).digest(secret) for pepper in (b"a" * 32, b"b" * 32)]
+    digests = [digest_of(pepper, secret) for pepper in (b"a" * 32, b"b" * 32)]
 
     assert digests[0] != digests[1]
     assert digests[0] == hmac.digest(b"a" * 32, secret.encode(), "sha256")
