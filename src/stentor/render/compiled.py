@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
-from stentor.render.errors import RenderError
+from stentor.render.errors import RenderError, TemplateInvalid
 from stentor.render.frame import (
     ADDRESS,
     AT,
@@ -64,7 +64,13 @@ class _Program:
     def __init__(self, plan: Plan, *, folding: bool) -> None:
         self.layout = Layout(folding=folding)
         self.turns: list[str | _Shared | _Own] = []
+        chars = 0
         for part, pieces in plan(self.layout):
+            chars += sum(len(piece) for piece in pieces if isinstance(piece, str))
+            if chars > EMAIL_CHARS_MAX:
+                raise TemplateInvalid(
+                    part, f"Its text alone makes a message of more than {EMAIL_CHARS_MAX} characters; shorten it."
+                )
             self._add(part, pieces)
 
     def _add(self, part: str, pieces: list[Piece]) -> None:
@@ -119,8 +125,9 @@ class CompiledMessage:
     ) -> "BoundMessage":
         """The message of one execution: everything that its context and brand decide is computed here, once.
 
-        `sender` is needed for e-mail (ValueError without). With `one_click` an e-mail carries List-Unsubscribe, and each person needs an
-        address for it. What fails here (a context of another shape) fails again for the people whose message needs it.
+        `sender` is needed for e-mail (ValueError without). With `one_click` an e-mail carries List-Unsubscribe, and
+        each person needs an address for it. What fails here (a context of another shape) fails again for the people
+        whose message needs it, and for nobody else.
         """
         if self._kind.needs_sender and sender is None:
             raise ValueError("An e-mail has a sender; hand one over.")
@@ -194,7 +201,7 @@ class BoundMessage:
             raise
         except Exception as error:
             raise RenderError(_sentence(error), part=self._own[len(texts)].part) from error
-        if sum(map(len, texts)) > self._room:
+        if len("".join(texts)) > self._room:  # half the time of adding up their lengths
             raise RenderError(f"the message has more than {EMAIL_CHARS_MAX} characters", limit="output_chars")
         rendered = Rendered(self.skeleton, send_id, address, texts, self._headline)
         if self._inspect is not None:

@@ -8,7 +8,7 @@ import functools
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, TextIO
 
-from liquid import BoundTemplate, Environment, Node, RenderContext, Tag, TokenStream
+from liquid import BoundTemplate, Environment, Expression, Node, RenderContext, Tag, TokenStream
 from liquid.builtin.output import Output, OutputNode
 from liquid.builtin.tags.echo_tag import EchoNode, EchoTag
 from liquid.exceptions import BlockNestingError, LiquidError, LiquidSyntaxError
@@ -16,8 +16,16 @@ from liquid.stringify import to_liquid_string
 
 from stentor.render import filters
 from stentor.render.errors import TemplateInvalid
-from stentor.render.limits import BLOCK_DEPTH_MAX, EMAIL_CHARS_MAX, LOOP_ITERATIONS_MAX, NAMESPACE_BYTES_MAX
+from stentor.render.limits import (
+    BLOCK_DEPTH_MAX,
+    EMAIL_CHARS_MAX,
+    EXPRESSION_DEPTH_MAX,
+    LOOP_ITERATIONS_MAX,
+    NAMESPACE_BYTES_MAX,
+)
 from stentor.render.source import check_source, line_of
+
+_TOO_DEEP = f"An expression is nested deeper than {EXPRESSION_DEPTH_MAX} levels; split it with assign."
 
 
 class InterpreterContext(RenderContext):
@@ -66,9 +74,13 @@ def parse(part: str, source: str, *, autoescape: bool) -> BoundTemplate:
     """The parsed source. Raises TemplateInvalid, naming part and line, for what is no template or passes a limit."""
     check_source(part, source)
     try:
-        return environment(autoescape=autoescape).from_string(source)
+        template = environment(autoescape=autoescape).from_string(source)
     except LiquidError as error:
         raise refused(part, error) from error
+    for node in walk(template):
+        for expression in node.expressions():
+            _check_expression(part, expression)
+    return template
 
 
 def walk(template: BoundTemplate) -> Iterator[Node]:
@@ -81,12 +93,22 @@ def walk(template: BoundTemplate) -> Iterator[Node]:
         waiting += reversed(list(node.children(context)))
 
 
+def _check_expression(part: str, expression: Expression) -> None:
+    """Raises TemplateInvalid for an expression that is nested deeper than whoever reads it can follow."""
+    waiting = [(expression, 1)]
+    while waiting:
+        inner, depth = waiting.pop()
+        if depth > EXPRESSION_DEPTH_MAX:
+            raise TemplateInvalid(part, _TOO_DEEP, line=line_of(inner.token.source, max(inner.token.start_index, 0)))
+        waiting += ((child, depth + 1) for child in inner.children())
+
+
 def refused(part: str, error: LiquidError) -> TemplateInvalid:
     """The parser's complaint as ours, with the number of its line."""
     token = error.token
     line = line_of(token.source, token.start_index) if token is not None and token.start_index >= 0 else None
     if isinstance(error.__cause__, RecursionError):
-        return TemplateInvalid(part, "An expression is nested too deeply; split it with assign.", line=line)
+        return TemplateInvalid(part, _TOO_DEEP, line=line)
     if isinstance(error, BlockNestingError):
         return TemplateInvalid(
             part, f"Its blocks are nested deeper than {BLOCK_DEPTH_MAX} levels; make it flatter.", line=line

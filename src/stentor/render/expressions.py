@@ -35,7 +35,7 @@ from stentor.render import filters
 from stentor.render.comparisons import contains, equal, item, less, less_or_equal, truthy
 from stentor.render.errors import RenderError
 from stentor.render.frame import AT, CUSTOMER, Expr, Frame, Getter, Stage
-from stentor.render.limits import EXPRESSION_DEPTH_MAX, Limits
+from stentor.render.limits import Limits
 from stentor.render.scope import Scope, field_of
 
 # Shorter values cost a filter nothing worth counting.
@@ -56,30 +56,9 @@ class ExpressionCompiler:
         self._environment = environment
         self._limits = limits
         self._work = work
-        self._depth = 0
 
     def value(self, expression: Expression) -> Expr:
         """The expression's value. Raises TemplateInvalid for what never works, NotCompiled for the interpreter's part."""
-        if self._depth >= EXPRESSION_DEPTH_MAX:
-            raise self._scope.refused(
-                f"An expression is nested deeper than {EXPRESSION_DEPTH_MAX} levels; split it with assign."
-            )
-        self._depth += 1
-        try:
-            return self._value(expression)
-        finally:
-            self._depth -= 1
-
-    def condition(self, expression: Expression) -> Expr:
-        """Whether the expression is true, as a Python bool."""
-        inner = expression.expression if isinstance(expression, BooleanExpression) else expression
-        compiled = self.value(inner)
-        if isinstance(inner, _LOGICAL) or type(inner) in _COMPARISONS:
-            return compiled
-        get = compiled.get
-        return Expr(lambda frame: truthy(get(frame)), compiled.stage, compiled.loops)
-
-    def _value(self, expression: Expression) -> Expr:
         match expression:
             case Path():
                 return self._path(expression)
@@ -93,6 +72,15 @@ class ExpressionCompiler:
                 return self._logical(expression)
             case _:
                 return self._comparison(expression)
+
+    def condition(self, expression: Expression) -> Expr:
+        """Whether the expression is true, as a Python bool."""
+        inner = expression.expression if isinstance(expression, BooleanExpression) else expression
+        compiled = self.value(inner)
+        if isinstance(inner, _LOGICAL) or type(inner) in _COMPARISONS:
+            return compiled
+        get = compiled.get
+        return Expr(lambda frame: truthy(get(frame)), compiled.stage, compiled.loops)
 
     def _literal(self, expression: Expression) -> object:
         match expression:

@@ -49,8 +49,6 @@ def compile_part(
         return _interpreted(template, encoding, bindings)
     except Incompatible as error:
         raise TemplateInvalid(part.name, str(error)) from error
-    except RecursionError as error:
-        raise TemplateInvalid(part.name, "An expression is nested too deeply; split it with assign.") from error
 
 
 def interpret(template: BoundTemplate, names: Mapping[str, Any]) -> str:

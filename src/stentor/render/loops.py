@@ -13,6 +13,7 @@ from stentor.render.pieces import Break, Continue, Slot
 from stentor.render.scope import LoopNames
 
 Items: TypeAlias = Callable[[Frame], Sequence[Any]]
+Rounds: TypeAlias = Callable[[Frame, Sequence[Any]], str]
 
 
 class Meters(NamedTuple):
@@ -49,7 +50,7 @@ def loop_of(
     names: LoopNames, items_in: Items, body: Slot, otherwise: Emit, *, title: str, meters: Meters, limits: Limits
 ) -> Emit:
     """The loop; a round counts as one iteration and as many steps as its body has slots, when the loop begins."""
-    simple = _simple_rounds(names.item, body.emit)
+    simple = _simple_rounds(names.item, body.emit, limits.output_chars)
     careful = _careful_rounds(names, title, body.emit, limits.output_chars)
     simple_max = 0 if names.helper_is_read or body.interrupts else _SIMPLE_ROUNDS_MAX
     meter, iterations_max = meters.iterations, limits.loop_iterations
@@ -72,22 +73,25 @@ def loop_of(
 
 
 _FREE_STEPS = LOOP_STEPS_MAX // LOOP_ITERATIONS_MAX
-# So few rounds cannot print too much before the message as a whole is measured.
+# So few rounds may be measured together when they are done.
 _SIMPLE_ROUNDS_MAX = 32
 
 
-def _simple_rounds(item: int, run: Emit) -> Callable[[Frame, Sequence[Any]], str]:
+def _simple_rounds(item: int, run: Emit, limit: int) -> Rounds:
     def go(frame: Frame, items: Sequence[Any]) -> str:
         texts: list[str] = []
         for value in items:
             frame[item] = value
             texts.append(run(frame))
-        return "".join(texts)
+        text = "".join(texts)
+        if len(text) > limit:
+            raise _too_long(limit)
+        return text
 
     return go
 
 
-def _careful_rounds(names: LoopNames, title: str, run: Emit, limit: int) -> Callable[[Frame, Sequence[Any]], str]:
+def _careful_rounds(names: LoopNames, title: str, run: Emit, limit: int) -> Rounds:
     """Rounds that know their number, can be broken off, and are stopped when they print too much."""
     item = names.item
     helper_of = _helpers(names, title)
@@ -108,11 +112,15 @@ def _careful_rounds(names: LoopNames, title: str, run: Emit, limit: int) -> Call
                 break
             size += len(text)
             if size > limit:
-                raise RenderError(f"a loop prints more than {limit} characters", limit="output_chars")
+                raise _too_long(limit)
             texts.append(text)
         return "".join(texts)
 
     return go
+
+
+def _too_long(limit: int) -> RenderError:
+    return RenderError(f"a loop prints more than {limit} characters", limit="output_chars")
 
 
 def _helpers(names: LoopNames, title: str) -> Callable[[Frame, int], ForLoop]:

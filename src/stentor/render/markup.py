@@ -5,6 +5,7 @@ holds text alone (style, title) it is a word, which is also a valid attribute an
 """
 
 import re
+from collections import Counter
 from itertools import pairwise
 
 from stentor.render.errors import TemplateInvalid
@@ -20,13 +21,15 @@ _TEXT_ELEMENTS = ("style", "script", "title", "textarea", "mj-style", "mj-title"
 _OPENING = re.compile(r"<!--|<(?P<name>[a-zA-Z][a-zA-Z0-9-]*)|</[a-zA-Z]|<!|<\?")
 _TAG_END = re.compile(r"\"[^\"]*\"|'[^']*'|(?P<quote>[\"'])|>")
 
-_ELEMENT = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9-]*)\b[^<>]*?(/?)>")
-# Elements without an end, and those whose end may be left out, so that their number says nothing about depth.
-_UNCOUNTED = frozenset(
-    {
-        *("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"),
-        *("body", "dd", "dt", "head", "html", "li", "option", "p", "tbody", "td", "tfoot", "th", "thead", "tr"),
-    }
+_ELEMENT = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9-]*)")
+_EMPTY_END = re.compile(r"(?>\"[^\"]*\"|'[^']*'|[^'\">])*/>")
+_FOREIGN = re.compile(r"<(?:svg|math)\b", re.IGNORECASE)
+_VOID = frozenset(
+    {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
+)
+# In HTML, these end where the next one begins, so that their number says nothing about depth.
+_SELF_ENDING = frozenset(
+    {"body", "dd", "dt", "head", "html", "li", "option", "p", "tbody", "td", "tfoot", "th", "thead", "tr"}
 )
 
 
@@ -92,16 +95,28 @@ class Protected:
         return self.restore(self.text[start : max(end, start + 40)], all_of_them=False)
 
 
-def check_depth(part: str, source: str) -> None:
-    """Raises TemplateInvalid for elements nested deeper than 256 levels, on which the HTML tools would break down."""
-    depth = 0
-    for closing, name, empty in _ELEMENT.findall(source):
-        if empty or name.lower() in _UNCOUNTED:
+def check_depth(part: str, source: str, *, is_mjml: bool = False) -> None:
+    """Raises TemplateInvalid for elements nested deeper than 256 levels: the HTML tools crash at a few thousand.
+
+    What is counted may be more than a browser would see, never less than a sixth of it.
+    """
+    # Inside SVG and MathML nothing ends by itself.
+    voids = frozenset() if not is_mjml and _FOREIGN.search(source) else _VOID
+    uncounted = voids if is_mjml or not voids else voids | _SELF_ENDING
+    open_elements: Counter[str] = Counter()
+    for element in _ELEMENT.finditer(source):
+        closing, name = element[1], element[2].lower()
+        if name in uncounted:
             continue
-        depth += -1 if closing else 1
-        if depth > ELEMENT_DEPTH_MAX:
+        if not closing:
+            open_elements[name] += 0 if is_mjml and _EMPTY_END.match(source, element.end()) else 1
+        elif open_elements[name]:
+            open_elements[name] -= 1
+        if open_elements.total() > ELEMENT_DEPTH_MAX:
             raise TemplateInvalid(
-                part, f"Its elements are nested deeper than {ELEMENT_DEPTH_MAX} levels; make it flatter."
+                part,
+                f"Its elements are nested deeper than {ELEMENT_DEPTH_MAX} levels; make it flatter, or close them.",
+                line=line_of(source, element.start()),
             )
 
 

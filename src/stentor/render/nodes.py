@@ -1,10 +1,9 @@
 """Compiles Liquid's tags into pieces, in one encoding, following the state of the output through the text."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from liquid import BoundTemplate, Node, TokenStream, is_undefined
+from liquid import BoundTemplate, Node, TokenStream
 from liquid.ast import BlockNode
 from liquid.builtin.content import ContentNode
 from liquid.builtin.expressions import Nil, StringLiteral
@@ -19,17 +18,15 @@ from liquid.builtin.tags.for_tag import BreakNode, ContinueNode, ForNode
 from liquid.builtin.tags.if_tag import IfNode
 from liquid.builtin.tags.liquid_tag import LiquidNode
 from liquid.builtin.tags.unless_tag import UnlessNode
-from markupsafe import Markup
 
-from stentor.render.comparisons import equal
 from stentor.render.encodings import Encoding, PlainText, State
-from stentor.render.errors import RenderError
 from stentor.render.expressions import ExpressionCompiler, NotCompiled
-from stentor.render.frame import MISSING, Emit, Expr, Frame, Getter, Layout, Stage
+from stentor.render.frame import Emit, Expr, Frame, Layout, Stage
 from stentor.render.limits import Limits
 from stentor.render.loops import Meters, items_of, loop_of
-from stentor.render.pieces import Break, Continue, Interrupt, Piece, Slot, block_of, fold
+from stentor.render.pieces import Break, Continue, Piece, Slot, block_of, fold
 from stentor.render.scope import Scope
+from stentor.render.statements import captured, cases, cycled, first_true, negated, stored
 
 _NO_OPTION = Nil(TokenStream.eof)
 
@@ -171,7 +168,7 @@ class NodeCompiler:
         state = sink.settle()
         first = self._expressions.condition(node.condition)
         if isinstance(node, UnlessNode):
-            first = Expr(_negated(first.get), first.stage, first.loops)
+            first = Expr(negated(first.get), first.stage, first.loops)
         conditions = [first]
         compiled = [self._block(node.consequence, sink.encoding, state)]
         for alternative in node.alternatives:
@@ -180,7 +177,7 @@ class NodeCompiler:
         compiled.append(self._block(node.default, sink.encoding, state))
         blocks = [slot for slot, _ in compiled]
         *emits, otherwise = self._folded(conditions, blocks)
-        emit = _first_true([condition.get for condition in conditions], emits, otherwise)
+        emit = first_true([condition.get for condition in conditions], emits, otherwise)
         sink.slot(self._node_slot(emit, conditions, blocks), sink.encoding.meet([after for _, after in compiled]))
 
     def _case(self, node: CaseNode, sink: Sink) -> None:
@@ -188,22 +185,22 @@ class NodeCompiler:
         # Every branch that applies is printed, so each begins where any other may have ended.
         entry = sink.encoding.loop(state)
         left = self._expressions.value(node.expression)
-        compared: list[Expr] = [left]
-        whens: list[list[Getter] | None] = []
-        compiled: list[tuple[Slot, State]] = []
-        for block in node.blocks:
-            if isinstance(block, MultiExpressionBlockNode):
-                values = [self._expressions.value(expression) for expression in block.expression.expressions]
-                compared += values
-                whens.append([value.get for value in values])
-                compiled.append(self._block(block.block, sink.encoding, entry))
-            else:
-                whens.append(None)
-                compiled.append(self._block(block, sink.encoding, entry))
-        blocks = [slot for slot, _ in compiled]
-        emit = _cases(left.get, list(zip(whens, self._folded(compared, blocks), strict=True)))
-        after = sink.encoding.meet([state, *(after for _, after in compiled)])
+        branches = [self._branch(block, sink.encoding, entry) for block in node.blocks]
+        compared = [left, *(value for values, _, _ in branches for value in values or ())]
+        blocks = [block for _, block, _ in branches]
+        whens = [None if values is None else [value.get for value in values] for values, _, _ in branches]
+        emit = cases(left.get, list(zip(whens, self._folded(compared, blocks), strict=True)))
+        after = sink.encoding.meet([state, *(after for _, _, after in branches)])
         sink.slot(self._node_slot(emit, compared, blocks), after)
+
+    def _branch(
+        self, block: BlockNode | MultiExpressionBlockNode, encoding: Encoding, entry: State
+    ) -> tuple[list[Expr] | None, Slot, State]:
+        """The values of a `when` (None for `else`), its block, and the state after it."""
+        if isinstance(block, BlockNode):
+            return None, *self._block(block, encoding, entry)
+        values = [self._expressions.value(expression) for expression in block.expression.expressions]
+        return values, *self._block(block.block, encoding, entry)
 
     # --- for, break, continue, cycle ---------------------------------------------------------------------------------------
 
@@ -252,7 +249,7 @@ class NodeCompiler:
         loops = group.loops
         for value in values:
             loops |= value.loops
-        get = _cycled(self._cycles, group.get if node.group else None, [value.get for value in values])
+        get = cycled(self._cycles, group.get if node.group else None, [value.get for value in values])
         sink.value(Expr(get, Stage.PERSON, loops))
 
     # --- assign, capture ---------------------------------------------------------------------------------------------------
@@ -263,97 +260,13 @@ class NodeCompiler:
 
     def _capture(self, node: CaptureNode, sink: Sink) -> None:
         block, _ = self._block(node.block, self._plain, self._plain.start)
-        get = _captured(block.emit, autoescape=self._template.env.autoescape)
+        get = captured(block.emit, autoescape=self._template.env.autoescape)
         self._store(str(node.name), Expr(get, block.stage, block.loops), sink, interrupts=block.interrupts)
 
     def _store(self, name: str, value: Expr, sink: Sink, *, interrupts: bool = False) -> None:
         local = self._scope.assign(name, value.stage if sink.top else Stage.PERSON)
-        store = _stored(local.place, value.get, self._meters.namespace, self._limits.namespace_bytes)
+        store = stored(local.place, value.get, self._meters.namespace, self._limits.namespace_bytes)
         if local.stage is Stage.PERSON:
             sink.slot(Slot(store, Stage.PERSON, value.loops, silent=True, interrupts=interrupts))
         else:
             self._layout.fold(store)
-
-
-def _negated(get: Getter) -> Getter:
-    return lambda frame: not get(frame)
-
-
-def _first_true(conditions: Sequence[Getter], emits: Sequence[Emit], otherwise: Emit) -> Emit:
-    if len(conditions) == 1:
-        condition, emit = conditions[0], emits[0]
-        return lambda frame: emit(frame) if condition(frame) else otherwise(frame)
-    branches = tuple(zip(conditions, emits, strict=True))
-
-    def emit_first(frame: Frame) -> str:
-        for condition, emit in branches:
-            if condition(frame):
-                return emit(frame)
-        return otherwise(frame)
-
-    return emit_first
-
-
-def _cases(left: Getter, blocks: Sequence[tuple[Sequence[Getter] | None, Emit]]) -> Emit:
-    """Every `when` prints its block once for each of its values that match; `else` where none did so before it."""
-
-    def emit_matching(frame: Frame) -> str:
-        value = left(frame)
-        texts: list[str] = []
-        matched = False
-        for values, emit in blocks:
-            if values is None:
-                if not matched:
-                    texts.append(emit(frame))
-                continue
-            matches = sum(equal(value, candidate(frame)) for candidate in values)
-            matched = matched or matches > 0
-            texts.extend(emit(frame) for _ in range(matches))
-        return "".join(texts)
-
-    return emit_matching
-
-
-def _cycled(place: int, group: Getter | None, values: Sequence[Getter]) -> Getter:
-    def get(frame: Frame) -> object:
-        found = [value(frame) for value in values]
-        key = _group_name(group(frame)) if group else ""
-        turns: dict[str, int] | None = frame[place]
-        if turns is None:
-            turns = {}
-            frame[place] = turns
-        turn = turns.get(key or str(found), 0)
-        turns[key or str(found)] = (turn + 1) % len(found)
-        return found[turn] if turn < len(found) else ""
-
-    return get
-
-
-def _group_name(value: object) -> str:
-    return "__UNDEFINED" if is_undefined(value) else str(value)
-
-
-def _captured(emit: Emit, *, autoescape: bool) -> Getter:
-    def get(frame: Frame) -> str:
-        try:
-            text = emit(frame)
-            return Markup(text) if autoescape else text  # noqa: S704  its values were escaped one by one
-        except Interrupt as interrupt:
-            interrupt.text = ""
-            raise
-
-    return get
-
-
-def _stored(place: int, get: Getter, meter: int, bytes_max: int) -> Emit:
-    def store(frame: Frame) -> str:
-        value = get(frame)
-        before = frame[place]
-        size = frame[meter] + sys.getsizeof(value) - (0 if before is MISSING else sys.getsizeof(before))
-        if size > bytes_max:
-            raise RenderError(f"its names hold more than {bytes_max} bytes", limit="namespace_bytes")
-        frame[meter] = size
-        frame[place] = value
-        return ""
-
-    return store

@@ -48,7 +48,7 @@ def final_parts(kind: ChannelKind, parts: Mapping[str, str]) -> dict[str, str]:
 
 def html_of_mjml(source: str) -> str:
     """The HTML that an MJML template stands for, its Liquid untouched."""
-    check_depth("mjml", source)
+    check_depth("mjml", source, is_mjml=True)
     protected = Protected("mjml", source)
     try:
         html = mrml.to_html(protected.text).content

@@ -38,7 +38,8 @@ def compiled(template: str) -> None:
         ("{{ context.a | append }}", "append does not take"),
         ("{% break %}", "outside a loop"),
         ("{% nothing %}", "nothing"),
-        ("a\x00b", "NUL"),
+        ("a\x00b", "U+0000"),
+        ("a\ud800b", "U+D800"),
     ],
 )
 def test_what_can_never_be_rendered_is_refused_with_a_sentence(template: str, complaint: str):
@@ -64,10 +65,12 @@ def test_a_complaint_names_the_line():
         "{{" * 400_000,
         "{% raw %}" * 100_000,
         "{{" + " " * 900_000 + "}}",
+        "{% comment %}" * 70_000,
+        "{% comment %}" * 70_000 + "{% endcomment %}{{",
         "{% if" + "(" * 3_000 + " %}" * 1,
         "{% if x == " + '["a' * 1_300 + " %}",
     ],
-    ids=["openings", "raws", "blanks", "parentheses", "brackets"],
+    ids=["openings", "raws", "blanks", "comments", "nested comments", "parentheses", "brackets"],
 )
 def test_a_million_characters_of_nonsense_are_refused_promptly(template: str):
     started = time.monotonic()

@@ -8,7 +8,7 @@ import pytest
 from messages_rendered import ADDRESS, AT, SEND_ID, URL, body_of, mail, parsed
 from stentor.domain.vocabulary import ChannelKind, Reason
 from stentor.render.compiled import MailSender
-from stentor.render.errors import RenderError
+from stentor.render.errors import RenderError, TemplateInvalid
 from stentor.render.messages import compile_message
 from stentor.render.skeleton import reassemble
 
@@ -188,3 +188,10 @@ def test_an_email_without_a_sender_is_a_callers_mistake():
 
     with pytest.raises(ValueError, match="sender"):
         compiled.bind(context={}, brand={})
+
+
+def test_a_mail_whose_text_alone_is_too_long_is_refused():
+    with pytest.raises(TemplateInvalid) as refused:
+        mail(html="é" * 400_000)
+
+    assert refused.value.part == "html"

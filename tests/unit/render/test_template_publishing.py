@@ -135,9 +135,36 @@ def test_html_and_mjml_exclude_each_other():
         final_parts(ChannelKind.EMAIL, {"subject": "s", "html": "x", "mjml": MJML})
 
 
-def test_elements_nested_without_end_are_refused_before_any_tool_sees_them():
+@pytest.mark.parametrize(
+    "nested",
+    [
+        "<div>",
+        "<div></span>",
+        "<div/>",
+        '<div title="<">',
+        "<div><table><tr><td></div>",
+        "<svg><td>" + "<td>",
+        "<b><p>",
+    ],
+)
+def test_elements_nested_without_end_are_refused_before_any_tool_sees_them(nested: str):
     with pytest.raises(TemplateInvalid, match="nested deeper than 256"):
-        final_parts(ChannelKind.EMAIL, {"subject": "s", "html": "<style></style>" + "<div>" * 20_000})
+        final_parts(ChannelKind.EMAIL, {"subject": "s", "html": "<style></style>" + nested * 20_000})
+
+
+@pytest.mark.parametrize("nested", ["<p>", "<div title='>'>", "<mj-wrapper>"])
+def test_mjml_nested_without_end_is_refused_before_any_tool_sees_it(nested: str):
+    with pytest.raises(TemplateInvalid, match="nested deeper than 256"):
+        html_of_mjml(f"<mjml><mj-body>{nested * 20_000}")
+
+
+def test_many_empty_mjml_elements_are_not_deep():
+    source = "<mjml><mj-body><mj-section><mj-column>{}</mj-column></mj-section></mj-body></mjml>"
+
+    assert (
+        html_of_mjml(source.format("<mj-divider border-color='>'/><mj-text>a<br>b</mj-text>" * 300)).count("a<br")
+        == 300
+    )
 
 
 def test_many_paragraphs_are_not_deep():
