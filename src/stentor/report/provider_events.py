@@ -21,7 +21,7 @@ APPLY_MAX = 1_000
 KEPT_DAYS = 30
 """How long an applied event is kept, so that a provider that repeats it is understood."""
 
-FORGET_MAX = 10_000
+FORGET_BATCH = 10_000
 
 
 class Sql(QuerySet, file="provider_events.sql", package=__package__):
@@ -64,10 +64,10 @@ async def apply_due(db: Database, limit: int = APPLY_MAX) -> int:
     return len(due)
 
 
-async def forget_applied(db: Database, limit: int = FORGET_MAX) -> int:
-    """Deletes events that were applied more than 30 days ago, at most `limit`, and returns how many."""
+async def forget_applied(db: Database) -> int:
+    """Deletes a batch of the events that were applied more than 30 days ago, and returns how many."""
     async with db.transaction() as conn:
-        return await Sql.forget_applied.run(conn, days=KEPT_DAYS, limit=limit)
+        return await Sql.forget_applied.run(conn, days=KEPT_DAYS, batch=FORGET_BATCH)
 
 
 async def _apply(conn: Connection, brand_id: UUID, channel: ChannelKind, events: Sequence[ProviderEvent]) -> None:

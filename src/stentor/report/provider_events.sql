@@ -43,12 +43,10 @@ WHERE p.shard = e.shard AND p.provider = e.provider AND p.event_id = e.event_id 
 
 -- name: forget_applied
 -- all brands: what was applied long ago is told nowhere but in its delivery event.
-DELETE FROM provider_event p
-USING (
-    SELECT shard, provider, event_id
-    FROM provider_event
-    WHERE applied_at < :now - make_interval(days => :days)
-    ORDER BY applied_at
-    LIMIT :limit
-) AS f
-WHERE p.shard = f.shard AND p.provider = f.provider AND p.event_id = f.event_id
+-- A range of time that holds a batch, and the rest of its last transaction.
+DELETE FROM provider_event
+WHERE applied_at < :now - make_interval(days => :days)
+    AND applied_at <= coalesce(
+        (SELECT applied_at FROM provider_event WHERE applied_at IS NOT NULL ORDER BY applied_at OFFSET :batch LIMIT 1),
+        'infinity'
+    )

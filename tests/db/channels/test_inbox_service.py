@@ -187,6 +187,24 @@ async def test_pruning_keeps_exactly_the_newest_messages_also_within_one_wave(
     assert await inbox.prune(brand_id, InboxLimits(messages_max=4)) == 0
 
 
+async def test_a_surplus_of_several_batches_goes_at_once_and_an_inbox_is_emptied_whole(
+    db: Database, inbox: InboxService, brand_id: UUID
+):
+    async with db.transaction() as conn:
+        await conn.execute(
+            "INSERT INTO sandbox_message"
+            " SELECT %(id)s, (lpad(to_hex(n), 32, '0'))::uuid, %(id)s, statement_timestamp() - make_interval(secs => n / 700),"
+            " 0, 1, '', n || '@example.com', '', '' FROM generate_series(1, 12500) n",
+            {"id": brand_id},
+        )
+
+    pruned = await inbox.prune(brand_id, InboxLimits(messages_max=1_234))
+    emptied = await inbox.empty(brand_id)
+
+    assert (pruned, emptied) == (12_500 - 1_234, 1_234)
+    assert await names(inbox, brand_id) == []
+
+
 async def test_pruning_drops_what_is_too_old_and_then_the_skeletons_that_nothing_needs(
     database_dsn: str, db: Database, sandbox: SandboxChannel, inbox: InboxService, brand_id: UUID
 ):

@@ -68,43 +68,32 @@ DELETE FROM sandbox_message
 WHERE brand_id = :brand_id AND execution_id = :execution_id AND part = :part AND customer_id = :customer_id
     AND channel = :channel
 
--- name: delete_some
+-- name: first_surplus
+-- The newest message that is not among the newest so many, in the order of the list.
+SELECT at, part, customer_id, execution_id, channel
+FROM sandbox_message
+WHERE brand_id = :brand_id
+ORDER BY at DESC, part DESC, customer_id DESC, execution_id DESC, channel DESC
+OFFSET :messages_max
+LIMIT 1
+
+-- name: delete_from
+-- The message at this place in the list and those behind it, the oldest first: a range of time that holds a batch, and
+-- the rest of its last wave. A join with the batch's keys would be planned by statistics that a busy inbox outruns.
 DELETE FROM sandbox_message
-WHERE brand_id = :brand_id AND (execution_id, part, customer_id, channel) IN (
-    SELECT execution_id, part, customer_id, channel
-    FROM sandbox_message
-    WHERE brand_id = :brand_id
-    ORDER BY at
-    LIMIT :limit
-)
+WHERE brand_id = :brand_id
+    AND at <= coalesce(
+        (SELECT at FROM sandbox_message WHERE brand_id = :brand_id ORDER BY at OFFSET :batch LIMIT 1), 'infinity'
+    )
+    AND (at, part, customer_id, execution_id, channel) <= (:at, :part, :customer_id, :execution_id, :channel)
 
 -- name: delete_aged
 DELETE FROM sandbox_message
-WHERE brand_id = :brand_id AND (execution_id, part, customer_id, channel) IN (
-    SELECT execution_id, part, customer_id, channel
-    FROM sandbox_message
-    WHERE brand_id = :brand_id AND at < :now - make_interval(days => :days)
-    ORDER BY at
-    LIMIT :limit
-)
-
--- name: delete_surplus
--- Whatever is not among the newest so many, in the order of the list.
-DELETE FROM sandbox_message
-WHERE brand_id = :brand_id AND (execution_id, part, customer_id, channel) IN (
-    SELECT execution_id, part, customer_id, channel
-    FROM sandbox_message
-    WHERE brand_id = :brand_id AND ROW (at, part, customer_id, execution_id, channel) <= (
-        SELECT at, part, customer_id, execution_id, channel
-        FROM sandbox_message
-        WHERE brand_id = :brand_id
-        ORDER BY at DESC, part DESC, customer_id DESC, execution_id DESC, channel DESC
-        OFFSET :messages_max
-        LIMIT 1
+WHERE brand_id = :brand_id
+    AND at <= coalesce(
+        (SELECT at FROM sandbox_message WHERE brand_id = :brand_id ORDER BY at OFFSET :batch LIMIT 1), 'infinity'
     )
-    ORDER BY at
-    LIMIT :limit
-)
+    AND at < :now - make_interval(days => :days)
 
 -- name: delete_unused_skeletons
 -- A skeleton is marked as used at most 40 s before its message is handed over, which is settled within a minute.

@@ -24,9 +24,9 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     newest_entries: Statement
     message: Statement
     delete_message: Statement
-    delete_some: Statement
+    first_surplus: Statement
+    delete_from: Statement
     delete_aged: Statement
-    delete_surplus: Statement
     delete_unused_skeletons: Statement
 
 
@@ -180,19 +180,20 @@ async def delete_message(
     return deleted == 1
 
 
-async def delete_some(conn: Connection, brand_id: UUID, *, limit: int) -> int:
-    """Deletes the oldest messages, at most `limit`, and returns how many."""
-    return await Sql.delete_some.run(conn, brand_id=brand_id, limit=limit)
+async def first_surplus(conn: Connection, brand_id: UUID, *, messages_max: int) -> Place | None:
+    """Where the messages begin that are not among the newest so many."""
+    rows = await Sql.first_surplus.tuples(conn, brand_id=brand_id, messages_max=messages_max)
+    return Place(*rows[0]) if rows else None
 
 
-async def delete_aged(conn: Connection, brand_id: UUID, *, days: int, limit: int) -> int:
-    """Deletes messages older than so many days, at most `limit`, and returns how many."""
-    return await Sql.delete_aged.run(conn, brand_id=brand_id, days=days, limit=limit)
+async def delete_from(conn: Connection, brand_id: UUID, place: Place, *, batch: int) -> int:
+    """Deletes the message at that place and those behind it, `batch` or one wave more; fewer are the last ones."""
+    return await Sql.delete_from.run(conn, brand_id=brand_id, batch=batch, **place._asdict())
 
 
-async def delete_surplus(conn: Connection, brand_id: UUID, *, messages_max: int, limit: int) -> int:
-    """Deletes messages that are not among the newest so many, at most `limit`, and returns how many."""
-    return await Sql.delete_surplus.run(conn, brand_id=brand_id, messages_max=messages_max, limit=limit)
+async def delete_aged(conn: Connection, brand_id: UUID, *, days: int, batch: int) -> int:
+    """Deletes messages older than so many days, `batch` or one wave more; fewer are the last ones."""
+    return await Sql.delete_aged.run(conn, brand_id=brand_id, days=days, batch=batch)
 
 
 async def delete_unused_skeletons(conn: Connection, brand_id: UUID) -> int:
