@@ -30,6 +30,7 @@ ALL_BRANDS = {
     "accounts/queries.sql:note_key_use",
     "accounts/queries.sql:revoke_key",
     "audience/customers.sql:go_by_keys",
+    "db/by_keys.sql:go_by_keys",
     "deliver/partitions.sql:make_weeks",
     "deliver/queries.sql:claim_chunks",
     "deliver/queries.sql:extend_leases",

@@ -17,6 +17,7 @@ from stentor.channels.at_work import OpenChannels, SenderSource
 from stentor.channels.contract import Accepted, Channel, InDoubt, Message, Outcome, Recorder, Wave
 from stentor.channels.model import Sender
 from stentor.clock import Clock, boottime_s
+from stentor.db.by_keys import go_by_keys
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.deliver import store as deliver
@@ -137,6 +138,7 @@ class Deliverer:
         """The next wave, guarded and committed; None when there is nobody to send to right now."""
         guarded_at_s = boottime_s()
         async with self._db.transaction() as conn:
+            await go_by_keys(conn)
             cancelled = await self._drop_unfit(conn, batch)
             limit = await self._allowed(conn, batch, sender)
             if not batch.chunks:
@@ -237,6 +239,7 @@ class Deliverer:
                 settlement.changes.append(Change(one.send, SendState.SKIPPED, one.message.reason))
                 settlement.answers.append(Answer(one.send, "template_error", str(one.message)))
         async with self._db.transaction() as conn:
+            await go_by_keys(conn)
             if not await deliver.close_waves(conn, batch, wave.waves):
                 log.warning("wave.fenced", sender_id=str(batch.sender_id), sends=len(wave.cleared))
                 batch.chunks.clear()
