@@ -1,0 +1,71 @@
+"""docs/operating.md and docs/limits.md are complete and have the numbers of the code."""
+
+import ast
+import importlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from documents import ROOT
+from stentor.cli.output import Exit
+from stentor.settings import Settings
+
+SOURCE = ROOT / "src" / "stentor"
+# Of the sizes of a process and of what it asks of its machine there is nobody to be told.
+NO_LIMITS_OF_INPUT = ("stentor.cli.", "stentor.testing.")
+UNITS = {"GB": 10**9, "GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10}
+
+
+def test_every_setting_is_listed_with_its_default():
+    rows = {row[0].strip("`"): row[1].strip("`") for row in table_rows("docs/operating.md") if "`STENTOR_" in row[0]}
+
+    assert rows == {f"STENTOR_{name.upper()}": as_shown(each.default) for name, each in Settings.model_fields.items()}
+
+
+def test_every_exit_code_is_listed():
+    (codes,) = re.findall(r"\*\*Exit codes\.\*\*(.*?)\n\n", text("docs/operating.md"), re.DOTALL)
+
+    assert [int(code) for code in re.findall(r"(?:^|· )\s*(\d+) ", codes)] == [int(code) for code in Exit]
+
+
+def test_every_limit_is_listed_as_it_is():
+    listed = {name: row[1] for row in table_rows("docs/limits.md") for name in re.findall(r"`(\w[\w.]+\.\w+)`", row[2])}
+
+    assert {name: number(shown) for name, shown in listed.items()} == dict(named_limits())
+
+
+def named_limits() -> Iterator[tuple[str, Any]]:
+    for file in SOURCE.rglob("*.py"):
+        module = ".".join(file.relative_to(SOURCE.parent).with_suffix("").parts)
+        if module.startswith(NO_LIMITS_OF_INPUT):
+            continue
+        for name in assigned_names(file):
+            if re.fullmatch(r"[A-Z]\w*_MAX", name):
+                yield f"{module}.{name}".removeprefix("stentor."), getattr(importlib.import_module(module), name)
+
+
+def assigned_names(file: Path) -> Iterator[str]:
+    for node in ast.parse(file.read_text()).body:
+        if isinstance(node, ast.Assign):
+            yield from (target.id for target in node.targets if isinstance(target, ast.Name))
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            yield node.target.id
+
+
+def table_rows(document: str) -> list[list[str]]:
+    lines = [line for line in text(document).splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def number(shown: str) -> float:
+    figure, _, unit = shown.replace(",", "").partition(" ")
+    return float(figure) * UNITS[unit] if unit else int(figure)
+
+
+def as_shown(default: Any) -> str:
+    return str(default).lower() if isinstance(default, bool) else str(default or "")
+
+
+def text(document: str) -> str:
+    return (ROOT / document).read_text(encoding="utf-8")
