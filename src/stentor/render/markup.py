@@ -17,6 +17,7 @@ _LIQUID = re.compile(
     r"\{%-?\s*(raw|comment)\b.*?\{%-?\s*end\1\s*-?%\}" r"|\{\{.*?\}\}" r"|\{%.*?%\}",
     re.DOTALL,
 )
+_LIQUID_OR_NOT_ASCII = re.compile(f"{_LIQUID.pattern}|[^\\x00-\\x7f]+", re.DOTALL)
 _TEXT_ELEMENTS = ("style", "script", "title", "textarea", "mj-style", "mj-title", "mj-preview")
 _OPENING = re.compile(r"<!--|<(?P<name>[a-zA-Z][a-zA-Z0-9-]*)|</[a-zA-Z]|<!|<\?")
 _TAG_END = re.compile(r"\"[^\"]*\"|'[^']*'|(?P<quote>[\"'])|>")
@@ -34,9 +35,12 @@ _SELF_ENDING = frozenset(
 
 
 class Protected:
-    """A source whose Liquid has become marks: `text` goes through a tool, `restore` puts the Liquid back."""
+    """A source whose Liquid has become marks: `text` goes through a tool, `restore` puts the Liquid back.
 
-    def __init__(self, part: str, source: str, *, words_only: bool = False) -> None:
+    With `words_only` every mark is a word; with `ascii_only` what is not ASCII becomes words, too.
+    """
+
+    def __init__(self, part: str, source: str, *, words_only: bool = False, ascii_only: bool = False) -> None:
         check_source(part, source)
         self._part = part
         self._source = source
@@ -46,11 +50,12 @@ class Protected:
         place = _Place()
         pieces: list[str] = []
         position = 0
-        for tag in _LIQUID.finditer(source):
+        for tag in (_LIQUID_OR_NOT_ASCII if ascii_only else _LIQUID).finditer(source):
             before = source[position : tag.start()]
             place.follow(before)
             word = f"{prefix}{len(self._tags)}x"
-            pieces += before, word if words_only or not place.is_between_elements else f"<!--{word}-->"
+            is_word = words_only or not tag[0].startswith("{") or not place.is_between_elements
+            pieces += before, word if is_word else f"<!--{word}-->"
             self._tags.append(tag)
             position = tag.end()
         self.text = "".join(pieces) + source[position:]
@@ -74,15 +79,14 @@ class Protected:
     def _check_order(self, found: list[int]) -> None:
         """Values may move; what opens and closes may not."""
         kept = [number for number in found if self._tags[number][0].startswith("{%")]
-        misplaced = {*range(len(self._tags))}.difference(found) or {
-            number for number, after in pairwise(kept) if number > after
-        }
+        lost = {number for number, tag in enumerate(self._tags) if tag[0].startswith("{")}.difference(found)
+        misplaced = lost or {number for number, after in pairwise(kept) if number > after}
         if misplaced:
-            lost = self._tags[min(misplaced)]
+            first = self._tags[min(misplaced)]
             raise TemplateInvalid(
                 self._part,
-                f"{lost[0]} stands where it would be lost; move it into an element's text or an attribute's value.",
-                line=line_of(self._source, lost.start()),
+                f"{first[0]} stands where it would be lost; move it into an element's text or an attribute's value.",
+                line=line_of(self._source, first.start()),
             )
 
     def tags_in(self, text: str) -> str:

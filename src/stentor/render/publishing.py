@@ -49,7 +49,8 @@ def final_parts(kind: ChannelKind, parts: Mapping[str, str]) -> dict[str, str]:
 def html_of_mjml(source: str) -> str:
     """The HTML that an MJML template stands for, its Liquid untouched."""
     check_depth("mjml", source, is_mjml=True)
-    protected = Protected("mjml", source)
+    # mrml 0.2.4 panics where it stops inside a character.
+    protected = Protected("mjml", source, ascii_only=True)
     try:
         html = mrml.to_html(protected.text).content
     except OSError as error:

@@ -44,6 +44,7 @@ def test_mjml_becomes_html_and_its_liquid_stays():
         ("<mjml><mj-body><mj-text><p>{{ a }}</mj-text></mj-body></mjml>", "no MJML"),
         ("<mjml><mj-body></mj-text></mj-body></mjml>", "no MJML"),
         ("<div>html</div>", "near `<div>html</div>`"),
+        ('<mjml><mj-body><mj-text></p>é"></mj-text></mj-body></mjml>', "no MJML"),
         ("<mjml><mj-body><mj-include path='/etc/passwd'/></mj-body></mjml>", "no MJML"),
         (f"<mjml><mj-body>{'<mj-wrapper>' * 300}</mj-body></mjml>", "nested deeper"),
         (
@@ -58,6 +59,15 @@ def test_what_is_no_mjml_is_refused(source: str, complaint: str):
 
     assert refused.value.part == "mjml"
     assert complaint in refused.value.message
+
+
+def test_mjml_keeps_what_is_not_ascii():
+    source = "<mjml><mj-head><mj-title>Grüße</mj-title></mj-head><mj-body><mj-text>日本 é</mj-text></mj-body></mjml>"
+
+    html = html_of_mjml(source)
+
+    assert "<title>Grüße</title>" in html
+    assert "日本 é" in html
 
 
 def test_styles_go_into_the_elements_and_liquid_between_rows_stays_between_rows():
