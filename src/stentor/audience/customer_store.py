@@ -46,10 +46,13 @@ class Standing(NamedTuple):
 
 
 class Owners(NamedTuple):
-    """Who comes to an address or leaves it, by the address's digest: the e-mail addresses, and the phone numbers."""
+    """Who comes to an address or leaves it, by the address's digest: the e-mail addresses, and the phone numbers.
 
-    emails: dict[str, list[str]]
-    phones: dict[str, list[str]]
+    The owners of one address are ids with commas between them: nearly all have one, and lists of one are dear.
+    """
+
+    emails: dict[str, str]
+    phones: dict[str, str]
 
 
 async def go_by_keys(conn: Connection) -> None:
@@ -211,8 +214,12 @@ def _owner_columns(owners: Owners) -> dict[str, str]:
         "shards": _joined([_SHARD_OF[digest[:3]] for digest in digests]),
         "channels": _joined([_EMAIL] * len(owners.emails) + [_PHONE] * len(owners.phones)),
         "digests": _joined(digests),
-        "customers": _joined([",".join(people[-OWNERS_MAX:]) for people in customers]),
+        "customers": _joined([_newest(people) if "," in people else people for people in customers]),
     }
+
+
+def _newest(people: str) -> str:
+    return ",".join(people.split(",")[-OWNERS_MAX:])
 
 
 # The first 12 bits of a digest, looked up instead of computed: two for each customer of an import.

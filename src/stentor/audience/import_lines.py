@@ -48,6 +48,7 @@ class CustomerColumns:
     def __init__(self, layout: Layout) -> None:
         self._fields: dict[str, int] = {}
         self._attributes: dict[str, int] = {}
+        self._width = len(layout.columns)
         for place, column in enumerate(layout.columns):
             field = _CUSTOMER_FIELDS.get(column.lower())
             name = field or column.removeprefix(_ATTRIBUTE_PREFIX)
@@ -63,49 +64,51 @@ class CustomerColumns:
     def given(self, table: Table) -> tuple[Given, list[Refusal]]:
         """What the rows say, and those that cannot be read."""
         bad: dict[int, Violation] = {}
-        attributes = self._said_attributes(table, bad)
+        columns = list(zip(*table.values, strict=True)) or [()] * self._width
+        attributes = self._said_attributes(columns, bad)
         if bad:
             given, _ = self.given(table.without(bad.keys()))
             return given, [Refusal(table.numbers[place], violation) for place, violation in bad.items()]
-        columns = list(zip(*table.values, strict=True))
         given = Given(
             lines=table.numbers,
-            external_ids=list(columns[self._fields["external_id"]]) if columns else [],
-            emails=self._said(columns, "email", len(table.values)),
-            phones=self._said(columns, "phone", len(table.values)),
+            external_ids=list(columns[self._fields["external_id"]]),
+            emails=self._said(columns, "email"),
+            phones=self._said(columns, "phone"),
             push_tokens=[
-                cell.split() if isinstance(cell, str) else cell
-                for cell in self._said(columns, "push_tokens", len(table.values))
+                cell.split() if isinstance(cell, str) else cell for cell in self._said(columns, "push_tokens")
             ],
-            locales=self._said(columns, "locale", len(table.values)),
-            time_zones=self._said(columns, "time_zone", len(table.values)),
+            locales=self._said(columns, "locale"),
+            time_zones=self._said(columns, "time_zone"),
             attributes=attributes,
         )
         return given, []
 
-    def _said(self, columns: Sequence[Sequence[str]], field: str, rows: int) -> list[Said[str]]:
-        if field not in self._fields or not columns:
-            return [UNSET] * rows
+    def _said(self, columns: Sequence[Sequence[str]], field: str) -> list[Said[str]]:
+        if field not in self._fields:
+            return [UNSET] * len(columns[0])
         return [cell.strip() or UNSET for cell in columns[self._fields[field]]]
 
-    def _said_attributes(self, table: Table, bad: dict[int, Violation]) -> list[Said[Mapping[str, Any]]]:
-        names, places = list(self._attributes), list(self._attributes.values())
-        whole = self._fields.get("attributes")
-        said: list[Said[Mapping[str, Any]]] = []
-        for place, row in enumerate(table.values):
-            cells = [row[column] for column in places]
-            # Every cell filled is the common case: 0.5 µs less for ten attributes.
-            found: dict[str, Any] = dict(zip(names, cells, strict=True))
-            if "" in cells:
-                found = {name: cell for name, cell in found.items() if cell}
-            if whole is not None and row[whole]:
-                written = _object(row[whole])
+    def _said_attributes(
+        self, columns: Sequence[Sequence[str]], bad: dict[int, Violation]
+    ) -> list[Said[Mapping[str, Any]]]:
+        names = list(self._attributes)
+        people = zip(*(columns[place] for place in self._attributes.values()), strict=True)
+        # Every cell filled is the common case, and dict(zip()) is the faster way then.
+        said: list[Said[dict[str, Any]]] = [
+            dict(zip(names, cells, strict=True)) if "" not in cells else _filled(names, cells) for cells in people
+        ] or [UNSET] * len(columns[0])
+        if "attributes" in self._fields:
+            for place, cell in enumerate(columns[self._fields["attributes"]]):
+                written = _object(cell) if cell.strip() else {}
                 if isinstance(written, Violation):
                     bad[place] = written
-                else:
-                    found |= written
-            said.append(found or UNSET)
-        return said
+                elif written:
+                    said[place] = {**(said[place] or {}), **written}
+        return [attributes or UNSET for attributes in said]
+
+
+def _filled(names: Sequence[str], cells: Sequence[str]) -> dict[str, Any]:
+    return {name: cell for name, cell in zip(names, cells, strict=True) if cell}
 
 
 def customers_of_objects(table: Table) -> tuple[Given, list[Refusal]]:

@@ -306,11 +306,14 @@ def _masks(emails: Sequence[object], phones: Sequence[object], tokens: Sequence[
 
 def _changes(column: list[Said[Mapping[str, Any]]], bad: dict[int, Violation]) -> tuple[list[str], list[str]]:
     """What is merged into the attributes of each, and which names go."""
+    said = [attributes for attributes in column if attributes]
+    flat = _flat(said)
+    if flat is not None and len(flat) == len(column):
+        return flat, [""] * len(column)
     merged, removed = ["{}"] * len(column), [""] * len(column)
-    said = {place: attributes for place, attributes in enumerate(column) if attributes}
-    flat = _flat(list(said.values()))
-    for index, (place, attributes) in enumerate(said.items()):
-        merged[place], removed[place] = (flat[index], "") if flat else _change(attributes, place, bad)
+    places = [place for place, attributes in enumerate(column) if attributes]
+    for index, place in enumerate(places):
+        merged[place], removed[place] = (flat[index], "") if flat else _change(said[index], place, bad)
     return merged, removed
 
 

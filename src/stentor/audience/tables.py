@@ -6,7 +6,7 @@ large: the line that opened it is refused, and reading goes on with the line aft
 
 import contextlib
 import csv
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -78,8 +78,11 @@ def read_csv(layout: Layout, block: Block, *, skip: int = 0) -> Table:
     """The rows of the block behind its first `skip` lines, each a list of cells, as many as the header has."""
     texts, bad = _decoded(block)
     refused = [Refusal(block.first_line + place, violation) for place, violation in bad.items() if place >= skip]
-    rows = _Rows(texts, bad, layout.delimiter, is_last=block.is_last)
     width = len(layout.columns)
+    if (plain := _plain_rows(texts[skip:], layout.delimiter)) is not None and {*map(len, plain)} <= {width}:
+        first = block.first_line + skip
+        return Table(list(range(first, first + len(plain))), plain, refused, len(texts))
+    rows = _Rows(texts, bad, layout.delimiter, is_last=block.is_last)
     numbers: list[int] = []
     values: list[list[str]] = []
     for place, row in rows.read(skip):
@@ -92,6 +95,15 @@ def read_csv(layout: Layout, block: Block, *, skip: int = 0) -> Table:
             text = f"The line has {len(row)} cells, the header has {width}."
             refused.append(Refusal(block.first_line + place, Violation("", "wrong_number_of_cells", text)))
     return Table(numbers, values, refused, rows.consumed)
+
+
+def _plain_rows(texts: Sequence[str], delimiter: str) -> list[list[str]] | None:
+    """The rows of lines without quotes, each line one: the common case, read by the csv module in one go."""
+    if any('"' in text for text in texts):
+        return None
+    with contextlib.suppress(csv.Error):
+        return list(csv.reader(texts, delimiter=delimiter))
+    return None
 
 
 def read_ndjson(block: Block) -> Table:
@@ -162,15 +174,8 @@ class _Rows:
         self._delimiter = delimiter
         self._is_last = is_last
 
-    def read(self, start: int) -> Iterable[tuple[int, list[str] | Violation]]:
+    def read(self, start: int) -> Iterator[tuple[int, list[str] | Violation]]:
         """Each row, or what is wrong with it, with its place; an empty line is an empty row."""
-        if not any('"' in text for text in self._texts):
-            # Then each line is a row, and the csv module reads them all in one go.
-            with contextlib.suppress(csv.Error):
-                return list(enumerate(csv.reader(self._texts[start:], delimiter=self._delimiter), start))
-        return self._read_with_care(start)
-
-    def _read_with_care(self, start: int) -> Iterator[tuple[int, list[str] | Violation]]:
         while start < len(self._texts):
             feed = _Feed(self._texts, start)
             try:

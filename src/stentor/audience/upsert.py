@@ -110,10 +110,8 @@ class _Moves:
         self.renewed = [0] * len(changed)
         for comers, digests in zip(self.comers, (fresh.email_digests, fresh.phone_digests), strict=True):
             for customer, digest in zip(fresh.customer_ids, digests, strict=True):
-                if digest in comers:
-                    comers[digest].append(customer)
-                elif digest:
-                    comers[digest] = [customer]
+                if digest:
+                    comers[digest] = f"{comers[digest]},{customer}" if digest in comers else customer
         for place, (customer, given, standing) in enumerate(
             zip(changed.customer_ids, changed.given, standings, strict=True)
         ):
@@ -125,10 +123,9 @@ class _Moves:
                 self._move(1, customer, standing.phone_digest, changed.phone_digests[place])
 
     def _move(self, kind: int, customer: str, old: str | None, new: str | None) -> None:
-        if old:
-            self.leavers[kind].setdefault(old, []).append(customer)
-        if new:
-            self.comers[kind].setdefault(new, []).append(customer)
+        for owners, digest in ((self.leavers[kind], old), (self.comers[kind], new)):
+            if digest:
+                owners[digest] = f"{owners[digest]},{customer}" if digest in owners else customer
 
 
 async def _move(conn: Connection, brand_id: UUID, moves: _Moves) -> set[str]:
@@ -138,7 +135,9 @@ async def _move(conn: Connection, brand_id: UUID, moves: _Moves) -> set[str]:
         await customer_store.lock_addresses(conn, brand_id, moves.comers, moves.leavers)
     if any(moves.comers):
         sharing = await customer_store.take_addresses(conn, brand_id, moves.comers)
-        sharing.update(*(people for column in moves.comers for people in column.values() if len(people) > 1))
+        for people in (*moves.comers.emails.values(), *moves.comers.phones.values()):
+            if "," in people:
+                sharing.update(people.split(","))
     if any(moves.leavers):
         await customer_store.leave_addresses(conn, brand_id, moves.leavers)
     return sharing
