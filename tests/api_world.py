@@ -1,17 +1,26 @@
 """A brand with its keys behind the app, and how its backend asks it: for tests of the HTTP door."""
 
-from typing import Any, TypeAlias
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, TypeAlias, cast
 from uuid import UUID
 
 import msgspec
-from httpx import Response
+from httpx import ASGITransport, AsyncClient, Response
 from litestar import Litestar
-from litestar.testing import AsyncTestClient
 
 from stentor.accounts.model import Brand, Scope
 from stentor.api.services import Services
 
-Client: TypeAlias = AsyncTestClient[Litestar]
+Client: TypeAlias = AsyncClient
+
+
+@asynccontextmanager
+async def client_of(app: Litestar) -> AsyncIterator[Client]:
+    """A client in the test's own event loop, so that what is asked at once really is."""
+    transport = ASGITransport(cast("Any", app), raise_app_exceptions=False)
+    async with AsyncClient(transport=transport, base_url="http://testserver.local") as client:
+        yield client
 
 
 class World(msgspec.Struct):

@@ -4,7 +4,7 @@ import os
 import secrets
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
@@ -50,9 +50,9 @@ from stentor.executions.service import ExecutionService, end_forgotten
 from stentor.guard.store import forget_claims
 from stentor.optouts.service import ensure_builtin
 from stentor.queue.leases import Role
+from stentor.render.deadline import PreviewProcess
 from stentor.render.skeleton import reassemble
 from stentor.report.provider_events import apply_due, forget_applied
-from stentor.render.deadline import PreviewProcess
 from stentor.settings import Settings
 from stentor.triggers.service import TriggerService
 from stentor.worker.deliverer import DelivererRole
@@ -71,6 +71,7 @@ class Core(msgspec.Struct, frozen=True):
     composer: Composer
     sender_secrets: SecretBox
     send_ids: SendIds
+    preview_process: PreviewProcess
     links: LinkSigner
 
 
@@ -96,22 +97,24 @@ async def core(
     """
     secret = installation_secret(settings)
     db = Database(dsn, size=size, shift=shift, prepared=settings.database_prepared, application_name=f"stentor {role}")
-    async with db:
-        await check_installation(db, secret)
-        send_ids = SendIds(secret.derive("send-ids"))
-        publications = PublicationSource(db)
-        links = LinkSigner(secret.derive("links"))
-        public_url = settings.public_url or f"http://{settings.host}:{settings.port}"
-        yield Core(
-            settings=settings,
-            db=db,
-            secret=secret,
-            publications=publications,
-            composer=Composer(CampaignRenderers(), send_ids, links, public_url),
-            sender_secrets=SecretBox(secret.derive("credentials")),
-            send_ids=send_ids,
-            links=links,
-        )
+    with closing(PreviewProcess()) as preview_process:
+        async with db:
+            await check_installation(db, secret)
+            send_ids = SendIds(secret.derive("send-ids"))
+            publications = PublicationSource(db)
+            links = LinkSigner(secret.derive("links"))
+            public_url = settings.public_url or f"http://{settings.host}:{settings.port}"
+            yield Core(
+                settings=settings,
+                db=db,
+                secret=secret,
+                publications=publications,
+                composer=Composer(CampaignRenderers(), send_ids, links, public_url),
+                sender_secrets=SecretBox(secret.derive("credentials")),
+                send_ids=send_ids,
+                links=links,
+                preview_process=preview_process,
+            )
 
 
 def accounts(core: Core) -> AccountService:
@@ -135,7 +138,7 @@ def services(core: Core) -> Services:
         imports=imports(core),
         senders=SenderService(core.db, core.sender_secrets, reach(core.settings)),
         templates=TemplateService(core.db),
-        previews=PreviewService(core.db, PreviewProcess(), Clock(core.db.shift)),
+        previews=PreviewService(core.db, core.preview_process, Clock(core.db.shift)),
         campaigns=CampaignService(core.db),
         generators=GeneratorService(core.db),
         executions=executions,

@@ -4,10 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from api_world import Client, World
-from litestar.testing import AsyncTestClient
 from pydantic import SecretStr
 
+from api_world import Client, World, client_of
 from stentor.api.app import create_app
 from stentor.api.services import Services
 from stentor.db.pool import Database
@@ -40,7 +39,7 @@ async def services(installation: Core) -> AsyncIterator[Services]:
 @pytest.fixture
 async def app_client(installation: Core, services: Services) -> AsyncIterator[Client]:
     app = create_app(services, api_settings(installation))
-    async with AsyncTestClient(app, raise_server_exceptions=False) as client:
+    async with client_of(app) as client:
         yield client
 
 

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 from litestar import get
-from litestar.testing import AsyncTestClient
 
-from api_world import Client, World
+from api_world import Client, World, client_of
 from stentor.api.app import Door, create_app
 from stentor.api.paging import Cursors
 from stentor.api.problems import described
@@ -181,7 +180,7 @@ async def test_a_bug_of_ours_shows_nothing_of_itself(services: Services):
         raise RuntimeError("a secret of ours")
 
     app = create_app(services, ApiSettings(secret=b"s"), doors=[Door("/broken", [broken])])
-    async with AsyncTestClient(app, raise_server_exceptions=False) as client:
+    async with client_of(app) as client:
         answer = await client.get("/broken")
 
     assert answer.status_code == 500

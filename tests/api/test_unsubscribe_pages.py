@@ -5,9 +5,8 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from litestar.testing import AsyncTestClient
 
-from api_world import Client, World
+from api_world import Client, World, client_of
 from stentor.api.app import Door, create_app
 from stentor.api.services import Services
 from stentor.api.settings import ApiSettings
@@ -47,7 +46,7 @@ async def pages_client(services: Services):
         caller=lambda _: None,
     )
     app = create_app(services, ApiSettings(secret=b"s"), doors=[Door("/u/", [pages.routes()])])
-    async with AsyncTestClient(app, raise_server_exceptions=False) as client:
+    async with client_of(app) as client:
         yield client
 
 

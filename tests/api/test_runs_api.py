@@ -1,0 +1,134 @@
+"""Running, watching, pausing and explaining executions through the native API."""
+
+import asyncio
+import json
+
+import pytest
+
+from api_world import World
+
+pytestmark = pytest.mark.anyio
+
+CALL = {"topic_key": "nfl", "context": {"match_name": "Reds vs Blues"}}
+RUN = "/event-generators/match-starts/run"
+
+
+@pytest.fixture
+async def club(world: World) -> World:
+    """A brand that is ready to run: a topic with two subscribers, and a published generator."""
+    await world.ask("POST", "/topics", json={"key": "nfl", "name": "NFL", "channels": ["email"]})
+    for name in ("ann", "bob"):
+        await world.ask("POST", "/customers", json={"external_id": name, "email": f"{name}@example.org"})
+        await world.ask("PUT", f"/customers/{name}/subscriptions/nfl", json={})
+    content = {"subject": "{{ context.match_name }}", "html": "<p>Hi</p>", "text": "Hi"}
+    template = await world.ask(
+        "POST",
+        "/templates",
+        json={"name": "T", "channel": "email", "default_language": "en", "variants": {"en": content}},
+    )
+    route = {"channel": "email", "template_id": template.json()["id"]}
+    campaign = await world.ask("POST", "/campaigns", json={"name": "C", "routes": [route]})
+    schema = {"type": "object", "required": ["match_name"], "properties": {"match_name": {"type": "string"}}}
+    draft = {"id": "match-starts", "name": "G", "campaign_id": campaign.json()["id"], "context_schema": schema}
+    await world.ask("POST", "/event-generators", json=draft)
+    await world.ask("POST", "/event-generators/match-starts/publish")
+    return world
+
+
+async def test_a_run_is_an_execution_that_can_be_looked_at(club: World):
+    run = await club.ask("POST", RUN, json=CALL)
+    found = await club.ask("GET", f"/executions/{run.json()['execution_id']}")
+    listed = await club.ask("GET", "/executions")
+
+    assert (run.status_code, run.json()["status"]) == (202, "queued")
+    assert found.json()["state"] == "queued"
+    assert found.json()["context"] == CALL["context"]
+    assert found.json()["event_generator_id"] == "match-starts"
+    assert [one["id"] for one in listed.json()["data"]] == [run.json()["execution_id"]]
+
+
+async def test_a_run_under_a_key_is_answered_once(club: World):
+    answers = [await club.ask("POST", RUN, json=CALL, headers={"Idempotency-Key": "k"}) for _ in range(2)]
+
+    assert answers[0].content == answers[1].content
+    assert answers[1].headers["idempotency-replayed"] == "true"
+    assert len((await club.ask("GET", "/executions")).json()["data"]) == 1
+
+
+async def test_a_context_that_breaks_the_schema_names_the_field(club: World):
+    answer = await club.ask("POST", RUN, json={"topic_key": "nfl", "context": {"match_name": 5}})
+
+    assert answer.status_code == 400
+    assert answer.json()["violations"][0]["pointer"] == "/context/match_name"
+
+
+async def test_a_dry_run_says_who_and_why_and_runs_nothing(club: World):
+    await club.ask("POST", "/customers", json={"external_id": "cat"})
+    await club.ask("PUT", "/customers/cat/subscriptions/nfl", json={})
+
+    answer = await club.ask("POST", f"{RUN}?dry_run=true", json=CALL)
+    with_key = await club.ask("POST", f"{RUN}?dry_run=true", json=CALL, headers={"Idempotency-Key": "k"})
+
+    assert answer.status_code == 200
+    assert answer.json()["audience_size"] == 3
+    assert answer.json()["channels"] == [
+        {"channel": "email", "audience": 3, "would_send": 2, "skipped": {"no_address": 1}}
+    ]
+    assert len(answer.json()["samples"]) == 3 or len(answer.json()["samples"]) == 2
+    assert with_key.status_code == 400
+    assert (await club.ask("GET", "/executions")).json()["data"] == []
+
+
+async def test_an_execution_is_paused_resumed_and_cancelled(club: World):
+    path = "/executions/" + (await club.ask("POST", RUN, json=CALL)).json()["execution_id"]
+
+    paused = await club.ask("POST", f"{path}/pause")
+    again = await club.ask("POST", f"{path}/pause")
+    resumed = await club.ask("POST", f"{path}/resume")
+    cancelled = await club.ask("POST", f"{path}/cancel")
+    too_late = await club.ask("POST", f"{path}/resume")
+
+    assert paused.json()["paused_at"] is not None
+    assert again.status_code == 409
+    assert resumed.json()["paused_at"] is None
+    assert cancelled.json()["state"] == "cancelled"
+    assert too_late.status_code == 409
+
+
+async def test_a_stream_tells_what_changes_and_ends_with_the_execution(club: World):
+    path = "/executions/" + (await club.ask("POST", RUN, json=CALL)).json()["execution_id"]
+
+    async with asyncio.timeout(20):
+        stream, _ = await asyncio.gather(club.ask("GET", f"{path}/events"), club.ask("POST", f"{path}/cancel"))
+    seen = [json.loads(line.removeprefix("data: ")) for line in stream.text.splitlines() if line.startswith("data: ")]
+
+    assert stream.headers["content-type"].startswith("text/event-stream")
+    assert "event: progress" in stream.text
+    assert seen[-1]["state"] == "cancelled"
+
+
+async def test_people_outside_an_execution_are_told_why(club: World):
+    await club.ask("POST", "/customers", json={"external_id": "a/b"})
+    path = "/executions/" + (await club.ask("POST", RUN, json=CALL)).json()["execution_id"]
+
+    story = await club.ask("GET", f"{path}/recipients/a%2Fb")
+    nobody = await club.ask("GET", f"{path}/recipients/nobody")
+    listed = await club.ask("GET", f"{path}/recipients?state=skipped&reason=no_such_reason")
+
+    assert (story.status_code, story.json()["external_id"], story.json()["channels"]) == (200, "a/b", [])
+    assert story.json()["outside"]
+    assert nobody.status_code == 404
+    assert listed.json() == {"data": [], "next_cursor": None}
+
+
+async def test_a_template_is_previewed(club: World):
+    template = (await club.ask("GET", "/templates")).json()["data"][0]["id"]
+
+    shown = await club.ask("POST", f"/templates/{template}/preview", json={"context": {"match_name": "A vs B"}})
+    draft = await club.ask(
+        "POST", "/template-previews", json={"channel": "sms", "parts": {"text": "Hi {{ customer.first_name }}"}}
+    )
+
+    assert shown.json()["parts"]["subject"] == "A vs B"
+    assert shown.json()["language"] == "en"
+    assert draft.status_code == 200, draft.text
