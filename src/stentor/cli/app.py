@@ -148,6 +148,27 @@ def demo(
     run_demo(people=people or PEOPLE, smtp=smtp, data=data, port=port, exit_at_end=exit_at_end, as_json=as_json)
 
 
+@app.command()
+def bench(
+    name: Annotated[str, typer.Argument(help="trigger, plan, render, smtp, e2e, import or start.")],
+    people: Annotated[
+        int | None,
+        typer.Option("--people", min=10, max=10_000_000, help="How many people.", show_default="the bench's own"),
+    ] = None,
+    seconds: Annotated[
+        int | None, typer.Option("--seconds", min=4, max=3_600, help="How long `trigger` calls.", show_default="60")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure, with a server, a sink and data of its own; needs the source repository, where its fixtures lie.
+
+    Example: stentor bench e2e --people 127450 --json
+    """
+    from stentor.cli.bench.run import run_bench
+
+    run_bench(name, people=people, seconds=seconds, as_json=as_json)
+
+
 @brand_app.command("create")
 def create_brand(
     name: Annotated[str, typer.Argument(help="What people know the brand by.")],

@@ -5,6 +5,7 @@ enough HTTP for that: answers need a Content-Length, and a connection that the s
 """
 
 import asyncio
+import sys
 import time
 from array import array
 from collections import Counter, deque
@@ -85,6 +86,37 @@ async def open_loop(
     """
     plan = _OpenLoop(requests, rate_per_s)
     return await _run(host, port, make, plan, connections=connections, requests=requests, take=take)
+
+
+class Gate:
+    """Lets as many requests through as it is told to, for `gated_loop`."""
+
+    def __init__(self) -> None:
+        self.allowed = 0
+        self.is_closed = False
+        self._moved: Callable[[], None] = lambda: None
+
+    def allow(self, requests: int) -> None:
+        """So many more may be sent."""
+        self.allowed += requests
+        self._moved()
+
+    def close(self) -> None:
+        """No more are sent, not even those that were allowed; the run ends with the last answer."""
+        self.is_closed = True
+        self._moved()
+
+    def when_moved(self, call: Callable[[], None]) -> None:
+        """Calls that whenever something was said."""
+        self._moved = call
+
+
+async def gated_loop(
+    host: str, port: int, make: RequestMaker, gate: Gate, *, connections: int, take: AnswerTaker | None = None
+) -> LoadResult:
+    """As many requests as the gate lets through until it is closed."""
+    plan = _GatedLoop(gate)
+    return await _run(host, port, make, plan, connections=connections, requests=sys.maxsize, take=take)
 
 
 class _Connection(asyncio.Protocol):
@@ -225,6 +257,32 @@ class _OpenLoop:
     def _alarm(self) -> None:
         self._alarm_set = False
         self._send_due()
+
+
+class _GatedLoop:
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._next = 0
+        self._idle: deque[_Connection] = deque()
+
+    def start(self, run: _Run) -> None:
+        self._idle.extend(run.connections)
+        self._gate.when_moved(lambda: self._go_on(run))
+        self._go_on(run)
+
+    def free(self, run: _Run, connection: _Connection) -> None:
+        self._idle.append(connection)
+        self._go_on(run)
+
+    def _go_on(self, run: _Run) -> None:
+        if self._gate.is_closed:
+            if len(self._idle) == len(run.connections) and not run.done.done():
+                run.done.set_result(None)
+            return
+        while self._idle and self._gate.allowed:
+            self._gate.allowed -= 1
+            self._idle.popleft().send(self._next, time.perf_counter_ns())
+            self._next += 1
 
 
 async def _run(

@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from stentor.audience.model import Act, ImportJob, ImportKind, Source
-from stentor.cli.demo.client import Called, Client, Seen
+from stentor.cli.client import Called, Client, Seen
 from stentor.cli.demo.crowd import Crowd
 from stentor.cli.demo.show import Show
 from stentor.cli.demo.story import CONTEXT, GENERATOR, TOPIC, Stage, set_the_stage

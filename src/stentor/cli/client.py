@@ -1,4 +1,4 @@
-"""A backend of the league's, as small as can be: it calls over HTTP, with keys, and polls."""
+"""A backend as small as can be: it calls Stentor over HTTP, with keys, and polls; for the demo and the benches."""
 
 import asyncio
 import http.client

@@ -1,0 +1,97 @@
+"""The brand that benches work with: people, topics, the fixture mail, and no limit of rate."""
+
+from collections.abc import AsyncIterator, Iterator
+from uuid import UUID
+
+import msgspec
+
+from stentor.accounts.model import Brand, NewKey
+from stentor.audience.model import ImportKind, TopicDraft
+from stentor.campaigns.model import CampaignDraft, GeneratorDraft, Route, TemplateContent
+from stentor.channels.model import NewSender, Sender
+from stentor.cli.bench import fixtures
+from stentor.cli.output import fail
+from stentor.cli.premises import Premises
+from stentor.domain.vocabulary import ChannelKind
+
+GENERATOR = "kick-off"
+_CONNECTIONS_MAX = 10
+"""Of each worker to the sink; two workers keep below the 20 that large relays allow one client."""
+
+
+class Club(msgspec.Struct, frozen=True):
+    """A brand that is ready to be called: behind `GENERATOR` lies the fixture mail."""
+
+    brand: Brand
+    key: NewKey
+    sender: Sender
+
+
+async def found_club(premises: Premises, *, smtp_port: int | None = None) -> Club:
+    """Makes the brand and publishes its mail; it goes to the SMTP server at that port of this machine, or the sandbox."""
+    served = premises.services
+    brand = await served.accounts.create_brand("Bench Rovers")
+    changes = {
+        "from_name": "Bench Rovers",
+        "from_address": "news@rovers.example",
+        "postal_address": "1 Stadium Road, Harbour City",
+        "default_country": fixtures.REGION,
+        "run_rate_per_s": 1_000_000,
+    }
+    brand = await served.accounts.update_brand_settings(brand.id, changes)
+    key = await served.accounts.create_key("Bench", brand_id=brand.id)
+    sender = await (_sandbox(premises, brand) if smtp_port is None else _relay(premises, brand, smtp_port))
+    content = TemplateContent("en", {"en": fixtures.mail()})
+    template = await served.templates.create(brand.id, name="Kick-off", channel=ChannelKind.EMAIL, content=content)
+    route = Route(channel=ChannelKind.EMAIL, template_id=template.id, sender_id=sender.id)
+    campaign = await served.campaigns.create(
+        brand.id, CampaignDraft(name="Kick-off", consent_basis="topic", routes=(route,))
+    )
+    draft = GeneratorDraft(name="Kick-off", campaign_id=campaign.id, context_schema=fixtures.CONTEXT_SCHEMA)
+    await served.generators.create(brand.id, draft, generator_id=GENERATOR)
+    await served.generators.publish(brand.id, GENERATOR)
+    return Club(brand, key, sender)
+
+
+async def add_people(premises: Premises, club: Club, people: int) -> None:
+    """Imports that many."""
+    await import_blocks(premises, club.brand.id, "customers", fixtures.customers(people))
+
+
+async def add_topics(premises: Premises, club: Club, topic_keys: list[str], people: int) -> None:
+    """Makes the topics; the first `people` opt in to them, each to one."""
+    for topic_key in topic_keys:
+        draft = TopicDraft(key=topic_key, name=topic_key, channels=ChannelKind.EMAIL.bit)
+        await premises.services.topics.create(club.brand.id, draft)
+    await import_blocks(premises, club.brand.id, "subscriptions", fixtures.subscriptions(topic_keys, people))
+
+
+async def import_blocks(premises: Premises, brand_id: UUID, kind: ImportKind, blocks: Iterator[bytes]) -> None:
+    """Imports a CSV in blocks as a file is imported. Ends the command when a line of it is rejected."""
+    service = premises.services.imports
+    job = await service.begin(brand_id, kind, "csv", f"the bench's {kind}", region=fixtures.REGION)
+    done = await service.run(brand_id, job.id, _streamed(blocks))
+    if done.rejected:
+        fail(f"{done.rejected} of the bench's {kind} were rejected; the fixtures do not fit this version.")
+
+
+async def _streamed(blocks: Iterator[bytes]) -> AsyncIterator[bytes]:
+    for block in blocks:
+        yield block
+
+
+async def _sandbox(premises: Premises, brand: Brand) -> Sender:
+    senders = await premises.services.senders.list(brand.id, limit=200)
+    return next(sender for sender in senders if sender.channel is ChannelKind.EMAIL)
+
+
+async def _relay(premises: Premises, brand: Brand, port: int) -> Sender:
+    settings = {
+        "host": "127.0.0.1",
+        "port": port,
+        "security": "none",
+        "envelope_from": "bounces@rovers.example",
+        "connections_max": _CONNECTIONS_MAX,
+    }
+    new = NewSender(name="Sink", channel=ChannelKind.EMAIL, kind="smtp", settings=settings)
+    return await premises.services.senders.create(brand.id, new)

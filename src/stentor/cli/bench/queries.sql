@@ -1,0 +1,8 @@
+-- name: found
+-- How many of these executions are on disk.
+SELECT count(*) FROM execution WHERE brand_id = :brand_id AND id = ANY(:execution_ids::uuid[])
+
+-- name: backlog
+-- Executions that are not over; two counts, so that each has its partial index.
+SELECT (SELECT count(*) FROM execution WHERE brand_id = :brand_id AND state = 'queued')
+    + (SELECT count(*) FROM execution WHERE brand_id = :brand_id AND state IN ('planning', 'sending'))
