@@ -29,7 +29,7 @@ def unstructured(text: str, name: str) -> str:
 
     Raises RenderError for more than 998 characters, the most that a line of a message may have.
     """
-    line = text.strip() if text.isprintable() else one_line(text)
+    line = one_line(text)
     if len(line) > SUBJECT_CHARS_MAX:
         raise RenderError(f"it has {len(line)} characters; at most {SUBJECT_CHARS_MAX} fit", limit="subject_chars")
     column = len(name) + 2

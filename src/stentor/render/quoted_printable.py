@@ -59,13 +59,11 @@ class QuotedPrintable:
 
         def emit(frame: Frame) -> str:
             value: Any = get(frame)
-            if (
-                value.__class__ is str
-                and len(value) <= room
-                and value.isascii()
-                and (value.isalnum() or value.replace(" ", "").isalnum() or plain(value))
-            ):
-                return value
+            if value.__class__ is str:
+                if len(value) <= room and value.isascii() and (value.isalnum() or plain(value)):
+                    return value
+            elif value.__class__ is int and -_SHORT_NUMBER < value < _SHORT_NUMBER:
+                return str(value)
             return write(value)
 
         return emit
@@ -75,40 +73,29 @@ class QuotedPrintable:
         room, plain, write = _ROOM - column, self._plain, self._writer(column)
         place, name, undefined = field.place, field.name, field.undefined
 
-        def emit_shared(frame: Frame) -> str:
-            value: Any = frame[place].get(name, undefined)
-            if (
-                value.__class__ is str
-                and len(value) <= room
-                and value.isascii()
-                and (value.isalnum() or value.replace(" ", "").isalnum() or plain(value))
-            ):
-                return value
-            return write(value)
-
         def emit(frame: Frame) -> str:
             try:
                 value: Any = frame[place][name]
             except (KeyError, IndexError, TypeError):
                 value = undefined
-            if (
-                value.__class__ is str
-                and len(value) <= room
-                and value.isascii()
-                and (value.isalnum() or value.replace(" ", "").isalnum() or plain(value))
-            ):
-                return value
+            if value.__class__ is str:
+                if (
+                    len(value) <= room
+                    and value.isascii()
+                    and (value.isalnum() or value.replace(" ", "").isalnum() or plain(value))
+                ):
+                    return value
+            elif value.__class__ is int and -_SHORT_NUMBER < value < _SHORT_NUMBER:
+                return str(value)
             return write(value)
 
-        return emit_shared if field.shared else emit
+        return emit
 
     def _writer(self, column: int) -> Write:
         """Writes whatever is not written as it is."""
         text = self._text
 
         def write(value: Any) -> str:
-            if value.__class__ is int and -_SHORT_NUMBER < value < _SHORT_NUMBER:
-                return str(value)
             if value.__class__ is not str:
                 return encode(text(value), column)
             if len(value) <= _REMEMBERED_CHARS:
