@@ -1,9 +1,6 @@
--- name: open_buckets
--- A new bucket is full. In brand order, as buckets are always locked.
-INSERT INTO run_bucket (brand_id, tokens, refilled_at)
-SELECT b.brand_id, b.rate_per_s, :now
-FROM unnest(:brand_ids::uuid[], :rates_per_s::double precision[]) AS b (brand_id, rate_per_s)
-ORDER BY b.brand_id
+-- name: open_bucket
+-- A new bucket is full.
+INSERT INTO run_bucket (brand_id, tokens, refilled_at) VALUES (:brand_id, :rate_per_s, :now)
 ON CONFLICT (brand_id) DO NOTHING
 
 -- name: admit

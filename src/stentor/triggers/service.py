@@ -1,6 +1,7 @@
 """Who asks: a call of an event generator becomes an execution, durably and once."""
 
 import asyncio
+import math
 import re
 from collections.abc import Sequence
 from typing import TypeAlias
@@ -10,6 +11,7 @@ from stentor.accounts.directory import BrandDirectory
 from stentor.campaigns.sources import GeneratorSource
 from stentor.clock import Clock
 from stentor.db.pool import Database
+from stentor.db.remembered import Remembered
 from stentor.domain.ids import new_id
 from stentor.errors import Invalid, NotFound, Problem, Unprocessable
 from stentor.executions.forecasting import Forecast, Trial
@@ -31,6 +33,8 @@ from stentor.triggers.model import (
 TOPIC_KEY_CHARS_MAX = 200
 
 API_TRIGGERED = "api_triggered"
+
+BUCKETS_MAX = 10_000
 
 # Two seconds of deleting; the keeper comes again.
 FORGET_MAX = 10_000
@@ -57,7 +61,8 @@ class TriggerService:
         self._generators = generators
         self._executions = executions
         self._committer = Committer(self._admit, limits)
-        self._with_bucket: set[UUID] = set()
+        # A bucket that was opened stays, so each is asked for once per process.
+        self._buckets = Remembered(self._open_bucket, keep_s=math.inf, entries_max=BUCKETS_MAX)
         self._in_flight: dict[tuple[UUID, str], _Flight] = {}
 
     async def run_committer(self, stop: asyncio.Event) -> None:
@@ -132,8 +137,7 @@ class TriggerService:
         context = checked_context(call.context)
         if generator.context_schema is not None and (violations := generator.context_schema.violations(call.context)):
             raise Invalid(violations[0].message, violations=violations)
-        if brand.id not in self._with_bucket:
-            await self._open_bucket(brand.id, brand.settings.run_rate_per_s)
+        await self._buckets.get(brand.id)
         queued = QueuedCall(
             id=new_id(),
             brand_id=brand.id,
@@ -148,10 +152,11 @@ class TriggerService:
         )
         return Candidate(queued, call.idempotency)
 
-    async def _open_bucket(self, brand_id: UUID, rate_per_s: int) -> None:
-        async with self._db.transaction() as conn:
-            await store.open_buckets(conn, {brand_id: rate_per_s})
-        self._with_bucket.add(brand_id)
+    async def _open_bucket(self, brand_id: UUID) -> None:
+        brand = await self._brands.by_id(brand_id)
+        if brand is not None:
+            async with self._db.transaction() as conn:
+                await store.open_bucket(conn, brand_id, brand.settings.run_rate_per_s)
 
     async def _admit(self, batch: Sequence[Candidate]) -> list[Outcome]:
         return await admission.admit(self._db, batch)

@@ -1,6 +1,6 @@
 """Accepted calls in the database: executions, tokens, idempotency keys."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from uuid import UUID
 
 import msgspec
@@ -11,7 +11,7 @@ from stentor.triggers.model import KeyOfBrand, QueuedCall, StoredAnswer
 
 
 class Sql(QuerySet, file="queries.sql", package=__package__):
-    open_buckets: Statement
+    open_bucket: Statement
     admit: Statement
     claim_keys: Statement
     stored_answers: Statement
@@ -19,9 +19,9 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     forget_answers: Statement
 
 
-async def open_buckets(conn: Connection, rates_per_s: Mapping[UUID, int]) -> None:
-    """Makes a full bucket for each brand that has none."""
-    await Sql.open_buckets.run(conn, brand_ids=list(rates_per_s), rates_per_s=list(rates_per_s.values()))
+async def open_bucket(conn: Connection, brand_id: UUID, rate_per_s: int) -> None:
+    """Makes a full bucket for the brand where it has none."""
+    await Sql.open_bucket.run(conn, brand_id=brand_id, rate_per_s=rate_per_s)
 
 
 async def admit(conn: Connection, calls: Sequence[QueuedCall]) -> set[UUID]:

@@ -6,7 +6,6 @@ import pytest
 
 from stentor.db.pool import Database
 from stentor.errors import RateLimited
-from stentor.triggers.committer import CommitLimits
 from stentor.triggers.model import Accepted
 from trigger_world import call_of, make_brand, make_generator, outcomes_of, rows, taking_calls
 
@@ -30,7 +29,8 @@ async def test_first_come_is_first_served(db: Database):
     brand = await make_brand(db, run_rate_per_s=1)
     await make_generator(db, brand, "kick-off")
 
-    async with taking_calls(db, CommitLimits(batches_at_once=1)) as triggers:
+    async with taking_calls(db) as triggers:
+        await triggers.dry_run(call_of(brand))
         outcomes = await outcomes_of(triggers, [call_of(brand) for _ in range(10)])
 
     assert [type(outcome) for outcome in outcomes] == [Accepted] + [RateLimited] * 9

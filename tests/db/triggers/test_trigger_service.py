@@ -171,7 +171,7 @@ async def test_a_process_that_takes_no_calls_yet_or_any_more_says_so(db: Databas
 
 async def test_calls_that_wait_when_the_process_stops_are_still_stored(db: Database, brand: Brand):
     await make_generator(db, brand, "kick-off")
-    async with taking_calls(db, CommitLimits(batches_at_once=1, batch_calls_max=1)) as triggers:
+    async with taking_calls(db, CommitLimits(batch_calls_max=1)) as triggers:
         await triggers.run(call_of(brand))
         waiting = [asyncio.ensure_future(triggers.run(call_of(brand))) for _ in range(20)]
         await asyncio.sleep(0)

@@ -49,25 +49,23 @@ async def running(database: Database, **limits: int) -> AsyncIterator[Committer]
             database.gate.set()
 
 
-async def test_while_batches_are_being_committed_the_next_one_gathers():
+async def test_while_a_batch_is_being_committed_the_next_one_gathers():
     database = Database()
-    async with running(database, batches_at_once=2) as committer:
+    async with running(database) as committer:
         first = asyncio.ensure_future(committer.commit(candidate("a")))
         await eventually(lambda: len(database.batches) == 1)
-        second = asyncio.ensure_future(committer.commit(candidate("b")))
-        await eventually(lambda: len(database.batches) == 2)
-        others = [asyncio.ensure_future(committer.commit(candidate(name))) for name in "cdefg"]
+        others = [asyncio.ensure_future(committer.commit(candidate(name))) for name in "bcdef"]
         await asyncio.sleep(0)
         database.gate.set()
-        await asyncio.gather(first, second, *others)
+        await asyncio.gather(first, *others)
 
-    assert database.batches == [["a"], ["b"], ["c", "d", "e", "f", "g"]]
+    assert database.batches == [["a"], ["b", "c", "d", "e", "f"]]
 
 
 async def test_a_batch_is_bounded_in_calls_and_in_bytes():
     database = Database()
     sizes = {"a": 10, "b": 10, "c": 10, "d": 10, "e": 60, "f": 50, "g": 5}
-    async with running(database, batches_at_once=1, batch_calls_max=3, batch_bytes_max=64) as committer:
+    async with running(database, batch_calls_max=3, batch_bytes_max=64) as committer:
         calls = [asyncio.ensure_future(committer.commit(candidate(name, size))) for name, size in sizes.items()]
         database.gate.set()
         await asyncio.gather(*calls)
@@ -77,7 +75,7 @@ async def test_a_batch_is_bounded_in_calls_and_in_bytes():
 
 async def test_a_call_larger_than_a_batch_goes_alone():
     database = Database()
-    async with running(database, batches_at_once=1, batch_bytes_max=64) as committer:
+    async with running(database, batch_bytes_max=64) as committer:
         database.gate.set()
         await committer.commit(candidate("large", 1000))
 
@@ -86,7 +84,7 @@ async def test_a_call_larger_than_a_batch_goes_alone():
 
 async def test_more_bytes_than_may_wait_are_turned_away():
     database = Database()
-    async with running(database, batches_at_once=1, waiting_bytes_max=100) as committer:
+    async with running(database, waiting_bytes_max=100) as committer:
         first = asyncio.ensure_future(committer.commit(candidate("a", 80)))
         await eventually(lambda: len(database.batches) == 1)
         second = asyncio.ensure_future(committer.commit(candidate("b", 80)))
@@ -102,7 +100,7 @@ async def test_more_bytes_than_may_wait_are_turned_away():
 
 async def test_who_hung_up_while_waiting_is_not_run():
     database = Database()
-    async with running(database, batches_at_once=1) as committer:
+    async with running(database) as committer:
         first = asyncio.ensure_future(committer.commit(candidate("a")))
         await eventually(lambda: len(database.batches) == 1)
         impatient, patient = (asyncio.ensure_future(committer.commit(candidate(name))) for name in "bc")
@@ -117,7 +115,7 @@ async def test_who_hung_up_while_waiting_is_not_run():
 
 async def test_when_the_committer_is_killed_nobody_waits_for_ever():
     database = Database()
-    committer = Committer(database.admit, CommitLimits(batches_at_once=1))
+    committer = Committer(database.admit, CommitLimits())
     running = asyncio.ensure_future(committer.run(asyncio.Event()))
     await asyncio.sleep(0)
     calls = [asyncio.ensure_future(committer.commit(candidate(name))) for name in "ab"]
