@@ -54,7 +54,7 @@ from stentor.render.deadline import PreviewProcess
 from stentor.render.skeleton import reassemble
 from stentor.report.provider_events import apply_due, forget_applied
 from stentor.settings import Settings
-from stentor.triggers.service import TriggerService
+from stentor.triggers.service import TriggerService, forget_answers
 from stentor.worker.deliverer import DelivererRole
 from stentor.worker.keeper import Chore, KeeperRole
 from stentor.worker.loop import Bell
@@ -226,4 +226,5 @@ def _chores(core: Core) -> list[Chore]:
         Chore("end_forgotten", 5.0, lambda: end_forgotten(db)),
         Chore("make_partitions", 3_600.0, make_partitions),
         Chore("forget_claims", 600.0, forget_old_claims),
+        Chore("forget_answers", 600.0, lambda: forget_answers(db)),
     ]
