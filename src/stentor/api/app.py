@@ -28,11 +28,13 @@ from stentor.api.runs import event_generators
 from stentor.api.senders import senders
 from stentor.api.services import Services
 from stentor.api.settings import ApiSettings
+from stentor.api.slow_bodies import Deadlines
 from stentor.api.subscriptions import subscriptions
 from stentor.api.topics import topics
 from stentor.api.wire import preferences, smart_campaigns
 from stentor.api.wire.preference_topics import preference_topics
 from stentor.api.wire.run_lane import RunLane
+from stentor.errors import Unavailable
 
 if TYPE_CHECKING:
     from litestar.types import (
@@ -47,6 +49,10 @@ if TYPE_CHECKING:
         Send,
     )
 
+
+# Requests that are answered at once; each may hold a body of 1 MiB, so this bounds what they hold together. One more is
+# told to come back instead of being kept waiting.
+REQUESTS_MAX = 2_048
 
 # In the order in which the reference tells of them.
 NATIVE = (
@@ -118,6 +124,8 @@ class _App(Litestar):
         self, services: Services, settings: ApiSettings, doors: Sequence[Door], registry: CollectorRegistry
     ) -> None:
         self._metrics = RequestMetrics(registry)
+        self._deadlines = Deadlines()
+        self._inside = 0
         self._errors = Errors([(door.prefix, door.envelope) for door in doors])
         self._lanes = [door.lane for door in doors if door.lane is not None]
         super().__init__(
@@ -149,8 +157,16 @@ class _App(Litestar):
             await super().__call__(scope, receive, send)
             return
         http = cast("HTTPScope", scope)
-        exchange = Exchange(http, cast("Receive", receive), cast("Send", send), self._metrics)
+        self._inside += 1
         try:
+            await self._serve(http, cast("Receive", receive), cast("Send", send))
+        finally:
+            self._inside -= 1
+
+    async def _serve(self, http: "HTTPScope", receive: "Receive", send: "Send") -> None:
+        exchange = Exchange(http, receive, send, metrics=self._metrics, deadlines=self._deadlines)
+        try:
+            self._admit()
             check_target(http)
             for lane in self._lanes:
                 if lane.takes(http):
@@ -160,6 +176,10 @@ class _App(Litestar):
             await self._answer_error(error, http, exchange)
             return
         await super().__call__(http, exchange.receive, exchange.send)
+
+    def _admit(self) -> None:
+        if self._inside > REQUESTS_MAX:
+            raise Unavailable(f"{REQUESTS_MAX} requests are being answered already. Try again in a moment.")
 
     async def _answer_error(self, error: Exception, scope: "HTTPScope", exchange: Exchange) -> None:
         scope["litestar_app"] = self

@@ -10,6 +10,7 @@ from urllib.parse import unquote, unquote_to_bytes
 from litestar.types import HTTPReceiveMessage, HTTPScope, Message, Receive, Send
 
 from stentor.api.metrics import RequestMetrics
+from stentor.api.slow_bodies import Deadlines
 from stentor.errors import Invalid, Problem
 
 # A body has this long, and then as long as it keeps up this pace; what comes slower is there to keep us busy.
@@ -49,10 +50,24 @@ class BodyIncomplete(Problem):
 class Exchange:
     """One request and its answer. The app gets `receive` and `send` of this in place of the server's."""
 
-    __slots__ = ("_bytes", "_head", "_metrics", "_receive", "_request_id", "_scope", "_send", "_started", "_unread")
+    __slots__ = (
+        "_bytes",
+        "_deadlines",
+        "_head",
+        "_metrics",
+        "_receive",
+        "_request_id",
+        "_scope",
+        "_send",
+        "_started",
+        "_unread",
+    )
 
-    def __init__(self, scope: HTTPScope, receive: Receive, send: Send, metrics: RequestMetrics) -> None:
-        self._started = time.perf_counter()
+    def __init__(
+        self, scope: HTTPScope, receive: Receive, send: Send, *, metrics: RequestMetrics, deadlines: Deadlines
+    ) -> None:
+        self._started = time.monotonic()
+        self._deadlines = deadlines
         self._scope = scope
         self._receive = receive
         self._send = send
@@ -72,10 +87,9 @@ class Exchange:
         if not self._unread:
             # A HEAD has been answered once its headers are sent; a stream behind it has to end.
             return {"type": "http.disconnect"} if self._head else cast("HTTPReceiveMessage", await self._receive())
-        elapsed = time.perf_counter() - self._started
+        allowed_s = BODY_S_MIN + self._bytes / BODY_BYTES_PER_S_MIN
         try:
-            async with asyncio.timeout(BODY_S_MIN + self._bytes / BODY_BYTES_PER_S_MIN - elapsed):
-                event = cast("HTTPReceiveMessage", await self._receive())
+            event = cast("HTTPReceiveMessage", await self._deadlines.until(self._started + allowed_s, self._receive()))
         except TimeoutError:
             raise BodyTooSlow("The body did not arrive in time. Send it again, without pauses.") from None
         if event["type"] == "http.disconnect":
@@ -93,7 +107,7 @@ class Exchange:
             status = event["status"]
             scope = self._scope
             self._metrics.answered(
-                scope["method"], scope.get("path_template"), status, time.perf_counter() - self._started
+                scope["method"], scope.get("path_template"), status, time.monotonic() - self._started
             )
             headers = list(event["headers"])
             said = {name for name, _ in headers}

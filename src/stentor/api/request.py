@@ -15,6 +15,7 @@ from stentor.api.strict_json import decode, decode_query
 from stentor.errors import Problem
 
 T = TypeVar("T")
+Q = TypeVar("Q", bound=msgspec.Struct)
 
 _JSON = re.compile(r"application/(?:[\w.+-]+\+)?json\s*(?:;\s*charset\s*=\s*\"?utf-8\"?\s*)?\Z", re.IGNORECASE)
 
@@ -65,7 +66,7 @@ class ApiRequest(Request[Any, Any, Any]):
         self.check_media(_JSON, "application/json")
         return decode(await self.body(), decoder)
 
-    def decoded_query(self, kind: type[T]) -> T:
+    def decoded_query(self, kind: type[Q]) -> Q:
         """The parameters of the query as `kind`; ones it does not know are ignored. Raises Invalid with a pointer."""
         return decode_query(dict(self.query_params), kind)
 

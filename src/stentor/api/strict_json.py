@@ -9,6 +9,7 @@ import msgspec
 from stentor.errors import Invalid
 
 T = TypeVar("T")
+Q = TypeVar("Q", bound=msgspec.Struct)
 
 DEPTH_MAX = 32
 
@@ -48,12 +49,21 @@ def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     return value
 
 
-def decode_query(parameters: Mapping[str, str], kind: type[T]) -> T:
+def decode_query(parameters: Mapping[str, str], kind: type[Q]) -> Q:
     """The parameters of a query as `kind`, numbers and booleans read from their text. Raises Invalid with a pointer."""
     try:
-        return msgspec.convert(parameters, kind, strict=False)
+        query = msgspec.convert(parameters, kind, strict=False)
     except msgspec.ValidationError as error:
         raise _broken_rule(str(error)) from None
+    for field in msgspec.structs.fields(kind):
+        # The decoder takes the text `null` for None; in a query, what is not said is left out.
+        if field.encode_name in parameters and getattr(query, field.name) is None:
+            raise Invalid.field(
+                f"/{field.encode_name}",
+                "invalid",
+                f"The value at `/{field.encode_name}` breaks a rule: it is no value.",
+            )
+    return query
 
 
 def below(pointer: str, error: Invalid) -> Invalid:
