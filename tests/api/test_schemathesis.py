@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 import schemathesis
-from api_world import World, client_of
 from schemathesis.engine import events, from_schema
 
+from api_world import World, client_of
 from stentor.api.app import create_app
 from stentor.api.server import ApiServer
 from stentor.api.services import Services

@@ -82,7 +82,8 @@ async def test_connections_that_the_server_closed_are_replaced_unseen(db: Databa
         killed = await admin.execute(
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", [name]
         )
-        assert killed.rowcount >= 5
+        # Clients of a pooler, who prepare nothing, share its connections.
+        assert killed.rowcount >= (5 if db.prepared else 1)
 
     for _ in range(10):
         async with db.transaction() as conn:
