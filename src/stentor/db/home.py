@@ -1,5 +1,6 @@
 """Where the embedded database lives: the files of one data directory, and which account may own them."""
 
+import errno
 import os
 import pwd
 import subprocess
@@ -85,7 +86,7 @@ class Home:
             make_directories(self.path)
             account = self._account()
             if not self.logs.exists():
-                self.make_private(self.logs, account)
+                self._make_logs(account)
         except OSError as error:
             raise DatabaseRefused(
                 f"{error.filename or self.path}: {error.strerror}. Choose a directory you may write to with --data."
@@ -93,6 +94,18 @@ class Home:
         if not account.is_ours:
             _refuse_unreachable(self.path, account)
         return account
+
+    def _make_logs(self, account: Account) -> None:
+        # Made aside and moved into place: of two starters at once the second would find the directory half made, owned by
+        # root still, and take that for the account of the database.
+        draft = self.path / f"log.{os.getpid()}"
+        self.make_private(draft, account)
+        try:
+            draft.rename(self.logs)
+        except OSError as error:
+            draft.rmdir()
+            if error.errno not in {errno.EEXIST, errno.ENOTEMPTY}:
+                raise
 
     def make_private(self, path: Path, account: Account) -> None:
         """A new directory that only `account` may enter."""
