@@ -52,8 +52,8 @@ class TestRun:
                 run._remove()
 
     def _remove_if_over(self) -> None:
-        # Others may be removing the same.
-        with suppress(FileNotFoundError, BlockingIOError, PermissionError), _locked(self.path):
+        # Others may be removing the same, and what a killed run left running is no reason to stop this one.
+        with suppress(FileNotFoundError, BlockingIOError, PermissionError, TimeoutError), _locked(self.path):
             self._remove()
 
     def _remove(self) -> None:
