@@ -99,7 +99,7 @@ def api(
 
     Example: STENTOR_DATABASE_URL=postgresql://… stentor api --port 8080
     """
-    from stentor.cli.serve import serve_api
+    from stentor.cli.roles import serve_api
 
     serve_api(_given(data=data, host=host, port=port, public_url=public_url, trusted_proxies=trusted_proxies))
 
@@ -110,7 +110,7 @@ def worker(data: Data = None, public_url: PublicUrl = None) -> None:
 
     Example: STENTOR_DATABASE_URL=postgresql://… stentor worker
     """
-    from stentor.cli.serve import run_worker
+    from stentor.cli.roles import run_worker
 
     run_worker(_given(data=data, public_url=public_url))
 

@@ -40,15 +40,13 @@ class Child(msgspec.Struct, frozen=True):
 
 
 class Children:
-    """Runs the children within a block; one that dies is started again, with a growing pause while it keeps dying."""
+    """Ends all its children with the block; one that dies is started again, with a growing pause while it keeps dying."""
 
-    def __init__(self, children: Sequence[Child]) -> None:
-        self._children = children
+    def __init__(self) -> None:
         self._stop = asyncio.Event()
         self._keepers: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        self._keepers = [asyncio.create_task(self._keep(child)) for child in self._children]
         return self
 
     async def __aexit__(
@@ -56,6 +54,10 @@ class Children:
     ) -> None:
         self._stop.set()
         await asyncio.gather(*self._keepers)
+
+    def keep(self, child: Child) -> None:
+        """Starts the child and keeps it running."""
+        self._keepers.append(asyncio.create_task(self._keep(child)))
 
     async def until_listening(self, host: str, port: int) -> None:
         """Returns when something listens there. Raises Unavailable when nothing does within a minute."""

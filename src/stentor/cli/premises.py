@@ -14,9 +14,9 @@ import msgspec
 
 from stentor.api.services import Services
 from stentor.cli.children import Children
-from stentor.cli.installation import within
+from stentor.cli.database import within
 from stentor.cli.output import Exit, fail
-from stentor.cli.processes import claimed_port, role_children, stopped_by_signals
+from stentor.cli.processes import claimed_port, role_child, stopped_by_signals
 from stentor.db.home import Home
 from stentor.db.locks import try_exclusive
 from stentor.db.migrate import migrate
@@ -47,11 +47,13 @@ class Premises(msgspec.Struct, frozen=True):
         return f"http://{self.settings.host}:{self.settings.port}"
 
     @asynccontextmanager
-    async def running(self, *, workers: int = WORKERS, api: bool = True) -> AsyncIterator[None]:
+    async def running(self, *, workers: int = WORKERS) -> AsyncIterator[None]:
         """Its processes run within the block, HTTP already listening at its begin."""
-        async with Children(role_children(self.settings, workers=workers, api=api)) as children:
-            if api:
-                await children.until_listening(self.settings.host, self.settings.port)
+        async with Children() as children:
+            children.keep(role_child("api", self.settings))
+            for number in range(1, workers + 1):
+                children.keep(role_child("worker", self.settings, number))
+            await children.until_listening(self.settings.host, self.settings.port)
             yield
 
 

@@ -5,20 +5,17 @@ import os
 import signal
 import socket
 import sys
+from typing import Literal
 
 from stentor.cli.children import Child
 from stentor.cli.output import Exit, fail
 from stentor.settings import Settings
 
 
-def role_children(settings: Settings, *, workers: int, api: bool = True) -> list[Child]:
-    """The processes beside the one that starts them: HTTP, and that many workers."""
-    environment = child_environment(settings)
-    roles = ["api"] * api + ["worker"] * workers
-    return [
-        Child(f"{role}-{number}", [sys.executable, "-P", "-m", "stentor", role], environment)
-        for number, role in enumerate(roles, start=1)
-    ]
+def role_child(role: Literal["api", "worker"], settings: Settings, number: int = 1) -> Child:
+    """A process that runs that role under these settings."""
+    command = [sys.executable, "-P", "-m", "stentor", role]
+    return Child(f"{role}-{number}", command, child_environment(settings))
 
 
 def child_environment(settings: Settings) -> dict[str, str]:

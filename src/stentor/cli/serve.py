@@ -1,92 +1,49 @@
-"""Starting Stentor: everything in one command, or one role of it."""
+"""Starting Stentor: everything in one command. What takes long to import is imported while something else is waited for."""
 
 import asyncio
 from collections.abc import Awaitable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from stentor.accounts.model import Brand, NewKey
 from stentor.cli.children import Children
-from stentor.cli.installation import within
+from stentor.cli.database import database, within
 from stentor.cli.output import print_json, say
-from stentor.cli.processes import claimed_port, role_children, stopped_by_signals
+from stentor.cli.processes import claimed_port, role_child, stopped_by_signals
+from stentor.db.locate import default_data_directory
 from stentor.db.migrate import migrate
 from stentor.log import set_up_logging
 from stentor.settings import Settings
-from stentor.wiring import Core, accounts, api_settings, core, data_directory, services, worker_roles
-from stentor.worker.process import run_roles
+
+if TYPE_CHECKING:
+    from stentor.accounts.model import Brand, NewKey
 
 FIRST_BRAND = "My brand"
 
-_API_CONNECTIONS = 12
-_COMMAND_CONNECTIONS = 2
+_CONNECTIONS = 2
 
 
 def serve_everything(given: Mapping[str, Any], *, as_json: bool) -> None:
     """Runs database, HTTP and workers until SIGINT or SIGTERM; restarts any of them that dies."""
     settings = Settings(**given)
     set_up_logging(settings.log_level, settings.log_format)
-    settings = settings.model_copy(
-        update={"port": claimed_port(settings.host, settings.port), "data": data_directory(settings)}
-    )
-    within(settings, lambda dsn: _serve_everything(settings, dsn, as_json=as_json))
+    port = claimed_port(settings.host, settings.port)
+    settings = settings.model_copy(update={"port": port, "data": settings.data or default_data_directory()})
+    asyncio.run(_serve_everything(settings, as_json=as_json))
 
 
-async def _serve_everything(settings: Settings, dsn: str, *, as_json: bool) -> None:
+async def _serve_everything(settings: Settings, *, as_json: bool) -> None:
     stop = stopped_by_signals()
-    await migrate(dsn)
-    async with core(settings, dsn, role="serve", size=_COMMAND_CONNECTIONS) as started:
-        first = await _first_brand(started)
-    async with Children(role_children(settings, workers=settings.workers)) as children:
-        await _unless(stop, children.until_listening(settings.host, settings.port))
-        if not stop.is_set():
-            _tell(f"http://{settings.host}:{settings.port}", first, as_json=as_json)
-        await stop.wait()
-
-
-def serve_api(given: Mapping[str, Any]) -> None:
-    """Runs the HTTP role until SIGINT or SIGTERM."""
-    settings = Settings(**given)
-    set_up_logging(settings.log_level, settings.log_format)
-
-    async def main(dsn: str) -> None:
-        from stentor.api.app import create_app
-        from stentor.api.server import ApiServer
-        from stentor.doors import doors
-
-        stop = stopped_by_signals()
-        async with core(settings, dsn, role="api", size=_API_CONNECTIONS) as started:
-            served = services(started)
-            told = api_settings(started)
-            app = create_app(served, told, doors=doors(started, served, told))
-            server = ApiServer(app, host=settings.host, port=settings.port)
-            closed = asyncio.Event()
-            async with asyncio.TaskGroup() as background:
-                background.create_task(served.triggers.run_committer(closed))
-                background.create_task(served.keys.run(closed))
-                try:
-                    await server.run(stop)
-                finally:
-                    # After the last request: what was taken in is still committed.
-                    closed.set()
-
-    within(settings, main)
-
-
-def run_worker(given: Mapping[str, Any]) -> None:
-    """Runs the worker's roles until SIGINT or SIGTERM."""
-    settings = Settings(**given)
-    set_up_logging(settings.log_level, settings.log_format)
-
-    async def main(dsn: str) -> None:
-        stop = stopped_by_signals()
-        async with core(settings, dsn, role="worker", size=settings.batches + 4) as started:
-            roles = worker_roles(started)
-            try:
-                await run_roles([roles.planner, roles.deliverer, roles.keeper], stop)
-            finally:
-                await roles.channels.aclose()
-
-    within(settings, main)
+    async with Children() as children:
+        # Its second of imports passes while the database is made; it waits for the schema.
+        children.keep(role_child("api", settings))
+        async with database(settings) as dsn:
+            await migrate(dsn)
+            for number in range(1, settings.workers + 1):
+                children.keep(role_child("worker", settings, number))
+            first = await _first_brand(settings, dsn)
+            await _unless(stop, children.until_listening(settings.host, settings.port))
+            if not stop.is_set():
+                _tell(f"http://{settings.host}:{settings.port}", first, as_json=as_json)
+            await stop.wait()
 
 
 def migrate_database(given: Mapping[str, Any], *, as_json: bool) -> None:
@@ -102,17 +59,20 @@ def migrate_database(given: Mapping[str, Any], *, as_json: bool) -> None:
     within(Settings(**given), main)
 
 
-async def _first_brand(started: Core) -> tuple[Brand, NewKey] | None:
+async def _first_brand(settings: Settings, dsn: str) -> "tuple[Brand, NewKey] | None":
     """At the very first start: a brand to begin with, and its key."""
-    service = accounts(started)
-    await service.ensure_first_organisation()
-    if await service.brands():
-        return None
-    brand = await service.create_brand(FIRST_BRAND)
-    return brand, await service.create_key("First key", brand_id=brand.id)
+    from stentor.wiring import accounts, core
+
+    async with core(settings, dsn, role="serve", size=_CONNECTIONS) as started:
+        service = accounts(started)
+        await service.ensure_first_organisation()
+        if await service.brands():
+            return None
+        brand = await service.create_brand(FIRST_BRAND)
+        return brand, await service.create_key("First key", brand_id=brand.id)
 
 
-def _tell(url: str, first: tuple[Brand, NewKey] | None, *, as_json: bool) -> None:
+def _tell(url: str, first: "tuple[Brand, NewKey] | None", *, as_json: bool) -> None:
     if as_json:
         made: dict[str, str] = {}
         if first is not None:

@@ -4,8 +4,8 @@ import time
 from datetime import UTC, datetime, timedelta
 
 from stentor.accounts.installation import SECRET_FILE, SecretProblem
+from stentor.cli.database import within
 from stentor.cli.doctor.finding import Finding, bad, ok, warn
-from stentor.cli.installation import within
 from stentor.db.home import DatabaseRefused, Home
 from stentor.db.migrate import MigrationRefused, status
 from stentor.db.pool import Database
