@@ -106,7 +106,12 @@ def add_fans(data: Path, folder: Path, topic_key: str, people: int) -> None:
     ):
         file = folder / f"{noun}.csv"
         file.write_text("\n".join([header, *rows]) + "\n")
-        subprocess.run([*STENTOR, noun, "import", str(file), "--brand", "My brand", "--data", str(data)], check=True)
+        command_on(data, noun, "import", str(file), "--brand", "My brand")
+
+
+def command_on(data: Path, *arguments: str) -> None:
+    """Runs another command on the same data directory."""
+    subprocess.run([*STENTOR, *arguments, "--data", str(data)], check=True, timeout=PATIENCE_S)
 
 
 def eventually(look: Any, within_s: float = PATIENCE_S) -> Any:

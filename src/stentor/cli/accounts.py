@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from stentor.accounts.model import SCOPES
+import msgspec
+
+from stentor.accounts.model import SCOPES, BrandSettings
 from stentor.cli.installation import brand_named, with_core
 from stentor.cli.output import Exit, fail, print_json, say
 from stentor.wiring import Core, accounts
@@ -39,6 +41,24 @@ def list_brands(given: Mapping[str, Any], *, as_json: bool) -> None:
     with_core(given, act)
 
 
+def change_brand(given: Mapping[str, Any], brand: str, assignments: Sequence[str], *, as_json: bool) -> None:
+    """Changes a brand's settings, each written `name=value`, and prints all of them."""
+    changes = dict(_assigned(assignment) for assignment in assignments)
+
+    async def act(core: Core) -> None:
+        service = accounts(core)
+        owner = await brand_named(service, brand)
+        if changes:
+            owner = await service.update_brand_settings(owner.id, changes)
+        settings = msgspec.structs.asdict(owner.settings)
+        if as_json:
+            print_json({"group_id": str(owner.id), "settings": settings})
+        else:
+            say("\n".join(f"{name:30}{'' if value is None else value}" for name, value in settings.items()))
+
+    with_core(given, act)
+
+
 def create_key(
     given: Mapping[str, Any], brand: str, *, name: str, scopes: Sequence[str] | None, is_test: bool, as_json: bool
 ) -> None:
@@ -58,3 +78,18 @@ def create_key(
             say(f"Made key {key.number}. It is shown this once.\n  token    {key.token}\n  api key  {key.api_key}")
 
     with_core(given, act)
+
+
+def _assigned(assignment: str) -> tuple[str, Any]:
+    """The setting and its value, as the type that the setting has."""
+    name, is_assigned, text = assignment.partition("=")
+    field = next((field for field in msgspec.structs.fields(BrandSettings) if field.name == name), None)
+    if not is_assigned or field is None:
+        fail(
+            f"{assignment!r} sets nothing; write name=value. The names: {', '.join(BrandSettings.__struct_fields__)}.",
+            Exit.USAGE,
+        )
+    try:
+        return name, msgspec.convert(text, field.type, strict=False)
+    except msgspec.ValidationError as error:
+        fail(f"{name} cannot be {text!r}: {error}.", Exit.USAGE)

@@ -192,6 +192,24 @@ def list_brands(data: Data = None, as_json: AsJson = False) -> None:
     show(_given(data=data), as_json=as_json)
 
 
+@brand_app.command("set")
+def change_brand(
+    brand: Annotated[str, typer.Argument(help="The brand's id, key or name.")],
+    assignments: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help="Settings to change.", show_default=False)
+    ] = None,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change a brand's settings and print all of them; they hold everywhere within a second.
+
+    Example: stentor brand set "Fan Club" from_name="Fan Club" from_address=hello@club.example preferences_enabled=true
+    """
+    from stentor.cli.accounts import change_brand as change
+
+    change(_given(data=data), brand, assignments or [], as_json=as_json)
+
+
 @key_app.command("create")
 def create_key(
     brand: BrandName,

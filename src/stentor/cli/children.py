@@ -13,7 +13,6 @@ import msgspec
 import structlog
 
 from stentor.clock import boottime_s
-from stentor.errors import Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -25,8 +24,6 @@ _RESTART_S_MAX = 10.0
 _STEADY_AFTER_S = 30.0
 """A process that ran this long did not fail at starting, so it is started again at once."""
 
-_LISTENING_WITHIN_S = 60.0
-_LOOK_EVERY_S = 0.02
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -58,19 +55,6 @@ class Children:
     def keep(self, child: Child) -> None:
         """Starts the child and keeps it running."""
         self._keepers.append(asyncio.create_task(self._keep(child)))
-
-    async def until_listening(self, host: str, port: int) -> None:
-        """Returns when something listens there. Raises Unavailable when nothing does within a minute."""
-        give_up_at_s = boottime_s() + _LISTENING_WITHIN_S
-        while boottime_s() < give_up_at_s:
-            try:
-                _, writer = await asyncio.open_connection(host, port)
-            except OSError:
-                await asyncio.sleep(_LOOK_EVERY_S)
-            else:
-                writer.close()
-                return
-        raise Unavailable(f"Nothing listens on {host}:{port}. Its process says above why it does not start.")
 
     async def _keep(self, child: Child) -> None:
         stopped = asyncio.create_task(self._stop.wait())

@@ -16,7 +16,7 @@ from stentor.api.services import Services
 from stentor.cli.children import Children
 from stentor.cli.database import within
 from stentor.cli.output import Exit, fail
-from stentor.cli.processes import claimed_port, role_child, stopped_by_signals
+from stentor.cli.processes import claimed_port, role_child, stopped_by_signals, until_listening
 from stentor.db.home import Home
 from stentor.db.locks import try_exclusive
 from stentor.db.migrate import migrate
@@ -48,13 +48,16 @@ class Premises(msgspec.Struct, frozen=True):
 
     @asynccontextmanager
     async def running(self, *, workers: int = WORKERS) -> AsyncIterator[None]:
-        """Its processes run within the block, HTTP already listening at its begin."""
+        """Its processes run within the block: HTTP and that many workers."""
         async with Children() as children:
             children.keep(role_child("api", self.settings))
             for number in range(1, workers + 1):
                 children.keep(role_child("worker", self.settings, number))
-            await children.until_listening(self.settings.host, self.settings.port)
             yield
+
+    async def until_listening(self) -> None:
+        """Returns when its HTTP answers. Raises Unavailable when it does not within a minute."""
+        await until_listening(self.settings.host, self.settings.port)
 
 
 def on_premises(main: Callable[[Premises], Awaitable[T]], *, data: Path | None = None, port: int = 0) -> T:

@@ -8,8 +8,13 @@ import sys
 from typing import Literal
 
 from stentor.cli.children import Child
-from stentor.cli.output import Exit, fail
+from stentor.cli.output import fail
+from stentor.clock import boottime_s
+from stentor.errors import Unavailable
 from stentor.settings import Settings
+
+_LISTENING_WITHIN_S = 60.0
+_LOOK_EVERY_S = 0.02
 
 
 def role_child(role: Literal["api", "worker"], settings: Settings, number: int = 1) -> Child:
@@ -40,9 +45,21 @@ def claimed_port(host: str, port: int) -> int:
             probe.bind(address)
             return int(probe.getsockname()[1])
     except OSError as error:
-        fail(
-            f"{host}:{port} cannot be listened on: {error.strerror}. Choose others with --host and --port.", Exit.FAILED
-        )
+        fail(f"{host}:{port} cannot be listened on: {error.strerror}. Choose others with --host and --port.")
+
+
+async def until_listening(host: str, port: int) -> None:
+    """Returns when something listens there. Raises Unavailable when nothing does within a minute."""
+    give_up_at_s = boottime_s() + _LISTENING_WITHIN_S
+    while boottime_s() < give_up_at_s:
+        try:
+            _, writer = await asyncio.open_connection(host, port)
+        except OSError:
+            await asyncio.sleep(_LOOK_EVERY_S)
+        else:
+            writer.close()
+            return
+    raise Unavailable(f"Nothing listens on {host}:{port}. Its process says above why it does not start.")
 
 
 def stopped_by_signals() -> asyncio.Event:

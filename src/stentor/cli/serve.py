@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from stentor.cli.children import Children
 from stentor.cli.database import database, within
 from stentor.cli.output import print_json, say
-from stentor.cli.processes import claimed_port, role_child, stopped_by_signals
+from stentor.cli.processes import claimed_port, role_child, stopped_by_signals, until_listening
 from stentor.db.locate import default_data_directory
 from stentor.db.migrate import migrate
 from stentor.log import set_up_logging
@@ -40,7 +40,7 @@ async def _serve_everything(settings: Settings, *, as_json: bool) -> None:
             for number in range(1, settings.workers + 1):
                 children.keep(role_child("worker", settings, number))
             first = await _first_brand(settings, dsn)
-            await _unless(stop, children.until_listening(settings.host, settings.port))
+            await _unless(stop, until_listening(settings.host, settings.port))
             if not stop.is_set():
                 _tell(f"http://{settings.host}:{settings.port}", first, as_json=as_json)
             await stop.wait()

@@ -35,6 +35,7 @@ async def measure(premises: Premises, people: int) -> dict[str, Measure]:
 
 
 async def _called(premises: Premises, club: Club) -> tuple[Called, float]:
+    await premises.until_listening()
     client = Client(premises.url, club.brand, club.key)
     try:
         called = await client.run(GENERATOR, _TOPIC, CONTEXT)

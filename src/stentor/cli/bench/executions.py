@@ -29,6 +29,7 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
 
 async def call(premises: Premises, club: Club, topic_key: str) -> Called:
     """Runs the club's generator for the topic, over HTTP as any client does."""
+    await premises.until_listening()
     client = Client(premises.url, club.brand, club.key)
     try:
         return await client.run(GENERATOR, topic_key, CONTEXT)

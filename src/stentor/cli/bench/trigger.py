@@ -44,10 +44,12 @@ async def measure(premises: Premises, people: int, duration_s: int) -> dict[str,
                 await add_people(premises, club, people)
                 await add_topics(premises, club, topic_keys, people)
                 calls = _Calls(premises, club, topic_keys)
+                await premises.until_listening()
                 small_per_s = await _Window(calls).executions_per_s(duration_s)
                 await _until_drained(calls)
                 sink.check(len(calls.accepted) * PEOPLE_PER_TOPIC)
             async with premises.running(workers=0):
+                await premises.until_listening()
                 await calls.as_fast_as_answered(_WARM_UP_REQUESTS)
                 probed = await calls.as_fast_as_answered(_PROBE_REQUESTS)
                 requests = round(probed.answers_per_s * duration_s / 4)

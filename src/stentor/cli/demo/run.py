@@ -103,6 +103,7 @@ class _Demo:
         await _import(premises, stage, "subscriptions", self._crowd.subscriptions(TOPIC))
         await _suppress(premises, stage, self._crowd.suppressed())
         await _leave(premises, stage, self._crowd.leavers())
+        await premises.until_listening()
         self._show.say(f"{made.added:,} people are in, after {time.monotonic() - started_at_s:.1f} s. One POST:")
         return stage, made.added
 
