@@ -10,7 +10,6 @@ from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
 from stentor.domain.address import ADDRESSLESS_CHANNELS
 from stentor.domain.ids import new_id, part_of
-from stentor.domain.vocabulary import ChannelKind
 
 # Beyond this many owners only the newest are kept: a switchboard's number must not grow a row without end.
 OWNERS_MAX = 100
@@ -207,24 +206,17 @@ def _id_columns(customer_ids: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _owner_columns(owners: Owners) -> dict[str, str]:
-    digests = [*owners.emails, *owners.phones]
-    customers = [*owners.emails.values(), *owners.phones.values()]
+def _owner_columns(owners: Owners) -> dict[str, str | int]:
+    people = [*owners.emails.values(), *owners.phones.values()]
     return {
-        "shards": _joined([_SHARD_OF[digest[:3]] for digest in digests]),
-        "channels": _joined([_EMAIL] * len(owners.emails) + [_PHONE] * len(owners.phones)),
-        "digests": _joined(digests),
-        "customers": _joined([_newest(people) if "," in people else people for people in customers]),
+        "emails": len(owners.emails),
+        "digests": _joined([*owners.emails, *owners.phones]),
+        "customers": _joined([_newest(customers) if "," in customers else customers for customers in people]),
     }
 
 
 def _newest(people: str) -> str:
     return ",".join(people.split(",")[-OWNERS_MAX:])
-
-
-# The first 12 bits of a digest, looked up instead of computed: two for each customer of an import.
-_SHARD_OF = {f"{shard:03x}": str(shard) for shard in range(4096)}
-_EMAIL, _PHONE = str(int(ChannelKind.EMAIL)), str(int(ChannelKind.SMS))
 
 
 def _joined(values: Iterable[str], separator: str = _SEPARATOR) -> str:

@@ -54,20 +54,20 @@ SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('ena
     set_config('enable_seqscan', 'off', true)
 
 -- name: lock_addresses
--- Before owners leave: every row that this upsert touches, in key order, so that two upserts never wait crosswise.
+-- Before owners leave: every row that this upsert touches, in key order, so that two upserts never wait crosswise. As in
+-- the statements below, the first :emails of the digests are of e-mail addresses, the others of phone numbers.
 SELECT true
 FROM (
-    SELECT *
-    FROM unnest(
-            string_to_array(:shards, :separator)::smallint[], string_to_array(:channels, :separator)::smallint[],
-            string_to_array(:digests, :separator)
-        ) AS u (shard, channel, digest)
-    ORDER BY u.shard, u.channel, u.digest
+    SELECT (get_byte(d.digest, 0) << 4 | get_byte(d.digest, 1) >> 4)::smallint AS shard,
+        CASE WHEN u.place <= :emails THEN 1 ELSE 2 END::smallint AS channel, d.digest
+    FROM unnest(string_to_array(:digests, :separator)) WITH ORDINALITY AS u (digest, place)
+    CROSS JOIN LATERAL (SELECT decode(u.digest, 'hex') AS digest) d
+    ORDER BY shard, channel, d.digest
 ) n
 CROSS JOIN LATERAL (
     SELECT
     FROM address_owner
-    WHERE shard = n.shard AND brand_id = :brand_id AND channel = n.channel AND digest = decode(n.digest, 'hex')
+    WHERE shard = n.shard AND brand_id = :brand_id AND channel = n.channel AND digest = n.digest
     LIMIT 1
     FOR UPDATE
 ) o
@@ -77,12 +77,13 @@ CROSS JOIN LATERAL (
 -- very many owners only the newest :owners_max are kept: all the others are marked as sharing it already.
 WITH entered AS (
     INSERT INTO address_owner (shard, brand_id, channel, digest, customers)
-    SELECT n.shard, :brand_id, n.channel, decode(n.digest, 'hex'), string_to_array(n.customers, ',')::uuid[]
-    FROM unnest(
-            string_to_array(:shards, :separator)::smallint[], string_to_array(:channels, :separator)::smallint[],
-            string_to_array(:digests, :separator), string_to_array(:customers, :separator)
-        ) AS n (shard, channel, digest, customers)
-    ORDER BY n.shard, n.channel, n.digest
+    SELECT (get_byte(d.digest, 0) << 4 | get_byte(d.digest, 1) >> 4)::smallint AS shard, :brand_id,
+        CASE WHEN u.place <= :emails THEN 1 ELSE 2 END::smallint AS channel, d.digest,
+        string_to_array(u.customers, ',')::uuid[]
+    FROM unnest(string_to_array(:digests, :separator), string_to_array(:customers, :separator))
+        WITH ORDINALITY AS u (digest, customers, place)
+    CROSS JOIN LATERAL (SELECT decode(u.digest, 'hex') AS digest) d
+    ORDER BY shard, channel, d.digest
     ON CONFLICT (shard, brand_id, channel, digest) DO UPDATE
     SET customers = (address_owner.customers || excluded.customers)[
             greatest(1, cardinality(address_owner.customers) + cardinality(excluded.customers) - :owners_max + 1):
@@ -95,22 +96,30 @@ SELECT customers FROM entered WHERE cardinality(customers) > 1
 -- name: leave_addresses
 -- An address that loses its last owner has no row; that is the next statement's part.
 UPDATE address_owner o
-SET customers = ARRAY(SELECT c FROM unnest(o.customers) AS c WHERE c <> ALL (string_to_array(n.customers, ',')::uuid[]))
-FROM unnest(
-        string_to_array(:shards, :separator)::smallint[], string_to_array(:channels, :separator)::smallint[],
-        string_to_array(:digests, :separator), string_to_array(:customers, :separator)
-    ) AS n (shard, channel, digest, customers)
-WHERE o.shard = n.shard AND o.brand_id = :brand_id AND o.channel = n.channel AND o.digest = decode(n.digest, 'hex')
-    AND o.customers && string_to_array(n.customers, ',')::uuid[] AND NOT o.customers <@ string_to_array(n.customers, ',')::uuid[]
+SET customers = ARRAY(SELECT c FROM unnest(o.customers) AS c WHERE c <> ALL (n.customers))
+FROM (
+    SELECT (get_byte(d.digest, 0) << 4 | get_byte(d.digest, 1) >> 4)::smallint AS shard,
+        CASE WHEN u.place <= :emails THEN 1 ELSE 2 END::smallint AS channel, d.digest,
+        string_to_array(u.customers, ',')::uuid[] AS customers
+    FROM unnest(string_to_array(:digests, :separator), string_to_array(:customers, :separator))
+        WITH ORDINALITY AS u (digest, customers, place)
+    CROSS JOIN LATERAL (SELECT decode(u.digest, 'hex') AS digest) d
+) n
+WHERE o.shard = n.shard AND o.brand_id = :brand_id AND o.channel = n.channel AND o.digest = n.digest
+    AND o.customers && n.customers AND NOT o.customers <@ n.customers
 
 -- name: free_addresses
 DELETE FROM address_owner o
-USING unnest(
-        string_to_array(:shards, :separator)::smallint[], string_to_array(:channels, :separator)::smallint[],
-        string_to_array(:digests, :separator), string_to_array(:customers, :separator)
-    ) AS n (shard, channel, digest, customers)
-WHERE o.shard = n.shard AND o.brand_id = :brand_id AND o.channel = n.channel AND o.digest = decode(n.digest, 'hex')
-    AND o.customers <@ string_to_array(n.customers, ',')::uuid[]
+USING (
+    SELECT (get_byte(d.digest, 0) << 4 | get_byte(d.digest, 1) >> 4)::smallint AS shard,
+        CASE WHEN u.place <= :emails THEN 1 ELSE 2 END::smallint AS channel, d.digest,
+        string_to_array(u.customers, ',')::uuid[] AS customers
+    FROM unnest(string_to_array(:digests, :separator), string_to_array(:customers, :separator))
+        WITH ORDINALITY AS u (digest, customers, place)
+    CROSS JOIN LATERAL (SELECT decode(u.digest, 'hex') AS digest) d
+) n
+WHERE o.shard = n.shard AND o.brand_id = :brand_id AND o.channel = n.channel AND o.digest = n.digest
+    AND o.customers <@ n.customers
 
 -- name: lock_customers
 -- In id order, and after the addresses: the order that every upsert keeps.

@@ -306,31 +306,34 @@ def _masks(emails: Sequence[object], phones: Sequence[object], tokens: Sequence[
 
 def _changes(column: list[Said[Mapping[str, Any]]], bad: dict[int, Violation]) -> tuple[list[str], list[str]]:
     """What is merged into the attributes of each, and which names go."""
-    said = [attributes for attributes in column if attributes]
-    flat = _flat(said)
-    if flat is not None and len(flat) == len(column):
-        return flat, [""] * len(column)
     merged, removed = ["{}"] * len(column), [""] * len(column)
     places = [place for place, attributes in enumerate(column) if attributes]
+    said = [attributes for attributes in column if attributes]
+    plain = _plain(said)
     for index, place in enumerate(places):
-        merged[place], removed[place] = (flat[index], "") if flat else _change(said[index], place, bad)
+        text = plain[index] if plain else None
+        merged[place], removed[place] = (text, "") if text else _change(said[index], place, bad)
     return merged, removed
 
 
-def _flat(people: Sequence[Mapping[str, Any]]) -> list[str] | None:
-    """All of them as JSON in one go, where none needs a closer look: 0.9 µs each instead of 2.2."""
+def _plain(people: Sequence[Mapping[str, Any]]) -> list[str | None]:
+    """All of them as JSON in one go, 1.2 µs each instead of 2.5; None for each that needs a closer look."""
     try:
         encoded = _ENCODER.encode_lines(people)
     except (UnicodeEncodeError, RecursionError):
-        return None
-    # Only the outermost brackets, no null, no escaped NUL, no empty name; inside strings these are only looked at in vain.
-    if encoded.count(b"{") != len(people) or any(sign in encoded for sign in (b"[", b"null", b"\\u0000", b'"":')):
-        return None
+        return []
+    # Inside strings these mean nothing, and are looked at in vain.
+    signs = [sign for sign in ("null", "\\u0000", '"":') if sign.encode() in encoded]
     lines = encoded.decode().split("\n")[: len(people)]
-    too_large = (
-        max(map(len, lines), default=0) * 4 > ATTRIBUTES_BYTES_MAX or max(map(len, people), default=0) > ATTRIBUTES_MAX
-    )
-    return None if too_large else lines
+    return [
+        None
+        if len(line) * 4 > ATTRIBUTES_BYTES_MAX
+        or line.count("{") + line.count("[") > ATTRIBUTES_DEPTH_MAX
+        or len(attributes) > ATTRIBUTES_MAX
+        or (signs and any(sign in line for sign in signs))
+        else line
+        for line, attributes in zip(lines, people, strict=True)
+    ]
 
 
 _ENCODER = msgspec.json.Encoder()
