@@ -129,3 +129,14 @@ async def test_a_customer_subscribes_to_a_topic_and_leaves_it(world: World):
         ("unsubscribed", "api", "key 1")
     ]
     assert ledger.json()["next_cursor"]
+
+
+async def test_a_sender_that_was_deleted_is_not_there_for_anything(world: World):
+    made = await world.ask("POST", "/senders", json={"name": "S", "channel": "email", "kind": "sandbox"})
+    path = f"/senders/{made.json()['id']}"
+    await world.ask("DELETE", path)
+
+    answers = [await world.ask("GET", path), await world.ask("PATCH", path, json={}), await world.ask("DELETE", path)]
+    answers += [await world.ask("POST", f"{path}/{verb}") for verb in ("pause", "resume")]
+
+    assert [answer.status_code for answer in answers] == [404] * 5

@@ -131,7 +131,9 @@ class SenderService:
         """Lets its messages go on. Raises Conflict when it is switched off."""
         async with self._db.transaction() as conn:
             sender = await store.lock_sender(conn, brand_id, sender_id)
-            if sender is not None and not sender.enabled:
+            if sender is None:
+                raise _missing(sender_id)
+            if not sender.enabled:
                 raise Conflict(f"The sender {sender.name} is switched off. Switch it on with `enabled: true`.")
             await store.resume_sender(conn, brand_id, sender_id)
             return await _found(conn, brand_id, sender_id)
