@@ -14,7 +14,6 @@ from stentor.api.campaigns import campaigns
 from stentor.api.customers import customers
 from stentor.api.docs.pages import Reference
 from stentor.api.edge import Exchange, check_target
-from stentor.api.executions import executions
 from stentor.api.imports import imports
 from stentor.api.inbox import inbox
 from stentor.api.keys import keys
@@ -23,6 +22,7 @@ from stentor.api.metrics import RequestMetrics
 from stentor.api.openapi import document
 from stentor.api.previews import templates
 from stentor.api.problems import Envelope, Errors, problem_details
+from stentor.api.recipients import recipients
 from stentor.api.request import ApiRequest
 from stentor.api.runs import event_generators
 from stentor.api.senders import senders
@@ -31,6 +31,7 @@ from stentor.api.settings import ApiSettings
 from stentor.api.slow_bodies import Deadlines
 from stentor.api.subscriptions import subscriptions
 from stentor.api.topics import topics
+from stentor.api.watching import executions
 from stentor.api.wire import preferences, smart_campaigns
 from stentor.api.wire.preference_topics import preference_topics
 from stentor.api.wire.run_lane import RunLane
@@ -64,6 +65,7 @@ NATIVE = (
     campaigns,
     event_generators,
     executions,
+    recipients,
     senders,
     inbox,
     keys,
@@ -112,8 +114,9 @@ def create_app(
         Door("/api/v1/topics", with_options(preference_topics.handlers)),
     ]
     app = _App(services, settings, [*own, *doors], registry or CollectorRegistry())
-    nouns = [*NATIVE, preferences.preferences, preference_topics]
-    app.register(Reference(document(app.routes, nouns, public_url=settings.public_url)).routes())
+    groups = [(noun.tag, noun.about) for noun in (*NATIVE, preferences.preferences, preference_topics)]
+    groups.append((smart_campaigns.TAG, smart_campaigns.ABOUT))
+    app.register(Reference(document(app.routes, groups, public_url=settings.public_url)).routes())
     return app
 
 

@@ -146,7 +146,7 @@ async def upsert_customers(request: ApiRequest, caller: Caller, body: CustomersI
 
 @customers.get("/customers/{external_id:str}", scope="read")
 async def get_customer(request: ApiRequest, caller: Caller, external_id: str) -> CustomerBody:
-    """Show a customer. A `/` in the external id is sent as `%2F`."""
+    """Show a customer."""
     return shown(await request.services.customers.get(caller.brand_id, external_id))
 
 

@@ -1,7 +1,7 @@
 """The native API's root: everything of one brand lies under `/v1/groups/{group_id}`."""
 
 from stentor.api.auth import group_access
-from stentor.api.operation import Noun
+from stentor.api.noun import Noun
 
 PREFIX = "/v1/groups/{group_id:str}"
 

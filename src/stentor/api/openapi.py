@@ -14,13 +14,13 @@ from msgspec import UNSET
 
 from stentor import __version__, errors
 from stentor.api.edge import BodyTooSlow
-from stentor.api.operation import JSON, Noun, Operation
-from stentor.api.problems import ProblemDetails, described, status_of
+from stentor.api.operation import JSON, Operation
+from stentor.api.problems import described, status_of
 from stentor.api.request import UnsupportedMedia
 
 _REF = "#/components/schemas/{name}"
+_LISTING = re.compile(r"Listing_(\w+)_")
 _IN_PATH = re.compile(r"{(\w+)}")
-_PROBLEM_JSON = "application/problem+json"
 _ABOUT = """One API call reaches everyone who opted in.
 
 Times are RFC 3339 in UTC, phone numbers E.164, languages BCP 47. Lists answer `{data, next_cursor}`; send `next_cursor` back as
@@ -31,6 +31,11 @@ _WITH_A_BODY = (errors.Invalid, BodyTooSlow, errors.TooLarge, UnsupportedMedia)
 _WITH_A_KEY = (errors.Unauthenticated, errors.Forbidden, errors.NotFound)
 _ALWAYS = (errors.Unavailable,)
 
+_PATH_NAMES = {
+    "group_id": "The id of the brand, as `stentor brand create` shows it.",
+    "external_id": "Your own id of the person; a `/` in it is sent as `%2F`.",
+    "topic": "The topic's key or id.",
+}
 _SECURITY_SCHEMES = {
     "bearer": {
         "type": "http",
@@ -45,8 +50,7 @@ _SECURITY_SCHEMES = {
         "description": "The same key without its number: `st_…`.",
     },
 }
-_NO_KEY: list[dict[str, list[str]]] = []
-_EITHER_KEY: list[dict[str, list[str]]] = [{"bearer": []}, {"api_key": []}]
+_NO_SCOPES: list[str] = []
 _IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -56,8 +60,8 @@ _IDEMPOTENCY_KEY = {
 }
 
 
-def document(routes: Iterable[BaseRoute], nouns: Sequence[Noun], *, public_url: str = "") -> dict[str, Any]:
-    """The document over these routes; those without an `Operation` are not in it."""
+def document(routes: Iterable[BaseRoute], groups: Sequence[tuple[str, str]], *, public_url: str = "") -> dict[str, Any]:
+    """The document over these routes, in these groups (tag, description); routes without an `Operation` are not in it."""
     found = list(_operations(routes))
     schemas, components = _schemas([operation for _, operation in found])
     paths: dict[str, dict[str, Any]] = {}
@@ -72,7 +76,7 @@ def document(routes: Iterable[BaseRoute], nouns: Sequence[Noun], *, public_url: 
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": public_url or "/"}],
-        "tags": [{"name": noun.tag, "description": noun.about} for noun in nouns],
+        "tags": [{"name": tag, "description": about} for tag, about in groups],
         "paths": paths,
         "components": {
             "schemas": components,
@@ -93,16 +97,36 @@ def _operations(routes: Iterable[BaseRoute]) -> Iterable[tuple[str, Operation]]:
 
 
 def _schemas(operations: Sequence[Operation]) -> tuple[Mapping[Any, dict[str, Any]], dict[str, Any]]:
-    kinds: dict[Any, None] = {ProblemDetails: None, UUID: None}
+    kinds: dict[Any, None] = {UUID: None}
     for operation in operations:
-        kinds.update(dict.fromkeys([operation.body, operation.answer, *operation.ids.values()]))
+        said = [operation.body, operation.answer, operation.dialect.error_body, *operation.ids.values()]
+        kinds.update(dict.fromkeys(said))
         if operation.also:
             kinds[operation.also[1]] = None
         if operation.query is not None:
             kinds.update(dict.fromkeys(field.type for field in msgspec.structs.fields(operation.query)))
     named = [kind for kind in kinds if kind is not None and kind is not type(None) and not _is_raw(kind)]
     out, components = msgspec.json.schema_components(named, ref_template=_REF)
-    return dict(zip(named, out, strict=True)), components
+    tidied = dict(zip(named, _tidied(out), strict=True))
+    return tidied, {_public_name(name): _tidied(schema) for name, schema in components.items()}
+
+
+def _public_name(name: str) -> str:
+    """What clients generated from the document call a type: `Topic`, `TopicList`."""
+    listed = _LISTING.fullmatch(name)
+    return f"{_public_name(listed[1])}List" if listed else name.removesuffix("Body")
+
+
+def _tidied(schema: Any) -> Any:
+    """The schema with the public names in its references."""
+    if isinstance(schema, dict):
+        return {
+            key: _REF.format(name=_public_name(value.rpartition("/")[2])) if key == "$ref" else _tidied(value)
+            for key, value in schema.items()
+        }
+    if isinstance(schema, (list, tuple)):
+        return [_tidied(inner) for inner in schema]
+    return schema
 
 
 def _is_raw(kind: Any) -> bool:
@@ -116,7 +140,7 @@ def _described(path: str, operation: Operation, schemas: Mapping[Any, dict[str, 
         "tags": [operation.tag],
         "summary": operation.summary,
         "parameters": [*_path_parameters(path, operation, schemas), *_query_parameters(operation, schemas)],
-        "responses": {**_success(operation, schemas), **_failures(operation)},
+        "responses": {**_success(operation, schemas), **_failures(operation, schemas)},
     }
     if operation.description:
         described["description"] = operation.description
@@ -137,13 +161,21 @@ def _described(path: str, operation: Operation, schemas: Mapping[Any, dict[str, 
                 media: {"schema": {"type": "string"}, "example": example} for media, example in operation.upload.items()
             },
         }
-    described["security"] = _NO_KEY if operation.scope is None else _EITHER_KEY
+    # Any one of the keys will do; what needs none has an empty list.
+    keys = operation.dialect.keys if operation.scope else ()
+    described["security"] = [dict.fromkeys([scheme], _NO_SCOPES) for scheme in keys]
     return described
 
 
 def _path_parameters(path: str, operation: Operation, schemas: Mapping[Any, dict[str, Any]]) -> list[dict[str, Any]]:
     return [
-        {"name": name, "in": "path", "required": True, "schema": schemas[operation.ids.get(name, UUID)]}
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "schema": schemas[operation.ids.get(name, UUID)],
+            **({"description": _PATH_NAMES[name]} if name in _PATH_NAMES else {}),
+        }
         for name in _IN_PATH.findall(path)
     ]
 
@@ -179,17 +211,14 @@ def _success(operation: Operation, schemas: Mapping[Any, dict[str, Any]]) -> dic
 def _answer(operation: Operation, status: int, kind: Any, schemas: Mapping[Any, dict[str, Any]]) -> dict[str, Any]:
     response: dict[str, Any] = {"description": HTTPStatus(status).phrase, "headers": _HEADERS}
     if kind is not type(None):
-        content: dict[str, Any] = {"schema": schemas.get(kind, {"type": "string"})}
-        if operation.answer_example is not None and kind is operation.answer:
-            content["example"] = operation.answer_example
-        response["content"] = {operation.media: content}
+        response["content"] = {operation.media: {"schema": schemas.get(kind, {"type": "string"})}}
     return response
 
 
 _HEADERS = {"X-Request-Id": {"description": "The id of this request, in our log too.", "schema": {"type": "string"}}}
 
 
-def _failures(operation: Operation) -> dict[str, Any]:
+def _failures(operation: Operation, schemas: Mapping[Any, dict[str, Any]]) -> dict[str, Any]:
     kinds: list[type[errors.Problem]] = [*operation.problems, *_ALWAYS]
     if operation.body is not None or operation.upload:
         kinds += _WITH_A_BODY
@@ -207,13 +236,7 @@ def _failures(operation: Operation) -> dict[str, Any]:
         str(status): {
             "description": "; ".join(f"{titles[code]} (`{code}`)" for code in sorted(codes)),
             "headers": _HEADERS,
-            "content": {operation.error_media: {"schema": _error_schema(operation)}},
+            "content": {operation.dialect.error_media: {"schema": schemas[operation.dialect.error_body]}},
         }
         for status, codes in sorted(by_status.items())
     }
-
-
-def _error_schema(operation: Operation) -> dict[str, Any]:
-    if operation.error_media == _PROBLEM_JSON:
-        return {"$ref": _REF.format(name=ProblemDetails.__name__)}
-    return {"type": "string"}

@@ -1,38 +1,18 @@
-"""One documented operation: the way from a request to a service's answer, and what the reference says about it.
+"""One documented operation: what it takes and answers, from which the reference and the OpenAPI document are made."""
 
-A handler is a plain function of the request, the caller, the ids in its path, its `body` and its `query`:
-
-    @topics.post("/topics", scope="write", status=201, problems=[Conflict], example={"key": "team-42"})
-    async def create_topic(request: ApiRequest, caller: Caller, body: NewTopic) -> Topic:
-        \"\"\"Create a topic.\"\"\"
-
-The annotations are the contract: body and query are decoded strictly into them, an id that is no UUID is nothing that
-exists, and the OpenAPI document is derived from the same types.
-"""
-
-import functools
-import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from types import UnionType
-from typing import Any, Generic, Literal, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
-from uuid import UUID
+from collections.abc import Mapping
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import msgspec
-from litestar import Response
-from litestar.handlers import HTTPRouteHandler
 
 from stentor.accounts.model import Scope
-from stentor.api.edge import unescaped
-from stentor.api.idempotency import answered_once
-from stentor.api.request import ApiRequest, Caller
-from stentor.errors import NotFound, Problem
+from stentor.api.problems import ProblemDetails
+from stentor.errors import Problem
 
 T = TypeVar("T")
 
-
-Access: TypeAlias = Callable[[ApiRequest, Scope], Awaitable[Caller]]
-Handler: TypeAlias = Callable[..., Awaitable[Any]]
 Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+KeyScheme: TypeAlias = Literal["bearer", "api_key"]
 
 JSON = "application/json"
 
@@ -45,6 +25,18 @@ class Reply(msgspec.Struct, Generic[T], frozen=True):
     headers: Mapping[str, str] = {}
 
 
+class Dialect(msgspec.Struct, frozen=True):
+    """How a family of operations writes its errors down, and which keys open it, either of them alone."""
+
+    error_media: str
+    error_body: Any
+    keys: tuple[KeyScheme, ...] = ()
+
+
+NATIVE = Dialect("application/problem+json", ProblemDetails, ("bearer", "api_key"))
+PLAIN_SENTENCES = Dialect("text/plain", str)
+
+
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """What an operation takes and answers, as the reference tells it."""
 
@@ -52,177 +44,25 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     tag: str
     method: Method
     summary: str
-    description: str
-    status: int
-    also: tuple[int, Any] | None
-    """Another status of success, and the type of its body."""
-    scope: Scope | None
-    ids: Mapping[str, Any]
-    body: Any
-    query: Any
     answer: Any
-    media: str
-    problems: tuple[type[Problem], ...]
-    example: Any
-    answer_example: Any
-    is_idempotent: bool
-    takes_key: bool
+    description: str = ""
+    status: int = 200
+    also: tuple[int, Any] | None = None
+    """Another status of success, and the type of its body."""
+    scope: Scope | None = None
+    """What the key must be allowed; None for what needs no key."""
+    ids: Mapping[str, Any] = {}
+    body: Any = None
+    query: Any = None
+    media: str = JSON
+    problems: tuple[type[Problem], ...] = ()
+    example: Any = None
+    is_idempotent: bool = False
+    """Whether we see to it that it is handled once under an `Idempotency-Key`."""
+    takes_key: bool = False
     """Whether an `Idempotency-Key` is read: by us, or by the handler, whose transaction then stores the answer."""
-    headers: tuple[str, ...]
-    """Request headers that it reads beside those that all do."""
-    error_media: str
-    """How its errors are written: `application/problem+json`, or `text/plain` for a sentence."""
-    upload: Mapping[str, str]
+    headers: tuple[str, ...] = ()
+    """Request headers that are needed beside those that all need."""
+    dialect: Dialect = NATIVE
+    upload: Mapping[str, str] = {}
     """Media types of a body that is streamed, with an example each; empty for JSON."""
-
-
-class Noun:
-    """The operations of one thing, which the reference shows together.
-
-    `access` finds out who calls and for which brand, and raises Unauthenticated, NotFound or Forbidden; without it the
-    operations are open to everyone. `query` is what it reads of the query, where it does.
-    """
-
-    def __init__(
-        self,
-        tag: str,
-        about: str,
-        *,
-        prefix: str = "",
-        access: Access | None = None,
-        query: type[msgspec.Struct] | None = None,
-        error_media: str = "application/problem+json",
-    ) -> None:
-        self.tag = tag
-        self.about = about
-        self.handlers: list[HTTPRouteHandler] = []
-        self._prefix = prefix
-        self._access = access
-        self._query = query
-        self._error_media = error_media
-        self.get = functools.partial(self._operation, "GET")
-        self.post = functools.partial(self._operation, "POST")
-        self.put = functools.partial(self._operation, "PUT")
-        self.patch = functools.partial(self._operation, "PATCH")
-        self.delete = functools.partial(self._operation, "DELETE")
-
-    def _operation(
-        self,
-        method: Method,
-        path: str,
-        *,
-        scope: Scope | None = None,
-        status: int = 200,
-        also: tuple[int, Any] | None = None,
-        media: str = JSON,
-        problems: Sequence[type[Problem]] = (),
-        example: Any = None,
-        answer_example: Any = None,
-        idempotent: bool | None = None,
-        takes_key: bool = False,
-        headers: Sequence[str] = (),
-        upload: Mapping[str, str] | None = None,
-        bytes_max: int | None = None,
-    ) -> Callable[[Handler], Handler]:
-        """Registers a handler. `bytes_max` lifts the limit of the body's size, for uploads."""
-        is_idempotent = method == "POST" and not upload if idempotent is None else idempotent
-
-        def register(handler: Handler) -> Handler:
-            hints = get_type_hints(handler, include_extras=True)
-            summary, _, description = inspect.cleandoc(handler.__doc__ or "").partition("\n")
-            answer = hints.pop("return")
-            operation = Operation(
-                id=_camel(handler.__name__),
-                tag=self.tag,
-                method=method,
-                summary=summary.removesuffix("."),
-                description=" ".join(description.split()),
-                status=status,
-                also=also,
-                scope=scope,
-                ids={name: kind for name, kind in hints.items() if f"{{{name}:str}}" in self._prefix + path},
-                body=hints.get("body"),
-                query=hints.get("query", self._query),
-                answer=_body_of(answer),
-                media=media,
-                problems=tuple(problems),
-                example=example,
-                answer_example=answer_example,
-                is_idempotent=is_idempotent,
-                takes_key=is_idempotent or takes_key,
-                headers=tuple(headers),
-                error_media=self._error_media,
-                upload=upload or {},
-            )
-            # The handler's responses carry their status; the framework would refuse a 204 that may turn out to be an error.
-            limit: dict[str, Any] = {} if bytes_max is None else {"request_max_body_size": bytes_max}
-            route = HTTPRouteHandler(
-                self._prefix + path, http_method=method, status_code=200, opt={"operation": operation}, **limit
-            )
-            self.handlers.append(route(_answering(operation, handler, self._access)))
-            return handler
-
-        return register
-
-
-def _answering(
-    operation: Operation, handler: Handler, access: Access | None
-) -> Callable[..., Awaitable[Response[Any]]]:
-    body = None if operation.body is None else msgspec.json.Decoder(operation.body)
-    query = operation.query if "query" in inspect.signature(handler).parameters else None
-
-    async def answer(request: ApiRequest) -> Response[Any]:
-        arguments: dict[str, Any] = {"request": request}
-        if access is not None and operation.scope is not None:
-            arguments["caller"] = await access(request, operation.scope)
-        for name, kind in operation.ids.items():
-            arguments[name] = _read_id(request.path_params[name], kind)
-        if query is not None:
-            arguments["query"] = request.decoded_query(query)
-
-        async def handle() -> Response[Any]:
-            if body is not None:
-                arguments["body"] = await request.decoded(body)
-            return _encoded(operation, await handler(**arguments))
-
-        key = request.headers.get("idempotency-key") if operation.is_idempotent else None
-        if key is None or access is None:
-            return await handle()
-        return await answered_once(request, arguments["caller"].brand_id, key, handle)
-
-    answer.__name__ = handler.__name__
-    return answer
-
-
-def _encoded(operation: Operation, value: Any) -> Response[Any]:
-    if isinstance(value, Response):
-        return value
-    status, headers = operation.status, dict[str, str]()
-    if isinstance(value, Reply):
-        status, headers, value = value.status or status, dict(value.headers), value.value
-    if value is None:
-        return Response(b"", status_code=status, headers=headers, media_type="text/plain")
-    return Response(msgspec.json.encode(value), status_code=status, media_type=operation.media, headers=headers)
-
-
-def _body_of(answer: Any) -> Any:
-    """The type that is encoded: what a Reply carries, and what a handler gives that sometimes makes its own response."""
-    if get_origin(answer) is Reply:
-        return get_args(answer)[0]
-    if get_origin(answer) in {Union, UnionType}:
-        return next(kind for kind in get_args(answer) if get_origin(kind) is not Response)
-    return answer
-
-
-def _read_id(text: str, kind: Any) -> Any:
-    if kind is not UUID:
-        return unescaped(text)
-    try:
-        return UUID(text)
-    except ValueError:
-        raise NotFound("This is not the id of anything.") from None
-
-
-def _camel(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(word.capitalize() for word in rest)

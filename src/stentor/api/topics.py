@@ -17,7 +17,7 @@ from stentor.errors import Conflict
 
 topics = group_noun(
     "topics",
-    "What people opt in to. A path names a topic by its key or its id, matched exactly; a `/` in the key is sent as `%2F`.",
+    "What people opt in to. A path names a topic by its key or its id, matched exactly; a `/` in it is sent as `%2F`.",
 )
 
 Name = Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX)]

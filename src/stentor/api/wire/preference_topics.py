@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from stentor.accounts.model import Scope
 from stentor.api.auth import allowed, authenticated, visible_brand
-from stentor.api.operation import Noun
+from stentor.api.noun import Noun
 from stentor.api.request import ApiRequest, Caller
 from stentor.audience.model import Topic, TopicDraft, TopicPatch
 from stentor.audience.preferences import CHANNEL_NUMBERS
@@ -46,7 +46,7 @@ Description = Annotated[str, Meta(max_length=DESCRIPTION_CHARS_MAX)]
 Channels = Annotated[list[int], Meta(min_length=1, max_length=9, description="Numbers, as 15 for email.")]
 
 
-class TopicInput(msgspec.Struct, frozen=True, rename="camel"):
+class WireTopicInput(msgspec.Struct, frozen=True, rename="camel"):
     """A topic to be made."""
 
     topic_key: Annotated[str, Meta(min_length=1, max_length=KEY_CHARS_MAX)]
@@ -55,7 +55,7 @@ class TopicInput(msgspec.Struct, frozen=True, rename="camel"):
     topic_description: Description = ""
 
 
-class TopicReplacement(msgspec.Struct, frozen=True, rename="camel"):
+class WireTopicChange(msgspec.Struct, frozen=True, rename="camel"):
     """A topic as it shall be; its key never changes."""
 
     topic_name: Name
@@ -99,7 +99,7 @@ async def list_preference_topics(request: ApiRequest, caller: Caller) -> WireTop
 async def create_preference_topic(
     request: ApiRequest,
     caller: Caller,
-    body: TopicInput,
+    body: WireTopicInput,
 ) -> WireTopic:
     """Create a topic."""
     draft = TopicDraft(
@@ -126,7 +126,7 @@ async def replace_preference_topic(
     request: ApiRequest,
     caller: Caller,
     topic_id: str,
-    body: TopicReplacement,
+    body: WireTopicChange,
 ) -> WireTopic:
     """Replace a topic's name, description and channels."""
     patch = TopicPatch(name=body.topic_name, description=body.topic_description, channels=_mask(body.channels))

@@ -12,7 +12,8 @@ from litestar import HttpMethod, Response
 from litestar.handlers import HTTPRouteHandler
 from msgspec import Meta
 
-from stentor.api.operation import Noun, Reply
+from stentor.api.noun import Noun
+from stentor.api.operation import PLAIN_SENTENCES, Reply
 from stentor.api.problems import Failure
 from stentor.api.request import ApiRequest
 from stentor.api.throttle import Throttle
@@ -40,7 +41,7 @@ preferences = Noun(
     "preference-center",
     "What people choose, without a key: off until a brand turns `preferences_enabled` on. Channels are numbers: 15 email, "
     "427 in-app, 489 push, 490 web push, 493 sms, 498 WhatsApp.",
-    error_media="text/plain",
+    dialect=PLAIN_SENTENCES,
 )
 
 

@@ -18,12 +18,13 @@ from litestar.types import HTTPScope
 from stentor.accounts.model import Scope
 from stentor.api.edge import unescaped
 from stentor.api.idempotency import REPLAYED, check_key, request_hash
-from stentor.api.operation import JSON
+from stentor.api.operation import JSON, Dialect, Operation
 from stentor.api.problems import Failure
 from stentor.api.request import ApiRequest, Caller
 from stentor.api.services import Services
 from stentor.api.strict_json import decode
-from stentor.errors import Forbidden, Invalid, NotFound, Unauthenticated
+from stentor.errors import Conflict, Forbidden, Invalid, NotFound, RateLimited, Unauthenticated, Unprocessable
+from stentor.executions.forecasting import Forecast
 from stentor.executions.model import Execution
 from stentor.triggers.model import Accepted, Answer, Idempotency, RunCall, RunOutcome
 
@@ -89,10 +90,58 @@ class ErrorBody(msgspec.Struct, frozen=True):
     error: ErrorFacts
 
 
+class RunAccepted(msgspec.Struct, frozen=True):
+    """The execution, which is on disk."""
+
+    execution_id: str
+    status: str
+
+
 _RUN_BODY = msgspec.json.Decoder(RunBody)
 
+TAG = "smart-campaigns"
+ABOUT = (
+    "API-triggered campaigns in the words of their clients: one call, and everyone who opted in to the topic hears of it. "
+    "`x-brand-key` names the brand, `x-api-key` opens it."
+)
+_DIALECT = Dialect(JSON, ErrorBody, ("api_key",))
+_REFUSALS = (Unauthenticated, Forbidden, NotFound)
 
-@post(f"{PREFIX}/event-generators/{{event_generator_id:str}}/run", status_code=202)
+_RUN = Operation(
+    id="runSmartCampaign",
+    tag=TAG,
+    method="POST",
+    summary="Run an event generator",
+    description="202 means that its execution is on disk. Poll its status. With `dry_run=true` nothing is run.",
+    status=202,
+    also=(200, Forecast),
+    scope="run",
+    ids={"event_generator_id": str},
+    body=RunBody,
+    query=RunQuery,
+    answer=RunAccepted,
+    problems=(*_REFUSALS, Conflict, Unprocessable, RateLimited),
+    example={"topic_key": "team-42", "context": {"match_name": "Reds vs Blues", "url": "https://example.org/m/1"}},
+    takes_key=True,
+    headers=("x-brand-key",),
+    dialect=_DIALECT,
+)
+_STATUS = Operation(
+    id="getSmartCampaignStatus",
+    tag=TAG,
+    method="GET",
+    summary="Ask for the status of an execution",
+    description="Keys whose values are not known yet are absent.",
+    scope="run",
+    ids={"execution_id": str},
+    answer=ExecutionStatus,
+    problems=_REFUSALS,
+    headers=("x-brand-key",),
+    dialect=_DIALECT,
+)
+
+
+@post(f"{PREFIX}/event-generators/{{event_generator_id:str}}/run", status_code=202, opt={"operation": _RUN})
 async def run(request: ApiRequest) -> Response[bytes]:
     """Accepts a call: 202 means that its execution is on disk."""
     caller = await authorised(request.services, *_keys(request), "run")
@@ -108,7 +157,7 @@ async def run(request: ApiRequest) -> Response[bytes]:
     return _json(answer.body, answer.status, answer.headers)
 
 
-@get(f"{PREFIX}/executions/{{execution_id:str}}/status")
+@get(f"{PREFIX}/executions/{{execution_id:str}}/status", opt={"operation": _STATUS})
 async def status(request: ApiRequest) -> Response[bytes]:
     """What became of a call."""
     caller = await authorised(request.services, *_keys(request), "run", "read")

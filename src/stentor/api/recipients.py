@@ -1,0 +1,139 @@
+"""The people of an execution: what became of each, and why."""
+
+from datetime import datetime
+from typing import Annotated, Literal, cast
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from stentor.api.channels import ChannelName, name_of
+from stentor.api.groups import group_noun
+from stentor.api.paging import Listing, ListQuery, Walk, listing
+from stentor.api.request import ApiRequest, Caller
+from stentor.domain.vocabulary import ChannelKind, Reason, SendState
+from stentor.executions.explaining import Check, Explanation
+from stentor.report.recipients import RecipientFilter, RecipientRow
+
+recipients = group_noun("recipients", "The people of an execution: what became of each, and why.")
+
+SendStateName = Literal["pending", "held", "handed_over", "skipped", "failed", "unknown"]
+
+
+class RecipientQuery(ListQuery, frozen=True, kw_only=True):
+    """Which people are listed."""
+
+    state: SendStateName | None = None
+    reason: Annotated[str, Meta(max_length=50, description="Why, as `suppressed` or `no_address`.")] | None = None
+    channel: ChannelName | None = None
+
+
+class Recipient(msgspec.Struct, frozen=True):
+    """One person on one channel, and what became of it."""
+
+    external_id: str
+    channel: ChannelName
+    state: SendStateName
+    reason: Annotated[str, Meta(description="Empty for what went out.")]
+    tries: int
+    decided_at: datetime
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What a provider said, in its own words."""
+
+    kind: str
+    at: datetime
+    sender_id: UUID | None
+    answer: str
+
+
+class ChannelStory(msgspec.Struct, frozen=True):
+    """What became of one person on one channel, check by check."""
+
+    channel: ChannelName
+    state: SendStateName
+    reason: str
+    decided_at: datetime
+    tries: int
+    template: str
+    template_version: int
+    language: str
+    checks: list[Check]
+    answers: list[Answer]
+
+
+class RecipientStory(msgspec.Struct, frozen=True):
+    """The whole story of one person in one execution; `outside` says why somebody was not in the audience."""
+
+    execution_id: UUID
+    external_id: str
+    channels: list[ChannelStory]
+    outside: str
+
+
+@recipients.get("/executions/{execution_id:str}/recipients", scope="read")
+async def list_recipients(
+    request: ApiRequest, caller: Caller, execution_id: UUID, query: RecipientQuery
+) -> Listing[Recipient]:
+    """List an execution's people, one entry per person and channel."""
+    try:
+        narrowed = RecipientFilter(
+            state=None if query.state is None else SendState[query.state.upper()],
+            reason=None if query.reason is None else Reason[query.reason.upper()],
+            channel=None if query.channel is None else ChannelKind.named(query.channel),
+        )
+    except KeyError:
+        return Listing([])
+
+    async def fetch(after: tuple[UUID, int] | None, limit: int) -> list[RecipientRow]:
+        return await request.services.executions.recipients(
+            caller.brand_id, execution_id, narrowed, after=after, limit=limit
+        )
+
+    walk = Walk(fetch, lambda row: (row.customer_id, int(row.channel)), tuple[UUID, int])
+    return await listing(request, query, walk, _recipient)
+
+
+@recipients.get("/executions/{execution_id:str}/recipients/{external_id:str}", scope="read")
+async def explain_recipient(
+    request: ApiRequest, caller: Caller, execution_id: UUID, external_id: str
+) -> RecipientStory:
+    """Explain what happened to one person, and why.
+
+    Each check of the guard is listed in its order, with the one that objected; a `/` in the external id is sent as `%2F`.
+    """
+    return _story(await request.services.executions.explain(caller.brand_id, execution_id, external_id))
+
+
+def _state_name(label: str) -> SendStateName:
+    return cast("SendStateName", label)
+
+
+def _recipient(row: RecipientRow) -> Recipient:
+    return Recipient(
+        row.external_id, name_of(row.channel), _state_name(row.state.label), row.reason.label, row.tries, row.decided_at
+    )
+
+
+def _story(explanation: Explanation) -> RecipientStory:
+    return RecipientStory(
+        explanation.execution_id,
+        explanation.external_id,
+        [
+            ChannelStory(
+                channel=name_of(ChannelKind.named(one.channel)),
+                state=_state_name(one.state),
+                reason=one.reason,
+                decided_at=one.decided_at,
+                tries=one.tries,
+                template=one.template,
+                template_version=one.template_version,
+                language=one.language,
+                checks=one.checks,
+                answers=[Answer(answer.kind, answer.at, answer.sender_id, answer.answer) for answer in one.answers],
+            )
+            for one in explanation.channels
+        ],
+        explanation.outside,
+    )
