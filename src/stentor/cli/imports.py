@@ -44,7 +44,7 @@ def import_file(
 ) -> None:
     """Imports the file, going on where an interrupted import of it stopped, and prints what became of its lines."""
     chosen = _format(file, file_format)
-    source, size = _name_of(file), file.stat().st_size
+    source, size = source_of(file), file.stat().st_size
     rejects = rejects or file.with_name(file.name + ".rejects.csv")
 
     async def act(core: Core) -> None:
@@ -88,7 +88,7 @@ def _format(file: Path, said: str | None) -> ImportFormat:
     return _FORMATS[file.suffix.lower()]
 
 
-def _name_of(file: Path) -> str:
+def source_of(file: Path) -> str:
     # With its time: an interrupted import must not go on in the middle of another content of the same name and size.
     changed_at = datetime.fromtimestamp(file.stat().st_mtime, UTC)
     return f"{file.name[-200:]} of {changed_at:%Y-%m-%d %H:%M:%S.%f}"

@@ -1,10 +1,11 @@
 """SMTP on this machine: a channel to a local port, and the sink as a process of its own with its index read back."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -74,6 +75,17 @@ class SinkProcess:
         process.terminate()
         said, _ = process.communicate(timeout=STOP_S)
         return json.loads(said)
+
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """Inside, the sink answers nobody and closes nothing, like a relay whose machine hangs; afterwards it goes on."""
+        if self._process is None:
+            raise RuntimeError("The sink is not running.")
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def stored(self) -> Iterator[Stored]:
         """The messages stored so far, in the order of their acceptance."""

@@ -1,0 +1,63 @@
+import json
+
+from command_line import Command
+
+
+def test_a_brand_and_its_key_are_what_programs_are_told(command: Command):
+    brand = json.loads(command("brand", "create", "Fan Club", "--json").stdout)
+    key = json.loads(command("key", "create", "--brand", "Fan Club", "--test", "--json").stdout)
+    listed = json.loads(command("brand", "list", "--json").stdout)
+
+    assert set(brand) == {"group_id", "brand_key"}
+    assert set(key) == {"number", "token", "api_key"}
+    assert key["token"] == f"{key['number']}|{key['api_key']}"
+    assert key["api_key"].startswith("st_test_")
+    assert listed == {"brands": [brand | {"name": "Fan Club"}]}
+
+
+def test_a_brand_is_named_by_name_key_or_id(command: Command):
+    brand = json.loads(command("brand", "create", "Fan Club", "--json").stdout)
+
+    made = [command("key", "create", "--brand", name, "--json") for name in ("Fan Club", *brand.values())]
+
+    assert [one.exit_code for one in made] == [0, 0, 0]
+
+
+def test_a_brand_that_is_not_there_fails_with_a_sentence(command: Command):
+    refused = command("key", "create", "--brand", "Nobody")
+
+    assert refused.exit_code == 1
+    assert refused.stderr == "stentor: There is no brand 'Nobody'. See `stentor brand list`.\n"
+
+
+def test_a_scope_that_is_none_is_wrong_usage(command: Command):
+    refused = command("key", "create", "--brand", "Nobody", "--scope", "everything")
+
+    assert refused.exit_code == 2
+    assert refused.stderr == "stentor: There is no scope everything; choose from run, read, write, admin.\n"
+
+
+def test_settings_are_given_as_text_and_kept_as_what_they_are(command: Command):
+    command("brand", "create", "Fan Club")
+
+    changed = command(
+        "brand", "set", "Fan Club", "run_rate_per_s=100", "preferences_enabled=true", "from_name=12", "--json"
+    )
+
+    settings = json.loads(changed.stdout)["settings"]
+    assert (settings["run_rate_per_s"], settings["preferences_enabled"], settings["from_name"]) == (100, True, "12")
+    assert json.loads(command("brand", "set", "Fan Club", "--json").stdout)["settings"] == settings
+
+
+def test_a_setting_that_breaks_a_rule_is_named(command: Command):
+    command("brand", "create", "Fan Club")
+
+    refused = [command("brand", "set", "Fan Club", given) for given in ("run_rate_per_s=0", "colour=red", "from_name")]
+
+    assert [one.exit_code for one in refused] == [2, 2, 2]
+    assert refused[0].stderr == "stentor: run_rate_per_s cannot be '0': Expected `int` >= 1.\n"
+    assert all(one.stderr.startswith("stentor: ") for one in refused)
+
+
+def test_migrate_says_what_it_applied(command: Command):
+    assert json.loads(command("migrate", "--json").stdout) == {"applied": []}

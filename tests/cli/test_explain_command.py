@@ -1,0 +1,58 @@
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+import pytest
+
+from command_line import Command
+from stentor.db.pool import Database
+from stentor.domain.vocabulary import ChannelKind
+from stentor.testing.engine import Engine, ScriptedChannel
+from stentor.testing.world import Someone, World
+
+
+@pytest.fixture
+def execution(database_dsn: str) -> UUID:
+    """One that reached ann, skipped bob, who bounced before, and did not mean cy."""
+    people = [Someone("ann"), Someone("bob", bounced_mask=ChannelKind.EMAIL.bit), Someone("cy", channels=0)]
+
+    async def made(db: Database) -> UUID:
+        world = await World.made(db, "Fan Club")
+        await world.people(people)
+        execution_id = await world.execution(await world.publication())
+        await Engine(db, ScriptedChannel()).drain()
+        return execution_id
+
+    return asyncio.run(with_database(database_dsn, made))
+
+
+def test_each_check_is_told_in_its_order(command: Command, execution: UUID):
+    told = json.loads(command("explain", f"exec-{execution.hex}", "bob", "--brand", "Fan Club", "--json").stdout)
+
+    (email,) = told["channels"]
+    assert (email["channel"], email["state"], email["reason"]) == ("email", "skipped", "bounced_before")
+    assert [check["outcome"] for check in email["checks"]][:4] == ["passed", "passed", "passed", "objected"]
+
+
+def test_people_read_what_became_of_somebody(command: Command, execution: UUID):
+    reached = command("explain", execution, "ann", "--brand", "Fan Club")
+    outside = command("explain", execution, "cy", "--brand", "Fan Club")
+
+    assert "ann on email: handed_over (" in reached.stdout
+    assert "in en" in reached.stdout
+    assert outside.stdout.startswith("cy: ")
+
+
+def test_somebody_unknown_and_an_id_that_is_none_are_told_apart(command: Command, execution: UUID):
+    unknown = command("explain", execution, "dora", "--brand", "Fan Club")
+    no_id = command("explain", "ann", "ann", "--brand", "Fan Club")
+
+    assert type(unknown.exception).__name__ == "NotFound"
+    assert no_id.exit_code == 2
+    assert no_id.stderr == "stentor: 'ann' is no execution's id; it looks like exec-0198… or 0198…-….\n"
+
+
+async def with_database(dsn: str, act: Callable[[Database], Awaitable[UUID]]) -> UUID:
+    async with Database(dsn, size=3) as db:
+        return await act(db)

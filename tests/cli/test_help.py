@@ -1,0 +1,54 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from stentor.cli.app import app
+
+# What takes long to import; help and completion need none of it.
+HEAVY = ["litestar", "psycopg", "numpy", "pydantic", "liquid", "granian", "stentor.wiring"]
+
+
+def test_help_imports_nothing_that_takes_long():
+    code = (
+        "import json, sys\n"
+        "from stentor.cli.app import app\n"
+        "app(['--help'], standalone_mode=False)\n"
+        f"print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"
+    )
+
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert "serve" in shown.stdout
+    assert json.loads(shown.stdout.splitlines()[-1]) == []
+
+
+def test_every_command_says_what_it_does_and_shows_an_example():
+    commands = {
+        f"{group.name or ''} {info.name or info.callback.__name__}".strip(): info.callback.__doc__ or ""
+        for group, infos in [
+            *(
+                (group, group.typer_instance.registered_commands)
+                for group in app.registered_groups
+                if group.typer_instance
+            ),
+            *((app.info, [info]) for info in app.registered_commands),
+        ]
+        for info in infos
+        if info.callback
+    }
+
+    assert {"stentor demo", "brand create", "customers import"} <= set(commands)
+    assert [name for name, says in commands.items() if not says] == []
+    without_options = {"stentor migrate", "brand list"}
+    assert {name for name, says in commands.items() if "Example: " not in says} == without_options
+
+
+@pytest.mark.parametrize("flag", ["--install-completion", "--show-completion"])
+def test_completion_can_be_installed(flag: str):
+    shown = subprocess.run(
+        [sys.executable, "-m", "stentor", "--help"], capture_output=True, text=True, check=True
+    ).stdout
+
+    assert flag in shown
