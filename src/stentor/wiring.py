@@ -1,4 +1,4 @@
-"""The composition root: settings → database → services → doors and roles. The only module that knows everything."""
+"""The composition root: settings → database → services and roles. Only `stentor.doors`, on top of it, knows more."""
 
 import os
 import secrets
@@ -34,6 +34,7 @@ from stentor.channels.sandbox.channel import SandboxChannel
 from stentor.channels.sandbox.chaos import ChaosSource
 from stentor.channels.sandbox.inbox import InboxService
 from stentor.channels.sandbox.model import InboxLimits
+from stentor.channels.sandbox.pruning import prune_inboxes
 from stentor.channels.secrets import SecretBox
 from stentor.channels.service import SenderService, ensure_sandbox
 from stentor.clock import Clock
@@ -200,31 +201,20 @@ def worker_roles(core: Core) -> WorkerRoles:
 
 def _chores(core: Core) -> list[Chore]:
     db = core.db
-
-    async def make_partitions() -> int:
-        async with db.transaction() as conn:
-            return await make_weeks(conn)
-
-    async def forget_old_claims() -> int:
-        async with db.transaction() as conn:
-            return await forget_claims(conn)
-
-    inbox = InboxService(db, core.send_ids, reassemble)
-    brands = accounts(core)
-
-    async def prune_inboxes() -> int:
-        pruned = 0
-        for brand in await brands.brands():
-            limits = InboxLimits(brand.settings.sandbox_messages_max, brand.settings.sandbox_days)
-            pruned += await inbox.prune(brand.id, limits)
-        return pruned
-
     return [
         Chore("apply_provider_events", 1.0, lambda: apply_due(db)),
-        Chore("prune_inboxes", 30.0, prune_inboxes),
+        Chore("prune_inboxes", 30.0, lambda: _prune_inboxes(core)),
         Chore("forget_provider_events", 600.0, lambda: forget_applied(db)),
         Chore("end_forgotten", 5.0, lambda: end_forgotten(db)),
-        Chore("make_partitions", 3_600.0, make_partitions),
-        Chore("forget_claims", 600.0, forget_old_claims),
+        Chore("make_partitions", 3_600.0, lambda: make_weeks(db)),
+        Chore("forget_claims", 600.0, lambda: forget_claims(db)),
         Chore("forget_answers", 600.0, lambda: forget_answers(db)),
     ]
+
+
+async def _prune_inboxes(core: Core) -> int:
+    brands = await accounts(core).brands()
+    limits = {
+        brand.id: InboxLimits(brand.settings.sandbox_messages_max, brand.settings.sandbox_days) for brand in brands
+    }
+    return await prune_inboxes(core.db, limits)

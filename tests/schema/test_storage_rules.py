@@ -23,7 +23,7 @@ BLOCKS = dict(sql_blocks())
 
 # Statements of no single brand. Each says why in its file; adding one is a decision, so it is written down here too.
 ALL_BRANDS = {
-    "accounts/queries.sql:brands_of_organisation",
+    "accounts/queries.sql:brands",
     "accounts/queries.sql:find_brand_by_key",
     "accounts/queries.sql:find_principal",
     "accounts/queries.sql:keys_of_organisation",

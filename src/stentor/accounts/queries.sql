@@ -36,12 +36,11 @@ FROM brand b
 JOIN organisation o ON o.id = b.organisation_id
 WHERE b.brand_key = :brand_key
 
--- name: brands_of_organisation
+-- name: brands
 -- all brands: a list of them.
 SELECT b.id, b.organisation_id, o.number, b.name, b.brand_key, b.settings::text, b.created_at, b.updated_at
 FROM brand b
 JOIN organisation o ON o.id = b.organisation_id
-WHERE b.organisation_id = :organisation_id
 ORDER BY b.id
 
 -- name: lock_brand

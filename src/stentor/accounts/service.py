@@ -76,12 +76,10 @@ class AccountService:
         async with self._db.read() as conn:
             return await _found(conn, brand_id)
 
-    async def brands(self, organisation_id: UUID | None = None) -> list[Brand]:
-        """The brands of that organisation, or of the first one, in the order in which they were made."""
-        if organisation_id is None:
-            organisation_id = (await self.ensure_first_organisation()).id
+    async def brands(self) -> list[Brand]:
+        """All brands of this installation, whichever organisation owns them, in the order in which they were made."""
         async with self._db.read() as conn:
-            return await store.brands_of_organisation(conn, organisation_id)
+            return await store.brands(conn)
 
     async def update_brand_settings(self, brand_id: UUID, changes: Mapping[str, Any]) -> Brand:
         """The brand with those settings changed; they hold everywhere within a second.

@@ -21,7 +21,7 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     insert_brand: Statement
     find_brand: Statement
     find_brand_by_key: Statement
-    brands_of_organisation: Statement
+    brands: Statement
     lock_brand: Statement
     update_settings: Statement
     insert_key: Statement
@@ -81,10 +81,9 @@ async def find_brand_by_key(conn: Connection, brand_key: str) -> Brand | None:
     return _first_brand(await Sql.find_brand_by_key.tuples(conn, brand_key=brand_key))
 
 
-async def brands_of_organisation(conn: Connection, organisation_id: UUID) -> list[Brand]:
-    """The organisation's brands in the order in which they were made."""
-    rows = await Sql.brands_of_organisation.tuples(conn, organisation_id=organisation_id)
-    return [_brand(row) for row in rows]
+async def brands(conn: Connection) -> list[Brand]:
+    """All brands in the order in which they were made."""
+    return [_brand(row) for row in await Sql.brands.tuples(conn)]
 
 
 async def lock_brand(conn: Connection, brand_id: UUID) -> BrandSettings | None:

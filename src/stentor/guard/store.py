@@ -6,6 +6,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from stentor.db.connection import Connection
+from stentor.db.pool import Database
 from stentor.db.sql import QuerySet, Statement
 from stentor.domain.vocabulary import ChannelKind
 
@@ -66,9 +67,10 @@ async def release_addresses(
         )
 
 
-async def forget_claims(conn: Connection) -> int:
-    """Deletes a bounded number of claims of executions older than `CLAIMS_KEPT`; returns how many."""
-    return await Sql.forget_claims.run(conn, age=CLAIMS_KEPT, limit=_FORGET_MAX)
+async def forget_claims(db: Database) -> int:
+    """Deletes a bounded number of claims of executions older than `CLAIMS_KEPT`; the keeper's chore. Returns how many."""
+    async with db.transaction() as conn:
+        return await Sql.forget_claims.run(conn, age=CLAIMS_KEPT, limit=_FORGET_MAX)
 
 
 def digest_shard(digest: bytes) -> int:

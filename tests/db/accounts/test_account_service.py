@@ -10,6 +10,7 @@ from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.domain.ids import new_id
 from stentor.errors import Conflict, Invalid, NotFound
+from stentor.testing.world import World
 
 pytestmark = pytest.mark.anyio
 
@@ -40,6 +41,13 @@ async def test_a_brand_is_made_in_the_first_organisation(accounts: AccountServic
     )
     assert await accounts.brand(brand.id) == brand
     assert await accounts.brands() == [brand]
+
+
+async def test_the_brands_are_those_of_every_organisation(db: Database, accounts: AccountService):
+    await accounts.create_brand("Football")
+    await World.made(db, "Of another organisation")
+
+    assert [brand.name for brand in await accounts.brands()] == ["Football", "Of another organisation"]
 
 
 async def test_a_second_brand_of_the_same_name_is_a_conflict(accounts: AccountService):

@@ -10,6 +10,7 @@ from stentor.channels.sandbox.channel import SandboxChannel
 from stentor.channels.sandbox.chaos import ChaosSource
 from stentor.channels.sandbox.inbox import InboxService
 from stentor.channels.sandbox.model import ChaosRule, InboxLimits, InboxPosition
+from stentor.channels.sandbox.pruning import prune_inbox, prune_inboxes
 from stentor.db.pool import Database
 from stentor.domain.ids import SendIds, new_id
 from stentor.domain.vocabulary import ChannelKind
@@ -167,7 +168,7 @@ async def test_messages_of_another_brand_do_not_exist(
         with pytest.raises(NotFound):
             await attempt(other_brand_id, one.send_id)
 
-    await inbox.prune(other_brand_id, InboxLimits(messages_max=0, days=0))
+    await prune_inbox(db, other_brand_id, InboxLimits(messages_max=0, days=0))
     assert await names(inbox, brand_id) == ["ann"]
     assert (await inbox.get(brand_id, one.send_id)).raw == one.wire()
 
@@ -180,11 +181,26 @@ async def test_pruning_keeps_exactly_the_newest_messages_also_within_one_wave(
     await deliver(db, sandbox, wave_for(brand_id), wave)
     in_order = await names(inbox, brand_id)
 
-    pruned = await inbox.prune(brand_id, InboxLimits(messages_max=4))
+    pruned = await prune_inbox(db, brand_id, InboxLimits(messages_max=4))
 
     assert pruned == 6
     assert await names(inbox, brand_id) == in_order[:4]
-    assert await inbox.prune(brand_id, InboxLimits(messages_max=4)) == 0
+    assert await prune_inbox(db, brand_id, InboxLimits(messages_max=4)) == 0
+
+
+async def test_every_brand_is_pruned_to_its_own_limits(
+    db: Database, sandbox: SandboxChannel, inbox: InboxService, brand_id: UUID, other_brand_id: UUID
+):
+    await send(db, sandbox, brand_id, *(letter(brand_id, f"{name}@example.com") for name in "abc"))
+    await send(db, sandbox, other_brand_id, *(letter(other_brand_id, f"{name}@example.com") for name in "xyz"))
+
+    pruned = await prune_inboxes(
+        db, {brand_id: InboxLimits(messages_max=2), other_brand_id: InboxLimits(messages_max=1)}
+    )
+
+    assert pruned == 3
+    assert await names(inbox, brand_id) == ["c", "b"]
+    assert await names(inbox, other_brand_id) == ["z"]
 
 
 async def test_a_surplus_of_several_batches_goes_at_once_and_an_inbox_is_emptied_whole(
@@ -198,7 +214,7 @@ async def test_a_surplus_of_several_batches_goes_at_once_and_an_inbox_is_emptied
             {"id": brand_id},
         )
 
-    pruned = await inbox.prune(brand_id, InboxLimits(messages_max=1_234))
+    pruned = await prune_inbox(db, brand_id, InboxLimits(messages_max=1_234))
     emptied = await inbox.empty(brand_id)
 
     assert (pruned, emptied) == (12_500 - 1_234, 1_234)
@@ -216,7 +232,7 @@ async def test_pruning_drops_what_is_too_old_and_then_the_skeletons_that_nothing
         late_sandbox = SandboxChannel(later, ChaosSource(later))
         young = letter(brand_id, "young@example.com", subject="Young")
         await send(later, late_sandbox, brand_id, young)
-        pruned = await late_inbox.prune(brand_id, InboxLimits())
+        pruned = await prune_inbox(later, brand_id, InboxLimits())
 
         assert pruned == 1
         assert await names(late_inbox, brand_id) == ["young"]
@@ -231,7 +247,7 @@ async def test_a_skeleton_in_use_survives_pruning_although_its_messages_are_gone
 ):
     first = letter(brand_id)
     await send(db, sandbox, brand_id, first)
-    await inbox.prune(brand_id, InboxLimits(messages_max=0))
+    await prune_inbox(db, brand_id, InboxLimits(messages_max=0))
 
     second = msgspec.structs.replace(letter(brand_id, "ben@example.com"), body=b"after the pruning")
     await send(db, sandbox, brand_id, second)

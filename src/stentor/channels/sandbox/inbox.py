@@ -1,6 +1,6 @@
 """The inbox behind the sandbox: what was "delivered", newest first, to be looked at and deleted."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -9,13 +9,12 @@ from stentor.channels.sandbox.model import (
     RULES_MAX,
     ChaosRule,
     InboxEntry,
-    InboxLimits,
     InboxPage,
     InboxPosition,
     Reassemble,
     StoredMessage,
 )
-from stentor.db.connection import Connection
+from stentor.channels.sandbox.pruning import keep_newest
 from stentor.db.pool import Database
 from stentor.domain.ids import SendIds, part_of
 from stentor.domain.vocabulary import ChannelKind
@@ -23,9 +22,6 @@ from stentor.errors import Invalid, NotFound
 
 PAGE_MAX = 200
 SEARCH_CHARS_MAX = 200
-# Small enough that a batch's locks and dead rows bother nobody who is delivering: 50 ms.
-DELETE_BATCH = 5_000
-_PRUNE_BATCHES = 40
 _EMPTY_BATCHES = 2_000
 # A search that finds nothing has read the whole inbox: about a second for 200,000 messages.
 _SEARCH_TIMEOUT = timedelta(seconds=10)
@@ -82,20 +78,7 @@ class InboxService:
 
     async def empty(self, brand_id: UUID) -> int:
         """Deletes the messages that are in the brand's inbox now, and returns how many."""
-        return await self._keep_newest(brand_id, 0, batches_max=_EMPTY_BATCHES)
-
-    async def prune(self, brand_id: UUID, limits: InboxLimits) -> int:
-        """Deletes what is past the limits and the skeletons that nothing needs; returns how many messages.
-
-        At most 200,000 at a time each of the old and of the surplus, in transactions of 5,000.
-        """
-        aged = await self._in_batches(
-            lambda conn: store.delete_aged(conn, brand_id, days=limits.days, batch=DELETE_BATCH), _PRUNE_BATCHES
-        )
-        surplus = await self._keep_newest(brand_id, limits.messages_max, batches_max=_PRUNE_BATCHES)
-        async with self._db.transaction() as conn:
-            await store.delete_unused_skeletons(conn, brand_id)
-        return aged + surplus
+        return await keep_newest(self._db, brand_id, 0, batches_max=_EMPTY_BATCHES)
 
     async def chaos(self, brand_id: UUID) -> Sequence[ChaosRule]:
         """The faults that the brand's sandbox plays."""
@@ -108,25 +91,6 @@ class InboxService:
             raise Invalid.field("/rules", "too-many", f"At most {RULES_MAX} rules can hold at once.")
         async with self._db.transaction() as conn:
             await store.set_chaos_rules(conn, brand_id, rules)
-
-    async def _keep_newest(self, brand_id: UUID, messages_max: int, *, batches_max: int) -> int:
-        async with self._db.read() as conn:
-            place = await store.first_surplus(conn, brand_id, messages_max=messages_max)
-        if place is None:
-            return 0
-        return await self._in_batches(
-            lambda conn: store.delete_from(conn, brand_id, place, batch=DELETE_BATCH), batches_max
-        )
-
-    async def _in_batches(self, delete: Callable[[Connection], Awaitable[int]], batches_max: int) -> int:
-        deleted = 0
-        for _ in range(batches_max):
-            async with self._db.transaction() as conn:
-                batch = await delete(conn)
-            deleted += batch
-            if batch < DELETE_BATCH:
-                break
-        return deleted
 
     def _entry(self, row: store.EntryRow) -> InboxEntry:
         channel = ChannelKind(row.channel)
