@@ -95,6 +95,21 @@ async def test_a_template_and_a_campaign_are_made(world: World):
     assert [one["languages"] for one in listed.json()["data"]] == [["en"]]
 
 
+async def test_of_a_template_that_is_changed_what_is_left_out_stays(world: World):
+    variants = {"en": {"text": "Soon"}, "de": {"text": "Gleich"}}
+    draft = {"name": "Match", "channel": "sms", "default_language": "en", "variants": variants}
+    path = f"/templates/{(await world.ask('POST', '/templates', json=draft)).json()['id']}"
+
+    renamed = (await world.ask("PATCH", path, json={"name": "Kick-off"})).json()
+    turned = (await world.ask("PATCH", path, json={"default_language": "de"})).json()
+    rewritten = (await world.ask("PATCH", path, json={"variants": {"de": {"text": "Jetzt"}}})).json()
+
+    assert (renamed["name"], renamed["version"], renamed["variants"]) == ("Kick-off", 1, variants)
+    assert (turned["default_language"], turned["version"], turned["variants"]) == ("de", 2, variants)
+    assert (rewritten["name"], rewritten["version"], rewritten["default_language"]) == ("Kick-off", 3, "de")
+    assert rewritten["variants"] == {"de": {"text": "Jetzt"}}
+
+
 async def test_an_execution_that_is_not_there_is_a_404_everywhere(world: World):
     missing = uuid4()
 

@@ -11,7 +11,7 @@ from stentor.api.channels import ChannelName, name_of
 from stentor.api.groups import group_noun
 from stentor.api.paging import Listing, ListQuery, Walk, listing
 from stentor.api.request import ApiRequest, Caller
-from stentor.campaigns.model import Template, TemplateContent, TemplateSummary
+from stentor.campaigns.model import Template, TemplateContent, TemplatePatch, TemplateSummary
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Conflict
 
@@ -47,7 +47,7 @@ _EXAMPLE = {
 }
 
 
-class TemplateDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class TemplateInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A template to be made."""
 
     name: Name
@@ -56,8 +56,8 @@ class TemplateDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     variants: Variants
 
 
-class TemplatePatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Changes to a template. New content (`default_language` and `variants` together) makes a new version."""
+class TemplateChanges(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Changes to a template; what is left out stays. A new `default_language` or new `variants` make a new version."""
 
     name: Name | UnsetType = UNSET
     default_language: Language | UnsetType = UNSET
@@ -134,7 +134,7 @@ async def list_templates(request: ApiRequest, caller: Caller, query: TemplateQue
 
 
 @templates.post("/templates", scope="write", status=201, problems=[Conflict], example=_EXAMPLE)
-async def create_template(request: ApiRequest, caller: Caller, body: TemplateDraft) -> TemplateBody:
+async def create_template(request: ApiRequest, caller: Caller, body: TemplateInput) -> TemplateBody:
     """Create a template.
 
     It is read as Liquid at once: what is no Liquid, or reads a name that does not exist, is refused with its place.
@@ -155,18 +155,19 @@ async def get_template(request: ApiRequest, caller: Caller, template_id: UUID) -
 
 
 @templates.patch("/templates/{template_id:str}", scope="write", problems=[Conflict], example={"name": "Match starts"})
-async def update_template(request: ApiRequest, caller: Caller, template_id: UUID, body: TemplatePatch) -> TemplateBody:
+async def update_template(
+    request: ApiRequest, caller: Caller, template_id: UUID, body: TemplateChanges
+) -> TemplateBody:
     """Change a template.
 
     What is published keeps saying what it said; publish the generator again to let it say the new content.
     """
-    present = await request.services.templates.get(caller.brand_id, template_id)
-    content = TemplateContent(
-        present.content.default_language if body.default_language is UNSET else body.default_language,
-        present.content.variants if body.variants is UNSET else body.variants,
+    patch = TemplatePatch(
+        name=None if body.name is UNSET else body.name,
+        default_language=None if body.default_language is UNSET else body.default_language,
+        variants=None if body.variants is UNSET else body.variants,
     )
-    name = None if body.name is UNSET else body.name
-    return shown(await request.services.templates.update(caller.brand_id, template_id, name=name, content=content))
+    return shown(await request.services.templates.update(caller.brand_id, template_id, patch))
 
 
 @templates.delete("/templates/{template_id:str}", scope="write", status=204, problems=[Conflict])

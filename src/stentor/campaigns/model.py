@@ -48,6 +48,21 @@ class TemplateSummary(msgspec.Struct, frozen=True):
     updated_at: datetime
 
 
+class TemplatePatch(msgspec.Struct, frozen=True, kw_only=True):
+    """Changes to a template; what is None stays as it is."""
+
+    name: str | None = None
+    default_language: str | None = None
+    variants: dict[str, dict[str, str]] | None = None
+
+    def content_over(self, present: TemplateContent) -> TemplateContent:
+        """The present content with what is changed in it."""
+        return TemplateContent(
+            present.default_language if self.default_language is None else self.default_language,
+            present.variants if self.variants is None else self.variants,
+        )
+
+
 class Route(msgspec.Struct, frozen=True):
     """One channel of a campaign: which template says it, which sender carries it (None: the channel's default sender)."""
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from stentor.campaigns import template_store
 from stentor.campaigns.content import checked_content
-from stentor.campaigns.model import Template, TemplateContent, TemplateSummary
+from stentor.campaigns.model import Template, TemplateContent, TemplatePatch, TemplateSummary
 from stentor.campaigns.naming import checked_name
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
@@ -33,32 +33,22 @@ class TemplateService:
             await template_store.insert_version(conn, brand_id, template_id, 1, content)
             return await _found(conn, brand_id, template_id)
 
-    async def update(
-        self, brand_id: UUID, template_id: UUID, *, name: str | None = None, content: TemplateContent | None = None
-    ) -> Template:
-        """The template with a new name, a new version, or both; what is None stays. Content that is as it was makes none.
+    async def update(self, brand_id: UUID, template_id: UUID, patch: TemplatePatch) -> Template:
+        """The template with a new name, a new version, or both. Content that is as it was makes no version.
 
         The newest 100 versions are kept. Raises as `create`, and NotFound.
         """
-        name = None if name is None else checked_name(name)
-        if content is not None:
-            # A template's channel never changes, so it may be read before the template is locked.
-            channel = (await self.get(brand_id, template_id)).channel
-            content = await asyncio.to_thread(checked_content, channel, content)
-        async with self._db.transaction() as conn:
-            if await template_store.lock_template(conn, brand_id, template_id) is None:
-                raise _missing(template_id)
-            present = await _found(conn, brand_id, template_id)
-            version = present.version
-            if content is not None and content != present.content:
-                version += 1
-                await template_store.insert_version(conn, brand_id, template_id, version, content)
-                await template_store.delete_versions(conn, brand_id, template_id, up_to=version - VERSIONS_KEPT_MAX)
-            if (name or present.name, version) != (present.name, present.version):
-                await template_store.update_template(
-                    conn, brand_id, template_id, name=name or present.name, version=version
-                )
-            return await _found(conn, brand_id, template_id)
+        name = None if patch.name is None else checked_name(patch.name)
+        while True:
+            seen = await self.get(brand_id, template_id)
+            content = seen.content
+            if patch.default_language is not None or patch.variants is not None:
+                content = await asyncio.to_thread(checked_content, seen.channel, patch.content_over(seen.content))
+            async with self._db.transaction() as conn:
+                # Checking takes up to seconds, so it is done before the lock. Whoever gave one half of the content meant
+                # it with the other half as it stands: after a version in between, it is put together again.
+                if await template_store.lock_template(conn, brand_id, template_id) == seen.version:
+                    return await _updated(conn, brand_id, template_id, name, content)
 
     async def get(self, brand_id: UUID, template_id: UUID) -> Template:
         """The template in its newest version. Raises NotFound."""
@@ -87,6 +77,22 @@ class TemplateService:
             if users := await template_store.campaigns_with_template(conn, brand_id, template_id):
                 raise Conflict(f"Campaigns use this template: {', '.join(users)}. Give them another one first.")
             await template_store.delete_template(conn, brand_id, template_id)
+
+
+async def _updated(
+    conn: Connection, brand_id: UUID, template_id: UUID, name: str | None, content: TemplateContent
+) -> Template:
+    """The template, which is locked, with that name (None: its own) and that content."""
+    present = await _found(conn, brand_id, template_id)
+    name = name or present.name
+    version = present.version
+    if content != present.content:
+        version += 1
+        await template_store.insert_version(conn, brand_id, template_id, version, content)
+        await template_store.delete_versions(conn, brand_id, template_id, up_to=version - VERSIONS_KEPT_MAX)
+    if (name, version) != (present.name, present.version):
+        await template_store.update_template(conn, brand_id, template_id, name=name, version=version)
+    return await _found(conn, brand_id, template_id)
 
 
 async def _found(conn: Connection, brand_id: UUID, template_id: UUID) -> Template:

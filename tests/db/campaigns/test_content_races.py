@@ -8,7 +8,7 @@ import pytest
 
 from campaign_world import Content
 from stentor.campaigns import campaign_store, template_store
-from stentor.campaigns.model import CampaignDraft, Route, TemplateContent
+from stentor.campaigns.model import CampaignDraft, Route, TemplateContent, TemplatePatch
 from stentor.db.pool import Database
 from stentor.domain.ids import new_id
 from stentor.domain.vocabulary import ChannelKind
@@ -74,10 +74,28 @@ async def test_two_edits_make_two_versions(content: Content):
     await asyncio.gather(
         *(
             content.templates.update(
-                content.brand_id, template.id, content=TemplateContent("en", {"en": {"text": f"edit {number}"}})
+                content.brand_id, template.id, TemplatePatch(variants={"en": {"text": f"edit {number}"}})
             )
             for number in range(4)
         )
     )
 
     assert (await content.templates.get(content.brand_id, template.id)).version == 5
+
+
+@pytest.mark.parametrize("patch", [TemplatePatch(name="Kick-off"), TemplatePatch(default_language="de")])
+async def test_an_edit_of_something_else_does_not_bring_old_content_back(
+    db: Database, content: Content, patch: TemplatePatch
+):
+    template = await content.template(en="Soon", de="Gleich")
+    edited = {"en": {"text": "Now"}, "de": {"text": "Jetzt"}}
+
+    async with asyncio.TaskGroup() as group, db.transaction() as conn:
+        await template_store.lock_template(conn, content.brand_id, template.id)
+        editing = group.create_task(content.templates.update(content.brand_id, template.id, patch))
+        await eventually(lambda: _somebody_waits_for_a_lock(db))
+        await template_store.insert_version(conn, content.brand_id, template.id, 2, TemplateContent("en", edited))
+        await template_store.update_template(conn, content.brand_id, template.id, name=template.name, version=2)
+
+    assert editing.result().content == TemplateContent(patch.default_language or "en", edited)
+    assert editing.result().name == (patch.name or template.name)

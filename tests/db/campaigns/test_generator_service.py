@@ -10,7 +10,7 @@ import pytest
 from campaign_world import Content
 from stentor.accounts import store as accounts_store
 from stentor.accounts.model import BrandSettings
-from stentor.campaigns.model import CampaignDraft, GeneratorDraft, Route, TemplateContent
+from stentor.campaigns.model import CampaignDraft, GeneratorDraft, Route, TemplateContent, TemplatePatch
 from stentor.campaigns.sources import PublicationSource
 from stentor.channels import store as channels_store
 from stentor.db.pool import Database
@@ -222,9 +222,7 @@ async def test_an_edited_template_is_not_what_runs_until_it_is_published(db: Dat
     published = (await content.generators.publish(content.brand_id, "match")).generator
     template_id = (await content.campaigns.get(content.brand_id, made.campaign_id)).routes[0].template_id
 
-    await content.templates.update(
-        content.brand_id, template_id, content=TemplateContent("en", {"en": {"text": "after"}})
-    )
+    await content.templates.update(content.brand_id, template_id, TemplatePatch(variants={"en": {"text": "after"}}))
 
     edited = await content.generators.get(content.brand_id, "match")
     assert (edited.is_stale, edited.publication_id) == (True, published.publication_id)

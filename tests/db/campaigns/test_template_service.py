@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 
 from stentor.campaigns import template_store
-from stentor.campaigns.model import CampaignDraft, Route, TemplateContent
+from stentor.campaigns.model import CampaignDraft, Route, TemplateContent, TemplatePatch
 from stentor.campaigns.service import CampaignService
 from stentor.campaigns.templates import TemplateService
 from stentor.db.pool import Database
@@ -22,6 +22,10 @@ BILINGUAL = TemplateContent("en", {"en": {"text": "Soon"}, "de": {"text": "Gleic
 @pytest.fixture
 def templates(db: Database) -> TemplateService:
     return TemplateService(db)
+
+
+def _saying(content: TemplateContent) -> TemplatePatch:
+    return TemplatePatch(default_language=content.default_language, variants=content.variants)
 
 
 async def _versions(db: Database, brand_id: UUID, template_id: UUID) -> list[int]:
@@ -53,7 +57,7 @@ async def test_new_content_makes_a_new_version_and_keeps_the_old_one(
 ):
     made = await templates.create(brand_id, name="Match starts", channel=SMS, content=ENGLISH)
 
-    updated = await templates.update(brand_id, made.id, content=BILINGUAL)
+    updated = await templates.update(brand_id, made.id, _saying(BILINGUAL))
 
     assert (updated.version, updated.content) == (2, BILINGUAL)
     assert await _versions(db, brand_id, made.id) == [1, 2]
@@ -62,16 +66,26 @@ async def test_new_content_makes_a_new_version_and_keeps_the_old_one(
 async def test_the_same_content_makes_no_version(db: Database, templates: TemplateService, brand_id: UUID):
     made = await templates.create(brand_id, name="Match starts", channel=SMS, content=ENGLISH)
 
-    assert await templates.update(brand_id, made.id, content=ENGLISH) == made
+    assert await templates.update(brand_id, made.id, _saying(ENGLISH)) == made
     assert await _versions(db, brand_id, made.id) == [1]
 
 
 async def test_a_new_name_makes_no_version(templates: TemplateService, brand_id: UUID):
     made = await templates.create(brand_id, name="Match starts", channel=SMS, content=ENGLISH)
 
-    renamed = await templates.update(brand_id, made.id, name="Kick-off")
+    renamed = await templates.update(brand_id, made.id, TemplatePatch(name="Kick-off"))
 
     assert (renamed.name, renamed.version, renamed.content) == ("Kick-off", 1, ENGLISH)
+
+
+async def test_half_of_the_content_is_changed_and_the_other_half_stays(templates: TemplateService, brand_id: UUID):
+    made = await templates.create(brand_id, name="Match starts", channel=SMS, content=BILINGUAL)
+
+    turned = await templates.update(brand_id, made.id, TemplatePatch(default_language="de"))
+    rewritten = await templates.update(brand_id, made.id, TemplatePatch(variants={"de": {"text": "Jetzt"}}))
+
+    assert turned.content == TemplateContent("de", BILINGUAL.variants)
+    assert rewritten.content == TemplateContent("de", {"de": {"text": "Jetzt"}})
 
 
 async def test_the_newest_hundred_versions_are_kept(db: Database, templates: TemplateService, brand_id: UUID):
@@ -81,7 +95,7 @@ async def test_the_newest_hundred_versions_are_kept(db: Database, templates: Tem
             await template_store.insert_version(conn, brand_id, made.id, version, ENGLISH)
         await template_store.update_template(conn, brand_id, made.id, name="Match starts", version=100)
 
-    await templates.update(brand_id, made.id, content=BILINGUAL)
+    await templates.update(brand_id, made.id, _saying(BILINGUAL))
 
     assert await _versions(db, brand_id, made.id) == list(range(2, 102))
 
@@ -93,7 +107,7 @@ async def test_a_name_is_used_once_in_a_brand(templates: TemplateService, brand_
     with pytest.raises(Conflict, match="'Match starts' exists already"):
         await templates.create(brand_id, name="Match starts", channel=SMS, content=ENGLISH)
     with pytest.raises(Conflict, match="'Match starts' exists already"):
-        await templates.update(brand_id, other.id, name="Match starts")
+        await templates.update(brand_id, other.id, TemplatePatch(name="Match starts"))
     await templates.create(other_brand_id, name="Match starts", channel=SMS, content=ENGLISH)
 
 
@@ -101,7 +115,7 @@ async def test_content_that_is_no_template_is_not_saved(templates: TemplateServi
     made = await templates.create(brand_id, name="Match starts", channel=SMS, content=ENGLISH)
 
     with pytest.raises(Invalid) as caught:
-        await templates.update(brand_id, made.id, content=TemplateContent("en", {"en": {"text": "one\n{{ two"}}))
+        await templates.update(brand_id, made.id, TemplatePatch(variants={"en": {"text": "one\n{{ two"}}))
 
     assert [violation.pointer for violation in caught.value.violations] == ["/variants/en/text"]
     assert caught.value.detail.startswith("Line 2: ")
@@ -152,7 +166,7 @@ async def test_another_brand_sees_nothing_of_it(templates: TemplateService, bran
     with pytest.raises(NotFound):
         await templates.get(other_brand_id, made.id)
     with pytest.raises(NotFound):
-        await templates.update(other_brand_id, made.id, name="Mine", content=BILINGUAL)
+        await templates.update(other_brand_id, made.id, TemplatePatch(name="Mine", variants=BILINGUAL.variants))
     with pytest.raises(NotFound):
         await templates.delete(other_brand_id, made.id)
     assert await templates.get(brand_id, made.id) == made
