@@ -14,7 +14,9 @@ Q = TypeVar("Q", bound=msgspec.Struct)
 DEPTH_MAX = 32
 
 _BOM = b"\xef\xbb\xbf"
-_STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+# A string matches even when nothing ends it, and never gives back what it took: otherwise the search would begin again at
+# each escaped quote of one that is left open, and a megabyte of those would keep a process busy for hours.
+_STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 # An escaped NUL; an even number of backslashes before it would make it text about one.
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _PLACE = re.compile(r" - at (?:`key` in )?`\$(.*?)`\Z", re.DOTALL)
