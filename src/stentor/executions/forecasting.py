@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from stentor.audience import reach
+from stentor.campaigns.languages import variant_for
 from stentor.campaigns.model import Publication
 from stentor.db.connection import Connection
 from stentor.deliver.model import PendingSend
@@ -63,18 +64,21 @@ async def forecast(conn: Connection, composer: Composer, publication: Publicatio
     if topic is None or not topic.enabled:
         return Forecast(0, [], [], "TOPIC_NOT_FOUND" if topic is None else "TOPIC_DISABLED")
     kinds = [ChannelKind(route.channel) for route in publication.content.routes]
-    counts = await _count(conn, publication.brand_id, topic.topic_id, kinds)
+    counts = await _count(conn, publication, topic.topic_id, kinds)
     people = await PlanSql.forecast_people.value(
         conn, brand_id=publication.brand_id, topic_id=topic.topic_id, mask=sum(kind.bit for kind in kinds)
     )
     facts = ExecutionFacts(new_id(), publication, topic.topic_id, dict(trial.context))
-    return Forecast(people, counts, await _samples(conn, composer, facts, kinds[0], trial.at))
+    return Forecast(people, counts, await _samples(conn, composer, facts, trial.at))
 
 
-async def _count(conn: Connection, brand_id: UUID, topic_id: UUID, kinds: list[ChannelKind]) -> list[ChannelForecast]:
-    rows = await PlanSql.forecast.tuples(
+async def _count(
+    conn: Connection, publication: Publication, topic_id: UUID, kinds: list[ChannelKind]
+) -> list[ChannelForecast]:
+    statement = PlanSql.forecast_first if publication.content.mode == "first" else PlanSql.forecast
+    rows = await statement.tuples(
         conn,
-        brand_id=brand_id,
+        brand_id=publication.brand_id,
         topic_id=topic_id,
         channels=[int(kind) for kind in kinds],
         bits=[kind.bit for kind in kinds],
@@ -96,26 +100,37 @@ async def _count(conn: Connection, brand_id: UUID, topic_id: UUID, kinds: list[C
     return forecasts
 
 
-async def _samples(
-    conn: Connection, composer: Composer, facts: ExecutionFacts, kind: ChannelKind, at: datetime
-) -> list[Sample]:
-    brand_id = facts.publication.brand_id
+async def _samples(conn: Connection, composer: Composer, facts: ExecutionFacts, at: datetime) -> list[Sample]:
+    """The first few people's messages on the first channel, each in that person's language."""
+    brand_id, route = facts.publication.brand_id, facts.publication.content.routes[0]
+    kind = ChannelKind(route.channel)
     customers = await PlanSql.sample_people.column(
         conn, brand_id=brand_id, topic_id=facts.topic_id, bit=kind.bit, limit=SAMPLES
     )
     people = await reach.recipients(conn, brand_id, [(customer, facts.topic_id) for customer in customers])
+    languages = [variant.language for variant in route.variants]
     sends = [
-        (PendingSend(0, facts.execution_id, 0, person.customer_id, 0, 0), person)
+        (
+            PendingSend(
+                chunk=0,
+                execution_id=facts.execution_id,
+                number=0,
+                customer_id=person.customer_id,
+                variant=variant_for(languages, person.locale),
+                tries=0,
+            ),
+            person,
+        )
         for person in people
         if person is not None
     ]
     names = {person.customer_id: person.external_id for _, person in sends}
     return [
         Sample(
-            names[one.send.customer_id],
-            kind.label,
-            "" if isinstance(one.message, RenderError) else one.message.wire().decode("utf-8", "replace"),
-            str(one.message) if isinstance(one.message, RenderError) else "",
+            external_id=names[one.send.customer_id],
+            channel=kind.label,
+            message="" if isinstance(one.message, RenderError) else one.message.wire().decode("utf-8", "replace"),
+            problem=str(one.message) if isinstance(one.message, RenderError) else "",
         )
         for one in composer.compose(kind, {facts.execution_id: facts}, sends, at)
     ]

@@ -117,6 +117,41 @@ FROM (
 ) f
 GROUP BY f.channel, f.reason
 
+-- name: forecast_first
+-- As forecast, with each person on the one channel that plan_first would choose. That choice is made by the person alone: who
+-- stands on an opt-out list there is left out, and not moved to the next channel.
+SELECT f.channel, f.reason, count(*)::integer,
+    (count(*) FILTER (WHERE f.shared_address) - count(DISTINCT f.digest) FILTER (WHERE f.shared_address))::integer
+FROM (
+    SELECT c.channel, c.shared_address, d.digest,
+        CASE
+            WHEN c.reason = 0 AND EXISTS (
+                SELECT FROM optout_recent o
+                JOIN optout_list l ON l.id = o.list_id
+                WHERE l.brand_id = :brand_id AND l.built_in AND o.brand_id = :brand_id AND o.digest = d.digest
+            ) THEN 3
+            ELSE c.reason
+        END AS reason
+    FROM (
+        SELECT DISTINCT ON (a.part, a.customer_id)
+            r.channel, p.shared_address, p.email_digest, p.phone_digest, v.reason
+        FROM unnest(:channels::smallint[], :bits::integer[]) WITH ORDINALITY AS r (channel, bit, ordinal)
+        JOIN topic_audience a ON a.topic_id = :topic_id AND a.channels & r.bit <> 0
+        JOIN person p ON p.part = a.part AND p.customer_id = a.customer_id
+        CROSS JOIN LATERAL (
+            SELECT person_objection(
+                p.refused_mask, p.complained_mask, p.bounced_mask, p.address_mask, p.valid_mask, r.bit
+            ) AS reason
+        ) v
+        WHERE a.brand_id = :brand_id AND p.brand_id = :brand_id
+        ORDER BY a.part, a.customer_id, (v.reason <> 0), r.ordinal
+    ) c
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN c.channel = 1 THEN c.email_digest WHEN c.channel IN (2, 5, 6) THEN c.phone_digest END AS digest
+    ) d
+) f
+GROUP BY f.channel, f.reason
+
 -- name: forecast_people
 SELECT count(*)::integer FROM topic_audience a WHERE a.topic_id = :topic_id AND a.brand_id = :brand_id AND a.channels & :mask <> 0
 

@@ -40,6 +40,7 @@ class PlanSql(QuerySet, file="plan.sql", package=__package__):
     planned_people: Statement
     wave: Statement
     forecast: Statement
+    forecast_first: Statement
     forecast_people: Statement
     sample_people: Statement
 

@@ -1,0 +1,80 @@
+"""What a dry run says, held against what the run then does."""
+
+from collections import Counter
+from uuid import UUID
+
+import pytest
+
+from stentor.clock import Clock
+from stentor.db.pool import Database
+from stentor.domain.address import email_digest
+from stentor.domain.vocabulary import ChannelKind
+from stentor.executions.forecasting import Forecast, Trial
+from stentor.optouts.model import OptOut
+from stentor.optouts.service import add_to_builtin
+from stentor.testing.engine import Engine, ScriptedChannel
+from stentor.testing.world import Someone, World
+
+pytestmark = pytest.mark.anyio
+
+EMAIL, SMS = ChannelKind.EMAIL, ChannelKind.SMS
+BOTH = EMAIL.bit | SMS.bit
+
+
+async def _forecast(engine: Engine, world: World, publication_id: UUID) -> Forecast:
+    return await engine.executions.dry_run(world.brand_id, publication_id, Trial("news", {}, Clock().now()))
+
+
+async def _became(world: World, execution_id: UUID) -> Counter[str]:
+    return Counter(
+        fate.removeprefix("skipped ")
+        for fates in (await world.fates(execution_id)).values()
+        for fate in fates.split(", ")
+    )
+
+
+def _foretold(forecast: Forecast) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for channel in forecast.channels:
+        assert channel.audience == channel.would_send + sum(channel.skipped.values())
+        counts += Counter(handed_over=channel.would_send) + Counter(channel.skipped)
+    return counts
+
+
+@pytest.mark.parametrize("mode", ["all", "first"])
+async def test_a_dry_run_counts_as_the_run_then_does(db: Database, mode: str):
+    world = await World.made(db)
+    engine = Engine(db, ScriptedChannel())
+    await world.people(
+        [
+            Someone("both", channels=BOTH, address_mask=BOTH, valid_mask=BOTH),
+            Someone("no_mail", channels=BOTH, address_mask=SMS.bit, valid_mask=SMS.bit),
+            Someone("no_to_mail", channels=BOTH, address_mask=BOTH, valid_mask=BOTH, refused_mask=EMAIL.bit),
+            Someone("none", channels=BOTH, address_mask=0, valid_mask=0),
+            Someone("sms_only", channels=SMS.bit, address_mask=BOTH, valid_mask=BOTH),
+            Someone("suppressed", channels=BOTH, address_mask=BOTH, valid_mask=BOTH),
+            *(Someone(name, email="home@example.com", shared=True) for name in ("ada", "ben")),
+        ]
+    )
+    async with db.transaction() as conn:
+        await add_to_builtin(conn, world.brand_id, [OptOut(EMAIL, email_digest("suppressed@example.com"), "api")])
+    publication_id = await world.publication([EMAIL, SMS], mode=mode)
+
+    forecast = await _forecast(engine, world, publication_id)
+    execution_id = await world.execution(publication_id)
+    await engine.drain()
+
+    assert _foretold(forecast) == await _became(world, execution_id)
+    assert forecast.audience_size == 8
+
+
+async def test_each_sample_is_in_the_language_of_its_person(db: Database):
+    world = await World.made(db)
+    engine = Engine(db, ScriptedChannel())
+    await world.people([Someone("brazil", locale="pt-BR"), Someone("portugal", locale="pt-PT"), Someone("unsaid")])
+    publication_id = await world.publication(languages=("en", "pt", "pt-BR"))
+
+    forecast = await _forecast(engine, world, publication_id)
+
+    said = {sample.external_id: sample.message.split(",")[0] for sample in forecast.samples}
+    assert said == {"brazil": "brazil: pt-BR", "portugal": "portugal: pt", "unsaid": "unsaid: en"}
