@@ -11,7 +11,8 @@ from stentor.errors import Invalid
 T = TypeVar("T")
 Q = TypeVar("Q", bound=msgspec.Struct)
 
-DEPTH_MAX = 32
+# A schema of 64 levels is the deepest thing that is taken, and stands in a body; what is shallower has its own limit.
+DEPTH_MAX = 72
 
 _BOM = b"\xef\xbb\xbf"
 # A string matches even when nothing ends it, and never gives back what it took: otherwise the search would begin again at
@@ -29,7 +30,8 @@ def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     """The body as the decoder's type.
 
     Raises Invalid, with a pointer to the value or the line and column of the text, for what is not JSON (RFC 8259, UTF-8),
-    breaks the type, is nested deeper than 32, holds a NUL character, a lone surrogate or a number past 64 bits.
+    breaks the type, is nested deeper than 72 levels, holds a NUL character, a lone surrogate or a number past a double's
+    range. Whole numbers keep all their digits; what has to fit into fewer says so where it is used.
     """
     if not body.strip():
         raise Invalid.field("", "missing", "A JSON body is needed. Send one, with `Content-Type: application/json`.")

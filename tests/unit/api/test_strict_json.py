@@ -9,7 +9,10 @@ import msgspec
 import pytest
 
 from stentor.api.strict_json import DEPTH_MAX, decode
+from stentor.audience.intake import ATTRIBUTES_DEPTH_MAX
+from stentor.campaigns.context_schema import SCHEMA_DEPTH_MAX
 from stentor.errors import Invalid
+from stentor.triggers.context import CONTEXT_DEPTH_MAX
 
 ANYTHING: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
@@ -39,6 +42,29 @@ def test_a_megabyte_of_anything_is_looked_through_once(piece: bytes):
 
     with at_most_cpu_s(2), pytest.raises(Invalid):
         decode(body, ANYTHING)
+
+
+@pytest.mark.parametrize("levels", [CONTEXT_DEPTH_MAX, ATTRIBUTES_DEPTH_MAX, SCHEMA_DEPTH_MAX + 1])
+def test_whatever_may_be_deep_may_stand_in_a_body_as_deep_as_that(levels: int):
+    inner = b'{"in":' * levels + b"1" + b"}" * levels
+
+    assert decode(b'{"one":[{"value":' + inner + b"}]}", ANYTHING)
+
+
+def test_one_level_more_is_refused():
+    assert decode(b"[" * DEPTH_MAX + b"]" * DEPTH_MAX, ANYTHING)
+    with pytest.raises(Invalid, match="deeper than 72 levels"):
+        decode(b"[" * (DEPTH_MAX + 1) + b"]" * (DEPTH_MAX + 1), ANYTHING)
+
+
+@pytest.mark.parametrize("number", [b"1e400", b"-1e400", b"1" * 5000])
+def test_a_number_that_nothing_could_hold_is_refused(number: bytes):
+    with pytest.raises(Invalid, match="out of range"):
+        decode(b'{"n":' + number + b"}", ANYTHING)
+
+
+def test_a_whole_number_keeps_its_digits():
+    assert decode(b"123456789012345678901234567890", ANYTHING) == 123456789012345678901234567890
 
 
 def test_brackets_in_strings_are_not_nesting():
