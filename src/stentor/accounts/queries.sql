@@ -22,6 +22,7 @@ SELECT id, number, name, created_at FROM organisation WHERE id = :id
 -- name: insert_brand
 INSERT INTO brand (id, organisation_id, name, brand_key, settings, created_at, updated_at)
 VALUES (:brand_id, :organisation_id, :name, :brand_key, :settings::jsonb, :now, :now)
+ON CONFLICT (organisation_id, name) DO NOTHING
 
 -- name: find_brand
 SELECT b.id, b.organisation_id, o.number, b.name, b.brand_key, b.settings::text, b.created_at, b.updated_at

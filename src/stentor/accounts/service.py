@@ -5,16 +5,15 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from psycopg.errors import UniqueViolation
-
 from stentor.accounts import store
 from stentor.accounts.brand_settings import changed_settings
 from stentor.accounts.key_format import digest_of, hint_of, new_brand_key, new_secret
 from stentor.accounts.model import NAME_CHARS_MAX, SCOPES, ApiKey, Brand, BrandSettings, NewKey, Organisation, Scope
 from stentor.db.connection import Connection
+from stentor.db.names import name_taken
 from stentor.db.pool import Database
 from stentor.domain.ids import new_id
-from stentor.errors import Conflict, Invalid, NotFound
+from stentor.errors import Invalid, NotFound
 
 BrandHook = Callable[[Connection, UUID], Awaitable[None]]
 """Gives a new brand what it cannot be without (its built-in opt-out list, its sandbox senders), in its transaction."""
@@ -56,17 +55,16 @@ class AccountService:
         async with self._db.transaction() as conn:
             if await store.find_organisation(conn, organisation_id) is None:
                 raise NotFound(f"There is no organisation {organisation_id}.")
-            try:
-                await store.insert_brand(
-                    conn,
-                    brand_id=brand_id,
-                    organisation_id=organisation_id,
-                    name=name,
-                    brand_key=new_brand_key(),
-                    settings=BrandSettings(),
-                )
-            except UniqueViolation as error:
-                raise Conflict(f"A brand named {name!r} exists already; choose another name.", name=name) from error
+            inserted = await store.insert_brand(
+                conn,
+                brand_id=brand_id,
+                organisation_id=organisation_id,
+                name=name,
+                brand_key=new_brand_key(),
+                settings=BrandSettings(),
+            )
+            if not inserted:
+                raise name_taken("brand", name)
             for hook in self._on_brand_created:
                 await hook(conn, brand_id)
             return await _found(conn, brand_id)

@@ -61,9 +61,9 @@ async def find_organisation(conn: Connection, organisation_id: UUID) -> Organisa
 
 async def insert_brand(
     conn: Connection, *, brand_id: UUID, organisation_id: UUID, name: str, brand_key: str, settings: BrandSettings
-) -> None:
-    """Makes the brand. Raises UniqueViolation when the organisation has one of that name."""
-    await Sql.insert_brand.run(
+) -> bool:
+    """Makes the brand; False when the organisation has one of that name."""
+    inserted = await Sql.insert_brand.run(
         conn,
         brand_id=brand_id,
         organisation_id=organisation_id,
@@ -71,6 +71,7 @@ async def insert_brand(
         brand_key=brand_key,
         settings=msgspec.json.encode(settings).decode(),
     )
+    return inserted > 0
 
 
 async def find_brand(conn: Connection, brand_id: UUID) -> Brand | None:

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from stentor.campaigns.model import Basis, Campaign, CampaignDraft, Lane, Mode, Route
-from stentor.campaigns.naming import USERS_NAMED_MAX, name_free
+from stentor.campaigns.naming import USERS_NAMED_MAX
 from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
 
@@ -26,16 +26,14 @@ class Sql(QuerySet, file="campaigns.sql", package=__package__):
     was_published: Statement
 
 
-async def insert_campaign(conn: Connection, brand_id: UUID, campaign_id: UUID, draft: CampaignDraft) -> None:
-    """Makes the campaign. Raises Conflict when the name is taken."""
-    with name_free("campaign", draft.name):
-        await Sql.insert_campaign.run(conn, id=campaign_id, brand_id=brand_id, **_columns(draft))
+async def insert_campaign(conn: Connection, brand_id: UUID, campaign_id: UUID, draft: CampaignDraft) -> bool:
+    """Makes the campaign; False when the name is taken."""
+    return await Sql.insert_campaign.run(conn, id=campaign_id, brand_id=brand_id, **_columns(draft)) > 0
 
 
 async def update_campaign(conn: Connection, brand_id: UUID, campaign_id: UUID, draft: CampaignDraft) -> bool:
-    """Replaces the campaign; False when there is none. Raises Conflict when the name is taken."""
-    with name_free("campaign", draft.name):
-        return await Sql.update_campaign.run(conn, id=campaign_id, brand_id=brand_id, **_columns(draft)) > 0
+    """Replaces the campaign; False when there is none. Runs within `name_free`."""
+    return await Sql.update_campaign.run(conn, id=campaign_id, brand_id=brand_id, **_columns(draft)) > 0
 
 
 async def find_campaign(conn: Connection, brand_id: UUID, campaign_id: UUID) -> Campaign | None:

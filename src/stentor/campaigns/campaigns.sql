@@ -3,6 +3,7 @@
 -- name: insert_campaign
 INSERT INTO campaign (id, brand_id, name, consent_basis, mode, lane, routes, policy, created_at, updated_at)
 VALUES (:id, :brand_id, :name, :consent_basis, :mode, :lane, :routes::jsonb, :policy::jsonb, :now, :now)
+ON CONFLICT (brand_id, name) DO NOTHING
 
 -- name: find_campaign
 SELECT id, name, consent_basis, mode, lane, routes::text AS routes, policy, created_at, updated_at

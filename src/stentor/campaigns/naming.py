@@ -1,13 +1,9 @@
-"""Names and ids that people give: what they may look like, and that each is given once per brand."""
+"""Names and ids that people give: what they may look like."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-from psycopg.errors import UniqueViolation
 
 from stentor.domain.ids import new_id
-from stentor.errors import Conflict, Invalid
+from stentor.errors import Invalid
 
 NAME_CHARS_MAX = 200
 ID_CHARS_MAX = 200
@@ -40,12 +36,3 @@ def checked_id(given: str | None) -> str:
             "/id", "id_characters", "An id stands in a URL: no slash, no control characters, not . or .."
         )
     return given
-
-
-@contextmanager
-def name_free(noun: str, name: str) -> Iterator[None]:
-    """Turns the database's refusal of a name that another one of the brand has into a Conflict."""
-    try:
-        yield
-    except UniqueViolation as error:
-        raise Conflict(f"A {noun} named {name!r} exists already; choose another name.", name=name) from error

@@ -11,6 +11,7 @@ from stentor.campaigns.model import Campaign, CampaignDraft, Route
 from stentor.campaigns.naming import checked_name
 from stentor.channels import store as channels_store
 from stentor.db.connection import Connection
+from stentor.db.names import name_free, name_taken
 from stentor.db.pool import Database
 from stentor.domain.ids import new_id
 from stentor.domain.vocabulary import ChannelKind
@@ -33,7 +34,8 @@ class CampaignService:
         campaign_id = new_id()
         async with self._db.transaction() as conn:
             await _check_routes(conn, brand_id, draft.routes)
-            await campaign_store.insert_campaign(conn, brand_id, campaign_id, draft)
+            if not await campaign_store.insert_campaign(conn, brand_id, campaign_id, draft):
+                raise name_taken("campaign", draft.name)
             return await _found(conn, brand_id, campaign_id)
 
     async def update(self, brand_id: UUID, campaign_id: UUID, draft: CampaignDraft) -> Campaign:
@@ -42,7 +44,8 @@ class CampaignService:
         async with self._db.transaction() as conn:
             await _found(conn, brand_id, campaign_id)
             await _check_routes(conn, brand_id, draft.routes)
-            await campaign_store.update_campaign(conn, brand_id, campaign_id, draft)
+            with name_free("campaign", draft.name):
+                await campaign_store.update_campaign(conn, brand_id, campaign_id, draft)
             return await _found(conn, brand_id, campaign_id)
 
     async def get(self, brand_id: UUID, campaign_id: UUID) -> Campaign:

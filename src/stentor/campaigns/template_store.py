@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 
 from stentor.campaigns.model import Template, TemplateContent, TemplateSummary
-from stentor.campaigns.naming import USERS_NAMED_MAX, name_free
+from stentor.campaigns.naming import USERS_NAMED_MAX
 from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
 from stentor.domain.vocabulary import ChannelKind
@@ -30,10 +30,9 @@ class Sql(QuerySet, file="templates.sql", package=__package__):
 
 async def insert_template(
     conn: Connection, brand_id: UUID, template_id: UUID, *, name: str, channel: ChannelKind
-) -> None:
-    """Makes the template, whose version 1 is still to be inserted. Raises Conflict when the name is taken."""
-    with name_free("template", name):
-        await Sql.insert_template.run(conn, id=template_id, brand_id=brand_id, name=name, channel=int(channel))
+) -> bool:
+    """Makes the template, whose version 1 is still to be inserted; False when the name is taken."""
+    return await Sql.insert_template.run(conn, id=template_id, brand_id=brand_id, name=name, channel=int(channel)) > 0
 
 
 async def insert_version(
@@ -91,9 +90,8 @@ async def template_versions(conn: Connection, brand_id: UUID, ids: Collection[UU
 
 
 async def update_template(conn: Connection, brand_id: UUID, template_id: UUID, *, name: str, version: int) -> None:
-    """Renames the template and points it at its newest version. Raises Conflict when the name is taken."""
-    with name_free("template", name):
-        await Sql.update_template.run(conn, id=template_id, brand_id=brand_id, name=name, version=version)
+    """Renames the template and points it at its newest version. Runs within `name_free`."""
+    await Sql.update_template.run(conn, id=template_id, brand_id=brand_id, name=name, version=version)
 
 
 async def delete_versions(conn: Connection, brand_id: UUID, template_id: UUID, *, up_to: int) -> None:

@@ -8,6 +8,7 @@ from stentor.campaigns.content import checked_content
 from stentor.campaigns.model import Template, TemplateContent, TemplatePatch, TemplateSummary
 from stentor.campaigns.naming import checked_name
 from stentor.db.connection import Connection
+from stentor.db.names import name_free, name_taken
 from stentor.db.pool import Database
 from stentor.domain.ids import new_id
 from stentor.domain.vocabulary import ChannelKind
@@ -29,7 +30,8 @@ class TemplateService:
         name, content = checked_name(name), await asyncio.to_thread(checked_content, channel, content)
         template_id = new_id()
         async with self._db.transaction() as conn:
-            await template_store.insert_template(conn, brand_id, template_id, name=name, channel=channel)
+            if not await template_store.insert_template(conn, brand_id, template_id, name=name, channel=channel):
+                raise name_taken("template", name)
             await template_store.insert_version(conn, brand_id, template_id, 1, content)
             return await _found(conn, brand_id, template_id)
 
@@ -91,7 +93,8 @@ async def _updated(
         await template_store.insert_version(conn, brand_id, template_id, version, content)
         await template_store.delete_versions(conn, brand_id, template_id, up_to=version - VERSIONS_KEPT_MAX)
     if (name, version) != (present.name, present.version):
-        await template_store.update_template(conn, brand_id, template_id, name=name, version=version)
+        with name_free("template", name):
+            await template_store.update_template(conn, brand_id, template_id, name=name, version=version)
     return await _found(conn, brand_id, template_id)
 
 

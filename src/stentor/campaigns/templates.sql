@@ -3,6 +3,7 @@
 -- name: insert_template
 INSERT INTO template (id, brand_id, name, channel, version, created_at, updated_at)
 VALUES (:id, :brand_id, :name, :channel, 1, :now, :now)
+ON CONFLICT (brand_id, name) DO NOTHING
 
 -- name: insert_version
 INSERT INTO template_version (template_id, version, brand_id, default_language, variants, created_at)

@@ -11,6 +11,7 @@ from stentor.channels.model import NAME_CHARS_MAX, PACE_PER_S_MAX, SECRET_CHARS_
 from stentor.channels.reach import Reach
 from stentor.channels.secrets import SecretBox
 from stentor.db.connection import Connection
+from stentor.db.names import name_free, name_taken
 from stentor.db.pool import Database
 from stentor.domain.ids import new_id
 from stentor.domain.vocabulary import ChannelKind
@@ -75,7 +76,7 @@ class SenderService:
                 pace_per_s=new.pace_per_s,
             )
             if not made:
-                raise _name_taken(new.name)
+                raise name_taken("sender", new.name)
             return await _found(conn, brand_id, sender_id)
 
     async def get(self, brand_id: UUID, sender_id: UUID) -> Sender:
@@ -93,10 +94,7 @@ class SenderService:
             sender = await store.lock_sender(conn, brand_id, sender_id)
             if sender is None:
                 raise _missing(sender_id)
-            # A name in use would end the transaction with the database's words instead of ours.
             name = sender.name if changes.name is UNSET else changes.name
-            if name != sender.name and await store.sender_by_name(conn, brand_id, name):
-                raise _name_taken(name)
             secret = changes.secret
             if secret is UNSET:
                 sealed = await store.sealed_secret(conn, brand_id, sender_id)
@@ -108,17 +106,18 @@ class SenderService:
             enabled = sender.enabled if changes.enabled is UNSET else changes.enabled
             if enabled:
                 self._reach.check(sender.kind, settings)
-            await store.update_sender(
-                conn,
-                brand_id,
-                sender_id,
-                name=name,
-                settings=settings,
-                secret=self._sealed(sender_id, secret),
-                enabled=enabled,
-                in_doubt=sender.in_doubt if changes.in_doubt is UNSET else changes.in_doubt,
-                pace_per_s=pace_per_s,
-            )
+            with name_free("sender", name):
+                await store.update_sender(
+                    conn,
+                    brand_id,
+                    sender_id,
+                    name=name,
+                    settings=settings,
+                    secret=self._sealed(sender_id, secret),
+                    enabled=enabled,
+                    in_doubt=sender.in_doubt if changes.in_doubt is UNSET else changes.in_doubt,
+                    pace_per_s=pace_per_s,
+                )
             return await _found(conn, brand_id, sender_id)
 
     async def pause(self, brand_id: UUID, sender_id: UUID) -> Sender:
@@ -177,10 +176,6 @@ async def _found(conn: Connection, brand_id: UUID, sender_id: UUID) -> Sender:
 
 def _missing(sender_id: UUID) -> NotFound:
     return NotFound(f"There is no sender {sender_id} in this brand.")
-
-
-def _name_taken(name: str) -> Conflict:
-    return Conflict(f"The brand has a sender named {name} already. Choose another name, or change that one.")
 
 
 def _sandbox_name(channel: ChannelKind) -> str:

@@ -1,3 +1,4 @@
+import asyncio
 from typing import Any
 from uuid import UUID
 
@@ -110,14 +111,23 @@ async def test_a_name_is_used_once_until_its_sender_is_deleted(senders: SenderSe
     first = await senders.create(brand_id, relay())
     second = await senders.create(brand_id, relay("second"))
 
-    with pytest.raises(Conflict):
+    with pytest.raises(Conflict, match="choose another name"):
         await senders.create(brand_id, relay())
-    with pytest.raises(Conflict):
+    with pytest.raises(Conflict, match="choose another name"):
         await senders.change(brand_id, second.id, SenderChanges(name="relay"))
     await senders.delete(brand_id, first.id)
     renamed = await senders.change(brand_id, second.id, SenderChanges(name="relay"))
 
     assert renamed.name == "relay"
+
+
+async def test_of_two_senders_that_take_one_name_at_once_one_gets_it(senders: SenderService, brand_id: UUID):
+    made = [await senders.create(brand_id, relay(name)) for name in ("first", "second")]
+
+    renamings = (senders.change(brand_id, sender.id, SenderChanges(name="relay")) for sender in made)
+    outcomes = await asyncio.gather(*renamings, return_exceptions=True)
+
+    assert {type(outcome) for outcome in outcomes} == {Sender, Conflict}
 
 
 async def test_a_change_leaves_the_rest_as_it_was(
