@@ -1,12 +1,14 @@
 """The Preference Centre, asked as its clients ask: no key, parameters in either order."""
 
 import itertools
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 import pytest
 from httpx import Response
 
 from api_world import World
+from stentor.api.throttle import line_of
 
 pytestmark = pytest.mark.anyio
 
@@ -117,6 +119,40 @@ async def test_one_customer_asked_about_too_often_is_refused(centre: Centre):
     assert answers[-1].status_code == 429
     assert int(answers[-1].headers["retry-after"]) >= 1
     assert (await centre.ask("GET", "seldom")).status_code == 200
+
+
+async def test_a_body_is_read_for_nobody_while_the_door_is_shut(world: World):
+    answers = [await Centre(world).ask("PUT", tenant=tenant, content=b"not JSON") for tenant in ("1", "2", "x")]
+
+    assert {answer.text for answer in answers} == {MISCONFIGURED}
+
+
+async def test_an_id_that_is_too_long_is_refused_and_not_remembered(centre: Centre):
+    answers = [await centre.ask("GET", "c" * 256) for _ in range(40)]
+
+    assert {answer.status_code for answer in answers} == {400}
+
+
+async def test_a_line_of_ipv6_is_one_caller_whatever_addresses_it_takes():
+    addresses = [IPv6Address(f"2001:db8:1:2::{number:x}") for number in (1, 2)]
+
+    assert line_of(addresses[0]) == line_of(addresses[1])
+    assert line_of(addresses[0]) != line_of(IPv6Address("2001:db8:1:3::1"))
+    assert line_of(IPv4Address("192.0.2.1")) != line_of(IPv4Address("192.0.2.2"))
+
+
+async def test_what_a_put_may_hold_is_limited(centre: Centre):
+    (topic, *_) = (await centre.ask("GET")).json()["topics"]
+    wrong: list[list[dict[str, Any]]] = [
+        [{"topicId": topic["topicId"], "channelSubscription": [15] * 10}],
+        [{"topicId": "x" * 37, "channelSubscription": []}],
+    ]
+
+    answers = [await centre.ask("PUT", json=body) for body in wrong]
+
+    assert [answer.status_code for answer in answers] == [400, 400]
+    assert "length" in answers[0].text
+    assert "length" in answers[1].text
 
 
 async def test_topics_are_made_and_changed_with_a_key(world: World):

@@ -29,6 +29,7 @@ from stentor.api.request import ApiRequest, Caller
 from stentor.errors import NotFound, Problem
 
 Access: TypeAlias = Callable[[ApiRequest, Scope], Awaitable[Caller]]
+Admission: TypeAlias = Callable[[ApiRequest], Awaitable[Any]]
 Handler: TypeAlias = Callable[..., Awaitable[Any]]
 
 
@@ -36,7 +37,8 @@ class Noun:
     """The operations of one thing, which the reference shows together.
 
     `access` finds out who calls and for which brand, and raises Unauthenticated, NotFound or Forbidden; without it the
-    operations are open to everyone. `query` is what it reads of the query, where it does.
+    operations are open to everyone, and `admission` turns away, before anything of a body is looked at, who may not come
+    in: what it answers is the handlers' `admitted`. `query` is what either reads of the query, where it does.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Noun:
         *,
         prefix: str = "",
         access: Access | None = None,
+        admission: Admission | None = None,
         query: type[msgspec.Struct] | None = None,
         dialect: Dialect = NATIVE,
     ) -> None:
@@ -54,6 +57,7 @@ class Noun:
         self.handlers: list[HTTPRouteHandler] = []
         self._prefix = prefix
         self._access = access
+        self._admission = admission
         self._query = query
         self._dialect = dialect
         self.get = functools.partial(self._operation, "GET")
@@ -113,14 +117,14 @@ class Noun:
             route = HTTPRouteHandler(
                 self._prefix + path, http_method=method, status_code=200, opt={"operation": operation}, **limit
             )
-            self.handlers.append(route(_answering(operation, handler, self._access)))
+            self.handlers.append(route(_answering(operation, handler, self._access, self._admission)))
             return handler
 
         return register
 
 
 def _answering(
-    operation: Operation, handler: Handler, access: Access | None
+    operation: Operation, handler: Handler, access: Access | None, admission: Admission | None
 ) -> Callable[..., Awaitable[Response[Any]]]:
     body = None if operation.body is None else msgspec.json.Decoder(operation.body)
     query = operation.query if "query" in inspect.signature(handler).parameters else None
@@ -129,6 +133,8 @@ def _answering(
         arguments: dict[str, Any] = {"request": request}
         if access is not None and operation.scope is not None:
             arguments["caller"] = await access(request, operation.scope)
+        if admission is not None:
+            arguments["admitted"] = await admission(request)
         for name, kind in operation.ids.items():
             arguments[name] = _read_id(request.path_params[name], kind)
         if query is not None:

@@ -4,15 +4,24 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Hashable
+from ipaddress import IPv6Address, IPv6Network
 
+from stentor.api.proxies import Address
 from stentor.errors import RateLimited
 
 # Whoever invents more callers than this pushes out others' buckets, and gets nothing but a fresh burst for it.
 CALLERS_MAX = 50_000
 
 
+# What a line is given as its own: whoever has one address of it has them all.
+_IPV6_LINE_BITS = 64
+
+
 class Throttle:
-    """Lets `burst` calls through at once and `per_s` a second after that, for each caller."""
+    """Lets `burst` calls through at once and `per_s` a second after that, for each caller.
+
+    A caller is remembered as it is given, so what strangers send has to be short by then.
+    """
 
     def __init__(self, *, per_s: float, burst: int, callers_max: int = CALLERS_MAX) -> None:
         self._per_s = per_s
@@ -33,3 +42,10 @@ class Throttle:
             raise RateLimited(
                 "Too many calls. Ask again in a moment.", retry_after_s=math.ceil(wait_s), limit=self._burst
             )
+
+
+def line_of(address: Address | None) -> Hashable:
+    """The caller behind an address, as far as addresses tell callers apart: of IPv6, the network of 64 bits."""
+    if isinstance(address, IPv6Address):
+        return IPv6Network((address, _IPV6_LINE_BITS), strict=False)
+    return address
