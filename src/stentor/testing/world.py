@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 from psycopg.types.json import Jsonb
 
-from stentor.campaigns.model import PublishedContent, PublishedRoute, PublishedVariant
+from stentor.campaigns.model import Lane, Mode, PublishedContent, PublishedRoute, PublishedVariant
 from stentor.channels.service import ensure_sandbox, sandbox_sender
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
@@ -118,7 +118,8 @@ class World:
         self,
         channels: Sequence[ChannelKind] = (ChannelKind.EMAIL,),
         *,
-        mode: str = "all",
+        mode: Mode = "all",
+        lane: Lane = "bulk",
         languages: Sequence[str] = ("en",),
     ) -> UUID:
         """A published campaign on these channels, sent through the brand's sandbox senders."""
@@ -139,8 +140,8 @@ class World:
                 campaign_id=campaign_id,
                 campaign_name="News",
                 consent_basis="topic",
-                mode="first" if mode == "first" else "all",
-                lane="bulk",
+                mode=mode,
+                lane=lane,
                 routes=tuple(routes),
                 bindings={},
                 context_schema=None,
@@ -148,7 +149,7 @@ class World:
                 policy={},
             )
             await Sql.add_campaign.run(
-                conn, brand_id=self.brand_id, campaign_id=campaign_id, name=f"News {campaign_id}", mode=mode
+                conn, brand_id=self.brand_id, campaign_id=campaign_id, name=f"News {campaign_id}", mode=mode, lane=lane
             )
             await Sql.add_publication.run(
                 conn,

@@ -35,7 +35,7 @@ ON CONFLICT (topic_id, shard) DO UPDATE SET subscribers = topic_counter.subscrib
 
 -- name: add_campaign
 INSERT INTO campaign (id, brand_id, name, consent_basis, mode, lane, routes, created_at, updated_at)
-VALUES (:campaign_id, :brand_id, :name, 'topic', :mode, 'bulk', '[]', :now, :now)
+VALUES (:campaign_id, :brand_id, :name, 'topic', :mode, :lane, '[]', :now, :now)
 
 -- name: add_publication
 INSERT INTO publication (id, brand_id, campaign_id, content, created_at)

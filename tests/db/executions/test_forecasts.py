@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 
+from stentor.campaigns.model import Mode
 from stentor.clock import Clock
 from stentor.db.pool import Database
 from stentor.domain.address import email_digest
@@ -42,7 +43,7 @@ def _foretold(forecast: Forecast) -> Counter[str]:
 
 
 @pytest.mark.parametrize("mode", ["all", "first"])
-async def test_a_dry_run_counts_as_the_run_then_does(db: Database, mode: str):
+async def test_a_dry_run_counts_as_the_run_then_does(db: Database, mode: Mode):
     world = await World.made(db)
     engine = Engine(db, ScriptedChannel())
     await world.people(

@@ -6,9 +6,12 @@ from datetime import timedelta
 
 import pytest
 
+from stentor.campaigns.model import Lane
 from stentor.channels.contract import Accepted, Message, Outcome, Wave
+from stentor.channels.model import InDoubtPolicy
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
+from stentor.domain.vocabulary import ChannelKind
 from stentor.testing.engine import Engine, ScriptedChannel
 from stentor.testing.world import Someone, World
 
@@ -57,6 +60,54 @@ async def test_sends_on_the_wire_of_a_lost_worker_are_in_doubt_and_sent_to_nobod
         await Engine(later, channel, worker="heir").drain()
 
     assert await world.fates(execution_id) == {"one": "unknown", "two": "unknown"}
+    assert channel.taken == []
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def _set_in_doubt(db: Database, policy: InDoubtPolicy | None) -> None:
+    async with db.transaction() as conn:
+        await conn.execute("UPDATE sender SET in_doubt = %s", (policy,))
+
+
+@pytest.mark.parametrize(
+    ("policy", "lane", "kind"),
+    [
+        ("at_least_once", "bulk", ChannelKind.EMAIL),
+        (None, "transactional", ChannelKind.EMAIL),
+        (None, "bulk", ChannelKind.WEBHOOK),
+    ],
+)
+async def test_sends_in_doubt_are_sent_again_where_the_sender_or_the_campaign_wants_that(
+    db: Database, policy: InDoubtPolicy | None, lane: Lane, kind: ChannelKind
+):
+    world, frozen, channel = await World.made(db), FrozenChannel(), ScriptedChannel()
+    await _set_in_doubt(db, policy)
+    await world.people([Someone("one", channels=kind.bit, address_mask=kind.bit, valid_mask=kind.bit)])
+    execution_id = await world.execution(await world.publication([kind], lane=lane))
+    task = await frozen_at_hand_over(db, world, frozen)
+
+    async with Database(db.dsn, size=3, shift=AFTER_THE_LEASE) as later:
+        await Engine(later, channel, worker="heir").drain()
+
+    assert await world.fates(execution_id) == {"one": "handed_over"}
+    assert channel.addresses == frozen.addresses
+    task.cancel()
+    await asyncio.wait([task])
+
+
+@pytest.mark.parametrize("policy", ["at_most_once", "ask"])
+async def test_sends_in_doubt_stay_so_where_the_sender_wants_that(db: Database, policy: InDoubtPolicy):
+    world, frozen, channel = await World.made(db), FrozenChannel(), ScriptedChannel()
+    await _set_in_doubt(db, policy)
+    await world.people([Someone("one")])
+    execution_id = await world.execution(await world.publication(lane="transactional"))
+    task = await frozen_at_hand_over(db, world, frozen)
+
+    async with Database(db.dsn, size=3, shift=AFTER_THE_LEASE) as later:
+        await Engine(later, channel, worker="heir").drain()
+
+    assert await world.fates(execution_id) == {"one": "unknown"}
     assert channel.taken == []
     task.cancel()
     await asyncio.wait([task])

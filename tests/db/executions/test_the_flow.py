@@ -251,6 +251,22 @@ async def test_a_lost_reply_is_in_doubt_and_not_sent_again(db: Database):
     assert (await engine.executions.find(world.brand_id, execution_id)).state == "ended"
 
 
+async def test_a_lost_reply_is_answered_by_another_try_where_the_sender_wants_that(db: Database):
+    world = await World.made(db)
+    channel = ScriptedChannel(lambda _message: InDoubt("the connection was lost"))
+    engine = Engine(db, channel)
+    await world.people([Someone("one")])
+    execution_id = await world.execution(await world.publication(lane="transactional"))
+    await engine.drain()
+
+    channel.answer = lambda _message: Accepted()
+    async with Database(db.dsn, size=3, shift=IN_AN_HOUR) as later:
+        await Engine(later, channel).drain()
+
+    assert await world.fates(execution_id) == {"one": "handed_over"}
+    assert channel.addresses == ["one@example.com"] * 2
+
+
 async def test_what_was_not_started_is_guarded_and_sent_again(db: Database):
     world = await World.made(db)
     channel = ScriptedChannel()
