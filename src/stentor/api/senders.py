@@ -33,14 +33,21 @@ senders = group_noun(
 Name = Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX, description="Unique in the group.")]
 Settings = Annotated[
     dict[str, Any],
-    Meta(description="What its kind needs: for `smtp` `host`, `port`, `tls`, `username`, … (no password)."),
+    Meta(
+        description="What its kind needs: for `smtp` `host` and `envelope_from`, and where they are not the usual ones `port`, "
+        "`security` (`starttls`, `tls` or `none`), `username`, … (no password)."
+    ),
 ]
 Secret = Annotated[
     str, Meta(max_length=SECRET_CHARS_MAX, description="The password that goes with the settings; never shown again.")
 ]
 InDoubt = Annotated[
     InDoubtPolicy | None,
-    Meta(description="What becomes of messages whose fate was lost; null leaves it to the campaign's lane."),
+    Meta(
+        description="What becomes of messages that were on the wire when a reply was lost: `at_most_once` counts them as "
+        "unknown, and so does `ask` for now; `at_least_once` sends them again. Null: webhooks and transactional campaigns "
+        "are sent again, all else is not."
+    ),
 ]
 Pace = (
     Annotated[
