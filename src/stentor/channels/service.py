@@ -41,7 +41,7 @@ async def default_sender(conn: Connection, brand_id: UUID, channel: ChannelKind)
 async def sandbox_sender(conn: Connection, brand_id: UUID, channel: ChannelKind) -> Sender:
     """The sandbox that the channel got with the brand: where test keys always lead."""
     sender = await store.sender_by_name(conn, brand_id, _sandbox_name(channel))
-    if sender is None:
+    if sender is None or sender.reaches_people:
         raise NotFound(f"The brand has no sandbox sender for {channel.label}. Make the brand anew, or check its id.")
     return sender
 
@@ -89,12 +89,17 @@ class SenderService:
             return await store.senders_of_brand(conn, brand_id, after=after, limit=min(limit, LIST_MAX))
 
     async def change(self, brand_id: UUID, sender_id: UUID, changes: SenderChanges) -> Sender:
-        """Changes what is given. What is switched on again is no longer paused. Raises as `create` does."""
+        """Changes what is given. What is switched on again is no longer paused.
+
+        Raises as `create` does, and Conflict for another name of a channel's own sandbox.
+        """
         async with self._db.transaction() as conn:
             sender = await store.lock_sender(conn, brand_id, sender_id)
             if sender is None:
                 raise _missing(sender_id)
             name = sender.name if changes.name is UNSET else changes.name
+            if name != sender.name and _came_with_the_brand(sender):
+                raise Conflict(f"{sender.name} came with the brand, and test keys find it by its name. Leave the name.")
             secret = changes.secret
             if secret is UNSET:
                 sealed = await store.sealed_secret(conn, brand_id, sender_id)
@@ -143,7 +148,7 @@ class SenderService:
             sender = await store.lock_sender(conn, brand_id, sender_id)
             if sender is None:
                 raise _missing(sender_id)
-            if sender.kind == "sandbox" and sender.name == _sandbox_name(sender.channel):
+            if _came_with_the_brand(sender):
                 raise Conflict("The sandbox belongs to the brand: test keys lead there. It can be paused instead.")
             await store.delete_sender(conn, brand_id, sender_id)
 
@@ -180,3 +185,7 @@ def _missing(sender_id: UUID) -> NotFound:
 
 def _sandbox_name(channel: ChannelKind) -> str:
     return f"sandbox-{channel.label}"
+
+
+def _came_with_the_brand(sender: Sender) -> bool:
+    return sender.kind == "sandbox" and sender.name == _sandbox_name(sender.channel)

@@ -130,6 +130,26 @@ async def test_of_two_senders_that_take_one_name_at_once_one_gets_it(senders: Se
     assert {type(outcome) for outcome in outcomes} == {Sender, Conflict}
 
 
+async def test_nothing_that_reaches_people_can_take_the_place_where_test_keys_lead(
+    db: Database, senders: SenderService, brand_id: UUID
+):
+    sandboxes = [sender for sender in await senders.list(brand_id) if sender.channel is ChannelKind.EMAIL]
+    real = await senders.create(brand_id, relay())
+
+    with pytest.raises(Conflict, match="came with the brand"):
+        await senders.change(brand_id, sandboxes[0].id, SenderChanges(name="moved away"))
+    with pytest.raises(Conflict):
+        await senders.change(brand_id, real.id, SenderChanges(name="sandbox-email"))
+    with pytest.raises(Conflict):
+        await senders.create(brand_id, relay("sandbox-email"))
+    with pytest.raises(Conflict):
+        await senders.delete(brand_id, sandboxes[0].id)
+    unchanged = await senders.change(brand_id, sandboxes[0].id, SenderChanges(name="sandbox-email", pace_per_s=1.0))
+
+    async with db.read() as conn:
+        assert await sandbox_sender(conn, brand_id, ChannelKind.EMAIL) == unchanged
+
+
 async def test_a_change_leaves_the_rest_as_it_was(
     db: Database, senders: SenderService, secrets: SecretBox, brand_id: UUID
 ):
