@@ -35,6 +35,16 @@ def test_every_limit_is_listed_as_it_is():
     assert {name: number(shown) for name, shown in listed.items()} == dict(named_limits())
 
 
+def test_the_api_knows_no_length_by_heart():
+    bare = [
+        f"{file.name}: {length}"
+        for file in (SOURCE / "api").rglob("*.py")
+        for length in re.findall(r"max_length=\d+|le=\d+", file.read_text())
+    ]
+
+    assert bare == []
+
+
 def named_limits() -> Iterator[tuple[str, Any]]:
     for file in SOURCE.rglob("*.py"):
         module = ".".join(file.relative_to(SOURCE.parent).with_suffix("").parts)

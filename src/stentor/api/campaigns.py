@@ -12,6 +12,8 @@ from stentor.api.groups import group_noun
 from stentor.api.paging import Listing, ListQuery, Walk, listing
 from stentor.api.request import ApiRequest, Caller
 from stentor.campaigns.model import Basis, Campaign, CampaignDraft, Lane, Mode, Route
+from stentor.campaigns.naming import NAME_CHARS_MAX
+from stentor.campaigns.service import ROUTES_MAX
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Conflict
 
@@ -33,11 +35,13 @@ class RouteBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class CampaignInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """All of a campaign that can be edited."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=200, description="Unique in the group.")]
+    name: Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX, description="Unique in the group.")]
     consent_basis: Annotated[
         Basis, Meta(description="What entitles it to write: a topic's subscription, a channel's flag, or nothing more.")
     ] = "topic"
-    routes: Annotated[tuple[RouteBody, ...], Meta(min_length=1, max_length=9, description="At most one per channel.")]
+    routes: Annotated[
+        tuple[RouteBody, ...], Meta(min_length=1, max_length=ROUTES_MAX, description="At most one per channel.")
+    ]
     mode: Annotated[
         Mode, Meta(description="`all`: one message on each channel. `first`: one, on the first channel that may.")
     ] = "all"

@@ -14,8 +14,11 @@ from stentor.api.paging import Listing, ListQuery, Walk, listing
 from stentor.api.request import ApiRequest, Caller
 from stentor.api.strict_json import below
 from stentor.audience.customers import PEOPLE_MAX
+from stentor.audience.intake import PUSH_TOKEN_CHARS_MAX, PUSH_TOKENS_MAX
 from stentor.audience.model import Customer, CustomerPatch, Upserted
+from stentor.domain.address import ADDRESS_CHARS_MAX
 from stentor.domain.ids import EXTERNAL_ID_BYTES_MAX
+from stentor.domain.locale import LOCALE_CHARS_MAX, TIME_ZONE_CHARS_MAX
 from stentor.errors import Invalid, TooLarge, Violation
 
 customers = group_noun(
@@ -26,11 +29,16 @@ customers = group_noun(
 ExternalId = Annotated[
     str, Meta(min_length=1, max_length=EXTERNAL_ID_BYTES_MAX, description="Your id of the person; at most 255 bytes.")
 ]
-Email = Annotated[str, Meta(max_length=320)] | None
-Phone = Annotated[str, Meta(max_length=320, description="E.164, or as the group's country writes numbers.")] | None
-PushTokens = Annotated[list[Annotated[str, Meta(max_length=4096)]] | None, Meta(description="At most 20.")]
-Locale = Annotated[str, Meta(max_length=64, description="BCP 47.")] | None
-TimeZone = Annotated[str, Meta(max_length=64, description="As `Europe/Berlin`.")] | None
+Email = Annotated[str, Meta(max_length=ADDRESS_CHARS_MAX)] | None
+Phone = (
+    Annotated[str, Meta(max_length=ADDRESS_CHARS_MAX, description="E.164, or as the group's country writes numbers.")]
+    | None
+)
+PushTokens = Annotated[
+    list[Annotated[str, Meta(max_length=PUSH_TOKEN_CHARS_MAX)]] | None, Meta(description=f"At most {PUSH_TOKENS_MAX}.")
+]
+Locale = Annotated[str, Meta(max_length=LOCALE_CHARS_MAX, description="BCP 47.")] | None
+TimeZone = Annotated[str, Meta(max_length=TIME_ZONE_CHARS_MAX, description="As `Europe/Berlin`.")] | None
 Attributes = Annotated[
     dict[str, Any] | None,
     Meta(description="Merged by name at the top level; a null among them removes that one. At most 64 KiB."),

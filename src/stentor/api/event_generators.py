@@ -11,6 +11,7 @@ from stentor.api.groups import group_noun
 from stentor.api.paging import Listing, ListQuery, Walk, listing
 from stentor.api.request import ApiRequest, Caller
 from stentor.campaigns.model import Generator, GeneratorDraft, GeneratorType
+from stentor.campaigns.naming import ID_CHARS_MAX, NAME_CHARS_MAX
 from stentor.errors import Conflict, Violation
 
 event_generators = group_noun(
@@ -19,14 +20,14 @@ event_generators = group_noun(
     "was published last.",
 )
 
-Name = Annotated[str, Meta(min_length=1, max_length=200)]
+Name = Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX)]
 Schema = Annotated[
     dict[str, Any] | None,
     Meta(description="JSON Schema (draft 2020-12) of a call's `context`; null takes any, and fields may be blank."),
 ]
 
 
-class GeneratorInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class GeneratorChanges(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """All of a generator that can be edited."""
 
     name: Name
@@ -34,11 +35,13 @@ class GeneratorInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     context_schema: Schema = None
 
 
-class NewGenerator(GeneratorInput, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class GeneratorInput(GeneratorChanges, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A generator to be made."""
 
     id: (
-        Annotated[str, Meta(min_length=1, max_length=200, description="Of any shape; left out, it becomes a UUID.")]
+        Annotated[
+            str, Meta(min_length=1, max_length=ID_CHARS_MAX, description="Of any shape; left out, it becomes a UUID.")
+        ]
         | None
     ) = None
     type: GeneratorType = "api_triggered"
@@ -106,7 +109,7 @@ async def list_event_generators(request: ApiRequest, caller: Caller, query: List
 @event_generators.post(
     "/event-generators", scope="write", status=201, problems=[Conflict], example={"id": "match-starts", **_EXAMPLE}
 )
-async def create_event_generator(request: ApiRequest, caller: Caller, body: NewGenerator) -> GeneratorBody:
+async def create_event_generator(request: ApiRequest, caller: Caller, body: GeneratorInput) -> GeneratorBody:
     """Create an event generator. It runs once it is published."""
     made = await request.services.generators.create(
         caller.brand_id, _draft(body), generator_id=body.id, generator_type=body.type
@@ -124,7 +127,7 @@ async def get_event_generator(request: ApiRequest, caller: Caller, event_generat
     "/event-generators/{event_generator_id:str}", scope="write", problems=[Conflict], example=_EXAMPLE
 )
 async def replace_event_generator(
-    request: ApiRequest, caller: Caller, event_generator_id: str, body: GeneratorInput
+    request: ApiRequest, caller: Caller, event_generator_id: str, body: GeneratorChanges
 ) -> GeneratorBody:
     """Replace an event generator. What is published goes on running until it is published again."""
     return shown(await request.services.generators.update(caller.brand_id, event_generator_id, _draft(body)))
@@ -148,5 +151,5 @@ async def publish_event_generator(request: ApiRequest, caller: Caller, event_gen
     return Published(shown(result.generator), result.bindings, list(result.warnings))
 
 
-def _draft(body: GeneratorInput) -> GeneratorDraft:
+def _draft(body: GeneratorChanges) -> GeneratorDraft:
     return GeneratorDraft(name=body.name, campaign_id=body.campaign_id, context_schema=body.context_schema)

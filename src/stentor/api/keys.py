@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from stentor.accounts.model import NAME_CHARS_MAX, ApiKey, Scope
+from stentor.accounts.model import NAME_CHARS_MAX, SCOPES, ApiKey, Scope
 from stentor.api.groups import group_noun
 from stentor.api.paging import Listing
 from stentor.api.request import ApiRequest, Caller
@@ -15,11 +15,11 @@ from stentor.errors import NotFound
 keys = group_noun("keys", "What opens the API for a group. Needs a key with the scope `admin`.")
 
 
-class KeyDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class KeyInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A key to be made."""
 
     name: Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX, description="What tells it from others.")]
-    scopes: Annotated[tuple[Scope, ...], Meta(min_length=1, max_length=4)] = ("run", "read", "write")
+    scopes: Annotated[tuple[Scope, ...], Meta(min_length=1, max_length=len(SCOPES))] = ("run", "read", "write")
     is_test: Annotated[bool, Meta(description="What a test key triggers goes to the sandbox inbox, always.")] = False
 
 
@@ -59,7 +59,7 @@ async def list_keys(request: ApiRequest, caller: Caller) -> Listing[Key]:
 
 
 @keys.post("/keys", scope="admin", status=201, idempotent=False, example={"name": "Backend", "scopes": ["run", "read"]})
-async def create_key(request: ApiRequest, caller: Caller, body: KeyDraft) -> SecretKey:
+async def create_key(request: ApiRequest, caller: Caller, body: KeyInput) -> SecretKey:
     """Make a key.
 
     The answer is the only place where its secret is ever shown; it is not kept for an `Idempotency-Key` either.

@@ -9,7 +9,9 @@ from msgspec import Meta
 from stentor.api.channels import ChannelName
 from stentor.api.request import ApiRequest, Caller
 from stentor.api.templates import templates
+from stentor.campaigns.content import PARTS_MAX
 from stentor.campaigns.previews import Sample, TemplatePreview
+from stentor.domain.locale import LOCALE_CHARS_MAX
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import TooLarge, Unprocessable
 
@@ -23,14 +25,14 @@ class PreviewInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     customer: Person = {}
     context: dict[str, Any] = {}
-    language: Annotated[str, Meta(max_length=35)] | None = None
+    language: Annotated[str, Meta(max_length=LOCALE_CHARS_MAX)] | None = None
 
 
 class DraftPreviewInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Parts that are not saved yet, for whom, and on what occasion."""
 
     channel: ChannelName
-    parts: Annotated[dict[str, str], Meta(max_length=10)]
+    parts: Annotated[dict[str, str], Meta(max_length=PARTS_MAX)]
     customer: Person = {}
     context: dict[str, Any] = {}
 

@@ -17,6 +17,8 @@ from stentor.report.recipients import RecipientFilter, RecipientRow
 
 recipients = group_noun("recipients", "The people of an execution: what became of each, and why.")
 
+_LONGEST_REASON = max(len(reason.label) for reason in Reason)
+
 SendStateName = Literal["pending", "held", "handed_over", "skipped", "failed", "unknown"]
 
 
@@ -24,7 +26,9 @@ class RecipientQuery(ListQuery, frozen=True, kw_only=True):
     """Which people are listed."""
 
     state: SendStateName | None = None
-    reason: Annotated[str, Meta(max_length=50, description="Why, as `suppressed` or `no_address`.")] | None = None
+    reason: (
+        Annotated[str, Meta(max_length=_LONGEST_REASON, description="Why, as `suppressed` or `no_address`.")] | None
+    ) = None
     channel: ChannelName | None = None
 
 
@@ -39,7 +43,7 @@ class Recipient(msgspec.Struct, frozen=True):
     decided_at: datetime
 
 
-class Answer(msgspec.Struct, frozen=True):
+class ProviderAnswer(msgspec.Struct, frozen=True):
     """What a provider said, in its own words."""
 
     kind: str
@@ -60,7 +64,7 @@ class ChannelStory(msgspec.Struct, frozen=True):
     template_version: int
     language: str
     checks: list[Check]
-    answers: list[Answer]
+    answers: list[ProviderAnswer]
 
 
 class RecipientStory(msgspec.Struct, frozen=True):
@@ -131,7 +135,9 @@ def _story(explanation: Explanation) -> RecipientStory:
                 template_version=one.template_version,
                 language=one.language,
                 checks=one.checks,
-                answers=[Answer(answer.kind, answer.at, answer.sender_id, answer.answer) for answer in one.answers],
+                answers=[
+                    ProviderAnswer(answer.kind, answer.at, answer.sender_id, answer.answer) for answer in one.answers
+                ],
             )
             for one in explanation.channels
         ],

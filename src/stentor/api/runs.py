@@ -15,12 +15,15 @@ from stentor.api.request import ApiRequest, Caller
 from stentor.errors import Conflict, Invalid, RateLimited, Unprocessable
 from stentor.executions.forecasting import Forecast
 from stentor.triggers.model import Accepted, Answer, Idempotency, RunCall
+from stentor.triggers.service import TOPIC_KEY_CHARS_MAX
 
 
 class RunInput(msgspec.Struct, frozen=True):
     """What a run is called with."""
 
-    topic_key: Annotated[str, Meta(min_length=1, max_length=200, description="The key or the id of a topic.")]
+    topic_key: Annotated[
+        str, Meta(min_length=1, max_length=TOPIC_KEY_CHARS_MAX, description="The key or the id of a topic.")
+    ]
     context: Annotated[dict[str, Any], Meta(description="What the templates read as `context.x`; at most 64 KiB.")]
 
 

@@ -11,7 +11,10 @@ from stentor.api.channels import ChannelName, name_of
 from stentor.api.groups import group_noun
 from stentor.api.paging import Listing, ListQuery, Walk, listing
 from stentor.api.request import ApiRequest, Caller
+from stentor.campaigns.content import VARIANTS_MAX
 from stentor.campaigns.model import Template, TemplateContent, TemplatePatch, TemplateSummary
+from stentor.campaigns.naming import NAME_CHARS_MAX
+from stentor.domain.locale import LOCALE_CHARS_MAX
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Conflict
 
@@ -21,17 +24,19 @@ templates = group_noun(
     "`{{ x }}` is bound when a generator is published.",
 )
 
-Name = Annotated[str, Meta(min_length=1, max_length=200, description="Unique in the group.")]
+Name = Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX, description="Unique in the group.")]
 Variants = Annotated[
     dict[str, dict[str, str]],
     Meta(
         min_length=1,
-        max_length=100,
+        max_length=VARIANTS_MAX,
         description="By language (BCP 47) the channel's parts: `subject`, `preheader`, `html` or `mjml`, and `text` for email; "
         "`text` for sms.",
     ),
 ]
-Language = Annotated[str, Meta(min_length=2, max_length=35, description="BCP 47; whom no variant fits gets this one.")]
+Language = Annotated[
+    str, Meta(min_length=2, max_length=LOCALE_CHARS_MAX, description="BCP 47; whom no variant fits gets this one.")
+]
 
 _EXAMPLE = {
     "name": "Match starts (email)",

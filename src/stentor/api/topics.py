@@ -13,6 +13,7 @@ from stentor.api.paging import Listing, ListQuery, Walk, listing
 from stentor.api.request import ApiRequest, Caller
 from stentor.audience.model import Topic, TopicDraft, TopicPatch
 from stentor.audience.topics import DESCRIPTION_CHARS_MAX, KEY_CHARS_MAX, NAME_CHARS_MAX
+from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Conflict
 
 topics = group_noun(
@@ -22,7 +23,9 @@ topics = group_noun(
 
 Name = Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX)]
 Description = Annotated[str, Meta(max_length=DESCRIPTION_CHARS_MAX)]
-Channels = Annotated[list[ChannelName], Meta(min_length=1, max_length=9, description="Where it is offered.")]
+Channels = Annotated[
+    list[ChannelName], Meta(min_length=1, max_length=len(ChannelKind), description="Where it is offered.")
+]
 
 
 class TopicInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

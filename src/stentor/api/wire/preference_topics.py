@@ -43,7 +43,9 @@ preference_topics = Noun(
 
 Name = Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX)]
 Description = Annotated[str, Meta(max_length=DESCRIPTION_CHARS_MAX)]
-Channels = Annotated[list[int], Meta(min_length=1, max_length=9, description="Numbers, as 15 for email.")]
+Channels = Annotated[
+    list[int], Meta(min_length=1, max_length=len(CHANNEL_NUMBERS), description="Numbers, as 15 for email.")
+]
 
 
 class WireTopicInput(msgspec.Struct, frozen=True, rename="camel"):
@@ -55,7 +57,7 @@ class WireTopicInput(msgspec.Struct, frozen=True, rename="camel"):
     topic_description: Description = ""
 
 
-class WireTopicChange(msgspec.Struct, frozen=True, rename="camel"):
+class WireTopicChanges(msgspec.Struct, frozen=True, rename="camel"):
     """A topic as it shall be; its key never changes."""
 
     topic_name: Name
@@ -126,7 +128,7 @@ async def replace_preference_topic(
     request: ApiRequest,
     caller: Caller,
     topic_id: str,
-    body: WireTopicChange,
+    body: WireTopicChanges,
 ) -> WireTopic:
     """Replace a topic's name, description and channels."""
     patch = TopicPatch(name=body.topic_name, description=body.topic_description, channels=_mask(body.channels))
