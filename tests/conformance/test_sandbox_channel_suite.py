@@ -54,7 +54,7 @@ class SandboxRig:
         await self._inbox.set_chaos(BRAND_ID, self._rules)
 
     async def taken(self) -> Sequence[str]:
-        page = await self._inbox.list(BRAND_ID, limit=200)
+        page = await self._inbox.page(BRAND_ID, limit=200)
         return [entry.recipient for entry in reversed(page.entries)]
 
     async def held(self) -> bool:

@@ -87,7 +87,7 @@ class AccountService:
         async with self._db.transaction() as conn:
             present = await store.lock_brand(conn, brand_id)
             if present is None:
-                raise _no_brand(brand_id)
+                raise _missing(brand_id)
             await store.update_settings(conn, brand_id, changed_settings(present, changes))
             return await _found(conn, brand_id)
 
@@ -145,7 +145,7 @@ class AccountService:
 async def _found(conn: Connection, brand_id: UUID) -> Brand:
     brand = await store.find_brand(conn, brand_id)
     if brand is None:
-        raise _no_brand(brand_id)
+        raise _missing(brand_id)
     return brand
 
 
@@ -154,14 +154,14 @@ async def _owner(conn: Connection, brand_id: UUID | None, organisation_id: UUID 
     if brand_id is not None:
         brand = await _found(conn, brand_id)
         if organisation_id not in {None, brand.organisation_id}:
-            raise _no_brand(brand_id)
+            raise _missing(brand_id)
         return brand.organisation_id
     if organisation_id is None or await store.find_organisation(conn, organisation_id) is None:
         raise NotFound(f"There is no organisation {organisation_id}.")
     return organisation_id
 
 
-def _no_brand(brand_id: UUID) -> NotFound:
+def _missing(brand_id: UUID) -> NotFound:
     return NotFound(f"There is no brand {brand_id}.")
 
 

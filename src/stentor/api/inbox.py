@@ -75,7 +75,7 @@ async def list_inbox_messages(request: ApiRequest, caller: Caller, query: InboxQ
     channel = ChannelKind.named(query.channel) if query.channel else None
 
     async def fetch(before: InboxPosition | None, limit: int) -> list[InboxEntry]:
-        page = await request.services.inbox.list(
+        page = await request.services.inbox.page(
             caller.brand_id, channel=channel, search=query.search, before=before, limit=limit
         )
         return page.entries

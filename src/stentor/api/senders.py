@@ -121,7 +121,7 @@ async def list_senders(request: ApiRequest, caller: Caller, query: ListQuery) ->
     """List the group's senders."""
 
     async def fetch(after: UUID | None, limit: int) -> list[Sender]:
-        return list(await request.services.senders.list(caller.brand_id, after=after, limit=limit))
+        return await request.services.senders.page(caller.brand_id, after=after, limit=limit)
 
     return await listing(request, query, Walk(fetch, lambda sender: sender.id, UUID), shown)
 
@@ -162,7 +162,7 @@ async def get_sender(request: ApiRequest, caller: Caller, sender_id: UUID) -> Se
 async def update_sender(request: ApiRequest, caller: Caller, sender_id: UUID, body: SenderPatch) -> SenderBody:
     """Change a sender."""
     changes = SenderChanges(**{name: getattr(body, name) for name in SenderPatch.__struct_fields__})
-    return shown(await request.services.senders.change(caller.brand_id, sender_id, changes))
+    return shown(await request.services.senders.update(caller.brand_id, sender_id, changes))
 
 
 @senders.post("/senders/{sender_id:str}/pause", scope="write")

@@ -148,7 +148,7 @@ class ImportService:
         async with self._db.transaction() as conn:
             standing = await import_store.lock_job(conn, brand_id, job_id)
             if standing is None:
-                raise _not_found(job_id)
+                raise _missing(job_id)
             if standing.state != "running":
                 raise Conflict(f"The import has {standing.state}; begin a new one.")
             resume = standing.resume
@@ -293,9 +293,9 @@ async def _rest(chunks: AsyncIterator[bytes], start: int, done: int, total: int 
 async def _found(conn: Connection, brand_id: UUID, job_id: UUID) -> ImportJob:
     job = await import_store.find_job(conn, brand_id, job_id)
     if job is None:
-        raise _not_found(job_id)
+        raise _missing(job_id)
     return job
 
 
-def _not_found(job_id: UUID) -> NotFound:
+def _missing(job_id: UUID) -> NotFound:
     return NotFound(f"This brand has no import {job_id}.")

@@ -35,7 +35,7 @@ class SenderSource:
         """The sender, also when it was deleted meanwhile. Raises NotFound for one that never was this brand's."""
         sender = await self._remembered.get((brand_id, sender_id))
         if sender is None:
-            raise NotFound(f"There is no sender {sender_id} in this brand.")
+            raise NotFound(f"This brand has no sender {sender_id}.")
         return sender
 
     async def _load(self, key: tuple[UUID, UUID]) -> Sender | None:

@@ -1,6 +1,5 @@
 """Senders: making, changing, pausing them, and which one a channel goes by when nobody chose."""
 
-from collections.abc import Sequence
 from uuid import UUID
 
 from msgspec import UNSET
@@ -17,7 +16,7 @@ from stentor.domain.ids import new_id
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Conflict, Invalid, NotFound, Violation
 
-LIST_MAX = 200
+PAGE_MAX = 200
 
 
 async def ensure_sandbox(conn: Connection, brand_id: UUID) -> None:
@@ -83,12 +82,12 @@ class SenderService:
         async with self._db.read() as conn:
             return await _found(conn, brand_id, sender_id)
 
-    async def list(self, brand_id: UUID, *, after: UUID | None = None, limit: int = 50) -> Sequence[Sender]:
-        """At most `limit` (and 200) senders in the order of their making, from the one behind `after` on."""
+    async def page(self, brand_id: UUID, *, after: UUID | None = None, limit: int = PAGE_MAX) -> list[Sender]:
+        """At most `limit` (and 200) senders in the order of their making, from behind the id `after`."""
         async with self._db.read() as conn:
-            return await store.senders_of_brand(conn, brand_id, after=after, limit=min(limit, LIST_MAX))
+            return await store.senders_of_brand(conn, brand_id, after=after, limit=min(limit, PAGE_MAX))
 
-    async def change(self, brand_id: UUID, sender_id: UUID, changes: SenderChanges) -> Sender:
+    async def update(self, brand_id: UUID, sender_id: UUID, changes: SenderChanges) -> Sender:
         """Changes what is given. What is switched on again is no longer paused.
 
         Raises as `create` does, and Conflict for another name of a channel's own sandbox.
@@ -180,7 +179,7 @@ async def _found(conn: Connection, brand_id: UUID, sender_id: UUID) -> Sender:
 
 
 def _missing(sender_id: UUID) -> NotFound:
-    return NotFound(f"There is no sender {sender_id} in this brand.")
+    return NotFound(f"This brand has no sender {sender_id}.")
 
 
 def _sandbox_name(channel: ChannelKind) -> str:

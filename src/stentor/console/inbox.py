@@ -130,7 +130,7 @@ class InboxPages:
         search = query.get("search", "")[:SEARCH_CHARS_MAX]
         channel = query.get("channel", "")
         before = _position(query.get("before", ""))
-        found = await self._inbox.list(
+        found = await self._inbox.page(
             visitor.brand.id,
             channel=ChannelKind.named(channel) if channel in CHANNEL_LABELS else None,
             search=search,

@@ -109,7 +109,7 @@ class ExecutionService:
     async def _find(self, conn: Connection, brand_id: UUID, execution_id: UUID) -> Execution:
         execution = await store.find(conn, brand_id, execution_id)
         if execution is None:
-            raise NotFound("There is no such execution in this brand. List them with GET …/executions.")
+            raise NotFound("This brand has no such execution. List them with GET …/executions.")
         return execution
 
     async def _change(self, change: store.Statement, brand_id: UUID, execution_id: UUID, rule: str) -> Progress:

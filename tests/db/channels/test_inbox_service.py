@@ -30,7 +30,7 @@ def inbox(db: Database) -> InboxService:
 
 
 async def names(inbox: InboxService, brand_id: UUID, **asked: Any) -> list[str]:
-    page = await inbox.list(brand_id, **asked)
+    page = await inbox.page(brand_id, **asked)
     return [entry.recipient.partition("@")[0] for entry in page.entries]
 
 
@@ -58,7 +58,7 @@ async def test_pages_hold_each_message_once_also_those_of_one_wave_while_new_one
     seen: list[str] = []
     before: InboxPosition | None = None
     while True:
-        page = await inbox.list(brand_id, before=before, limit=5)
+        page = await inbox.page(brand_id, before=before, limit=5)
         seen += [entry.id for entry in page.entries]
         await send(db, sandbox, brand_id, letter(brand_id, "late@example.com"))
         before = page.next

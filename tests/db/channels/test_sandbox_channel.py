@@ -35,7 +35,7 @@ async def skeletons(db: Database) -> int:
 
 
 async def recipients(inbox: InboxService, brand_id: UUID) -> set[str]:
-    return {entry.recipient for entry in (await inbox.list(brand_id, limit=200)).entries}
+    return {entry.recipient for entry in (await inbox.page(brand_id, limit=200)).entries}
 
 
 async def test_what_was_accepted_is_in_the_inbox_byte_for_byte(
@@ -99,7 +99,7 @@ async def test_a_send_that_is_stored_already_is_left_as_it_is(
     await deliver(db, sandbox, wave_for(brand_id), [second])
 
     assert (await inbox.get(brand_id, first.send_id)).raw == first.wire()
-    assert len((await inbox.list(brand_id)).entries) == 1
+    assert len((await inbox.page(brand_id)).entries) == 1
 
 
 async def test_a_skeleton_is_stored_once_and_never_again(
@@ -214,7 +214,7 @@ async def test_a_long_text_is_listed_by_its_beginning_on_one_line(
 
     await deliver(db, sandbox, wave_for(brand_id, ChannelKind.SMS), [long])
 
-    (entry,) = (await inbox.list(brand_id)).entries
+    (entry,) = (await inbox.page(brand_id)).entries
     assert entry.subject == "An stoß " + "ü" * (160 - len("An stoß "))
 
 

@@ -70,7 +70,7 @@ async def test_a_rendered_mail_is_listed_by_its_subject_and_read_as_it_was_writt
 
     await deliver(db, SandboxChannel(db, ChaosSource(db)), wave_for(brand_id), [message])
 
-    (entry,) = (await inbox.list(brand_id, search="zoë")).entries
+    (entry,) = (await inbox.page(brand_id, search="zoë")).entries
     content = content_of(entry.channel, (await inbox.get(brand_id, entry.id)).raw)
     assert entry.subject == "Kick-off for Zoë"
     assert content.html is not None

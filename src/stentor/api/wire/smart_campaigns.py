@@ -163,7 +163,7 @@ async def status(request: ApiRequest) -> Response[bytes]:
     caller = await authorised(request.services, *_keys(request), "run", "read")
     named = _EXECUTION_ID.fullmatch(request.path_params["execution_id"])
     if named is None:
-        raise NotFound("There is no such execution in this brand.")
+        raise NotFound("This brand has no such execution.")
     execution = await request.services.executions.find(caller.brand_id, UUID(named[1]))
     return _json(msgspec.json.encode(status_of(execution)), 200)
 

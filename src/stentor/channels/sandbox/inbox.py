@@ -35,7 +35,7 @@ class InboxService:
         self._send_ids = send_ids
         self._reassemble = reassemble
 
-    async def list(
+    async def page(
         self,
         brand_id: UUID,
         *,
@@ -120,4 +120,4 @@ class InboxService:
 
 
 def _missing() -> NotFound:
-    return NotFound("There is no such message in the brand's inbox; perhaps it was deleted or pruned.")
+    return NotFound("This brand has no such message in its inbox; perhaps it was deleted or pruned.")

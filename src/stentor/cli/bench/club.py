@@ -81,7 +81,7 @@ async def _streamed(blocks: Iterator[bytes]) -> AsyncIterator[bytes]:
 
 
 async def _sandbox(premises: Premises, brand: Brand) -> Sender:
-    senders = await premises.services.senders.list(brand.id, limit=200)
+    senders = await premises.services.senders.page(brand.id)
     return next(sender for sender in senders if sender.channel is ChannelKind.EMAIL)
 
 

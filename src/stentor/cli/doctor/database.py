@@ -79,7 +79,7 @@ async def _schema(db: Database) -> Finding:
 async def _senders(started: Core) -> Finding:
     served = services(started)
     for brand in await served.accounts.brands():
-        senders = await served.senders.list(brand.id, limit=200)
+        senders = await served.senders.page(brand.id)
         if any(sender.enabled and sender.kind != "sandbox" for sender in senders):
             return ok("senders", "There are senders to real people.")
     return warn(
