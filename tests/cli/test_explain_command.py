@@ -28,7 +28,7 @@ def execution(database_dsn: str) -> UUID:
 
 
 def test_each_check_is_told_in_its_order(command: Command, execution: UUID):
-    told = json.loads(command("explain", f"exec-{execution.hex}", "bob", "--brand", "Fan Club", "--json").stdout)
+    told = json.loads(command("explain", f"exec-{execution.hex}", "bob", "--json").stdout)
 
     (email,) = told["channels"]
     assert (email["channel"], email["state"], email["reason"]) == ("email", "skipped", "bounced_before")
@@ -36,12 +36,21 @@ def test_each_check_is_told_in_its_order(command: Command, execution: UUID):
 
 
 def test_people_read_what_became_of_somebody(command: Command, execution: UUID):
-    reached = command("explain", execution, "ann", "--brand", "Fan Club")
+    reached = command("explain", execution, "ann")
     outside = command("explain", execution, "cy", "--brand", "Fan Club")
 
     assert "ann on email: handed_over (" in reached.stdout
     assert "in en" in reached.stdout
     assert outside.stdout.startswith("cy: ")
+
+
+def test_an_execution_of_another_brand_than_the_one_that_is_named_is_none(command: Command, execution: UUID):
+    command("brand", "create", "Choir")
+
+    foreign = command("explain", execution, "ann", "--brand", "Choir")
+
+    assert type(foreign.exception).__name__ == "NotFound"
+    assert command("explain", execution, "ann").exit_code == 0
 
 
 def test_somebody_unknown_and_an_id_that_is_none_are_told_apart(command: Command, execution: UUID):

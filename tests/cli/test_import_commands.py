@@ -43,6 +43,21 @@ def test_lines_are_counted_and_those_that_are_rejected_listed_with_the_reason(co
         assert [row["line"] for row in csv.DictReader(rejects)] == ["4", "5"]
 
 
+def test_without_a_brand_the_only_one_is_meant(command: Command, people: Path):
+    none = command("customers", "import", people)
+    command("brand", "create", "Fan Club")
+    only = command("customers", "import", people)
+    command("brand", "create", "Choir")
+    several = command("customers", "import", people)
+
+    assert none.exit_code == 2
+    assert none.stderr == "stentor: There is no brand yet. Make one with `stentor brand create NAME`.\n"
+    assert only.exit_code == 0
+    assert "2 added" in only.stderr
+    assert several.exit_code == 2
+    assert several.stderr.startswith("stentor: There are several brands: 'Fan Club', 'Choir'. Say which with --brand")
+
+
 @pytest.mark.usefixtures("brand_id")
 def test_the_same_file_again_changes_nothing(command: Command, people: Path):
     command("customers", "import", people, "--brand", "Fan Club")

@@ -44,6 +44,9 @@ Proxies = Annotated[
     ),
 ]
 BrandName = Annotated[str, typer.Option("--brand", help="The brand's id, key or name.")]
+OnlyBrand = Annotated[
+    str | None, typer.Option("--brand", help="The brand's id, key or name.", show_default="the only one")
+]
 File = Annotated[Path, typer.Argument(help="A CSV file with a header, or NDJSON; in UTF-8.")]
 Format = Annotated[
     str | None, typer.Option("--format", help="csv or ndjson.", show_default="what the file's name says")
@@ -231,7 +234,7 @@ def create_key(
 @customers_app.command("import")
 def import_customers(
     file: File,
-    brand: BrandName,
+    brand: OnlyBrand = None,
     file_format: Format = None,
     region: Annotated[
         str | None,
@@ -265,7 +268,7 @@ def import_customers(
 @subscriptions_app.command("import")
 def import_subscriptions(
     file: File,
-    brand: BrandName,
+    brand: OnlyBrand = None,
     file_format: Format = None,
     rejects: Rejects = None,
     data: Data = None,
@@ -273,7 +276,7 @@ def import_subscriptions(
 ) -> None:
     """Import what people opted in to: external_id, topic, and optionally channels and subscribed (yes or no).
 
-    Example: stentor subscriptions import opt-ins.ndjson --brand "Fan Club"
+    Example: stentor subscriptions import opt-ins.ndjson
     """
     from stentor.cli.imports import import_file
 
@@ -293,13 +296,15 @@ def import_subscriptions(
 def explain(
     execution: Annotated[str, typer.Argument(help="The execution's id, as exec-0198… or 0198…-….")],
     external_id: Annotated[str, typer.Argument(help="The person, by your own id.")],
-    brand: BrandName,
+    brand: Annotated[
+        str | None, typer.Option("--brand", help="The brand's id, key or name.", show_default="the execution's")
+    ] = None,
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
     """Tell what happened to one person in one execution, and why.
 
-    Example: stentor explain exec-0198… fan-000042 --brand "Fan Club"
+    Example: stentor explain exec-0198… fan-000042
     """
     from stentor.cli.explain import explain_person
 

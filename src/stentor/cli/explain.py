@@ -19,16 +19,25 @@ _EXECUTION_ID = re.compile(
 _MARKS = {"passed": "[green]✓[/]", "objected": "[red]✗[/]", "not_reached": "[bright_black]·[/]"}
 
 
-def explain_person(given: Mapping[str, Any], execution: str, external_id: str, *, brand: str, as_json: bool) -> None:
-    """Prints the story of one person in one execution, whose id is written as any API of ours writes it."""
+def explain_person(
+    given: Mapping[str, Any], execution: str, external_id: str, *, brand: str | None, as_json: bool
+) -> None:
+    """Prints the story of one person in one execution, whose id is written as any API of ours writes it.
+
+    Without `brand` it is the one whose execution that is.
+    """
     named = _EXECUTION_ID.fullmatch(execution)
     if named is None:
         fail(f"{execution!r} is no execution's id; it looks like exec-0198… or 0198…-….", Exit.USAGE)
     execution_id = UUID(named[1])
 
     async def act(core: Core) -> None:
-        owner = await brand_named(accounts(core), brand)
-        story = await services(core).executions.explain(owner.id, execution_id, external_id)
+        executions = services(core).executions
+        if brand is None:
+            owner_id = (await executions.origin(execution_id)).brand_id
+        else:
+            owner_id = (await brand_named(accounts(core), brand)).id
+        story = await executions.explain(owner_id, execution_id, external_id)
         if as_json:
             print_json(story)
         else:

@@ -23,7 +23,7 @@ from rich.text import Text
 
 from stentor.audience.imports import ImportService
 from stentor.audience.model import ImportFormat, ImportJob, ImportKind, Reject
-from stentor.cli.installation import brand_named, with_core
+from stentor.cli.installation import brand_or_only, with_core
 from stentor.cli.output import Exit, fail, print_json, say
 from stentor.wiring import Core, accounts, imports
 
@@ -36,7 +36,7 @@ def import_file(
     kind: ImportKind,
     file: Path,
     *,
-    brand: str,
+    brand: str | None,
     file_format: str | None,
     region: str | None,
     rejects: Path | None,
@@ -48,7 +48,7 @@ def import_file(
     rejects = rejects or file.with_name(file.name + ".rejects.csv")
 
     async def act(core: Core) -> None:
-        owner = await brand_named(accounts(core), brand)
+        owner = await brand_or_only(accounts(core), brand)
         service = imports(core)
         country = region or owner.settings.default_country
         job = await service.begin(owner.id, kind, chosen, source, bytes_total=size, region=country)

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from stentor.accounts.model import Brand
 from stentor.accounts.service import AccountService
 from stentor.cli.database import within
-from stentor.cli.output import fail
+from stentor.cli.output import Exit, fail
 from stentor.db.migrate import migrate
 from stentor.settings import Settings
 from stentor.wiring import Core, core
@@ -14,6 +14,7 @@ from stentor.wiring import Core, core
 T = TypeVar("T")
 
 _CONNECTIONS = 4
+_NAMED_MAX = 20
 
 
 def with_core(given: Mapping[str, Any], act: Callable[[Core], Awaitable[T]]) -> T:
@@ -32,3 +33,17 @@ async def brand_named(accounts: AccountService, wanted: str) -> Brand:
     """The brand with that id, key or name. Ends the command when there is none."""
     named = (brand for brand in await accounts.brands() if wanted in {str(brand.id), brand.brand_key, brand.name})
     return next(named, None) or fail(f"There is no brand {wanted!r}. See `stentor brand list`.")
+
+
+async def brand_or_only(accounts: AccountService, wanted: str | None) -> Brand:
+    """The brand with that id, key or name, or the only one. Ends the command when it is not clear which is meant."""
+    if wanted is not None:
+        return await brand_named(accounts, wanted)
+    brands = await accounts.brands()
+    if not brands:
+        fail("There is no brand yet. Make one with `stentor brand create NAME`.", Exit.USAGE)
+    if len(brands) > 1:
+        names = ", ".join(repr(brand.name) for brand in brands[:_NAMED_MAX])
+        more = f" and {len(brands) - _NAMED_MAX} more" if len(brands) > _NAMED_MAX else ""
+        fail(f"There are several brands: {names}{more}. Say which with --brand.", Exit.USAGE)
+    return brands[0]
