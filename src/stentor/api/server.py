@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import resource
 import socket
 
@@ -17,9 +16,6 @@ log = structlog.get_logger()
 
 # Files that are not connections: the database pool, outgoing mail, logs, the files of an import.
 FILES_RESERVED = 512
-
-# Some tens of requests' worth, a few megabytes at most.
-_OBJECTS_PER_COLLECTION = 10_000
 
 
 class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +67,6 @@ class ApiServer:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serves until `stop` is set; then takes no more connections and lets what is running finish."""
-        _spare_the_collector()
         serving = asyncio.create_task(self._server.serve())
         stopping = asyncio.create_task(stop.wait())
         try:
@@ -87,16 +82,6 @@ class ApiServer:
                 task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await serving
-
-
-def _spare_the_collector() -> None:
-    """Takes all that was made until now out of the garbage collector's sight, and lets it look less often.
-
-    Going through the modules of the whole app again and again took a tenth of a busy process's time.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_OBJECTS_PER_COLLECTION, 20, 20)
 
 
 def _files_max() -> int:

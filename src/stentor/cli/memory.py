@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -12,18 +12,22 @@ from stentor.db.home import Home
 from stentor.db.postmaster import read_postmaster
 
 _LOOK_EVERY_S = 0.25
+_NOTICEABLE = 1.01
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _PROC = Path("/proc")
 
 
 class MemoryWatch:
     """Watches this process, its descendants and the embedded database's supervisor within a block, and keeps the peak.
 
-    A sink, which stands for other people's servers, is none of ours.
+    A sink, which stands for other people's servers, is none of ours. Shared pages are told apart only when the resident
+    sets have grown by a hundredth: looking at every page four times a second took 6 % of the machine that was measured.
     """
 
     def __init__(self, data: Path) -> None:
         self._home = Home(data)
         self._peak_bytes = 0
+        self._resident_bytes = 0
         self._looking: asyncio.Task[None] | None = None
 
     @property
@@ -45,11 +49,12 @@ class MemoryWatch:
 
     async def _look(self) -> None:
         while True:
-            self._peak_bytes = max(self._peak_bytes, await asyncio.to_thread(self._held_bytes))
+            ours = [pid for pid in {*_family(os.getpid()), *_supervisor(self._home)} if _is_ours(pid)]
+            resident_bytes = sum(map(_resident_bytes, ours))
+            if resident_bytes > self._resident_bytes * _NOTICEABLE:
+                self._resident_bytes = resident_bytes
+                self._peak_bytes = max(self._peak_bytes, await asyncio.to_thread(_held_bytes, ours))
             await asyncio.sleep(_LOOK_EVERY_S)
-
-    def _held_bytes(self) -> int:
-        return sum(map(_pss_bytes, {*_family(os.getpid()), *_supervisor(self._home)}))
 
 
 def _family(root: int) -> Iterator[int]:
@@ -68,11 +73,25 @@ def _supervisor(home: Home) -> Iterator[int]:
             yield int((_PROC / str(postmaster.pid) / "stat").read_text().rpartition(")")[2].split()[1])
 
 
-def _pss_bytes(pid: int) -> int:
+def _is_ours(pid: int) -> bool:
     with suppress(OSError):
         name, command = (_PROC / str(pid) / "comm").read_text(), (_PROC / str(pid) / "cmdline").read_bytes()
-        if name.startswith("postgres") or b"stentor.testing" in command:
-            return 0
+        return not name.startswith("postgres") and b"stentor.testing" not in command
+    return False
+
+
+def _resident_bytes(pid: int) -> int:
+    with suppress(OSError):
+        return int((_PROC / str(pid) / "statm").read_text().split()[1]) * _PAGE_BYTES
+    return 0
+
+
+def _held_bytes(pids: Iterable[int]) -> int:
+    return sum(map(_pss_bytes, pids))
+
+
+def _pss_bytes(pid: int) -> int:
+    with suppress(OSError):
         for line in (_PROC / str(pid) / "smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
                 return int(line.split()[1]) * 1024

@@ -7,7 +7,7 @@ from typing import Any
 from stentor.api.app import create_app
 from stentor.api.server import ApiServer
 from stentor.cli.database import until_migrated, within
-from stentor.cli.processes import stopped_by_signals
+from stentor.cli.processes import spare_the_collector, stopped_by_signals
 from stentor.doors import doors
 from stentor.log import set_up_logging
 from stentor.settings import Settings
@@ -40,6 +40,7 @@ async def _serve_api(settings: Settings, dsn: str) -> None:
         app = create_app(served, told, doors=doors(started, served, told))
         server = ApiServer(app, host=settings.host, port=settings.port)
         closed = asyncio.Event()
+        spare_the_collector()
         async with asyncio.TaskGroup() as background:
             background.create_task(served.triggers.run_committer(closed))
             background.create_task(served.keys.run(closed))
@@ -55,6 +56,7 @@ async def _run_worker(settings: Settings, dsn: str) -> None:
     await until_migrated(dsn)
     async with core(settings, dsn, role="worker", size=settings.batches + 4) as started:
         roles = worker_roles(started)
+        spare_the_collector()
         try:
             await run_roles([roles.planner, roles.deliverer, roles.keeper], stop)
         finally:

@@ -67,15 +67,15 @@ class Composer:
         wave: Sequence[tuple[PendingSend, Recipient]],
         at: datetime,
     ) -> list[Composed]:
-        """The messages in the wave's order of executions and languages; a template's failure is that person's alone."""
+        """The messages in the order of the wave's chunks and languages; a template's failure is that person's alone."""
         composed: list[Composed] = []
-        ordered = sorted(wave, key=lambda pair: (pair[0].execution_id, pair[0].variant))
-        for (execution_id, variant), pairs in groupby(
-            ordered, key=lambda pair: (pair[0].execution_id, pair[0].variant)
-        ):
-            execution = facts[execution_id]
-            bound = self._renderers.bind(execution.publication, channel, variant, execution_id, execution.context)
-            composed += self._compose_group(bound, execution, channel, list(pairs), at)
+        for (_, variant), pairs in groupby(sorted(wave, key=_place), key=_place):
+            group = list(pairs)
+            execution = facts[group[0][0].execution_id]
+            bound = self._renderers.bind(
+                execution.publication, channel, variant, execution.execution_id, execution.context
+            )
+            composed += self._compose_group(bound, execution, channel, group, at)
         return composed
 
     def _compose_group(

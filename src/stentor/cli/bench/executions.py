@@ -17,7 +17,7 @@ from stentor.db.sql import QuerySet, Statement
 from stentor.executions.service import Progress
 from stentor.report.funnel import ChannelFunnel
 
-_LOOK_EVERY_S = 0.02
+_LOOK_EVERY_S = 0.1  # what is looked for carries its own time
 _WITHIN_S = 900.0
 _ASKED_AT_ONCE = 5_000
 
