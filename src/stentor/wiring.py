@@ -29,7 +29,7 @@ from stentor.campaigns.service import CampaignService
 from stentor.campaigns.sources import GeneratorSource, PublicationSource
 from stentor.campaigns.templates import TemplateService
 from stentor.channels.at_work import OpenChannels, SenderSource
-from stentor.channels.reach import Reach
+from stentor.channels.public_address import Reach
 from stentor.channels.sandbox.channel import SandboxChannel
 from stentor.channels.sandbox.chaos import ChaosSource
 from stentor.channels.sandbox.inbox import InboxService
@@ -82,7 +82,7 @@ def data_directory(settings: Settings) -> Path:
 
 
 def installation_secret(settings: Settings) -> InstallationSecret:
-    """The secret that was set, or the one in the data directory, made at the first start. Raises SecretProblem."""
+    """The secret that was set, or the one in the data directory, made at the first start. Raises SecretRefused."""
     if settings.secret is not None:
         return InstallationSecret.from_text(settings.secret.get_secret_value())
     return InstallationSecret.from_file(data_directory(settings) / SECRET_FILE)
@@ -94,7 +94,7 @@ async def core(
 ) -> AsyncIterator[Core]:
     """The core of one process, its database open for the length of the block.
 
-    Raises Unavailable when the database does not answer, SecretProblem when it was made with another secret.
+    Raises Unavailable when the database does not answer, SecretRefused when it was made with another secret.
     """
     secret = installation_secret(settings)
     db = Database(dsn, size=size, shift=shift, prepared=settings.database_prepared, application_name=f"stentor {role}")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from stentor.accounts import store
 from stentor.db.pool import Database
+from stentor.errors import Problem
 
 SECRET_BYTES_MIN = 32
 SECRET_FILE = "secret.key"  # noqa: S105  a file's name
@@ -19,8 +20,11 @@ _NEW_SECRET_BYTES = 48
 _PURPOSE = re.compile(r"[a-z][a-z0-9-]{0,31}")
 
 
-class SecretProblem(Exception):
-    """The installation's secret is missing, too short, readable by others, or not the one this database was made with."""
+class SecretRefused(Problem):
+    """The installation's secret is too short, readable by others, or not the one this database was made with."""
+
+    code = "secret-refused"
+    title = "The installation's secret cannot be used"
 
 
 class InstallationSecret:
@@ -31,7 +35,7 @@ class InstallationSecret:
 
     def __init__(self, secret: bytes) -> None:
         if len(secret) < SECRET_BYTES_MIN:
-            raise SecretProblem(
+            raise SecretRefused(
                 f"The installation's secret has {len(secret)} bytes; at least {SECRET_BYTES_MIN} are needed. "
                 "Make one with `openssl rand -base64 48`."
             )
@@ -39,7 +43,7 @@ class InstallationSecret:
 
     @classmethod
     def from_text(cls, text: str) -> "InstallationSecret":
-        """The secret of a setting: base64, or any text of at least 32 bytes. Raises SecretProblem for a shorter one."""
+        """The secret of a setting: base64, or any text of at least 32 bytes. Raises SecretRefused for a shorter one."""
         stripped = text.strip()
         try:
             decoded = base64.b64decode(stripped, validate=True)
@@ -51,12 +55,12 @@ class InstallationSecret:
     def from_file(cls, path: Path) -> "InstallationSecret":
         """The secret in that file, made now if there is none; of two processes that make it at once, one wins.
 
-        Raises SecretProblem when others than its owner can read it.
+        Raises SecretRefused when others than its owner can read it.
         """
         if not path.exists():
             _make_file(path)
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
-            raise SecretProblem(f"{path} can be read by others. Run `chmod 600 {path}`.")
+            raise SecretRefused(f"{path} can be read by others. Run `chmod 600 {path}`.")
         return cls.from_text(path.read_text(encoding="ascii"))
 
     def derive(self, purpose: str) -> bytes:
@@ -67,13 +71,13 @@ class InstallationSecret:
 
 
 async def check_installation(db: Database, secret: InstallationSecret) -> None:
-    """Notes at the first start which secret this database was made with, and raises SecretProblem when it is another."""
+    """Notes at the first start which secret this database was made with, and raises SecretRefused when it is another."""
     fingerprint = secret.derive("fingerprint")
     async with db.transaction() as conn:
         await store.note_installation(conn, fingerprint)
         noted = await store.installation_fingerprint(conn)
     if noted != fingerprint:
-        raise SecretProblem(
+        raise SecretRefused(
             "This database was made with another secret: its keys, links and stored credentials would not work. "
             f"Set STENTOR_SECRET, or the {SECRET_FILE} in the data directory, to the one from that installation."
         )

@@ -7,7 +7,7 @@ from msgspec import UNSET
 from stentor.channels import store
 from stentor.channels.kinds import checked_settings
 from stentor.channels.model import NAME_CHARS_MAX, PACE_PER_S_MAX, SECRET_CHARS_MAX, NewSender, Sender, SenderChanges
-from stentor.channels.reach import Reach
+from stentor.channels.public_address import Reach
 from stentor.channels.secrets import SecretBox
 from stentor.db.connection import Connection
 from stentor.db.names import name_free, name_taken

@@ -41,16 +41,12 @@ def end_with(error: Exception) -> NoReturn:
     """Ends the command because of an error: with a sentence for what a caller can act on, else with its traceback."""
     from pydantic import ValidationError
 
-    from stentor.accounts.installation import SecretProblem
-
     match error:
         case Unavailable():
-            fail(error.detail, Exit.UNAVAILABLE)
+            fail(str(error), Exit.UNAVAILABLE)
         case Problem():
             details = [f"  {violation.pointer}: {violation.message}" for violation in error.violations]
             fail("\n".join([error.detail, *details]))
-        case SecretProblem():
-            fail(str(error))
         case ValidationError():
             settings = [f"  STENTOR_{'_'.join(map(str, one['loc'])).upper()}: {one['msg']}" for one in error.errors()]
             fail("\n".join(["These settings cannot be used:", *settings]), Exit.USAGE)

@@ -11,7 +11,6 @@ import base64
 import binascii
 import os
 from collections.abc import Mapping
-from ipaddress import ip_address
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -26,6 +25,7 @@ from stentor.accounts.directory import BrandDirectory
 from stentor.accounts.keyring import KeyRing
 from stentor.accounts.model import Brand
 from stentor.clock import Clock
+from stentor.domain.hosts import is_loopback
 from stentor.errors import Forbidden, NotFound, Unauthenticated
 
 COOKIE = "stentor_inbox"
@@ -63,15 +63,15 @@ class InboxAccess:
         self._clock = clock
         self._aead = AESGCM(secret)
         self._secure = public_url.startswith("https://")
-        self._open_to_this_machine = not public_url and _is_loopback(host)
+        self._open_to_this_machine = not public_url and is_loopback(host)
 
     def is_at_this_machine(self, request: AnyRequest) -> bool:
         """Whether everybody's inbox is open to this request."""
         return (
             self._open_to_this_machine
             and request.client is not None
-            and _is_loopback(request.client.host)
-            and _is_loopback(_host_name(request.headers))
+            and is_loopback(request.client.host)
+            and is_loopback(_host_name(request.headers))
             and not any(name in request.headers for name in _SPEAKING_FOR_OTHERS)
         )
 
@@ -143,13 +143,6 @@ def _host_name(headers: Mapping[str, str]) -> str:
         return (urlsplit(f"//{headers.get('host', '')}").hostname or "").rstrip(".")
     except ValueError:
         return ""
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _wrong_key() -> Unauthenticated:

@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from stentor.accounts.installation import InstallationSecret, SecretProblem, check_installation
+from stentor.accounts.installation import InstallationSecret, SecretRefused, check_installation
 from stentor.accounts.service import AccountService
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
@@ -182,5 +182,5 @@ async def test_a_database_remembers_the_secret_it_was_made_with(db: Database):
     await check_installation(db, secret)
     await check_installation(db, secret)
 
-    with pytest.raises(SecretProblem, match="STENTOR_SECRET"):
+    with pytest.raises(SecretRefused, match="STENTOR_SECRET"):
         await check_installation(db, InstallationSecret(b"y" * 32))

@@ -8,7 +8,7 @@ from sandbox_letters import letter, wave_for
 from stentor.channels.at_work import OpenChannels, SenderSource
 from stentor.channels.contract import Deferred, NotSent
 from stentor.channels.model import NewSender, Sender, SenderChanges
-from stentor.channels.reach import Reach
+from stentor.channels.public_address import Reach
 from stentor.channels.sandbox.channel import SandboxChannel
 from stentor.channels.sandbox.chaos import ChaosSource
 from stentor.channels.secrets import SecretBox

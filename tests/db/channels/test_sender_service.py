@@ -6,7 +6,7 @@ import pytest
 
 from stentor.channels import store
 from stentor.channels.model import NewSender, Sender, SenderChanges
-from stentor.channels.reach import NotReachable, Reach
+from stentor.channels.public_address import NotReachable, Reach
 from stentor.channels.secrets import SecretBox
 from stentor.channels.service import SenderService, default_sender, ensure_sandbox, sandbox_sender
 from stentor.db.pool import Database

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stentor.accounts.installation import InstallationSecret, SecretProblem
+from stentor.accounts.installation import InstallationSecret, SecretRefused
 
 
 def test_purposes_get_different_keys_that_stay_the_same():
@@ -17,9 +17,9 @@ def test_purposes_get_different_keys_that_stay_the_same():
 
 
 def test_a_secret_of_less_than_32_bytes_is_refused():
-    with pytest.raises(SecretProblem, match="at least 32"):
+    with pytest.raises(SecretRefused, match="at least 32"):
         InstallationSecret(b"x" * 31)
-    with pytest.raises(SecretProblem, match="openssl rand"):
+    with pytest.raises(SecretRefused, match="openssl rand"):
         InstallationSecret.from_text("hunter2")
 
 
@@ -57,5 +57,5 @@ def test_a_file_that_others_can_read_is_refused_with_the_remedy(tmp_path: Path):
     InstallationSecret.from_file(path)
     path.chmod(0o640)
 
-    with pytest.raises(SecretProblem, match=f"chmod 600 {path}"):
+    with pytest.raises(SecretRefused, match=f"chmod 600 {path}"):
         InstallationSecret.from_file(path)

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterator
 from enum import StrEnum, unique
-from ipaddress import ip_address
 
 import msgspec
 
 from stentor.channels.smtp.envelope import BadAddress, path_of
+from stentor.domain.hosts import ip_of, is_loopback
 from stentor.errors import Invalid, Violation
 
 CONNECTIONS_MAX = 20  # what large relays allow one client; past that they answer 421
@@ -99,21 +99,9 @@ def _login_violations(settings: SmtpSettings) -> Iterator[Violation]:
         yield Violation("/password", "login", "username and password are set together, or neither is.")
     if not settings.password or settings.security is not Security.NONE:
         return
-    if not _is_this_machine(settings.host):
+    if not is_loopback(settings.host):
         yield Violation("/security", "login", "A password needs security starttls or tls; it would travel readable.")
 
 
 def _is_host(host: str) -> bool:
-    return _is_ip(host) or bool(_HOST_NAME.match(host))
-
-
-def _is_ip(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_this_machine(host: str) -> bool:
-    return host == "localhost" or (_is_ip(host) and ip_address(host).is_loopback)
+    return ip_of(host) is not None or bool(_HOST_NAME.match(host))

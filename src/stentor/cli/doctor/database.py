@@ -3,7 +3,7 @@
 import time
 from datetime import UTC, datetime, timedelta
 
-from stentor.accounts.installation import SECRET_FILE, SecretProblem
+from stentor.accounts.installation import SECRET_FILE, SecretRefused
 from stentor.cli.database import within
 from stentor.cli.doctor.finding import Finding, bad, ok, warn
 from stentor.db.home import DatabaseRefused, Home
@@ -30,7 +30,7 @@ def examine_database(settings: Settings) -> list[Finding]:
     try:
         return within(settings, lambda dsn: _examine(settings, dsn))
     except (DatabaseRefused, Unavailable) as problem:
-        return [bad("database", problem.detail, "Nothing works without it.")]
+        return [bad("database", str(problem), "Nothing works without it.")]
 
 
 async def _examine(settings: Settings, dsn: str) -> list[Finding]:
@@ -41,8 +41,8 @@ async def _examine(settings: Settings, dsn: str) -> list[Finding]:
         try:
             async with core(settings, dsn, role="doctor", size=1) as started:
                 findings.append(await _senders(started))
-        except SecretProblem as problem:
-            findings.append(bad("secret", str(problem), "Use the secret of the installation that made the database."))
+        except SecretRefused as problem:
+            findings.append(bad("secret", problem.detail, "Use the secret of the installation that made the database."))
     return findings
 
 

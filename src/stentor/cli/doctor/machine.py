@@ -5,7 +5,7 @@ import shutil
 import stat
 from pathlib import Path
 
-from stentor.accounts.installation import SECRET_FILE, InstallationSecret, SecretProblem
+from stentor.accounts.installation import SECRET_FILE, InstallationSecret, SecretRefused
 from stentor.cli.doctor.finding import Finding, bad, ok, warn
 from stentor.settings import Settings
 
@@ -40,8 +40,8 @@ def check_secret(settings: Settings, data: Path) -> Finding:
                 "secret", f"{file} is not there yet.", "The first start makes it. Back it up with the database."
             )
         InstallationSecret.from_file(file)
-    except SecretProblem as problem:
-        return bad("secret", str(problem), "Without it keys, links and stored credentials are worthless.")
+    except SecretRefused as problem:
+        return bad("secret", problem.detail, "Without it keys, links and stored credentials are worthless.")
     except OSError as error:
         return bad("secret", f"{file} cannot be read: {error.strerror}.", "Start as its owner.")
     return ok("secret", f"{file}, readable by its owner alone.")

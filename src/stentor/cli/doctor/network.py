@@ -5,7 +5,7 @@ import socket
 from ipaddress import ip_network
 from urllib.parse import urlsplit
 
-from stentor.channels.reach import is_public_https
+from stentor.channels.public_address import is_public_https
 from stentor.cli.doctor.finding import Finding, bad, ok, warn
 
 _ASK_WITHIN_S = 2.0

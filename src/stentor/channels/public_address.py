@@ -1,10 +1,10 @@
 """When a sender may be switched on: nobody real is written to before their replies and opt-outs can find us."""
 
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urlsplit
 
 import msgspec
 
+from stentor.domain.hosts import ip_of, is_loopback
 from stentor.errors import Unprocessable
 
 
@@ -47,20 +47,7 @@ def is_public_https(url: str) -> bool:
         return False
     if parts.scheme != "https" or not host:
         return False
-    address = _ip(host)
+    address = ip_of(host)
     if address is not None:
         return address.is_global
     return "." in host.rstrip(".") and not host.rstrip(".").endswith((".localhost", ".local", ".internal"))
-
-
-def is_loopback(host: str) -> bool:
-    """Whether the host is this machine, by its literal address; a name could mean another machine a minute later."""
-    address = _ip(host)
-    return host == "localhost" or (address is not None and address.is_loopback)
-
-
-def _ip(host: str) -> IPv4Address | IPv6Address | None:
-    try:
-        return ip_address(host)
-    except ValueError:
-        return None

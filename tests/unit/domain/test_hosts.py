@@ -1,0 +1,8 @@
+from stentor.domain.hosts import is_loopback
+
+
+def test_this_machine_is_known_by_its_literal_address():
+    assert all(is_loopback(host) for host in ("localhost", "127.0.0.1", "127.8.8.8", "::1"))
+    assert not any(
+        is_loopback(host) for host in ("", "smtp.example.net", "localhost.example.net", "0.0.0.0", "10.0.0.1")
+    )
