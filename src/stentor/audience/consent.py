@@ -44,15 +44,15 @@ async def choose(
 
     With `keep_withdrawals`, channels that the person took back themselves are not added again.
     """
-    standing = await consent_store.standing(conn, brand_id, _pairs(choices))
-    changes = {place: _change(choices[place], before) for place, before in standing.items()}
-    unknown = [place for place in range(len(choices)) if place not in standing]
+    present = await consent_store.subscribed_channels(conn, brand_id, _pairs(choices))
+    changes = {place: _change(choices[place], before) for place, before in present.items()}
+    unknown = [place for place in range(len(choices)) if place not in present]
     wanted = [place for place, change in changes.items() if change.is_change]
     if wanted:
         people = {choices[place].customer_id for place in wanted}
         await consent_store.lock_people(conn, brand_id, list(people))
         chosen = [choices[place] for place in wanted]
-        now = await consent_store.standing(conn, brand_id, _pairs(chosen))
+        now = await consent_store.subscribed_channels(conn, brand_id, _pairs(chosen))
         made = {wanted[place]: _change(choice, now.get(place)) for place, choice in enumerate(chosen)}
         if keep_withdrawals:
             made = await _without_withdrawn(conn, brand_id, made)

@@ -1,7 +1,7 @@
 -- Subscriptions, channel flags and the ledger. Whoever changes a person's choices locks the person first, so that the
 -- ledger tells the changes in the order in which they happened. Sets of keys are joined LATERAL, as in customers.sql.
 
--- name: standing
+-- name: subscribed_channels
 -- The channels of these subscriptions, null where there never was one; people who do not exist are left out.
 SELECT n.place::integer - 1, s.channels
 FROM unnest(:topic_ids::uuid[], :parts::smallint[], :customer_ids::uuid[])

@@ -18,7 +18,7 @@ _FIRST = UUID(int=0)
 
 
 class Sql(QuerySet, file="consent.sql", package=__package__):
-    standing: Statement
+    subscribed_channels: Statement
     lock_people: Statement
     write_subscriptions: Statement
     write_flags: Statement
@@ -68,12 +68,14 @@ class Subscriber(msgspec.Struct, frozen=True):
     changed_at: datetime
 
 
-async def standing(conn: Connection, brand_id: UUID, pairs: Sequence[tuple[UUID, UUID]]) -> dict[int, int | None]:
+async def subscribed_channels(
+    conn: Connection, brand_id: UUID, pairs: Sequence[tuple[UUID, UUID]]
+) -> dict[int, int | None]:
     """The channels of these subscriptions (customer, topic) by their place; None where there never was one.
 
     A person who does not exist is left out.
     """
-    rows = await Sql.standing.tuples(
+    rows = await Sql.subscribed_channels.tuples(
         conn,
         brand_id=brand_id,
         topic_ids=[topic for _, topic in pairs],

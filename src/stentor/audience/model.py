@@ -112,7 +112,7 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """A wish about one topic: channels to add to the subscription, and channels to take from it (masks)."""
+    """A change of one subscription: channels to add to it, and channels to take from it (masks)."""
 
     customer_id: UUID
     topic_id: UUID
@@ -126,7 +126,7 @@ class Choice(msgspec.Struct, frozen=True):
 
 
 class FlagChoice(msgspec.Struct, frozen=True):
-    """A wish about a person's channel flags: channels that become yes, no or unset (masks)."""
+    """A change of a person's channel flags: channels that become yes, no or unset (masks)."""
 
     customer_id: UUID
     agree: int = 0

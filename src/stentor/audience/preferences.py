@@ -190,13 +190,13 @@ def _checked(customer: UUID, topics: Sequence[OfferedTopic], updates: Sequence[P
 
 
 async def _request(conn: Connection, brand_id: UUID, choices: Sequence[Choice], act: Act) -> None:
-    standing = await consent_store.standing(
+    present = await consent_store.subscribed_channels(
         conn, brand_id, [(choice.customer_id, choice.topic_id) for choice in choices]
     )
     entries = [
         Entry(choice.customer_id, "requested", choice.topic_id, more)
         for place, choice in enumerate(choices)
-        if (more := choice.add & ~(standing.get(place) or 0))
+        if (more := choice.add & ~(present.get(place) or 0))
     ]
     if entries:
         await consent_store.append_events(conn, brand_id, entries, act)

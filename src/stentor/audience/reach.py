@@ -27,7 +27,7 @@ class PlannableTopic(NamedTuple):
     subscribers: int
 
 
-class Choice(NamedTuple):
+class LastChoice(NamedTuple):
     """One entry of the consent ledger about a topic; `channels` is a mask."""
 
     kind: str
@@ -129,9 +129,9 @@ async def mark_bounced(
         )
 
 
-async def last_choice(conn: Connection, brand_id: UUID, customer: UUID, topic_id: UUID | None) -> Choice | None:
+async def last_choice(conn: Connection, brand_id: UUID, customer: UUID, topic_id: UUID | None) -> LastChoice | None:
     """What the ledger says last about this person and topic; None when it says nothing."""
     rows = await Sql.last_choice.tuples(
         conn, brand_id=brand_id, part=part_of(customer), customer_id=customer, topic_id=topic_id
     )
-    return Choice(*rows[0]) if rows else None
+    return LastChoice(*rows[0]) if rows else None

@@ -37,7 +37,7 @@ _PAGES = Environment(
 )
 
 
-class Wish(msgspec.Struct, frozen=True):
+class Withdrawal(msgspec.Struct, frozen=True):
     """What a link would end: the messages of one topic, or (`topic` is empty) all of a brand's."""
 
     link: UnsubscribeLink
@@ -76,22 +76,24 @@ class UnsubscribePages:
 
         @get("/u/{token:str}", include_in_schema=False)
         async def look(token: FromPath[str]) -> Response[str]:
-            wish = await self._wish(token)
-            return _unknown_link() if wish is None else _page("unsubscribe.html", wish=wish)
+            withdrawal = await self._withdrawal(token)
+            return _unknown_link() if withdrawal is None else _page("unsubscribe.html", withdrawal=withdrawal)
 
         @post("/u/{token:str}", include_in_schema=False, status_code=200, request_max_body_size=FORM_BYTES_MAX)
         async def withdraw(request: AnyRequest, token: FromPath[str]) -> Response[str]:
-            wish = await self._wish(token)
-            if wish is None:
+            withdrawal = await self._withdrawal(token)
+            if withdrawal is None:
                 return _unknown_link()
             form = await request.form()
-            is_from_everything = not wish.topic or form.get("from") == "everything"
-            await self._withdraw(wish, self._act(request, is_one_click="List-Unsubscribe" in form), is_from_everything)
-            return _page("unsubscribed.html", wish=wish, everything=is_from_everything)
+            is_from_everything = not withdrawal.topic or form.get("from") == "everything"
+            await self._withdraw(
+                withdrawal, self._act(request, is_one_click="List-Unsubscribe" in form), is_from_everything
+            )
+            return _page("unsubscribed.html", withdrawal=withdrawal, everything=is_from_everything)
 
         return Router("/", route_handlers=[stylesheet, look, withdraw])
 
-    async def _wish(self, token: str) -> Wish | None:
+    async def _withdrawal(self, token: str) -> Withdrawal | None:
         link = self._links.read_unsubscribe(token)
         if link is None:
             return None
@@ -100,7 +102,7 @@ class UnsubscribePages:
         except NotFound:
             return None
         brand = await self._brands.by_id(origin.brand_id)
-        return Wish(link, origin, "" if brand is None else brand.name, await self._topic_name(origin))
+        return Withdrawal(link, origin, "" if brand is None else brand.name, await self._topic_name(origin))
 
     async def _topic_name(self, origin: Origin) -> str:
         if origin.topic_id is None:
@@ -110,8 +112,12 @@ class UnsubscribePages:
         except NotFound:
             return "this topic"
 
-    async def _withdraw(self, wish: Wish, act: Act, is_from_everything: bool) -> None:
-        brand_id, customer_id, topic_id = wish.origin.brand_id, wish.link.customer_id, wish.origin.topic_id
+    async def _withdraw(self, withdrawal: Withdrawal, act: Act, is_from_everything: bool) -> None:
+        brand_id, customer_id, topic_id = (
+            withdrawal.origin.brand_id,
+            withdrawal.link.customer_id,
+            withdrawal.origin.topic_id,
+        )
         try:
             if is_from_everything or topic_id is None:
                 await self._subscriptions.withdraw_all(brand_id, customer_id, act)
@@ -119,7 +125,7 @@ class UnsubscribePages:
                 await self._subscriptions.withdraw(brand_id, customer_id, topic_id, act)
         except NotFound:
             # Erased since: nobody is left to write to, which is what was asked for.
-            log.info("unsubscribe.of_nobody", execution_id=str(wish.link.execution_id))
+            log.info("unsubscribe.of_nobody", execution_id=str(withdrawal.link.execution_id))
 
     def _act(self, request: AnyRequest, *, is_one_click: bool) -> Act:
         source = Source.ONE_CLICK if is_one_click else Source.UNSUBSCRIBE_LINK
