@@ -96,6 +96,11 @@ class Unavailable(Problem):
     code = "unavailable"
     title = "Not available right now"
 
-    def __init__(self, detail: str, *, retry_after_s: int = 1) -> None:
+    def __init__(self, detail: str, *, retry_after_s: int = 1, reason: str = "") -> None:
+        """`reason` is for logs and terminals: what the database says of itself is no business of a caller."""
         super().__init__(detail, retry_after_s=retry_after_s)
         self.retry_after_s = retry_after_s
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.detail} ({self.reason})" if self.reason else self.detail

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 from litestar import get
+from structlog.testing import capture_logs
 
 from api_world import Client, World, client_of
 from stentor.api.app import Door, create_app
@@ -14,6 +15,7 @@ from stentor.api.problems import described
 from stentor.api.proxies import client_address
 from stentor.api.services import Services
 from stentor.api.settings import ApiSettings
+from stentor.db.pool import Database
 from stentor.errors import Invalid
 
 if TYPE_CHECKING:
@@ -186,6 +188,23 @@ async def test_a_bug_of_ours_shows_nothing_of_itself(services: Services):
     assert answer.status_code == 500
     assert "secret" not in answer.text
     assert answer.json()["request_id"] == answer.headers["x-request-id"]
+
+
+async def test_what_the_database_says_of_itself_goes_to_the_log_alone(services: Services):
+    away = Database("host=127.0.0.1 port=1 dbname=private user=somebody", size=1)
+
+    @get("/away")
+    async def ask() -> None:
+        await away.open()
+
+    app = create_app(services, ApiSettings(secret=b"s"), doors=[Door("/away", [ask])])
+    async with client_of(app) as client:
+        with capture_logs() as logged:
+            answer = await client.get("/away")
+
+    assert answer.status_code == 503
+    assert answer.json()["detail"] == "The database does not answer. Try again in a moment."
+    assert "127.0.0.1" in logged[-1]["detail"]
 
 
 def test_only_trusted_proxies_say_for_whom_they_speak():

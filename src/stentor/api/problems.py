@@ -171,7 +171,7 @@ class Errors:
                 route=request.scope.get("path_template", ""),
                 code=failure.code,
                 exc_info=error if failure.status == INTERNAL.status else None,
-                detail=failure.detail,
+                detail=str(failure.problem or failure.detail),
             )
         path = request.scope["path"]
         envelope = next((own for prefix, own in self._envelopes if path.startswith(prefix)), problem_details)

@@ -77,7 +77,7 @@ class Database:
         )
 
     async def open(self) -> None:
-        """Connects. Raises Unavailable with the server's own words when it cannot."""
+        """Connects. Raises Unavailable, the server's own words being its reason, when it cannot."""
         with outages_named():
             async with await Connection.connect(self.dsn, autocommit=True) as probe:
                 self.prepared = self.prepared and not await _behind_pooler(probe)
@@ -189,7 +189,7 @@ def outages_named() -> Iterator[None]:
     except psycopg.OperationalError as error:
         if not is_outage(error):
             raise
-        raise Unavailable(f"The database does not answer: {_reason(error)}") from error
+        raise Unavailable("The database does not answer. Try again in a moment.", reason=_reason(error)) from error
 
 
 def is_outage(error: psycopg.Error) -> bool:
