@@ -35,17 +35,19 @@ def changed_settings(present: BrandSettings, changes: Mapping[str, Any]) -> Bran
 
 def _violations(settings: BrandSettings) -> Iterator[Violation]:
     if normal_locale(settings.default_locale) is None:
-        yield Violation("/default_locale", "locale", "This is no language tag; send one like `en` or `pt-BR`.")
+        yield Violation("/default_locale", "invalid-locale", "This is no language tag; send one like `en` or `pt-BR`.")
     if normal_time_zone(settings.default_time_zone) is None:
-        yield Violation("/default_time_zone", "time-zone", "This is no time zone; send one like `Europe/Berlin`.")
+        yield Violation(
+            "/default_time_zone", "invalid-time-zone", "This is no time zone; send one like `Europe/Berlin`."
+        )
     if settings.default_country and settings.default_country.upper() not in phonenumbers.SUPPORTED_REGIONS:
-        yield Violation("/default_country", "country", "This is no country; send its two letters, like `DE`.")
+        yield Violation("/default_country", "invalid-country", "This is no country; send its two letters, like `DE`.")
     if _LINE_BREAKERS.search(settings.from_name):
         yield Violation("/from_name", "characters", "A name is one line of text; remove its control characters.")
     if _UNSTORABLE.search(settings.postal_address):
         yield Violation("/postal_address", "characters", "Remove the control characters; line breaks may stay.")
     if settings.from_address and isinstance(refusal := normal_email(settings.from_address), InvalidAddress):
-        yield Violation("/from_address", "email", refusal.reason)
+        yield Violation("/from_address", "invalid-email", refusal.reason)
 
 
 def _normal(settings: BrandSettings) -> BrandSettings:

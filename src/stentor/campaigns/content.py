@@ -63,15 +63,15 @@ def check_size(content: TemplateContent) -> None:
     """Raises Invalid for too many languages, parts or characters."""
     if not 1 <= len(content.variants) <= VARIANTS_MAX:
         text = f"A template has 1 to {VARIANTS_MAX} languages; write at least the default one."
-        raise Invalid.field("/variants", "variants_count", text)
+        raise Invalid.field("/variants", "variants-count", text)
     for language, parts in content.variants.items():
         if len(parts) > PARTS_MAX or any(len(name) > PART_NAME_CHARS_MAX for name in parts):
             text = f"A language has at most {PARTS_MAX} parts with names of at most {PART_NAME_CHARS_MAX} characters."
-            raise Invalid.field(f"/variants/{language}", "parts_count", text)
+            raise Invalid.field(f"/variants/{language}", "parts-count", text)
     size = sum(len(source) for parts in content.variants.values() for source in parts.values())
     if size > CONTENT_CHARS_MAX:
         text = f"The parts have {size} characters together; shorten them to {CONTENT_CHARS_MAX}, or make two templates."
-        raise Invalid.field("/variants", "content_size", text)
+        raise Invalid.field("/variants", "too-large", text)
 
 
 def _with_normal_languages(content: TemplateContent) -> TemplateContent:
@@ -81,11 +81,11 @@ def _with_normal_languages(content: TemplateContent) -> TemplateContent:
         language = _normal_language(given, f"/variants/{given}")
         if language in variants:
             text = f"The language {language} is written twice; keep one."
-            raise Invalid.field(f"/variants/{given}", "language_twice", text)
+            raise Invalid.field(f"/variants/{given}", "repeated-language", text)
         variants[language] = parts
     if default not in variants:
         text = f"The default language {default} has no variant; write it, or name one of {', '.join(sorted(variants))}."
-        raise Invalid.field("/default_language", "default_language", text)
+        raise Invalid.field("/default_language", "unknown-language", text)
     return TemplateContent(default, variants)
 
 
@@ -93,7 +93,7 @@ def _normal_language(given: str, place: str) -> str:
     language = normal_locale(given)
     if language is None:
         raise Invalid.field(
-            place, "language", f"{given[:40]!r} is no language tag; write one like en, en-US or zh-Hant."
+            place, "invalid-language", f"{given[:40]!r} is no language tag; write one like en, en-US or zh-Hant."
         )
     return language
 
@@ -107,7 +107,7 @@ def _variant_violations(channel: ChannelKind, language: str, parts: Mapping[str,
             compile_part(Part(name, source), PlainText(), Layout(), bindings)
         compile_message(channel, final_parts(channel, parts), bindings)
     except TemplateInvalid as refusal:
-        yield Violation(pointer(language, refusal.part), "template_invalid", with_line(refusal.message, refusal.line))
+        yield Violation(pointer(language, refusal.part), "template-invalid", with_line(refusal.message, refusal.line))
     else:
         yield from (violation for usage in found if (violation := _brand_violation(language, usage)))
 
@@ -118,4 +118,4 @@ def _brand_violation(language: str, usage: Usage) -> Violation | None:
         return None
     known = " and ".join(f"brand.{name}" for name in BRAND_FIELDS)
     text = f"A brand has no such field; there are {known}."
-    return Violation(pointer(language, usage.part), "unknown_name", with_line(text, usage.line))
+    return Violation(pointer(language, usage.part), "unknown-name", with_line(text, usage.line))

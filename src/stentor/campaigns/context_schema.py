@@ -122,7 +122,7 @@ class _Weigher:
 
 
 def _refused(place: str, message: str) -> Invalid:
-    return Invalid.field(f"/context_schema{place}", "invalid_schema", message)
+    return Invalid.field(f"/context_schema{place}", "invalid-schema", message)
 
 
 def _pointer(path: Sequence[str | int]) -> str:

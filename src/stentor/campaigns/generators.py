@@ -101,7 +101,7 @@ def _checked(draft: GeneratorDraft) -> GeneratorDraft:
 async def _share_campaign(conn: Connection, brand_id: UUID, campaign_id: UUID) -> None:
     if not await campaign_store.share_campaign(conn, brand_id, campaign_id):
         text = f"This brand has no campaign {campaign_id}; create it first."
-        raise Invalid.field("/campaign_id", "unknown_campaign", text)
+        raise Invalid.field("/campaign_id", "unknown-campaign", text)
 
 
 async def _locked(conn: Connection, brand_id: UUID, generator_id: str, frozen: Ingredients) -> GeneratorRow:

@@ -17,9 +17,9 @@ def checked_name(name: str) -> str:
     """The name without blanks around it. Raises Invalid when it is empty, longer than 200 characters or not printable."""
     stripped = name.strip()
     if not 1 <= len(stripped) <= NAME_CHARS_MAX:
-        raise Invalid.field("/name", "name_length", f"A name has 1 to {NAME_CHARS_MAX} characters; choose another one.")
+        raise Invalid.field("/name", "length", f"A name has 1 to {NAME_CHARS_MAX} characters; choose another one.")
     if _CONTROL.search(stripped):
-        raise Invalid.field("/name", "name_characters", "A name is one line of text; remove its control characters.")
+        raise Invalid.field("/name", "characters", "A name is one line of text; remove its control characters.")
     return stripped
 
 
@@ -28,11 +28,7 @@ def checked_id(given: str | None) -> str:
     if given is None:
         return str(new_id())
     if not 1 <= len(given) <= ID_CHARS_MAX:
-        raise Invalid.field(
-            "/id", "id_length", f"An id has 1 to {ID_CHARS_MAX} characters; leave it out to get a UUID."
-        )
+        raise Invalid.field("/id", "length", f"An id has 1 to {ID_CHARS_MAX} characters; leave it out to get a UUID.")
     if _CONTROL.search(given) or "/" in given or given in {".", ".."}:
-        raise Invalid.field(
-            "/id", "id_characters", "An id stands in a URL: no slash, no control characters, not . or .."
-        )
+        raise Invalid.field("/id", "characters", "An id stands in a URL: no slash, no control characters, not . or ..")
     return given

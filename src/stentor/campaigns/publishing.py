@@ -82,10 +82,10 @@ def _check_senders(ingredients: Ingredients) -> None:
     for index, route in enumerate(ingredients.routes):
         if route.sender_kind is None:
             text = f"The sender of the channel {route.channel.label} was deleted; give the route another one."
-            violations.append(Violation(f"/routes/{index}/sender_id", "unknown_sender", text))
+            violations.append(Violation(f"/routes/{index}/sender_id", "unknown-sender", text))
         elif route.channel is ChannelKind.EMAIL and route.sender_kind != "sandbox" and not ingredients.from_address:
             text = "E-mails to real people need a From: set from_address in the brand's settings, then publish."
-            violations.append(Violation("/brand/settings/from_address", "from_address_missing", text))
+            violations.append(Violation("/brand/settings/from_address", "missing", text))
     _refuse(violations)
 
 
@@ -119,7 +119,7 @@ def _check_wordings(
         for finding in findings:
             text = with_line(finding.message, finding.line)
             told = errors if finding.level == "error" else warnings
-            told.append(_violation(wording.template, wording.language, finding.part, "blank_field", text))
+            told.append(_violation(wording.template, wording.language, finding.part, "blank-field", text))
         try:
             compile_message(wording.channel, wording.parts, bindings)
         except TemplateInvalid as refusal:
@@ -155,12 +155,12 @@ def _check_size(content: PublishedContent) -> None:
         text = (
             f"All messages together have {size} characters; shorten templates until they have {PUBLICATION_CHARS_MAX}."
         )
-        raise Invalid.field("/routes", "publication_size", text)
+        raise Invalid.field("/routes", "too-large", text)
 
 
 def _unusable(template: Template, language: str, refusal: TemplateInvalid) -> Violation:
     message = with_line(refusal.message, refusal.line)
-    return _violation(template, language, refusal.part, "template_invalid", message)
+    return _violation(template, language, refusal.part, "template-invalid", message)
 
 
 def _violation(template: Template, language: str, part: str, code: str, message: str) -> Violation:

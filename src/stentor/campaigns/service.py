@@ -76,17 +76,17 @@ def _checked(draft: CampaignDraft) -> CampaignDraft:
     violations: list[Violation] = []
     if not 1 <= len(draft.routes) <= ROUTES_MAX:
         text = f"A campaign has 1 to {ROUTES_MAX} routes; say at least one channel and its template."
-        violations.append(Violation("/routes", "routes_count", text))
+        violations.append(Violation("/routes", "routes-count", text))
     uses = Counter(route.channel for route in draft.routes)
     for index, route in enumerate(draft.routes):
         if uses[route.channel] > 1:
             text = (
                 f"The channel {route.channel.label} stands in more than one route; a campaign uses each channel once."
             )
-            violations.append(Violation(f"/routes/{index}/channel", "channel_twice", text))
+            violations.append(Violation(f"/routes/{index}/channel", "repeated-channel", text))
     for key in draft.policy:
         text = f"This version knows no policy {key!r}; remove it. Send an empty object."
-        violations.append(Violation("/policy", "unknown_policy", text))
+        violations.append(Violation("/policy", "unknown-policy", text))
     if violations:
         raise Invalid(violations[0].message, violations=violations)
     return msgspec.structs.replace(draft, name=checked_name(draft.name))
@@ -111,12 +111,12 @@ def _template_violations(
 ) -> list[Violation]:
     if route.template_id not in templates:
         return [
-            Violation(pointer, "unknown_template", f"This brand has no template {route.template_id}; create it first.")
+            Violation(pointer, "unknown-template", f"This brand has no template {route.template_id}; create it first.")
         ]
     channel, _ = templates[route.template_id]
     if channel is not route.channel:
         text = f"This template is for {channel.label}; choose one for {route.channel.label}."
-        return [Violation(pointer, "wrong_channel", text)]
+        return [Violation(pointer, "wrong-channel", text)]
     return []
 
 
@@ -126,10 +126,10 @@ async def _sender_violations(conn: Connection, brand_id: UUID, route: Route, poi
     sender = await channels_store.sender_by_id(conn, brand_id, route.sender_id)
     if sender is None:
         text = f"This brand has no sender {route.sender_id}; create it, or leave it out for the channel's default."
-        return [Violation(pointer, "unknown_sender", text)]
+        return [Violation(pointer, "unknown-sender", text)]
     if sender.channel is not route.channel:
         text = f"This sender is for {sender.channel.label}; choose one for {route.channel.label}."
-        return [Violation(pointer, "wrong_channel", text)]
+        return [Violation(pointer, "wrong-channel", text)]
     return []
 
 

@@ -63,21 +63,21 @@ async def test_a_channel_is_used_once_in_a_campaign(service: CampaignService, br
     twice = msgspec.structs.replace(draft, routes=draft.routes * 2)
 
     assert await _refusal(service, brand_id, twice) == [
-        ("/routes/0/channel", "channel_twice"),
-        ("/routes/1/channel", "channel_twice"),
+        ("/routes/0/channel", "repeated-channel"),
+        ("/routes/1/channel", "repeated-channel"),
     ]
 
 
 async def test_a_campaign_without_routes_is_refused(service: CampaignService, brand_id: UUID, draft: CampaignDraft):
     empty = msgspec.structs.replace(draft, routes=())
 
-    assert await _refusal(service, brand_id, empty) == [("/routes", "routes_count")]
+    assert await _refusal(service, brand_id, empty) == [("/routes", "routes-count")]
 
 
 async def test_a_policy_that_is_not_known_is_refused(service: CampaignService, brand_id: UUID, draft: CampaignDraft):
     capped = msgspec.structs.replace(draft, policy={"quiet_hours": "22:00-08:00"})
 
-    assert await _refusal(service, brand_id, capped) == [("/policy", "unknown_policy")]
+    assert await _refusal(service, brand_id, capped) == [("/policy", "unknown-policy")]
 
 
 async def test_a_template_of_another_channel_is_refused(
@@ -86,7 +86,7 @@ async def test_a_template_of_another_channel_is_refused(
     voice = await _template(db, brand_id, ChannelKind.VOICE, "Spoken")
     wrong = msgspec.structs.replace(draft, routes=(Route(ChannelKind.SMS, voice),))
 
-    assert await _refusal(service, brand_id, wrong) == [("/routes/0/template_id", "wrong_channel")]
+    assert await _refusal(service, brand_id, wrong) == [("/routes/0/template_id", "wrong-channel")]
 
 
 async def test_a_template_of_another_brand_is_as_unknown_as_a_missing_one(
@@ -95,7 +95,7 @@ async def test_a_template_of_another_brand_is_as_unknown_as_a_missing_one(
     foreign = await _template(db, other_brand_id, ChannelKind.SMS, "Foreign")
     wrong = msgspec.structs.replace(draft, routes=(Route(ChannelKind.SMS, foreign),))
 
-    assert await _refusal(service, brand_id, wrong) == [("/routes/0/template_id", "unknown_template")]
+    assert await _refusal(service, brand_id, wrong) == [("/routes/0/template_id", "unknown-template")]
 
 
 async def test_a_sender_must_be_the_brands_own_and_fit_the_channel(
@@ -111,8 +111,8 @@ async def test_a_sender_must_be_the_brands_own_and_fit_the_channel(
     by_voice = msgspec.structs.replace(draft, routes=(msgspec.structs.replace(route, sender_id=voice.id),))
     by_stranger = msgspec.structs.replace(draft, routes=(msgspec.structs.replace(route, sender_id=foreign.id),))
 
-    assert await _refusal(service, brand_id, by_voice) == [("/routes/0/sender_id", "wrong_channel")]
-    assert await _refusal(service, brand_id, by_stranger) == [("/routes/0/sender_id", "unknown_sender")]
+    assert await _refusal(service, brand_id, by_voice) == [("/routes/0/sender_id", "wrong-channel")]
+    assert await _refusal(service, brand_id, by_stranger) == [("/routes/0/sender_id", "unknown-sender")]
 
 
 async def test_an_update_replaces_the_whole(service: CampaignService, brand_id: UUID, draft: CampaignDraft):

@@ -109,7 +109,7 @@ def test_a_reference_out_of_the_schema_is_refused(reference: str):
     ],
 )
 def test_a_schema_that_refers_to_itself_is_refused(schema: dict[str, Any]):
-    assert _refusal(schema).violations[0].code == "invalid_schema"
+    assert _refusal(schema).violations[0].code == "invalid-schema"
 
 
 def test_references_that_double_at_every_level_are_refused():
@@ -125,7 +125,7 @@ def test_a_deep_schema_is_refused():
     for _ in range(2000):
         schema = {"not": schema}
 
-    assert _refusal(schema).violations[0].code == "invalid_schema"
+    assert _refusal(schema).violations[0].code == "invalid-schema"
 
 
 def test_a_large_schema_is_refused():

@@ -53,7 +53,7 @@ def _frozen(
 def _refusal(parts: dict[str, str] | str, schema: dict[str, Any], channel: ChannelKind = ChannelKind.SMS) -> Invalid:
     with pytest.raises(Invalid) as caught:
         _frozen(parts, schema, channel)
-    assert {violation.code for violation in caught.value.violations} == {"blank_field"}
+    assert {violation.code for violation in caught.value.violations} == {"blank-field"}
     return caught.value
 
 
