@@ -18,8 +18,8 @@ from stentor.channels.model import (
     InDoubtPolicy,
     NewSender,
     Sender,
-    SenderChanges,
     SenderKind,
+    SenderPatch,
 )
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Conflict
@@ -57,7 +57,7 @@ Pace = (
 )
 
 
-class SenderDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SenderInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A sender to be made."""
 
     name: Name
@@ -70,7 +70,7 @@ class SenderDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pace_per_s: Pace = None
 
 
-class SenderPatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SenderChanges(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Changes to a sender; what is left out stays. An empty `secret` forgets the password."""
 
     name: Name | UnsetType = UNSET
@@ -133,7 +133,7 @@ async def list_senders(request: ApiRequest, caller: Caller, query: ListQuery) ->
     problems=[Conflict],
     example={"name": "second sandbox", "channel": "email", "kind": "sandbox", "pace_per_s": 50.0},
 )
-async def create_sender(request: ApiRequest, caller: Caller, body: SenderDraft) -> SenderBody:
+async def create_sender(request: ApiRequest, caller: Caller, body: SenderInput) -> SenderBody:
     """Create a sender.
 
     A campaign route without a sender goes by the channel's newest sender that reaches people, or by the sandbox when there is
@@ -159,10 +159,10 @@ async def get_sender(request: ApiRequest, caller: Caller, sender_id: UUID) -> Se
 
 
 @senders.patch("/senders/{sender_id:str}", scope="write", problems=[Conflict], example={"pace_per_s": 20.0})
-async def update_sender(request: ApiRequest, caller: Caller, sender_id: UUID, body: SenderPatch) -> SenderBody:
+async def update_sender(request: ApiRequest, caller: Caller, sender_id: UUID, body: SenderChanges) -> SenderBody:
     """Change a sender."""
-    changes = SenderChanges(**{name: getattr(body, name) for name in SenderPatch.__struct_fields__})
-    return shown(await request.services.senders.update(caller.brand_id, sender_id, changes))
+    patch = SenderPatch(**{name: getattr(body, name) for name in SenderChanges.__struct_fields__})
+    return shown(await request.services.senders.update(caller.brand_id, sender_id, patch))
 
 
 @senders.post("/senders/{sender_id:str}/pause", scope="write")

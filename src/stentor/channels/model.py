@@ -61,7 +61,7 @@ class NewSender(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pace_per_s: float | None = None
 
 
-class SenderChanges(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SenderPatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is said to change a sender: fields that are left out stay as they are; `secret: ""` forgets the password."""
 
     name: str | UnsetType = UNSET

@@ -6,7 +6,7 @@ from msgspec import UNSET
 
 from stentor.channels import store
 from stentor.channels.kinds import checked_settings
-from stentor.channels.model import NAME_CHARS_MAX, PACE_PER_S_MAX, SECRET_CHARS_MAX, NewSender, Sender, SenderChanges
+from stentor.channels.model import NAME_CHARS_MAX, PACE_PER_S_MAX, SECRET_CHARS_MAX, NewSender, Sender, SenderPatch
 from stentor.channels.public_address import Reach
 from stentor.channels.secrets import SecretBox
 from stentor.db.connection import Connection
@@ -87,7 +87,7 @@ class SenderService:
         async with self._db.read() as conn:
             return await store.senders_of_brand(conn, brand_id, after=after, limit=min(limit, PAGE_MAX))
 
-    async def update(self, brand_id: UUID, sender_id: UUID, changes: SenderChanges) -> Sender:
+    async def update(self, brand_id: UUID, sender_id: UUID, patch: SenderPatch) -> Sender:
         """Changes what is given. What is switched on again is no longer paused.
 
         Raises as `create` does, and Conflict for another name of a channel's own sandbox.
@@ -96,18 +96,18 @@ class SenderService:
             sender = await store.lock_sender(conn, brand_id, sender_id)
             if sender is None:
                 raise _missing(sender_id)
-            name = sender.name if changes.name is UNSET else changes.name
+            name = sender.name if patch.name is UNSET else patch.name
             if name != sender.name and _came_with_the_brand(sender):
                 raise Conflict(f"{sender.name} came with the brand, and test keys find it by its name. Leave the name.")
-            secret = changes.secret
+            secret = patch.secret
             if secret is UNSET:
                 sealed = await store.sealed_secret(conn, brand_id, sender_id)
                 secret = self._secrets.open(sender_id, sealed) if sealed else ""
-            pace_per_s = sender.pace_per_s if changes.pace_per_s is UNSET else changes.pace_per_s
+            pace_per_s = sender.pace_per_s if patch.pace_per_s is UNSET else patch.pace_per_s
             _check_fields(name, secret, pace_per_s)
-            given = sender.settings if changes.settings is UNSET else changes.settings
+            given = sender.settings if patch.settings is UNSET else patch.settings
             settings = checked_settings(sender.kind, sender.channel, given, secret)
-            enabled = sender.enabled if changes.enabled is UNSET else changes.enabled
+            enabled = sender.enabled if patch.enabled is UNSET else patch.enabled
             if enabled:
                 self._reach.check(sender.kind, settings)
             with name_free("sender", name):
@@ -119,7 +119,7 @@ class SenderService:
                     settings=settings,
                     secret=self._sealed(sender_id, secret),
                     enabled=enabled,
-                    in_doubt=sender.in_doubt if changes.in_doubt is UNSET else changes.in_doubt,
+                    in_doubt=sender.in_doubt if patch.in_doubt is UNSET else patch.in_doubt,
                     pace_per_s=pace_per_s,
                 )
             return await _found(conn, brand_id, sender_id)

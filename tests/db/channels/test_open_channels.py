@@ -7,7 +7,7 @@ import pytest
 from sandbox_letters import letter, wave_for
 from stentor.channels.at_work import OpenChannels, SenderSource
 from stentor.channels.contract import Deferred, NotSent
-from stentor.channels.model import NewSender, Sender, SenderChanges
+from stentor.channels.model import NewSender, Sender, SenderPatch
 from stentor.channels.public_address import Reach
 from stentor.channels.sandbox.channel import SandboxChannel
 from stentor.channels.sandbox.chaos import ChaosSource
@@ -57,7 +57,7 @@ async def test_a_channel_is_kept_between_waves_and_opened_anew_when_settings_cha
         pass
     async with channels.open_channel(relay) as again:
         pass
-    changed = await senders.update(relay.brand_id, relay.id, SenderChanges(settings={**RELAY, "port": 2}))
+    changed = await senders.update(relay.brand_id, relay.id, SenderPatch(settings={**RELAY, "port": 2}))
     async with channels.open_channel(changed) as fresh:
         pass
     async with channels.open_channel(relay) as for_a_late_wave:
@@ -75,7 +75,7 @@ async def test_a_channel_is_not_closed_under_the_wave_that_uses_it(
 ):
     async with AsyncExitStack() as wave:
         used = await wave.enter_async_context(channels.open_channel(relay))
-        changed = await senders.update(relay.brand_id, relay.id, SenderChanges(settings={**RELAY, "port": 2}))
+        changed = await senders.update(relay.brand_id, relay.id, SenderPatch(settings={**RELAY, "port": 2}))
         async with channels.open_channel(changed):
             pass
         outcome_in_use = (await used.hand_over(wave_for(relay.brand_id), [letter(relay.brand_id)]))[0]

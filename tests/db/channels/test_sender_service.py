@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 
 from stentor.channels import store
-from stentor.channels.model import NewSender, Sender, SenderChanges
+from stentor.channels.model import NewSender, Sender, SenderPatch
 from stentor.channels.public_address import NotReachable, Reach
 from stentor.channels.secrets import SecretBox
 from stentor.channels.service import SenderService, default_sender, ensure_sandbox, sandbox_sender
@@ -114,9 +114,9 @@ async def test_a_name_is_used_once_until_its_sender_is_deleted(senders: SenderSe
     with pytest.raises(Conflict, match="choose another name"):
         await senders.create(brand_id, relay())
     with pytest.raises(Conflict, match="choose another name"):
-        await senders.update(brand_id, second.id, SenderChanges(name="relay"))
+        await senders.update(brand_id, second.id, SenderPatch(name="relay"))
     await senders.delete(brand_id, first.id)
-    renamed = await senders.update(brand_id, second.id, SenderChanges(name="relay"))
+    renamed = await senders.update(brand_id, second.id, SenderPatch(name="relay"))
 
     assert renamed.name == "relay"
 
@@ -124,7 +124,7 @@ async def test_a_name_is_used_once_until_its_sender_is_deleted(senders: SenderSe
 async def test_of_two_senders_that_take_one_name_at_once_one_gets_it(senders: SenderService, brand_id: UUID):
     made = [await senders.create(brand_id, relay(name)) for name in ("first", "second")]
 
-    renamings = (senders.update(brand_id, sender.id, SenderChanges(name="relay")) for sender in made)
+    renamings = (senders.update(brand_id, sender.id, SenderPatch(name="relay")) for sender in made)
     outcomes = await asyncio.gather(*renamings, return_exceptions=True)
 
     assert {type(outcome) for outcome in outcomes} == {Sender, Conflict}
@@ -137,14 +137,14 @@ async def test_nothing_that_reaches_people_can_take_the_place_where_test_keys_le
     real = await senders.create(brand_id, relay())
 
     with pytest.raises(Conflict, match="came with the brand"):
-        await senders.update(brand_id, sandboxes[0].id, SenderChanges(name="moved away"))
+        await senders.update(brand_id, sandboxes[0].id, SenderPatch(name="moved away"))
     with pytest.raises(Conflict):
-        await senders.update(brand_id, real.id, SenderChanges(name="sandbox-email"))
+        await senders.update(brand_id, real.id, SenderPatch(name="sandbox-email"))
     with pytest.raises(Conflict):
         await senders.create(brand_id, relay("sandbox-email"))
     with pytest.raises(Conflict):
         await senders.delete(brand_id, sandboxes[0].id)
-    unchanged = await senders.update(brand_id, sandboxes[0].id, SenderChanges(name="sandbox-email", pace_per_s=1.0))
+    unchanged = await senders.update(brand_id, sandboxes[0].id, SenderPatch(name="sandbox-email", pace_per_s=1.0))
 
     async with db.read() as conn:
         assert await sandbox_sender(conn, brand_id, ChannelKind.EMAIL) == unchanged
@@ -155,8 +155,8 @@ async def test_a_change_leaves_the_rest_as_it_was(
 ):
     sender = await senders.create(brand_id, relay(pace_per_s=5.0))
 
-    changed = await senders.update(brand_id, sender.id, SenderChanges(settings={**RELAY, "port": 465}))
-    without_pace = await senders.update(brand_id, sender.id, SenderChanges(pace_per_s=None))
+    changed = await senders.update(brand_id, sender.id, SenderPatch(settings={**RELAY, "port": 465}))
+    without_pace = await senders.update(brand_id, sender.id, SenderPatch(pace_per_s=None))
 
     assert (changed.settings["port"], changed.pace_per_s, changed.has_secret) == (465, 5.0, True)
     assert changed.updated_at > sender.updated_at
@@ -185,10 +185,10 @@ async def test_pausing_is_remembered_from_its_first_moment_and_changes_no_settin
 async def test_what_is_switched_off_is_paused_and_cannot_be_resumed(senders: SenderService, brand_id: UUID):
     sender = await senders.create(brand_id, relay())
 
-    off = await senders.update(brand_id, sender.id, SenderChanges(enabled=False))
+    off = await senders.update(brand_id, sender.id, SenderPatch(enabled=False))
     with pytest.raises(Conflict, match="enabled: true"):
         await senders.resume(brand_id, sender.id)
-    on = await senders.update(brand_id, sender.id, SenderChanges(enabled=True))
+    on = await senders.update(brand_id, sender.id, SenderPatch(enabled=True))
 
     assert off.paused_at is not None
     assert on.paused_at is None
@@ -198,7 +198,7 @@ async def test_a_paused_sender_stays_paused_when_something_else_is_changed(sende
     sender = await senders.create(brand_id, relay())
     paused = await senders.pause(brand_id, sender.id)
 
-    changed = await senders.update(brand_id, sender.id, SenderChanges(name="renamed"))
+    changed = await senders.update(brand_id, sender.id, SenderPatch(name="renamed"))
 
     assert changed.paused_at == paused.paused_at
 
@@ -212,7 +212,7 @@ async def test_nobody_real_is_written_to_from_an_installation_without_a_public_a
         await hidden.create(brand_id, relay())
     off = await hidden.create(brand_id, relay(enabled=False))
     with pytest.raises(NotReachable):
-        await hidden.update(brand_id, off.id, SenderChanges(enabled=True))
+        await hidden.update(brand_id, off.id, SenderPatch(enabled=True))
 
     assert (await hidden.get(brand_id, off.id)).enabled is False
 
@@ -226,7 +226,7 @@ async def test_a_sink_on_this_machine_is_allowed_where_it_is_known_to_be_one_and
 
     sender = await demo.create(brand_id, relay(settings=sink, secret=""))
     with pytest.raises(NotReachable):
-        await demo.update(brand_id, sender.id, SenderChanges(settings={**sink, "host": "smtp.example.net"}))
+        await demo.update(brand_id, sender.id, SenderPatch(settings={**sink, "host": "smtp.example.net"}))
     with pytest.raises(NotReachable):
         await serve.create(brand_id, relay("relay", settings=sink, secret=""))
 
@@ -243,7 +243,7 @@ async def test_the_default_is_the_newest_sender_that_is_switched_on_paused_or_no
     newer = await senders.create(brand_id, relay("newer"))
     await senders.pause(brand_id, newer.id)
     with_both = await default()
-    await senders.update(brand_id, newer.id, SenderChanges(enabled=False))
+    await senders.update(brand_id, newer.id, SenderPatch(enabled=False))
     with_one = await default()
     await senders.delete(brand_id, older.id)
     with_none = await default()
@@ -288,7 +288,7 @@ async def test_senders_of_another_brand_do_not_exist(senders: SenderService, bra
 
     for attempt in (
         senders.get(other_brand_id, sender.id),
-        senders.update(other_brand_id, sender.id, SenderChanges(name="mine")),
+        senders.update(other_brand_id, sender.id, SenderPatch(name="mine")),
         senders.pause(other_brand_id, sender.id),
         senders.resume(other_brand_id, sender.id),
         senders.delete(other_brand_id, sender.id),
