@@ -21,7 +21,7 @@ SELECT id, number, name, created_at FROM organisation WHERE id = :id
 
 -- name: insert_brand
 INSERT INTO brand (id, organisation_id, name, brand_key, settings, created_at, updated_at)
-VALUES (:brand_id, :organisation_id, :name, :brand_key, :settings::jsonb, :now, :now)
+VALUES (:brand_id, :organisation_id, :name, :brand_key, :settings, :now, :now)
 ON CONFLICT (organisation_id, name) DO NOTHING
 
 -- name: find_brand
@@ -48,7 +48,7 @@ ORDER BY b.id
 SELECT settings::text FROM brand WHERE id = :brand_id FOR UPDATE
 
 -- name: update_settings
-UPDATE brand SET settings = :settings::jsonb, updated_at = :now WHERE id = :brand_id
+UPDATE brand SET settings = :settings, updated_at = :now WHERE id = :brand_id
 
 -- name: insert_key
 INSERT INTO api_key (organisation_id, brand_id, name, digest, hint, scopes, is_test, created_at)

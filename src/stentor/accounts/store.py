@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from psycopg.types.json import Jsonb
 
 from stentor.accounts.model import ApiKey, Brand, BrandSettings, Organisation, Principal, Scope
 from stentor.db.connection import Connection
@@ -69,7 +70,7 @@ async def insert_brand(
         organisation_id=organisation_id,
         name=name,
         brand_key=brand_key,
-        settings=msgspec.json.encode(settings).decode(),
+        settings=Jsonb(settings),
     )
     return inserted > 0
 
@@ -94,7 +95,7 @@ async def lock_brand(conn: Connection, brand_id: UUID) -> BrandSettings | None:
 
 
 async def update_settings(conn: Connection, brand_id: UUID, settings: BrandSettings) -> None:
-    await Sql.update_settings.run(conn, brand_id=brand_id, settings=msgspec.json.encode(settings).decode())
+    await Sql.update_settings.run(conn, brand_id=brand_id, settings=Jsonb(settings))
 
 
 async def insert_key(

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from psycopg.types.json import Jsonb
 
 from stentor.campaigns.model import Basis, Campaign, CampaignDraft, Lane, Mode, Route
 from stentor.campaigns.naming import USERS_NAMED_MAX
@@ -87,8 +88,8 @@ def _columns(draft: CampaignDraft) -> dict[str, Any]:
         "consent_basis": draft.consent_basis,
         "mode": draft.mode,
         "lane": draft.lane,
-        "routes": msgspec.json.encode(draft.routes).decode(),
-        "policy": msgspec.json.encode(draft.policy).decode(),
+        "routes": Jsonb(draft.routes),
+        "policy": Jsonb(draft.policy),
     }
 
 

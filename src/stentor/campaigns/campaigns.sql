@@ -2,7 +2,7 @@
 
 -- name: insert_campaign
 INSERT INTO campaign (id, brand_id, name, consent_basis, mode, lane, routes, policy, created_at, updated_at)
-VALUES (:id, :brand_id, :name, :consent_basis, :mode, :lane, :routes::jsonb, :policy::jsonb, :now, :now)
+VALUES (:id, :brand_id, :name, :consent_basis, :mode, :lane, :routes, :policy, :now, :now)
 ON CONFLICT (brand_id, name) DO NOTHING
 
 -- name: find_campaign
@@ -32,8 +32,8 @@ SELECT true FROM campaign WHERE id = :id AND brand_id = :brand_id FOR SHARE
 
 -- name: update_campaign
 UPDATE campaign
-SET name = :name, consent_basis = :consent_basis, mode = :mode, lane = :lane, routes = :routes::jsonb,
-    policy = :policy::jsonb, updated_at = :now
+SET name = :name, consent_basis = :consent_basis, mode = :mode, lane = :lane, routes = :routes,
+    policy = :policy, updated_at = :now
 WHERE id = :id AND brand_id = :brand_id
 
 -- name: delete_campaign

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from psycopg.types.json import Jsonb
 
 from stentor.campaigns.model import GeneratorDraft, GeneratorType, PublishedContent
 from stentor.db.connection import Connection
@@ -93,7 +94,7 @@ async def publish(
 ) -> None:
     """Stores the publication and lets the generator run it from now on."""
     await Sql.insert_publication.run(
-        conn, id=publication_id, brand_id=brand_id, campaign_id=content.campaign_id, content=_json(content)
+        conn, id=publication_id, brand_id=brand_id, campaign_id=content.campaign_id, content=Jsonb(content)
     )
     await Sql.publish_generator.run(conn, id=generator_id, brand_id=brand_id, publication_id=publication_id)
 
@@ -109,9 +110,5 @@ async def find_running(conn: Connection, brand_id: UUID, generator_id: str) -> t
     return (rows[0][0], rows[0][1]) if rows else None
 
 
-def _json(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
-
-
-def _json_or_null(value: Any) -> str | None:
-    return None if value is None else _json(value)
+def _json_or_null(value: Any) -> Jsonb | None:
+    return None if value is None else Jsonb(value)

@@ -3,7 +3,7 @@
 -- name: insert_generator
 -- Does nothing when the id is taken, which the caller sees by the count.
 INSERT INTO event_generator (brand_id, id, name, type, campaign_id, context_schema, created_at, updated_at)
-VALUES (:brand_id, :id, :name, :type, :campaign_id, :context_schema::jsonb, :now, :now)
+VALUES (:brand_id, :id, :name, :type, :campaign_id, :context_schema, :now, :now)
 ON CONFLICT (brand_id, id) DO NOTHING
 
 -- name: find_generator
@@ -27,7 +27,7 @@ SELECT true FROM event_generator WHERE id = :id AND brand_id = :brand_id FOR UPD
 
 -- name: update_generator
 UPDATE event_generator
-SET name = :name, campaign_id = :campaign_id, context_schema = :context_schema::jsonb, updated_at = :now
+SET name = :name, campaign_id = :campaign_id, context_schema = :context_schema, updated_at = :now
 WHERE id = :id AND brand_id = :brand_id
 
 -- name: publish_generator
@@ -38,7 +38,7 @@ DELETE FROM event_generator WHERE id = :id AND brand_id = :brand_id
 
 -- name: insert_publication
 INSERT INTO publication (id, brand_id, campaign_id, content, created_at)
-VALUES (:id, :brand_id, :campaign_id, :content::jsonb, :now)
+VALUES (:id, :brand_id, :campaign_id, :content, :now)
 
 -- name: find_publication
 SELECT content::text FROM publication WHERE id = :id AND brand_id = :brand_id

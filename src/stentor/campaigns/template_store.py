@@ -5,6 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
+from psycopg.types.json import Jsonb
 
 from stentor.campaigns.model import Template, TemplateContent, TemplateSummary
 from stentor.campaigns.naming import USERS_NAMED_MAX
@@ -45,7 +46,7 @@ async def insert_version(
         brand_id=brand_id,
         version=version,
         default_language=content.default_language,
-        variants=msgspec.json.encode(content.variants).decode(),
+        variants=Jsonb(content.variants),
     )
 
 

@@ -7,7 +7,7 @@ ON CONFLICT (brand_id, name) DO NOTHING
 
 -- name: insert_version
 INSERT INTO template_version (template_id, version, brand_id, default_language, variants, created_at)
-VALUES (:template_id, :version, :brand_id, :default_language, :variants::jsonb, :now)
+VALUES (:template_id, :version, :brand_id, :default_language, :variants, :now)
 
 -- name: find_template
 SELECT t.id, t.name, t.channel, t.version, v.default_language, v.variants::text AS variants, t.created_at, t.updated_at

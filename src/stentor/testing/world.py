@@ -156,7 +156,7 @@ class World:
                 brand_id=self.brand_id,
                 publication_id=publication_id,
                 campaign_id=campaign_id,
-                content=Jsonb(msgspec.to_builtins(content)),
+                content=Jsonb(content),
             )
         return publication_id
 

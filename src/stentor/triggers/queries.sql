@@ -10,7 +10,7 @@ ON CONFLICT (brand_id) DO NOTHING
 -- its time must not run backwards.
 WITH call AS MATERIALIZED (
     SELECT c.*, row_number() OVER (PARTITION BY c.brand_id ORDER BY c.arrival) AS place
-    FROM ROWS FROM (jsonb_to_recordset(:calls::jsonb) AS (
+    FROM ROWS FROM (jsonb_to_recordset(:calls) AS (
         id uuid, brand_id uuid, rate_per_s double precision, publication_id uuid, generator_id text, topic_key text,
         context jsonb, lane smallint, is_test boolean, triggered_by text
     )) WITH ORDINALITY AS c (

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 import msgspec
+from psycopg.types.json import Jsonb
 
 from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
@@ -26,7 +27,7 @@ async def open_bucket(conn: Connection, brand_id: UUID, rate_per_s: int) -> None
 
 async def admit(conn: Connection, calls: Sequence[QueuedCall]) -> set[UUID]:
     """Stores as many of the calls as their brands have tokens for and returns the ids of those."""
-    return set(await Sql.admit.column(conn, calls=msgspec.json.encode(calls).decode()))
+    return set(await Sql.admit.column(conn, calls=Jsonb(calls)))
 
 
 async def claim_keys(conn: Connection, claims: Sequence[StoredAnswer]) -> set[KeyOfBrand]:

@@ -126,7 +126,7 @@ async def chaos_rules(conn: Connection, brand_id: UUID) -> list[ChaosRule]:
 
 
 async def set_chaos_rules(conn: Connection, brand_id: UUID, rules: Sequence[ChaosRule]) -> None:
-    await Sql.set_chaos_rules.run(conn, brand_id=brand_id, rules=Jsonb(msgspec.to_builtins(list(rules))))
+    await Sql.set_chaos_rules.run(conn, brand_id=brand_id, rules=Jsonb(list(rules)))
 
 
 async def newest_entries(
