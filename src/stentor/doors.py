@@ -37,5 +37,5 @@ def doors(core: Core, services: Services, settings: ApiSettings) -> Sequence[Doo
     return (
         Door("/inbox", [inbox.routes()], inbox.error_page),
         Door("/console", [static_routes()]),
-        Door("/u", [unsubscribe.routes()]),
+        Door("/u/", [unsubscribe.routes()], lambda _, failure: unsubscribe.error_page(failure.status, failure.headers)),
     )

@@ -45,7 +45,8 @@ async def pages_client(services: Services):
         topics=services.topics,
         caller=lambda _: None,
     )
-    app = create_app(services, ApiSettings(secret=b"s"), doors=[Door("/u/", [pages.routes()])])
+    door = Door("/u/", [pages.routes()], lambda _, failure: pages.error_page(failure.status, failure.headers))
+    app = create_app(services, ApiSettings(secret=b"s"), doors=[door])
     async with client_of(app) as client:
         yield client
 
@@ -93,6 +94,33 @@ async def test_one_click_withdraws_the_subscription_at_once(pages_client: Client
     assert [line["source"] for line in ledger if line["kind"] == "unsubscribed"] == ["one_click"]
 
 
+BOUNDARY = "multipart/form-data; boundary=b"
+UNREADABLE = {
+    "no UTF-8": (BOUNDARY, b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n\xff\r\n--b--\r\n'),
+    "no charset": (
+        BOUNDARY,
+        b'--b\r\nContent-Disposition: form-data; name="a"\r\nContent-Type: text/plain; charset=foo\r\n\r\nx\r\n--b--',
+    ),
+    "no boundary": ("multipart/form-data", b"x"),
+    "cut off": (BOUNDARY, b"--b\r\nContent-Disp"),
+    "no form": ("application/json", b"{"),
+    "no form of ours": ("application/x-www-form-urlencoded", b"\xff=%ff&" * 20),
+    "too long": ("application/x-www-form-urlencoded", b"a" * 5000),
+}
+
+
+@pytest.mark.parametrize("form", UNREADABLE)
+async def test_a_post_counts_whatever_is_in_it(pages_client: Client, services: Services, db: Database, form: str):
+    got = await mail(pages_client, services, db, about_a_topic=True)
+    kind, content = UNREADABLE[form]
+
+    answer = await pages_client.post(f"/u/{got.token}", content=content, headers={"Content-Type": kind})
+
+    assert answer.status_code == 200
+    assert "You are unsubscribed" in answer.text
+    assert await got.flags() == ([], [])
+
+
 async def test_a_message_without_a_topic_unsubscribes_from_all(pages_client: Client, services: Services, db: Database):
     got = await mail(pages_client, services, db, about_a_topic=False)
 
@@ -114,3 +142,15 @@ async def test_a_link_that_is_not_ours_leads_nowhere(pages_client: Client):
     for method, token in itertools.product(("GET", "POST"), ("x", "A" * 66, "%00", "..%2F..", "A" * 5000)):
         answer = await pages_client.request(method, f"/u/{token}", data=ONE_CLICK if method == "POST" else None)
         assert answer.status_code in {400, 404}
+        assert "This link is not complete" in answer.text
+
+
+async def test_our_own_troubles_are_told_as_a_page(pages_client: Client, services: Services, db: Database):
+    got = await mail(pages_client, services, db, about_a_topic=True)
+    await db.aclose()
+
+    answer = await pages_client.get(f"/u/{got.token}")
+
+    assert answer.status_code == 503
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "That did not work" in answer.text

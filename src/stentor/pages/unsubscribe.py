@@ -1,6 +1,6 @@
 """`/u/{token}`: where the unsubscribe link of a message leads. Looking changes nothing; posting withdraws (RFC 8058)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import resources
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, TypeAlias
@@ -9,6 +9,7 @@ import msgspec
 import structlog
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from litestar import Request, Response, Router, get, post
+from litestar.exceptions import LitestarException
 from litestar.params import FromPath
 
 from stentor.accounts.directory import BrandDirectory
@@ -24,6 +25,9 @@ log = structlog.get_logger()
 
 # The form that mail programs post has 26 bytes; the page's own has less.
 FORM_BYTES_MAX = 4096
+
+# Statuses of a request that no link of ours makes; others come of our own troubles.
+_WRONG_LINK = {400, 404, 405}
 
 AnyRequest: TypeAlias = Request[Any, Any, Any]
 Caller: TypeAlias = Callable[[AnyRequest], IPv4Address | IPv6Address | None]
@@ -67,7 +71,7 @@ class UnsubscribePages:
         self._caller = caller
 
     def routes(self) -> Router:
-        """The handlers, to be mounted at the root."""
+        """The handlers, to be mounted at the root, errors under `/u/` being shown by `error_page`."""
         style = resources.files("stentor.pages").joinpath("pages.css").read_bytes()
 
         @get("/u/pages.css", include_in_schema=False)
@@ -84,7 +88,7 @@ class UnsubscribePages:
             withdrawal = await self._withdrawal(token)
             if withdrawal is None:
                 return _unknown_link()
-            form = await request.form()
+            form = await _form(request)
             is_from_everything = not withdrawal.topic or form.get("from") == "everything"
             await self._withdraw(
                 withdrawal, self._act(request, is_one_click="List-Unsubscribe" in form), is_from_everything
@@ -92,6 +96,11 @@ class UnsubscribePages:
             return _page("unsubscribed.html", withdrawal=withdrawal, everything=is_from_everything)
 
         return Router("/", route_handlers=[stylesheet, look, withdraw])
+
+    def error_page(self, status: int, headers: Mapping[str, str]) -> Response[str]:
+        """An error as a page: who follows a link from a message reads no JSON."""
+        name = "unknown_link.html" if status in _WRONG_LINK else "try_again.html"
+        return _page(name, status=status, headers=headers)
 
     async def _withdrawal(self, token: str) -> Withdrawal | None:
         link = self._links.read_unsubscribe(token)
@@ -132,9 +141,21 @@ class UnsubscribePages:
         return Act(source=source, ip=self._caller(request))
 
 
+async def _form(request: AnyRequest) -> Mapping[str, Any]:
+    """What was posted; nothing when it cannot be read, for the post itself is the wish and has to count."""
+    try:
+        return await request.form()
+    except (LitestarException, UnicodeError, LookupError) as error:
+        # Parts that are not UTF-8 and character sets that nobody knows leave the framework's parser as they are.
+        log.warning("unsubscribe.form_unreadable", problem=type(error).__name__)
+        return {}
+
+
 def _unknown_link() -> Response[str]:
     return _page("unknown_link.html", status=404)
 
 
-def _page(name: str, *, status: int = 200, **facts: Any) -> Response[str]:
-    return Response(_PAGES.get_template(name).render(facts), status_code=status, media_type="text/html")
+def _page(name: str, *, status: int = 200, headers: Mapping[str, str] | None = None, **facts: Any) -> Response[str]:
+    return Response(
+        _PAGES.get_template(name).render(facts), status_code=status, media_type="text/html", headers=dict(headers or {})
+    )
