@@ -1,9 +1,11 @@
 """What an operator can set: `STENTOR_…` variables, or the flags of the command line, which win. Built once, handed down."""
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -47,3 +49,22 @@ class Settings(BaseSettings):
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "console", "json"] = "auto"
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_an_address(cls, text: str | None) -> str | None:
+        # Without a scheme no link in a message would be one, and the messages would be skipped one by one.
+        parts = urlsplit(text or "https://unsaid")
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError(f"{text!r} is no address of a web site; write it as https://news.example.com")
+        return text.rstrip("/") if text else None
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, text: str) -> str:
+        for name in filter(None, map(str.strip, text.split(","))):
+            try:
+                ip_network(name)
+            except ValueError as error:
+                raise ValueError(f"{error}; write networks as 10.0.0.0/8, with commas between them") from None
+        return text

@@ -158,7 +158,7 @@ def api_settings(core: Core) -> ApiSettings:
     networks = [name.strip() for name in core.settings.trusted_proxies.split(",")]
     return ApiSettings(
         secret=core.secret.derive("cursors"),
-        public_url=(core.settings.public_url or "").rstrip("/"),
+        public_url=core.settings.public_url or "",
         trusted_proxies=tuple(ip_network(name) for name in networks if name),
     )
 

@@ -1,0 +1,34 @@
+"""What an operator says is looked at when a process starts, not when the first message is written."""
+
+import pytest
+from pydantic import ValidationError
+
+from stentor.settings import Settings
+
+
+@pytest.mark.parametrize("said", ["https://news.example.com", "https://news.example.com/", "http://127.0.0.1:8080"])
+def test_a_public_url_is_kept_without_the_slash_at_its_end(said: str):
+    assert Settings(public_url=said).public_url == said.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["news.example.com", "news.example.com:8080", "//news.example.com", "https://", "https://[", "https://x/?a"],
+)
+def test_a_public_url_that_no_link_could_begin_with_is_refused(said: str):
+    with pytest.raises(ValidationError, match=r"public_url"):
+        Settings(public_url=said)
+
+
+def test_an_empty_public_url_is_none():
+    assert Settings(public_url="").public_url is None
+
+
+def test_networks_of_proxies_are_read_with_blanks_between_them():
+    assert Settings(trusted_proxies="10.0.0.0/8, 2001:db8::/32,192.0.2.1").trusted_proxies
+
+
+@pytest.mark.parametrize("said", ["10.0.0.1/8", "somewhere", "10.0.0.0/8;192.0.2.1", "10.0.0.0/40"])
+def test_a_network_that_is_none_is_refused(said: str):
+    with pytest.raises(ValidationError, match=r"trusted_proxies"):
+        Settings(trusted_proxies=said)
