@@ -1,10 +1,11 @@
-"""Stentor as processes of its own, asked over HTTP: what the end-to-end tests share."""
+"""Stentor as processes of its own: what the end-to-end tests and those of the documents share."""
 
+import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 
 import httpx
 import msgspec
+
+from stentor.testing import waiting
 
 STENTOR = (sys.executable, "-P", "-m", "stentor")
 
@@ -21,6 +24,13 @@ PATIENCE_S = 90.0
 CONTEXT = {"match_name": "Reds vs Blues"}
 RUN = "/smart-campaigns/v1/event-generators/match-starts/run"
 
+_DEMO_IS_READY = "Everything runs until"
+_SHOWN_BY_DEMO = {
+    "API_KEY": re.compile(r"x-api-key: (\S+?)'"),
+    "BRAND_KEY": re.compile(r"x-brand-key: (\S+?)'"),
+    "STENTOR": re.compile(r"(http://127\.0\.0\.1:\d+)/docs"),
+}
+
 
 class Served:
     """A running `stentor serve`, its first brand's ids and keys, and a client that uses them."""
@@ -29,6 +39,17 @@ class Served:
         self.process = process
         self.told = told
         self._client = client
+
+    @property
+    def exports(self) -> dict[str, str]:
+        """What docs/start.md has its reader export."""
+        return {
+            "STENTOR": self.told["url"],
+            "GROUP": self.told["group_id"],
+            "TOKEN": self.told["token"],
+            "API_KEY": self.told["api_key"],
+            "BRAND_KEY": self.told["brand_key"],
+        }
 
     def native(self, method: str, path: str, **more: Any) -> dict[str, Any]:
         """What the native API answers for the first brand."""
@@ -61,20 +82,48 @@ class Served:
 @contextmanager
 def serving(data: Path, *flags: str, environment: Mapping[str, str] | None = None) -> Iterator[Served]:
     """`stentor serve` on a free port, ready; ended with the block if it still runs."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("STENTOR_")}
-    with subprocess.Popen(
-        [*STENTOR, "serve", "--data", str(data), "--port", "0", "--json", *flags],
-        env={**inherited, **(environment or {})},
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
+    arguments = ("--data", str(data), "--port", "0", "--json", *flags)
+    with _started("serve", *arguments, environment=environment, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        try:
-            told = msgspec.json.decode(process.stdout.readline())
-            with httpx.Client(base_url=told["url"], timeout=PATIENCE_S) as client:
-                yield Served(process, told, client)
-        finally:
-            process.terminate()
+        told = msgspec.json.decode(process.stdout.readline())
+        with httpx.Client(base_url=told["url"], timeout=PATIENCE_S) as client:
+            yield Served(process, told, client)
+
+
+@contextmanager
+def demonstrating(people: int) -> Iterator[Mapping[str, str]]:
+    """A `stentor demo` that has reached its people and keeps running; yields what it prints for its visitor."""
+    with _started("demo", "--people", str(people), "--port", "0", stderr=subprocess.PIPE) as demo:
+        assert demo.stderr is not None
+        printed = ""
+        for line in demo.stderr:
+            printed += line
+            if line.startswith(_DEMO_IS_READY):
+                break
+        found = {name: pattern.search(printed) for name, pattern in _SHOWN_BY_DEMO.items()}
+        assert all(found.values()), printed
+        yield {name: match[1] for name, match in found.items() if match}
+
+
+def shell_with(told: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What a reader's shell knows: nothing of other installations, and what was told."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("STENTOR_")}
+    return {**kept, **(told or {})}
+
+
+@contextmanager
+def _started(
+    *arguments: str, environment: Mapping[str, str] | None = None, stdout: int | None = None, stderr: int | None = None
+) -> Iterator["subprocess.Popen[str]"]:
+    process = subprocess.Popen(
+        [*STENTOR, *arguments], env=shell_with(environment), text=True, stdout=stdout, stderr=stderr
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        # Reads on what it still prints: a full pipe would keep it from ending.
+        process.communicate(timeout=PATIENCE_S)
 
 
 def make_campaign(served: Served, topic_key: str, *, sender_id: str | None = None) -> None:
@@ -116,11 +165,7 @@ def command_on(data: Path, *arguments: str) -> None:
 
 def eventually(look: Any, within_s: float = PATIENCE_S) -> Any:
     """The first true answer, while the processes do their work."""
-    give_up_at_s = time.monotonic() + within_s
-    while not (answer := look()):
-        assert time.monotonic() < give_up_at_s, f"not within {within_s:.0f} s"
-        time.sleep(0.02)
-    return answer
+    return asyncio.run(waiting.eventually(look, within_s))
 
 
 def children(pid: int) -> list[int]:

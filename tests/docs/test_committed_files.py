@@ -26,7 +26,7 @@ PLACES = {
 
 
 @pytest.mark.parametrize("what", [*SECRETS, *PLACES])
-def test_no_file_holds(what: str):
+def test_no_committed_file_holds_a_secret_or_names_a_place(what: str):
     pattern = (SECRETS | PLACES)[what]
 
     found = {name: match[0] for name, text in texts() if (match := pattern.search(text))}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from documents import ROOT, Shown, said_by, shown_in
-from started_stentor import demonstrating, environment
+from served import demonstrating, shell_with
 
 PEOPLE = 300
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md"))]
@@ -19,7 +19,7 @@ def test_the_call_in_the_readme_reaches_the_demos_people():
     with demonstrating(PEOPLE) as told:
         here = call.commands.replace("http://127.0.0.1:8080", told["STENTOR"])
         assert here != call.commands
-        for_real, dry = said_by([Shown(here), Shown(here.replace('/run"', '/run?dry_run=true"'))], environment(told))
+        for_real, dry = said_by([Shown(here), Shown(here.replace('/run"', '/run?dry_run=true"'))], shell_with(told))
 
     assert '"status":"queued"' in for_real
     assert f'"audience_size":{PEOPLE}' in dry

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from documents import Shown, is_shown, said_by, shown_in
-from started_stentor import environment, serving
+from served import serving, shell_with
+from stentor.cli.premises import temporary_directory
 
 # What the test does in its own way: it has packages and a Stentor already, and is told the keys.
 ELSEWHERE = re.compile(r"^(?:apt-get install .*|make serve|export (\w+)=.*)\n", re.MULTILINE)
@@ -17,11 +18,11 @@ def test_every_command_works_and_answers_as_shown():
     blocks = shown_in("docs/start.md")
     here = [replace(block, commands=ELSEWHERE.sub("", block.commands)) for block in blocks]
 
-    with serving() as told:
-        said = said_by(here, environment(told))
+    with temporary_directory() as data, serving(data) as served:
+        said = said_by(here, shell_with(served.exports))
 
     assert [wrong(block, answer) for block, answer in zip(here, said, strict=True) if not is_shown(block, answer)] == []
-    assert {name for block in blocks for name in ELSEWHERE.findall(block.commands) if name} == set(told)
+    assert {name for block in blocks for name in ELSEWHERE.findall(block.commands) if name} == set(served.exports)
 
 
 def wrong(block: Shown, said: str) -> str:

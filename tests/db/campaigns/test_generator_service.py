@@ -81,7 +81,7 @@ async def test_a_schema_is_checked_when_it_is_saved(content: Content):
     assert [violation.pointer for violation in caught.value.violations] == ["/context_schema/type"]
 
 
-async def test_pages_follow_each_other_by_id(content: Content):
+async def test_pages_of_generators_follow_each_other_by_id(content: Content):
     made = await content.generator("Soon", name="b")
     for generator_id in ("c", "a"):
         await content.generators.create(

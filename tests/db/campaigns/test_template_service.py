@@ -130,7 +130,7 @@ async def test_a_list_tells_languages_and_not_contents(templates: TemplateServic
     assert (listed.id, listed.languages) == (made.id, ("en", "de"))
 
 
-async def test_pages_follow_each_other_within_a_channel(templates: TemplateService, brand_id: UUID):
+async def test_pages_of_templates_follow_each_other_within_a_channel(templates: TemplateService, brand_id: UUID):
     made = [(await templates.create(brand_id, name=f"Day {day}", channel=SMS, content=ENGLISH)).id for day in range(3)]
     spoken = TemplateContent("en", {"en": {"script": "Soon"}})
     await templates.create(brand_id, name="Spoken", channel=ChannelKind.VOICE, content=spoken)
