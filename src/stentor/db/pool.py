@@ -112,12 +112,12 @@ class Database:
     async def read(self, *, statement_timeout: timedelta | None = None) -> AsyncIterator[Connection]:
         """A connection for reading, where each statement sees what is committed when it starts.
 
-        It saves the round trips of BEGIN and COMMIT, which a `statement_timeout` needs again. Raises as `transaction`.
+        It saves the round trips of BEGIN and COMMIT, which a `statement_timeout` needs again; only then does the server
+        refuse writes, so without one it is the caller's word that none follow. Raises as `transaction`.
         """
         if statement_timeout is None:
-            with outages_named():
-                async with self._borrowed() as conn:
-                    yield conn
+            async with self.autocommit() as conn:
+                yield conn
         else:
             async with self.transaction(statement_timeout=statement_timeout) as conn:
                 await conn.execute("SET TRANSACTION READ ONLY")
