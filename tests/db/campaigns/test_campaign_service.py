@@ -124,7 +124,7 @@ async def test_an_update_replaces_the_whole(service: CampaignService, brand_id: 
     assert await service.get(brand_id, made.id) == updated
 
 
-async def test_pages_follow_each_other(service: CampaignService, brand_id: UUID, draft: CampaignDraft):
+async def test_pages_of_campaigns_follow_each_other(service: CampaignService, brand_id: UUID, draft: CampaignDraft):
     made = [await service.create(brand_id, msgspec.structs.replace(draft, name=f"Day {day}")) for day in range(3)]
 
     first = await service.page(brand_id, limit=2)
