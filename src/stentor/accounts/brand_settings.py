@@ -5,10 +5,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
-import phonenumbers
 
 from stentor.accounts.model import BrandSettings
-from stentor.domain.address import InvalidAddress, normal_email
+from stentor.domain.address import InvalidAddress, is_region, normal_email
 from stentor.domain.locale import normal_locale, normal_time_zone
 from stentor.errors import Invalid, Violation
 
@@ -40,7 +39,7 @@ def _violations(settings: BrandSettings) -> Iterator[Violation]:
         yield Violation(
             "/default_time_zone", "invalid-time-zone", "This is no time zone; send one like `Europe/Berlin`."
         )
-    if settings.default_country and settings.default_country.upper() not in phonenumbers.SUPPORTED_REGIONS:
+    if settings.default_country and not is_region(settings.default_country.upper()):
         yield Violation("/default_country", "invalid-country", "This is no country; send its two letters, like `DE`.")
     if _LINE_BREAKERS.search(settings.from_name):
         yield Violation("/from_name", "characters", "A name is one line of text; remove its control characters.")

@@ -22,7 +22,7 @@ from stentor.audience.upsert import until_settled, upsert
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.domain.ids import customer_id
-from stentor.domain.vocabulary import ALL_CHANNELS_MASK, ChannelKind
+from stentor.domain.vocabulary import ALL_CHANNELS_MASK, ChannelKind, channel_mask
 from stentor.errors import Invalid, Violation
 
 # Clients throw on any other number, so a channel without one is never shown.
@@ -39,7 +39,7 @@ UPDATES_MAX = 1000
 VIOLATIONS_MAX = 20
 
 _KIND_OF = {number: kind for kind, number in CHANNEL_NUMBERS.items()}
-_SHOWABLE = sum(kind.bit for kind in CHANNEL_NUMBERS)
+_SHOWABLE = channel_mask(CHANNEL_NUMBERS)
 _MISCONFIGURED = "check preference center configuration"
 
 

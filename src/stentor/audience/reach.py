@@ -7,6 +7,7 @@ from uuid import UUID
 
 from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
+from stentor.domain.address import PHONE_CHANNELS, TOKEN_CHANNELS
 from stentor.domain.ids import part_of
 from stentor.domain.vocabulary import ChannelKind
 
@@ -61,9 +62,9 @@ class Recipient(NamedTuple):
         """Where a message on this channel goes; empty when there is no such address."""
         if channel is ChannelKind.EMAIL:
             return self.email or ""
-        if channel in _BY_PHONE:
+        if channel.bit & PHONE_CHANNELS:
             return self.phone or ""
-        if channel in _BY_TOKEN:
+        if channel.bit & TOKEN_CHANNELS:
             return ",".join(self.push_tokens or ())
         return self.external_id
 
@@ -71,7 +72,7 @@ class Recipient(NamedTuple):
         """The digest that opt-out lists know the address by; None on channels that have no such lists."""
         if channel is ChannelKind.EMAIL:
             return self.email_digest
-        if channel in _BY_PHONE:
+        if channel.bit & PHONE_CHANNELS:
             return self.phone_digest
         return None
 
@@ -85,10 +86,6 @@ class Recipient(NamedTuple):
             "locale": self.locale,
             "time_zone": self.time_zone,
         }
-
-
-_BY_PHONE = frozenset({ChannelKind.SMS, ChannelKind.VOICE, ChannelKind.WHATSAPP})
-_BY_TOKEN = frozenset({ChannelKind.PUSH, ChannelKind.WEB_PUSH})
 
 
 async def topics_to_plan(conn: Connection, brand_id: UUID, keys: Collection[str]) -> dict[str, PlannableTopic]:

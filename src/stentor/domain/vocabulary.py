@@ -3,6 +3,7 @@
 Numbers are what the database stores and never change their meaning; names are what the API shows.
 """
 
+from collections.abc import Iterable
 from enum import IntEnum, unique
 
 
@@ -38,15 +39,17 @@ class ChannelKind(IntEnum):
 
 _BY_LABEL = {kind.label: kind for kind in ChannelKind}
 CHANNEL_LABELS: tuple[str, ...] = tuple(_BY_LABEL)
-ALL_CHANNELS_MASK: int = sum(kind.bit for kind in ChannelKind)
 
 
-def channel_mask(kinds: "list[ChannelKind] | tuple[ChannelKind, ...]") -> int:
+def channel_mask(kinds: Iterable[ChannelKind]) -> int:
     """The channels as one integer, bit `1 << number` each."""
     mask = 0
     for kind in kinds:
         mask |= kind.bit
     return mask
+
+
+ALL_CHANNELS_MASK: int = channel_mask(ChannelKind)
 
 
 def channels_in(mask: int) -> list[ChannelKind]:

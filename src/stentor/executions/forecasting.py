@@ -13,7 +13,7 @@ from stentor.campaigns.model import Publication
 from stentor.db.connection import Connection
 from stentor.deliver.model import PendingSend
 from stentor.domain.ids import new_id
-from stentor.domain.vocabulary import ChannelKind, Reason
+from stentor.domain.vocabulary import ChannelKind, Reason, channel_mask
 from stentor.executions.composing import Composer
 from stentor.executions.facts import ExecutionFacts
 from stentor.executions.store import PlanSql
@@ -66,7 +66,7 @@ async def forecast(conn: Connection, composer: Composer, publication: Publicatio
     kinds = [ChannelKind(route.channel) for route in publication.content.routes]
     counts = await _count(conn, publication, topic.topic_id, kinds)
     people = await PlanSql.forecast_people.value(
-        conn, brand_id=publication.brand_id, topic_id=topic.topic_id, mask=sum(kind.bit for kind in kinds)
+        conn, brand_id=publication.brand_id, topic_id=topic.topic_id, mask=channel_mask(kinds)
     )
     facts = ExecutionFacts(new_id(), publication, topic.topic_id, dict(trial.context))
     return Forecast(people, counts, await _samples(conn, composer, facts, trial.at))

@@ -14,7 +14,7 @@ from stentor.db.pool import Database
 from stentor.db.sql import QuerySet, Statement
 from stentor.domain.address import email_digest
 from stentor.domain.ids import customer_id, new_id, part_of
-from stentor.domain.vocabulary import ChannelKind, Reason, SendState
+from stentor.domain.vocabulary import ALL_CHANNELS_MASK, ChannelKind, Reason, SendState
 from stentor.optouts.service import ensure_builtin
 
 
@@ -74,7 +74,7 @@ class World:
             await ensure_sandbox(conn, world.brand_id)
             await ensure_builtin(conn, world.brand_id)
             await Sql.add_topic.run(
-                conn, brand_id=world.brand_id, topic_id=world.topic_id, key="news", channels=_EVERY_CHANNEL
+                conn, brand_id=world.brand_id, topic_id=world.topic_id, key="news", channels=ALL_CHANNELS_MASK
             )
         return world
 
@@ -207,6 +207,3 @@ class World:
             customer_ids=list(ids),
             channels=list(channels),
         )
-
-
-_EVERY_CHANNEL = sum(kind.bit for kind in ChannelKind)
