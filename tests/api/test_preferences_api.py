@@ -174,3 +174,31 @@ async def test_topics_are_made_and_changed_with_a_key(world: World):
     assert listed.json() == {"topics": [changed.json()]}
     assert gone.status_code == 204
     assert without_key.status_code == 401
+
+
+async def test_channels_that_have_no_number_survive_what_was_read_being_put_back(world: World):
+    headers = {"x-api-key": world.token.partition("|")[2]}
+    for key, channels in {"both": ["email", "voice"], "voice": ["voice"]}.items():
+        await world.ask("POST", "/topics", json={"key": key, "name": key, "channels": channels})
+
+    shown = {}
+    for key in ("both", "voice"):
+        path = f"/api/v1/topics/{key}?brandGroupId={world.brand.id}"
+        topic = (await world.client.get(path, headers=headers)).json()
+        put = await world.client.put(
+            path, headers=headers, json={"topicName": topic["topicName"], "channels": topic["channels"]}
+        )
+        assert put.status_code == 200
+        shown[key] = (await world.ask("GET", f"/topics/{key}")).json()["channels"]
+
+    assert shown == {"both": ["email", "voice"], "voice": ["voice"]}
+
+
+async def test_a_topic_needs_a_channel(world: World):
+    path = f"/api/v1/topics?brandGroupId={world.brand.id}"
+    headers = {"x-api-key": world.token.partition("|")[2]}
+
+    answer = await world.client.post(path, headers=headers, json={"topicKey": "x", "topicName": "X", "channels": []})
+
+    assert answer.status_code == 400
+    assert answer.json()["violations"][0]["pointer"] == "/channels"

@@ -19,6 +19,7 @@ from stentor.errors import Conflict, Invalid
 PREFIX = "/api/v1/topics"
 
 _KIND_OF = {number: kind for kind, number in CHANNEL_NUMBERS.items()}
+_NUMBERED = channel_mask(CHANNEL_NUMBERS)
 
 
 class BrandGroupQuery(msgspec.Struct, frozen=True, rename="camel"):
@@ -43,9 +44,7 @@ preference_topics = Noun(
 
 Name = Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX)]
 Description = Annotated[str, Meta(max_length=DESCRIPTION_CHARS_MAX)]
-Channels = Annotated[
-    list[int], Meta(min_length=1, max_length=len(CHANNEL_NUMBERS), description="Numbers, as 15 for email.")
-]
+Channels = Annotated[list[int], Meta(max_length=len(CHANNEL_NUMBERS), description="Numbers, as 15 for email.")]
 
 
 class WireTopicInput(msgspec.Struct, frozen=True, rename="camel"):
@@ -130,8 +129,10 @@ async def replace_preference_topic(
     topic_id: str,
     body: WireTopicChanges,
 ) -> WireTopic:
-    """Replace a topic's name, description and channels."""
-    patch = TopicPatch(name=body.topic_name, description=body.topic_description, channels=_mask(body.channels))
+    """Replace a topic's name, description and channels; channels that have no number are kept."""
+    topic = await request.services.topics.get(caller.brand_id, topic_id)
+    channels = _mask(body.channels) | topic.channels & ~_NUMBERED
+    patch = TopicPatch(name=body.topic_name, description=body.topic_description, channels=channels)
     return _shown(await request.services.topics.update(caller.brand_id, topic_id, patch))
 
 
