@@ -176,6 +176,14 @@ async def test_a_nul_in_the_address_is_refused(world: World, path: str):
     assert (await world.ask("GET", path)).status_code == 400
 
 
+async def test_a_parameter_that_a_list_does_not_have_is_refused_by_name(world: World):
+    answer = await world.ask("GET", "/topics?limit=1&serach=a")
+
+    assert answer.status_code == 400
+    assert answer.json()["violations"][0]["pointer"] == "/serach"
+    assert "limit" in answer.json()["detail"]
+
+
 async def test_a_bug_of_ours_shows_nothing_of_itself(services: Services):
     @get("/broken")
     async def broken() -> None:

@@ -138,7 +138,8 @@ def _answering(
         for name, kind in operation.ids.items():
             arguments[name] = _read_id(request.path_params[name], kind)
         if query is not None:
-            arguments["query"] = request.decoded_query(query)
+            # Whoever narrows a list by a misspelt parameter must not take the whole list for the answer.
+            arguments["query"] = request.decoded_query(query, known_alone=operation.dialect is NATIVE)
 
         async def handle() -> Response[Any]:
             if body is not None:

@@ -66,9 +66,12 @@ class ApiRequest(Request[Any, Any, Any]):
         self.check_media(_JSON, "application/json")
         return decode(await self.body(), decoder)
 
-    def decoded_query(self, kind: type[Q]) -> Q:
-        """The parameters of the query as `kind`; ones it does not know are ignored. Raises Invalid with a pointer."""
-        return decode_query(dict(self.query_params), kind)
+    def decoded_query(self, kind: type[Q], *, known_alone: bool = False) -> Q:
+        """The parameters of the query as `kind`. Raises Invalid with a pointer.
+
+        Ones it does not know are ignored, for the clients of the wire families, or refused with `known_alone`.
+        """
+        return decode_query(dict(self.query_params), kind, known_alone=known_alone)
 
     def check_media(self, allowed: re.Pattern[str], example: str) -> None:
         """Raises UnsupportedMedia for a compressed body and for a Content-Type that is said and not allowed."""

@@ -53,8 +53,19 @@ def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     return value
 
 
-def decode_query(parameters: Mapping[str, str], kind: type[Q]) -> Q:
-    """The parameters of a query as `kind`, numbers and booleans read from their text. Raises Invalid with a pointer."""
+def decode_query(parameters: Mapping[str, str], kind: type[Q], *, known_alone: bool) -> Q:
+    """The parameters of a query as `kind`, numbers and booleans read from their text.
+
+    Raises Invalid with a pointer, with `known_alone` also for a parameter that `kind` does not have.
+    """
+    known = {field.encode_name for field in msgspec.structs.fields(kind)}
+    if known_alone and (surplus := parameters.keys() - known):
+        name = min(surplus)
+        raise Invalid.field(
+            f"/{name}",
+            "unknown-parameter",
+            f"There is no parameter `{name}` here. There are {', '.join(sorted(known))}.",
+        )
     try:
         query = msgspec.convert(parameters, kind, strict=False)
     except msgspec.ValidationError as error:
