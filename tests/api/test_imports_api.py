@@ -1,5 +1,6 @@
 """Files of people come in through the API: streamed, resumable, with their rejects."""
 
+import gzip
 from collections.abc import Iterator
 
 import pytest
@@ -76,3 +77,21 @@ async def test_what_is_no_file_is_refused(world: World):
     ended = await world.ask("PUT", f"/imports/{job}/content", content=FILE, headers=CSV)
 
     assert [answer.status_code for answer in (wrong_offset, ahead, empty, ended)] == [400, 409, 400, 409]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Type": "text/csv", "Content-Encoding": "gzip"},
+        {"Content-Type": "application/gzip"},
+        {"Content-Type": "text/csv; charset=latin1"},
+        {"Content-Type": "multipart/form-data; boundary=b"},
+    ],
+)
+async def test_a_file_in_another_form_is_refused_and_not_taken_for_lines(world: World, headers: dict[str, str]):
+    job = await begin(world)
+
+    refused = await world.ask("PUT", f"/imports/{job}/content", content=gzip.compress(FILE), headers=headers)
+
+    assert refused.status_code == 415
+    assert (await world.ask("GET", f"/imports/{job}")).json()["rejected"] == 0

@@ -1,5 +1,6 @@
 """Imports of a group: files of customers and subscriptions, streamed in and resumable."""
 
+import re
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Literal
@@ -30,6 +31,14 @@ FILES = {
     "text/csv": "external_id,email,attributes.first_name\ncrm-77,aino@example.org,Aino\n",
     "application/x-ndjson": '{"external_id":"crm-77","email":"aino@example.org","first_name":"Aino"}\n',
 }
+
+
+# Also what programs say of a file when nobody told them what it is.
+_MEDIA = re.compile(
+    r"(?:text/(?:csv|plain)|application/(?:(?:x-)?ndjson|jsonl|csv|json|octet-stream))"
+    r"\s*(?:;\s*(?:charset\s*=\s*\"?utf-8\"?|header\s*=\s*present)\s*)*\Z",
+    re.IGNORECASE,
+)
 
 
 class ImportInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -125,6 +134,7 @@ async def upload_import(request: ApiRequest, caller: Caller, import_id: UUID) ->
     default at the first; what is stored already is passed over. When the connection breaks, send the file again, or from
     `bytes_done` on. Look at the import meanwhile to see how far it is.
     """
+    request.check_media(_MEDIA, "text/csv` or `application/x-ndjson")
     uploads: set[object] = request.app.state.uploads
     if len(uploads) >= UPLOADS_MAX:
         raise Unavailable(f"{UPLOADS_MAX} files are coming in already. Send yours in a minute.", retry_after_s=60)
