@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 from stentor.accounts.directory import BrandDirectory
 from stentor.accounts.model import Brand
 from stentor.accounts.service import AccountService
-from stentor.campaigns.model import GeneratorType, Lane, PublishedContent
+from stentor.campaigns.model import GeneratorType, LaneName, PublishedContent
 from stentor.campaigns.sources import GeneratorSource, PublicationSource
 from stentor.db.pool import Database
 from stentor.domain.ids import SendIds, new_id
@@ -46,7 +46,7 @@ async def make_generator(
     generator_id: str,
     *,
     type: GeneratorType = "api_triggered",  # noqa: A002  the column's name
-    lane: Lane = "bulk",
+    lane: LaneName = "bulk",
     schema: dict[str, Any] | None = None,
     published: bool = True,
 ) -> UUID:

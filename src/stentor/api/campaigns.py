@@ -11,7 +11,7 @@ from stentor.api.channels import ChannelName, name_of
 from stentor.api.groups import group_noun
 from stentor.api.paging import Listing, ListQuery, Walk, listing
 from stentor.api.request import ApiRequest, Caller
-from stentor.campaigns.model import Basis, Campaign, CampaignDraft, Lane, Mode, Route
+from stentor.campaigns.model import Basis, Campaign, CampaignDraft, LaneName, Mode, Route
 from stentor.campaigns.naming import NAME_CHARS_MAX
 from stentor.campaigns.service import ROUTES_MAX
 from stentor.domain.vocabulary import ChannelKind
@@ -45,7 +45,7 @@ class CampaignInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     mode: Annotated[
         Mode, Meta(description="`all`: one message on each channel. `first`: one, on the first channel that may.")
     ] = "all"
-    lane: Annotated[Lane, Meta(description="Who goes first: transactional, then alert, then bulk.")] = "bulk"
+    lane: Annotated[LaneName, Meta(description="Who goes first: transactional, then alert, then bulk.")] = "bulk"
     policy: dict[str, Any] = {}
 
 
@@ -57,7 +57,7 @@ class CampaignBody(msgspec.Struct, frozen=True, kw_only=True):
     consent_basis: Basis
     routes: tuple[RouteBody, ...]
     mode: Mode
-    lane: Lane
+    lane: LaneName
     policy: dict[str, Any]
     created_at: datetime
     updated_at: datetime

@@ -1,7 +1,7 @@
 """Executions of a group: what ran, and how far it is."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, cast
 from uuid import UUID
 
 import msgspec
@@ -10,7 +10,10 @@ from msgspec import Meta
 from stentor.api.groups import group_noun
 from stentor.api.paging import Listing, ListQuery, Walk, listing
 from stentor.api.request import ApiRequest, Caller
+from stentor.campaigns.model import LaneName
+from stentor.domain.vocabulary import Lane
 from stentor.errors import Conflict
+from stentor.executions.model import ErrorCode, ExecutionState
 from stentor.executions.service import Progress
 from stentor.report.funnel import ChannelFunnel
 
@@ -20,24 +23,20 @@ executions = group_noun(
     "`audience = pending + held + handed_over + skipped + failed + unknown`.",
 )
 
-State = Literal["scheduled", "queued", "planning", "sending", "ended", "cancelled", "failed"]
-
-LANES = ("transactional", "alert", "bulk")
-
 
 class ExecutionBody(msgspec.Struct, frozen=True, kw_only=True):
     """An execution and where its people stand."""
 
     id: UUID
-    state: State
+    state: ExecutionState
     event_generator_id: str
     topic_key: str
     context: dict[str, Any]
-    lane: str
+    lane: LaneName
     is_test: bool
     triggered_by: str
     audience_size: Annotated[int, Meta(description="People subscribed on at least one channel, before the guard.")]
-    error_code: str | None
+    error_code: ErrorCode | None
     error_message: str | None
     created_at: datetime
     published_at: Annotated[datetime | None, Meta(description="When everybody was planned.")]
@@ -52,11 +51,11 @@ def shown(progress: Progress) -> ExecutionBody:
     execution = progress.execution
     return ExecutionBody(
         id=execution.id,
-        state=cast("State", execution.state),
+        state=execution.state,
         event_generator_id=execution.generator_id,
         topic_key=execution.topic_key,
         context=execution.context,
-        lane=LANES[execution.lane],
+        lane=cast("LaneName", Lane(execution.lane).label),
         is_test=execution.is_test,
         triggered_by=execution.triggered_by,
         audience_size=execution.audience_size,

@@ -11,9 +11,8 @@ from stentor.api.auth import group_access
 from stentor.api.executions import executions, shown
 from stentor.api.request import ApiRequest, Caller
 from stentor.errors import Problem, Unavailable
+from stentor.executions.model import OVER
 from stentor.executions.service import Progress
-
-OVER = frozenset({"ended", "cancelled", "failed"})
 
 # How often a stream looks; what changed is sent at once, so this is the most that a page lags behind.
 LOOK_EVERY_S = 0.5

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 from psycopg.types.json import Jsonb
 
-from stentor.campaigns.model import Basis, Campaign, CampaignDraft, Lane, Mode, Route
+from stentor.campaigns.model import Basis, Campaign, CampaignDraft, LaneName, Mode, Route
 from stentor.campaigns.naming import USERS_NAMED_MAX
 from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
@@ -98,7 +98,7 @@ class _CampaignRow(msgspec.Struct, frozen=True):
     name: str
     consent_basis: Basis
     mode: Mode
-    lane: Lane
+    lane: LaneName
     routes: str
     policy: dict[str, Any]
     created_at: datetime

@@ -11,7 +11,7 @@ from stentor.accounts import store as accounts_store
 from stentor.campaigns import campaign_store, template_store
 from stentor.campaigns.content import brand_fields
 from stentor.campaigns.generator_store import GeneratorRow
-from stentor.campaigns.model import Basis, Lane, Mode, Route
+from stentor.campaigns.model import Basis, LaneName, Mode, Route
 from stentor.channels import store as channels_store
 from stentor.channels.model import SenderKind
 from stentor.channels.service import default_sender
@@ -39,7 +39,7 @@ class Ingredients(msgspec.Struct, frozen=True, kw_only=True):
     campaign_name: str
     consent_basis: Basis
     mode: Mode
-    lane: Lane
+    lane: LaneName
     policy: dict[str, Any]
     routes: tuple[RouteIngredients, ...]
     context_schema: dict[str, Any] | None

@@ -12,9 +12,8 @@ from stentor.render.compiled import MailSender
 
 Basis = Literal["topic", "channel", "none"]
 Mode = Literal["all", "first"]
-Lane = Literal["transactional", "alert", "bulk"]
+LaneName = Literal["transactional", "alert", "bulk"]
 GeneratorType = Literal["api_triggered", "scheduled", "event"]
-LANE_NUMBERS: dict[str, int] = {"transactional": 0, "alert": 1, "bulk": 2}
 
 
 class TemplateContent(msgspec.Struct, frozen=True):
@@ -78,7 +77,7 @@ class CampaignDraft(msgspec.Struct, frozen=True, kw_only=True):
     consent_basis: Basis
     routes: tuple[Route, ...]
     mode: Mode = "all"
-    lane: Lane = "bulk"
+    lane: LaneName = "bulk"
     policy: dict[str, Any] = {}
 
 
@@ -137,7 +136,7 @@ class PublishedRoute(msgspec.Struct, frozen=True):
     `variants` is ordered; a send stores the index of its variant. The default language stands first.
     """
 
-    channel: int
+    channel: ChannelKind
     sender_id: UUID
     template_id: UUID
     template_name: str
@@ -152,7 +151,7 @@ class PublishedContent(msgspec.Struct, frozen=True):
     campaign_name: str
     consent_basis: Basis
     mode: Mode
-    lane: Lane
+    lane: LaneName
     routes: tuple[PublishedRoute, ...]
     bindings: dict[str, str]
     """What each bare `{{ name }}` was bound to: `context.name`, `customer.name` or `customer.attributes.name`."""

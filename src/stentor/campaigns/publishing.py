@@ -130,7 +130,7 @@ def _check_wordings(
 
 def _route(route: RouteIngredients, template: Template, wordings: Sequence[_Wording]) -> PublishedRoute:
     return PublishedRoute(
-        channel=int(route.channel),
+        channel=route.channel,
         sender_id=route.sender_id,
         template_id=template.id,
         template_name=template.name,

@@ -8,9 +8,10 @@ import msgspec
 from stentor.campaigns import generator_store
 from stentor.campaigns.context_schema import ContextSchema
 from stentor.campaigns.kept import Kept
-from stentor.campaigns.model import LANE_NUMBERS, GeneratorType, Publication, PublishedContent
+from stentor.campaigns.model import GeneratorType, Publication, PublishedContent
 from stentor.db.pool import Database
 from stentor.db.remembered import Remembered
+from stentor.domain.vocabulary import Lane
 from stentor.errors import NotFound
 
 PUBLICATIONS_KEPT_CHARS_MAX = 32 << 20
@@ -50,7 +51,7 @@ class PublishedGenerator(msgspec.Struct, frozen=True):
     publication_id: UUID | None
     """None as long as the generator was never published: it cannot run yet."""
     context_schema: ContextSchema | None
-    lane: int
+    lane: Lane
     campaign_name: str
 
 
@@ -77,13 +78,13 @@ class GeneratorSource:
     async def _load_published(self, key: tuple[UUID, str, GeneratorType, UUID | None]) -> PublishedGenerator:
         brand_id, generator_id, generator_type, publication_id = key
         if publication_id is None:
-            return PublishedGenerator(generator_id, generator_type, None, None, LANE_NUMBERS["bulk"], "")
+            return PublishedGenerator(generator_id, generator_type, None, None, Lane.BULK, "")
         content = (await self._publications.load(brand_id, publication_id)).content
         return PublishedGenerator(
             generator_id=generator_id,
             type=generator_type,
             publication_id=publication_id,
             context_schema=None if content.context_schema is None else ContextSchema(content.context_schema),
-            lane=LANE_NUMBERS[content.lane],
+            lane=Lane.named(content.lane),
             campaign_name=content.campaign_name,
         )

@@ -113,6 +113,24 @@ class Reason(IntEnum):
 
 
 @unique
+class Lane(IntEnum):
+    """Who goes first: the smaller number."""
+
+    TRANSACTIONAL = 0
+    ALERT = 1
+    BULK = 2
+
+    @property
+    def label(self) -> str:
+        return self.name.lower()
+
+    @classmethod
+    def named(cls, label: str) -> "Lane":
+        """The lane of that name. Raises KeyError for a name that is none."""
+        return cls[label.upper()]
+
+
+@unique
 class ConsentBasis(IntEnum):
     """What entitles a campaign to write to somebody: a topic's subscription, a channel's flag, or (transactional) nothing more."""
 

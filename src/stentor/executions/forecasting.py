@@ -16,6 +16,7 @@ from stentor.domain.ids import new_id
 from stentor.domain.vocabulary import ChannelKind, Reason, channel_mask
 from stentor.executions.composing import Composer
 from stentor.executions.facts import ExecutionFacts
+from stentor.executions.model import ErrorCode
 from stentor.executions.store import PlanSql
 from stentor.render.errors import RenderError
 
@@ -54,7 +55,7 @@ class Forecast(msgspec.Struct, frozen=True):
     audience_size: int
     channels: list[ChannelForecast]
     samples: list[Sample]
-    error_code: str | None = None
+    error_code: ErrorCode | None = None
 
 
 async def forecast(conn: Connection, composer: Composer, publication: Publication, trial: Trial) -> Forecast:
@@ -63,7 +64,7 @@ async def forecast(conn: Connection, composer: Composer, publication: Publicatio
     topic = topics.get(trial.topic_key)
     if topic is None or not topic.enabled:
         return Forecast(0, [], [], "TOPIC_NOT_FOUND" if topic is None else "TOPIC_DISABLED")
-    kinds = [ChannelKind(route.channel) for route in publication.content.routes]
+    kinds = [route.channel for route in publication.content.routes]
     counts = await _count(conn, publication, topic.topic_id, kinds)
     people = await PlanSql.forecast_people.value(
         conn, brand_id=publication.brand_id, topic_id=topic.topic_id, mask=channel_mask(kinds)
@@ -103,7 +104,7 @@ async def _count(
 async def _samples(conn: Connection, composer: Composer, facts: ExecutionFacts, at: datetime) -> list[Sample]:
     """The first few people's messages on the first channel, each in that person's language."""
     brand_id, route = facts.publication.brand_id, facts.publication.content.routes[0]
-    kind = ChannelKind(route.channel)
+    kind = route.channel
     customers = await PlanSql.sample_people.column(
         conn, brand_id=brand_id, topic_id=facts.topic_id, bit=kind.bit, limit=SAMPLES
     )

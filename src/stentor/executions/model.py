@@ -1,14 +1,21 @@
 """One execution as doors see it."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
 
+ExecutionState = Literal["scheduled", "queued", "planning", "sending", "ended", "cancelled", "failed"]
+OVER: frozenset[ExecutionState] = frozenset({"ended", "cancelled", "failed"})
+"""The states in which nothing is planned or sent any more."""
+
+ErrorCode = Literal["TOPIC_NOT_FOUND", "TOPIC_DISABLED", "TEMPLATE_INVALID", "CANCELLED", "DEADLINE", "INTERNAL"]
+"""Why an execution was never published; clients read these words."""
+
 
 class Execution(msgspec.Struct, frozen=True):
-    """One run of a campaign; `state` is one of scheduled, queued, planning, sending, ended, cancelled, failed."""
+    """One run of a campaign."""
 
     id: UUID
     brand_id: UUID
@@ -20,9 +27,9 @@ class Execution(msgspec.Struct, frozen=True):
     lane: int
     is_test: bool
     triggered_by: str
-    state: str
+    state: ExecutionState
     audience_size: int
-    error_code: str | None
+    error_code: ErrorCode | None
     error_message: str | None
     created_at: datetime
     status_at: datetime

@@ -8,7 +8,15 @@ from stentor.db.by_keys import go_by_keys
 from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
 from stentor.domain.vocabulary import ChannelKind, SendState
-from stentor.executions.model import ClaimedSlice, Execution, Origin, PlannedRoute, QueuedExecution, VerdictCount
+from stentor.executions.model import (
+    ClaimedSlice,
+    ErrorCode,
+    Execution,
+    Origin,
+    PlannedRoute,
+    QueuedExecution,
+    VerdictCount,
+)
 from stentor.executions.slicing import Slice, chunk_keys
 
 
@@ -73,7 +81,7 @@ async def start_planning(conn: Connection, queued: QueuedExecution, topic_id: UU
     )
 
 
-async def fail(conn: Connection, brand_id: UUID, execution_id: UUID, error_code: str, error_message: str) -> None:
+async def fail(conn: Connection, brand_id: UUID, execution_id: UUID, error_code: ErrorCode, error_message: str) -> None:
     """Ends an execution that cannot be planned."""
     await Sql.fail.run(
         conn,

@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 from psycopg.types.json import Jsonb
 
-from stentor.campaigns.model import Lane, Mode, PublishedContent, PublishedRoute, PublishedVariant
+from stentor.campaigns.model import LaneName, Mode, PublishedContent, PublishedRoute, PublishedVariant
 from stentor.channels.service import ensure_sandbox, sandbox_sender
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
@@ -119,7 +119,7 @@ class World:
         channels: Sequence[ChannelKind] = (ChannelKind.EMAIL,),
         *,
         mode: Mode = "all",
-        lane: Lane = "bulk",
+        lane: LaneName = "bulk",
         languages: Sequence[str] = ("en",),
     ) -> UUID:
         """A published campaign on these channels, sent through the brand's sandbox senders."""

@@ -6,6 +6,8 @@ from uuid import UUID
 
 import msgspec
 
+from stentor.domain.vocabulary import Lane
+
 KeyOfBrand: TypeAlias = tuple[UUID, str]
 """An idempotency key and the brand that it was given for."""
 
@@ -67,7 +69,7 @@ class QueuedCall(msgspec.Struct, frozen=True):
     generator_id: str
     topic_key: str
     context: msgspec.Raw
-    lane: int
+    lane: Lane
     is_test: bool
     triggered_by: str
 

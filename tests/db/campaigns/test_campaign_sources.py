@@ -9,6 +9,7 @@ from stentor.campaigns.model import GeneratorDraft
 from stentor.campaigns.sources import GeneratorSource, PublicationSource, PublishedGenerator
 from stentor.db.pool import Database
 from stentor.domain.ids import new_id
+from stentor.domain.vocabulary import Lane
 from stentor.errors import NotFound
 from stentor.testing.waiting import eventually
 
@@ -61,7 +62,7 @@ async def test_a_generator_runs_what_was_published_whatever_is_edited(content: C
 
     assert found is not None
     assert (found.type, found.publication_id) == ("api_triggered", published.publication_id)
-    assert (found.lane, found.campaign_name) == (2, "match")
+    assert (found.lane, found.campaign_name) == (Lane.BULK, "match")
     assert found.context_schema is not None
     assert [violation.pointer for violation in found.context_schema.violations({})] == ["/context/match"]
 
@@ -71,7 +72,7 @@ async def test_a_generator_that_was_never_published_has_nothing_to_run(content: 
 
     found = await generators.find(content.brand_id, "match")
 
-    assert found == PublishedGenerator("match", "api_triggered", None, None, 2, "")
+    assert found == PublishedGenerator("match", "api_triggered", None, None, Lane.BULK, "")
 
 
 async def test_a_generator_is_known_to_its_own_brand_only(

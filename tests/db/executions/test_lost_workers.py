@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from stentor.campaigns.model import Lane
+from stentor.campaigns.model import LaneName
 from stentor.channels.contract import Accepted, Message, Outcome, Wave
 from stentor.channels.model import InDoubtPolicy
 from stentor.db.connection import Connection
@@ -79,7 +79,7 @@ async def _set_in_doubt(db: Database, policy: InDoubtPolicy | None) -> None:
     ],
 )
 async def test_sends_in_doubt_are_sent_again_where_the_sender_or_the_campaign_wants_that(
-    db: Database, policy: InDoubtPolicy | None, lane: Lane, kind: ChannelKind
+    db: Database, policy: InDoubtPolicy | None, lane: LaneName, kind: ChannelKind
 ):
     world, frozen, channel = await World.made(db), FrozenChannel(), ScriptedChannel()
     await _set_in_doubt(db, policy)

@@ -22,7 +22,7 @@ EMAIL, SMS = ChannelKind.EMAIL, ChannelKind.SMS
 
 def _route(channel: ChannelKind, **variants: dict[str, str]) -> PublishedRoute:
     return PublishedRoute(
-        channel=int(channel),
+        channel=channel,
         sender_id=UUID(int=3),
         template_id=UUID(int=1),
         template_name="Match starts",

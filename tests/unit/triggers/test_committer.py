@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from stentor.domain.ids import new_id
+from stentor.domain.vocabulary import Lane
 from stentor.errors import Unavailable
 from stentor.testing.waiting import eventually
 from stentor.triggers.admission import Candidate, Outcome
@@ -32,7 +33,9 @@ class Database:
 
 def candidate(name: str, size: int = 2) -> Candidate:
     context = msgspec.Raw(b"{" + b" " * (size - 2) + b"}")
-    return Candidate(QueuedCall(new_id(), BRAND, 500, BRAND, "kick-off", name, context, 2, False, "key 1"), None)
+    return Candidate(
+        QueuedCall(new_id(), BRAND, 500, BRAND, "kick-off", name, context, Lane.BULK, False, "key 1"), None
+    )
 
 
 @asynccontextmanager

@@ -25,7 +25,7 @@ from stentor.api.services import Services
 from stentor.api.strict_json import decode
 from stentor.errors import Conflict, Forbidden, Invalid, NotFound, RateLimited, Unauthenticated, Unprocessable
 from stentor.executions.forecasting import Forecast
-from stentor.executions.model import Execution
+from stentor.executions.model import OVER, ErrorCode, Execution
 from stentor.triggers.model import Accepted, Answer, Idempotency, RunCall, RunOutcome
 
 PREFIX = "/smart-campaigns/v1"
@@ -71,7 +71,7 @@ class ExecutionStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     event_generator_id: str
     topic_key: str
     audience_size: int | None = None
-    error_code: str | None = None
+    error_code: ErrorCode | None = None
     error_message: str | None = None
 
 
@@ -235,7 +235,7 @@ def answer_to(outcome: RunOutcome) -> Answer:
 def status_of(execution: Execution) -> ExecutionStatus:
     """The execution in this family's words: published once everybody is planned, and for ever."""
     published = execution.published_at is not None
-    failed = not published and execution.state in {"failed", "cancelled"}
+    failed = not published and execution.state in OVER
     if failed:
         word = "failed"
     elif published:
