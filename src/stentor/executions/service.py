@@ -1,5 +1,7 @@
 """What doors do with executions: look, pause, resume, cancel, ask who and why, and try a run without running it."""
 
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -18,6 +20,9 @@ from stentor.report.funnel import ChannelFunnel, funnels
 from stentor.report.recipients import RecipientFilter, RecipientRow
 
 PAGE_MAX = 500
+
+
+_Change: TypeAlias = Callable[[Connection, UUID, UUID], Awaitable[bool]]
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -64,18 +69,18 @@ class ExecutionService:
 
     async def pause(self, brand_id: UUID, execution_id: UUID) -> Progress:
         """Stops planning and claiming within a second. Raises Conflict when it is paused or over."""
-        return await self._change(store.Sql.pause, brand_id, execution_id, "Only a running execution can be paused")
+        return await self._change(store.pause, brand_id, execution_id, "Only a running execution can be paused")
 
     async def resume(self, brand_id: UUID, execution_id: UUID) -> Progress:
         """Goes on with a paused execution. Raises Conflict when it is not paused."""
-        return await self._change(store.Sql.resume, brand_id, execution_id, "Only a paused execution can be resumed")
+        return await self._change(store.resume, brand_id, execution_id, "Only a paused execution can be resumed")
 
     async def cancel(self, brand_id: UUID, execution_id: UUID) -> Progress:
         """Ends an execution for good: who is not handed over yet is skipped as `execution_cancelled`.
 
         Raises Conflict when it is over already.
         """
-        return await self._change(store.Sql.cancel, brand_id, execution_id, "Only a running execution can be cancelled")
+        return await self._change(store.cancel, brand_id, execution_id, "Only a running execution can be cancelled")
 
     async def recipients(
         self,
@@ -112,10 +117,9 @@ class ExecutionService:
             raise NotFound("This brand has no such execution. List them with GET …/executions.")
         return execution
 
-    async def _change(self, change: store.Statement, brand_id: UUID, execution_id: UUID, rule: str) -> Progress:
+    async def _change(self, change: _Change, brand_id: UUID, execution_id: UUID, rule: str) -> Progress:
         async with self._db.transaction() as conn:
-            changed = await change.run(conn, brand_id=brand_id, execution_id=execution_id)
-            if not changed:
+            if not await change(conn, brand_id, execution_id):
                 execution = await self._find(conn, brand_id, execution_id)
                 state = "paused" if execution.paused_at else execution.state
                 raise Conflict(f"{rule}; this one is {state}.", state=state)

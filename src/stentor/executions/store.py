@@ -192,6 +192,21 @@ async def origin(conn: Connection, execution_id: UUID) -> Origin | None:
     return await Sql.origin.first(conn, Origin, execution_id=execution_id)
 
 
+async def pause(conn: Connection, brand_id: UUID, execution_id: UUID) -> bool:
+    """Pauses the execution; False when it is paused already, over, or not there."""
+    return await Sql.pause.run(conn, brand_id=brand_id, execution_id=execution_id) == 1
+
+
+async def resume(conn: Connection, brand_id: UUID, execution_id: UUID) -> bool:
+    """Lets the execution go on; False when it is not paused."""
+    return await Sql.resume.run(conn, brand_id=brand_id, execution_id=execution_id) == 1
+
+
+async def cancel(conn: Connection, brand_id: UUID, execution_id: UUID) -> bool:
+    """Cancels the execution; False when it is over, or not there."""
+    return await Sql.cancel.run(conn, brand_id=brand_id, execution_id=execution_id) == 1
+
+
 async def page(conn: Connection, brand_id: UUID, before: UUID | None, limit: int) -> list[Execution]:
     """A brand's executions, newest first, from `before` on."""
     return await Sql.page.rows(conn, Execution, brand_id=brand_id, before=before, limit=limit)
