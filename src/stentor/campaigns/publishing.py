@@ -24,7 +24,6 @@ from stentor.render.publishing_rule import bind_names, check_against_schema
 # What a worker keeps in memory for each campaign that it delivers.
 PUBLICATION_CHARS_MAX = 8_000_000
 
-
 # Under the reserved top-level domain that leads nowhere: what the sandbox keeps needs a From, and nobody answers it.
 SANDBOX_ADDRESS = "no-reply@sandbox.invalid"
 

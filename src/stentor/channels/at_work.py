@@ -112,7 +112,7 @@ class _Kept(msgspec.Struct):
     retired: bool = False
 
     def serves(self, sender: Sender) -> bool:
-        """Also an older state of the sender: a wave that comes late does not bring it back."""
+        """Whether it was opened for this state of the sender or a newer one: a wave that comes late brings none back."""
         return self.opened_for >= sender.updated_at
 
 

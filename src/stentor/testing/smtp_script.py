@@ -75,8 +75,9 @@ class Taken(msgspec.Struct, frozen=True):
 class Record:
     """Shared by all connections of a server: which faults have struck, and what came of every message.
 
-    `holding` counts replies that wait for `release`. `strays` are bodies that were written although no recipient stood; a client must never write one. `improper` counts
-    commands that came before the reply to the one before, from a client that was not offered PIPELINING.
+    `holding` counts replies that wait for `release`. `strays` are bodies that were written although no recipient stood; a
+    client must never write one. `improper` counts commands that came before the reply to the one before, from a client that
+    was not offered PIPELINING.
     """
 
     def __init__(self, faults: Iterable[Fault], ledger_file: Path | None = None) -> None:
