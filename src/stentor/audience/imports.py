@@ -120,9 +120,9 @@ class ImportService:
         try:
             await _Run(self._db, brand_id, job, resume).go(reader, report)
         except Invalid as problem:
-            await self._end(brand_id, job_id, "failed", problem.detail)
+            await self._end(brand_id, job_id, resume.runner, "failed", problem.detail)
             raise
-        ended = await self._end(brand_id, job_id, "succeeded")
+        ended = await self._end(brand_id, job_id, resume.runner, "succeeded")
         if ended.added + ended.changed > ANALYZE_ABOVE:
             async with self._db.transaction() as conn:
                 await import_store.analyze(conn, ended.kind)
@@ -157,9 +157,15 @@ class ImportService:
             return await _found(conn, brand_id, job_id), resume
 
     async def _end(
-        self, brand_id: UUID, job_id: UUID, state: Literal["succeeded", "failed"], problem: str = ""
+        self,
+        brand_id: UUID,
+        job_id: UUID,
+        runner: UUID | None,
+        state: Literal["succeeded", "failed"],
+        problem: str = "",
     ) -> ImportJob:
         async with self._db.transaction() as conn:
+            await _locked_by(conn, brand_id, job_id, runner)
             await import_store.end_job(conn, brand_id, job_id, state, problem)
             return await _found(conn, brand_id, job_id)
 
@@ -247,10 +253,7 @@ class _Run:
         return await until_settled(self._db, work)
 
     async def _mine(self, conn: Connection) -> Standing:
-        standing = await import_store.lock_job(conn, self._brand_id, self._job.id)
-        if standing is None or standing.state != "running" or standing.resume.runner != self._resume.runner:
-            raise Conflict("Another run has taken this import over; this one stops.")
-        return standing
+        return await _locked_by(conn, self._brand_id, self._job.id, self._resume.runner)
 
 
 def _advanced(standing: Standing, span: _Span) -> Standing:
@@ -288,6 +291,14 @@ async def _rest(chunks: AsyncIterator[bytes], start: int, done: int, total: int 
             yield new
     if total is not None and place < total:
         raise Conflict(f"The file ends at byte {place} of {total}; send what is missing to go on.")
+
+
+async def _locked_by(conn: Connection, brand_id: UUID, job_id: UUID, runner: UUID | None) -> Standing:
+    """Locks the import. Raises Conflict when it is not, or no longer, this runner's."""
+    standing = await import_store.lock_job(conn, brand_id, job_id)
+    if standing is None or standing.state != "running" or standing.resume.runner != runner:
+        raise Conflict("Another run has taken this import over; this one stops.")
+    return standing
 
 
 async def _found(conn: Connection, brand_id: UUID, job_id: UUID) -> ImportJob:
