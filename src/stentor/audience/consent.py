@@ -23,7 +23,7 @@ class Change(msgspec.Struct, frozen=True):
     before: int | None
     after: int
     withheld: int = 0
-    """Channels that were not added because the person has withdrawn them."""
+    """Channels that the person has withdrawn; because of them none was added."""
 
     @property
     def is_change(self) -> bool:
@@ -42,7 +42,8 @@ async def choose(
 ) -> Chosen:
     """Changes subscriptions, each at most once among the choices; the topics are the brand's.
 
-    With `keep_withdrawals`, channels that the person took back themselves are not added again.
+    With `keep_withdrawals`, a choice that would bring back a channel which the person took back themselves adds none at
+    all, so that what is refused is refused as a whole; what it takes away is gone in any case.
     """
     present = await consent_store.subscribed_channels(conn, brand_id, _pairs(choices))
     changes = {place: _change(choices[place], before) for place, before in present.items()}
@@ -86,8 +87,9 @@ def _pairs(choices: Sequence[Choice]) -> list[tuple[UUID, UUID]]:
 
 
 def _change(choice: Choice, before: int | None, withheld: int = 0) -> Change:
-    after = (before or 0) & ~choice.remove | choice.add & ~withheld
-    return Change(choice, before, after, choice.add & withheld)
+    withheld &= choice.add
+    after = (before or 0) & ~choice.remove | (0 if withheld else choice.add)
+    return Change(choice, before, after, withheld)
 
 
 async def _without_withdrawn(conn: Connection, brand_id: UUID, changes: Mapping[int, Change]) -> dict[int, Change]:

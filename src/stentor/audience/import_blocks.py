@@ -1,7 +1,7 @@
 """Storing one block of an import: what its lines say, in one transaction together with how far the import is."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 import msgspec
@@ -105,6 +105,11 @@ class CustomerBlock(msgspec.Struct, frozen=True):
         return Outcome(tally, _rejects(refused))
 
 
+class _Line(NamedTuple):
+    number: int
+    adds: bool
+
+
 class SubscriptionBlock(msgspec.Struct, frozen=True):
     """A block of subscriptions. What a person withdrew, no line of it brings back."""
 
@@ -119,7 +124,7 @@ class SubscriptionBlock(msgspec.Struct, frozen=True):
         tally = Tally()
         rejects = _rejects(self.refused)
         choices: dict[tuple[UUID, UUID], Choice] = {}
-        lines: dict[tuple[UUID, UUID], list[int]] = {}
+        lines: dict[tuple[UUID, UUID], list[_Line]] = {}
         for wish in self.wishes:
             choice = _choice(self.brand_id, wish, topics.get(wish.topic))
             if isinstance(choice, str):
@@ -127,14 +132,15 @@ class SubscriptionBlock(msgspec.Struct, frozen=True):
                 continue
             key = (choice.customer_id, choice.topic_id)
             choices[key] = _then(choices[key], choice) if key in choices else choice
-            lines.setdefault(key, []).append(wish.line)
+            lines.setdefault(key, []).append(_Line(wish.line, bool(choice.add)))
         chosen = await choose(conn, self.brand_id, list(choices.values()), self.act, keep_withdrawals=True)
         for place, key in enumerate(choices):
             change = chosen.changes.get(place)
-            if problem := _problem(change):
-                rejects += [Reject(line, problem) for line in lines[key]]
-            elif change is not None:
-                _count(tally, change, len(lines[key]))
+            # What one line takes away holds, also where another about the same subscription asks for too much.
+            refused = [line for line in lines[key] if change is None or (change.withheld and line.adds)]
+            rejects += [Reject(line.number, _problem(change)) for line in refused]
+            if change is not None and (taken := len(lines[key]) - len(refused)):
+                _count(tally, change, taken)
         tally.rejected = len(rejects)
         return Outcome(tally, rejects)
 
@@ -159,13 +165,11 @@ def _then(earlier: Choice, later: Choice) -> Choice:
     return Choice(later.customer_id, later.topic_id, add, earlier.remove | later.remove)
 
 
-def _problem(change: Change | None) -> str | None:
+def _problem(change: Change | None) -> str:
     if change is None:
         return "This brand has no such customer; import customers first."
-    if change.withheld:
-        names = ", ".join(kind.label for kind in channels_in(change.withheld))
-        return f"The person withdrew this subscription on {names}, and only the person can subscribe again."
-    return None
+    names = ", ".join(kind.label for kind in channels_in(change.withheld))
+    return f"The person withdrew this subscription on {names}, and only the person can subscribe again."
 
 
 def _count(tally: Tally, change: Change, lines: int) -> None:

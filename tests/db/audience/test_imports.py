@@ -1,5 +1,6 @@
 """Imports: whatever the file is like, what can be taken is taken, once, and the rest is named."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from uuid import UUID
 
@@ -411,6 +412,32 @@ async def test_subscription_objects_are_read_strictly(
         await desk.take(b"external_id,topic,chanels\n", kind="subscriptions")
 
 
+@pytest.mark.parametrize("file_format", ["csv", "ndjson"])
+async def test_a_run_that_was_taken_over_does_not_end_the_import_of_its_successor(
+    desk: Desk, file_format: ImportFormat
+):
+    job = await desk.service.begin(desk.brand_id, "customers", file_format, "people")
+    begun, taken_over = asyncio.Event(), asyncio.Event()
+
+    async def nothing() -> AsyncIterator[bytes]:
+        # An empty CSV file fails for want of a header, an empty NDJSON file is done.
+        begun.set()
+        await taken_over.wait()
+        yield b""
+
+    async def everything() -> AsyncIterator[bytes]:
+        taken_over.set()
+        with pytest.raises(Conflict, match="taken this import over"):
+            await first
+        yield b"external_id,email\nann,ann@example.com\n" if file_format == "csv" else b'{"external_id":"ann"}\n'
+
+    first = asyncio.create_task(desk.service.run(desk.brand_id, job.id, nothing()))
+    await begun.wait()
+    ended = await desk.service.run(desk.brand_id, job.id, everything())
+
+    assert (ended.state, counts(ended)) == ("succeeded", (1, 0, 0, 0))
+
+
 async def test_what_the_person_withdrew_no_import_brings_back(
     desk: Desk, topics: TopicService, customers: CustomerService, subscriptions: SubscriptionService, brand_id: UUID
 ):
@@ -430,9 +457,26 @@ async def test_what_the_person_withdrew_no_import_brings_back(
     state = {
         who: [row.channels for row in await subscriptions.of_customer(brand_id, who)] for who in ("ann", "bob", "eve")
     }
-    assert state == {"ann": [0], "bob": [EMAIL | SMS], "eve": [SMS]}
+    assert state == {"ann": [0], "bob": [EMAIL | SMS], "eve": [0]}
     assert counts(job) == (0, 1, 0, 2)
     assert all("withdrew" in reason for reason in (await desk.reasons(job)).values())
+
+
+async def test_a_line_is_taken_whole_or_not_at_all_and_what_another_takes_away_is_gone(
+    desk: Desk, topics: TopicService, customers: CustomerService, subscriptions: SubscriptionService, brand_id: UUID
+):
+    news = await topics.create(brand_id, TopicDraft(key="news", name="News", channels=EMAIL | SMS))
+    await customers.upsert(brand_id, CustomerPatch(external_id="ann"))
+    await desk.take(b"external_id,topic\nann,news\n", kind="subscriptions")
+    await subscriptions.withdraw(brand_id, customer_id(brand_id, "ann"), news.id, Act(source=Source.ONE_CLICK))
+    await subscriptions.subscribe(brand_id, "ann", "news", SMS, Act(source=Source.API))
+    content = b"external_id,topic,channels,subscribed\nann,news,sms,false\nann,news,email sms,true\n"
+
+    job = await desk.take(content, kind="subscriptions", source="both")
+
+    [standing] = await subscriptions.of_customer(brand_id, "ann")
+    assert (standing.channels, counts(job)) == (0, (0, 1, 0, 1))
+    assert list(await desk.reasons(job)) == [3]
 
 
 async def test_an_import_leaves_a_no_as_it_is(
