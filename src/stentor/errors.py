@@ -28,6 +28,16 @@ class Violation(msgspec.Struct, frozen=True):
     message: str
 
 
+def pointer_to(*steps: str | int) -> str:
+    """The JSON pointer (RFC 6901) to what these names and indices lead to."""
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in steps)
+
+
+def steps_of(pointer: str) -> list[str]:
+    """The names and indices that a JSON pointer leads along."""
+    return [step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:]]
+
+
 class Problem(Exception):
     """What went wrong, in a sentence that says what to do next, with a stable `code` and data as attributes."""
 

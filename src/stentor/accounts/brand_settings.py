@@ -9,7 +9,7 @@ import msgspec
 from stentor.accounts.model import BrandSettings
 from stentor.domain.address import InvalidAddress, is_region, normal_email
 from stentor.domain.locale import normal_locale, normal_time_zone
-from stentor.errors import Invalid, Violation
+from stentor.errors import Invalid, Violation, pointer_to
 
 _NAMES = frozenset(BrandSettings.__struct_fields__)
 _RULE = re.compile(r"(?P<rule>.*) - at `\$\.(?P<name>[a-z_]+)`")
@@ -22,7 +22,7 @@ def changed_settings(present: BrandSettings, changes: Mapping[str, Any]) -> Bran
     """The settings with those changes, in their normal forms. Raises Invalid, naming each setting that is wrong."""
     if unknown := sorted(changes.keys() - _NAMES):
         sentence = "A brand has no such setting. It has: " + ", ".join(sorted(_NAMES)) + "."
-        raise Invalid(sentence, violations=[Violation(f"/{name}", "unknown-field", sentence) for name in unknown])
+        raise Invalid(sentence, violations=[Violation(pointer_to(name), "unknown-field", sentence) for name in unknown])
     try:
         settings = msgspec.convert({**msgspec.structs.asdict(present), **changes}, BrandSettings)
     except msgspec.ValidationError as error:

@@ -4,7 +4,6 @@ An error becomes a `Failure`, and the envelope of the door it happened at writes
 our own paths, whatever its clients expect for a wire family. No envelope ever shows a stack trace.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -16,7 +15,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from stentor import errors
 from stentor.api.edge import BodyIncomplete, BodyTooSlow
 from stentor.api.request import ApiRequest, UnsupportedMedia
-from stentor.errors import Problem, Violation
+from stentor.errors import Problem, Violation, steps_of
 
 log = structlog.get_logger()
 
@@ -235,8 +234,7 @@ def _first_message(failure: Failure) -> str:
 def _by_dotted_key(violations: Sequence[Violation]) -> dict[str, list[str]]:
     keyed: dict[str, list[str]] = {}
     for violation in violations:
-        key = re.sub(r"~[01]", lambda escape: "~/"[int(escape[0][1])], violation.pointer[1:].replace("/", "."))
-        keyed.setdefault(key, []).append(violation.message)
+        keyed.setdefault(".".join(steps_of(violation.pointer)), []).append(violation.message)
     return keyed
 
 

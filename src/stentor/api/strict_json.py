@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from stentor.errors import Invalid
+from stentor.errors import Invalid, pointer_to
 
 T = TypeVar("T")
 Q = TypeVar("Q", bound=msgspec.Struct)
@@ -93,8 +93,8 @@ def pointer_of(path: str) -> str:
     for name, index, unknown in _STEP.findall(path):
         if unknown:
             break
-        steps.append((name or index).replace("~", "~0").replace("/", "~1"))
-    return "".join(f"/{step}" for step in steps)
+        steps.append(name or index)
+    return pointer_to(*steps)
 
 
 def _check_depth(body: bytes) -> None:
@@ -118,7 +118,7 @@ def _broken_rule(message: str) -> Invalid:
     pointer = pointer_of(place[1]) if place else ""
     rule = message[: place.start()] if place else message
     if field := _FIELD.search(rule):
-        pointer = f"{pointer}/{field[2].replace('~', '~0').replace('/', '~1')}"
+        pointer += pointer_to(field[2])
         missing = field[1].startswith("missing")
         sentence = f"`{pointer}` is needed." if missing else f"`{pointer}` is not a field here. Check its spelling."
         return Invalid.field(pointer, "missing" if missing else "unknown-field", sentence)
@@ -145,10 +145,9 @@ def _pointer_to_nul(value: Any, pointer: str) -> str | None:
         return pointer if "\x00" in value else None
     if isinstance(value, dict):
         for key, inner in value.items():
-            step = f"{pointer}/{key.replace('~', '~0').replace('/', '~1')}"
             if "\x00" in key:
                 return pointer
-            if (found := _pointer_to_nul(inner, step)) is not None:
+            if (found := _pointer_to_nul(inner, pointer + pointer_to(key))) is not None:
                 return found
     if isinstance(value, list):
         for index, inner in enumerate(value):

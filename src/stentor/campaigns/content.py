@@ -7,7 +7,7 @@ from stentor.accounts.model import Brand
 from stentor.campaigns.model import TemplateContent
 from stentor.domain.locale import normal_locale
 from stentor.domain.vocabulary import ChannelKind
-from stentor.errors import Invalid, Violation
+from stentor.errors import Invalid, Violation, pointer_to
 from stentor.render.analysis import Usage, usages
 from stentor.render.encodings import PlainText
 from stentor.render.errors import TemplateInvalid
@@ -49,11 +49,6 @@ def checked_content(channel: ChannelKind, content: TemplateContent) -> TemplateC
     return content
 
 
-def pointer(language: str, part: str) -> str:
-    """Where a part stands in a template's content."""
-    return f"/variants/{language}/{part}"
-
-
 def with_line(message: str, line: int | None) -> str:
     """The sentence with the number of the line that it is about."""
     return message if line is None else f"Line {line}: {message}"
@@ -67,7 +62,7 @@ def check_size(content: TemplateContent) -> None:
     for language, parts in content.variants.items():
         if len(parts) > PARTS_MAX or any(len(name) > PART_NAME_CHARS_MAX for name in parts):
             text = f"A language has at most {PARTS_MAX} parts with names of at most {PART_NAME_CHARS_MAX} characters."
-            raise Invalid.field(f"/variants/{language}", "parts-count", text)
+            raise Invalid.field(pointer_to("variants", language), "parts-count", text)
     size = sum(len(source) for parts in content.variants.values() for source in parts.values())
     if size > CONTENT_CHARS_MAX:
         text = f"The parts have {size} characters together; shorten them to {CONTENT_CHARS_MAX}, or make two templates."
@@ -78,10 +73,10 @@ def _with_normal_languages(content: TemplateContent) -> TemplateContent:
     default = _normal_language(content.default_language, "/default_language")
     variants: dict[str, dict[str, str]] = {}
     for given, parts in content.variants.items():
-        language = _normal_language(given, f"/variants/{given}")
+        language = _normal_language(given, pointer_to("variants", given))
         if language in variants:
             text = f"The language {language} is written twice; keep one."
-            raise Invalid.field(f"/variants/{given}", "repeated-language", text)
+            raise Invalid.field(pointer_to("variants", given), "repeated-language", text)
         variants[language] = parts
     if default not in variants:
         text = f"The default language {default} has no variant; write it, or name one of {', '.join(sorted(variants))}."
@@ -107,7 +102,9 @@ def _variant_violations(channel: ChannelKind, language: str, parts: Mapping[str,
             compile_part(Part(name, source), PlainText(), Layout(), bindings)
         compile_message(channel, final_parts(channel, parts), bindings)
     except TemplateInvalid as refusal:
-        yield Violation(pointer(language, refusal.part), "template-invalid", with_line(refusal.message, refusal.line))
+        yield Violation(
+            pointer_to("variants", language, refusal.part), "template-invalid", with_line(refusal.message, refusal.line)
+        )
     else:
         yield from (violation for usage in found if (violation := _brand_violation(language, usage)))
 
@@ -118,4 +115,4 @@ def _brand_violation(language: str, usage: Usage) -> Violation | None:
         return None
     known = " and ".join(f"brand.{name}" for name in BRAND_FIELDS)
     text = f"A brand has no such field; there are {known}."
-    return Violation(pointer(language, usage.part), "unknown-name", with_line(text, usage.line))
+    return Violation(pointer_to("variants", language, usage.part), "unknown-name", with_line(text, usage.line))

@@ -1,6 +1,6 @@
 """The JSON Schema of a generator's `context`: checked when it is saved, asked at each call, read when it is published."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
@@ -9,7 +9,7 @@ import msgspec
 from jsonschema_rs import ValidationError, ValidationErrorKind
 
 from stentor.campaigns.guarantees import Guarantees, resolve
-from stentor.errors import Invalid, Violation
+from stentor.errors import Invalid, Violation, pointer_to
 
 SCHEMA_BYTES_MAX = 64 * 1024
 SCHEMA_DEPTH_MAX = 64
@@ -46,7 +46,7 @@ class ContextSchema:
         if self._validator.is_valid(document):
             return []
         errors = islice(self._validator.iter_errors(document), VIOLATIONS_NAMED_MAX)
-        return [Violation(f"/context{_pointer(_place(error))}", "schema", _sentence(error)) for error in errors]
+        return [Violation(f"/context{pointer_to(*_place(error))}", "schema", _sentence(error)) for error in errors]
 
 
 def _check_size(schema: Mapping[str, Any]) -> None:
@@ -71,7 +71,7 @@ def _compiled(schema: Mapping[str, Any]) -> jsonschema_rs.Draft202012Validator:
             dict(schema), offline=True, validate_formats=True, pattern_options=jsonschema_rs.RegexOptions()
         )
     except ValidationError as error:
-        raise _refused(_pointer(error.instance_path), f"This is not a JSON Schema: {error.message}.") from error
+        raise _refused(pointer_to(*error.instance_path), f"This is not a JSON Schema: {error.message}.") from error
     except ValueError as error:
         raise _refused("", f"This is not a JSON Schema: {error}.") from error
 
@@ -88,7 +88,7 @@ class _Weigher:
         if depth > SCHEMA_DEPTH_MAX:
             raise _refused(place, f"The schema is nested deeper than {SCHEMA_DEPTH_MAX} levels; make it flatter.")
         if isinstance(node, Mapping):
-            within = (self.weigh(value, place + _pointer([name]), depth + 1) for name, value in node.items())
+            within = (self.weigh(value, place + pointer_to(name), depth + 1) for name, value in node.items())
             weight = 1 + sum(within) + self._referred(node, place, depth)
         elif isinstance(node, list):
             weight = sum(self.weigh(value, f"{place}/{index}", depth + 1) for index, value in enumerate(node))
@@ -123,10 +123,6 @@ class _Weigher:
 
 def _refused(place: str, message: str) -> Invalid:
     return Invalid.field(f"/context_schema{place}", "invalid-schema", message)
-
-
-def _pointer(path: Sequence[str | int]) -> str:
-    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
 
 
 def _place(error: ValidationError) -> list[str | int]:

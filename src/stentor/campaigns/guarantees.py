@@ -7,6 +7,8 @@ Read are `type`, `properties`, `required`, `additionalProperties`, `items`, `pre
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
+from stentor.errors import steps_of
+
 Node: TypeAlias = Mapping[str, Any]
 Step: TypeAlias = str | int | None
 """A field's name, an element's index (from the end when negative), None for every element in turn."""
@@ -104,8 +106,7 @@ def resolve(root: Node, reference: str) -> Node | bool | None:
     if reference != "#" and not reference.startswith("#/"):
         return None
     node: Any = root
-    for step in reference[2:].split("/") if len(reference) > 1 else ():
-        name = step.replace("~1", "/").replace("~0", "~")
+    for name in steps_of(reference[1:]):
         if isinstance(node, Mapping) and name in node:
             node = node[name]
         elif isinstance(node, list) and name.isdecimal() and int(name) < len(node):

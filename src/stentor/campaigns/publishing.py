@@ -6,14 +6,14 @@ from uuid import UUID
 
 import msgspec
 
-from stentor.campaigns.content import pointer, with_line
+from stentor.campaigns.content import with_line
 from stentor.campaigns.context_schema import ContextSchema
 from stentor.campaigns.guarantees import Guarantees
 from stentor.campaigns.ingredients import Ingredients, RouteIngredients
 from stentor.campaigns.languages import ordered_languages
 from stentor.campaigns.model import PublishedContent, PublishedRoute, PublishedVariant, Template
 from stentor.domain.vocabulary import ChannelKind
-from stentor.errors import Invalid, Violation
+from stentor.errors import Invalid, Violation, pointer_to
 from stentor.render.analysis import Usage, usages
 from stentor.render.compiled import MailSender
 from stentor.render.errors import TemplateInvalid
@@ -163,7 +163,7 @@ def _unusable(template: Template, language: str, refusal: TemplateInvalid) -> Vi
 
 
 def _violation(template: Template, language: str, part: str, code: str, message: str) -> Violation:
-    place = f"/templates/{template.id}{pointer(language, part)}"
+    place = pointer_to("templates", str(template.id), "variants", language, part)
     return Violation(place, code, f"Template {template.name!r}, {language}, {part}: {message}")
 
 

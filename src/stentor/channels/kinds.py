@@ -10,7 +10,7 @@ from stentor.channels.model import Sender, SenderKind
 from stentor.channels.smtp.sender import SmtpChannel
 from stentor.channels.smtp.settings import SmtpSettings
 from stentor.domain.vocabulary import ChannelKind
-from stentor.errors import Invalid, Violation
+from stentor.errors import Invalid, Violation, pointer_to
 
 _SECRET_FIELD = "password"  # noqa: S105 - the name of the field, not a password
 
@@ -51,7 +51,8 @@ def _smtp_settings(settings: Mapping[str, Any], secret: str) -> SmtpSettings:
         raise Invalid(
             f"An smtp sender has no setting {unknown[0]}; the password is the sender's `secret`.",
             violations=[
-                Violation(f"/settings/{name}", "unknown-field", "There is no such setting.") for name in unknown
+                Violation(pointer_to("settings", name), "unknown-field", "There is no such setting.")
+                for name in unknown
             ],
         )
     try:

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from stentor.errors import Invalid
+from stentor.errors import Invalid, pointer_to
 
 CONTEXT_BYTES_MAX = 64 * 1024
 CONTEXT_DEPTH_MAX = 32
@@ -57,7 +57,7 @@ class _Study:
                 self._count_keys(len(value))
                 for key, inner in value.items():
                     self._text(key, pointer)
-                    self.value(inner, f"{pointer}/{_escaped(key)}", self._deeper(depth, pointer))
+                    self.value(inner, pointer + pointer_to(key), self._deeper(depth, pointer))
             case list():
                 for index, inner in enumerate(value):
                     self.value(inner, f"{pointer}/{index}", self._deeper(depth, pointer))
@@ -81,7 +81,3 @@ class _Study:
 
 def _refused(pointer: str, code: str, message: str) -> Invalid:
     return Invalid.field(f"/context{pointer}", code, message)
-
-
-def _escaped(step: str) -> str:
-    return step.replace("~", "~0").replace("/", "~1")

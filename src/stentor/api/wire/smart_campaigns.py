@@ -1,8 +1,9 @@
 """API-triggered campaigns as their clients know them: run an event generator, ask what became of it.
 
 Paths, headers, bodies and status codes are those of the public contract; what it leaves open is decided here. Either key
-missing or unknown is a 401; a key that may not act for the brand in `x-brand-key` is a 403, decided before anything is
-looked up; what another brand owns is a 404 with the very bytes of what does not exist.
+missing is a 401, and so is an unknown `x-api-key`; an `x-brand-key` that is unknown, or a brand that the key may not act
+for, is one and the same 403, decided before anything is looked up; what another brand owns is a 404 with the very bytes of
+what does not exist.
 """
 
 import re
@@ -23,7 +24,7 @@ from stentor.api.problems import Failure
 from stentor.api.request import ApiRequest, Caller
 from stentor.api.services import Services
 from stentor.api.strict_json import decode
-from stentor.errors import Conflict, Forbidden, Invalid, NotFound, RateLimited, Unauthenticated, Unprocessable
+from stentor.errors import Conflict, Forbidden, Invalid, NotFound, RateLimited, Unauthenticated, Unprocessable, steps_of
 from stentor.executions.forecasting import Forecast
 from stentor.executions.model import OVER, ErrorCode, Execution
 from stentor.triggers.model import Accepted, Answer, Idempotency, RunCall, RunOutcome
@@ -185,7 +186,7 @@ def envelope(request: ApiRequest, failure: Failure) -> Response[bytes]:
 async def authorised(services: Services, api_key: str, brand_key: str, *scopes: Scope) -> Caller:
     """The holder of `x-api-key`, acting for the brand in `x-brand-key` with one of the scopes.
 
-    Raises Unauthenticated when a key is missing or unknown, Forbidden when they do not fit together.
+    Raises Unauthenticated when a key is missing or the first one is unknown, Forbidden when there is no such brand for it.
     """
     if not api_key or not brand_key:
         raise Unauthenticated("Two keys are needed. Send both headers, `x-api-key` and `x-brand-key`.")
@@ -275,13 +276,9 @@ def _details(failure: Failure) -> dict[str, Any] | None:
     return None
 
 
-def _dotted(pointer: str) -> str:
-    return pointer[1:].replace("/", ".").replace("~1", "/").replace("~0", "~")
-
-
 def _fields(failure: Failure) -> list[dict[str, str]]:
     return [
-        {"field": _dotted(violation.pointer), "message": violation.message}
+        {"field": ".".join(steps_of(violation.pointer)), "message": violation.message}
         for violation in failure.violations
         if violation.pointer
     ]
