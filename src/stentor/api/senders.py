@@ -14,6 +14,7 @@ from stentor.api.request import ApiRequest, Caller
 from stentor.channels.model import (
     NAME_CHARS_MAX,
     PACE_PER_S_MAX,
+    PACE_PER_S_MIN,
     SECRET_CHARS_MAX,
     InDoubtPolicy,
     NewSender,
@@ -51,7 +52,10 @@ InDoubt = Annotated[
 ]
 Pace = (
     Annotated[
-        float, Meta(gt=0, le=PACE_PER_S_MAX, description="Messages per second over all processes; null: no limit.")
+        float,
+        Meta(
+            ge=PACE_PER_S_MIN, le=PACE_PER_S_MAX, description="Messages per second over all processes; null: no limit."
+        ),
     ]
     | None
 )

@@ -15,6 +15,8 @@ InDoubtPolicy = Literal["at_most_once", "at_least_once", "ask"]
 NAME_CHARS_MAX = 200
 SECRET_CHARS_MAX = 1000
 PACE_PER_S_MAX = 100_000.0
+# One message an hour. The next one's time is computed from the pace, and ever slower ones end beyond the calendar.
+PACE_PER_S_MIN = 1 / 3600
 
 
 class Sender(msgspec.Struct, frozen=True):
@@ -41,11 +43,6 @@ class Sender(msgspec.Struct, frozen=True):
     def reaches_people(self) -> bool:
         """Whether its messages leave this installation."""
         return self.kind != "sandbox"
-
-    @property
-    def may_send(self) -> bool:
-        """Whether waves may be handed to it now; when not, they are held (`sender_paused`)."""
-        return self.enabled and self.paused_at is None
 
 
 class NewSender(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -6,7 +6,15 @@ from msgspec import UNSET
 
 from stentor.channels import store
 from stentor.channels.kinds import checked_settings
-from stentor.channels.model import NAME_CHARS_MAX, PACE_PER_S_MAX, SECRET_CHARS_MAX, NewSender, Sender, SenderPatch
+from stentor.channels.model import (
+    NAME_CHARS_MAX,
+    PACE_PER_S_MAX,
+    PACE_PER_S_MIN,
+    SECRET_CHARS_MAX,
+    NewSender,
+    Sender,
+    SenderPatch,
+)
 from stentor.channels.public_address import Reach
 from stentor.channels.secrets import SecretBox
 from stentor.db.connection import Connection
@@ -35,6 +43,11 @@ async def default_sender(conn: Connection, brand_id: UUID, channel: ChannelKind)
     """The newest sender to real people that is switched on, paused or not; else the sandbox."""
     sender = await store.default_sender(conn, brand_id, channel)
     return sender or await sandbox_sender(conn, brand_id, channel)
+
+
+async def find_sender(conn: Connection, brand_id: UUID, sender_id: UUID) -> Sender | None:
+    """The sender; None for one that was deleted, or is not this brand's."""
+    return await store.sender_by_id(conn, brand_id, sender_id)
 
 
 async def sandbox_sender(conn: Connection, brand_id: UUID, channel: ChannelKind) -> Sender:
@@ -163,9 +176,9 @@ def _check_fields(name: str, secret: str, pace_per_s: float | None) -> None:
         broken.append(
             Violation("/secret", "secret", f"secret must have at most {SECRET_CHARS_MAX} printable characters.")
         )
-    if pace_per_s is not None and not 0 < pace_per_s <= PACE_PER_S_MAX:
+    if pace_per_s is not None and not PACE_PER_S_MIN <= pace_per_s <= PACE_PER_S_MAX:
         broken.append(
-            Violation("/pace_per_s", "range", f"pace_per_s must be more than 0 and at most {PACE_PER_S_MAX:.0f}.")
+            Violation("/pace_per_s", "range", f"pace_per_s must be from {PACE_PER_S_MIN:.5f} to {PACE_PER_S_MAX:.0f}.")
         )
     if broken:
         raise Invalid(broken[0].message, violations=broken)

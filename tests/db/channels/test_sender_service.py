@@ -90,6 +90,7 @@ async def test_a_secret_lies_encrypted_and_opens_only_for_its_own_sender(
         ({"secret": ""}, "/secret"),
         ({"secret": "x\r\nMAIL FROM:"}, "/secret"),
         ({"pace_per_s": 0.0}, "/pace_per_s"),
+        ({"pace_per_s": 1 / 3601}, "/pace_per_s"),
         ({"pace_per_s": float("inf")}, "/pace_per_s"),
         ({"name": ""}, "/name"),
         ({"name": "two\nlines"}, "/name"),
