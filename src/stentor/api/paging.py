@@ -99,16 +99,17 @@ async def listing(request: ApiRequest, query: ListQuery, walk: Walk[R, P], show:
 
 async def _numbered(request: ApiRequest, query: ListQuery, walk: Walk[R, P], show: Callable[[R], T]) -> Listing[T]:
     page, size = query.page or 1, query.per_page or query.limit
-    rows: list[R] = []
-    while chunk := await walk.fetch(walk.position(rows[-1]) if rows else None, LIMIT_MAX):
-        rows += chunk
-        if len(rows) > NUMBERED_MAX:
+    start, total, position = (page - 1) * size, 0, None
+    shown: list[T] = []
+    # Counted and let go: 5,000 entries of 64 KiB each would be 300 MB.
+    while chunk := await walk.fetch(position, LIMIT_MAX):
+        shown += [show(row) for row in chunk[max(0, start - total) : max(0, start + size - total)]]
+        total, position = total + len(chunk), walk.position(chunk[-1])
+        if total > NUMBERED_MAX:
             raise Invalid.field(
                 "/page", "too-long", f"This list has more than {NUMBERED_MAX} entries. Read it with `cursor` instead."
             )
-    start = (page - 1) * size
-    shown = [show(row) for row in rows[start : start + size]]
-    last = max(1, -(-len(rows) // size))
+    last = max(1, -(-total // size))
     base = f"{request.base_url_text}{request.scope['path']}"
     here = [f"{base}?page={number}&per_page={size}" for number in (1, last, page - 1, page + 1)]
     return Listing(
@@ -122,7 +123,7 @@ async def _numbered(request: ApiRequest, query: ListQuery, walk: Walk[R, P], sho
             path=base,
             per_page=size,
             to=start + len(shown) if shown else None,
-            total=len(rows),
+            total=total,
         ),
     )
 
