@@ -62,10 +62,12 @@ async def list_keys(request: ApiRequest, caller: Caller) -> Listing[Key]:
 async def create_key(request: ApiRequest, caller: Caller, body: KeyInput) -> SecretKey:
     """Make a key.
 
-    The answer is the only place where its secret is ever shown; it is not kept for an `Idempotency-Key` either.
+    The answer is the only place where its secret is ever shown; it is not kept for an `Idempotency-Key` either. What a test
+    key makes is a test key.
     """
+    is_test = body.is_test or caller.principal.is_test
     made = await request.services.accounts.create_key(
-        body.name, brand_id=caller.brand_id, scopes=body.scopes, is_test=body.is_test
+        body.name, brand_id=caller.brand_id, scopes=body.scopes, is_test=is_test
     )
     return SecretKey(made.number, made.token, made.api_key, made.hint)
 
