@@ -96,10 +96,17 @@ ORDER BY s.topic_id, s.part, s.customer_id
 LIMIT :limit
 
 -- name: page_of_events
--- The newest first: an event's id is in the order of time.
+-- The newest first, by the database's clock: ids come from processes, whose clocks differ.
 SELECT customer_id, event_id, at, kind, topic_id, channels, source, actor, ip, text_version, note
 FROM consent_event
 WHERE part = :part AND customer_id = :customer_id AND brand_id = :brand_id
-    AND (:before::uuid IS NULL OR event_id < :before::uuid)
-ORDER BY part DESC, customer_id DESC, event_id DESC
+    AND (
+        :before::uuid IS NULL
+        OR (at, event_id) < (
+            SELECT b.at, b.event_id
+            FROM consent_event b
+            WHERE b.part = :part AND b.customer_id = :customer_id AND b.event_id = :before::uuid AND b.brand_id = :brand_id
+        )
+    )
+ORDER BY at DESC, event_id DESC
 LIMIT :limit

@@ -35,5 +35,5 @@ WHERE c.part = b.part AND c.customer_id = b.customer_id AND c.brand_id = :brand_
 SELECT e.kind, e.channels, e.at, e.source
 FROM consent_event e
 WHERE e.part = :part AND e.customer_id = :customer_id AND e.topic_id = :topic_id AND e.brand_id = :brand_id
-ORDER BY e.event_id DESC
+ORDER BY e.at DESC, e.event_id DESC
 LIMIT 1

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 
+from stentor.audience import reach
 from stentor.audience.customers import CustomerService
 from stentor.audience.model import Act, CustomerPatch, Source, Topic, TopicDraft
 from stentor.audience.subscriptions import SubscriptionService
@@ -84,6 +85,25 @@ async def test_the_ledger_says_how_a_choice_came_about(
         "v7",
         "by phone",
     )
+
+
+async def test_the_ledger_goes_by_the_databases_clock_and_not_by_ids_of_processes(
+    db: Database, subscriptions: SubscriptionService, brand_id: UUID, topic: Topic, ann: UUID, by_api: Act
+):
+    await subscriptions.subscribe(brand_id, "ann", "nfl", EMAIL, by_api)
+    await subscriptions.unsubscribe(brand_id, "ann", "nfl", EMAIL, by_api)
+    async with db.transaction() as conn:
+        # As if the line with the later id had been written first, by a process whose clock is fast.
+        await conn.execute("UPDATE consent_event SET at = at - interval '1 hour' WHERE kind = 'unsubscribed'")
+        last = await reach.last_choice(conn, brand_id, ann, topic.id)
+
+    [newest] = await subscriptions.ledger(brand_id, "ann", limit=1)
+    [older] = await subscriptions.ledger(brand_id, "ann", before=newest.event_id)
+
+    assert (newest.kind, older.kind) == ("subscribed", "unsubscribed")
+    assert await subscriptions.ledger(brand_id, "ann", before=older.event_id) == []
+    assert last is not None
+    assert last.kind == "subscribed"
 
 
 async def test_choosing_the_same_again_adds_nothing_to_the_ledger(
