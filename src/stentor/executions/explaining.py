@@ -6,11 +6,10 @@ from uuid import UUID
 import msgspec
 
 from stentor.audience import reach
+from stentor.audience.customers import id_of, missing_customer
 from stentor.campaigns.model import Publication
 from stentor.db.connection import Connection
-from stentor.domain.ids import customer_id as id_of_customer
 from stentor.domain.vocabulary import Reason, SendState, channels_in
-from stentor.errors import NotFound
 from stentor.executions.model import Execution
 from stentor.report.recipients import DeliveryAnswer, SendTrace, answers_of, sends_of
 
@@ -65,10 +64,10 @@ class Explanation(msgspec.Struct, frozen=True):
 
 async def explain(conn: Connection, execution: Execution, publication: Publication, external_id: str) -> Explanation:
     """The story of the customer with that external id. Raises NotFound when the brand has no such customer."""
-    customer = _customer_id(execution.brand_id, external_id)
+    customer = id_of(execution.brand_id, external_id)
     traces = await sends_of(conn, execution.brand_id, execution.id, customer)
     answers = await answers_of(conn, execution.brand_id, execution.id, customer)
-    outside = "" if traces else await _outside(conn, execution, customer)
+    outside = "" if traces else await _outside(conn, execution, customer, external_id)
     return Explanation(
         execution_id=execution.id,
         external_id=external_id,
@@ -76,13 +75,6 @@ async def explain(conn: Connection, execution: Execution, publication: Publicati
         channels=[_channel(trace, publication, answers) for trace in traces],
         outside=outside,
     )
-
-
-def _customer_id(brand_id: UUID, external_id: str) -> UUID:
-    try:
-        return id_of_customer(brand_id, external_id)
-    except ValueError as error:
-        raise NotFound(f"There is no such customer: {error}") from error
 
 
 def _channel(trace: SendTrace, publication: Publication, answers: list[DeliveryAnswer]) -> ChannelExplanation:
@@ -115,12 +107,12 @@ def _checks(trace: SendTrace) -> list[Check]:
     ]
 
 
-async def _outside(conn: Connection, execution: Execution, customer: UUID) -> str:
+async def _outside(conn: Connection, execution: Execution, customer: UUID, external_id: str) -> str:
     (person,) = await reach.recipients(conn, execution.brand_id, [(customer, execution.topic_id)])
     if person is None:
-        raise NotFound("There is no customer with that external_id in this brand.")
+        raise missing_customer(external_id)
     if execution.published_at is None:
-        return "The execution is not planned yet; ask again when it is published."
+        return _unplanned(execution)
     changed = await reach.last_choice(conn, execution.brand_id, customer, execution.topic_id)
     if changed is None:
         return f"Never opted in to the topic {execution.topic_key!r}."
@@ -129,3 +121,11 @@ async def _outside(conn: Connection, execution: Execution, customer: UUID) -> st
         f"Not in the audience. The last choice for the topic {execution.topic_key!r} was {changed.kind} "
         f"({kinds}) at {changed.at:%Y-%m-%d %H:%M:%S} UTC by {changed.source}."
     )
+
+
+def _unplanned(execution: Execution) -> str:
+    if execution.state not in {"failed", "cancelled"}:
+        return "The execution is not planned yet; ask again when it is published."
+    ended = "failed" if execution.state == "failed" else "was cancelled"
+    why = ": ".join(filter(None, (execution.error_code, execution.error_message)))
+    return f"The execution {ended} before anybody was planned{f' ({why})' if why else ''}."
