@@ -114,11 +114,15 @@ async def test_people_outside_an_execution_are_told_why(club: World):
     story = await club.ask("GET", f"{path}/recipients/a%2Fb")
     nobody = await club.ask("GET", f"{path}/recipients/nobody")
     listed = await club.ask("GET", f"{path}/recipients?state=skipped&reason=no_such_reason")
+    await club.ask("POST", f"{path}/cancel")
+    cancelled = await club.ask("GET", f"{path}/recipients/a%2Fb")
 
     assert (story.status_code, story.json()["external_id"], story.json()["channels"]) == (200, "a/b", [])
     assert story.json()["outside"]
     assert nobody.status_code == 404
-    assert listed.json() == {"data": [], "next_cursor": None}
+    assert (listed.status_code, listed.json()["violations"][0]["pointer"]) == (400, "/reason")
+    assert "no_address" in listed.json()["detail"]
+    assert cancelled.json()["outside"].startswith("The execution was cancelled before anybody was planned (CANCELLED")
 
 
 async def test_a_template_is_previewed(club: World):

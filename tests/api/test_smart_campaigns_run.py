@@ -1,4 +1,5 @@
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -236,6 +237,8 @@ async def test_over_the_rate_a_call_is_told_when_to_come_back(backend: Backend, 
     refused = [answer for answer in answers if answer.status_code == 429]
     assert len(refused) >= 6
     assert refused[0].headers["retry-after"] == "1"
+    assert refused[0].headers["x-ratelimit-limit"] == "2"
+    assert 0 <= int(refused[0].headers["x-ratelimit-reset"]) - time.time() + 5 <= 10
     assert (error_of(refused[0])["code"], error_of(refused[0])["details"]) == (
         "RATE_LIMIT_EXCEEDED",
         {"retryAfter": 1},

@@ -4,6 +4,8 @@ An error becomes a `Failure`, and the envelope of the door it happened at writes
 our own paths, whatever its clients expect for a wire family. No envelope ever shows a stack trace.
 """
 
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -218,7 +220,11 @@ def _headers(problem: Problem) -> dict[str, str]:
     if isinstance(problem, errors.Unavailable):
         return {"Retry-After": str(problem.retry_after_s)}
     if isinstance(problem, errors.RateLimited):
-        own = {"Retry-After": str(problem.retry_after_s), "X-RateLimit-Remaining": str(problem.remaining)}
+        own = {
+            "Retry-After": str(problem.retry_after_s),
+            "X-RateLimit-Remaining": str(problem.remaining),
+            "X-RateLimit-Reset": str(math.ceil(time.time()) + problem.retry_after_s),
+        }
         return own if problem.limit is None else {**own, "X-RateLimit-Limit": str(problem.limit)}
     return {}
 

@@ -12,6 +12,7 @@ from stentor.api.groups import group_noun
 from stentor.api.paging import Listing, ListQuery, Walk, listing
 from stentor.api.request import ApiRequest, Caller
 from stentor.domain.vocabulary import ChannelKind, Reason, SendState
+from stentor.errors import Invalid
 from stentor.executions.explaining import Check, Explanation
 from stentor.report.recipients import RecipientFilter, RecipientRow
 
@@ -88,7 +89,10 @@ async def list_recipients(
             channel=None if query.channel is None else ChannelKind.named(query.channel),
         )
     except KeyError:
-        return Listing([])
+        reasons = ", ".join(sorted(reason.label for reason in Reason if reason.label))
+        raise Invalid.field(
+            "/reason", "unknown-reason", f"There is no reason {query.reason!r}. There are {reasons}."
+        ) from None
 
     async def fetch(after: tuple[UUID, int] | None, limit: int) -> list[RecipientRow]:
         return await request.services.executions.recipients(
