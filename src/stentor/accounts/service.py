@@ -23,6 +23,11 @@ FIRST_ORGANISATION_NAME = "Organisation"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
+async def find_brand(conn: Connection, brand_id: UUID) -> Brand | None:
+    """The brand as it is now, for what is to be consistent with it."""
+    return await store.find_brand(conn, brand_id)
+
+
 class AccountService:
     """Who owns what. `pepper` is what keys are hashed under; `on_brand_created` is called for each new brand, in order."""
 

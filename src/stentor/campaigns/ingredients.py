@@ -7,14 +7,13 @@ from uuid import UUID
 
 import msgspec
 
-from stentor.accounts import store as accounts_store
+from stentor.accounts.service import find_brand
 from stentor.campaigns import campaign_store, template_store
 from stentor.campaigns.content import brand_fields
 from stentor.campaigns.generator_store import GeneratorRow
 from stentor.campaigns.model import Basis, LaneName, Mode, Route
-from stentor.channels import store as channels_store
 from stentor.channels.model import SenderKind
-from stentor.channels.service import default_sender
+from stentor.channels.service import default_sender, find_sender
 from stentor.db.connection import Connection
 from stentor.domain.vocabulary import ChannelKind
 
@@ -59,7 +58,7 @@ async def gather(conn: Connection, brand_id: UUID, generators: Sequence[Generato
 
     A generator is missing whose campaign or template was changed for another and deleted between two of them.
     """
-    brand = await accounts_store.find_brand(conn, brand_id)
+    brand = await find_brand(conn, brand_id)
     if brand is None:
         return {}
     campaigns = await campaign_store.campaigns_by_id(conn, brand_id, {row.campaign_id for row in generators})
@@ -105,5 +104,5 @@ async def _carrier(conn: Connection, brand_id: UUID, key: _CarrierKey) -> tuple[
     if chosen is None:
         sender = await default_sender(conn, brand_id, channel)
         return sender.id, sender.kind
-    found = await channels_store.sender_by_id(conn, brand_id, chosen)
+    found = await find_sender(conn, brand_id, chosen)
     return chosen, None if found is None else found.kind

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from stentor.accounts import store as accounts_store
+from stentor.accounts.service import find_brand
 from stentor.campaigns import template_store
 from stentor.campaigns.content import brand_fields, check_size
 from stentor.campaigns.languages import ordered_languages, variant_for
@@ -89,7 +89,7 @@ class PreviewService:
     ) -> TemplatePreview:
         _check_sample(sample)
         async with self._db.read() as conn:
-            brand = await accounts_store.find_brand(conn, brand_id)
+            brand = await find_brand(conn, brand_id)
         async with self._turn:
             final = await asyncio.to_thread(final_parts, channel, parts)
             request = PreviewRequest(

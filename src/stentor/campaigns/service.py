@@ -9,7 +9,7 @@ import msgspec
 from stentor.campaigns import campaign_store, template_store
 from stentor.campaigns.model import Campaign, CampaignDraft, Route
 from stentor.campaigns.naming import checked_name
-from stentor.channels import store as channels_store
+from stentor.channels.service import find_sender
 from stentor.db.connection import Connection
 from stentor.db.names import name_free, name_taken
 from stentor.db.pool import Database
@@ -123,7 +123,7 @@ def _template_violations(
 async def _sender_violations(conn: Connection, brand_id: UUID, route: Route, pointer: str) -> list[Violation]:
     if route.sender_id is None:
         return []
-    sender = await channels_store.sender_by_id(conn, brand_id, route.sender_id)
+    sender = await find_sender(conn, brand_id, route.sender_id)
     if sender is None:
         text = f"This brand has no sender {route.sender_id}; create it, or leave it out for the channel's default."
         return [Violation(pointer, "unknown-sender", text)]
