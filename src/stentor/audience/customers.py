@@ -52,20 +52,30 @@ class CustomerService:
 
     async def get(self, brand_id: UUID, external_id: str) -> Customer:
         """The person of that external id. Raises NotFound."""
-        try:
-            wanted = customer_id(brand_id, external_id)
-        except ValueError:
-            raise _not_found(external_id) from None
+        wanted = id_of(brand_id, external_id)
         async with self._db.read() as conn:
             customer = await customer_store.customer_by_id(conn, brand_id, wanted)
         if customer is None:
-            raise _not_found(external_id)
+            raise missing_customer(external_id)
         return customer
 
     async def page(self, brand_id: UUID, *, after: UUID | None = None, limit: int = PAGE_MAX) -> list[Customer]:
         """Up to 1,000 people in the order of their ids, from behind `after`."""
         async with self._db.read() as conn:
             return await customer_store.page_of_customers(conn, brand_id, after=after, limit=min(limit, PAGE_MAX))
+
+
+def id_of(brand_id: UUID, external_id: str) -> UUID:
+    """The id that the person of that external id has or would have. Raises NotFound for a text that can be none."""
+    try:
+        return customer_id(brand_id, external_id)
+    except ValueError:
+        raise missing_customer(external_id) from None
+
+
+def missing_customer(who: str | UUID) -> NotFound:
+    """The answer about a person, by external id or id, whom the brand does not know."""
+    return NotFound(f"This brand has no customer {str(who)!r}.")
 
 
 async def _stored(conn: Connection, brand_id: UUID, intake: Intake) -> list[Upserted]:
@@ -99,7 +109,3 @@ def _refuse(refused: Sequence[Refusal]) -> None:
 
 def _moved(violation: Violation, pointer: str) -> Violation:
     return Violation(pointer, violation.code, violation.message)
-
-
-def _not_found(external_id: str) -> NotFound:
-    return NotFound(f"This brand has no customer {external_id!r}.")

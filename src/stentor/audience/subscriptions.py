@@ -5,15 +5,15 @@ from uuid import UUID
 from stentor.audience import consent_store, customer_store
 from stentor.audience.consent import choose, set_flags
 from stentor.audience.consent_store import Person, Subscriber
+from stentor.audience.customers import id_of, missing_customer
 from stentor.audience.model import Act, Choice, ConsentEvent, FlagChoice, Source, Subscription, Topic
 from stentor.audience.topics import found
 from stentor.audience.upsert import until_settled
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.domain.address import EMAIL_CHANNELS, PHONE_CHANNELS
-from stentor.domain.ids import customer_id
 from stentor.domain.vocabulary import ALL_CHANNELS_MASK, ChannelKind, channels_in
-from stentor.errors import Invalid, NotFound
+from stentor.errors import Invalid
 from stentor.optouts.model import Cause, OptOut
 from stentor.optouts.service import add_to_builtin, remove_from_builtin
 
@@ -36,7 +36,7 @@ class SubscriptionService:
         async def work(conn: Connection) -> int:
             wanted = await found(conn, brand_id, topic)
             add = _offered(wanted, channels)
-            return await _chosen(conn, brand_id, external_id, Choice(_id(brand_id, external_id), wanted.id, add), act)
+            return await _chosen(conn, brand_id, external_id, Choice(id_of(brand_id, external_id), wanted.id, add), act)
 
         return await until_settled(self._db, work)
 
@@ -46,7 +46,7 @@ class SubscriptionService:
         async def work(conn: Connection) -> int:
             wanted = await found(conn, brand_id, topic)
             remove = ALL_CHANNELS_MASK if channels is None else channels
-            choice = Choice(_id(brand_id, external_id), wanted.id, remove=remove)
+            choice = Choice(id_of(brand_id, external_id), wanted.id, remove=remove)
             return await _chosen(conn, brand_id, external_id, choice, act)
 
         return await until_settled(self._db, work)
@@ -60,7 +60,7 @@ class SubscriptionService:
         async def work(conn: Connection) -> None:
             chosen = await choose(conn, brand_id, [Choice(customer, topic_id, remove=ALL_CHANNELS_MASK)], act)
             if chosen.unknown:
-                raise _nobody(customer)
+                raise missing_customer(customer)
 
         await until_settled(self._db, work)
 
@@ -101,7 +101,7 @@ class SubscriptionService:
 
     async def of_customer(self, brand_id: UUID, external_id: str) -> list[Subscription]:
         """The person's subscriptions by topic key; one without channels is a withdrawal. Raises NotFound."""
-        customer = _id(brand_id, external_id)
+        customer = id_of(brand_id, external_id)
         async with self._db.read() as conn:
             await _assert_known(conn, brand_id, customer, external_id)
             return await consent_store.subscriptions_of(conn, brand_id, customer)
@@ -120,7 +120,7 @@ class SubscriptionService:
         self, brand_id: UUID, external_id: str, *, before: UUID | None = None, limit: int = PAGE_MAX
     ) -> list[ConsentEvent]:
         """Up to 1,000 lines of the person's ledger, newest first, from before the event `before`. Raises NotFound."""
-        customer = _id(brand_id, external_id)
+        customer = id_of(brand_id, external_id)
         async with self._db.read() as conn:
             await _assert_known(conn, brand_id, customer, external_id)
             return await consent_store.page_of_events(
@@ -131,7 +131,7 @@ class SubscriptionService:
 async def _chosen(conn: Connection, brand_id: UUID, external_id: str, choice: Choice, act: Act) -> int:
     chosen = await choose(conn, brand_id, [choice], act)
     if chosen.unknown:
-        raise _nobody(external_id)
+        raise missing_customer(external_id)
     return chosen.changes[0].after
 
 
@@ -146,7 +146,7 @@ def _offered(topic: Topic, channels: int | None) -> int:
 async def _flagged(conn: Connection, brand_id: UUID, choice: FlagChoice, act: Act) -> Person:
     people = await set_flags(conn, brand_id, [choice], act)
     if choice.customer_id not in people:
-        raise _nobody(choice.customer_id)
+        raise missing_customer(choice.customer_id)
     return people[choice.customer_id]
 
 
@@ -162,15 +162,4 @@ def _addresses(person: Person, channels: int) -> list[tuple[ChannelKind, bytes]]
 
 async def _assert_known(conn: Connection, brand_id: UUID, customer: UUID, external_id: str) -> None:
     if await customer_store.customer_by_id(conn, brand_id, customer) is None:
-        raise _nobody(external_id)
-
-
-def _id(brand_id: UUID, external_id: str) -> UUID:
-    try:
-        return customer_id(brand_id, external_id)
-    except ValueError:
-        raise _nobody(external_id) from None
-
-
-def _nobody(who: str | UUID) -> NotFound:
-    return NotFound(f"This brand has no customer {str(who)!r}.")
+        raise missing_customer(external_id)
