@@ -32,8 +32,7 @@ from stentor.api.slow_bodies import Deadlines
 from stentor.api.subscriptions import subscriptions
 from stentor.api.topics import topics
 from stentor.api.watching import executions
-from stentor.api.wire import preferences, smart_campaigns
-from stentor.api.wire.preference_topics import preference_topics
+from stentor.api.wire import preference_topics, preferences, smart_campaigns
 from stentor.api.wire.run_lane import RunLane
 from stentor.errors import Unavailable
 
@@ -111,10 +110,12 @@ def create_app(
             RunLane(services, body_bytes_max=settings.body_bytes_max),
         ),
         Door(preferences.PREFIX, preferences.handlers, preferences.envelope),
-        Door("/api/v1/topics", with_options(preference_topics.handlers)),
+        Door(preference_topics.PREFIX, with_options(preference_topics.preference_topics.handlers)),
     ]
     app = _App(services, settings, [*own, *doors], registry or CollectorRegistry())
-    groups = [(noun.tag, noun.about) for noun in (*NATIVE, preferences.preferences, preference_topics)]
+    groups = [
+        (noun.tag, noun.about) for noun in (*NATIVE, preferences.preferences, preference_topics.preference_topics)
+    ]
     groups.append((smart_campaigns.TAG, smart_campaigns.ABOUT))
     app.register(Reference(document(app.routes, groups, public_url=settings.public_url)).routes())
     return app

@@ -35,12 +35,13 @@ CHANNEL_NUMBERS = {
     ChannelKind.WHATSAPP: 498,
 }
 UPDATES_MAX = 1000
+# What clients are told for every mistake in their set-up; their logs show the text as it is.
+MISCONFIGURED = "check preference center configuration"
 # Whoever sends more of them has one thing to mend, and needs no more to see which.
 VIOLATIONS_MAX = 20
 
 _KIND_OF = {number: kind for kind, number in CHANNEL_NUMBERS.items()}
 _SHOWABLE = channel_mask(CHANNEL_NUMBERS)
-_MISCONFIGURED = "check preference center configuration"
 
 
 class TopicPreference(msgspec.Struct, frozen=True):
@@ -133,7 +134,7 @@ class PreferenceService:
     async def _brand(self, tenant: int, brand_id: UUID) -> Brand:
         brand = await self._brands.by_id(brand_id)
         if brand is None or brand.organisation_number != tenant or not brand.settings.preferences_enabled:
-            raise Invalid(_MISCONFIGURED)
+            raise Invalid(MISCONFIGURED)
         return brand
 
 

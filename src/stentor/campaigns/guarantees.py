@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from stentor.errors import steps_of
+from stentor.render.analysis import Step
 
 Node: TypeAlias = Mapping[str, Any]
-Step: TypeAlias = str | int | None
-"""A field's name, an element's index (from the end when negative), None for every element in turn."""
 Path: TypeAlias = Sequence[Step]
 
 # Choices inside choices multiply; past this many steps a proof is given up, which refuses rather than hangs.

@@ -6,10 +6,10 @@ from importlib import resources
 from typing import Any
 
 import msgspec
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from litestar import Request, Response, Router, get
 
 from stentor.errors import NotFound
+from stentor.html import templates_of
 
 # What pages may load, by name; a name that is not here is no file of ours.
 _MEDIA = {
@@ -56,13 +56,7 @@ def channel_name(label: str) -> str:
 
 
 _CHANNEL_NAMES = {"sms": "SMS", "whatsapp": "WhatsApp", "in_app": "In-app"}
-_PAGES = Environment(
-    loader=PackageLoader("stentor.console"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_PAGES = templates_of("stentor.console")
 _PAGES.filters.update(channel=channel_name, clock_time=clock_time, day=day, number=number, pretty=pretty)
 
 

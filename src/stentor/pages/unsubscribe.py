@@ -7,7 +7,6 @@ from typing import Any, TypeAlias
 
 import msgspec
 import structlog
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from litestar import Request, Response, Router, get, post
 from litestar.exceptions import LitestarException
 from litestar.params import FromPath
@@ -20,6 +19,7 @@ from stentor.domain.links import LinkSigner, UnsubscribeLink
 from stentor.errors import NotFound
 from stentor.executions.model import Origin
 from stentor.executions.service import ExecutionService
+from stentor.html import templates_of
 
 log = structlog.get_logger()
 
@@ -32,13 +32,7 @@ _WRONG_LINK = {400, 404, 405}
 AnyRequest: TypeAlias = Request[Any, Any, Any]
 Caller: TypeAlias = Callable[[AnyRequest], IPv4Address | IPv6Address | None]
 
-_PAGES = Environment(
-    loader=PackageLoader("stentor.pages"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_PAGES = templates_of("stentor.pages")
 
 
 class Withdrawal(msgspec.Struct, frozen=True):

@@ -5,12 +5,12 @@ from importlib import resources
 from typing import Any
 
 import msgspec
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from litestar import Response, Router, get
 from litestar.handlers import HTTPRouteHandler
 from markupsafe import Markup, escape
 
 from stentor.api.problems import described
+from stentor.html import templates_of
 
 _METHODS = ("get", "post", "put", "patch", "delete")
 _HTML = "text/html"
@@ -20,13 +20,7 @@ class Reference:
     """The document as JSON and as pages, rendered once."""
 
     def __init__(self, document: dict[str, Any]) -> None:
-        pages = Environment(
-            loader=PackageLoader("stentor.api.docs"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
+        pages = templates_of("stentor.api.docs")
         pages.filters.update(prose=prose, pretty=_pretty, type_of=type_of)
         self.json = msgspec.json.encode(document)
         self.reference = pages.get_template("reference.html").render(

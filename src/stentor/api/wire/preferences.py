@@ -17,7 +17,7 @@ from stentor.api.operation import PLAIN_SENTENCES, Reply
 from stentor.api.problems import Failure
 from stentor.api.request import ApiRequest
 from stentor.api.throttle import Throttle, line_of
-from stentor.audience.preferences import UPDATES_MAX, Preferences, PreferenceUpdate
+from stentor.audience.preferences import MISCONFIGURED, UPDATES_MAX, Preferences, PreferenceUpdate
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Invalid, RateLimited
 
@@ -26,9 +26,6 @@ PREFIX = "/api/v1/preferences"
 # A UUID as text.
 TOPIC_ID_CHARS_MAX = 36
 CHANNELS_MAX = len(ChannelKind)
-
-# What clients are told for every mistake in their set-up; their logs show the text as it is.
-MISCONFIGURED = "check preference center configuration"
 
 # A carrier hides thousands of phones behind an address; a person's own page asks a few times in a minute.
 PER_LINE = Throttle(per_s=50, burst=500)
