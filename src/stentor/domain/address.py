@@ -13,7 +13,6 @@ import unicodedata
 from collections.abc import Sequence
 
 import email_validator
-import idna
 import msgspec
 import phonenumbers
 from phonenumbers import PhoneMetadata, PhoneNumberFormat, ValidationResult
@@ -71,15 +70,6 @@ def email_digest(address: str) -> bytes:
     Case never matters here, although a mail server may tell `Ann@` from `ann@`: an opt-out holds for both.
     """
     return hashlib.md5(address.strip().lower().encode(), usedforsecurity=False).digest()
-
-
-def email_digest_forms(address: str) -> tuple[bytes, ...]:
-    """All digests by which other systems may list the address: its own and, for an IDN, that of the Unicode domain."""
-    local, _, domain = address.rpartition("@")
-    own = email_digest(address)
-    if "xn--" not in domain:
-        return (own,)
-    return own, email_digest(f"{local}@{idna.decode(domain)}")
 
 
 def _studied_email(text: str) -> str | InvalidAddress:

@@ -134,8 +134,8 @@ def _written(brand_id: UUID, routes: Sequence[PlannedRoute]) -> dict[str, object
 
 async def insert_chunks(
     conn: Connection, brand_id: UUID, routes: Sequence[PlannedRoute], counts: Sequence[VerdictCount]
-) -> int:
-    """Writes a chunk row for each chunk with pending sends and returns how many."""
+) -> None:
+    """Writes a chunk row for each chunk with pending sends."""
     pending: Counter[tuple[UUID, int, int]] = Counter()
     for count in counts:
         if count.state == SendState.PENDING:
@@ -152,7 +152,6 @@ async def insert_chunks(
         await Sql.insert_chunks.run(
             conn, brand_id=brand_id, **{name: list(column) for name, column in zip(names, columns, strict=True)}
         )
-    return len(rows)
 
 
 async def slice_planned(conn: Connection, piece: ClaimedSlice, people: int) -> None:

@@ -14,11 +14,10 @@ class PlannerRole:
     def __init__(self, planner: Planner, *, planned: Bell) -> None:
         self._planner = planner
         self._planned = planned
-        self._bell = Bell()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Runs until `stop`; the slice at hand is finished first."""
-        await repeat("planner", self._step, stop=stop, bell=self._bell, rest_s=_REST_S)
+        await repeat("planner", self._step, stop=stop, bell=Bell(), rest_s=_REST_S)
 
     async def _step(self) -> bool:
         worked = await self._planner.plan_next()

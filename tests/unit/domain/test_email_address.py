@@ -8,7 +8,6 @@ from stentor.domain.address import (
     ADDRESS_CHARS_MAX,
     InvalidAddress,
     email_digest,
-    email_digest_forms,
     normal_email,
     normal_emails,
 )
@@ -92,12 +91,3 @@ def test_one_bad_address_does_not_stop_a_batch() -> None:
 def test_an_opt_out_holds_whatever_the_case_of_the_address() -> None:
     assert email_digest("Ann@example.com") == email_digest(" ann@example.com ")
     assert email_digest("ann@example.com") == hashlib.md5(b"ann@example.com", usedforsecurity=False).digest()
-
-
-def test_an_international_address_is_found_under_both_spellings_of_its_domain() -> None:
-    address = "Ann@xn--exmple-cua.com"
-
-    forms = email_digest_forms(address)
-
-    assert forms == (email_digest(address), email_digest("ann@exämple.com"))
-    assert email_digest_forms("ann@example.com") == (email_digest("ann@example.com"),)
