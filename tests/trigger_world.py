@@ -14,6 +14,7 @@ from stentor.accounts.model import Brand
 from stentor.accounts.service import AccountService
 from stentor.campaigns.model import GeneratorType, LaneName, PublishedContent
 from stentor.campaigns.sources import GeneratorSource, PublicationSource
+from stentor.clock import Clock
 from stentor.db.pool import Database
 from stentor.domain.ids import SendIds, new_id
 from stentor.domain.links import LinkSigner
@@ -80,7 +81,8 @@ async def taking_calls(db: Database, limits: CommitLimits | None = None) -> Asyn
     executions = ExecutionService(
         db, publications, Composer(PlainRenderers(), SendIds(KEY), LinkSigner(KEY), "http://localhost")
     )
-    service = TriggerService(db, BrandDirectory(db), GeneratorSource(db, publications), executions, limits)
+    generators = GeneratorSource(db, publications)
+    service = TriggerService(db, BrandDirectory(db), generators, executions, clock=Clock(), limits=limits)
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(service.run_committer(stop))

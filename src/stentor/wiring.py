@@ -127,6 +127,7 @@ def services(core: Core) -> Services:
     """What the doors call."""
     brands = BrandDirectory(core.db)
     executions = ExecutionService(core.db, core.publications, core.composer)
+    clock = Clock(core.db.shift)
     return Services(
         database=core.db,
         keys=KeyRing(core.db, core.secret.derive("pepper")),
@@ -139,11 +140,11 @@ def services(core: Core) -> Services:
         imports=imports(core),
         senders=SenderService(core.db, core.sender_secrets, reach(core.settings)),
         templates=TemplateService(core.db),
-        previews=PreviewService(core.db, core.preview_process, Clock(core.db.shift)),
+        previews=PreviewService(core.db, core.preview_process, clock),
         campaigns=CampaignService(core.db),
         generators=GeneratorService(core.db),
         executions=executions,
-        triggers=TriggerService(core.db, brands, GeneratorSource(core.db, core.publications), executions),
+        triggers=TriggerService(core.db, brands, GeneratorSource(core.db, core.publications), executions, clock=clock),
         inbox=InboxService(core.db, core.send_ids, reassemble),
     )
 

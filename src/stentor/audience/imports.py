@@ -95,9 +95,9 @@ class ImportService:
         over. Whoever runs an import takes it from whoever ran it before. `on_progress` and `on_rejects` are called after
         each block, in the order of the file.
 
-        Raises NotFound; Conflict for an import that has ended, is taken over by another run, or stands before `offset`;
-        Invalid for a file that cannot be read as a whole, which ends the import as failed, and for one that ends before
-        the announced size, which does not end it.
+        Raises NotFound; Conflict for an import that has ended, is taken over by another run, or stands before `offset`,
+        and for a file that is shorter or longer than announced, which does not end it; Invalid for a file that cannot be
+        read as a whole, which ends it as failed.
         """
         job, resume = await self._take_over(brand_id, job_id)
         start = job.bytes_done if offset is None else offset

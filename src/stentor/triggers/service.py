@@ -54,12 +54,15 @@ class TriggerService:
         brands: BrandDirectory,
         generators: GeneratorSource,
         executions: ExecutionService,
+        *,
+        clock: Clock,
         limits: CommitLimits | None = None,
     ) -> None:
         self._db = db
         self._brands = brands
         self._generators = generators
         self._executions = executions
+        self._clock = clock
         self._committer = Committer(self._admit, limits)
         # A bucket that was opened stays, so each is asked for once per process.
         self._buckets = Remembered(self._open_bucket, keep_s=math.inf, entries_max=BUCKETS_MAX)
@@ -89,7 +92,7 @@ class TriggerService:
         Nothing is written and no token taken. Raises what `run` raises for a call that it would not accept.
         """
         queued = (await self._checked(call)).call
-        trial = Trial(call.topic_key, call.context, Clock(self._db.shift).now())
+        trial = Trial(call.topic_key, call.context, self._clock.now())
         return await self._executions.dry_run(call.brand_id, queued.publication_id, trial)
 
     async def _run_once(self, call: RunCall, idempotency: Idempotency) -> RunOutcome:

@@ -1,10 +1,10 @@
 """Rendering the fixture mail, one person after another, in one process: to the bytes that go out."""
 
 import time
-from datetime import UTC, datetime
 
 from stentor.cli.bench.fixtures import CONTEXT, fields_of, mail
 from stentor.cli.bench.result import Measure, per_s
+from stentor.clock import Clock
 from stentor.domain.vocabulary import ChannelKind
 from stentor.render.compiled import MailSender
 from stentor.render.messages import compile_message
@@ -25,7 +25,7 @@ def measure(people: int) -> dict[str, Measure]:
         sender=MailSender("news@rovers.example", "Bench Rovers"),
     )
     crowd = [fields_of(number) for number in range(min(people, _DIFFERENT))]
-    at = datetime.now(UTC)
+    at = Clock().now()
     started_s = time.perf_counter()
     for number in range(people):
         customer = crowd[number % len(crowd)]

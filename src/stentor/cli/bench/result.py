@@ -34,7 +34,7 @@ class Result(msgspec.Struct, frozen=True):
 
 
 def per_s(value: float) -> Measure:
-    """A rate, to three digits behind the point at most."""
+    """A rate, to one digit behind the point."""
     return Measure(round(value, 1), "1/s")
 
 

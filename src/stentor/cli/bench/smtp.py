@@ -1,13 +1,12 @@
 """What two workers hand over by SMTP: claimed, guarded, rendered, sent, settled; planned before the clock starts."""
 
-from datetime import UTC, datetime
-
 from stentor.cli.bench.club import add_people, add_topics, found_club
 from stentor.cli.bench.executions import call, until_ended, until_published
 from stentor.cli.bench.result import Measure, megabytes, per_s
 from stentor.cli.bench.sink import checked_sink
 from stentor.cli.memory import MemoryWatch
 from stentor.cli.premises import Premises
+from stentor.clock import Clock
 
 PEOPLE = 127_450
 _TOPIC = "kick-off"
@@ -23,7 +22,7 @@ async def measure(premises: Premises, people: int) -> dict[str, Measure]:
             await premises.services.senders.pause(club.brand.id, club.sender.id)
             called = await call(premises, club, _TOPIC)
             await until_published(premises, club, called.execution_id)
-            started_at = datetime.now(UTC)
+            started_at = Clock().now()
             await premises.services.senders.resume(club.brand.id, club.sender.id)
             ended = await until_ended(premises, club, called.execution_id)
         sink.check(ended.handed_over)

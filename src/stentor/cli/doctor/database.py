@@ -1,11 +1,12 @@
 """The database: whether it answers, has the schema of this program and our time, and who is written to from it."""
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from stentor.accounts.installation import SECRET_FILE, SecretRefused
 from stentor.cli.database import within
 from stentor.cli.doctor.finding import Finding, bad, ok, warn
+from stentor.clock import Clock
 from stentor.db.home import DatabaseRefused, Home
 from stentor.db.migrate import MigrationRefused, status
 from stentor.db.pool import Database
@@ -48,8 +49,8 @@ async def _examine(settings: Settings, dsn: str) -> list[Finding]:
 
 async def _asked_for_the_time(db: Database) -> list[Finding]:
     async with db.read() as conn:
-        asked_at, started_s = datetime.now(UTC), time.perf_counter()
-        answered: datetime = await Sql.clock.value(conn)
+        asked_at, started_s = Clock().now(), time.perf_counter()
+        answered = await Sql.clock.value(conn)
         took_s = time.perf_counter() - started_s
         version = conn.info.parameter_status("server_version")
     skew = abs(answered - asked_at - timedelta(seconds=took_s / 2))
