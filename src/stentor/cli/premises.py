@@ -5,14 +5,16 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TypeVar
+from uuid import UUID
 
 import msgspec
 
 from stentor.api.services import Services
+from stentor.audience.model import ImportJob, ImportKind
 from stentor.cli.children import Children
 from stentor.cli.database import within
 from stentor.cli.output import Exit, fail
@@ -70,6 +72,29 @@ def on_premises(main: Callable[[Premises], Awaitable[T]], *, data: Path | None =
     with _directory(data) as directory:
         settings = own_settings(directory, claimed_port(_HOST, port))
         return within(settings, lambda dsn: _until_stopped(directory, settings, dsn, main))
+
+
+async def import_blocks(
+    premises: Premises,
+    brand_id: UUID,
+    kind: ImportKind,
+    blocks: Iterable[bytes],
+    *,
+    source: str,
+    region: str | None = None,
+) -> ImportJob:
+    """Imports a CSV in blocks as a file is imported. Ends the command when a line of it is rejected."""
+    service = premises.services.imports
+    job = await service.begin(brand_id, kind, "csv", source, region=region)
+    done = await service.run(brand_id, job.id, _streamed(blocks))
+    if done.rejected:
+        fail(f"{done.rejected} lines of {source} were rejected. This is a defect; please report it.")
+    return done
+
+
+async def _streamed(blocks: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for block in blocks:
+        yield block
 
 
 def own_settings(data: Path, port: int) -> Settings:

@@ -1,7 +1,6 @@
 """The brand that benches work with: people, topics, the fixture mail, and no limit of rate."""
 
-from collections.abc import AsyncIterator, Iterator
-from uuid import UUID
+from collections.abc import Iterator
 
 import msgspec
 
@@ -10,8 +9,7 @@ from stentor.audience.model import ImportKind, TopicDraft
 from stentor.campaigns.model import CampaignDraft, GeneratorDraft, Route, TemplateContent
 from stentor.channels.model import NewSender, Sender
 from stentor.cli.bench import fixtures
-from stentor.cli.output import fail
-from stentor.cli.premises import Premises
+from stentor.cli.premises import Premises, import_blocks
 from stentor.domain.vocabulary import ChannelKind
 
 GENERATOR = "kick-off"
@@ -55,7 +53,7 @@ async def found_club(premises: Premises, *, smtp_port: int | None = None) -> Clu
 
 async def add_people(premises: Premises, club: Club, people: int) -> None:
     """Imports that many."""
-    await import_blocks(premises, club.brand.id, "customers", fixtures.customers(people))
+    await _import(premises, club, "customers", fixtures.customers(people))
 
 
 async def add_topics(premises: Premises, club: Club, topic_keys: list[str], people: int) -> None:
@@ -63,21 +61,11 @@ async def add_topics(premises: Premises, club: Club, topic_keys: list[str], peop
     for topic_key in topic_keys:
         draft = TopicDraft(key=topic_key, name=topic_key, channels=ChannelKind.EMAIL.bit)
         await premises.services.topics.create(club.brand.id, draft)
-    await import_blocks(premises, club.brand.id, "subscriptions", fixtures.subscriptions(topic_keys, people))
+    await _import(premises, club, "subscriptions", fixtures.subscriptions(topic_keys, people))
 
 
-async def import_blocks(premises: Premises, brand_id: UUID, kind: ImportKind, blocks: Iterator[bytes]) -> None:
-    """Imports a CSV in blocks as a file is imported. Ends the command when a line of it is rejected."""
-    service = premises.services.imports
-    job = await service.begin(brand_id, kind, "csv", f"the bench's {kind}", region=fixtures.REGION)
-    done = await service.run(brand_id, job.id, _streamed(blocks))
-    if done.rejected:
-        fail(f"{done.rejected} of the bench's {kind} were rejected; the fixtures do not fit this version.")
-
-
-async def _streamed(blocks: Iterator[bytes]) -> AsyncIterator[bytes]:
-    for block in blocks:
-        yield block
+async def _import(premises: Premises, club: Club, kind: ImportKind, blocks: Iterator[bytes]) -> None:
+    await import_blocks(premises, club.brand.id, kind, blocks, source=f"the bench's {kind}", region=fixtures.REGION)
 
 
 async def _sandbox(premises: Premises, brand: Brand) -> Sender:

@@ -3,28 +3,26 @@
 import asyncio
 import shlex
 import time
-from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
 import msgspec
 
-from stentor.audience.model import Act, ImportJob, ImportKind, Source
+from stentor.audience.model import Act, Source
 from stentor.cli.client import Called, Client, Seen
 from stentor.cli.demo.crowd import Crowd
 from stentor.cli.demo.show import Show
 from stentor.cli.demo.story import CONTEXT, GENERATOR, TOPIC, Stage, set_the_stage
 from stentor.cli.memory import MemoryWatch
 from stentor.cli.output import Exit, fail, print_json
-from stentor.cli.premises import Premises, on_premises
+from stentor.cli.premises import Premises, import_blocks, on_premises
+from stentor.clock import Clock
 from stentor.domain.address import email_digest
 from stentor.domain.ids import customer_id
 from stentor.domain.vocabulary import ChannelKind
 from stentor.optouts.model import OptOut
 from stentor.optouts.service import add_to_builtin
 from stentor.report.funnel import ChannelFunnel
-from stentor.wiring import imports
 
 PEOPLE = 127_450
 """As many as in the example that the demo re-enacts."""
@@ -99,8 +97,10 @@ class _Demo:
         started_at_s = time.monotonic()
         self._show.say(f"Making up {self._crowd.people:,} people who opted in, and some who did not …")
         stage = await set_the_stage(premises.services, self._smtp)
-        made = await _import(premises, stage, "customers", self._crowd.customers())
-        await _import(premises, stage, "subscriptions", self._crowd.subscriptions(TOPIC))
+        brand_id = stage.brand.id
+        made = await import_blocks(premises, brand_id, "customers", self._crowd.customers(), source="the demo's crowd")
+        choices = self._crowd.subscriptions(TOPIC)
+        await import_blocks(premises, brand_id, "subscriptions", choices, source="the demo's crowd")
         await _suppress(premises, stage, self._crowd.suppressed())
         await _leave(premises, stage, self._crowd.leavers())
         await premises.until_listening()
@@ -145,20 +145,6 @@ class _Demo:
         return seen
 
 
-async def _import(premises: Premises, stage: Stage, kind: ImportKind, blocks: Iterator[bytes]) -> ImportJob:
-    service = imports(premises.core)
-    job = await service.begin(stage.brand.id, kind, "csv", "the demo's crowd")
-    done = await service.run(stage.brand.id, job.id, _streamed(blocks))
-    if done.rejected:
-        fail(f"{done.rejected} {kind} of the demo were rejected. This is a defect; please report it.")
-    return done
-
-
-async def _streamed(blocks: Iterator[bytes]) -> AsyncIterator[bytes]:
-    for block in blocks:
-        yield block
-
-
 async def _suppress(premises: Premises, stage: Stage, addresses: list[str]) -> None:
     entries = [OptOut(ChannelKind.EMAIL, email_digest(address), "import", "an older list") for address in addresses]
     async with premises.core.db.transaction() as conn:
@@ -190,7 +176,7 @@ async def _until_cancelled() -> None:
 
 def _outcome(customers: int, called: Called, published_s: float, end: Seen, peak_rss_mb: float) -> Outcome:
     (email,) = end.channels or [ChannelFunnel("email")]
-    ended_at = end.ended_at or datetime.now(UTC)
+    ended_at = end.ended_at or Clock().now()
     return Outcome(
         customers=customers,
         audience_size=end.audience_size,
