@@ -1,7 +1,6 @@
 """Processes of ours beside this one: kept alive within a block, ended with it."""
 
 import asyncio
-import ctypes
 import os
 import signal
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ import msgspec
 import structlog
 
 from stentor.clock import boottime_s
+from stentor.db.kernel import end_with_parent
 
 log = structlog.get_logger(__name__)
 
@@ -23,9 +23,6 @@ _RESTART_S_MIN = 0.1
 _RESTART_S_MAX = 10.0
 _STEADY_AFTER_S = 30.0
 """A process that ran this long did not fail at starting, so it is started again at once."""
-
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class Child(msgspec.Struct, frozen=True):
@@ -90,6 +87,5 @@ async def _end(process: asyncio.subprocess.Process, ended: "asyncio.Task[int]") 
 
 def _end_with_parent(parent: int) -> None:
     # Between fork and exec: the kernel tells the child when its parent is killed, which no handler of ours could.
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:
+    if not end_with_parent(parent, signal.SIGTERM):
         os._exit(1)

@@ -6,7 +6,6 @@ still have work to hand back to the database.
 """
 
 import argparse
-import ctypes
 import os
 import select
 import signal
@@ -16,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from stentor.db.home import ENVIRONMENT, Account, Home
+from stentor.db.kernel import adopt_orphans, end_with_parent
 from stentor.db.locks import try_exclusive
 from stentor.db.postmaster import discard_strangers_pid_file, read_postmaster
 
@@ -28,10 +28,6 @@ _FIXED_SETTINGS = {
     "port": "5432",
     "unix_socket_permissions": "0700",
 }
-
-_PR_SET_PDEATHSIG = 1
-_PR_SET_CHILD_SUBREAPER = 36
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 _LEFT_ALONE = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT}
 
@@ -111,8 +107,7 @@ class Supervisor:
             os.setgid(self._account.gid)
             os.setuid(self._account.uid)
         # After the change of the account, which would clear it.
-        _prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
-        if os.getppid() != supervisor:
+        if not end_with_parent(supervisor, signal.SIGINT):
             return
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
         os.chdir("/")
@@ -152,11 +147,6 @@ def _has_ended(child: int) -> bool:
             return True
 
 
-def _prctl(option: int, value: int) -> None:
-    if _LIBC.prctl(option, value, 0, 0, 0):
-        raise OSError(ctypes.get_errno(), "prctl")
-
-
 def _say(sentence: str) -> None:
     sys.stderr.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {sentence}\n")
     sys.stderr.flush()
@@ -174,7 +164,7 @@ def main() -> None:
     if os.fork():
         # The starter waits for this process alone and is not the parent of the one that stays.
         os._exit(0)
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    adopt_orphans()
     signal.pthread_sigmask(signal.SIG_BLOCK, _LEFT_ALONE | {signal.SIGCHLD})
     supervisor = Supervisor(
         Home(given.data), postgres=given.postgres, sockets=given.sockets, account=Account(given.uid, given.gid)
