@@ -47,8 +47,8 @@ format: setup ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup ## Measure; ARGS='smtp --people 100000 --json'
-	$(BIN)/stentor bench $(ARGS)
+bench: setup ## Measure; ARGS='smtp --people 100000 --json', without ARGS which benches there are
+	$(BIN)/stentor bench $(or $(ARGS),--help)
 
 prove: setup ## The longer proofs: Debian's PostgreSQL, PgBouncer, a million people, known vulnerabilities
 	$(BIN)/python -m pytest -m prove tests/prove $(ARGS)

@@ -41,8 +41,7 @@ def test_every_command_says_what_it_does_and_shows_an_example():
 
     assert {"stentor demo", "brand create", "customers import"} <= set(commands)
     assert [name for name, says in commands.items() if not says] == []
-    without_options = {"stentor migrate", "brand list"}
-    assert {name for name, says in commands.items() if "Example: " not in says} == without_options
+    assert [name for name, says in commands.items() if "Example: " not in says] == []
 
 
 @pytest.mark.parametrize("flag", ["--install-completion", "--show-completion"])

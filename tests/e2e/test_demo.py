@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(300)
 
 def demo(*arguments: str, temporary: Path | None = None) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [*STENTOR, "demo", "--exit", "--json", *arguments],
+        [*STENTOR, "demo", "--exit", "--json", "--port", "0", *arguments],
         capture_output=True,
         text=True,
         check=False,

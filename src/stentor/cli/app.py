@@ -32,6 +32,7 @@ Data = Annotated[
     typer.Option("--data", help="Data directory of the embedded database and the secret.", show_default=False),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+WhenReady = Annotated[bool, typer.Option("--json", help="Print one JSON object when it is ready.")]
 Host = Annotated[str | None, typer.Option("--host", help="Address to listen on.", show_default="127.0.0.1")]
 Port = Annotated[int | None, typer.Option("--port", help="Port to listen on; 0 takes a free one.", show_default="8080")]
 PublicUrl = Annotated[
@@ -97,6 +98,7 @@ def api(
     port: Port = None,
     public_url: PublicUrl = None,
     trusted_proxies: Proxies = None,
+    as_json: WhenReady = False,
 ) -> None:
     """Serve HTTP only; workers run elsewhere on the same database.
 
@@ -104,23 +106,27 @@ def api(
     """
     from stentor.cli.roles import serve_api
 
-    serve_api(_given(data=data, host=host, port=port, public_url=public_url, trusted_proxies=trusted_proxies))
+    given = _given(data=data, host=host, port=port, public_url=public_url, trusted_proxies=trusted_proxies)
+    serve_api(given, as_json=as_json)
 
 
 @app.command()
-def worker(data: Data = None, public_url: PublicUrl = None) -> None:
+def worker(data: Data = None, public_url: PublicUrl = None, as_json: WhenReady = False) -> None:
     """Plan and deliver only; any number of workers share the work.
 
     Example: STENTOR_DATABASE_URL=postgresql://… stentor worker
     """
     from stentor.cli.roles import run_worker
 
-    run_worker(_given(data=data, public_url=public_url))
+    run_worker(_given(data=data, public_url=public_url), as_json=as_json)
 
 
 @app.command()
 def migrate(data: Data = None, as_json: AsJson = False) -> None:
-    """Bring the database's schema up to date; `serve` does it by itself."""
+    """Bring the database's schema up to date; `serve` does it by itself.
+
+    Example: STENTOR_DATABASE_URL=postgresql://… stentor migrate --json
+    """
     from stentor.cli.serve import migrate_database
 
     migrate_database(_given(data=data), as_json=as_json)
@@ -136,7 +142,16 @@ def demo(
     data: Annotated[
         Path | None, typer.Option("--data", help="Keep everything there.", show_default="a temporary directory")
     ] = None,
-    port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="Port to listen on; 0 takes a free one.")] = 0,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            "--port",
+            min=0,
+            max=65_535,
+            help="Port to listen on; 0 takes a free one.",
+            show_default="8080, or a free one when that is taken",
+        ),
+    ] = None,
     smtp: Annotated[
         str | None,
         typer.Option("--smtp", help="HOST:PORT that takes the messages.", show_default="the sandbox inbox"),
@@ -189,7 +204,10 @@ def create_brand(
 
 @brand_app.command("list")
 def list_brands(data: Data = None, as_json: AsJson = False) -> None:
-    """List the brands."""
+    """List the brands.
+
+    Example: stentor brand list --json
+    """
     from stentor.cli.accounts import list_brands as show
 
     show(_given(data=data), as_json=as_json)

@@ -29,7 +29,7 @@ from stentor.wiring import Core, core, services
 T = TypeVar("T")
 
 WORKERS = 2
-_HOST = "127.0.0.1"
+HOST = "127.0.0.1"
 _CONNECTIONS = 6
 _DATABASE_STOPS_WITHIN_S = 30.0
 _LOOK_EVERY_S = 0.02
@@ -70,7 +70,7 @@ def on_premises(main: Callable[[Premises], Awaitable[T]], *, data: Path | None =
     """
     set_up_logging("warning", "auto")
     with _directory(data) as directory:
-        settings = own_settings(directory, claimed_port(_HOST, port))
+        settings = own_settings(directory, claimed_port(HOST, port))
         return within(settings, lambda dsn: _until_stopped(directory, settings, dsn, main))
 
 
@@ -102,7 +102,7 @@ def own_settings(data: Path, port: int) -> Settings:
     said = Settings()
     return Settings.model_construct(
         data=data,
-        host=_HOST,
+        host=HOST,
         port=port,
         postgres_bin=said.postgres_bin,
         secret=said.secret,

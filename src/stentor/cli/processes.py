@@ -43,13 +43,25 @@ def child_environment(settings: Settings) -> dict[str, str]:
 def claimed_port(host: str, port: int) -> int:
     """The port, or a free one for 0. Ends the command with a sentence when it cannot be listened on."""
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            return int(probe.getsockname()[1])
+        return _bound_for_a_moment(host, port)
     except OSError as error:
         fail(f"{host}:{port} cannot be listened on: {error.strerror}. Choose others with --host and --port.")
+
+
+def usual_port(host: str) -> int:
+    """The port that documents name; 0, for any, when somebody else has it."""
+    try:
+        return _bound_for_a_moment(host, Settings.model_fields["port"].default)
+    except OSError:
+        return 0
+
+
+def _bound_for_a_moment(host: str, port: int) -> int:
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(address)
+        return int(probe.getsockname()[1])
 
 
 async def until_listening(host: str, port: int) -> None:

@@ -1,13 +1,15 @@
 """One role of Stentor in this process: HTTP, or planning and delivering."""
 
 import asyncio
+import os
 from collections.abc import Mapping
 from typing import Any
 
 from stentor.api.app import create_app
 from stentor.api.server import ApiServer
 from stentor.cli.database import until_migrated, within
-from stentor.cli.processes import spare_the_collector, stopped_by_signals
+from stentor.cli.output import print_json
+from stentor.cli.processes import claimed_port, spare_the_collector, stopped_by_signals, until_listening
 from stentor.doors import doors
 from stentor.log import set_up_logging
 from stentor.settings import Settings
@@ -17,21 +19,23 @@ from stentor.worker.process import run_roles
 _API_CONNECTIONS = 12
 
 
-def serve_api(given: Mapping[str, Any]) -> None:
+def serve_api(given: Mapping[str, Any], *, as_json: bool) -> None:
     """Runs the HTTP role until SIGINT or SIGTERM, from the moment when the schema is up to date."""
     settings = Settings(**given)
+    if settings.port == 0:
+        settings = settings.model_copy(update={"port": claimed_port(settings.host, 0)})
     set_up_logging(settings.log_level, settings.log_format)
-    within(settings, lambda dsn: _serve_api(settings, dsn))
+    within(settings, lambda dsn: _serve_api(settings, dsn, as_json=as_json))
 
 
-def run_worker(given: Mapping[str, Any]) -> None:
+def run_worker(given: Mapping[str, Any], *, as_json: bool) -> None:
     """Runs the worker's roles until SIGINT or SIGTERM, from the moment when the schema is up to date."""
     settings = Settings(**given)
     set_up_logging(settings.log_level, settings.log_format)
-    within(settings, lambda dsn: _run_worker(settings, dsn))
+    within(settings, lambda dsn: _run_worker(settings, dsn, as_json=as_json))
 
 
-async def _serve_api(settings: Settings, dsn: str) -> None:
+async def _serve_api(settings: Settings, dsn: str, *, as_json: bool) -> None:
     stop = stopped_by_signals()
     await until_migrated(dsn)
     async with core(settings, dsn, role="api", size=_API_CONNECTIONS) as started:
@@ -44,19 +48,29 @@ async def _serve_api(settings: Settings, dsn: str) -> None:
         async with asyncio.TaskGroup() as background:
             background.create_task(served.triggers.run_committer(closed))
             background.create_task(served.keys.run(closed))
+            telling = background.create_task(_tell_when_listening(settings)) if as_json else None
             try:
                 await server.run(stop)
             finally:
+                if telling is not None:
+                    telling.cancel()
                 # After the last request: what was taken in is still committed.
                 closed.set()
 
 
-async def _run_worker(settings: Settings, dsn: str) -> None:
+async def _tell_when_listening(settings: Settings) -> None:
+    await until_listening(settings.host, settings.port)
+    print_json({"role": "api", "url": f"http://{settings.host}:{settings.port}"})
+
+
+async def _run_worker(settings: Settings, dsn: str, *, as_json: bool) -> None:
     stop = stopped_by_signals()
     await until_migrated(dsn)
     async with core(settings, dsn, role="worker", size=settings.batches + 4) as started:
         roles = worker_roles(started)
         spare_the_collector()
+        if as_json:
+            print_json({"role": "worker", "pid": os.getpid()})
         try:
             await run_roles([roles.planner, roles.deliverer, roles.keeper], stop)
         finally:

@@ -15,7 +15,8 @@ from stentor.cli.demo.show import Show
 from stentor.cli.demo.story import CONTEXT, GENERATOR, TOPIC, Stage, set_the_stage
 from stentor.cli.memory import MemoryWatch
 from stentor.cli.output import Exit, fail, print_json
-from stentor.cli.premises import Premises, import_blocks, on_premises
+from stentor.cli.premises import HOST, Premises, import_blocks, on_premises
+from stentor.cli.processes import usual_port
 from stentor.clock import Clock
 from stentor.domain.address import email_digest
 from stentor.domain.ids import customer_id
@@ -54,13 +55,17 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         return settled == self.audience_size
 
 
-def run_demo(*, people: int, smtp: str | None, data: Path | None, port: int, exit_at_end: bool, as_json: bool) -> None:
+def run_demo(
+    *, people: int, smtp: str | None, data: Path | None, port: int | None, exit_at_end: bool, as_json: bool
+) -> None:
     """Runs the demo. With `exit_at_end` it ends after the last hand-over, else with Ctrl-C.
 
     `smtp` (host:port) takes the messages instead of the sandbox. Ends the command as failed unless everyone is accounted
     for.
     """
     demo = _Demo(Crowd(people), None if smtp is None else _host_and_port(smtp), Show(quiet=as_json))
+    if port is None:
+        port = usual_port(HOST)
     outcome = on_premises(lambda premises: demo.play(premises, stay=not exit_at_end), data=data, port=port)
     if as_json:
         print_json(outcome)
@@ -137,6 +142,8 @@ class _Demo:
             seen = await self._look(client, called)
             if seen.state == "ended":
                 return seen
+            if seen.state in {"failed", "cancelled"}:
+                fail(f"The execution {called.execution_id} was {seen.state} before everybody was reached.")
             await asyncio.sleep(_LOOK_EVERY_S)
 
     async def _look(self, client: Client, called: Called) -> Seen:
