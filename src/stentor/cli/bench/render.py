@@ -1,9 +1,10 @@
 """Rendering the fixture mail, one person after another, in one process: to the bytes that go out."""
 
+import resource
 import time
 
 from stentor.cli.bench.fixtures import CONTEXT, fields_of, mail
-from stentor.cli.bench.result import Measure, per_s
+from stentor.cli.bench.result import Measure, megabytes, per_s
 from stentor.clock import Clock
 from stentor.domain.vocabulary import ChannelKind
 from stentor.render.compiled import MailSender
@@ -33,4 +34,9 @@ def measure(people: int) -> dict[str, Measure]:
             customer, send_id=_SEND_ID, address=customer["email"], unsubscribe_url=_UNSUBSCRIBE_URL, at=at
         )
         message.wire()
-    return {"render_per_s": per_s(people / (time.perf_counter() - started_s))}
+    return {"render_per_s": per_s(people / (time.perf_counter() - started_s)), "peak_rss_mb": megabytes(_peak_mb())}
+
+
+def _peak_mb() -> float:
+    # Linux tells it in kibibytes.
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6, 1)
