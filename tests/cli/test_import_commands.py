@@ -85,14 +85,16 @@ def test_an_interrupted_import_goes_on_where_it_stopped(
     command: Command, tmp_path: Path, brand_id: UUID, database_dsn: str
 ):
     file = tmp_path / "crowd.csv"
-    lines = ["external_id", *(f"fan-{number}" for number in range(7_000))]
+    lines = ["external_id,email", ",nobody@example.org", *(f"fan-{number}," for number in range(7_000))]
     file.write_text("\n".join(lines) + "\n")
     asyncio.run(interrupt(database_dsn, brand_id, source_of(file), file.read_bytes()))
 
     done = command("customers", "import", file, "--brand", "Fan Club", "--json")
 
     assert done.stderr.startswith("Going on at byte ")
-    assert json.loads(done.stdout)["added"] == 7_000
+    assert (json.loads(done.stdout)["added"], json.loads(done.stdout)["rejected"]) == (7_000, 1)
+    # The first run stored the line as rejected and was gone before it could write it down.
+    assert file.with_name("crowd.csv.rejects.csv").read_text().splitlines()[1].startswith("2,")
 
 
 @pytest.mark.usefixtures("brand_id")

@@ -65,6 +65,8 @@ async def _run(service: ImportService, brand_id: UUID, job: ImportJob, file: Pat
     if job.bytes_done:
         say(f"Going on at byte {job.bytes_done:,} of {job.bytes_total:,}.")
     with _RejectsFile(rejects, goes_on=job.bytes_done > 0) as rejected, _progress() as shown:
+        if job.rejected:
+            await _catch_up(service, brand_id, job, rejected)
         task = shown.add_task(job.kind, total=job.bytes_total, completed=job.bytes_done, rows=0, rejected=job.rejected)
 
         def show(now: ImportJob) -> None:
@@ -74,6 +76,15 @@ async def _run(service: ImportService, brand_id: UUID, job: ImportJob, file: Pat
         return await service.run(
             brand_id, job.id, _chunks(file, job.bytes_done), on_progress=show, on_rejects=rejected.write
         )
+
+
+async def _catch_up(service: ImportService, brand_id: UUID, job: ImportJob, rejected: "_RejectsFile") -> None:
+    """Writes down what an earlier run stored and was killed before it could tell."""
+    told, last = rejected.lines(), 0
+    while rejects := await service.rejects(brand_id, job.id, after=last):
+        last = rejects[-1].line
+        if missing := [reject for reject in rejects if reject.line not in told]:
+            rejected.write(missing)
 
 
 def _format(file: Path, said: str | None) -> ImportFormat:
@@ -117,6 +128,13 @@ class _RejectsFile:
     ) -> None:
         if self._file is not None:
             self._file.close()
+
+    def lines(self) -> set[int]:
+        """The numbers of the lines that are told of already."""
+        if not (self._goes_on and self._path.exists()):
+            return set()
+        with self._path.open(encoding="utf-8", newline="") as file:
+            return {int(row[0]) for row in csv.reader(file) if row and row[0].isdecimal()}
 
     def write(self, rejects: Sequence[Reject]) -> None:
         """Adds these; they are in the file when this returns."""
