@@ -1,7 +1,9 @@
 """A POST with an `Idempotency-Key` is handled once, and its answer is replayed to whoever asks the same again.
 
 Calls that are one transaction of their own (running an event generator) store their answer in it and do not come here.
-The others are claimed first, handled, and stored: a second call with the same key waits for the first one's answer.
+The others are claimed first, handled, and stored: a second call with the same key waits for the first one's answer. What
+they did is committed before their answer is stored. When the process is killed in between, an equal call is handled again
+after a minute: things that carry a name or an id of the caller's are then found to exist, others are made a second time.
 """
 
 import asyncio
