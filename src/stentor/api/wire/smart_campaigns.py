@@ -7,7 +7,6 @@ what does not exist.
 """
 
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -17,17 +16,18 @@ from litestar import Response, get, post
 from litestar.types import HTTPScope
 
 from stentor.accounts.model import Scope
+from stentor.api import calling
+from stentor.api.calling import RunInput, RunQuery, dry_run, idempotency_of, json_response, run_call
 from stentor.api.edge import unescaped
-from stentor.api.idempotency import REPLAYED, check_key, request_hash
 from stentor.api.operation import JSON, Dialect, Operation
 from stentor.api.problems import Failure
 from stentor.api.request import ApiRequest, Caller
 from stentor.api.services import Services
 from stentor.api.strict_json import decode
-from stentor.errors import Conflict, Forbidden, Invalid, NotFound, RateLimited, Unauthenticated, Unprocessable, steps_of
+from stentor.errors import Conflict, Forbidden, NotFound, RateLimited, Unauthenticated, Unprocessable, steps_of
 from stentor.executions.forecasting import Forecast
 from stentor.executions.model import OVER, ErrorCode, Execution
-from stentor.triggers.model import Accepted, Answer, Idempotency, RunCall, RunOutcome
+from stentor.triggers.model import Answer, RunCall, RunOutcome
 
 PREFIX = "/smart-campaigns/v1"
 
@@ -47,19 +47,6 @@ _CODES = {
     500: "INTERNAL_ERROR",
     503: "SERVICE_UNAVAILABLE",
 }
-
-
-class RunBody(msgspec.Struct, frozen=True):
-    """What a run is called with. Clients send further keys of their own, which mean nothing here."""
-
-    topic_key: str
-    context: dict[str, Any]
-
-
-class RunQuery(msgspec.Struct, frozen=True):
-    """`dry_run=true` asks who a run would reach, and runs nothing."""
-
-    dry_run: bool = False
 
 
 class ExecutionStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -98,7 +85,7 @@ class RunAccepted(msgspec.Struct, frozen=True):
     status: str
 
 
-_RUN_BODY = msgspec.json.Decoder(RunBody)
+_RUN_INPUT = msgspec.json.Decoder(RunInput)
 
 TAG = "smart-campaigns"
 ABOUT = (
@@ -118,7 +105,7 @@ _RUN = Operation(
     also=(200, Forecast),
     scope="run",
     ids={"event_generator_id": str},
-    body=RunBody,
+    body=RunInput,
     query=RunQuery,
     answer=RunAccepted,
     problems=(*_REFUSALS, Conflict, Unprocessable, RateLimited),
@@ -147,15 +134,13 @@ async def run(request: ApiRequest) -> Response[bytes]:
     """Accepts a call: 202 means that its execution is on disk."""
     caller = await authorised(request.services, *_keys(request), "run")
     key = request.headers.get("idempotency-key")
-    dry_run = request.decoded_query(RunQuery).dry_run
+    dry = request.decoded_query(RunQuery).dry_run
     body = await request.body()
     call = call_of(caller, unescaped(request.path_params["event_generator_id"]), key, request.scope, body)
-    if dry_run:
-        if key is not None:
-            raise Invalid("A dry run changes nothing, so it takes no Idempotency-Key. Leave one of them out.")
-        return _json(msgspec.json.encode(await request.services.triggers.dry_run(call)), 200)
+    if dry:
+        return await dry_run(request, call)
     answer = answer_to(await request.services.triggers.run(call))
-    return _json(answer.body, answer.status, answer.headers)
+    return json_response(answer.body, answer.status, answer.headers)
 
 
 @get(f"{PREFIX}/executions/{{execution_id:str}}/status", opt={"operation": _STATUS})
@@ -166,7 +151,7 @@ async def status(request: ApiRequest) -> Response[bytes]:
     if named is None:
         raise NotFound("This brand has no such execution.")
     execution = await request.services.executions.find(caller.brand_id, UUID(named[1]))
-    return _json(msgspec.json.encode(status_of(execution)), 200)
+    return json_response(msgspec.json.encode(status_of(execution)), 200)
 
 
 handlers = (run, status)
@@ -180,7 +165,7 @@ def envelope(request: ApiRequest, failure: Failure) -> Response[bytes]:
         details=_details(failure),
         request_id=None if failure.status == 404 else request.request_id,
     )
-    return _json(msgspec.json.encode(ErrorBody(facts)), failure.status, failure.headers)
+    return json_response(msgspec.json.encode(ErrorBody(facts)), failure.status, failure.headers)
 
 
 async def authorised(services: Services, api_key: str, brand_key: str, *scopes: Scope) -> Caller:
@@ -203,21 +188,8 @@ async def authorised(services: Services, api_key: str, brand_key: str, *scopes: 
 
 def call_of(caller: Caller, generator_id: str, key: str | None, scope: HTTPScope, body: bytes) -> RunCall:
     """The call that a request makes. Raises Invalid for a body, or an idempotency key, that is none."""
-    asked = decode(body, _RUN_BODY)
-    idempotency = None
-    if key is not None:
-        check_key(key)
-        wanted = request_hash(scope["method"], scope["path"], scope["query_string"], body)
-        idempotency = Idempotency(key, wanted, accepted_answer)
-    return RunCall(
-        brand_id=caller.brand_id,
-        generator_id=generator_id,
-        topic_key=asked.topic_key,
-        context=asked.context,
-        triggered_by=f"key {caller.principal.key_number}",
-        is_test=caller.principal.is_test,
-        idempotency=idempotency,
-    )
+    asked = decode(body, _RUN_INPUT)
+    return run_call(caller, generator_id, asked, idempotency_of(key, scope, body, accepted_answer))
 
 
 def accepted_answer(execution_id: UUID) -> Answer:
@@ -228,9 +200,7 @@ def accepted_answer(execution_id: UUID) -> Answer:
 
 def answer_to(outcome: RunOutcome) -> Answer:
     """What the caller is answered; a replay says that it is one."""
-    if isinstance(outcome, Accepted):
-        return accepted_answer(outcome.execution_id)
-    return msgspec.structs.replace(outcome.answer, headers={**outcome.answer.headers, REPLAYED: "true"})
+    return calling.answer_to(outcome, accepted_answer)
 
 
 def status_of(execution: Execution) -> ExecutionStatus:
@@ -262,10 +232,6 @@ def _to_the_second(at: datetime) -> str:
 
 def _keys(request: ApiRequest) -> tuple[str, str]:
     return request.headers.get("x-api-key", ""), request.headers.get("x-brand-key", "")
-
-
-def _json(body: bytes, status_code: int, headers: Mapping[str, str] | None = None) -> Response[bytes]:
-    return Response(body, status_code=status_code, media_type=JSON, headers=dict(headers or {}))
 
 
 def _details(failure: Failure) -> dict[str, Any] | None:

@@ -1,0 +1,77 @@
+"""Running an event generator, whichever door it is asked at: what a call says, and how it is answered once."""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from litestar import Response
+from litestar.types import HTTPScope
+from msgspec import Meta
+
+from stentor.api.idempotency import REPLAYED, check_key, request_hash
+from stentor.api.operation import JSON
+from stentor.api.request import ApiRequest, Caller
+from stentor.errors import Invalid
+from stentor.triggers.model import Accepted, Answer, Idempotency, RunCall, RunOutcome
+from stentor.triggers.service import TOPIC_KEY_CHARS_MAX
+
+
+class RunInput(msgspec.Struct, frozen=True):
+    """What a run is called with. Clients send further keys of their own, which mean nothing here."""
+
+    topic_key: Annotated[
+        str, Meta(min_length=1, max_length=TOPIC_KEY_CHARS_MAX, description="The key or the id of a topic.")
+    ]
+    context: Annotated[dict[str, Any], Meta(description="What the templates read as `context.x`; at most 64 KiB.")]
+
+
+class RunQuery(msgspec.Struct, frozen=True):
+    """Whether to run at all."""
+
+    dry_run: Annotated[
+        bool, Meta(description="Answer who a run would reach, and why others not, with three samples; run nothing.")
+    ] = False
+
+
+def idempotency_of(
+    key: str | None, scope: HTTPScope, body: bytes, accepted: Callable[[UUID], Answer]
+) -> Idempotency | None:
+    """The wish to be answered once that a request's `Idempotency-Key` is. Raises Invalid for a key that is none."""
+    if key is None:
+        return None
+    check_key(key)
+    asked = request_hash(scope["method"], scope["path"], scope["query_string"], body)
+    return Idempotency(key, asked, accepted)
+
+
+def run_call(caller: Caller, generator_id: str, asked: RunInput, idempotency: Idempotency | None) -> RunCall:
+    """The call that a caller makes."""
+    return RunCall(
+        brand_id=caller.brand_id,
+        generator_id=generator_id,
+        topic_key=asked.topic_key,
+        context=asked.context,
+        triggered_by=f"key {caller.principal.key_number}",
+        is_test=caller.principal.is_test,
+        idempotency=idempotency,
+    )
+
+
+def answer_to(outcome: RunOutcome, accepted: Callable[[UUID], Answer]) -> Answer:
+    """What the caller is answered; a replay says that it is one."""
+    if isinstance(outcome, Accepted):
+        return accepted(outcome.execution_id)
+    return msgspec.structs.replace(outcome.answer, headers={**outcome.answer.headers, REPLAYED: "true"})
+
+
+async def dry_run(request: ApiRequest, call: RunCall) -> Response[bytes]:
+    """Who the call would reach. Raises Invalid for a call that wants to be answered once."""
+    if call.idempotency is not None:
+        raise Invalid("A dry run changes nothing, so it takes no Idempotency-Key. Leave one of them out.")
+    return json_response(msgspec.json.encode(await request.services.triggers.dry_run(call)), 200)
+
+
+def json_response(body: bytes, status: int, headers: Mapping[str, str] | None = None) -> Response[bytes]:
+    """A body that is JSON already, as the framework sends it."""
+    return Response(body, status_code=status, media_type=JSON, headers=dict(headers or {}))
