@@ -97,10 +97,12 @@ async def test_50_mb_are_refused_with_an_answer_that_can_be_read(server: ApiServ
     assert b"100 Continue" not in asked_first
 
 
-async def test_a_body_past_the_limit_is_a_413(server: ApiServer):
-    path = f"PUT /api/v1/preferences?customerId=c&brandGroupId={uuid4()} HTTP/1.1\nHost: x\nX-Tenant-Id: 1\n".encode()
+async def test_a_body_past_the_limit_is_a_413(server: ApiServer, services: Services):
+    brand = await services.accounts.create_brand("Matchday")
+    key = await services.accounts.create_key("all", brand_id=brand.id)
+    start = f"POST /v1/groups/{brand.id}/topics HTTP/1.1\nHost: x\nAuthorization: Bearer {key.token}\n".encode()
 
-    answer = await ask(server, path + b"Content-Length: 2000000\n\n", [MEGABYTE] * 2)
+    answer = await ask(server, start + b"Content-Length: 2000000\n\n", [MEGABYTE] * 2)
 
     assert answer.startswith(b"HTTP/1.1 413")
 
