@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 from stentor.accounts.directory import BrandDirectory
 from stentor.accounts.model import Brand
 from stentor.accounts.service import AccountService
+from stentor.answers.model import Answer, Idempotency
 from stentor.campaigns.model import GeneratorType, LaneName, PublishedContent
 from stentor.campaigns.sources import GeneratorSource, PublicationSource
 from stentor.clock import Clock
@@ -23,7 +24,7 @@ from stentor.executions.composing import Composer
 from stentor.executions.service import ExecutionService
 from stentor.testing.engine import PlainRenderers
 from stentor.triggers.committer import CommitLimits
-from stentor.triggers.model import Answer, Idempotency, RunCall, RunOutcome
+from stentor.triggers.model import RunCall, RunOutcome
 from stentor.triggers.service import TriggerService
 
 KEY = b"a key for tests that is long enough to be one"

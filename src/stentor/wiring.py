@@ -15,6 +15,7 @@ from stentor.accounts.directory import BrandDirectory
 from stentor.accounts.installation import SECRET_FILE, InstallationSecret, check_installation
 from stentor.accounts.keyring import KeyRing
 from stentor.accounts.service import AccountService
+from stentor.answers.service import forget_answers
 from stentor.api.services import Services
 from stentor.api.settings import ApiSettings
 from stentor.audience.customers import CustomerService
@@ -55,7 +56,7 @@ from stentor.render.deadline import PreviewProcess
 from stentor.render.skeleton import reassemble
 from stentor.report.provider_events import apply_due, forget_applied
 from stentor.settings import Settings
-from stentor.triggers.service import TriggerService, forget_answers
+from stentor.triggers.service import TriggerService
 from stentor.worker.deliverer import DelivererRole
 from stentor.worker.keeper import Chore, KeeperRole
 from stentor.worker.loop import Bell

@@ -45,7 +45,7 @@ ALL_BRANDS = {
     "report/provider_events.sql:claim_due",
     "report/provider_events.sql:forget_applied",
     "testing/world.sql:add_organisation",
-    "triggers/queries.sql:forget_answers",
+    "answers/queries.sql:forget_answers",
 }
 
 

@@ -9,11 +9,12 @@ from litestar import Response
 from litestar.types import HTTPScope
 from msgspec import Meta
 
+from stentor.answers.model import Answer, Idempotency
 from stentor.api.idempotency import REPLAYED, check_key, request_hash
 from stentor.api.operation import JSON
 from stentor.api.request import ApiRequest, Caller
 from stentor.errors import Invalid
-from stentor.triggers.model import Accepted, Answer, Idempotency, RunCall, RunOutcome
+from stentor.triggers.model import Accepted, RunCall, RunOutcome
 from stentor.triggers.service import TOPIC_KEY_CHARS_MAX
 
 

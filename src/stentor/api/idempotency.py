@@ -14,14 +14,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import msgspec
 from litestar import Response
-from psycopg.types.json import Jsonb
 
+from stentor.answers import service as answers
+from stentor.answers.model import Answer
 from stentor.api.request import ApiRequest
 from stentor.db.pool import Database
-from stentor.db.sql import QuerySet, Statement
-from stentor.errors import Conflict, Invalid, Unprocessable
+from stentor.errors import Invalid, Unprocessable
 
 KEY_CHARS_MAX = 255
 # How long a call waits for the answer of an equal one that is being handled.
@@ -29,22 +28,6 @@ WAIT_S_MAX = 10.0
 _LOOK_EVERY_S = 0.05
 
 REPLAYED = "Idempotency-Replayed"
-
-
-class Sql(QuerySet, file="idempotency.sql", package=__package__):
-    claim: Statement
-    look: Statement
-    finish: Statement
-    release: Statement
-
-
-class StoredAnswer(msgspec.Struct, frozen=True):
-    """A row: the answer to a request with this hash; status 0 while it is being handled."""
-
-    request_hash: bytes
-    status: int
-    headers: dict[str, str]
-    body: bytes
 
 
 async def answered_once(
@@ -66,18 +49,10 @@ async def answered_once(
     try:
         response = await handle()
     except BaseException:
-        await asyncio.shield(_release(db, brand_id, key, claimed_at))
+        await asyncio.shield(answers.abandon(db, brand_id, key, claimed_at=claimed_at))
         raise
-    async with db.transaction() as conn:
-        await Sql.finish.run(
-            conn,
-            brand_id=brand_id,
-            key=key,
-            status=response.status_code,
-            headers=Jsonb(_stored_headers(response)),
-            body=response.content or b"",
-            claimed_at=claimed_at,
-        )
+    answer = Answer(response.status_code or 200, _stored_headers(response), response.content or b"")
+    await answers.finish(db, brand_id, key, answer, claimed_at=claimed_at)
     return response
 
 
@@ -101,31 +76,26 @@ def request_hash(method: str, path: str, query: bytes, body: bytes) -> bytes:
 async def _claim_or_answer(db: Database, brand_id: UUID, key: str, wanted: bytes) -> datetime | Response[Any]:
     give_up_at = time.monotonic() + WAIT_S_MAX
     while True:
-        async with db.transaction() as conn:
-            claimed_at = await Sql.claim.value(conn, brand_id=brand_id, key=key, request_hash=wanted)
-            if claimed_at is not None:
-                return claimed_at
-            stored = await Sql.look.first(conn, StoredAnswer, brand_id=brand_id, key=key)
-        if stored is not None and bytes(stored.request_hash) != wanted:
-            raise Unprocessable(
-                "This Idempotency-Key was used for another request. Take a new key for each new request."
-            )
-        if stored is not None and stored.status:
-            headers = {**stored.headers, REPLAYED: "true"}
-            return Response(
-                bytes(stored.body) or None,
-                status_code=stored.status,
-                headers=headers,
-                media_type=headers.pop("Content-Type", None),
-            )
-        if time.monotonic() > give_up_at:
-            raise Conflict("An equal request with this Idempotency-Key is still being handled. Ask again in a moment.")
+        found = await answers.begin(db, brand_id, key, wanted)
+        if isinstance(found, datetime):
+            return found
+        if found is not None:
+            answer = answers.replay(wanted, found)
+            if isinstance(answer, Answer):
+                return _replayed(answer)
+            if isinstance(answer, Unprocessable) or time.monotonic() > give_up_at:
+                raise answer
         await asyncio.sleep(_LOOK_EVERY_S)
 
 
-async def _release(db: Database, brand_id: UUID, key: str, claimed_at: datetime) -> None:
-    async with db.transaction() as conn:
-        await Sql.release.run(conn, brand_id=brand_id, key=key, claimed_at=claimed_at)
+def _replayed(answer: Answer) -> Response[Any]:
+    headers = {**answer.headers, REPLAYED: "true"}
+    return Response(
+        answer.body or None,
+        status_code=answer.status,
+        headers=headers,
+        media_type=headers.pop("Content-Type", None),
+    )
 
 
 def _stored_headers(response: Response[Any]) -> dict[str, str]:

@@ -6,13 +6,14 @@ from uuid import UUID
 import msgspec
 from litestar import Response
 
+from stentor.answers.model import Answer
 from stentor.api.calling import RunInput, RunQuery, answer_to, dry_run, idempotency_of, json_response, run_call
 from stentor.api.event_generators import event_generators
 from stentor.api.operation import JSON
 from stentor.api.request import ApiRequest, Caller
 from stentor.errors import Conflict, Invalid, RateLimited, Unprocessable
 from stentor.executions.forecasting import Forecast
-from stentor.triggers.model import Accepted, Answer
+from stentor.triggers.model import Accepted
 
 
 class RunAnswer(msgspec.Struct, frozen=True):

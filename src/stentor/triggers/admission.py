@@ -6,11 +6,14 @@ from uuid import UUID
 
 import msgspec
 
+from stentor.answers import store as answers
+from stentor.answers.model import Answer, Idempotency, KeyOfBrand, StoredAnswer
+from stentor.answers.service import replay
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
-from stentor.errors import Problem, RateLimited, Unavailable, Unprocessable
+from stentor.errors import Problem, RateLimited, Unavailable
 from stentor.triggers import store
-from stentor.triggers.model import Accepted, Answer, Idempotency, KeyOfBrand, QueuedCall, Replayed, StoredAnswer
+from stentor.triggers.model import Accepted, QueuedCall, Replayed
 
 Outcome: TypeAlias = Accepted | Replayed | Problem
 """What becomes of a call; a Problem is raised for its caller."""
@@ -33,51 +36,38 @@ async def admit(db: Database, batch: Sequence[Candidate]) -> list[Outcome]:
     Keys are claimed before tokens are taken: an equal call that is just being stored is waited for and replayed, and a
     replay costs no token, so it is answered even while the brand is at its limit.
     """
-    keyed = {key: candidate for candidate in batch if (key := candidate.key) is not None}
-    if not keyed:
+    claims = [
+        StoredAnswer.of(candidate.call.brand_id, idempotency, idempotency.answer_of(candidate.call.id))
+        for candidate in batch
+        if (idempotency := candidate.idempotency) is not None
+    ]
+    if not claims:
         async with db.autocommit() as conn:
             return _outcomes(batch, await store.admit(conn, [candidate.call for candidate in batch]), {})
     async with db.transaction() as conn:
-        used = await _claimed_or_used(conn, keyed)
+        used = await _claimed_or_used(conn, claims)
         fresh = [candidate for candidate in batch if candidate.key not in used]
         admitted = await store.admit(conn, [candidate.call for candidate in fresh]) if fresh else set[UUID]()
         refused = [key for candidate in fresh if (key := candidate.key) and candidate.call.id not in admitted]
         if refused:
-            await store.release_keys(conn, refused)
+            await answers.release_keys(conn, refused)
         return _outcomes(batch, admitted, used)
 
 
-def replay(idempotency: Idempotency, stored: StoredAnswer) -> Replayed | Unprocessable:
+def replayed(idempotency: Idempotency, stored: StoredAnswer) -> Replayed | Problem:
     """The stored answer, if it was given to an equal request."""
-    if stored.request_hash != idempotency.request_hash or not stored.status:
-        return Unprocessable("This Idempotency-Key was used for another request. Take a new key for each new request.")
-    return Replayed(Answer(stored.status, stored.headers, stored.body))
+    found = replay(idempotency.request_hash, stored)
+    return Replayed(found) if isinstance(found, Answer) else found
 
 
-async def _claimed_or_used(
-    conn: Connection, keyed: dict[KeyOfBrand, Candidate]
-) -> dict[KeyOfBrand, StoredAnswer | None]:
+async def _claimed_or_used(conn: Connection, claims: Sequence[StoredAnswer]) -> dict[KeyOfBrand, StoredAnswer | None]:
     """What is stored under the keys that were used before; the others are claimed now."""
-    claimed = await store.claim_keys(conn, [_claim(candidate) for candidate in keyed.values()])
-    used = [key for key in keyed if key not in claimed]
+    claimed = await answers.claim_keys(conn, claims)
+    used = [key for claim in claims if (key := (claim.brand_id, claim.key)) not in claimed]
     if not used:
         return {}
-    stored = await store.stored_answers(conn, used)
+    stored = await answers.stored_answers(conn, used)
     return {key: stored.get(key) for key in used}
-
-
-def _claim(candidate: Candidate) -> StoredAnswer:
-    idempotency, call = candidate.idempotency, candidate.call
-    assert idempotency is not None  # noqa: S101  only calls with a key come here
-    answer = idempotency.answer_of(call.id)
-    return StoredAnswer(
-        call.brand_id,
-        idempotency.key,
-        idempotency.request_hash,
-        answer.status,
-        dict(answer.headers),
-        answer.body,
-    )
 
 
 def _outcomes(
@@ -93,12 +83,10 @@ def _outcome(candidate: Candidate, admitted: set[UUID], used: dict[KeyOfBrand, S
     if idempotency is None or (call.brand_id, idempotency.key) not in used:
         return _rate_limited(call)
     stored = used[call.brand_id, idempotency.key]
-    # Claimed by somebody a moment ago, and gone now: its seven days were over in between.
-    return (
-        Unavailable("The answer to this Idempotency-Key just expired. Try again.")
-        if stored is None
-        else (replay(idempotency, stored))
-    )
+    if stored is None:
+        # Claimed by somebody a moment ago, and gone now: its seven days were over in between.
+        return Unavailable("The answer to this Idempotency-Key just expired. Try again.")
+    return replayed(idempotency, stored)
 
 
 def _rate_limited(call: QueuedCall) -> RateLimited:

@@ -8,6 +8,8 @@ from typing import TypeAlias
 from uuid import UUID
 
 from stentor.accounts.directory import BrandDirectory
+from stentor.answers import store as answers
+from stentor.answers.model import Idempotency, StoredAnswer
 from stentor.campaigns.sources import GeneratorSource
 from stentor.clock import Clock
 from stentor.db.pool import Database
@@ -20,24 +22,13 @@ from stentor.triggers import admission, store
 from stentor.triggers.admission import Candidate, Outcome
 from stentor.triggers.committer import CommitLimits, Committer
 from stentor.triggers.context import checked_context
-from stentor.triggers.model import (
-    Accepted,
-    Idempotency,
-    QueuedCall,
-    Replayed,
-    RunCall,
-    RunOutcome,
-    StoredAnswer,
-)
+from stentor.triggers.model import Accepted, QueuedCall, Replayed, RunCall, RunOutcome
 
 TOPIC_KEY_CHARS_MAX = 200
 
 API_TRIGGERED = "api_triggered"
 
 BUCKETS_MAX = 10_000
-
-# A transaction of well under a second.
-FORGOTTEN_AT_ONCE_MAX = 10_000
 
 # What no id of a generator has, and what the database could not even be asked for.
 _NO_ID = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]|.{201}", re.DOTALL)
@@ -117,7 +108,7 @@ class TriggerService:
         except Problem:
             # What was accepted once is answered so again, whatever has become of its generator since.
             async with self._db.read() as conn:
-                found = await store.stored_answers(conn, [(call.brand_id, idempotency.key)])
+                found = await answers.stored_answers(conn, [(call.brand_id, idempotency.key)])
             if not found:
                 raise
             return _replayed(idempotency, *found.values())
@@ -165,17 +156,6 @@ class TriggerService:
         return await admission.admit(self._db, batch)
 
 
-async def forget_answers(db: Database) -> int:
-    """Forgets answers that are older than seven days; the keeper's chore. Returns how many."""
-    forgotten = 0
-    while True:
-        async with db.transaction() as conn:
-            deleted = await store.forget_answers(conn, FORGOTTEN_AT_ONCE_MAX)
-        forgotten += deleted
-        if deleted < FORGOTTEN_AT_ONCE_MAX:
-            return forgotten
-
-
 def _check_topic_key(topic_key: str) -> None:
     if not 1 <= len(topic_key) <= TOPIC_KEY_CHARS_MAX:
         message = f"A topic_key has 1 to {TOPIC_KEY_CHARS_MAX} characters: the key or the id of a topic."
@@ -185,7 +165,7 @@ def _check_topic_key(topic_key: str) -> None:
 
 
 def _replayed(idempotency: Idempotency, stored: StoredAnswer) -> Replayed:
-    outcome = admission.replay(idempotency, stored)
+    outcome = admission.replayed(idempotency, stored)
     if isinstance(outcome, Problem):
         raise outcome
     return outcome
@@ -193,6 +173,4 @@ def _replayed(idempotency: Idempotency, stored: StoredAnswer) -> Replayed:
 
 def _stored(call: RunCall, idempotency: Idempotency, outcome: RunOutcome) -> StoredAnswer:
     answer = idempotency.answer_of(outcome.execution_id) if isinstance(outcome, Accepted) else outcome.answer
-    return StoredAnswer(
-        call.brand_id, idempotency.key, idempotency.request_hash, answer.status, dict(answer.headers), answer.body
-    )
+    return StoredAnswer.of(call.brand_id, idempotency, answer)

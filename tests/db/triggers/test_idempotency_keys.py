@@ -7,11 +7,11 @@ from datetime import timedelta
 import pytest
 
 from stentor.accounts.model import Brand
+from stentor.answers.service import forget_answers
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.errors import Invalid, NotFound, RateLimited, Unavailable, Unprocessable
 from stentor.triggers.model import Accepted, Replayed
-from stentor.triggers.service import forget_answers
 from trigger_world import SCHEMA, answer_of, call_of, make_brand, make_generator, outcomes_of, rows, taking_calls
 
 pytestmark = pytest.mark.anyio
@@ -190,7 +190,7 @@ async def test_a_key_that_another_kind_of_call_is_using_is_refused(db: Database,
         await conn.execute(
             "INSERT INTO idempotency_key (brand_id, key, request_hash, status, headers, body, created_at)"
             " VALUES (%s, 'k-1', %s, 0, '{}', '', now())",
-            [brand.id, b"-" * 32],
+            [brand.id, b"another kind of call".ljust(32)],
         )
 
     async with taking_calls(db) as triggers:

@@ -16,6 +16,7 @@ from litestar import Response, get, post
 from litestar.types import HTTPScope
 
 from stentor.accounts.model import Scope
+from stentor.answers.model import Answer
 from stentor.api import calling
 from stentor.api.calling import RunInput, RunQuery, dry_run, idempotency_of, json_response, run_call
 from stentor.api.edge import unescaped
@@ -27,7 +28,7 @@ from stentor.api.strict_json import decode
 from stentor.errors import Conflict, Forbidden, NotFound, RateLimited, Unauthenticated, Unprocessable, steps_of
 from stentor.executions.forecasting import Forecast
 from stentor.executions.model import OVER, ErrorCode, Execution
-from stentor.triggers.model import Answer, RunCall, RunOutcome
+from stentor.triggers.model import RunCall, RunOutcome
 
 PREFIX = "/smart-campaigns/v1"
 

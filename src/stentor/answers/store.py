@@ -1,0 +1,77 @@
+"""Idempotency keys and what was answered under them, in the database."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+from psycopg.types.json import Jsonb
+
+from stentor.answers.model import Answer, KeyOfBrand, StoredAnswer
+from stentor.db.connection import Connection
+from stentor.db.sql import QuerySet, Statement
+
+
+class Sql(QuerySet, file="queries.sql", package=__package__):
+    begin: Statement
+    finish: Statement
+    abandon: Statement
+    claim_keys: Statement
+    stored_answers: Statement
+    release_keys: Statement
+    forget_answers: Statement
+
+
+async def begin(conn: Connection, brand_id: UUID, key: str, request_hash: bytes) -> datetime | None:
+    """Claims the key for a call that is handled now and returns when; None when it was used before."""
+    return await Sql.begin.value(conn, brand_id=brand_id, key=key, request_hash=request_hash)
+
+
+async def finish(conn: Connection, brand_id: UUID, key: str, answer: Answer, *, claimed_at: datetime) -> None:
+    """Stores the answer, unless an equal call has taken the key over meanwhile."""
+    await Sql.finish.run(
+        conn,
+        brand_id=brand_id,
+        key=key,
+        status=answer.status,
+        headers=Jsonb(dict(answer.headers)),
+        body=answer.body,
+        claimed_at=claimed_at,
+    )
+
+
+async def abandon(conn: Connection, brand_id: UUID, key: str, *, claimed_at: datetime) -> None:
+    """Frees a key whose call failed, unless an equal call has taken it over meanwhile."""
+    await Sql.abandon.run(conn, brand_id=brand_id, key=key, claimed_at=claimed_at)
+
+
+async def claim_keys(conn: Connection, claims: Sequence[StoredAnswer]) -> set[KeyOfBrand]:
+    """Stores the answers under their keys and returns the keys that were free; each may come once in `claims`."""
+    rows = await Sql.claim_keys.tuples(
+        conn,
+        brand_ids=[claim.brand_id for claim in claims],
+        keys=[claim.key for claim in claims],
+        request_hashes=[claim.request_hash for claim in claims],
+        statuses=[claim.status for claim in claims],
+        headers=[msgspec.json.encode(claim.headers).decode() for claim in claims],
+        bodies=[claim.body for claim in claims],
+    )
+    return {(brand_id, key) for brand_id, key in rows}
+
+
+async def stored_answers(conn: Connection, keys: Sequence[KeyOfBrand]) -> dict[KeyOfBrand, StoredAnswer]:
+    """What is stored under those of the keys that were used."""
+    rows = await Sql.stored_answers.rows(
+        conn, StoredAnswer, brand_ids=[brand_id for brand_id, _ in keys], keys=[key for _, key in keys]
+    )
+    return {(row.brand_id, row.key): row for row in rows}
+
+
+async def release_keys(conn: Connection, keys: Sequence[KeyOfBrand]) -> None:
+    """Forgets the keys."""
+    await Sql.release_keys.run(conn, brand_ids=[brand_id for brand_id, _ in keys], keys=[key for _, key in keys])
+
+
+async def forget_answers(conn: Connection, limit: int) -> int:
+    """Deletes answers that nobody may count on any more and returns how many."""
+    return await Sql.forget_answers.run(conn, limit=limit)
