@@ -19,14 +19,19 @@ _LOOK_EVERY_S = 0.1
 _TOLD_AFTER_LOOKS = 50
 
 
-def within(settings: Settings, act: Callable[[str], Awaitable[T]]) -> T:
+def within(
+    settings: Settings,
+    act: Callable[[str], Awaitable[T]],
+    *,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> T:
     """What `act` answers, given the DSN of the installation's database, which runs at least that long."""
 
     async def main() -> T:
         return await act(dsn)
 
-    with _located(settings) as dsn:
-        return asyncio.run(main())
+    with _located(settings) as dsn, asyncio.Runner(loop_factory=loop_factory) as runner:
+        return runner.run(main())
 
 
 @asynccontextmanager

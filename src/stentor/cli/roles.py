@@ -5,6 +5,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+import uvloop
+
 from stentor.api.app import create_app
 from stentor.api.server import ApiServer
 from stentor.cli.database import until_migrated, within
@@ -25,7 +27,7 @@ def serve_api(given: Mapping[str, Any], *, as_json: bool) -> None:
     if settings.port == 0:
         settings = settings.model_copy(update={"port": claimed_port(settings.host, 0)})
     set_up_logging(settings.log_level, settings.log_format)
-    within(settings, lambda dsn: _serve_api(settings, dsn, as_json=as_json))
+    within(settings, lambda dsn: _serve_api(settings, dsn, as_json=as_json), loop_factory=uvloop.new_event_loop)
 
 
 def run_worker(given: Mapping[str, Any], *, as_json: bool) -> None:
@@ -66,7 +68,7 @@ async def _tell_when_listening(settings: Settings) -> None:
 async def _run_worker(settings: Settings, dsn: str, *, as_json: bool) -> None:
     stop = stopped_by_signals()
     await until_migrated(dsn)
-    async with core(settings, dsn, role="worker", size=settings.batches + 4) as started:
+    async with core(settings, dsn, role="worker", size=settings.claims + 4) as started:
         roles = worker_roles(started)
         spare_the_collector()
         if as_json:
