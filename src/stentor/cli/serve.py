@@ -37,10 +37,11 @@ async def _serve_everything(settings: Settings, *, as_json: bool) -> None:
         children.keep(role_child("api", settings))
         async with database(settings) as dsn:
             await migrate(dsn)
-            for number in range(1, settings.workers + 1):
-                children.keep(role_child("worker", settings, number))
             first = await _first_brand(settings, dsn)
             await _unless(stop, until_listening(settings.host, settings.port))
+            # After HTTP: their imports would take it a second on two cores, and until then nobody can ask for anything.
+            for number in range(1, settings.workers + 1):
+                children.keep(role_child("worker", settings, number))
             if not stop.is_set():
                 _tell(f"http://{settings.host}:{settings.port}", first, as_json=as_json)
             await stop.wait()
