@@ -37,6 +37,7 @@ ALL_BRANDS = {
     "executions/queries.sql:claim_queued",
     "executions/queries.sql:claim_slice",
     "executions/queries.sql:end_finished",
+    "executions/queries.sql:next_lanes",
     "executions/queries.sql:open_executions",
     "executions/queries.sql:origin",
     "guard/queries.sql:forget_claims",

@@ -4,12 +4,13 @@ A planner holds what it plans by a row lock, so there is no lease to expire: a p
 transaction, and the next one starts the slice anew with nothing written.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
 import structlog
+from psycopg.errors import DeadlockDetected, LockNotAvailable, QueryCanceled, SerializationFailure
 
 from stentor.audience import reach
 from stentor.campaigns.model import Publication
@@ -29,9 +30,14 @@ log = structlog.get_logger(__name__)
 QUEUED_MAX = 128
 """Executions resolved in one transaction: at 10 people each, more of them gain nothing and hold their locks longer."""
 
+TRIES_MAX = 5
+"""How often a worker meets a deadlock or a time-out with one execution before it gives it up."""
+
+_PASSING = (DeadlockDetected, LockNotAvailable, QueryCanceled, SerializationFailure)
+
 
 class _Target(NamedTuple):
-    """What of an execution its sends and chunks carry."""
+    """What an execution's sends and chunks carry of it."""
 
     execution_id: UUID
     topic_id: UUID
@@ -50,12 +56,18 @@ class Planner:
     def __init__(self, db: Database, publications: PublicationSource) -> None:
         self._db = db
         self._publications = publications
+        self._missed: Counter[UUID] = Counter()
 
     async def plan_next(self) -> bool:
         """Plans one slice, or resolves the executions that wait; False when there is nothing to do.
 
-        An execution that cannot be planned fails as INTERNAL and holds up nobody else.
+        The earlier lane goes first; within one, what was begun is finished first. An execution that cannot be planned fails
+        as INTERNAL and holds up nobody else.
         """
+        async with self._db.read() as conn:
+            of_slices, of_queued = await store.next_lanes(conn)
+        if of_slices is None or (of_queued is not None and of_queued < of_slices):
+            return await self._resolve_queued() or await self._plan_slice()
         return await self._plan_slice() or await self._resolve_queued()
 
     async def _plan_slice(self) -> bool:
@@ -76,8 +88,9 @@ class Planner:
         except Exception as error:
             if piece is None:
                 raise
-            await self._give_up(piece.brand_id, piece.execution_id, error)
+            await self._try_again_or_give_up(piece.brand_id, piece.execution_id, error)
             return True
+        self._missed.pop(piece.execution_id, None)
         await self._end_finished([piece.execution_id])
         log.debug("slice.planned", execution_id=str(piece.execution_id), slice=piece.number)
         return True
@@ -96,13 +109,21 @@ class Planner:
                 if not queued:
                     raise
                 if limit == 1:
-                    await self._give_up(queued[0].brand_id, queued[0].id, error)
+                    await self._try_again_or_give_up(queued[0].brand_id, queued[0].id, error)
             else:
+                for execution in queued:
+                    self._missed.pop(execution.id, None)
                 await self._end_finished(small)
                 break
         return bool(queued)
 
-    async def _give_up(self, brand_id: UUID, execution_id: UUID, error: Exception) -> None:
+    async def _try_again_or_give_up(self, brand_id: UUID, execution_id: UUID, error: Exception) -> None:
+        """A deadlock or a time-out says nothing about the execution, unless it happens again and again."""
+        self._missed[execution_id] += 1
+        if isinstance(error, _PASSING) and self._missed[execution_id] < TRIES_MAX:
+            log.warning("execution.planned_again", execution_id=str(execution_id), sqlstate=error.sqlstate)
+            return
+        del self._missed[execution_id]
         log.error("execution.not_planned", execution_id=str(execution_id), exc_info=error)
         async with self._db.transaction() as conn:
             text = "Stentor failed to plan this execution; its log names the execution with the cause."

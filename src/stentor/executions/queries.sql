@@ -1,3 +1,14 @@
+-- name: next_lanes
+-- all brands: a planner asks what there is to do, whoever it belongs to.
+SELECT
+    (SELECT s.lane
+    FROM slice s
+    JOIN execution e ON e.id = s.execution_id
+    WHERE s.planned_at IS NULL AND e.state = 'planning' AND e.paused_at IS NULL
+    ORDER BY s.lane, s.execution_id, s.number
+    LIMIT 1),
+    (SELECT lane FROM execution WHERE state = 'queued' AND paused_at IS NULL ORDER BY lane, id LIMIT 1)
+
 -- name: claim_queued
 -- all brands: a planner takes whatever is first in its lane, whoever it belongs to.
 -- The row lock is the lease: it ends with the transaction, also when the worker is killed.
@@ -40,7 +51,7 @@ SET slices_left = slices_left - 1,
     audience_size = audience_size + :people,
     state = CASE WHEN slices_left = 1 AND state = 'planning' THEN 'sending' ELSE state END,
     status_at = CASE WHEN slices_left = 1 AND state = 'planning' THEN :now ELSE status_at END,
-    published_at = CASE WHEN slices_left = 1 THEN :now ELSE published_at END
+    published_at = CASE WHEN slices_left = 1 AND state = 'planning' THEN :now ELSE published_at END
 WHERE id = :execution_id AND brand_id = :brand_id
 
 -- name: publish_small
@@ -51,9 +62,10 @@ FROM unnest(:execution_ids::uuid[], :topic_ids::uuid[], :people::integer[]) AS v
 WHERE e.id = v.id AND e.brand_id = :brand_id
 
 -- name: fail
+-- Only before it is published: another planner may have finished it meanwhile, or somebody cancelled it.
 UPDATE execution
 SET state = 'failed', error_code = :error_code, error_message = :error_message, status_at = :now
-WHERE id = :execution_id AND brand_id = :brand_id
+WHERE id = :execution_id AND brand_id = :brand_id AND state IN ('queued', 'planning')
 
 -- name: insert_chunks
 INSERT INTO chunk (execution_id, number, brand_id, sender_id, channel, lane, key_from, key_to, sends, due_at)

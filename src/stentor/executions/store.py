@@ -21,6 +21,7 @@ from stentor.executions.slicing import Slice, chunk_keys
 
 
 class Sql(QuerySet, file="queries.sql", package=__package__):
+    next_lanes: Statement
     claim_queued: Statement
     claim_slice: Statement
     insert_slices: Statement
@@ -51,6 +52,12 @@ class PlanSql(QuerySet, file="plan.sql", package=__package__):
     forecast_first: Statement
     forecast_people: Statement
     sample_people: Statement
+
+
+async def next_lanes(conn: Connection) -> tuple[int | None, int | None]:
+    """The first lane that has a slice to plan, and the first that has an execution to resolve; None where there is none."""
+    ((of_slices, of_queued),) = await Sql.next_lanes.tuples(conn)
+    return of_slices, of_queued
 
 
 async def claim_queued(conn: Connection, limit: int) -> list[QueuedExecution]:

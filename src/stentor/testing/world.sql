@@ -43,7 +43,10 @@ VALUES (:publication_id, :brand_id, :campaign_id, :content, :now)
 
 -- name: add_execution
 INSERT INTO execution (id, brand_id, publication_id, topic_key, context, lane, is_test, state, created_at, status_at)
-VALUES (:execution_id, :brand_id, :publication_id, :topic_key, :context, 2, :is_test, 'queued', :now, :now)
+SELECT :execution_id, p.brand_id, p.id, :topic_key, :context,
+    CASE p.content ->> 'lane' WHEN 'transactional' THEN 0 WHEN 'alert' THEN 1 ELSE 2 END, :is_test, 'queued', :now, :now
+FROM publication p
+WHERE p.id = :publication_id AND p.brand_id = :brand_id
 
 -- name: states
 SELECT c.external_id, s.channel, s.state, s.reason, s.variant
