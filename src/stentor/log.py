@@ -1,12 +1,14 @@
 """How this process logs: events with fields, for a person at a terminal or as one JSON object per line."""
 
 import logging
+import re
 import sys
 from typing import Any
 
 import structlog
 
 _LEVELS = logging.getLevelNamesMapping()
+_ADDRESS = re.compile(r"\S+@\S+")
 
 
 def set_up_logging(level: str, form: str) -> None:
@@ -25,3 +27,8 @@ def set_up_logging(level: str, form: str) -> None:
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
+
+
+def without_addresses(text: str) -> str:
+    """The text as it may stand in a log: servers like to repeat a recipient's address."""
+    return _ADDRESS.sub("<address>", text)

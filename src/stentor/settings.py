@@ -44,8 +44,8 @@ class Settings(BaseSettings):
     workers: int = Field(default=2, ge=0, le=64)
     """Worker processes of `serve`."""
 
-    batches: int = Field(default=4, ge=1, le=64)
-    """Batches that a worker has on the wire at once."""
+    claims: int = Field(default=4, ge=1, le=64)
+    """Claims (chunks of one sender) that a worker works on at once."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "console", "json"] = "auto"

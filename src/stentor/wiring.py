@@ -48,13 +48,13 @@ from stentor.executions.composing import Composer
 from stentor.executions.facts import FactsSource
 from stentor.executions.pipeline import Deliverer
 from stentor.executions.planning import Planner
+from stentor.executions.provider_events import apply_due, forget_applied
 from stentor.executions.service import ExecutionService, end_forgotten
 from stentor.guard.store import forget_claims
 from stentor.optouts.service import ensure_builtin
 from stentor.queue.leases import Role
 from stentor.render.deadline import PreviewProcess
 from stentor.render.skeleton import reassemble
-from stentor.report.provider_events import apply_due, forget_applied
 from stentor.settings import Settings
 from stentor.triggers.service import TriggerService
 from stentor.worker.deliverer import DelivererRole
@@ -195,7 +195,7 @@ def worker_roles(core: Core) -> WorkerRoles:
     )
     return WorkerRoles(
         planner=PlannerRole(Planner(core.db, core.publications), planned=due),
-        deliverer=DelivererRole(deliverer, slots=core.settings.batches, due=due),
+        deliverer=DelivererRole(deliverer, slots=core.settings.claims, due=due),
         keeper=KeeperRole(Role(core.db, "keeper", name), _chores(core)),
         channels=channels,
     )

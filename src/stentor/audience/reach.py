@@ -15,7 +15,8 @@ from stentor.domain.vocabulary import ChannelKind
 class Sql(QuerySet, file="reach.sql", package=__package__):
     topics_to_plan: Statement
     recipients: Statement
-    mark_bounced: Statement
+    lock_people: Statement
+    mark_people: Statement
     last_choice: Statement
 
 
@@ -35,6 +36,15 @@ class LastChoice(NamedTuple):
     channels: int
     at: datetime
     source: str
+
+
+class Mark(NamedTuple):
+    """What a provider said of an address: it is dead, or its owner complained. `digest` None: the channel has no digests."""
+
+    customer_id: UUID
+    digest: bytes | None
+    bounced: bool
+    complained: bool
 
 
 class Recipient(NamedTuple):
@@ -111,19 +121,24 @@ async def recipients(
     return found
 
 
-async def mark_bounced(
-    conn: Connection, brand_id: UUID, channel: ChannelKind, people: Sequence[tuple[UUID, bytes]]
-) -> None:
-    """Remembers that these addresses, given as (customer, digest), are dead on this channel."""
-    if people:
-        await Sql.mark_bounced.run(
-            conn,
-            brand_id=brand_id,
-            bit=channel.bit,
-            parts=[part_of(customer) for customer, _ in people],
-            customer_ids=[customer for customer, _ in people],
-            digests=[digest for _, digest in people],
-        )
+async def mark(conn: Connection, brand_id: UUID, channel: ChannelKind, marks: Sequence[Mark]) -> None:
+    """Remembers what became of these addresses; a person whose address is another one by now is left as they are.
+
+    Each (customer, digest) may come once.
+    """
+    people = {
+        "parts": [part_of(said.customer_id) for said in marks],
+        "customer_ids": [said.customer_id for said in marks],
+    }
+    await Sql.lock_people.run(conn, brand_id=brand_id, **people)
+    await Sql.mark_people.run(
+        conn,
+        brand_id=brand_id,
+        **people,
+        digests=[said.digest for said in marks],
+        bounced=[channel.bit if said.bounced else 0 for said in marks],
+        complained=[channel.bit if said.complained else 0 for said in marks],
+    )
 
 
 async def last_choice(conn: Connection, brand_id: UUID, customer: UUID, topic_id: UUID | None) -> LastChoice | None:

@@ -23,13 +23,23 @@ LEFT JOIN subscription s
     ON s.topic_id = w.topic_id AND s.part = w.part AND s.customer_id = w.customer_id AND s.brand_id = :brand_id
 WHERE p.brand_id = :brand_id
 
--- name: mark_bounced
--- Only while the address is still the one that bounced: an address changed in the meantime starts clean.
+-- name: lock_people
+-- In the order of their keys, as everybody who locks several people does.
+SELECT FROM customer c
+JOIN unnest(:parts::smallint[], :customer_ids::uuid[]) AS e (part, customer_id)
+    ON c.part = e.part AND c.customer_id = e.customer_id
+WHERE c.brand_id = :brand_id
+ORDER BY c.part, c.customer_id
+FOR UPDATE OF c
+
+-- name: mark_people
+-- Only while the address is still the one that was written to; a channel without digests has but one.
 UPDATE customer c
-SET bounced_mask = c.bounced_mask | :bit, updated_at = :now
-FROM unnest(:parts::smallint[], :customer_ids::uuid[], :digests::bytea[]) AS b (part, customer_id, digest)
-WHERE c.part = b.part AND c.customer_id = b.customer_id AND c.brand_id = :brand_id
-    AND b.digest IN (c.email_digest, c.phone_digest)
+SET bounced_mask = c.bounced_mask | e.bounced, complained_mask = c.complained_mask | e.complained, updated_at = :now
+FROM unnest(:parts::smallint[], :customer_ids::uuid[], :digests::bytea[], :bounced::integer[], :complained::integer[])
+    AS e (part, customer_id, digest, bounced, complained)
+WHERE c.part = e.part AND c.customer_id = e.customer_id AND c.brand_id = :brand_id
+    AND (e.digest IS NULL OR e.digest IN (c.email_digest, c.phone_digest))
 
 -- name: last_choice
 SELECT e.kind, e.channels, e.at, e.source

@@ -12,7 +12,7 @@ LEASE = timedelta(seconds=20)
 """How long a chunk belongs to a worker that is not heard of; extended every 5 s."""
 
 WAVE_SENDS_MAX = 500
-BATCH_SENDS_MAX = 2_000
+CLAIM_SENDS_MAX = 2_000
 CHUNKS_LOOK_AHEAD = 128
 
 RETRY_BITS = 24
@@ -46,13 +46,18 @@ class Chunk(msgspec.Struct):
         """The keys that this pass has yet to look at."""
         return KeyRange(self.execution_id, self.number, self.cursor, self.key_to)
 
+    @property
+    def is_retry(self) -> bool:
+        """Whether it holds sends that were refused for now, moved here from a chunk of the same range."""
+        return self.number >> RETRY_BITS > 0
+
     def retry_number(self, tries: int) -> int:
         """The number of the chunk in which this one's sends are tried for the (tries + 1)-th time."""
         return (tries << RETRY_BITS) | (self.number & ((1 << RETRY_BITS) - 1))
 
 
-class Batch(msgspec.Struct, frozen=True):
-    """Chunks of one sender that a worker handles together: one large one, or dozens of small executions."""
+class Claim(msgspec.Struct, frozen=True):
+    """Chunks of one sender and lane, claimed together: one large one, or those of dozens of small executions."""
 
     brand_id: UUID
     sender_id: UUID
@@ -64,12 +69,12 @@ class Batch(msgspec.Struct, frozen=True):
 
     @property
     def execution_ids(self) -> list[UUID]:
-        """The executions in the batch, each once."""
+        """The executions in the claim, each once."""
         return list(dict.fromkeys(chunk.execution_id for chunk in self.chunks))
 
 
 class PendingSend(msgspec.Struct, frozen=True):
-    """A send about to be guarded; `chunk` is its place in the batch. `execution_id` is its chunk's, the same object."""
+    """A send about to be guarded; `chunk` is its place in the claim. `execution_id` is its chunk's, the same object."""
 
     chunk: int
     execution_id: UUID
@@ -89,8 +94,8 @@ class ChunkStanding(msgspec.Struct, frozen=True):
     sender_paused: bool
 
 
-class OpenWave(msgspec.Struct, frozen=True):
-    """One committed attempt: sends of one chunk between two keys inclusive."""
+class Attempt(msgspec.Struct, frozen=True):
+    """What of a wave lies in one chunk: the sends between two keys inclusive. It is a row before the first byte leaves."""
 
     chunk: Chunk
     number: int

@@ -1,7 +1,7 @@
 -- name: claim_chunks
 -- all brands: a worker takes whatever is due first in its lane, whoever it belongs to.
 -- Takes the first due chunk and, with it, due chunks of the same sender, as long as they stay small together: dozens of
--- small executions share one wave. A chunk whose lease ran out is claimed like any other; the last column tells its new
+-- small executions share one wave; of one lane, because the lane says what becomes of sends in doubt. A chunk whose lease ran out is claimed like any other; the last column tells its new
 -- owner of waves that nobody settled.
 WITH due AS MATERIALIZED (
     SELECT c.execution_id, c.number, c.brand_id, c.sender_id, c.channel, c.lane, c.sends, c.due_at
@@ -16,8 +16,8 @@ WITH due AS MATERIALIZED (
 same_sender AS (
     SELECT d.*, sum(d.sends) OVER (ORDER BY d.lane, d.due_at, d.execution_id, d.number) - d.sends AS before
     FROM due d
-    WHERE (d.brand_id, d.sender_id, d.channel) = (
-        SELECT f.brand_id, f.sender_id, f.channel FROM due f ORDER BY f.lane, f.due_at, f.execution_id, f.number LIMIT 1
+    WHERE (d.brand_id, d.sender_id, d.channel, d.lane) = (
+        SELECT f.brand_id, f.sender_id, f.channel, f.lane FROM due f ORDER BY f.lane, f.due_at, f.execution_id, f.number LIMIT 1
     )
 )
 UPDATE chunk c

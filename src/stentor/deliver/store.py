@@ -1,4 +1,4 @@
-"""Chunks, waves and the sends in them, in the database. Every function works on a whole batch."""
+"""Chunks, waves and the sends in them, in the database. Every function works on a whole claim."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,20 +9,22 @@ from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
 from stentor.deliver.model import (
     ANSWER_CHARS_MAX,
-    BATCH_SENDS_MAX,
     CHUNKS_LOOK_AHEAD,
+    CLAIM_SENDS_MAX,
     LEASE,
     Answer,
-    Batch,
+    Attempt,
     Change,
     Chunk,
     ChunkStanding,
+    Claim,
     KeyRange,
-    OpenWave,
 )
 from stentor.deliver.settling import Settlement
 from stentor.domain.ids import new_id, part_of
 from stentor.domain.vocabulary import ChannelKind, SendState
+
+_KEY_FROM = Chunk.__struct_fields__.index("key_from")
 
 
 class Sql(QuerySet, file="queries.sql", package=__package__):
@@ -46,16 +48,18 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     record_answers: Statement
 
 
-async def claim(conn: Connection, worker: str) -> Batch | None:
+async def claim_due(conn: Connection, worker: str) -> Claim | None:
     """The chunks that are due first, leased to this worker; None when nothing is due."""
     rows = await Sql.claim_chunks.tuples(
-        conn, worker=worker, lease=LEASE, look_ahead=CHUNKS_LOOK_AHEAD, sends_max=BATCH_SENDS_MAX
+        conn, worker=worker, lease=LEASE, look_ahead=CHUNKS_LOOK_AHEAD, sends_max=CLAIM_SENDS_MAX
     )
     if not rows:
         return None
-    chunks = sorted((Chunk(*row, cursor=row[6]) for row in rows), key=lambda chunk: (chunk.execution_id, chunk.number))
+    chunks = sorted(
+        (Chunk(*row, cursor=row[_KEY_FROM]) for row in rows), key=lambda chunk: (chunk.execution_id, chunk.number)
+    )
     first = chunks[0]
-    return Batch(first.brand_id, first.sender_id, ChannelKind(first.channel), chunks)
+    return Claim(first.brand_id, first.sender_id, ChannelKind(first.channel), chunks)
 
 
 async def extend_leases(conn: Connection, chunks: Sequence[Chunk]) -> None:
@@ -64,43 +68,43 @@ async def extend_leases(conn: Connection, chunks: Sequence[Chunk]) -> None:
         await Sql.extend_leases.run(conn, lease=LEASE, **_numbers(chunks), epochs=[chunk.epoch for chunk in chunks])
 
 
-async def standing(conn: Connection, batch: Batch) -> dict[tuple[UUID, int], ChunkStanding]:
-    """How the batch's chunks stand, locked until the transaction ends; chunks that are no longer ours are absent."""
+async def standing(conn: Connection, claim: Claim) -> dict[tuple[UUID, int], ChunkStanding]:
+    """How the claim's chunks stand, locked until the transaction ends; chunks that are no longer ours are absent."""
     rows = await Sql.standing.tuples(
         conn,
-        brand_id=batch.brand_id,
-        execution_ids=[chunk.execution_id for chunk in batch.chunks],
-        numbers=[chunk.number for chunk in batch.chunks],
-        epochs=[chunk.epoch for chunk in batch.chunks],
+        brand_id=claim.brand_id,
+        execution_ids=[chunk.execution_id for chunk in claim.chunks],
+        numbers=[chunk.number for chunk in claim.chunks],
+        epochs=[chunk.epoch for chunk in claim.chunks],
     )
     return {(row[0], row[1]): ChunkStanding(*row) for row in rows}
 
 
-async def open_waves(conn: Connection, batch: Batch, waves: Sequence[OpenWave], worker: str) -> None:
-    """Writes the attempt: after the commit of this transaction the waves' sends may leave."""
+async def open_attempts(conn: Connection, claim: Claim, attempts: Sequence[Attempt], worker: str) -> None:
+    """Writes the attempts down: after the commit of this transaction their sends may leave."""
     await Sql.open_waves.run(
         conn,
-        brand_id=batch.brand_id,
-        sender_id=batch.sender_id,
+        brand_id=claim.brand_id,
+        sender_id=claim.sender_id,
         worker=worker,
-        keys_from=[wave.key_from for wave in waves],
-        keys_to=[wave.key_to for wave in waves],
-        sends=[wave.sends for wave in waves],
-        **_wave_keys(waves),
+        keys_from=[attempt.key_from for attempt in attempts],
+        keys_to=[attempt.key_to for attempt in attempts],
+        sends=[attempt.sends for attempt in attempts],
+        **_attempt_keys(attempts),
     )
 
 
-async def close_waves(conn: Connection, batch: Batch, waves: Sequence[OpenWave]) -> bool:
-    """Closes the waves if the chunks are still this worker's; False: fenced out, and nothing may be settled."""
-    closed = await Sql.close_waves.run(conn, brand_id=batch.brand_id, **_wave_keys(waves))
-    return closed == len(waves)
+async def close_attempts(conn: Connection, claim: Claim, attempts: Sequence[Attempt]) -> bool:
+    """Closes them if the chunks are still this worker's; False: fenced out, and nothing may be settled."""
+    closed = await Sql.close_waves.run(conn, brand_id=claim.brand_id, **_attempt_keys(attempts))
+    return closed == len(attempts)
 
 
-async def settle_each(conn: Connection, batch: Batch, changes: Sequence[Change]) -> None:
+async def settle_each(conn: Connection, claim: Claim, changes: Sequence[Change]) -> None:
     """Applies changes send by send; one with a `retry_after_s` moves to the chunk of its next try."""
     if not changes:
         return
-    chunks = {(chunk.execution_id, chunk.number): chunk for chunk in batch.chunks}
+    chunks = {(chunk.execution_id, chunk.number): chunk for chunk in claim.chunks}
     numbers_to: list[int] = []
     retries: list[tuple[Chunk, int, float]] = []
     for change in changes:
@@ -111,11 +115,11 @@ async def settle_each(conn: Connection, batch: Batch, changes: Sequence[Change])
             retries.append((chunk, number, change.retry_after_s))
         numbers_to.append(number)
     # The retry chunks are locked before their sends arrive, so that nobody calls one done in between.
-    await _add_retries(conn, batch, retries)
+    await _add_retries(conn, claim, retries)
     settled = await Sql.settle_each.run(
         conn,
-        brand_id=batch.brand_id,
-        channel=int(batch.channel),
+        brand_id=claim.brand_id,
+        channel=int(claim.channel),
         execution_ids=[change.send.execution_id for change in changes],
         parts=[part_of(change.send.customer_id) for change in changes],
         customer_ids=[change.send.customer_id for change in changes],
@@ -130,17 +134,18 @@ async def settle_each(conn: Connection, batch: Batch, changes: Sequence[Change])
     _expect(settled, len(changes))
 
 
-async def apply(conn: Connection, batch: Batch, waves: Sequence[OpenWave], settlement: Settlement) -> None:
-    """Writes what became of the waves' sends, under the waves' fence."""
-    await settle_each(conn, batch, settlement.changes)
-    if settlement.staying:
-        # Some stay pending in the same range, so those who were handed over are named one by one.
-        await settle_each(conn, batch, [Change(send, SendState.HANDED_OVER) for send in settlement.handed_over])
+async def write_settlement(conn: Connection, claim: Claim, attempts: Sequence[Attempt], settlement: Settlement) -> None:
+    """Writes what became of the attempts' sends, under their fence."""
+    await settle_each(conn, claim, settlement.changes)
+    if settlement.staying or any(attempt.chunk.is_retry for attempt in attempts):
+        # Some stay pending in the same range, or were moved into it while the attempt was on the wire: another pass over the
+        # chunk that they come from may defer somebody at any time. So those who were handed over are named one by one.
+        await settle_each(conn, claim, [Change(send, SendState.HANDED_OVER) for send in settlement.handed_over])
     else:
-        ranges = ranges_as_arrays([wave.range for wave in waves])
-        settled = await Sql.settle_handed_over.run(conn, brand_id=batch.brand_id, channel=int(batch.channel), **ranges)
+        ranges = ranges_as_arrays([attempt.range for attempt in attempts])
+        settled = await Sql.settle_handed_over.run(conn, brand_id=claim.brand_id, channel=int(claim.channel), **ranges)
         _expect(settled, len(settlement.handed_over))
-    await record_answers(conn, batch, settlement.answers)
+    await record_answers(conn, claim, settlement.answers)
 
 
 def _expect(settled: int, expected: int) -> None:
@@ -178,7 +183,7 @@ async def mark_lost(conn: Connection, chunk: Chunk) -> None:
     await Sql.mark_lost.run(conn, brand_id=chunk.brand_id, execution_id=chunk.execution_id, chunk=chunk.number)
 
 
-async def _add_retries(conn: Connection, batch: Batch, retries: Sequence[tuple[Chunk, int, float]]) -> None:
+async def _add_retries(conn: Connection, claim: Claim, retries: Sequence[tuple[Chunk, int, float]]) -> None:
     if not retries:
         return
     sends = Counter((chunk.execution_id, number) for chunk, number, _ in retries)
@@ -191,9 +196,9 @@ async def _add_retries(conn: Connection, batch: Batch, retries: Sequence[tuple[C
     keys = sorted(sends)
     await Sql.add_to_chunks.run(
         conn,
-        brand_id=batch.brand_id,
-        sender_id=batch.sender_id,
-        channel=int(batch.channel),
+        brand_id=claim.brand_id,
+        sender_id=claim.sender_id,
+        channel=int(claim.channel),
         execution_ids=[key[0] for key in keys],
         numbers=[key[1] for key in keys],
         lanes=[sources[key].lane for key in keys],
@@ -205,67 +210,67 @@ async def _add_retries(conn: Connection, batch: Batch, retries: Sequence[tuple[C
     )
 
 
-async def finish(conn: Connection, batch: Batch) -> None:
-    """Ends this pass over the batch's chunks.
+async def finish(conn: Connection, claim: Claim) -> None:
+    """Ends this pass over the claim's chunks.
 
     A chunk that still has somebody pending (a retry that arrived meanwhile, a send that was not started) is released for
     another pass instead. Locks the chunks, so that a retry that is being added to one is seen, or waits and reopens it.
     """
-    await Sql.lock_chunks.run(conn, brand_id=batch.brand_id, **_numbers(batch.chunks))
+    await Sql.lock_chunks.run(conn, brand_id=claim.brand_id, **_numbers(claim.chunks))
     left = set(
         await Sql.still_pending.column(
             conn,
-            brand_id=batch.brand_id,
-            channel=int(batch.channel),
-            **ranges_as_arrays([chunk.whole for chunk in batch.chunks]),
+            brand_id=claim.brand_id,
+            channel=int(claim.channel),
+            **ranges_as_arrays([chunk.whole for chunk in claim.chunks]),
         )
     )
-    done = [chunk for index, chunk in enumerate(batch.chunks) if index not in left]
-    again = [chunk for index, chunk in enumerate(batch.chunks) if index in left]
-    await release(conn, batch, again, delay_s=0.0)
+    done = [chunk for index, chunk in enumerate(claim.chunks) if index not in left]
+    again = [chunk for index, chunk in enumerate(claim.chunks) if index in left]
+    await release(conn, claim, again, delay_s=0.0)
     if done:
-        await Sql.finish_chunks.run(conn, brand_id=batch.brand_id, **_numbers(done), epochs=[c.epoch for c in done])
-        batch.finished.extend(chunk.execution_id for chunk in done)
-        batch.chunks.clear()
+        await Sql.finish_chunks.run(conn, brand_id=claim.brand_id, **_numbers(done), epochs=[c.epoch for c in done])
+        claim.finished.extend(chunk.execution_id for chunk in done)
+        claim.chunks.clear()
 
 
-async def release(conn: Connection, batch: Batch, chunks: Sequence[Chunk], *, delay_s: float) -> None:
+async def release(conn: Connection, claim: Claim, chunks: Sequence[Chunk], *, delay_s: float) -> None:
     """Lets chunks go unfinished; anyone may claim them after the delay."""
     if chunks:
         released = list(chunks)
         await Sql.release_chunks.run(
             conn,
-            brand_id=batch.brand_id,
+            brand_id=claim.brand_id,
             delay_s=delay_s,
             **_numbers(released),
             epochs=[chunk.epoch for chunk in released],
         )
-        batch.chunks[:] = [chunk for chunk in batch.chunks if chunk not in released]
+        claim.chunks[:] = [chunk for chunk in claim.chunks if chunk not in released]
 
 
-async def take_tokens(conn: Connection, batch: Batch, pace_per_s: float, wanted: int) -> int:
+async def take_tokens(conn: Connection, claim: Claim, pace_per_s: float, wanted: int) -> int:
     """How many of `wanted` sends the sender's pace allows now, taken from the bucket that all workers share.
 
     The bucket holds one second's worth. It stays locked until the transaction ends.
     """
     burst = max(1.0, pace_per_s)
     there = await Sql.fill_bucket.value(
-        conn, sender_id=batch.sender_id, brand_id=batch.brand_id, burst=burst, pace_per_s=pace_per_s
+        conn, sender_id=claim.sender_id, brand_id=claim.brand_id, burst=burst, pace_per_s=pace_per_s
     )
     taken = min(wanted, there)
     if taken > 0:
-        await Sql.spend_tokens.run(conn, sender_id=batch.sender_id, brand_id=batch.brand_id, spent=taken)
+        await Sql.spend_tokens.run(conn, sender_id=claim.sender_id, brand_id=claim.brand_id, spent=taken)
     return max(0, taken)
 
 
-async def record_answers(conn: Connection, batch: Batch, answers: Sequence[Answer]) -> None:
+async def record_answers(conn: Connection, claim: Claim, answers: Sequence[Answer]) -> None:
     """Keeps what was answered about single sends, for their timelines."""
     if answers:
         await Sql.record_answers.run(
             conn,
-            brand_id=batch.brand_id,
-            channel=int(batch.channel),
-            sender_id=batch.sender_id,
+            brand_id=claim.brand_id,
+            channel=int(claim.channel),
+            sender_id=claim.sender_id,
             execution_ids=[answer.send.execution_id for answer in answers],
             parts=[part_of(answer.send.customer_id) for answer in answers],
             customer_ids=[answer.send.customer_id for answer in answers],
@@ -294,10 +299,10 @@ def ranges_as_arrays(ranges: Sequence[KeyRange]) -> dict[str, Any]:
     }
 
 
-def _wave_keys(waves: Sequence[OpenWave]) -> dict[str, Any]:
+def _attempt_keys(attempts: Sequence[Attempt]) -> dict[str, Any]:
     return {
-        "execution_ids": [wave.chunk.execution_id for wave in waves],
-        "chunks": [wave.chunk.number for wave in waves],
-        "numbers": [wave.number for wave in waves],
-        "epochs": [wave.chunk.epoch for wave in waves],
+        "execution_ids": [attempt.chunk.execution_id for attempt in attempts],
+        "chunks": [attempt.chunk.number for attempt in attempts],
+        "numbers": [attempt.number for attempt in attempts],
+        "epochs": [attempt.chunk.epoch for attempt in attempts],
     }

@@ -45,10 +45,11 @@ class Renderers(Protocol):
 
 
 class Composed(msgspec.Struct, frozen=True):
-    """A send with its message, or with the reason why there is none."""
+    """A wave's messages, each with its send, and the sends that have none, each with the reason."""
 
-    send: PendingSend
-    message: Message | RenderError
+    sends: list[PendingSend] = msgspec.field(default_factory=list)
+    messages: list[Message] = msgspec.field(default_factory=list)
+    failures: list[tuple[PendingSend, RenderError]] = msgspec.field(default_factory=list)
 
 
 class Composer:
@@ -66,16 +67,16 @@ class Composer:
         facts: Mapping[UUID, ExecutionFacts],
         wave: Sequence[tuple[PendingSend, Recipient]],
         at: datetime,
-    ) -> list[Composed]:
+    ) -> Composed:
         """The messages in the order of the wave's chunks and languages; a template's failure is that person's alone."""
-        composed: list[Composed] = []
+        composed = Composed()
         for (_, variant), pairs in groupby(sorted(wave, key=_place), key=_place):
             group = list(pairs)
             execution = facts[group[0][0].execution_id]
             bound = self._renderers.bind(
                 execution.publication, channel, variant, execution.execution_id, execution.context
             )
-            composed += self._compose_group(bound, execution, channel, group, at)
+            self._compose_group(bound, execution, channel, group, at=at, into=composed)
         return composed
 
     def _compose_group(
@@ -84,21 +85,23 @@ class Composer:
         execution: ExecutionFacts,
         channel: ChannelKind,
         pairs: list[tuple[PendingSend, Recipient]],
+        *,
         at: datetime,
-    ) -> list[Composed]:
+        into: Composed,
+    ) -> None:
         customers = [send.customer_id for send, _ in pairs]
         send_ids = self._ids.encode_many(execution.execution_id, customers, channel)
         urls = self._unsubscribe_urls(execution, channel, customers)
-        composed: list[Composed] = []
         for (send, person), send_id, url in zip(pairs, send_ids, urls, strict=True):
             try:
-                message: Message | RenderError = bound.render(
+                message = bound.render(
                     person.fields(), send_id=send_id, address=person.address_on(channel), unsubscribe_url=url, at=at
                 )
             except RenderError as error:
-                message = error
-            composed.append(Composed(send, message))
-        return composed
+                into.failures.append((send, error))
+            else:
+                into.sends.append(send)
+                into.messages.append(message)
 
     def _unsubscribe_urls(self, execution: ExecutionFacts, channel: ChannelKind, customers: list[UUID]) -> list[str]:
         if execution.basis is ConsentBasis.NONE:

@@ -18,7 +18,6 @@ from stentor.executions.composing import Composer
 from stentor.executions.facts import ExecutionFacts
 from stentor.executions.model import ErrorCode
 from stentor.executions.store import PlanSql
-from stentor.render.errors import RenderError
 
 SAMPLES = 3
 
@@ -126,12 +125,11 @@ async def _samples(conn: Connection, composer: Composer, facts: ExecutionFacts, 
         if person is not None
     ]
     names = {person.customer_id: person.external_id for _, person in sends}
-    return [
-        Sample(
-            external_id=names[one.send.customer_id],
-            channel=kind.label,
-            message="" if isinstance(one.message, RenderError) else one.message.wire().decode("utf-8", "replace"),
-            problem=str(one.message) if isinstance(one.message, RenderError) else "",
-        )
-        for one in composer.compose(kind, {facts.execution_id: facts}, sends, at)
+    composed = composer.compose(kind, {facts.execution_id: facts}, sends, at)
+    rendered = [
+        Sample(names[send.customer_id], kind.label, message=message.wire().decode("utf-8", "replace"))
+        for send, message in zip(composed.sends, composed.messages, strict=True)
+    ]
+    return rendered + [
+        Sample(names[send.customer_id], kind.label, message="", problem=str(error)) for send, error in composed.failures
     ]

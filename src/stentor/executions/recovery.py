@@ -4,23 +4,23 @@ import structlog
 
 from stentor.db.connection import Connection
 from stentor.deliver import store as deliver
-from stentor.deliver.model import Batch
+from stentor.deliver.model import Claim
 from stentor.domain.vocabulary import Reason, SendState
 from stentor.report.tally import Moves
 
 log = structlog.get_logger(__name__)
 
 
-async def recover(conn: Connection, batch: Batch, *, resend: bool) -> None:
+async def recover(conn: Connection, claim: Claim, *, resend: bool) -> None:
     """Closes the waves that an earlier owner left open.
 
     Their unsettled sends were perhaps on the wire: they are in doubt, named and counted as `unknown`, unless the sender
     is one whose sends are repeated; then they are pending still.
     """
-    await deliver.standing(conn, batch)
-    moves = Moves(batch.brand_id)
-    for chunk in batch.chunks:
-        if not chunk.has_open_waves:
+    standing = await deliver.standing(conn, claim)
+    moves = Moves(claim.brand_id)
+    for chunk in claim.chunks:
+        if not chunk.has_open_waves or (chunk.execution_id, chunk.number) not in standing:
             continue
         for lost in await deliver.lost_waves(conn, chunk):
             in_doubt = 0 if resend else await deliver.settle_lost(conn, chunk, lost)

@@ -1,4 +1,4 @@
-"""Cutting waves off a batch, and the guard's verdict on each send in them."""
+"""Cutting waves off a claim, and the guard's verdict on each send in them."""
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -9,7 +9,7 @@ import msgspec
 from stentor.audience.reach import Recipient
 from stentor.channels.contract import Wave
 from stentor.db.connection import Connection
-from stentor.deliver.model import Batch, Change, Chunk, OpenWave, PendingSend
+from stentor.deliver.model import Attempt, Change, Chunk, Claim, PendingSend
 from stentor.deliver.store import ranges_as_arrays
 from stentor.domain.vocabulary import ChannelKind, Reason, SendState
 from stentor.executions.facts import ExecutionFacts
@@ -23,10 +23,10 @@ _EXTERNAL_ID = Recipient._fields.index("external_id") - 1
 
 
 class GuardedWave(msgspec.Struct, frozen=True):
-    """People who may be written to now, under attempts that are committed. `last`: the batch holds nobody after them."""
+    """People who may be written to now, under attempts that are committed. `last`: the claim holds nobody after them."""
 
-    attempt: Wave
-    waves: list[OpenWave]
+    wave: Wave
+    attempts: list[Attempt]
     cleared: list[tuple[PendingSend, Recipient]]
     facts: Mapping[UUID, ExecutionFacts]
     last: bool
@@ -40,16 +40,16 @@ class Verdicts(msgspec.Struct, frozen=True):
 
 
 async def load_sends(
-    conn: Connection, batch: Batch, facts: Mapping[UUID, ExecutionFacts], limit: int
+    conn: Connection, claim: Claim, facts: Mapping[UUID, ExecutionFacts], limit: int
 ) -> list[tuple[PendingSend, Recipient | None]]:
-    """The next pending sends of the batch with their people as they are now, in the order of the chunks' keys."""
-    chunks = batch.chunks
+    """The next pending sends of the claim with their people as they are now, in the order of the chunks' keys."""
+    chunks = claim.chunks
     rows = await PlanSql.wave.tuples(
         conn,
-        brand_id=batch.brand_id,
-        channel=int(batch.channel),
+        brand_id=claim.brand_id,
+        channel=int(claim.channel),
         limit=limit,
-        with_tokens=batch.channel in {ChannelKind.PUSH, ChannelKind.WEB_PUSH},
+        with_tokens=claim.channel in {ChannelKind.PUSH, ChannelKind.WEB_PUSH},
         topic_ids=[facts[chunk.execution_id].topic_id for chunk in chunks],
         **ranges_as_arrays([chunk.rest for chunk in chunks]),
     )
@@ -63,17 +63,17 @@ async def load_sends(
 
 async def guard_sends(
     conn: Connection,
-    batch: Batch,
+    claim: Claim,
     loaded: Sequence[tuple[PendingSend, Recipient | None]],
     facts: Mapping[UUID, ExecutionFacts],
     cancelled: AbstractSet[UUID],
 ) -> Verdicts:
     """Asks the whole guard about these sends, with what is true now. The claims on shared addresses come last."""
-    channel = batch.channel
+    channel = claim.channel
     digests = [digest for _, person in loaded if person and (digest := person.digest_on(channel)) is not None]
-    listed = await suppressed(conn, batch.brand_id, digests)
-    bases = [facts[chunk.execution_id].basis for chunk in batch.chunks]
-    gone = [chunk.execution_id in cancelled for chunk in batch.chunks]
+    listed = await suppressed(conn, claim.brand_id, digests)
+    bases = [facts[chunk.execution_id].basis for chunk in claim.chunks]
+    gone = [chunk.execution_id in cancelled for chunk in claim.chunks]
     cleared: list[tuple[PendingSend, Recipient]] = []
     skipped: list[Change] = []
     for send, person in loaded:
@@ -81,22 +81,22 @@ async def guard_sends(
             skipped.append(_skip(send, Reason.EXECUTION_CANCELLED))
         elif person is None:
             skipped.append(_skip(send, Reason.NO_ADDRESS))
-        elif objection := wave_objection(person, channel, bases[send.chunk], listed):
-            skipped.append(_skip(send, objection.reason))
+        elif reason := wave_objection(person, channel, bases[send.chunk], listed):
+            skipped.append(_skip(send, reason))
         else:
             cleared.append((send, person))
-    if sharing := _sharing(batch, cleared):
-        late = await claim_addresses(conn, batch.brand_id, channel, sharing)
+    if sharing := _sharing(claim, cleared):
+        late = await claim_addresses(conn, claim.brand_id, channel, sharing)
         skipped += [_skip(send, Reason.DUPLICATE_ADDRESS) for send, _ in cleared if _key(send) in late]
         cleared = [(send, person) for send, person in cleared if _key(send) not in late]
     return Verdicts(cleared, skipped)
 
 
-def _sharing(batch: Batch, cleared: Sequence[tuple[PendingSend, Recipient]]) -> list[AddressClaim]:
+def _sharing(claim: Claim, cleared: Sequence[tuple[PendingSend, Recipient]]) -> list[AddressClaim]:
     return [
         AddressClaim(send.execution_id, send.customer_id, digest)
         for send, person in cleared
-        if person.shared_address and (digest := person.digest_on(batch.channel)) is not None
+        if person.shared_address and (digest := person.digest_on(claim.channel)) is not None
     ]
 
 
@@ -108,20 +108,20 @@ def _key(send: PendingSend) -> tuple[UUID, UUID]:
     return send.execution_id, send.customer_id
 
 
-def cut_waves(
+def cut_attempts(
     chunks: Sequence[Chunk],
     loaded: Sequence[tuple[PendingSend, Recipient | None]],
     cleared: Sequence[tuple[PendingSend, Recipient]],
-) -> list[OpenWave]:
-    """One wave for each chunk that somebody was cleared in; moves the chunks' cursors past everybody looked at."""
+) -> list[Attempt]:
+    """One attempt for each chunk that somebody was cleared in; moves the chunks' cursors past everybody looked at."""
     for place, last in {send.chunk: send.customer_id for send, _ in loaded}.items():
         chunks[place].cursor = UUID(int=min(last.int + 1, _KEY_MAX))
     in_chunk: dict[int, list[UUID]] = {}
     for send, _ in cleared:
         in_chunk.setdefault(send.chunk, []).append(send.customer_id)
-    waves: list[OpenWave] = []
+    attempts: list[Attempt] = []
     for place, customers in in_chunk.items():
         chunk = chunks[place]
-        waves.append(OpenWave(chunk, chunk.next_wave, customers[0], customers[-1], len(customers)))
+        attempts.append(Attempt(chunk, chunk.next_wave, customers[0], customers[-1], len(customers)))
         chunk.next_wave += 1
-    return waves
+    return attempts

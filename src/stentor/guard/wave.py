@@ -6,11 +6,8 @@ An opt-out that was acknowledged before the wave's transaction began is seen her
 from collections.abc import Collection
 from typing import Protocol
 
-from stentor.domain.verdicts import Skip
 from stentor.domain.vocabulary import ChannelKind, ConsentBasis, Reason
 from stentor.guard.person import PersonFacts, person_objection
-
-SKIPS: dict[Reason, Skip] = {reason: Skip(reason) for reason in Reason}
 
 
 class Candidate(PersonFacts, Protocol):
@@ -28,15 +25,15 @@ class Candidate(PersonFacts, Protocol):
 
 def wave_objection(
     person: Candidate, channel: ChannelKind, basis: ConsentBasis, suppressed: Collection[bytes]
-) -> Skip | None:
-    """Why this send must not go out now, in the order of the trace; None means: send.
+) -> Reason:
+    """Why this send must not go out, in the order of the trace, or `Reason.NONE`.
 
     `suppressed` holds the digests of this wave that are on an opt-out list.
     """
     if basis is ConsentBasis.TOPIC and not person.topic_channels & channel.bit:
-        return SKIPS[Reason.UNSUBSCRIBED]
+        return Reason.UNSUBSCRIBED
     if reason := person_objection(person, channel):
-        return SKIPS[reason]
+        return reason
     if suppressed and person.digest_on(channel) in suppressed:
-        return SKIPS[Reason.SUPPRESSED]
-    return None
+        return Reason.SUPPRESSED
+    return Reason.NONE

@@ -9,6 +9,11 @@ from stentor.domain.vocabulary import ChannelKind
 Cause = Literal["unsubscribe", "stop", "bounce", "complaint", "api", "import"]
 
 
+def listed_as(channel: ChannelKind) -> ChannelKind:
+    """What an address of this channel is on a list: EMAIL for an e-mail address, SMS for any phone number."""
+    return ChannelKind.EMAIL if channel is ChannelKind.EMAIL else ChannelKind.SMS
+
+
 class OptOut(msgspec.Struct, frozen=True):
     """An address that must not be written to, by its digest (`stentor.domain.address`), and how that came to be known.
 

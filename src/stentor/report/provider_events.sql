@@ -17,24 +17,6 @@ FROM unnest(
     ) AS e (execution_id, customer_id, event_id, at, part, kind, answer)
 ON CONFLICT DO NOTHING
 
--- name: lock_people
--- In the order of their keys, as everybody who locks several people does.
-SELECT FROM customer c
-JOIN unnest(:parts::smallint[], :customer_ids::uuid[]) AS e (part, customer_id)
-    ON c.part = e.part AND c.customer_id = e.customer_id
-WHERE c.brand_id = :brand_id
-ORDER BY c.part, c.customer_id
-FOR UPDATE OF c
-
--- name: mark_people
--- Only while the address is still the one that was written to; a channel without digests has but one.
-UPDATE customer c
-SET bounced_mask = c.bounced_mask | e.bounced, complained_mask = c.complained_mask | e.complained, updated_at = :now
-FROM unnest(:parts::smallint[], :customer_ids::uuid[], :digests::bytea[], :bounced::integer[], :complained::integer[])
-    AS e (part, customer_id, digest, bounced, complained)
-WHERE c.part = e.part AND c.customer_id = e.customer_id AND c.brand_id = :brand_id
-    AND (e.digest IS NULL OR e.digest IN (c.email_digest, c.phone_digest))
-
 -- name: mark_applied
 UPDATE provider_event p
 SET applied_at = :now

@@ -120,12 +120,12 @@ class Engine:
         return steps
 
     async def deliver(self) -> int:
-        """Delivers until nothing is due; returns how many batches that were."""
-        batches = 0
-        while batch := await self.deliverer.claim():
-            await self.deliverer.deliver(batch, stop=asyncio.Event())
-            batches += 1
-        return batches
+        """Delivers until nothing is due; returns how many claims that took."""
+        claims = 0
+        while claim := await self.deliverer.claim():
+            await self.deliverer.deliver(claim, stop=asyncio.Event())
+            claims += 1
+        return claims
 
     async def drain(self) -> None:
         """Plans and delivers until nothing is left to do now."""

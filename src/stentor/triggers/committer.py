@@ -124,7 +124,8 @@ class Committer:
     async def _commit_one_by_one(self, batch: Sequence["_Waiting"], error: psycopg.Error) -> None:
         """After an error nothing of the batch is stored; alone, only the call that caused it fails again."""
         if len(batch) == 1:
-            log.error("trigger.refused_by_database", sqlstate=error.sqlstate, error=str(error))
+            # Not its words: they may quote the context.
+            log.error("trigger.refused_by_database", sqlstate=error.sqlstate, constraint=error.diag.constraint_name)
             batch[0].fail(error)
             return
         log.warning("trigger.batch_retried", calls=len(batch), sqlstate=error.sqlstate)

@@ -1,10 +1,10 @@
-"""The deliverer's role: claims what is due and hands it over, several batches at a time."""
+"""The deliverer's role: claims what is due and hands it over, several claims at a time."""
 
 import asyncio
 
 import structlog
 
-from stentor.deliver.model import Batch
+from stentor.deliver.model import Claim
 from stentor.errors import Unavailable
 from stentor.executions.pipeline import Deliverer
 from stentor.worker.loop import Bell, repeat
@@ -16,7 +16,7 @@ _HEARTBEAT_S = 5.0
 
 
 class DelivererRole:
-    """Delivers up to `slots` batches at once: while one is on the wire, others are guarded, rendered and settled."""
+    """Delivers up to `slots` claims at once: while one is on the wire, others are guarded, rendered and settled."""
 
     def __init__(self, deliverer: Deliverer, *, slots: int, due: Bell) -> None:
         self._deliverer = deliverer
@@ -24,34 +24,34 @@ class DelivererRole:
         self._due = due
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Runs until `stop`; batches at hand finish the wave that is on the wire and let go of the rest."""
+        """Runs until `stop`; claims at hand finish the wave that is on the wire and let go of the rest."""
         async with asyncio.TaskGroup() as tasks:
             heartbeat = tasks.create_task(self._keep_leases())
-            async with asyncio.TaskGroup() as batches:
+            async with asyncio.TaskGroup() as claims:
 
                 async def step() -> bool:
                     await self._free.acquire()
-                    batch = None
+                    claim = None
                     try:
-                        batch = await self._deliverer.claim()
+                        claim = await self._deliverer.claim()
                     finally:
-                        if batch is None:
+                        if claim is None:
                             self._free.release()
-                    if batch is None:
+                    if claim is None:
                         return False
-                    batches.create_task(self._deliver(batch, stop))
+                    claims.create_task(self._deliver(claim, stop))
                     return True
 
                 await repeat("deliverer", step, stop=stop, bell=self._due, rest_s=_REST_S)
             heartbeat.cancel()
 
-    async def _deliver(self, batch: Batch, stop: asyncio.Event) -> None:
+    async def _deliver(self, claim: Claim, stop: asyncio.Event) -> None:
         try:
-            await self._deliverer.deliver(batch, stop=stop)
+            await self._deliverer.deliver(claim, stop=stop)
         except Unavailable as outage:
-            log.warning("batch.interrupted", why=outage.detail)
+            log.warning("claim.interrupted", why=str(outage))
         except Exception:
-            log.exception("batch.failed", brand_id=str(batch.brand_id), sender_id=str(batch.sender_id))
+            log.exception("claim.failed", brand_id=str(claim.brand_id), sender_id=str(claim.sender_id))
         finally:
             self._free.release()
             self._due.ring()
@@ -62,4 +62,4 @@ class DelivererRole:
             try:
                 await self._deliverer.keep_leases()
             except Unavailable as outage:
-                log.warning("heartbeat.missed", why=outage.detail)
+                log.warning("heartbeat.missed", why=str(outage))

@@ -44,7 +44,7 @@ async def repeat(
         try:
             worked = await step()
         except Unavailable as outage:
-            log.warning("role.waiting", role=name, why=outage.detail)
+            log.warning("role.waiting", role=name, why=str(outage))
             await bell.rest(_OUTAGE_REST_S)
         except Exception:
             log.exception("role.failed", role=name)

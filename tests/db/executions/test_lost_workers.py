@@ -7,10 +7,11 @@ from datetime import timedelta
 import pytest
 
 from stentor.campaigns.model import LaneName
-from stentor.channels.contract import Accepted, Message, Outcome, Wave
+from stentor.channels.contract import Accepted, Deferred, Message, NotSent, Outcome, Wave
 from stentor.channels.model import InDoubtPolicy
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
+from stentor.domain.ids import customer_id
 from stentor.domain.vocabulary import ChannelKind
 from stentor.testing.engine import Engine, ScriptedChannel
 from stentor.testing.world import Someone, World
@@ -21,10 +22,11 @@ AFTER_THE_LEASE = timedelta(seconds=30)
 
 
 class FrozenChannel(ScriptedChannel):
-    """Takes the messages and answers only when it is thawed."""
+    """Takes the messages and answers only when it is thawed, all of them the same."""
 
-    def __init__(self) -> None:
+    def __init__(self, said: Outcome | None = None) -> None:
         super().__init__()
+        self.said: Outcome = said or Accepted()
         self.reached = asyncio.Event()
         self.thawed = asyncio.Event()
 
@@ -32,7 +34,7 @@ class FrozenChannel(ScriptedChannel):
         self.taken += messages
         self.reached.set()
         await self.thawed.wait()
-        return [Accepted()] * len(messages)
+        return [self.said] * len(messages)
 
 
 class FrozenSandbox(FrozenChannel):
@@ -128,6 +130,50 @@ async def test_a_worker_that_thaws_after_its_lease_settles_nothing(db: Database)
     progress = await Engine(db, channel).executions.progress(world.brand_id, execution_id)
     assert progress.channels[0].balanced
     assert progress.channels[0].unknown == 1
+
+
+async def test_who_is_deferred_into_a_chunk_whose_wave_is_on_the_wire_is_not_settled_with_it(db: Database):
+    world, slow, retried = await World.made(db), FrozenChannel(Deferred("450 later")), FrozenChannel()
+    _, middle, _ = sorted(await world.people([Someone("a"), Someone("b"), Someone("c")]))
+    between = {customer_id(world.brand_id, name): name for name in "abc"}[middle]
+    execution_id = await world.execution(await world.publication())
+    await deferred_but_one(db, not_started=f"{between}@example.com")
+
+    base = asyncio.create_task(Engine(db, slow, worker="base").deliver())
+    await slow.reached.wait()
+    await make_due(db)
+    retry = asyncio.create_task(Engine(db, retried, worker="retry").deliver())
+    await retried.reached.wait()
+    slow.thawed.set()
+    await base
+    retried.thawed.set()
+    await retry
+
+    fates = await world.fates(execution_id)
+    assert fates.pop(between) == "pending"
+    assert set(fates.values()) == {"handed_over"}
+
+
+async def deferred_but_one(db: Database, *, not_started: str) -> None:
+    """A first pass in which everybody is deferred but one, whose message does not leave."""
+    channel = ScriptedChannel(
+        lambda message: NotSent("too old") if message.address == not_started else Deferred("450 later")
+    )
+    engine, stop = Engine(db, channel), asyncio.Event()
+    await engine.plan()
+    channel.on_wave = lambda _wave: stop.set()
+    claim = await engine.deliverer.claim()
+    assert claim is not None
+    await engine.deliverer.deliver(claim, stop=stop)
+    async with db.autocommit() as conn:
+        await conn.execute(
+            "UPDATE chunk SET due_at = created_at FROM execution e WHERE number < 1 << 24 AND e.id = execution_id"
+        )
+
+
+async def make_due(db: Database) -> None:
+    async with db.autocommit() as conn:
+        await conn.execute("UPDATE chunk SET due_at = created_at FROM execution e WHERE e.id = execution_id")
 
 
 async def test_a_lost_wave_of_the_sandbox_was_certainly_not_accepted_and_is_sent_again(db: Database):

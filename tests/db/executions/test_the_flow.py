@@ -235,6 +235,9 @@ async def test_a_dead_address_fails_and_is_never_written_to_again(db: Database):
     assert len(channel.taken) == 1
     (told,) = (await engine.executions.explain(world.brand_id, first, "one")).channels
     assert [answer.answer for answer in told.answers] == ["550 5.1.1 no such user"]
+    async with db.read() as conn:
+        listed = await (await conn.execute("SELECT digest, cause, source FROM optout_recent")).fetchall()
+    assert listed == [(email_digest("one@example.com"), "bounce", f"execution {first}")]
 
 
 async def test_a_lost_reply_is_in_doubt_and_not_sent_again(db: Database):
@@ -322,9 +325,9 @@ async def test_dozens_of_small_executions_are_planned_and_sent_together(db: Data
     executions = [await world.execution(publication) for _ in range(40)]
 
     planned = await engine.plan()
-    batches = await engine.deliver()
+    claims = await engine.deliver()
 
-    assert (planned, batches) == (1, 1)
+    assert (planned, claims) == (1, 1)
     assert len(channel.taken) == 400
     for execution_id in executions:
         assert (await engine.executions.find(world.brand_id, execution_id)).state == "ended"

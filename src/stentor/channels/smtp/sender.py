@@ -1,7 +1,6 @@
 """The SMTP channel: waves in, outcomes out, over connections that are kept, shared by all waves, and replaced when they die."""
 
 import asyncio
-import re
 from collections import deque
 from collections.abc import Sequence
 
@@ -12,6 +11,7 @@ from stentor.channels.smtp.connection import MailConnection
 from stentor.channels.smtp.dial import CannotConnect, Dialler
 from stentor.channels.smtp.open_wave import TOO_OLD, OpenWave, Transaction
 from stentor.channels.smtp.settings import SmtpSettings
+from stentor.log import without_addresses
 
 FINISH_S = 30.0  # what aclose gives the messages on the wire
 CLOSE_S = 5.0  # and the closing of sockets, TLS included
@@ -108,7 +108,12 @@ class SmtpChannel:
         elif failed:
             self._barren += 1
         if failed:
-            log.info("smtp.connection_lost", host=self._settings.host, answered=connection.answered, why=_loggable(why))
+            log.info(
+                "smtp.connection_lost",
+                host=self._settings.host,
+                answered=connection.answered,
+                why=without_addresses(why),
+            )
         if self._barren >= BARREN_MAX and not any(kept.answered for kept in self._connections):
             self._barren = 0
             self._settle_waiting(Deferred(why, sender_wide=True))
@@ -151,7 +156,7 @@ class SmtpChannel:
             return
         self._crowded_until = asyncio.get_running_loop().time() + CROWDED_S
         if not self._connections and not self._dials:
-            log.warning("smtp.cannot_connect", host=self._settings.host, why=_loggable(str(problem)))
+            log.warning("smtp.cannot_connect", host=self._settings.host, why=without_addresses(str(problem)))
             self._settle_waiting(Deferred(str(problem), sender_wide=True))
 
     def _settle_waiting(self, outcome: Outcome) -> None:
@@ -159,11 +164,6 @@ class SmtpChannel:
             self._returned.popleft().settle(outcome)
         while self._waves:
             self._waves.popleft().settle_waiting(outcome)
-
-
-def _loggable(why: str) -> str:
-    """Servers like to repeat addresses, and ours must not reach a log."""
-    return re.sub(r"\S+@\S+", "<address>", why)
 
 
 _CLOSED = NotSent("the sender is closing")

@@ -13,8 +13,8 @@ from stentor.db.pool import Database
 from stentor.domain.address import email_digest
 from stentor.domain.ids import customer_id
 from stentor.domain.vocabulary import ChannelKind
+from stentor.executions.provider_events import apply_due, forget_applied
 from stentor.optouts.service import suppressed
-from stentor.report.provider_events import apply_due, forget_applied
 from stentor.testing.world import Someone, World
 
 pytestmark = pytest.mark.anyio

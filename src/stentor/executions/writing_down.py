@@ -1,0 +1,141 @@
+"""What a wave's answers make of its sends, in one transaction: states, retries, counters, dead addresses, the chunk's end."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Sequence
+
+import msgspec
+import structlog
+
+from stentor.channels.contract import Accepted, Channel, Message, Outcome, Recorder
+from stentor.channels.model import Sender
+from stentor.clock import boottime_s
+from stentor.db.by_keys import go_by_keys
+from stentor.db.connection import Connection
+from stentor.db.pool import Database
+from stentor.deliver import store as deliver
+from stentor.deliver.model import Answer, Change, Claim
+from stentor.deliver.settling import Settlement, settle
+from stentor.domain.vocabulary import Reason, SendState
+from stentor.errors import Unavailable
+from stentor.executions.barring import Barred, bar
+from stentor.executions.composing import Composed
+from stentor.executions.facts import resends_in_doubt
+from stentor.executions.waves import GuardedWave
+from stentor.guard.store import release_addresses
+from stentor.log import without_addresses
+from stentor.report.tally import Moves
+
+log = structlog.get_logger(__name__)
+
+SENDER_REST_S = 15.0
+"""How long a sender that could not be used at all is left alone."""
+
+SETTLE_PATIENCE_S = 60.0
+"""How long a worker waits for a database that is away before what it sent becomes in doubt."""
+
+_SETTLE_RETRY_S = 0.5
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """A wave that was handed over: its messages, and what the channel answered to each."""
+
+    sender: Sender
+    channel: Channel
+    guarded: GuardedWave
+    composed: Composed
+    outcomes: Sequence[Outcome]
+
+    @property
+    def accepted(self) -> list[Message]:
+        """The messages that the channel took."""
+        answered = zip(self.composed.messages, self.outcomes, strict=True)
+        return [message for message, outcome in answered if isinstance(outcome, Accepted)]
+
+
+async def write_down_surely(db: Database, claim: Claim, answered: Answered, jitter: random.Random) -> None:
+    """Writes it down as soon as the database answers again: what was accepted is known here and nowhere else.
+
+    A first try whose commit was not heard of finds its attempts closed and settles nothing twice. Raises Unavailable when
+    the database stays away for a minute.
+    """
+    settlement = _settlement(answered, jitter)
+    give_up_at_s = boottime_s() + SETTLE_PATIENCE_S
+    while True:
+        try:
+            return await _write_down(db, claim, answered, settlement)
+        except Unavailable:
+            if boottime_s() > give_up_at_s:
+                raise
+            await asyncio.sleep(_SETTLE_RETRY_S)
+
+
+def _settlement(answered: Answered, jitter: random.Random) -> Settlement:
+    settlement = settle(
+        zip(answered.composed.sends, answered.outcomes, strict=True),
+        resend_in_doubt=resends_in_doubt(answered.sender, answered.guarded.facts),
+        jitter=jitter,
+    )
+    for send, error in answered.composed.failures:
+        settlement.changes.append(Change(send, SendState.SKIPPED, error.reason))
+        settlement.answers.append(Answer(send, "template_error", str(error)))
+    return settlement
+
+
+async def _write_down(db: Database, claim: Claim, answered: Answered, settlement: Settlement) -> None:
+    """Once, unless another worker has taken the claim over."""
+    guarded, sender_id = answered.guarded, str(claim.sender_id)
+    async with db.transaction() as conn:
+        await go_by_keys(conn)
+        if not await deliver.close_attempts(conn, claim, guarded.attempts):
+            log.warning("wave.fenced", sender_id=sender_id, sends=len(guarded.cleared))
+            claim.chunks.clear()
+            return
+        await deliver.write_settlement(conn, claim, guarded.attempts, settlement)
+        if isinstance(answered.channel, Recorder):
+            await answered.channel.record(conn, guarded.wave, answered.accepted)
+        await _after_refusals(conn, claim, guarded, settlement)
+        moves = _moves(claim, settlement)
+        if settlement.sender_answer is not None:
+            log.warning(
+                "sender.unusable", sender_id=sender_id, answer=without_addresses(settlement.sender_answer.answer)
+            )
+            await deliver.release(conn, claim, claim.chunks, delay_s=SENDER_REST_S)
+        elif guarded.last:
+            await deliver.finish(conn, claim)
+        # Last, because every worker of the execution writes these rows.
+        await moves.write(conn)
+    log.debug("wave.settled", sender_id=sender_id, handed_over=len(settlement.handed_over))
+
+
+async def _after_refusals(conn: Connection, claim: Claim, guarded: GuardedWave, settlement: Settlement) -> None:
+    """Frees shared addresses that were definitely refused, and bars the dead ones."""
+    refused = [
+        (change.send.execution_id, change.send.customer_id)
+        for change in settlement.changes
+        if change.state in {SendState.FAILED, SendState.SKIPPED}
+    ]
+    await release_addresses(conn, claim.brand_id, claim.channel, refused)
+    if settlement.dead:
+        people = {(send.execution_id, send.customer_id): person for send, person in guarded.cleared}
+        dead = [
+            Barred(
+                execution_id=send.execution_id,
+                customer_id=send.customer_id,
+                digest=people[send.execution_id, send.customer_id].digest_on(claim.channel),
+                cause="bounce",
+            )
+            for send in settlement.dead
+        ]
+        await bar(conn, claim.brand_id, claim.channel, dead)
+
+
+def _moves(claim: Claim, settlement: Settlement) -> Moves:
+    moves = Moves(claim.brand_id)
+    for place, sends in Counter(send.chunk for send in settlement.handed_over).items():
+        moves.settled(claim.chunks[place].execution_id, claim.channel, SendState.HANDED_OVER, Reason.NONE, sends)
+    for change in settlement.changes:
+        if change.state is not SendState.PENDING:
+            moves.settled(change.send.execution_id, claim.channel, change.state, change.reason)
+    return moves
