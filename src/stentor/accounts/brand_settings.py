@@ -9,12 +9,12 @@ import msgspec
 from stentor.accounts.model import BrandSettings
 from stentor.domain.address import InvalidAddress, is_region, normal_email
 from stentor.domain.locale import normal_locale, normal_time_zone
+from stentor.domain.text import NOT_IN_A_LINE
 from stentor.errors import Invalid, Violation, pointer_to
 
 _NAMES = frozenset(BrandSettings.__struct_fields__)
 _RULE = re.compile(r"(?P<rule>.*) - at `\$\.(?P<name>[a-z_]+)`")
-# What would break a header apart, and what PostgreSQL cannot store. An address on paper has several lines.
-_LINE_BREAKERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# What PostgreSQL cannot store. An address on paper has several lines.
 _UNSTORABLE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -41,7 +41,7 @@ def _violations(settings: BrandSettings) -> Iterator[Violation]:
         )
     if settings.default_country and not is_region(settings.default_country.upper()):
         yield Violation("/default_country", "invalid-country", "This is no country; send its two letters, like `DE`.")
-    if _LINE_BREAKERS.search(settings.from_name):
+    if NOT_IN_A_LINE.search(settings.from_name):
         yield Violation("/from_name", "characters", "A name is one line of text; remove its control characters.")
     if _UNSTORABLE.search(settings.postal_address):
         yield Violation("/postal_address", "characters", "Remove the control characters; line breaks may stay.")

@@ -1,6 +1,5 @@
 """Organisations, brands and keys: made, changed, listed, revoked."""
 
-import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -13,14 +12,13 @@ from stentor.db.connection import Connection
 from stentor.db.names import name_taken
 from stentor.db.pool import Database
 from stentor.domain.ids import new_id
+from stentor.domain.text import checked_name
 from stentor.errors import Invalid, NotFound
 
 BrandHook = Callable[[Connection, UUID], Awaitable[None]]
 """Gives a new brand what it cannot be without (its built-in opt-out list, its sandbox senders), in its transaction."""
 
 FIRST_ORGANISATION_NAME = "Organisation"
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 async def find_brand(conn: Connection, brand_id: UUID) -> Brand | None:
@@ -53,7 +51,7 @@ class AccountService:
 
         Raises Invalid for a name that is none, Conflict when the organisation has a brand of that name, NotFound.
         """
-        name = _checked_name(name)
+        name = checked_name(name, NAME_CHARS_MAX)
         if organisation_id is None:
             organisation_id = (await self.ensure_first_organisation()).id
         brand_id = new_id()
@@ -110,7 +108,7 @@ class AccountService:
         What a test key triggers always goes to the sandbox. The secret is in the answer and nowhere else: it cannot be
         shown again. Raises Invalid, and NotFound for a brand or organisation that does not exist.
         """
-        name, scopes = _checked_name(name), _checked_scopes(scopes)
+        name, scopes = checked_name(name, NAME_CHARS_MAX), _checked_scopes(scopes)
         if brand_id is None and organisation_id is None:
             organisation_id = (await self.ensure_first_organisation()).id
         secret = new_secret(is_test=is_test)
@@ -168,15 +166,6 @@ async def _owner(conn: Connection, brand_id: UUID | None, organisation_id: UUID 
 
 def _missing(brand_id: UUID) -> NotFound:
     return NotFound(f"There is no brand {brand_id}.")
-
-
-def _checked_name(name: str) -> str:
-    stripped = name.strip()
-    if not 1 <= len(stripped) <= NAME_CHARS_MAX:
-        raise Invalid.field("/name", "length", f"A name has 1 to {NAME_CHARS_MAX} characters; choose another one.")
-    if _CONTROL.search(stripped):
-        raise Invalid.field("/name", "characters", "A name is one line of text; remove its control characters.")
-    return stripped
 
 
 def _checked_scopes(scopes: Sequence[Scope]) -> list[Scope]:

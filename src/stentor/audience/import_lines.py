@@ -143,16 +143,16 @@ def _patch(value: Mapping[str, Any]) -> CustomerPatch | Violation:
     try:
         return msgspec.convert(fields, CustomerPatch, strict=True)
     except msgspec.ValidationError as error:
-        return Violation("", "wrong_type", f"{error}.")
+        return Violation("", "wrong-type", f"{error}.")
 
 
 def _object(text: str) -> dict[str, Any] | Violation:
     try:
         value = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
-        return Violation("/attributes", "malformed_json", f"The cell attributes is not JSON: {error}.")
+        return Violation("/attributes", "malformed-json", f"The cell attributes is not JSON: {error}.")
     return (
-        value if isinstance(value, dict) else Violation("/attributes", "no_object", "The cell attributes is no object.")
+        value if isinstance(value, dict) else Violation("/attributes", "no-object", "The cell attributes is no object.")
     )
 
 
@@ -202,14 +202,14 @@ def _wish(line: int, value: Mapping[str, Any]) -> Wish | Violation:
     try:
         said = msgspec.convert(value, _SubscriptionLine, strict=True)
     except msgspec.ValidationError as error:
-        return Violation("", "wrong_type", f"{error}.")
+        return Violation("", "wrong-type", f"{error}.")
     channels: int | None = None
     if said.channels:
         channels = 0
         for label in said.channels:
             if label not in CHANNEL_LABELS:
                 text = f"There is no channel {label!r}; take one of {', '.join(CHANNEL_LABELS)}."
-                return Violation("/channels", "unknown_channel", text)
+                return Violation("/channels", "unknown-channel", text)
             channels |= ChannelKind.named(label).bit
     return Wish(line, said.external_id, said.topic, channels, said.subscribed)
 

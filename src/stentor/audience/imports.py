@@ -58,9 +58,9 @@ class ImportService:
         country code belong. Raises Invalid.
         """
         if not source or len(source) > SOURCE_CHARS_MAX or "\x00" in source:
-            raise Invalid.field("/source", "invalid_source", f"A source has 1 to {SOURCE_CHARS_MAX} characters.")
+            raise Invalid.field("/source", "invalid-source", f"A source has 1 to {SOURCE_CHARS_MAX} characters.")
         if region is not None and not is_region(region):
-            raise Invalid.field("/region", "invalid_region", f"{region!r} is no country; write its code, as DE.")
+            raise Invalid.field("/region", "invalid-country", f"{region!r} is no country; write its code, as DE.")
         async with self._db.transaction() as conn:
             job_id = await import_store.unfinished_job(
                 conn, brand_id, kind=kind, file_format=file_format, source=source, bytes_total=bytes_total

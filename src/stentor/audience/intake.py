@@ -234,13 +234,13 @@ def _external_id(text: str, place: int, bad: dict[int, Violation]) -> str:
     try:
         return normal_external_id(text)
     except ValueError as error:
-        bad[place] = Violation("/external_id", "invalid_external_id", str(error))
+        bad[place] = Violation("/external_id", "invalid-external-id", str(error))
         return "?"
 
 
-_BAD_LOCALE = Violation("/locale", "invalid_locale", "This is no language tag; write it as `en` or `pt-BR` (BCP 47).")
+_BAD_LOCALE = Violation("/locale", "invalid-locale", "This is no language tag; write it as `en` or `pt-BR` (BCP 47).")
 _BAD_TIME_ZONE = Violation(
-    "/time_zone", "invalid_time_zone", "This is no time zone; write its IANA name, as `Europe/Berlin`."
+    "/time_zone", "invalid-time-zone", "This is no time zone; write its IANA name, as `Europe/Berlin`."
 )
 
 
@@ -257,14 +257,14 @@ def _named(
 def _tokens(tokens: list[str], place: int, bad: dict[int, Violation]) -> str:
     if len(tokens) > PUSH_TOKENS_MAX:
         text = f"There are {len(tokens)} push tokens; at most {PUSH_TOKENS_MAX} are kept for one person."
-        bad[place] = Violation("/push_tokens", "too_many_push_tokens", text)
+        bad[place] = Violation("/push_tokens", "too-many-push-tokens", text)
         return ""
     for index, token in enumerate(tokens):
         if len(token) > PUSH_TOKEN_CHARS_MAX or not _TOKEN.match(token):
             text = (
                 f"A push token is printable ASCII without spaces and commas, at most {PUSH_TOKEN_CHARS_MAX} characters."
             )
-            bad[place] = Violation(f"/push_tokens/{index}", "invalid_push_token", text)
+            bad[place] = Violation(f"/push_tokens/{index}", "invalid-push-token", text)
             return ""
     return ",".join(dict.fromkeys(tokens))
 
@@ -294,7 +294,7 @@ class _Addresses:
                 self._wrong.append((place, answer.reason))
 
     def warnings(self, field: str) -> list[tuple[int, Violation]]:
-        return [(place, Violation(f"/{field}", f"invalid_{field}", reason)) for place, reason in self._wrong]
+        return [(place, Violation(f"/{field}", f"invalid-{field}", reason)) for place, reason in self._wrong]
 
 
 def _masks(emails: Sequence[object], phones: Sequence[object], tokens: Sequence[object]) -> list[int]:
@@ -345,7 +345,7 @@ def _change(attributes: Mapping[str, Any], place: int, bad: dict[int, Violation]
     except (UnicodeEncodeError, RecursionError):
         encoded = b""
     if problem := _problem_of(attributes, encoded):
-        bad[place] = Violation("/attributes", "invalid_attributes", problem)
+        bad[place] = Violation("/attributes", "invalid-attributes", problem)
     if b"null" not in encoded or None not in attributes.values():
         return encoded.decode(), ""
     kept = {name: value for name, value in attributes.items() if value is not None}

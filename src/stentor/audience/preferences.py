@@ -142,7 +142,7 @@ def _id(brand_id: UUID, external_id: str) -> UUID:
     try:
         return customer_id(brand_id, external_id)
     except ValueError as error:
-        raise Invalid.field("/customerId", "invalid_customer_id", str(error)) from None
+        raise Invalid.field("/customerId", "invalid-customer-id", str(error)) from None
 
 
 def _shown(topics: Sequence[OfferedTopic]) -> int:
@@ -169,17 +169,17 @@ def _checked(customer: UUID, topics: Sequence[OfferedTopic], updates: Sequence[P
         topic = offered.get(update.topic_id.lower())
         if topic is None:
             text = f"There is no topic {update.topic_id!r}; take the ids from a GET."
-            violations.append(Violation(f"/{place}/topicId", "unknown_topic", text))
+            violations.append(Violation(f"/{place}/topicId", "unknown-topic", text))
             continue
         if topic.id in choices:
             text = f"The topic {update.topic_id!r} is listed twice; list it once."
-            violations.append(Violation(f"/{place}/topicId", "repeated_topic", text))
+            violations.append(Violation(f"/{place}/topicId", "repeated-topic", text))
         add = 0
         for index, number in enumerate(update.channels):
             kind = _KIND_OF.get(number)
             if kind is None or not shown & kind.bit:
                 text = f"The channel {number} is none of {_numbers(shown)}."
-                violations.append(Violation(f"/{place}/channelSubscription/{index}", "unknown_channel", text))
+                violations.append(Violation(f"/{place}/channelSubscription/{index}", "unknown-channel", text))
             else:
                 add |= kind.bit
         # A subscription may have channels that are not shown: only an empty list ends these too.

@@ -62,7 +62,7 @@ def _add(rows: Rows, first: int, later: int) -> Violation | None:
         attributes, removed = _attributes(rows, first, later)
         if len(attributes) > ATTRIBUTES_BYTES_MAX:
             text = f"With the lines before, the attributes have {len(attributes)} bytes as JSON; at most {ATTRIBUTES_BYTES_MAX} are kept."
-            return Violation("/attributes", "invalid_attributes", text)
+            return Violation("/attributes", "invalid-attributes", text)
         rows.attributes[first] = attributes.decode()
         rows.removed[first] = removed
     for bit, names in _COLUMNS:

@@ -139,7 +139,7 @@ def _offered(topic: Topic, channels: int | None) -> int:
     wanted = topic.channels if channels is None else channels
     if missing := channels_in(wanted & ~topic.channels):
         names = ", ".join(kind.label for kind in missing)
-        raise Invalid.field("/channels", "channel_not_offered", f"The topic {topic.key!r} is not offered on {names}.")
+        raise Invalid.field("/channels", "channel-not-offered", f"The topic {topic.key!r} is not offered on {names}.")
     return wanted
 
 

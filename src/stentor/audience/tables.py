@@ -92,7 +92,7 @@ def read_csv(layout: Layout, block: Block, *, skip: int = 0) -> Table:
             values.append(row)
         elif row:
             text = f"The line has {len(row)} cells, the header has {width}."
-            refused.append(Refusal(block.first_line + place, Violation("", "wrong_number_of_cells", text)))
+            refused.append(Refusal(block.first_line + place, Violation("", "wrong-number-of-cells", text)))
     return Table(numbers, values, refused, rows.consumed)
 
 
@@ -128,10 +128,10 @@ def _object(text: str) -> dict[str, Any] | Violation:
     try:
         value = msgspec.json.decode(text)
     except msgspec.DecodeError as error:
-        return Violation("", "malformed_json", f"The line is not JSON: {error}.")
+        return Violation("", "malformed-json", f"The line is not JSON: {error}.")
     except RecursionError:
-        return Violation("", "malformed_json", "The line is nested without end.")
-    return value if isinstance(value, dict) else Violation("", "no_object", "The line is JSON, but no object.")
+        return Violation("", "malformed-json", "The line is nested without end.")
+    return value if isinstance(value, dict) else Violation("", "no-object", "The line is JSON, but no object.")
 
 
 def _decoded(block: Block) -> tuple[list[str], dict[int, Violation]]:
@@ -149,10 +149,10 @@ def _decoded(block: Block) -> tuple[list[str], dict[int, Violation]]:
         for place, line in enumerate(block.lines):
             if isinstance(line, Overlong):
                 text = f"The line has {line.size} bytes; at most {LINE_BYTES_MAX} are read."
-                bad[place] = Violation("", "line_too_long", text)
+                bad[place] = Violation("", "line-too-long", text)
             elif b"\x00" in line:
                 texts[place] = ""
-                bad[place] = Violation("", "nul_character", "The line has a NUL character; remove it.")
+                bad[place] = Violation("", "nul-character", "The line has a NUL character; remove it.")
     return texts, bad
 
 
@@ -160,7 +160,7 @@ def _text(line: bytes, place: int, bad: dict[int, Violation]) -> str:
     try:
         return line.decode()
     except UnicodeDecodeError as error:
-        bad[place] = Violation("", "not_utf8", f"The line is not UTF-8: {error.reason} at byte {error.start}.")
+        bad[place] = Violation("", "not-utf-8", f"The line is not UTF-8: {error.reason} at byte {error.start}.")
         return ""
 
 
@@ -184,7 +184,7 @@ class _Rows:
                 if feed.is_exhausted and not self._is_last and feed.start > 0:
                     self.consumed = feed.start
                     return
-                yield feed.start, Violation("", "malformed_csv", f"The line cannot be read: {error}.")
+                yield feed.start, Violation("", "malformed-csv", f"The line cannot be read: {error}.")
             start = feed.start + 1
 
     def _records(self, feed: "_Feed") -> Iterator[tuple[int, list[str]]]:

@@ -8,6 +8,7 @@ from stentor.audience.model import Topic, TopicDraft, TopicPatch
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.domain.ids import new_id
+from stentor.domain.text import NOT_IN_A_LINE
 from stentor.domain.vocabulary import ALL_CHANNELS_MASK
 from stentor.errors import Conflict, Invalid, NotFound, Violation
 
@@ -17,7 +18,6 @@ DESCRIPTION_CHARS_MAX = 2000
 TOPICS_MAX = 5000
 PAGE_MAX = 1000
 
-_UNWANTED = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _LINE_ENDS = re.compile(r"[\r\n\t]")
 
 
@@ -75,15 +75,15 @@ async def found(conn: Connection, brand_id: UUID, reference: str) -> Topic:
 def _check(said: TopicDraft | TopicPatch) -> None:
     violations: list[Violation] = []
     if isinstance(said, TopicDraft) and (problem := _text_problem(said.key, KEY_CHARS_MAX)):
-        violations.append(Violation("/key", "invalid_key", f"The key {problem}."))
+        violations.append(Violation("/key", "invalid-key", f"The key {problem}."))
     if isinstance(said.name, str) and (problem := _text_problem(said.name, NAME_CHARS_MAX)):
-        violations.append(Violation("/name", "invalid_name", f"The name {problem}."))
+        violations.append(Violation("/name", "invalid-name", f"The name {problem}."))
     if isinstance(said.description, str) and said.description:
         problem = _text_problem(said.description, DESCRIPTION_CHARS_MAX, lines=True)
         if problem:
-            violations.append(Violation("/description", "invalid_description", f"The description {problem}."))
+            violations.append(Violation("/description", "invalid-description", f"The description {problem}."))
     if isinstance(said.channels, int) and (said.channels <= 0 or said.channels & ~ALL_CHANNELS_MASK):
-        violations.append(Violation("/channels", "invalid_channels", "A topic needs at least one channel."))
+        violations.append(Violation("/channels", "invalid-channels", "A topic needs at least one channel."))
     if violations:
         raise Invalid(violations[0].message, violations=violations)
 
@@ -91,5 +91,5 @@ def _check(said: TopicDraft | TopicPatch) -> None:
 def _text_problem(text: str, chars_max: int, *, lines: bool = False) -> str | None:
     if not text.strip() or len(text) > chars_max:
         return f"needs between 1 and {chars_max} characters"
-    unwanted = _UNWANTED.search(_LINE_ENDS.sub(" ", text) if lines else text)
+    unwanted = NOT_IN_A_LINE.search(_LINE_ENDS.sub(" ", text) if lines else text)
     return f"has the character U+{ord(unwanted[0]):04X}; remove it" if unwanted else None

@@ -157,4 +157,4 @@ async def _lock(
 def _too_large(standing: Standing) -> Violation:
     size = standing.attributes_bytes
     text = f"With these the attributes would have {size} bytes; at most {MERGED_ATTRIBUTES_BYTES_MAX} are kept for one person. Remove some."
-    return Violation("/attributes", "invalid_attributes", text)
+    return Violation("/attributes", "invalid-attributes", text)

@@ -11,11 +11,12 @@ from stentor.campaigns.context_schema import ContextSchema
 from stentor.campaigns.generator_store import GeneratorRow
 from stentor.campaigns.ingredients import Ingredients, gather
 from stentor.campaigns.model import Generator, GeneratorDraft, GeneratorType, PublishResult
-from stentor.campaigns.naming import checked_id, checked_name
+from stentor.campaigns.naming import NAME_CHARS_MAX, checked_id
 from stentor.campaigns.publishing import freeze
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.domain.ids import new_id
+from stentor.domain.text import checked_name
 from stentor.errors import Conflict, Invalid, NotFound
 
 PAGE_MAX = 100
@@ -95,7 +96,7 @@ class GeneratorService:
 def _checked(draft: GeneratorDraft) -> GeneratorDraft:
     if draft.context_schema is not None:
         ContextSchema(draft.context_schema)
-    return msgspec.structs.replace(draft, name=checked_name(draft.name))
+    return msgspec.structs.replace(draft, name=checked_name(draft.name, NAME_CHARS_MAX))
 
 
 async def _share_campaign(conn: Connection, brand_id: UUID, campaign_id: UUID) -> None:

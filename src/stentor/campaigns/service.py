@@ -8,12 +8,13 @@ import msgspec
 
 from stentor.campaigns import campaign_store, template_store
 from stentor.campaigns.model import Campaign, CampaignDraft, Route
-from stentor.campaigns.naming import checked_name
+from stentor.campaigns.naming import NAME_CHARS_MAX
 from stentor.channels.service import find_sender
 from stentor.db.connection import Connection
 from stentor.db.names import name_free, name_taken
 from stentor.db.pool import Database
 from stentor.domain.ids import new_id
+from stentor.domain.text import checked_name
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Conflict, Invalid, NotFound, Violation
 
@@ -89,7 +90,7 @@ def _checked(draft: CampaignDraft) -> CampaignDraft:
         violations.append(Violation("/policy", "unknown-policy", text))
     if violations:
         raise Invalid(violations[0].message, violations=violations)
-    return msgspec.structs.replace(draft, name=checked_name(draft.name))
+    return msgspec.structs.replace(draft, name=checked_name(draft.name, NAME_CHARS_MAX))
 
 
 async def _check_routes(conn: Connection, brand_id: UUID, routes: Sequence[Route]) -> None:

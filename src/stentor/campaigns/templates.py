@@ -6,11 +6,12 @@ from uuid import UUID
 from stentor.campaigns import template_store
 from stentor.campaigns.content import checked_content
 from stentor.campaigns.model import Template, TemplateContent, TemplatePatch, TemplateSummary
-from stentor.campaigns.naming import checked_name
+from stentor.campaigns.naming import NAME_CHARS_MAX
 from stentor.db.connection import Connection
 from stentor.db.names import name_free, name_taken
 from stentor.db.pool import Database
 from stentor.domain.ids import new_id
+from stentor.domain.text import checked_name
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Conflict, NotFound
 
@@ -27,7 +28,7 @@ class TemplateService:
 
     async def create(self, brand_id: UUID, *, name: str, channel: ChannelKind, content: TemplateContent) -> Template:
         """The new template, in version 1. Raises Invalid, naming language, part and line, and Conflict for a name in use."""
-        name, content = checked_name(name), await asyncio.to_thread(checked_content, channel, content)
+        name, content = checked_name(name, NAME_CHARS_MAX), await asyncio.to_thread(checked_content, channel, content)
         template_id = new_id()
         async with self._db.transaction() as conn:
             if not await template_store.insert_template(conn, brand_id, template_id, name=name, channel=channel):
@@ -40,7 +41,7 @@ class TemplateService:
 
         The newest 100 versions are kept. Raises as `create`, and NotFound.
         """
-        name = None if patch.name is None else checked_name(patch.name)
+        name = None if patch.name is None else checked_name(patch.name, NAME_CHARS_MAX)
         while True:
             seen = await self.get(brand_id, template_id)
             content = seen.content

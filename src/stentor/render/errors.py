@@ -12,7 +12,7 @@ class TemplateInvalid(Invalid):
 
     def __init__(self, part: str, message: str, *, line: int | None = None) -> None:
         where = f"{part}, line {line}" if line is not None else part
-        violation = Violation(f"/parts/{part}", "template_invalid", message)
+        violation = Violation(f"/parts/{part}", "template-invalid", message)
         super().__init__(f"{where}: {message}", violations=[violation])
         self.part = part
         self.message = message

@@ -110,8 +110,8 @@ async def test_an_address_that_is_none_is_kept_marked_and_warned_of(customers: C
     assert customer.address_mask == EMAIL_CHANNELS | PHONE_CHANNELS | ADDRESSLESS_CHANNELS
     assert customer.valid_mask == ADDRESSLESS_CHANNELS
     assert [(warning.pointer, warning.code) for warning in made.warnings] == [
-        ("/email", "invalid_email"),
-        ("/phone", "invalid_phone"),
+        ("/email", "invalid-email"),
+        ("/phone", "invalid-phone"),
     ]
 
 

@@ -117,7 +117,7 @@ def test_what_a_warning_shows_of_an_address_can_be_stored():
 
     assert intake.rows.emails == ["\ufffd\ufffd" + "x" * 318]
     assert intake.rows.phones == ["\ufffd1"]
-    assert [warning.violation.code for warning in intake.warnings] == ["invalid_email", "invalid_phone"]
+    assert [warning.violation.code for warning in intake.warnings] == ["invalid-email", "invalid-phone"]
 
 
 def test_ids_made_together_are_the_ids_made_one_by_one():
