@@ -91,7 +91,7 @@ LIMIT :limit
 -- Both halves of the guard, read-only: how many on each channel, by verdict. Of people who share an address the guard writes
 -- to one; the others are counted as duplicates of those who have no other objection.
 SELECT f.channel, f.reason, count(*)::integer,
-    (count(*) FILTER (WHERE f.shared_address) - count(DISTINCT f.digest) FILTER (WHERE f.shared_address))::integer
+    (count(f.digest) FILTER (WHERE f.shared_address) - count(DISTINCT f.digest) FILTER (WHERE f.shared_address))::integer
 FROM (
     SELECT r.channel, p.shared_address, d.digest,
         CASE
@@ -121,7 +121,7 @@ GROUP BY f.channel, f.reason
 -- As forecast, with each person on the one channel that plan_first would choose. That choice is made by the person alone: who
 -- stands on an opt-out list there is left out, and not moved to the next channel.
 SELECT f.channel, f.reason, count(*)::integer,
-    (count(*) FILTER (WHERE f.shared_address) - count(DISTINCT f.digest) FILTER (WHERE f.shared_address))::integer
+    (count(f.digest) FILTER (WHERE f.shared_address) - count(DISTINCT f.digest) FILTER (WHERE f.shared_address))::integer
 FROM (
     SELECT c.channel, c.shared_address, d.digest,
         CASE

@@ -1,6 +1,8 @@
 """What doors do with executions: look, pause, resume, cancel, ask who and why, and try a run without running it."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import TypeAlias
 from uuid import UUID
 
@@ -21,6 +23,8 @@ from stentor.report.recipients import RecipientFilter, RecipientRow
 
 PAGE_MAX = 500
 
+DRY_RUNS_MAX = 2
+DRY_RUN_S_MAX = 30
 
 _Change: TypeAlias = Callable[[Connection, UUID, UUID], Awaitable[bool]]
 
@@ -39,6 +43,7 @@ class ExecutionService:
         self._db = db
         self._publications = publications
         self._composer = composer
+        self._dry_runs = asyncio.Semaphore(DRY_RUNS_MAX)
 
     async def find(self, brand_id: UUID, execution_id: UUID) -> Execution:
         """The execution. Raises NotFound for one that does not exist or is another brand's."""
@@ -106,9 +111,13 @@ class ExecutionService:
             return await explain(conn, execution, publication, external_id)
 
     async def dry_run(self, brand_id: UUID, publication_id: UUID, trial: Trial) -> Forecast:
-        """Who a run would reach now, who it would leave out and why, and three rendered samples. Nothing is written."""
+        """Who a run would reach now, who it would leave out and why, and three rendered samples. Nothing is written.
+
+        It looks at everybody who is meant, so few run at once and the others wait. Raises Unavailable when a statement of it
+        takes longer than 30 seconds.
+        """
         publication = await self._publications.load(brand_id, publication_id)
-        async with self._db.read() as conn:
+        async with self._dry_runs, self._db.read(statement_timeout=timedelta(seconds=DRY_RUN_S_MAX)) as conn:
             return await forecast(conn, self._composer, publication, trial)
 
     async def _find(self, conn: Connection, brand_id: UUID, execution_id: UUID) -> Execution:

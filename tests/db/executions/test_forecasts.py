@@ -18,7 +18,7 @@ from stentor.testing.world import Someone, World
 
 pytestmark = pytest.mark.anyio
 
-EMAIL, SMS = ChannelKind.EMAIL, ChannelKind.SMS
+EMAIL, SMS, PUSH = ChannelKind.EMAIL, ChannelKind.SMS, ChannelKind.PUSH
 BOTH = EMAIL.bit | SMS.bit
 
 
@@ -55,18 +55,22 @@ async def test_a_dry_run_counts_as_the_run_then_does(db: Database, mode: Mode):
             Someone("sms_only", channels=SMS.bit, address_mask=BOTH, valid_mask=BOTH),
             Someone("suppressed", channels=BOTH, address_mask=BOTH, valid_mask=BOTH),
             *(Someone(name, email="home@example.com", shared=True) for name in ("ada", "ben")),
+            *(
+                Someone(name, channels=PUSH.bit, address_mask=PUSH.bit, valid_mask=PUSH.bit, shared=True)
+                for name in ("cleo", "dan")
+            ),
         ]
     )
     async with db.transaction() as conn:
         await add_to_builtin(conn, world.brand_id, [OptOut(EMAIL, email_digest("suppressed@example.com"), "api")])
-    publication_id = await world.publication([EMAIL, SMS], mode=mode)
+    publication_id = await world.publication([EMAIL, SMS, PUSH], mode=mode)
 
     forecast = await _forecast(engine, world, publication_id)
     execution_id = await world.execution(publication_id)
     await engine.drain()
 
     assert _foretold(forecast) == await _became(world, execution_id)
-    assert forecast.audience_size == 8
+    assert forecast.audience_size == 10
 
 
 async def test_each_sample_is_in_the_language_of_its_person(db: Database):
