@@ -13,7 +13,7 @@ from stentor.accounts.directory import BrandDirectory
 from stentor.accounts.model import Brand
 from stentor.accounts.service import AccountService
 from stentor.answers.model import Answer, Idempotency
-from stentor.campaigns.model import GeneratorType, LaneName, PublishedContent
+from stentor.campaigns.model import Deduplication, GeneratorType, LaneName, PublishedContent
 from stentor.campaigns.sources import GeneratorSource, PublicationSource
 from stentor.clock import Clock
 from stentor.db.pool import Database
@@ -50,12 +50,23 @@ async def make_generator(
     type: GeneratorType = "api_triggered",  # noqa: A002  the column's name
     lane: LaneName = "bulk",
     schema: dict[str, Any] | None = None,
+    deduplication: Deduplication | None = None,
     published: bool = True,
 ) -> UUID:
     """An event generator that runs an empty campaign; returns the id of its publication."""
     campaign_id, publication_id = new_id(), new_id()
     content = PublishedContent(
-        campaign_id, generator_id, "topic", "all", lane, (), {}, schema, {"name": brand.name}, {}
+        campaign_id,
+        generator_id,
+        "topic",
+        "all",
+        lane,
+        (),
+        {},
+        schema,
+        {"name": brand.name},
+        {},
+        deduplication=deduplication,
     )
     async with db.transaction() as conn:
         await conn.execute(
@@ -110,8 +121,9 @@ def call_of(
     return msgspec.structs.replace(call, **changes)
 
 
-def answer_of(execution_id: UUID) -> Answer:
-    return Answer(202, {"Content-Type": "application/json"}, f'{{"id":"{execution_id}"}}'.encode())
+def answer_of(execution_id: UUID, deduplicated: bool = False) -> Answer:
+    headers = {"Content-Type": "application/json"} | ({"Told-Before": "yes"} if deduplicated else {})
+    return Answer(202, headers, f'{{"id":"{execution_id}"}}'.encode())
 
 
 async def outcomes_of(service: TriggerService, calls: list[RunCall]) -> list[RunOutcome | Problem]:

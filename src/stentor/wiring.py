@@ -56,6 +56,7 @@ from stentor.queue.leases import Role
 from stentor.render.deadline import PreviewProcess
 from stentor.render.skeleton import reassemble
 from stentor.settings import Settings
+from stentor.triggers.events import forget_events
 from stentor.triggers.service import TriggerService
 from stentor.worker.deliverer import DelivererRole
 from stentor.worker.keeper import Chore, KeeperRole
@@ -211,6 +212,7 @@ def _chores(core: Core) -> list[Chore]:
         Chore("make_partitions", 3_600.0, lambda: make_weeks(db)),
         Chore("forget_claims", 600.0, lambda: forget_claims(db)),
         Chore("forget_answers", 600.0, lambda: forget_answers(db)),
+        Chore("forget_events", 600.0, lambda: forget_events(db)),
     ]
 
 

@@ -55,6 +55,39 @@ async def test_a_run_under_a_key_is_answered_once(club: World):
     assert len((await club.ask("GET", "/executions")).json()["data"]) == 1
 
 
+async def test_a_generator_that_tells_events_apart_runs_once_for_each(club: World):
+    generator = (await club.ask("GET", "/event-generators/match-starts")).json()
+    changed = {name: generator[name] for name in ("name", "campaign_id", "context_schema")}
+    said = {"fields": ["match_name"], "window_s": 600}
+    answer = await club.ask("PUT", "/event-generators/match-starts", json={**changed, "deduplication": said})
+    assert (answer.json()["deduplication"], answer.json()["is_stale"]) == (said, True)
+    await club.ask("POST", "/event-generators/match-starts/publish")
+
+    first, second = [await club.ask("POST", RUN, json=CALL) for _ in range(2)]
+
+    assert first.json() == second.json()
+    assert [one.headers.get("stentor-deduplicated") for one in (first, second)] == [None, "true"]
+    assert len((await club.ask("GET", "/executions")).json()["data"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "pointer"),
+    [
+        ({"fields": [], "window_s": 60}, "/deduplication/fields"),
+        ({"fields": ["a", "a"], "window_s": 60}, "/deduplication/fields"),
+        ({"fields": ["a..b"], "window_s": 60}, "/deduplication/fields/0"),
+        ({"fields": ["a"], "window_s": 0}, "/deduplication/window_s"),
+    ],
+)
+async def test_a_deduplication_that_makes_no_sense_is_refused(club: World, said: dict[str, object], pointer: str):
+    generator = (await club.ask("GET", "/event-generators/match-starts")).json()
+    changed = {name: generator[name] for name in ("name", "campaign_id")}
+
+    answer = await club.ask("PUT", "/event-generators/match-starts", json={**changed, "deduplication": said})
+
+    assert (answer.status_code, answer.json()["violations"][0]["pointer"]) == (400, pointer)
+
+
 async def test_a_context_that_breaks_the_schema_names_the_field(club: World):
     answer = await club.ask("POST", RUN, json={"topic_key": "nfl", "context": {"match_name": 5}})
 

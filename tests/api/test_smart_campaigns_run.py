@@ -9,6 +9,7 @@ from httpx import AsyncClient, Response
 
 from stentor.accounts.model import Brand
 from stentor.api.services import Services
+from stentor.campaigns.model import Deduplication
 from stentor.db.pool import Database
 from trigger_world import SCHEMA, make_generator, rows
 from wire_world import asking
@@ -244,6 +245,22 @@ async def test_over_the_rate_a_call_is_told_when_to_come_back(backend: Backend, 
         {"retryAfter": 1},
     )
     assert await rows(db, "SELECT count(*) FROM execution") == [(10 - len(refused),)]
+
+
+async def test_a_call_about_an_event_that_was_told_of_gets_the_first_ones_execution(backend: Backend, db: Database):
+    said = Deduplication(("match_id",), 600)
+    await make_generator(db, backend.brand, "once", deduplication=said)
+
+    first = await backend.run("once")
+    second = await backend.run("once", {"topic_key": "team-42", "context": {"match_id": "m-1", "minute": 3}})
+    blank = await backend.run("once", {"topic_key": "team-42", "context": {}})
+
+    assert (first.status_code, second.status_code) == (202, 202)
+    assert first.content == second.content
+    assert "stentor-deduplicated" not in first.headers
+    assert second.headers["stentor-deduplicated"] == "true"
+    assert error_of(blank)["details"]["fields"][0]["field"] == "context.match_id"
+    assert await rows(db, "SELECT count(*) FROM execution") == [(1,)]
 
 
 async def test_a_repeated_call_is_replayed_byte_for_byte(backend: Backend, db: Database):

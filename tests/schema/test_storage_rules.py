@@ -46,6 +46,7 @@ ALL_BRANDS = {
     "report/provider_events.sql:claim_due",
     "report/provider_events.sql:forget_applied",
     "testing/world.sql:add_organisation",
+    "triggers/events.sql:forget_events",
     "answers/queries.sql:forget_answers",
 }
 

@@ -22,12 +22,13 @@ class Idempotency(msgspec.Struct, frozen=True):
     """The caller's wish to be answered once: equal requests under one key are one execution and one answer.
 
     `request_hash` (32 bytes) tells equal requests from others; `answer_of` says what the caller is answered for an
-    execution's id, which is stored in the transaction that stores the execution.
+    execution's id, and whether it is that of an earlier call about the same event. It is stored in the transaction that
+    stores the execution.
     """
 
     key: str
     request_hash: bytes
-    answer_of: Callable[[UUID], Answer]
+    answer_of: Callable[[UUID, bool], Answer]
 
 
 class StoredAnswer(msgspec.Struct, frozen=True):

@@ -31,6 +31,12 @@ ORDER BY k.brand_id, k.key
 ON CONFLICT (brand_id, key) DO NOTHING
 RETURNING brand_id, key
 
+-- name: restate
+UPDATE idempotency_key s
+SET headers = k.headers::jsonb, body = k.body
+FROM unnest(:brand_ids::uuid[], :keys::text[], :headers::text[], :bodies::bytea[]) AS k (brand_id, key, headers, body)
+WHERE s.brand_id = k.brand_id AND s.key = k.key
+
 -- name: stored_answers
 SELECT s.brand_id, s.key, s.request_hash, s.status, s.headers, s.body
 FROM unnest(:brand_ids::uuid[], :keys::text[]) AS k (brand_id, key)

@@ -17,6 +17,7 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     finish: Statement
     abandon: Statement
     claim_keys: Statement
+    restate: Statement
     stored_answers: Statement
     release_keys: Statement
     forget_answers: Statement
@@ -57,6 +58,17 @@ async def claim_keys(conn: Connection, claims: Sequence[StoredAnswer]) -> set[Ke
         bodies=[claim.body for claim in claims],
     )
     return {(brand_id, key) for brand_id, key in rows}
+
+
+async def restate(conn: Connection, answers: Sequence[StoredAnswer]) -> None:
+    """Replaces what was stored under keys that this transaction claimed."""
+    await Sql.restate.run(
+        conn,
+        brand_ids=[answer.brand_id for answer in answers],
+        keys=[answer.key for answer in answers],
+        headers=[msgspec.json.encode(answer.headers).decode() for answer in answers],
+        bodies=[answer.body for answer in answers],
+    )
 
 
 async def stored_answers(conn: Connection, keys: Sequence[KeyOfBrand]) -> dict[KeyOfBrand, StoredAnswer]:

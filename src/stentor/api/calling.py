@@ -14,8 +14,10 @@ from stentor.api.idempotency import REPLAYED, check_key, request_hash
 from stentor.api.operation import JSON
 from stentor.api.request import ApiRequest, Caller
 from stentor.errors import Invalid
-from stentor.triggers.model import Accepted, RunCall, RunOutcome
+from stentor.triggers.model import Deduplicated, Replayed, RunCall, RunOutcome
 from stentor.triggers.service import TOPIC_KEY_CHARS_MAX
+
+DEDUPLICATED = "Stentor-Deduplicated"
 
 
 class RunInput(msgspec.Struct, frozen=True):
@@ -43,7 +45,7 @@ def idempotency_of(
         return None
     check_key(key)
     asked = request_hash(scope["method"], scope["path"], scope["query_string"], body)
-    return Idempotency(key, asked, accepted)
+    return Idempotency(key, asked, lambda execution_id, told: _answered(accepted(execution_id), told_before=told))
 
 
 def run_call(caller: Caller, generator_id: str, asked: RunInput, idempotency: Idempotency | None) -> RunCall:
@@ -60,10 +62,16 @@ def run_call(caller: Caller, generator_id: str, asked: RunInput, idempotency: Id
 
 
 def answer_to(outcome: RunOutcome, accepted: Callable[[UUID], Answer]) -> Answer:
-    """What the caller is answered; a replay says that it is one."""
-    if isinstance(outcome, Accepted):
-        return accepted(outcome.execution_id)
-    return msgspec.structs.replace(outcome.answer, headers={**outcome.answer.headers, REPLAYED: "true"})
+    """What the caller is answered; a replay says that it is one, and so does the execution of an earlier call."""
+    if isinstance(outcome, Replayed):
+        return msgspec.structs.replace(outcome.answer, headers={**outcome.answer.headers, REPLAYED: "true"})
+    return _answered(accepted(outcome.execution_id), told_before=isinstance(outcome, Deduplicated))
+
+
+def _answered(answer: Answer, *, told_before: bool) -> Answer:
+    if not told_before:
+        return answer
+    return msgspec.structs.replace(answer, headers={**answer.headers, DEDUPLICATED: "true"})
 
 
 async def dry_run(request: ApiRequest, call: RunCall) -> Response[bytes]:

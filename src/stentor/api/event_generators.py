@@ -10,7 +10,8 @@ from msgspec import Meta
 from stentor.api.groups import group_noun
 from stentor.api.paging import Listing, ListQuery, Walk, listing
 from stentor.api.request import ApiRequest, Caller
-from stentor.campaigns.model import Generator, GeneratorDraft, GeneratorType
+from stentor.campaigns.deduplication import FIELD_CHARS_MAX, FIELDS_MAX, WINDOW_S_MAX
+from stentor.campaigns.model import Deduplication, Generator, GeneratorDraft, GeneratorType
 from stentor.campaigns.naming import ID_CHARS_MAX, NAME_CHARS_MAX
 from stentor.errors import Conflict, Violation
 
@@ -27,12 +28,29 @@ Schema = Annotated[
 ]
 
 
+class DeduplicationInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which calls tell of the same event: the first within the window runs, the others are answered with its execution."""
+
+    fields: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=FIELD_CHARS_MAX)], ...],
+        Meta(
+            min_length=1,
+            max_length=FIELDS_MAX,
+            description="Fields of the `context` that every call has to have, as `match_id` or `match.id`.",
+        ),
+    ]
+    window_s: Annotated[int, Meta(ge=1, le=WINDOW_S_MAX, description="Seconds, counted from the first call.")]
+
+
 class GeneratorChanges(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """All of a generator that can be edited."""
 
     name: Name
     campaign_id: UUID
     context_schema: Schema = None
+    deduplication: Annotated[
+        DeduplicationInput | None, Meta(description="null: every call is an event of its own.")
+    ] = None
 
 
 class GeneratorInput(GeneratorChanges, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -55,6 +73,7 @@ class GeneratorBody(msgspec.Struct, frozen=True, kw_only=True):
     type: GeneratorType
     campaign_id: UUID
     context_schema: dict[str, Any] | None
+    deduplication: Deduplication | None
     published_at: datetime | None
     is_stale: Annotated[bool, Meta(description="Something was edited since it was published.")]
     created_at: datetime
@@ -78,6 +97,7 @@ _EXAMPLE = {
     "name": "Match about to start",
     "campaign_id": "019ab000-0000-7000-8000-000000000002",
     "context_schema": _SCHEMA,
+    "deduplication": {"fields": ["match_name"], "window_s": 600},
 }
 
 
@@ -89,6 +109,7 @@ def shown(generator: Generator) -> GeneratorBody:
         type=generator.type,
         campaign_id=generator.campaign_id,
         context_schema=generator.context_schema,
+        deduplication=generator.deduplication,
         published_at=generator.published_at,
         is_stale=generator.is_stale,
         created_at=generator.created_at,
@@ -152,4 +173,10 @@ async def publish_event_generator(request: ApiRequest, caller: Caller, event_gen
 
 
 def _draft(body: GeneratorChanges) -> GeneratorDraft:
-    return GeneratorDraft(name=body.name, campaign_id=body.campaign_id, context_schema=body.context_schema)
+    said = body.deduplication
+    return GeneratorDraft(
+        name=body.name,
+        campaign_id=body.campaign_id,
+        context_schema=body.context_schema,
+        deduplication=None if said is None else Deduplication(said.fields, said.window_s),
+    )

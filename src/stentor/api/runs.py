@@ -39,7 +39,8 @@ async def run_event_generator(
     """Run an event generator: everyone who opted in to the topic gets its campaign.
 
     202 means that the execution is on disk. An unknown topic is found out when it is planned, and fails the execution as
-    TOPIC_NOT_FOUND. With `dry_run=true` the answer is a 200, and no execution is made.
+    TOPIC_NOT_FOUND. A call about an event that was told of before is answered with that call's execution and the header
+    `Stentor-Deduplicated: true`, where the event generator says which calls are about the same event. With `dry_run=true` the answer is a 200, and no execution is made.
     """
     key = request.headers.get("idempotency-key")
     idempotency = idempotency_of(key, request.scope, await request.body(), _accepted)

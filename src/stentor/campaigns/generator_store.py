@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 from psycopg.types.json import Jsonb
 
-from stentor.campaigns.model import GeneratorDraft, GeneratorType, PublishedContent
+from stentor.campaigns.model import Deduplication, GeneratorDraft, GeneratorType, PublishedContent
 from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
 
@@ -33,6 +33,7 @@ class GeneratorRow(msgspec.Struct, frozen=True):
     type: GeneratorType
     campaign_id: UUID
     context_schema: dict[str, Any] | None
+    deduplication: Deduplication | None
     publication_id: UUID | None
     published_at: datetime | None
     made_from: str | None
@@ -52,6 +53,7 @@ async def insert_generator(
         name=draft.name,
         campaign_id=draft.campaign_id,
         context_schema=_json_or_null(draft.context_schema),
+        deduplication=_json_or_null(draft.deduplication),
     )
     return inserted > 0
 
@@ -65,6 +67,7 @@ async def update_generator(conn: Connection, brand_id: UUID, generator_id: str, 
         name=draft.name,
         campaign_id=draft.campaign_id,
         context_schema=_json_or_null(draft.context_schema),
+        deduplication=_json_or_null(draft.deduplication),
     )
     return updated > 0
 

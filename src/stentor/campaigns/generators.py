@@ -8,6 +8,7 @@ import msgspec
 
 from stentor.campaigns import campaign_store, generator_store, template_store
 from stentor.campaigns.context_schema import ContextSchema
+from stentor.campaigns.deduplication import check_deduplication
 from stentor.campaigns.generator_store import GeneratorRow
 from stentor.campaigns.ingredients import Ingredients, gather
 from stentor.campaigns.model import Generator, GeneratorDraft, GeneratorType, PublishResult
@@ -96,6 +97,8 @@ class GeneratorService:
 def _checked(draft: GeneratorDraft) -> GeneratorDraft:
     if draft.context_schema is not None:
         ContextSchema(draft.context_schema)
+    if draft.deduplication is not None:
+        check_deduplication(draft.deduplication)
     return msgspec.structs.replace(draft, name=checked_name(draft.name, NAME_CHARS_MAX))
 
 
@@ -130,6 +133,7 @@ async def _generators(conn: Connection, brand_id: UUID, rows: Sequence[Generator
             name=row.name,
             campaign_id=row.campaign_id,
             context_schema=row.context_schema,
+            deduplication=row.deduplication,
             publication_id=row.publication_id,
             published_at=row.published_at,
             is_stale=row.made_from is not None and row.made_from != today.get(row.id),

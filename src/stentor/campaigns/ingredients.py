@@ -11,7 +11,7 @@ from stentor.accounts.service import find_brand
 from stentor.campaigns import campaign_store, template_store
 from stentor.campaigns.content import brand_fields
 from stentor.campaigns.generator_store import GeneratorRow
-from stentor.campaigns.model import Basis, LaneName, Mode, Route
+from stentor.campaigns.model import Basis, Deduplication, LaneName, Mode, Route
 from stentor.channels.model import SenderKind
 from stentor.channels.service import default_sender, find_sender
 from stentor.db.connection import Connection
@@ -42,6 +42,7 @@ class Ingredients(msgspec.Struct, frozen=True, kw_only=True):
     policy: dict[str, Any]
     routes: tuple[RouteIngredients, ...]
     context_schema: dict[str, Any] | None
+    deduplication: Deduplication | None
     brand: dict[str, Any]
     from_name: str
     from_address: str
@@ -81,6 +82,7 @@ async def gather(conn: Connection, brand_id: UUID, generators: Sequence[Generato
             policy=campaign.policy,
             routes=tuple(map(of_route, campaign.routes)),
             context_schema=row.context_schema,
+            deduplication=row.deduplication,
             brand=brand_fields(brand),
             from_name=brand.settings.from_name or brand.name,
             from_address=brand.settings.from_address,

@@ -89,12 +89,23 @@ class Campaign(CampaignDraft, frozen=True, kw_only=True):
     updated_at: datetime
 
 
+class Deduplication(msgspec.Struct, frozen=True):
+    """Which calls tell of the same event: those to one topic whose contexts have the same values in these fields.
+
+    A field of an object within the context is written with dots, `match.id`. The window is counted from the first of them.
+    """
+
+    fields: tuple[str, ...]
+    window_s: int
+
+
 class GeneratorDraft(msgspec.Struct, frozen=True, kw_only=True):
     """All of an event generator that can be edited. Without a schema any context is taken, and fields may be blank."""
 
     name: str
     campaign_id: UUID
     context_schema: dict[str, Any] | None = None
+    deduplication: Deduplication | None = None
 
 
 class Generator(GeneratorDraft, frozen=True, kw_only=True):
@@ -161,6 +172,7 @@ class PublishedContent(msgspec.Struct, frozen=True):
     policy: dict[str, Any]
     mail_sender: MailSender | None = None
     """In whose name e-mails go out; None where no route is one."""
+    deduplication: Deduplication | None = None
     made_from: str = ""
     """Fingerprint of everything that was frozen: it differs from that of today's campaign once something was edited."""
 

@@ -70,6 +70,7 @@ def freeze(ingredients: Ingredients, templates: Mapping[UUID, Template]) -> Froz
         brand=ingredients.brand,
         policy=ingredients.policy,
         mail_sender=_mail_sender(ingredients),
+        deduplication=ingredients.deduplication,
         made_from=ingredients.fingerprint,
     )
     _check_size(content)

@@ -8,7 +8,7 @@ import msgspec
 from stentor.campaigns import generator_store
 from stentor.campaigns.context_schema import ContextSchema
 from stentor.campaigns.kept import Kept
-from stentor.campaigns.model import GeneratorType, Publication, PublishedContent
+from stentor.campaigns.model import Deduplication, GeneratorType, Publication, PublishedContent
 from stentor.db.pool import Database
 from stentor.db.remembered import Remembered
 from stentor.domain.vocabulary import Lane
@@ -53,6 +53,7 @@ class PublishedGenerator(msgspec.Struct, frozen=True):
     context_schema: ContextSchema | None
     lane: Lane
     campaign_name: str
+    deduplication: Deduplication | None = None
 
 
 class GeneratorSource:
@@ -87,4 +88,5 @@ class GeneratorSource:
             context_schema=None if content.context_schema is None else ContextSchema(content.context_schema),
             lane=Lane.named(content.lane),
             campaign_name=content.campaign_name,
+            deduplication=content.deduplication,
         )

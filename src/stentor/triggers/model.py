@@ -33,7 +33,13 @@ class Replayed(msgspec.Struct, frozen=True):
     answer: Answer
 
 
-RunOutcome: TypeAlias = Accepted | Replayed
+class Deduplicated(msgspec.Struct, frozen=True):
+    """Another call told of the same event before; this is its execution."""
+
+    execution_id: UUID
+
+
+RunOutcome: TypeAlias = Accepted | Replayed | Deduplicated
 
 
 class QueuedCall(msgspec.Struct, frozen=True):

@@ -22,7 +22,8 @@ from stentor.triggers import admission, store
 from stentor.triggers.admission import Candidate, Outcome
 from stentor.triggers.committer import CommitLimits, Committer
 from stentor.triggers.context import checked_context
-from stentor.triggers.model import Accepted, QueuedCall, Replayed, RunCall, RunOutcome
+from stentor.triggers.events import EventClaim, digest_of
+from stentor.triggers.model import Deduplicated, QueuedCall, Replayed, RunCall, RunOutcome
 
 TOPIC_KEY_CHARS_MAX = 200
 
@@ -67,7 +68,8 @@ class TriggerService:
         """Accepts the call: when this returns Accepted, an execution in state `queued` is on disk.
 
         Its topic is looked up when it is planned, so an unknown one is accepted here. Under an idempotency key an equal
-        call that was accepted before is Replayed, at the rate limit too; concurrent ones wait for each other.
+        call that was accepted before is Replayed, at the rate limit too; concurrent ones wait for each other. Where the
+        generator says which calls tell of the same event, a later one within the window is Deduplicated, other fields or not.
 
         Raises NotFound for a generator that the brand has not; Unprocessable for one that no API call may run, for one
         that was never published, and for a key that was used for another request; Invalid, naming the field, for a
@@ -131,9 +133,14 @@ class TriggerService:
         context = checked_context(call.context)
         if generator.context_schema is not None and (violations := generator.context_schema.violations(call.context)):
             raise Invalid(violations[0].message, violations=violations)
+        event = None
+        call_id = new_id()
+        if (said := generator.deduplication) is not None:
+            digest = digest_of(said, call)
+            event = EventClaim(brand.id, digest, call_id, said.window_s)
         await self._buckets.get(brand.id)
         queued = QueuedCall(
-            id=new_id(),
+            id=call_id,
             brand_id=brand.id,
             rate_per_s=brand.settings.run_rate_per_s,
             publication_id=generator.publication_id,
@@ -144,7 +151,7 @@ class TriggerService:
             is_test=call.is_test,
             triggered_by=call.triggered_by,
         )
-        return Candidate(queued, call.idempotency)
+        return Candidate(queued, call.idempotency, event)
 
     async def _open_bucket(self, brand_id: UUID) -> None:
         brand = await self._brands.by_id(brand_id)
@@ -172,5 +179,8 @@ def _replayed(idempotency: Idempotency, stored: StoredAnswer) -> Replayed:
 
 
 def _stored(call: RunCall, idempotency: Idempotency, outcome: RunOutcome) -> StoredAnswer:
-    answer = idempotency.answer_of(outcome.execution_id) if isinstance(outcome, Accepted) else outcome.answer
+    if isinstance(outcome, Replayed):
+        answer = outcome.answer
+    else:
+        answer = idempotency.answer_of(outcome.execution_id, isinstance(outcome, Deduplicated))
     return StoredAnswer.of(call.brand_id, idempotency, answer)

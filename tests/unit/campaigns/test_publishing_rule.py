@@ -43,6 +43,7 @@ def _frozen(
         policy={},
         routes=(RouteIngredients(channel, TEMPLATE_ID, 1, UUID(int=3), "sandbox"),),
         context_schema=schema,
+        deduplication=None,
         brand={"name": "Goal Rush", "postal_address": "1 Arena Way"},
         from_name="Goal Rush",
         from_address="",
@@ -199,6 +200,7 @@ def _ingredients_of(frozen: Frozen, schema: dict[str, Any]) -> Ingredients:
             for route in content.routes
         ),
         context_schema=schema,
+        deduplication=None,
         brand=content.brand,
         from_name="Goal Rush",
         from_address="",

@@ -69,6 +69,17 @@ CREATE TABLE idempotency_key (
 COMMENT ON TABLE idempotency_key IS 'kind: local. Answers of accepted calls, replayed byte for byte for at least seven days.';
 CREATE INDEX idempotency_key_by_age ON idempotency_key (created_at);
 
+CREATE TABLE event_claim (
+    brand_id      uuid NOT NULL,
+    digest        bytea NOT NULL CHECK (length(digest) = 16),
+    execution_id  uuid NOT NULL,
+    claimed_at    timestamptz NOT NULL,
+    until         timestamptz NOT NULL,
+    PRIMARY KEY (brand_id, digest)
+);
+COMMENT ON TABLE event_claim IS 'kind: local. An event that a call told of first, and its execution: who tells of it again before `until` gets that one.';
+CREATE INDEX event_claim_by_age ON event_claim (until);
+
 CREATE TABLE role_lease (
     role        text PRIMARY KEY,
     holder      text NOT NULL,

@@ -82,6 +82,7 @@ CREATE TABLE event_generator (
     type            text NOT NULL CHECK (type IN ('api_triggered', 'scheduled', 'event')),
     campaign_id     uuid NOT NULL REFERENCES campaign,
     context_schema  jsonb,
+    deduplication   jsonb CHECK (jsonb_typeof(deduplication) = 'object'),
     publication_id  uuid REFERENCES publication,
     created_at      timestamptz NOT NULL,
     updated_at      timestamptz NOT NULL,
