@@ -10,7 +10,7 @@ SET execution_id = excluded.execution_id, claimed_at = excluded.claimed_at, unti
 WHERE event_claim.until <= :now
     OR EXISTS (
         SELECT FROM execution e
-        WHERE e.id = event_claim.execution_id AND e.brand_id = event_claim.brand_id AND e.state IN ('failed', 'cancelled')
+        WHERE e.id = event_claim.execution_id AND e.brand_id = ANY(:brand_ids) AND e.state IN ('failed', 'cancelled')
     )
 RETURNING brand_id, digest
 
