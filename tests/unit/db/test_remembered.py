@@ -81,10 +81,10 @@ async def test_a_caller_who_hangs_up_while_loading_does_not_take_the_others_with
     assert await asyncio.gather(*others) == ["a 2"] * 4
 
 
-async def test_no_more_entries_are_kept_than_allowed_and_the_last_used_stay():
+async def test_no_more_entries_are_kept_than_allowed_and_the_last_loaded_stay():
     source = Source()
     remembered = Remembered(source.load, keep_s=60, entries_max=2)
     for key in ("a", "b", "a", "c"):
         await remembered.get(key)
 
-    assert [await remembered.get(key) for key in ("a", "c", "b")] == ["a 1", "c 3", "b 4"]
+    assert [await remembered.get(key) for key in ("b", "c", "a")] == ["b 2", "c 3", "a 4"]
