@@ -21,6 +21,7 @@ from stentor.db.pool import Database
 from stentor.domain.address import is_region
 from stentor.domain.ids import new_id
 from stentor.errors import Conflict, Invalid, NotFound
+from stentor.failpoints import failpoint
 
 PAGE_MAX = 1000
 SOURCE_CHARS_MAX = 1000
@@ -167,7 +168,10 @@ class ImportService:
         async with self._db.transaction() as conn:
             await _locked_by(conn, brand_id, job_id, runner)
             await import_store.end_job(conn, brand_id, job_id, state, problem)
-            return await _found(conn, brand_id, job_id)
+            ended = await _found(conn, brand_id, job_id)
+            failpoint("import_end.before_commit")
+        failpoint("import_end.after_commit")
+        return ended
 
 
 class _Done(msgspec.Struct, frozen=True):

@@ -20,6 +20,7 @@ from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.domain.address import EMAIL_CHANNELS, PHONE_CHANNELS
 from stentor.errors import Unavailable, Violation
+from stentor.failpoints import failpoint
 
 # Of attributes merged over time, as the database writes them: with its spaces, what one request may say (64 KiB) is at
 # most half as long again.
@@ -49,9 +50,12 @@ async def until_settled(db: Database, work: Callable[[Connection], Awaitable[T]]
     for _ in range(_ATTEMPTS_MAX):
         try:
             async with db.transaction() as conn:
-                return await work(conn)
+                worked = await work(conn)
+                failpoint("people.before_commit")
         except (Overtaken, DeadlockDetected):
             continue
+        failpoint("people.after_commit")
+        return worked
     raise Unavailable("The same people are being changed by others all the time. Try again.")
 
 

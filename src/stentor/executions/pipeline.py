@@ -26,6 +26,7 @@ from stentor.executions.facts import FactsSource, resends_in_doubt
 from stentor.executions.recovery import recover
 from stentor.executions.waves import GuardedWave, cut_attempts, guard_sends, load_sends
 from stentor.executions.writing_down import Answered, write_down_surely
+from stentor.failpoints import failpoint
 from stentor.report.tally import Moves
 
 log = structlog.get_logger(__name__)
@@ -64,7 +65,10 @@ class Deliverer:
     async def claim(self) -> Claim | None:
         """What is due first, leased to this worker for 20 s at a time; None when nothing is due."""
         async with self._db.transaction() as conn:
-            return await deliver.claim_due(conn, self._worker)
+            claim = await deliver.claim_due(conn, self._worker)
+            failpoint("claim.before_commit")
+        failpoint("claim.after_commit")
+        return claim
 
     async def keep_leases(self) -> None:
         """Extends the leases of all claims at hand; called every 5 s."""
@@ -99,6 +103,8 @@ class Deliverer:
             facts = await self._facts.load(conn, claim.brand_id, claim.execution_ids)
             resend = isinstance(channel, Recorder) or resends_in_doubt(sender, facts)
             await recover(conn, claim, resend=resend)
+            failpoint("recover.before_commit")
+        failpoint("recover.after_commit")
 
     async def _open(self, claim: Claim, sender: Sender) -> GuardedWave | None:
         """The next wave, guarded and committed; None when there is nobody to send to right now."""
@@ -119,6 +125,8 @@ class Deliverer:
                 await deliver.open_attempts(conn, claim, attempts, self._worker)
             elif last:
                 await deliver.finish(conn, claim)
+            failpoint("wave.before_commit")
+        failpoint("wave.after_commit")
         if not attempts:
             return None
         expires_at_s = guarded_at_s + GUARD_AGE_S_MAX
@@ -165,7 +173,9 @@ class Deliverer:
         """The channel's answers to the messages, in their order."""
         started_at_s = boottime_s()
         try:
+            failpoint("hand_over.before")
             outcomes = await channel.hand_over(wave, messages)
+            failpoint("hand_over.after")
         except Exception:
             # A bug in a channel must not lose the wave: whether anything was accepted is not known, so it is in doubt.
             log.exception("channel.failed", sender_id=str(wave.sender_id))
@@ -178,8 +188,12 @@ class Deliverer:
         if claim.chunks:
             async with self._db.transaction() as conn:
                 await deliver.release(conn, claim, claim.chunks, delay_s=_UNFINISHED_REST_S)
+                failpoint("release.before_commit")
+            failpoint("release.after_commit")
 
     async def _end_finished(self, claim: Claim) -> None:
         if claim.finished:
             async with self._db.transaction() as conn:
                 await store.end_finished(conn, claim.finished)
+                failpoint("end.before_commit")
+            failpoint("end.after_commit")

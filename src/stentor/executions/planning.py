@@ -23,6 +23,7 @@ from stentor.executions import store
 from stentor.executions.facts import PublicationSource
 from stentor.executions.model import ClaimedSlice, PlannedRoute, QueuedExecution
 from stentor.executions.slicing import SLICE_PEOPLE, Slice, cut_slices
+from stentor.failpoints import failpoint
 from stentor.report.tally import Moves
 
 log = structlog.get_logger(__name__)
@@ -83,6 +84,8 @@ class Planner:
                 routes = _routes(target, publication, senders, _slice_of(piece))
                 people = await self._write_sends(conn, publication, routes)
                 await store.slice_planned(conn, piece, people[piece.execution_id])
+                failpoint("plan.before_commit")
+            failpoint("plan.after_commit")
         except Unavailable:
             raise
         except Exception as error:
@@ -103,6 +106,8 @@ class Planner:
                 async with self._db.transaction() as conn:
                     queued = await store.claim_queued(conn, limit)
                     small = await self._resolve(conn, queued)
+                    failpoint("resolve.before_commit")
+                failpoint("resolve.after_commit")
             except Unavailable:
                 raise
             except Exception as error:
@@ -205,6 +210,8 @@ class Planner:
         if execution_ids:
             async with self._db.transaction() as conn:
                 await store.end_finished(conn, execution_ids)
+                failpoint("end.before_commit")
+            failpoint("end.after_commit")
 
 
 async def _senders(conn: Connection, publication: Publication, *, is_test: bool) -> list[UUID]:

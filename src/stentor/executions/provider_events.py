@@ -8,6 +8,7 @@ from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.domain.vocabulary import ChannelKind
 from stentor.executions.barring import Barred, BarringCause, bar
+from stentor.failpoints import failpoint
 from stentor.report import provider_events as events
 from stentor.report.provider_events import ProviderEvent
 
@@ -27,6 +28,8 @@ async def apply_due(db: Database, limit: int = APPLY_MAX) -> int:
         by_owner = sorted(due, key=lambda event: (event.brand_id, event.channel))
         for (brand_id, channel), told in groupby(by_owner, key=lambda event: (event.brand_id, event.channel)):
             await _apply(conn, brand_id, ChannelKind(channel), list(told))
+        failpoint("provider_events.before_commit")
+    failpoint("provider_events.after_commit")
     return len(due)
 
 

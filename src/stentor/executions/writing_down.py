@@ -23,6 +23,7 @@ from stentor.executions.barring import Barred, bar
 from stentor.executions.composing import Composed
 from stentor.executions.facts import resends_in_doubt
 from stentor.executions.waves import GuardedWave
+from stentor.failpoints import failpoint
 from stentor.guard.store import release_addresses
 from stentor.log import without_addresses
 from stentor.report.tally import Moves
@@ -106,6 +107,8 @@ async def _write_down(db: Database, claim: Claim, answered: Answered, settlement
             await deliver.finish(conn, claim)
         # Last, because every worker of the execution writes these rows.
         await moves.write(conn)
+        failpoint("settle.before_commit")
+    failpoint("settle.after_commit")
     log.debug("wave.settled", sender_id=sender_id, handed_over=len(settlement.handed_over))
 
 

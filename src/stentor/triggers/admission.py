@@ -12,6 +12,7 @@ from stentor.answers.service import replay
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.errors import Problem, RateLimited, Unavailable
+from stentor.failpoints import failpoint
 from stentor.triggers import store
 from stentor.triggers.events import EventClaim, claim_events, first_executions, release_events
 from stentor.triggers.model import Accepted, Deduplicated, QueuedCall, Replayed
@@ -58,6 +59,8 @@ async def admit(db: Database, batch: Sequence[Candidate]) -> list[Outcome]:
     else:
         async with db.transaction() as conn:
             decided = await _decide(conn, batch, claims)
+            failpoint("trigger.before_commit")
+    failpoint("trigger.after_commit")
     return [_outcome(candidate, decided) for candidate in batch]
 
 

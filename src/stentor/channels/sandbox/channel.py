@@ -14,6 +14,7 @@ from stentor.db.pool import Database
 from stentor.domain.address import email_digest, phone_digest
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Unavailable
+from stentor.failpoints import failpoint
 
 if TYPE_CHECKING:
     from stentor.channels.sandbox.chaos import Chaos
@@ -104,6 +105,8 @@ class SandboxChannel:
             return
         async with self._db.transaction() as conn:
             await store.keep_skeletons(conn, brand_id, unknown)
+            failpoint("skeletons.before_commit")
+        failpoint("skeletons.after_commit")
         if len(self._known) + len(unknown) > SKELETONS_KNOWN_MAX:
             self._known.clear()
         self._known.update(dict.fromkeys(((brand_id, skeleton_id) for skeleton_id in unknown), now + SKELETON_KNOWN_S))

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from stentor.channels.smtp.open_wave import Transaction
 from stentor.channels.smtp.replies import CLOSING, Garbage, Reply, ReplyReader, answer
+from stentor.failpoints import failpoint
 
 RECEIVE_BYTES = 16 * 1024  # the replies to 100 messages; one buffer a connection, kept
 WHOLE_BYTES_MAX = 64 * 1024
@@ -96,7 +97,9 @@ class Conversation(asyncio.BufferedProtocol):
             self._send(tail)
 
     def _send(self, segment: bytes) -> None:
+        failpoint("smtp.before_write")
         self._transport.write(segment)
+        failpoint("smtp.after_write")
         if not self._transport.is_closing():  # else the write failed: nothing of this segment reached the socket
             self._segments_sent += 1
 
@@ -114,6 +117,7 @@ class Conversation(asyncio.BufferedProtocol):
         except Garbage as problem:
             self.end(f"the server sent {problem}")
             return
+        failpoint("smtp.after_read")
         self._heard_at = self._loop.time()
         for reply in replies:
             self._answer(reply)
