@@ -184,21 +184,30 @@ def worker_roles(core: Core) -> WorkerRoles:
     """The roles of this worker process, named after machine and process."""
     name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
     due = Bell()
-    channels = OpenChannels(core.db, core.sender_secrets, SandboxChannel(core.db, ChaosSource(core.db)))
-    deliverer = Deliverer(
+    channels = open_channels(core)
+    return WorkerRoles(
+        planner=PlannerRole(Planner(core.db, core.publications), planned=due),
+        deliverer=DelivererRole(deliverer(core, channels, name), slots=core.settings.claims, due=due),
+        keeper=KeeperRole(Role(core.db, "keeper", name), _chores(core)),
+        channels=channels,
+    )
+
+
+def open_channels(core: Core) -> OpenChannels:
+    """The channels of one process; to be closed by it."""
+    return OpenChannels(core.db, core.sender_secrets, SandboxChannel(core.db, ChaosSource(core.db)))
+
+
+def deliverer(core: Core, channels: OpenChannels, worker: str) -> Deliverer:
+    """What takes claims from due to settled, under that worker's name."""
+    return Deliverer(
         core.db,
         senders=SenderSource(core.db),
         channels=channels,
         facts=FactsSource(core.publications),
         composer=core.composer,
         clock=Clock(core.db.shift),
-        worker=name,
-    )
-    return WorkerRoles(
-        planner=PlannerRole(Planner(core.db, core.publications), planned=due),
-        deliverer=DelivererRole(deliverer, slots=core.settings.claims, due=due),
-        keeper=KeeperRole(Role(core.db, "keeper", name), _chores(core)),
-        channels=channels,
+        worker=worker,
     )
 
 

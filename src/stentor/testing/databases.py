@@ -14,7 +14,7 @@ from typing import LiteralString
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from stentor.db.embedded import ensure_running
 from stentor.db.home import Home
@@ -97,6 +97,12 @@ class TestDatabases:
         # A clone takes 55 ms and truncating 45 tables 50 ms (2 cores), and a clone keeps what the migrations inserted.
         with self._database(self._template()) as dsn:
             yield dsn
+
+    @contextmanager
+    def copied(self, dsn: str) -> Iterator[str]:
+        """The DSN of a copy of that database, which nobody may be connected to at the moment."""
+        with self._database(str(conninfo_to_dict(dsn)["dbname"])) as copy:
+            yield copy
 
     def drop_template(self) -> None:
         """For servers that live on after the run."""

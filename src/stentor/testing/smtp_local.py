@@ -76,6 +76,12 @@ class SinkProcess:
         said, _ = process.communicate(timeout=STOP_S)
         return json.loads(said)
 
+    def defer(self, *, now: bool) -> None:
+        """From now on every message is answered with 451, or is taken again."""
+        if self._process is None:
+            raise RuntimeError("The sink is not running.")
+        self._process.send_signal(signal.SIGUSR1 if now else signal.SIGUSR2)
+
     @contextmanager
     def standing_still(self) -> Iterator[None]:
         """Inside, the sink answers nobody and closes nothing, like a relay whose machine hangs; afterwards it goes on."""

@@ -1,7 +1,8 @@
 """A fast SMTP server that takes everything: it parses each message, stores it, and only then says 250.
 
 `python -m stentor.testing.smtp_sink --port 0 --store FILE --json` prints its port as one line of JSON, serves until
-SIGTERM or SIGINT, and prints its counts. FILE has the messages one after the other, dots unstuffed; FILE.index has one
+SIGTERM or SIGINT, and prints its counts. From SIGUSR1 until SIGUSR2 every message is answered with 451. FILE has the
+messages one after the other, dots unstuffed; FILE.index has one
 line for each: monotonic nanoseconds, offset, bytes, Message-ID, recipient.
 
 One thread, one `select`, no asyncio: it shares the machine with what it measures, and takes about 15 µs of processor
@@ -29,6 +30,7 @@ HEADER_BYTES_MAX = 16 * 1024  # where the Message-ID is looked for
 
 _OK = b"250 OK\r\n"
 _GO_AHEAD = b"354 go ahead\r\n"
+_NOT_NOW = b"451 4.3.2 not now\r\n"
 _END_OF_DATA = b"\r\n.\r\n"
 # The commands of one message as a pipelining client writes them; everything else is read line by line.
 _GROUP = re.compile(
@@ -197,6 +199,10 @@ class Session:
             self.replies += b"500 5.5.2 unknown command\r\n"
 
     def _finish(self, body: bytes | bytearray, at_ns: int) -> None:
+        if self._sink.is_deferring:
+            self.replies += _NOT_NOW
+            self._reset()
+            return
         stored = self._sink.store.add(self._recipient, body, at_ns)
         self.replies += _OK if stored else b"452 4.3.1 the store is full\r\n"
         self._reset()
@@ -215,6 +221,7 @@ class Sink:
 
     def __init__(self, port: int, store: Store, *, without: frozenset[str] = frozenset()) -> None:
         self.store = store
+        self.is_deferring = False
         self.offers = _offers([name for name in EXTENSIONS if name not in without])
         self._inbox = bytearray(MESSAGE_BYTES_MAX + 2 * RECEIVE_BYTES)
         self._view = memoryview(self._inbox)
@@ -320,6 +327,8 @@ def main(arguments: list[str] | None = None) -> None:
     sink = Sink(asked.port, store, without=frozenset(asked.without.upper().split(",")))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sink.stop())
+    signal.signal(signal.SIGUSR1, lambda *_: setattr(sink, "is_deferring", True))
+    signal.signal(signal.SIGUSR2, lambda *_: setattr(sink, "is_deferring", False))
     _tell({"port": sink.port}, as_json=asked.json)
     sink.run()
     _tell({"messages": store.messages, "bytes": store.bytes}, as_json=asked.json)

@@ -1,0 +1,222 @@
+"""One life of a small Stentor in one process: import people, call, plan, deliver, apply what providers report, end.
+
+A life that follows another does what that one's clients have no acknowledgement for, as clients do, and takes over what
+it left. With a failpoint armed a life ends, or freezes, in the middle of it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+import msgspec
+
+from stentor.answers.model import Answer, Idempotency
+from stentor.audience.model import Act, ImportKind, Source
+from stentor.executions.pipeline import Deliverer
+from stentor.executions.planning import Planner
+from stentor.executions.provider_events import apply_due
+from stentor.executions.service import end_forgotten
+from stentor.failpoints import arm, hits
+from stentor.log import set_up_logging
+from stentor.settings import Settings
+from stentor.testing.torture.chronicle import Chronicle
+from stentor.testing.torture.evidence import Workload, read_chronicle
+from stentor.testing.torture.stage import Relay, set_stage
+from stentor.triggers.model import Accepted, RunCall
+from stentor.wiring import Core, core, deliverer, open_channels, services
+
+SECRET = "a secret for tortured installations only"  # noqa: S105 - of databases that live for a second
+
+LEAVER = "leaver"
+AUDIENCES = {
+    # More than one wave, of which the first has 100.
+    "news": [LEAVER, *(f"reader-{number}" for number in range(115))],
+    "again": [f"reader-{number}" for number in range(12)],
+    "box": ["bouncer", *(f"reader-{number}" for number in range(8, 16))],
+    "sliced": [f"reader-{number}" for number in range(4, 24)],
+}
+_COUNTED_AS = 50_000
+"""Subscribers that the counter of "sliced" claims, which only sizes its slices: three of them."""
+
+_CONNECTIONS = 6
+_REST_S = 0.02
+
+
+class Life(msgspec.Struct, frozen=True):
+    """What one life is given. `shift_s` moves its clock past the leases of those before it."""
+
+    dsn: str
+    brand_id: UUID
+    chronicle: Path
+    failpoints: str = ""
+    shift_s: float = 0.0
+    patience_s: float = 20.0
+    is_hasty: bool = False
+    """It lets go of its first claim at once, as a worker does that is told to stop."""
+    hits: Path | None = None
+    """Where it writes down, at its end, how often it came to each of its failpoints."""
+
+
+def live(life: Life) -> None:
+    """Lives it to its end, or to the end of its patience."""
+    set_up_logging("error", "json")
+    arm(life.failpoints)
+    asyncio.run(_live(life))
+    if life.hits is not None:
+        life.hits.write_bytes(msgspec.json.encode(hits()))
+
+
+def prepare(dsn: str, port: int) -> UUID:
+    """Sets the stage in an empty, migrated database, its relays at that port; returns the brand."""
+    topics = {
+        "news": Relay(port),
+        "again": Relay(port, "at_least_once"),
+        "box": None,
+        "sliced": Relay(port),
+    }
+
+    async def main() -> UUID:
+        async with _core(dsn, 0.0) as started:
+            return (await set_stage(started, topics)).brand.id
+
+    return asyncio.run(main())
+
+
+@asynccontextmanager
+async def _core(dsn: str, shift_s: float) -> AsyncIterator[Core]:
+    settings = Settings.model_validate({"secret": SECRET, "allow_loopback": True})
+    async with core(settings, dsn, role="torture", size=_CONNECTIONS, shift=timedelta(seconds=shift_s)) as started:
+        yield started
+
+
+async def _live(life: Life) -> None:
+    async with _core(life.dsn, life.shift_s) as started:
+        with Chronicle(life.chronicle) as chronicle:
+            try:
+                async with asyncio.timeout(life.patience_s):
+                    await _Living(life, started, chronicle).run()
+            except TimeoutError:
+                return
+
+
+class _Living:
+    def __init__(self, life: Life, started: Core, chronicle: Chronicle) -> None:
+        self._life = life
+        self._core = started
+        self._services = services(started)
+        self._chronicle = chronicle
+
+    async def run(self) -> None:
+        await self._import_people()
+        await self._call_all()
+        planner = Planner(self._core.db, self._core.publications)
+        await _until_false(planner.plan_next)
+        await self._leave()
+        channels = open_channels(self._core)
+        try:
+            delivering = deliverer(self._core, channels, f"life:{self._life.shift_s:g}:{id(self):x}")
+            if self._life.is_hasty:
+                await self._let_go(delivering)
+            while await self._is_open():
+                await _until_false(planner.plan_next)
+                await self._deliver(delivering)
+                await end_forgotten(self._core.db)
+                await asyncio.sleep(_REST_S)
+            await apply_due(self._core.db)
+        finally:
+            await channels.aclose()
+
+    def _known(self) -> Workload:
+        return read_chronicle(self._chronicle.path)
+
+    async def _import_people(self) -> None:
+        if self._known().audiences:
+            return
+        names = sorted({name for audience in AUDIENCES.values() for name in audience})
+        await self._import("customers", "external_id,email", [f"{name},{name}@example.com" for name in names])
+        rows = [f"{name},{topic}" for topic, audience in AUDIENCES.items() for name in audience]
+        await self._import("subscriptions", "external_id,topic", rows)
+        async with self._core.db.autocommit() as conn:
+            await conn.execute(_CLAIM_MANY, {"subscribers": _COUNTED_AS})
+        for topic, audience in AUDIENCES.items():
+            self._chronicle.people(topic, audience)
+
+    async def _import(self, kind: ImportKind, header: str, rows: list[str]) -> None:
+        text = "\n".join([header, *rows, ""]).encode()
+        service = self._services.imports
+        job = await service.begin(self._life.brand_id, kind, "csv", kind, bytes_total=len(text))
+
+        async def chunks() -> AsyncIterator[bytes]:
+            yield text[job.bytes_done :]
+
+        await service.run(self._life.brand_id, job.id, chunks())
+
+    async def _call_all(self) -> None:
+        known = self._known()
+        accepted = {known.called[key] for key in known.accepted}
+        closed = asyncio.Event()
+        committing = asyncio.create_task(self._services.triggers.run_committer(closed))
+        await asyncio.sleep(0)
+        try:
+            for topic in AUDIENCES:
+                if topic not in accepted:
+                    await self._call(topic)
+        finally:
+            closed.set()
+            await committing
+
+    async def _call(self, topic: str) -> None:
+        # One call goes the way of those who give no key: said again, it is another call.
+        has_key = topic != "box"
+        name = topic if has_key else f"{topic}, {self._life.shift_s:g} s later"
+        self._chronicle.called(name, topic)
+        call = RunCall(
+            brand_id=self._life.brand_id,
+            generator_id=topic,
+            topic_key=topic,
+            context={},
+            triggered_by="torture",
+            idempotency=Idempotency(topic, bytes(32), _answer_of) if has_key else None,
+        )
+        outcome = await self._services.triggers.run(call)
+        execution = outcome.execution_id if isinstance(outcome, Accepted) else UUID(bytes=outcome.answer.body)
+        self._chronicle.accepted(name, topic, str(execution))
+
+    async def _leave(self) -> None:
+        self._chronicle.leaving(LEAVER, "news")
+        act = Act(source=Source.API)
+        await self._services.subscriptions.unsubscribe(self._life.brand_id, LEAVER, "news", None, act)
+        self._chronicle.left(LEAVER, "news")
+
+    async def _let_go(self, delivering: Deliverer) -> None:
+        stop = asyncio.Event()
+        stop.set()
+        if claim := await delivering.claim():
+            await delivering.deliver(claim, stop=stop)
+
+    async def _deliver(self, delivering: Deliverer) -> None:
+        while claim := await delivering.claim():
+            await delivering.deliver(claim, stop=asyncio.Event())
+
+    async def _is_open(self) -> bool:
+        async with self._core.db.read() as conn:
+            cursor = await conn.execute("SELECT EXISTS (SELECT FROM execution WHERE ended_at IS NULL)")
+            row = await cursor.fetchone()
+        return bool(row and row[0])
+
+
+_CLAIM_MANY = """
+    UPDATE topic_counter SET subscribers = %(subscribers)s
+    WHERE topic_id = (SELECT id FROM topic WHERE key = 'sliced') AND shard = (SELECT min(shard) FROM topic_counter)"""
+
+
+def _answer_of(execution_id: UUID) -> Answer:
+    return Answer(202, {}, execution_id.bytes)
+
+
+async def _until_false(step: Callable[[], Awaitable[bool]]) -> None:
+    while await step():
+        continue

@@ -1,0 +1,232 @@
+"""What goes wrong: a schedule drawn from the seed, each fault written down with what it may leave in doubt."""
+
+import asyncio
+import os
+import random
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Any, LiteralString
+
+import psycopg
+
+from stentor.clock import boottime_s
+from stentor.db.home import Home
+from stentor.db.postmaster import read_postmaster
+from stentor.testing.smtp_local import SinkProcess
+from stentor.testing.torture.cast import Cast, local_ports
+from stentor.testing.torture.chronicle import Chronicle
+from stentor.testing.torture.proxy import ChaosProxy
+
+IN_FLIGHT_MAX = 8
+"""Messages whose reply is awaited on one SMTP connection with CHUNKING."""
+
+FREEZE_S = 24.0
+"""Longer than a lease of 20 s: whoever comes back has been given up."""
+
+_GAP_S = (0.2, 1.6)
+_WIRE_WITHIN_S = 3.0
+_LOOK_EVERY_S = 0.002
+_SETTLED_S = 0.3  # what a killed process had told the database just before is committed by then
+_DATABASE_BACK_S = 60.0
+_OUTAGE_S = 0.5
+
+Fault = Callable[["Nemesis"], Awaitable[None]]
+
+
+class Nemesis:
+    """Strikes until told to stop, then heals what it did."""
+
+    def __init__(
+        self,
+        *,
+        cast: Cast,
+        home: Home,
+        dsn: str,
+        sink: SinkProcess,
+        relay: ChaosProxy,
+        database: ChaosProxy,
+        chronicle: Chronicle,
+        draw: random.Random,
+    ) -> None:
+        self._cast = cast
+        self._home = home
+        self._dsn = dsn
+        self._sink = sink
+        self._relay = relay
+        self._database = database
+        self._chronicle = chronicle
+        self._draw = draw
+        self._frozen: int | None = None
+        self._freezing: asyncio.Task[None] | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Every fault once in each round, in an order drawn anew, with pauses between them."""
+        while not stop.is_set():
+            for name in self._round():
+                if stop.is_set():
+                    break
+                await FAULTS[name](self)
+                await asyncio.sleep(self._draw.uniform(*_GAP_S))
+        if self._freezing is not None:
+            await self._freezing
+
+    def _round(self) -> list[str]:
+        names = [name for name, times in _PER_ROUND.items() for _ in range(times)]
+        self._draw.shuffle(names)
+        return names
+
+    async def kill_api(self) -> None:
+        await self._kill("kill_api", self._cast.pids("api"))
+
+    async def kill_worker(self) -> None:
+        workers = self._workers()
+        await self._kill("kill_worker", self._draw.sample(workers, min(1, len(workers))))
+
+    async def kill_workers(self) -> None:
+        await self._kill("kill_workers", self._workers())
+
+    async def kill_everything(self) -> None:
+        await self._kill("kill_everything", [*self._workers(), *self._cast.pids("api")], postmaster=True)
+
+    async def kill_postmaster(self) -> None:
+        if self._kill_postmaster():
+            self._chronicle.fault("kill_postmaster", kills=1)
+
+    async def kill_backend(self) -> None:
+        backends = [pid for (pid,) in await self._rows(_BACKENDS)]
+        if backends:
+            with suppress(ProcessLookupError):
+                os.kill(self._draw.choice(backends), signal.SIGKILL)
+            self._chronicle.fault("kill_backend", kills=1)
+
+    async def freeze_worker(self) -> None:
+        """One worker at a time stands still for longer than its lease while everything else goes on."""
+        workers = self._workers()
+        if self._freezing is None and len(workers) > 1:
+            self._freezing = asyncio.create_task(self._freeze(self._draw.choice(workers)))
+
+    async def cut_relay(self) -> None:
+        await self._until_busy()
+        self._chronicle.fault("cut_relay", allows=IN_FLIGHT_MAX * self._relay.cut())
+
+    async def lose_replies(self) -> None:
+        """The relay takes what comes, and nobody hears of it."""
+        await self._until_busy()
+        self._relay.loses_replies = True
+        await asyncio.sleep(_OUTAGE_S)
+        links = self._relay.cut()
+        self._relay.loses_replies = False
+        self._chronicle.fault("lose_replies", allows=IN_FLIGHT_MAX * links)
+
+    async def slow_relay(self) -> None:
+        self._relay.is_slow = True
+        await asyncio.sleep(2 * _OUTAGE_S)
+        self._relay.is_slow = False
+        self._chronicle.fault("slow_relay")
+
+    async def defer_all(self) -> None:
+        self._sink.defer(now=True)
+        await asyncio.sleep(_OUTAGE_S / 2)
+        self._sink.defer(now=False)
+        self._chronicle.fault("defer_all")
+
+    async def cut_database(self) -> None:
+        self._chronicle.fault("cut_database")
+        self._database.cut()
+
+    async def lose_commits(self) -> None:
+        """Some transactions are committed, and whoever sent them never hears of it."""
+        self._database.commits_to_lose = self._draw.randint(1, 4)
+        await asyncio.sleep(_OUTAGE_S)
+        self._database.commits_to_lose = 0
+        self._chronicle.fault("lose_commits")
+
+    async def _kill(self, kind: str, victims: Sequence[int], *, postmaster: bool = False) -> None:
+        """They stop, so that what they have on the wire can be told, and die where they stopped."""
+        if not victims:
+            return
+        await self._until_busy(victims)
+        self._cast.signal(signal.SIGSTOP, victims)
+        busy = self._busy_ports()
+        on_wire = [pid for pid in victims if local_ports(pid) & busy]
+        self._cast.signal(signal.SIGKILL, victims)
+        killed = len(victims) + (postmaster and self._kill_postmaster())
+        self._chronicle.fault(kind, kills=killed, on_wire=len(on_wire), allows=await self._open_sends(victims))
+
+    def _kill_postmaster(self) -> bool:
+        postmaster = read_postmaster(self._home)
+        if postmaster is None:
+            return False
+        with suppress(ProcessLookupError):
+            os.kill(postmaster.pid, signal.SIGKILL)
+        return True
+
+    async def _freeze(self, pid: int) -> None:
+        self._frozen = pid
+        try:
+            await self._until_busy([pid])
+            self._cast.signal(signal.SIGSTOP, [pid])
+            self._chronicle.fault("freeze_worker", allows=await self._open_sends([pid]))
+            await asyncio.sleep(FREEZE_S)
+            self._cast.signal(signal.SIGCONT, [pid])
+        finally:
+            self._frozen = self._freezing = None
+
+    def _workers(self) -> list[int]:
+        return [pid for pid in self._cast.pids("worker") if pid != self._frozen]
+
+    def _busy_ports(self) -> set[int]:
+        return {link.client_port for link in self._relay.links if link.is_busy}
+
+    async def _until_busy(self, victims: Sequence[int] | None = None) -> None:
+        """Waits a little for the moment when one of them, or anybody, has bytes on the wire."""
+        give_up_at_s = boottime_s() + _WIRE_WITHIN_S
+        while boottime_s() < give_up_at_s:
+            busy = self._busy_ports()
+            if busy and (victims is None or any(local_ports(pid) & busy for pid in victims)):
+                return
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+    async def _open_sends(self, pids: Sequence[int]) -> int:
+        """The sends of the waves that these processes leave open: workers keep no journal that would tell more."""
+        await asyncio.sleep(_SETTLED_S)
+        ((sends,),) = await self._rows(_OPEN_SENDS, [str(pid) for pid in pids])
+        return int(sends)
+
+    async def _rows(self, query: LiteralString, *values: Any) -> list[tuple[Any, ...]]:
+        """What the database answers, when it is back, by a road of its own past the proxy."""
+        give_up_at_s = boottime_s() + _DATABASE_BACK_S
+        while True:
+            try:
+                async with await psycopg.AsyncConnection.connect(self._dsn, application_name="nemesis") as conn:
+                    cursor = await conn.execute(query, values)
+                    return await cursor.fetchall()
+            except psycopg.OperationalError:
+                if boottime_s() > give_up_at_s:
+                    raise
+                await asyncio.sleep(_OUTAGE_S)
+
+
+_OPEN_SENDS: LiteralString = """
+    SELECT coalesce(sum(sends), 0) FROM wave WHERE settled_at IS NULL AND split_part(worker, ':', 2) = ANY(%s)"""
+_BACKENDS: LiteralString = "SELECT pid FROM pg_stat_activity WHERE starts_with(application_name, 'stentor ')"
+
+FAULTS: dict[str, Fault] = {
+    "kill_api": Nemesis.kill_api,
+    "kill_worker": Nemesis.kill_worker,
+    "kill_workers": Nemesis.kill_workers,
+    "kill_everything": Nemesis.kill_everything,
+    "kill_postmaster": Nemesis.kill_postmaster,
+    "kill_backend": Nemesis.kill_backend,
+    "freeze_worker": Nemesis.freeze_worker,
+    "cut_relay": Nemesis.cut_relay,
+    "lose_replies": Nemesis.lose_replies,
+    "slow_relay": Nemesis.slow_relay,
+    "defer_all": Nemesis.defer_all,
+    "cut_database": Nemesis.cut_database,
+    "lose_commits": Nemesis.lose_commits,
+}
+"""Each kind by the name that the certificate counts it under."""
+
+_PER_ROUND = {name: 2 if name in {"kill_worker", "kill_workers"} else 1 for name in FAULTS}

@@ -1,0 +1,188 @@
+"""One run: a Stentor of its own, clients and a nemesis for some minutes, then quiet until all is settled, then the verdict."""
+
+import asyncio
+import random
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from stentor.cli.premises import Premises, import_blocks, on_premises
+from stentor.db.cluster import read_sockets
+from stentor.db.home import Home
+from stentor.testing.smtp_local import SinkProcess
+from stentor.testing.torture.cast import Cast
+from stentor.testing.torture.chronicle import Chronicle
+from stentor.testing.torture.nemesis import FAULTS, Nemesis
+from stentor.testing.torture.proxy import ChaosProxy
+from stentor.testing.torture.stage import Relay, set_stage
+from stentor.testing.torture.verdict import Verdict, judge
+from stentor.testing.torture.workload import Clients
+from stentor.testing.waiting import eventually
+
+WORKERS = 3
+PEOPLE = 3_000
+OPEN_EXECUTIONS_MAX = 30
+"""So many are under way at once; a new one is called as soon as there are fewer. Most of them wait for a lease to run out."""
+
+DRAINED_WITHIN_S = 300.0
+"""Time for leases of 20 s to run out, deferred messages to come again after 30 s, and all that on a busy machine."""
+
+_CALL_EVERY_S = 0.1
+_LEAVE_EVERY_S = (0.2, 0.8)
+
+
+def run(*, seed: int, minutes: float, folder: Path) -> Verdict:
+    """What the run proved. Its chronicle, ledger and log stay in the folder."""
+    return on_premises(lambda premises: _run(premises, seed, minutes, folder))
+
+
+async def _run(premises: Premises, seed: int, minutes: float, folder: Path) -> Verdict:
+    draw = random.Random(seed)
+    mail = folder / "mail"
+    index = folder / "mail.index"
+    chronicle_file = folder / "chronicle"
+    dsn = premises.core.db.dsn
+    home = Home(premises.data)
+    with SinkProcess(mail) as sink, Chronicle(chronicle_file) as chronicle:
+        async with (
+            ChaosProxy.to_port(sink.port) as relay,
+            ChaosProxy.to_socket(f"{read_sockets(home)}/.s.PGSQL.5432") as database,
+        ):
+            audiences = _audiences(draw)
+            stage = await set_stage(premises.core, _relays(relay.port))
+            await _add_people(premises, stage.brand.id, audiences)
+            for topic, people in audiences.items():
+                chronicle.people(topic, people)
+            through = make_conninfo(dsn, host="127.0.0.1", port=database.port, sslmode="disable")
+            settings = premises.settings.model_copy(update={"database_url": through})
+            async with Cast(settings, workers=WORKERS, log=folder / "log") as cast:
+                await premises.until_listening()
+                nemesis = Nemesis(
+                    cast=cast,
+                    home=home,
+                    dsn=dsn,
+                    sink=sink,
+                    relay=relay,
+                    database=database,
+                    chronicle=chronicle,
+                    draw=random.Random(draw.random()),
+                )
+                clients = Clients(premises.settings.port, stage, chronicle, audiences, draw)
+                chronicle.note("began", rules={"caps": [], "quiet_hours": []}, fault_kinds=list(FAULTS))
+                await _torture(minutes, nemesis, clients, _Books(dsn, sink, index), draw)
+                chronicle.note("ended")
+                await _until_drained(dsn)
+    return await asyncio.to_thread(judge, dsn, chronicle_file, [index], seed=seed)
+
+
+def _relays(port: int) -> dict[str, Relay | None]:
+    return {
+        "news": Relay(port),
+        "scores": Relay(port),
+        "again": Relay(port, "at_least_once"),
+        "paced": Relay(port, pace_per_s=40.0),
+        "box": None,
+    }
+
+
+def _audiences(draw: random.Random) -> dict[str, list[str]]:
+    """Overlapping: most people are in several topics. The paced one is small, so that it comes to an end."""
+    people = [f"fan-{number}" for number in range(PEOPLE)]
+    sizes = {"news": 2_000, "scores": 1_500, "again": 1_000, "paced": 100, "box": 500}
+    return {topic: draw.sample(people, size) for topic, size in sizes.items()}
+
+
+async def _add_people(premises: Premises, brand_id: Any, audiences: dict[str, list[str]]) -> None:
+    names = sorted({name for people in audiences.values() for name in people})
+    customers = "".join(["external_id,email\n", *(f"{name},{name}@example.com\n" for name in names)]).encode()
+    rows = [f"{name},{topic}\n" for topic, people in audiences.items() for name in people]
+    await import_blocks(premises, brand_id, "customers", [customers], source="people")
+    await import_blocks(
+        premises, brand_id, "subscriptions", ["".join(["external_id,topic\n", *rows]).encode()], source="choices"
+    )
+
+
+class _Books:
+    """What the clients look up past the API, to pace themselves and to find links."""
+
+    def __init__(self, dsn: str, sink: SinkProcess, index: Path) -> None:
+        self._dsn = dsn
+        self.sink = sink
+        self.index = index
+
+    async def open_executions(self) -> int | None:
+        """How many are not over; None while the database is away."""
+        try:
+            return await _open_executions(self._dsn)
+        except psycopg.OperationalError:
+            return None
+
+    async def topics(self) -> dict[bytes, str]:
+        """Topics by execution; none while the database is away."""
+        try:
+            async with await psycopg.AsyncConnection.connect(self._dsn) as conn:
+                cursor = await conn.execute("SELECT id, topic_key FROM execution")
+                return {execution.bytes: topic for execution, topic in await cursor.fetchall()}
+        except psycopg.OperationalError:
+            return {}
+
+
+async def _torture(minutes: float, nemesis: Nemesis, clients: Clients, books: _Books, draw: random.Random) -> None:
+    stop = asyncio.Event()
+
+    async def call() -> None:
+        running = await books.open_executions()
+        if running is not None and running < OPEN_EXECUTIONS_MAX:
+            await clients.call()
+        await asyncio.sleep(_CALL_EVERY_S)
+
+    async def leave() -> None:
+        await clients.leave_by_api()
+        await asyncio.sleep(draw.uniform(*_LEAVE_EVERY_S))
+        await clients.leave_by_link(books.sink, books.index, await books.topics())
+        await asyncio.sleep(draw.uniform(*_LEAVE_EVERY_S))
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(nemesis.run(stop))
+        tasks.create_task(_until(stop, call))
+        tasks.create_task(_until(stop, leave))
+        await asyncio.sleep(minutes * 60)
+        stop.set()
+
+
+async def _until(stop: asyncio.Event, step: Callable[[], Awaitable[None]]) -> None:
+    while not stop.is_set():
+        await step()
+
+
+async def _until_drained(dsn: str) -> None:
+    """Comes back when nothing is left to do, or when waiting longer makes no sense: the verdict names what is left."""
+
+    async def is_drained() -> bool:
+        return not await _open_executions(dsn)
+
+    with suppress(AssertionError):
+        await eventually(is_drained, DRAINED_WITHIN_S)
+
+
+async def _open_executions(dsn: str) -> int:
+    async with await psycopg.AsyncConnection.connect(dsn) as conn:
+        cursor = await conn.execute("SELECT count(*) FROM execution WHERE state <> 'ended'")
+        row = await cursor.fetchone()
+    return row[0] if row else 0
+
+
+def tell(verdict: Verdict) -> bool:
+    """Prints the certificate, as a table and as JSON; whether it holds and the run counts."""
+    certificate = verdict.certificate
+    shortfalls = certificate.shortfalls(verdict.minutes)
+    lines = [certificate.table(), f"minutes  {verdict.minutes:.1f}"]
+    lines += [f"{line}: {example}" for line in certificate.broken for example in verdict.examples.get(line, [])]
+    lines += [f"does not count: {shortfall}" for shortfall in shortfalls]
+    sys.stdout.write("\n".join([*lines, certificate.json(), ""]))
+    return not certificate.broken and not shortfalls

@@ -1,0 +1,151 @@
+"""Every boundary of the flow, one after the other: a life ends or freezes there, others follow it, and the books are judged."""
+
+import itertools
+import multiprocessing
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from uuid import UUID
+
+import msgspec
+import psycopg
+from msgspec.structs import replace
+
+import stentor
+from stentor.testing.databases import TestDatabases
+from stentor.testing.torture.chronicle import Chronicle
+from stentor.testing.torture.life import Life, live
+from stentor.testing.torture.verdict import Verdict, judge
+
+LEASE_OVER_S = 30.0
+ENDS_WITHIN_S = 40.0
+ZOMBIE_WAITS_S = 3.0
+"""How long the heirs of a frozen life try: what it has locked they cannot have."""
+
+_FAILPOINT = re.compile(r'failpoint\("([a-z_.]+)"\)')
+_LOOK_EVERY_S = 0.005
+
+
+def failpoints() -> list[str]:
+    """The names of all places in the engine's source, in order."""
+    source = Path(stentor.__file__).parent
+    names: set[str] = set()
+    for file in source.rglob("*.py"):
+        if source / "testing" not in file.parents:
+            names.update(_FAILPOINT.findall(file.read_text(encoding="utf-8")))
+    return sorted(names)
+
+
+class Sweep:
+    """Lives on copies of one prepared database, whose relays are one sink that nothing here touches."""
+
+    def __init__(self, databases: TestDatabases, prepared: str, brand_id: UUID, folder: Path) -> None:
+        self._databases = databases
+        self._prepared = prepared
+        self._brand_id = brand_id
+        self._index = folder / "mail.index"
+        self._folder = folder
+        self._numbers = itertools.count()
+        # Forked off a process that has imported everything: a life starts in 20 ms instead of a second.
+        self._processes = multiprocessing.get_context("forkserver")
+        self._processes.set_forkserver_preload([live.__module__])
+
+    def hits(self) -> dict[str, int]:
+        """How often an undisturbed life comes to each place."""
+        with self._life() as life:
+            counted = life.chronicle.with_name("hits")
+            # Armed for a hit that never comes.
+            script = ",".join(f"{point}=kill@{sys.maxsize}" for point in failpoints())
+            self._to_its_end(replace(life, failpoints=script, hits=counted))
+            return msgspec.json.decode(counted.read_bytes(), type=dict[str, int])
+
+    def struck(self, action: str, point: str, hit: int, *, after: str = "", is_hasty: bool = False) -> Verdict:
+        """What came of it when a life was killed, or froze for longer than its lease, at a place that it comes to.
+
+        `after`: failpoints of a life before that one, for what only heirs come to. Raises ValueError when the life ended
+        without coming there.
+        """
+        ledger_from = self._index.stat().st_size
+        with self._life() as first, Chronicle(first.chronicle) as notes:
+            notes.note("began", rules={}, fault_kinds=[])
+            life = replace(first, failpoints=f"{point}={action}@{hit}", is_hasty=is_hasty)
+            if after:
+                self._strike(replace(first, failpoints=after), notes)
+                life = replace(life, shift_s=LEASE_OVER_S)
+            self._strike(life, notes)
+            self._to_its_end(replace(first, shift_s=life.shift_s + 2 * LEASE_OVER_S))
+            notes.note("ended")
+            ledger = first.chronicle.with_name("ledger.index")
+            ledger.write_bytes(self._index.read_bytes()[ledger_from:])
+            return judge(first.dsn, first.chronicle, [ledger], seed=hit)
+
+    @contextmanager
+    def _life(self) -> Iterator[Life]:
+        folder = self._folder / str(next(self._numbers))
+        folder.mkdir()
+        with self._databases.copied(self._prepared) as dsn:
+            yield Life(dsn, self._brand_id, folder / "chronicle")
+
+    def _strike(self, life: Life, notes: Chronicle) -> None:
+        process = self._started(life)
+        give_up_at_s = time.monotonic() + ENDS_WITHIN_S
+        while process.exitcode is None and not _is_frozen(process):
+            if time.monotonic() > give_up_at_s:
+                process.kill()
+                raise TimeoutError(f"A life neither ended nor came to {life.failpoints} within {ENDS_WITHIN_S:g} s.")
+            process.join(_LOOK_EVERY_S)
+        if process.exitcode not in {None, -signal.SIGKILL}:
+            raise ValueError(f"A life ended with {process.exitcode} and never came to {life.failpoints}.")
+        # What it knew of its open waves is gone with it.
+        notes.fault(life.failpoints, kills=1, allows=_open_sends(life.dsn))
+        if process.exitcode is None:
+            # Its heirs believe that it is dead; then it goes on where it stood.
+            self._to_its_end(
+                replace(
+                    life, failpoints="", is_hasty=False, shift_s=life.shift_s + LEASE_OVER_S, patience_s=ZOMBIE_WAITS_S
+                )
+            )
+            _send(process, signal.SIGCONT)
+            self._join(process)
+
+    def _to_its_end(self, life: Life) -> None:
+        process = self._started(life)
+        self._join(process)
+        if process.exitcode != 0:
+            raise ChildProcessError(f"A life ended with {process.exitcode}; it says above why.")
+
+    def _started(self, life: Life) -> BaseProcess:
+        process = self._processes.Process(target=live, args=(life,))
+        process.start()
+        return process
+
+    def _join(self, process: BaseProcess) -> None:
+        process.join(ENDS_WITHIN_S)
+        if process.exitcode is None:
+            process.kill()
+            raise TimeoutError(f"A life did not end within {ENDS_WITHIN_S:g} s.")
+
+
+def _is_frozen(process: BaseProcess) -> bool:
+    try:
+        state = Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state == "T"
+
+
+def _open_sends(dsn: str) -> int:
+    with psycopg.connect(dsn) as conn:
+        row = conn.execute("SELECT coalesce(sum(sends), 0) FROM wave WHERE settled_at IS NULL").fetchone()
+    return row[0] if row else 0
+
+
+def _send(process: BaseProcess, number: signal.Signals) -> None:
+    if process.pid is not None:
+        os.kill(process.pid, number)

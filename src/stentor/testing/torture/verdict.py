@@ -1,0 +1,275 @@
+"""The verdict: ledgers ⋈ database ⋈ workload, person by person. It knows the engine by its tables alone.
+
+Run it when everything has come to rest: what is still pending then counts as lost.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, LiteralString, NamedTuple, TypeAlias
+from uuid import UUID
+
+import psycopg
+
+from stentor.testing.torture.certificate import Certificate
+from stentor.testing.torture.evidence import Taken, Workload, read_chronicle, read_ledgers
+
+OPT_OUT_S_MAX = 5.0
+"""P5: after so long nothing is handed over any more, whatever happened to the worker."""
+
+_PENDING, _HELD, _HANDED_OVER, _SKIPPED, _FAILED, _UNKNOWN = range(6)
+_UNSUBSCRIBED, _SUPPRESSED = 2, 3
+_RETRY_BITS = 24  # chunks that differ above them hold the same people, on another try
+
+_CLOCKS_DIFFER_S = 1.0
+"""How far an opt-out's time as its client saw it and a publication's as the database has it may be apart on one machine."""
+
+_Row: TypeAlias = tuple[Any, ...]
+
+
+class _Send(NamedTuple):
+    customer: UUID
+    channel: int
+    state: int
+    reason: int
+    chunk: int
+
+
+class _LostWave(NamedTuple):
+    chunk: int
+    key_from: UUID
+    key_to: UUID
+
+
+@dataclass
+class _Execution:
+    id: UUID
+    topic: str
+    state: str
+    published_at_s: float | None
+    audience_size: int
+
+
+@dataclass
+class _Counts:
+    lost: int = 0
+    doubled: int = 0
+    unknown: int = 0
+    opted_out_contacted: int = 0
+    wrongly_withheld: int = 0
+    unbalanced: int = 0
+    resent: int = 0
+    recipients: int = 0
+    examples: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, line: str, what: str, times: int = 1) -> None:
+        """Counts it, and keeps the first few for whoever has to find out why."""
+        if times:
+            setattr(self, line, getattr(self, line) + times)
+            if len(self.examples[line]) < _EXAMPLES_MAX:
+                self.examples[line].append(what)
+
+
+_EXAMPLES_MAX = 5
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The certificate, how long the run was, and a few examples for each line that does not hold."""
+
+    certificate: Certificate
+    minutes: float
+    examples: dict[str, list[str]]
+
+
+def judge(
+    dsn: str, chronicle: Path, ledgers: Sequence[Path], *, seed: int, opt_out_s_max: float = OPT_OUT_S_MAX
+) -> Verdict:
+    """Joins everything. The database may be reached by any road; nothing is written."""
+    workload = read_chronicle(chronicle)
+    if workload.rules.get("caps") or workload.rules.get("quiet_hours"):
+        raise ValueError("This verdict cannot judge caps and quiet hours yet, and the workload has such rules.")
+    with psycopg.connect(dsn) as conn:
+        judging = _Judging(conn, workload, read_ledgers(ledgers), opt_out_s_max)
+        executions = judging.run()
+    counts = judging.counts
+    certificate = Certificate(
+        seed=seed,
+        kills=workload.kills,
+        kills_on_wire=workload.kills_on_wire,
+        executions=executions,
+        recipients=counts.recipients,
+        lost=counts.lost,
+        doubled=counts.doubled,
+        unknown=counts.unknown,
+        unknown_allowed=workload.unknown_allowed,
+        opted_out_contacted=counts.opted_out_contacted,
+        # Without a rule nobody's cap can be exceeded and nobody written to in quiet hours; who was withheld for one
+        # all the same is counted as wrongly withheld.
+        cap_violations=0,
+        quiet_violations=0,
+        wrongly_withheld=counts.wrongly_withheld,
+        unbalanced=counts.unbalanced,
+        resent=counts.resent,
+        faults={kind: workload.faults[kind] for kind in workload.fault_kinds},
+    )
+    return Verdict(certificate, workload.minutes, counts.examples)
+
+
+class _Judging:
+    def __init__(
+        self, conn: "psycopg.Connection[_Row]", workload: Workload, ledger: Iterable[Taken], opt_out_s_max: float
+    ) -> None:
+        self.counts = _Counts()
+        self._conn = conn
+        self._workload = workload
+        self._opt_out_s_max = opt_out_s_max
+        self._people = {customer: (name, email) for customer, name, email in self._rows(_PEOPLE)}
+        self._copies: dict[bytes, Counter[tuple[bytes, int]]] = defaultdict(Counter)
+        executions = {row[0].bytes: row[1] for row in self._rows(_TOPICS)}
+        for taken in ledger:
+            self._weigh(taken, executions.get(taken.send.execution))
+        for execution, customer, channel in self._rows(_SANDBOX):
+            self._copies[execution.bytes][customer.bytes, channel] += 1
+
+    def run(self) -> int:
+        """Weighs every execution; returns how many there are."""
+        executions = [_Execution(*row) for row in self._rows(_EXECUTIONS)]
+        known = {execution.id for execution in executions}
+        for key, ids in self._workload.accepted.items():
+            self.counts.add("lost", f"call {key} was acknowledged and is not there", len(ids - known))
+            self.counts.add("doubled", f"call {key} has several executions", len(ids) - 1)
+        for stray in set(self._copies) - {one.bytes for one in known}:
+            self.counts.add("unbalanced", f"messages of no execution {UUID(bytes=stray)}", len(self._copies[stray]))
+        for execution in executions:
+            self._judge(execution)
+        self._judge_departures()
+        for execution_id, channel, said, found in self._rows(_UNBALANCED):
+            self.counts.add("unbalanced", f"execution {execution_id} channel {channel}: counted {said}, rows {found}")
+        return len(executions)
+
+    def _weigh(self, taken: Taken, topic: str | None) -> None:
+        """One message: that it went to the right address, and not after its recipient had left."""
+        send = taken.send
+        self._copies[send.execution][send.customer, send.channel] += 1
+        name, email = self._people.get(UUID(bytes=send.customer), ("", ""))
+        if email != taken.recipient:
+            self.counts.add("lost", f"a message for {name!r} went to somebody else")
+        left = self._workload.departures.get((name, topic or ""))
+        if left and left.acknowledged_ns and taken.at_ns > left.acknowledged_ns + self._opt_out_s_max * 1e9:
+            late_s = (taken.at_ns - left.acknowledged_ns) / 1e9
+            self.counts.add("opted_out_contacted", f"{name} of {topic}, {late_s:.1f} s after the acknowledgement")
+
+    def _judge(self, execution: _Execution) -> None:
+        if execution.state != "ended":
+            self.counts.add("lost", f"execution {execution.id} is {execution.state} at the end")
+        sends = [_Send(*row) for row in self._rows(_SENDS, execution.id)]
+        self.counts.recipients += len(sends)
+        lost_waves: list[_LostWave] | None = None
+        copies = self._copies[execution.id.bytes]
+        seen: set[str] = set()
+        for send in sends:
+            name, _ = self._people[send.customer]
+            seen.add(name)
+            got = copies.pop((send.customer.bytes, send.channel), 0)
+            self._judge_send(execution, send, name, got)
+            if got > 1:
+                if lost_waves is None:
+                    lost_waves = [_LostWave(*row) for row in self._rows(_LOST_WAVES, execution.id)]
+                self._judge_copies(execution, send, name, got - 1, lost_waves)
+        for customer, _ in copies:
+            self.counts.add(
+                "unbalanced", f"a message of {execution.id} to {UUID(bytes=customer)}, who has no send in it"
+            )
+        expected = {name for name in self._workload.audiences[execution.topic] if not self._had_left(name, execution)}
+        self.counts.add(
+            "lost", f"people of {execution.id} without a send: {sorted(expected - seen)[:3]}", len(expected - seen)
+        )
+        if execution.audience_size != len(seen):
+            self.counts.add(
+                "unbalanced", f"execution {execution.id} says it has {execution.audience_size} of {len(seen)}"
+            )
+
+    def _judge_send(self, execution: _Execution, send: _Send, name: str, got: int) -> None:
+        add, who = self.counts.add, f"{name} in {execution.id}"
+        if send.state == _UNKNOWN:
+            add("unknown", who)
+        elif send.state == _HANDED_OVER:
+            add("lost", f"{who} was handed over and got nothing", int(got == 0))
+        else:
+            add("unbalanced", f"{who} got a message in state {send.state}", int(got > 0))
+        if send.state in {_PENDING, _HELD}:
+            add("lost", f"{who} is still pending")
+        elif send.state == _FAILED:
+            add("lost", f"{who} failed for reason {send.reason}, and no provider refused anybody for good")
+        elif send.state == _SKIPPED and not self._may_skip(execution, send, name):
+            add("wrongly_withheld", f"{who} for reason {send.reason}")
+
+    def _may_skip(self, execution: _Execution, send: _Send, name: str) -> bool:
+        return send.reason in {_UNSUBSCRIBED, _SUPPRESSED} and (name, execution.topic) in self._workload.departures
+
+    def _judge_copies(
+        self, execution: _Execution, send: _Send, name: str, extra: int, lost_waves: Sequence[_LostWave]
+    ) -> None:
+        """An `at_least_once` sender may repeat a send once for each time that it was in doubt."""
+        in_doubt = sum(
+            wave.chunk % (1 << _RETRY_BITS) == send.chunk % (1 << _RETRY_BITS)
+            and wave.key_from <= send.customer <= wave.key_to
+            for wave in lost_waves
+        )
+        ((told,),) = self._rows(_IN_DOUBT_ANSWERS, execution.id, send.customer, send.channel)
+        explained = min(extra, in_doubt + told)
+        self.counts.add("resent", name, explained)
+        self.counts.add("doubled", f"{name} in {execution.id}, {extra + 1} copies", extra - explained)
+
+    def _had_left(self, name: str, execution: _Execution) -> bool:
+        left = self._workload.departures.get((name, execution.topic))
+        return left is not None and left.asked_at_s < (execution.published_at_s or 0) + _CLOCKS_DIFFER_S
+
+    def _judge_departures(self) -> None:
+        still_there = {(name, topic) for name, topic in self._rows(_SUBSCRIBED)}
+        for place, departure in self._workload.departures.items():
+            if departure.acknowledged_ns is not None and place in still_there:
+                self.counts.add("lost", f"the opt-out of {place} was acknowledged and is not there")
+
+    def _rows(self, query: LiteralString, *values: object) -> Iterator[_Row]:
+        with self._conn.cursor() as cursor:
+            yield from cursor.execute(query, values)
+
+
+_PEOPLE: LiteralString = "SELECT customer_id, external_id, email FROM customer"
+_TOPICS: LiteralString = "SELECT id, topic_key FROM execution"
+_EXECUTIONS: LiteralString = """
+    SELECT id, topic_key, state, extract(epoch FROM published_at)::float, audience_size FROM execution ORDER BY id"""
+_SENDS: LiteralString = "SELECT customer_id, channel, state, reason, chunk FROM send WHERE execution_id = %s"
+_SANDBOX: LiteralString = "SELECT execution_id, customer_id, channel FROM sandbox_message"
+_LOST_WAVES: LiteralString = """
+    SELECT v.chunk, v.key_from, v.key_to FROM wave v JOIN sender s ON s.id = v.sender_id
+    WHERE v.execution_id = %s AND v.lost AND s.in_doubt = 'at_least_once'"""
+_IN_DOUBT_ANSWERS: LiteralString = """
+    SELECT count(*) FROM delivery_event e JOIN sender s ON s.id = e.sender_id
+    WHERE e.execution_id = %s AND e.customer_id = %s AND e.channel = %s AND e.kind = 'in_doubt'
+        AND s.in_doubt = 'at_least_once'"""
+_SUBSCRIBED: LiteralString = """
+    SELECT c.external_id, t.key FROM subscription s
+    JOIN topic t ON t.id = s.topic_id JOIN customer c ON c.part = s.part AND c.customer_id = s.customer_id
+    WHERE s.channels <> 0"""
+_UNBALANCED: LiteralString = """
+    WITH counted AS (
+        SELECT execution_id, channel, state, reason, sum(sends) AS sends FROM tally WHERE state >= 0
+        GROUP BY execution_id, channel, state, reason HAVING sum(sends) <> 0
+    ), found AS (
+        SELECT execution_id, channel, state, reason, count(*) AS sends FROM send
+        GROUP BY execution_id, channel, state, reason
+    ), audience AS (
+        SELECT execution_id, channel, sum(sends) AS sends FROM tally WHERE state = -1 GROUP BY execution_id, channel
+    )
+    SELECT execution_id, channel, c.sends, f.sends
+    FROM counted c FULL JOIN found f USING (execution_id, channel, state, reason)
+    WHERE c.sends IS DISTINCT FROM f.sends
+    UNION ALL
+    SELECT execution_id, channel, a.sends, f.sends
+    FROM audience a FULL JOIN (SELECT execution_id, channel, sum(sends) AS sends FROM found GROUP BY 1, 2) f
+        USING (execution_id, channel)
+    WHERE a.sends IS DISTINCT FROM f.sends"""

@@ -1,0 +1,59 @@
+"""A process dies, or freezes for longer than its lease, at each boundary of the flow: the books balance all the same."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from stentor.testing.databases import TestDatabases
+from stentor.testing.smtp_local import SinkProcess
+from stentor.testing.torture.life import prepare
+from stentor.testing.torture.sweep import Sweep, failpoints
+from stentor.testing.torture.verdict import Verdict
+
+pytestmark = pytest.mark.timeout(300)
+
+# What only the heir of a dead life comes to, and what only a worker that is told to stop.
+AFTER_A_DEATH = {"recover.before_commit", "recover.after_commit"}
+IN_HASTE = {"release.before_commit", "release.after_commit"}
+
+
+@pytest.fixture(scope="module")
+def sweep(databases: TestDatabases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sweep]:
+    folder = tmp_path_factory.mktemp("sweep")
+    with SinkProcess(folder / "mail") as sink, databases.migrated() as dsn:
+        brand_id = prepare(dsn, sink.port)
+        yield Sweep(databases, dsn, brand_id, folder)
+
+
+@pytest.fixture(scope="module")
+def hits(sweep: Sweep) -> dict[str, int]:
+    found = sweep.hits()
+    return found | dict.fromkeys(AFTER_A_DEATH | IN_HASTE, 1)
+
+
+@pytest.mark.parametrize("point", failpoints())
+def test_nobody_is_lost_or_doubled_when_a_process_is_killed(sweep: Sweep, hits: dict[str, int], point: str):
+    assert hits[point], "No life comes to this place."
+
+    for hit in chosen(hits[point], 4):
+        verdict = struck(sweep, "kill", point, hit)
+        assert verdict.certificate.broken == [], (hit, verdict.examples)
+
+
+@pytest.mark.parametrize("point", failpoints())
+def test_nobody_is_lost_or_doubled_when_a_process_freezes_and_comes_back(
+    sweep: Sweep, hits: dict[str, int], point: str
+):
+    verdict = struck(sweep, "freeze", point, hits[point] // 2 + 1)
+
+    assert verdict.certificate.broken == [], verdict.examples
+
+
+def struck(sweep: Sweep, action: str, point: str, hit: int) -> Verdict:
+    after = "wave.after_commit=kill@1" if point in AFTER_A_DEATH else ""
+    return sweep.struck(action, point, hit, after=after, is_hasty=point in IN_HASTE)
+
+
+def chosen(hits: int, most: int) -> list[int]:
+    """Every hit, or of many (each segment of each connection is one) the first ones and the last."""
+    return [*range(1, hits + 1)] if hits <= most else [*range(1, most), hits]

@@ -1,0 +1,197 @@
+"""The verdict sees what it must see: each line of the certificate moves when its promise is broken."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import LiteralString
+
+import psycopg
+import pytest
+
+from stentor.testing.databases import TestDatabases
+from stentor.testing.smtp_local import SinkProcess
+from stentor.testing.torture.chronicle import Chronicle
+from stentor.testing.torture.life import Life, live, prepare
+from stentor.testing.torture.verdict import Verdict, judge
+
+pytestmark = pytest.mark.timeout(120)
+
+CHANGE_ONE: LiteralString = """
+    UPDATE send SET state = %s, reason = %s
+    WHERE execution_id = (SELECT id FROM execution WHERE topic_key = 'sliced')
+        AND customer_id = (SELECT customer_id FROM customer WHERE external_id = 'reader-20')"""
+DELETE_ONE: LiteralString = """
+    DELETE FROM send
+    WHERE execution_id = (SELECT id FROM execution WHERE topic_key = 'sliced')
+        AND customer_id = (SELECT customer_id FROM customer WHERE external_id = 'reader-20')"""
+
+
+class Lived:
+    """One undisturbed life whose evidence a test may forge."""
+
+    def __init__(self, dsn: str, chronicle: Path, ledger: Path) -> None:
+        self.dsn = dsn
+        self.chronicle = chronicle
+        self.ledger = ledger
+
+    def judged(self) -> Verdict:
+        return judge(self.dsn, self.chronicle, [self.ledger], seed=1)
+
+    def run(self, statement: LiteralString, *values: object) -> None:
+        with psycopg.connect(self.dsn) as conn:
+            conn.execute(statement, values)
+
+    def note(self, what: str, **facts: object) -> None:
+        with Chronicle(self.chronicle) as notes:
+            notes.note(what, **facts)
+
+
+@pytest.fixture(scope="module")
+def original(databases: TestDatabases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lived]:
+    folder = tmp_path_factory.mktemp("life")
+    chronicle = folder / "chronicle"
+    with Chronicle(chronicle) as notes:
+        notes.note("began", rules={}, fault_kinds=["kill_worker"])
+    with SinkProcess(folder / "mail") as sink, databases.migrated() as dsn:
+        brand_id = prepare(dsn, sink.port)
+        live(Life(dsn, brand_id, chronicle))
+        with Chronicle(chronicle) as notes:
+            notes.note("ended")
+        yield Lived(dsn, chronicle, folder / "mail.index")
+
+
+@pytest.fixture
+def lived(original: Lived, databases: TestDatabases, tmp_path: Path) -> Iterator[Lived]:
+    with databases.copied(original.dsn) as dsn:
+        chronicle, ledger = tmp_path / "chronicle", tmp_path / "ledger"
+        chronicle.write_bytes(original.chronicle.read_bytes())
+        ledger.write_bytes(original.ledger.read_bytes())
+        yield Lived(dsn, chronicle, ledger)
+
+
+def test_an_undisturbed_life_breaks_no_line(lived: Lived):
+    verdict = lived.judged()
+
+    assert verdict.certificate.broken == [], verdict.examples
+    assert verdict.certificate.executions == 4
+    assert verdict.certificate.recipients == 116 + 12 + 9 + 20
+
+
+def test_a_message_that_nobody_took_is_lost(lived: Lived):
+    lived.ledger.write_bytes(lived.ledger.read_bytes().partition(b"\n")[2])
+
+    assert lived.judged().certificate.lost == 1
+
+
+def test_a_second_copy_is_doubled(lived: Lived):
+    text = lived.ledger.read_bytes()
+    lived.ledger.write_bytes(text + text.partition(b"\n")[0] + b"\n")
+
+    assert lived.judged().certificate.doubled == 1
+
+
+@pytest.mark.parametrize(("policy", "doubled", "resent"), [("at_most_once", 1, 0), ("at_least_once", 0, 1)])
+def test_a_second_copy_after_a_lost_wave_is_explained_by_the_policy_alone(
+    lived: Lived, policy: str, doubled: int, resent: int
+):
+    text = lived.ledger.read_bytes()
+    lived.ledger.write_bytes(text + text.partition(b"\n")[0] + b"\n")
+    lived.run("UPDATE wave SET lost = true")
+    lived.run("UPDATE sender SET in_doubt = %s", policy)
+
+    certificate = lived.judged().certificate
+
+    assert (certificate.doubled, certificate.resent) == (doubled, resent)
+
+
+def test_a_message_to_another_address_is_lost(lived: Lived):
+    lines = lived.ledger.read_text().splitlines()
+    lines[0] = lines[0].rpartition(" ")[0] + " stranger@example.com"
+    lived.ledger.write_text("\n".join([*lines, ""]))
+
+    assert lived.judged().certificate.lost == 1
+
+
+def test_who_is_still_pending_is_lost(lived: Lived):
+    lived.run(CHANGE_ONE, 0, 0)
+
+    assert lived.judged().certificate.lost == 1
+
+
+def test_who_has_no_send_is_lost(lived: Lived):
+    lived.run(DELETE_ONE)
+
+    assert lived.judged().certificate.lost == 1
+
+
+def test_an_acknowledged_call_that_left_no_execution_is_lost(lived: Lived):
+    lived.note("called", key="k", topic="news")
+    lived.note("accepted", key="k", topic="news", execution="019f0000-0000-7000-8000-000000000000")
+
+    assert lived.judged().certificate.lost == 1
+
+
+def test_two_executions_under_one_key_are_doubled(lived: Lived):
+    with psycopg.connect(lived.dsn) as conn:
+        row = conn.execute("SELECT id FROM execution WHERE topic_key = 'again'").fetchone()
+    assert row is not None
+    lived.note("accepted", key="news", topic="news", execution=str(row[0]))
+
+    assert lived.judged().certificate.doubled == 1
+
+
+def test_who_is_in_doubt_is_unknown_and_needs_a_fault_that_allows_it(lived: Lived):
+    lived.run(CHANGE_ONE, 5, 0)
+    without_cause = lived.judged().certificate
+    lived.note("fault", kind="kill_worker", kills=1, on_wire=1, allows=1)
+    with_cause = lived.judged().certificate
+
+    assert (without_cause.unknown, without_cause.unknown_allowed, "unknown" in without_cause.broken) == (1, 0, True)
+    assert (with_cause.unknown, with_cause.unknown_allowed, "unknown" in with_cause.broken) == (1, 1, False)
+    assert (with_cause.kills, with_cause.kills_on_wire, with_cause.faults) == (1, 1, {"kill_worker": 1})
+
+
+def test_a_message_long_after_an_acknowledged_opt_out_is_a_contact(lived: Lived):
+    lived.note("leaving", person="reader-1", topic="news")
+    lived.note("left", person="reader-1", topic="news")
+    lines = lived.ledger.read_text().splitlines()
+    at_ns, rest = next(line for line in lines if line.endswith(" reader-1@example.com")).split(" ", 1)
+    late = f"{int(at_ns) + 3600 * 10**9} {rest}"
+    lived.ledger.write_text("\n".join([*(line for line in lines if not line.endswith(rest)), late, ""]))
+
+    assert lived.judged().certificate.opted_out_contacted == 1
+
+
+def test_an_acknowledged_opt_out_that_is_gone_is_lost(lived: Lived):
+    lived.run("UPDATE subscription SET channels = 2 WHERE channels = 0")
+
+    assert lived.judged().certificate.lost == 1
+
+
+def test_who_is_skipped_without_having_left_is_wrongly_withheld(lived: Lived):
+    lived.run(CHANGE_ONE, 3, 2)
+
+    assert lived.judged().certificate.wrongly_withheld == 1
+
+
+def test_counters_that_rows_contradict_are_unbalanced(lived: Lived):
+    lived.run("UPDATE tally SET sends = sends + 1 WHERE ctid = (SELECT ctid FROM tally WHERE state = 2 LIMIT 1)")
+
+    assert lived.judged().certificate.unbalanced == 1
+
+
+def test_rules_that_it_cannot_judge_are_refused(lived: Lived):
+    lived.note("began", rules={"caps": [{"most": 1}]}, fault_kinds=[])
+
+    with pytest.raises(ValueError, match="cannot judge"):
+        lived.judged()
+
+
+def test_it_knows_the_engine_by_its_tables_alone():
+    program = "import sys, stentor.testing.torture.verdict; print(*(name for name in sys.modules if name.startswith('stentor')))"
+
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=True)
+
+    parts = ["", ".testing", ".testing.torture", *(f".testing.torture.{name}" for name in ("certificate", "evidence"))]
+    assert set(done.stdout.split()) == {f"stentor{part}" for part in [*parts, ".testing.torture.verdict"]}
