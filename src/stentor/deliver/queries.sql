@@ -69,6 +69,15 @@ JOIN chunk c ON c.execution_id = w.execution_id AND c.number = w.chunk AND c.epo
 WHERE v.execution_id = w.execution_id AND v.chunk = w.chunk AND v.number = w.number AND v.brand_id = :brand_id
     AND v.settled_at IS NULL
 
+-- name: close_own_waves
+-- Of an owner who was not told that they are committed, and so never started them; fenced like any other settling.
+UPDATE wave v
+SET settled_at = :now
+FROM unnest(:execution_ids::uuid[], :numbers::integer[], :epochs::integer[]) AS w (execution_id, number, epoch)
+JOIN chunk c ON c.execution_id = w.execution_id AND c.number = w.number AND c.epoch = w.epoch
+WHERE v.execution_id = w.execution_id AND v.chunk = w.number AND v.epoch = w.epoch AND v.brand_id = :brand_id
+    AND v.settled_at IS NULL
+
 -- name: settle_each
 -- The exceptions of a wave, one by one: whoever was not simply handed over.
 UPDATE send s

@@ -33,6 +33,7 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     standing: Statement
     open_waves: Statement
     close_waves: Statement
+    close_own_waves: Statement
     settle_each: Statement
     settle_handed_over: Statement
     settle_lost: Statement
@@ -98,6 +99,13 @@ async def close_attempts(conn: Connection, claim: Claim, attempts: Sequence[Atte
     """Closes them if the chunks are still this worker's; False: fenced out, and nothing may be settled."""
     closed = await Sql.close_waves.run(conn, brand_id=claim.brand_id, **_attempt_keys(attempts))
     return closed == len(attempts)
+
+
+async def close_own_waves(conn: Connection, claim: Claim, chunks: Sequence[Chunk]) -> None:
+    """Closes every open attempt that the present owner of the chunks has made; their sends stay pending."""
+    await Sql.close_own_waves.run(
+        conn, brand_id=claim.brand_id, **_numbers(chunks), epochs=[chunk.epoch for chunk in chunks]
+    )
 
 
 async def settle_each(conn: Connection, claim: Claim, changes: Sequence[Change]) -> None:

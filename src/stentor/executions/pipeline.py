@@ -20,12 +20,13 @@ from stentor.db.pool import Database
 from stentor.deliver import store as deliver
 from stentor.deliver.model import Change, Claim
 from stentor.deliver.pacing import Pace
+from stentor.errors import Unavailable
 from stentor.executions import store
 from stentor.executions.composing import Composer
 from stentor.executions.facts import FactsSource, resends_in_doubt
 from stentor.executions.recovery import recover
 from stentor.executions.waves import GuardedWave, cut_attempts, guard_sends, load_sends
-from stentor.executions.writing_down import Answered, write_down_surely
+from stentor.executions.writing_down import Answered, close_unstarted, write_down_surely
 from stentor.failpoints import failpoint
 from stentor.report.tally import Moves
 
@@ -84,7 +85,7 @@ class Deliverer:
             async with self._channels.open_channel(sender) as channel:
                 await self._recover(claim, sender, channel)
                 while claim.chunks and not stop.is_set():
-                    wave = await self._open(claim, sender)
+                    wave = await self._open_surely(claim, sender)
                     if wave is not None:
                         composed = self._composer.compose(claim.channel, wave.facts, wave.cleared, self._clock.now())
                         outcomes = await self._hand_over(channel, wave.wave, composed.messages)
@@ -105,6 +106,15 @@ class Deliverer:
             await recover(conn, claim, resend=resend)
             failpoint("recover.before_commit")
         failpoint("recover.after_commit")
+
+    async def _open_surely(self, claim: Claim, sender: Sender) -> GuardedWave | None:
+        """As `_open`. A wave whose commit was not heard of is closed before the outage is raised: nothing of it has left."""
+        chunks = list(claim.chunks)
+        try:
+            return await self._open(claim, sender)
+        except Unavailable:
+            await close_unstarted(self._db, claim, chunks)
+            raise
 
     async def _open(self, claim: Claim, sender: Sender) -> GuardedWave | None:
         """The next wave, guarded and committed; None when there is nobody to send to right now."""

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 import structlog
@@ -15,7 +15,7 @@ from stentor.db.by_keys import go_by_keys
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.deliver import store as deliver
-from stentor.deliver.model import Answer, Change, Claim
+from stentor.deliver.model import Answer, Change, Chunk, Claim
 from stentor.deliver.settling import Settlement, settle
 from stentor.domain.vocabulary import Reason, SendState
 from stentor.errors import Unavailable
@@ -62,10 +62,36 @@ async def write_down_surely(db: Database, claim: Claim, answered: Answered, jitt
     the database stays away for a minute.
     """
     settlement = _settlement(answered, jitter)
+    chunks, finished = list(claim.chunks), len(claim.finished)
+
+    async def write_down() -> None:
+        # A try that came to nothing may have let go of the chunks already.
+        claim.chunks[:] = chunks
+        del claim.finished[finished:]
+        await _write_down(db, claim, answered, settlement)
+
+    await _when_it_answers(write_down)
+
+
+async def close_unstarted(db: Database, claim: Claim, chunks: Sequence[Chunk]) -> None:
+    """Closes what this owner of the chunks opened and, not knowing that it was committed, never started.
+
+    Its sends are pending still; left open, they would be taken for lost on the wire. Raises Unavailable when the database
+    stays away for a minute.
+    """
+
+    async def close() -> None:
+        async with db.transaction() as conn:
+            await deliver.close_own_waves(conn, claim, chunks)
+
+    await _when_it_answers(close)
+
+
+async def _when_it_answers(write: Callable[[], Awaitable[None]]) -> None:
     give_up_at_s = boottime_s() + SETTLE_PATIENCE_S
     while True:
         try:
-            return await _write_down(db, claim, answered, settlement)
+            return await write()
         except Unavailable:
             if boottime_s() > give_up_at_s:
                 raise
