@@ -21,6 +21,7 @@ from stentor.domain.ids import SendIds, new_id
 from stentor.domain.links import LinkSigner
 from stentor.errors import Problem
 from stentor.executions.composing import Composer
+from stentor.executions.quieting import QuietSource
 from stentor.executions.service import ExecutionService
 from stentor.testing.engine import PlainRenderers
 from stentor.triggers.committer import CommitLimits
@@ -90,11 +91,11 @@ async def make_generator(
 async def taking_calls(db: Database, limits: CommitLimits | None = None) -> AsyncIterator[TriggerService]:
     """A service like that of one API process, which takes calls within the block."""
     publications = PublicationSource(db)
-    executions = ExecutionService(
-        db, publications, Composer(PlainRenderers(), SendIds(KEY), LinkSigner(KEY), "http://localhost")
-    )
+    brands = BrandDirectory(db)
+    composer = Composer(PlainRenderers(), SendIds(KEY), LinkSigner(KEY), "http://localhost")
+    executions = ExecutionService(db, publications, composer, QuietSource(brands))
     generators = GeneratorSource(db, publications)
-    service = TriggerService(db, BrandDirectory(db), generators, executions, clock=Clock(), limits=limits)
+    service = TriggerService(db, brands, generators, executions, clock=Clock(), limits=limits)
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(service.run_committer(stop))

@@ -14,6 +14,7 @@ Problem
 Which HTTP status each becomes is the business of `stentor.api.problems` alone.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -36,6 +37,14 @@ def pointer_to(*steps: str | int) -> str:
 def steps_of(pointer: str) -> list[str]:
     """The names and indices that a JSON pointer leads along."""
     return [step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:]]
+
+
+def pointer_of_path(path: str) -> str:
+    """The JSON pointer to a place as msgspec's errors name it, without their `$`: `.rules[0].days` is `/rules/0/days`."""
+    return pointer_to(*(name or index for name, index in _PATH_STEP.findall(path)))
+
+
+_PATH_STEP = re.compile(r"\.([^.\[]+)|\[(\d+)\]")
 
 
 class Problem(Exception):

@@ -49,6 +49,7 @@ from stentor.executions.facts import FactsSource
 from stentor.executions.pipeline import Deliverer
 from stentor.executions.planning import Planner
 from stentor.executions.provider_events import apply_due, forget_applied
+from stentor.executions.quieting import QuietSource
 from stentor.executions.service import ExecutionService, end_forgotten
 from stentor.guard.store import forget_claims
 from stentor.optouts.service import ensure_builtin
@@ -128,7 +129,7 @@ def accounts(core: Core) -> AccountService:
 def services(core: Core) -> Services:
     """What the doors call."""
     brands = BrandDirectory(core.db)
-    executions = ExecutionService(core.db, core.publications, core.composer)
+    executions = ExecutionService(core.db, core.publications, core.composer, QuietSource(brands))
     clock = Clock(core.db.shift)
     return Services(
         database=core.db,
@@ -186,7 +187,7 @@ def worker_roles(core: Core) -> WorkerRoles:
     due = Bell()
     channels = open_channels(core)
     return WorkerRoles(
-        planner=PlannerRole(Planner(core.db, core.publications), planned=due),
+        planner=PlannerRole(planner(core), planned=due),
         deliverer=DelivererRole(deliverer(core, channels, name), slots=core.settings.claims, due=due),
         keeper=KeeperRole(Role(core.db, "keeper", name), _chores(core)),
         channels=channels,
@@ -198,6 +199,11 @@ def open_channels(core: Core) -> OpenChannels:
     return OpenChannels(core.db, core.sender_secrets, SandboxChannel(core.db, ChaosSource(core.db)))
 
 
+def planner(core: Core) -> Planner:
+    """What turns queued executions into sends."""
+    return Planner(core.db, core.publications, QuietSource(BrandDirectory(core.db)))
+
+
 def deliverer(core: Core, channels: OpenChannels, worker: str) -> Deliverer:
     """What takes claims from due to settled, under that worker's name."""
     return Deliverer(
@@ -206,6 +212,7 @@ def deliverer(core: Core, channels: OpenChannels, worker: str) -> Deliverer:
         channels=channels,
         facts=FactsSource(core.publications),
         composer=core.composer,
+        quiet=QuietSource(BrandDirectory(core.db)),
         clock=Clock(core.db.shift),
         worker=worker,
     )

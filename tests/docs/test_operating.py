@@ -9,6 +9,7 @@ from typing import Any
 
 from documents import ROOT
 from stentor.cli.output import Exit
+from stentor.domain.quiet_hours import presets
 from stentor.settings import Settings
 
 SOURCE = ROOT / "src" / "stentor"
@@ -79,3 +80,11 @@ def as_shown(default: Any) -> str:
 
 def text(document: str) -> str:
     return (ROOT / document).read_text(encoding="utf-8")
+
+
+def test_every_preset_of_quiet_hours_is_listed_with_its_source():
+    rows = {row[0].strip("`"): (row[1], row[2]) for row in table_rows("docs/operating.md") if len(row) > 2}
+
+    assert {name: rows.get(name) for name in presets()} == {
+        name: (preset.title, preset.source) for name, preset in presets().items()
+    }

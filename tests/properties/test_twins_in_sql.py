@@ -12,6 +12,8 @@ from stentor.domain.ids import part_of
 from stentor.domain.vocabulary import ChannelKind
 from stentor.executions.slicing import chunk_keys, cut_slices
 from stentor.guard.person import person_objection
+from stentor.guard.places import place_of
+from stentor.testing.world import Someone, World
 
 pytestmark = pytest.mark.anyio
 
@@ -90,3 +92,25 @@ async def test_a_person_gets_the_same_language_from_sql_and_from_python(db: Data
         ]
 
     assert in_sql == [variant_for(languages, locale) for languages, locale in cases]
+
+
+async def test_a_place_is_the_same_text_in_sql_and_in_python(db: Database):
+    world = await World.made(db)
+    cases = [
+        (time_zone, phone)
+        for time_zone in (None, "Asia/Tokyo", "America/Argentina/ComodRivadavia")
+        for phone in (None, "+1", "+14155550123", "+4915112345678", "not a number")
+    ]
+    await world.people(
+        [Someone(f"p{number:02}", time_zone=zone, phone=phone) for number, (zone, phone) in enumerate(cases)]
+    )
+
+    async with db.read() as conn:
+        cursor = await conn.execute(
+            "SELECT p.place FROM person p JOIN customer c USING (part, customer_id) WHERE c.brand_id = %s"
+            " ORDER BY c.external_id",
+            [world.brand_id],
+        )
+        in_sql = [row[0] for row in await cursor.fetchall()]
+
+    assert in_sql == [place_of(zone, phone) for zone, phone in cases]

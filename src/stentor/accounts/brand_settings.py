@@ -9,11 +9,12 @@ import msgspec
 from stentor.accounts.model import BrandSettings
 from stentor.domain.address import InvalidAddress, is_region, normal_email
 from stentor.domain.locale import normal_locale, normal_time_zone
+from stentor.domain.quiet_hours import violations_of
 from stentor.domain.text import NOT_IN_A_LINE
-from stentor.errors import Invalid, Violation, pointer_to
+from stentor.errors import Invalid, Violation, pointer_of_path, pointer_to
 
 _NAMES = frozenset(BrandSettings.__struct_fields__)
-_RULE = re.compile(r"(?P<rule>.*) - at `\$\.(?P<name>[a-z_]+)`")
+_RULE = re.compile(r"(?P<rule>.*) - at `\$\.(?P<name>[a-z_]+)(?P<inside>[^`]*)`")
 # What PostgreSQL cannot store. An address on paper has several lines.
 _UNSTORABLE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -45,6 +46,7 @@ def _violations(settings: BrandSettings) -> Iterator[Violation]:
         yield Violation("/from_name", "characters", "A name is one line of text; remove its control characters.")
     if _UNSTORABLE.search(settings.postal_address):
         yield Violation("/postal_address", "characters", "Remove the control characters; line breaks may stay.")
+    yield from violations_of(settings.quiet_hours, "/quiet_hours")
     if settings.from_address and isinstance(refusal := normal_email(settings.from_address), InvalidAddress):
         yield Violation("/from_address", "invalid-email", refusal.reason)
 
@@ -64,4 +66,5 @@ def _broken_rule(message: str) -> Invalid:
     if place is None:
         return Invalid(f"The settings break a rule: {message}.")
     name, rule = place["name"], place["rule"]
-    return Invalid.field(f"/{name}", "invalid", f"The setting `{name}` breaks a rule: {rule}.")
+    pointer = f"/{name}" + pointer_of_path(place["inside"])
+    return Invalid.field(pointer, "invalid", f"The setting `{name}` breaks a rule: {rule}.")

@@ -60,6 +60,7 @@ class ChannelStory(msgspec.Struct, frozen=True):
     state: SendStateName
     reason: str
     decided_at: datetime
+    held_until: Annotated[datetime | None, Meta(description="When it is tried next, of a held one.")]
     tries: int
     template: str
     template_version: int
@@ -134,6 +135,7 @@ def _story(explanation: Explanation) -> RecipientStory:
                 state=_state_name(one.state),
                 reason=one.reason,
                 decided_at=one.decided_at,
+                held_until=one.held_until,
                 tries=one.tries,
                 template=one.template,
                 template_version=one.template_version,

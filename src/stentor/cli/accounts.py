@@ -54,7 +54,7 @@ def change_brand(given: Mapping[str, Any], brand: str, assignments: Sequence[str
         if as_json:
             print_json({"group_id": str(owner.id), "settings": settings})
         else:
-            say("\n".join(f"{name:30}{'' if value is None else value}" for name, value in settings.items()))
+            say("\n".join(f"{name:30}{_shown(value)}" for name, value in settings.items()))
 
     with_core(given, act)
 
@@ -80,8 +80,14 @@ def create_key(
     with_core(given, act)
 
 
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return msgspec.json.encode(value).decode()
+    return "" if value is None else str(value)
+
+
 def _assigned(assignment: str) -> tuple[str, Any]:
-    """The setting and its value, as the type that the setting has."""
+    """The setting and its value, as the type that the setting has; a list is written in JSON."""
     name, is_assigned, text = assignment.partition("=")
     field = next((field for field in msgspec.structs.fields(BrandSettings) if field.name == name), None)
     if not is_assigned or field is None:
@@ -90,6 +96,8 @@ def _assigned(assignment: str) -> tuple[str, Any]:
             Exit.USAGE,
         )
     try:
+        if text.startswith("["):
+            return name, msgspec.json.decode(text)
         return name, msgspec.convert(text, field.type, strict=False)
-    except msgspec.ValidationError as error:
+    except msgspec.MsgspecError as error:
         fail(f"{name} cannot be {text!r}: {error}.", Exit.USAGE)

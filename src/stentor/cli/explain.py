@@ -59,13 +59,14 @@ def _tell(story: Explanation) -> None:
 
 def _fate(channel: ChannelExplanation) -> str:
     reason = f", {channel.reason}" if channel.reason else ""
-    return f"{channel.state}{reason} ({channel.decided_at:%Y-%m-%d %H:%M:%S} UTC)"
+    until = f", until {channel.held_until:%Y-%m-%d %H:%M:%S} UTC" if channel.held_until else ""
+    return f"{channel.state}{reason}{until} ({channel.decided_at:%Y-%m-%d %H:%M:%S} UTC)"
 
 
 def _checks(channel: ChannelExplanation) -> Table:
     table = Table.grid(padding=(0, 1, 0, 2))
     for check in channel.checks:
-        table.add_row(_MARKS[check.outcome], check.name, check.reason)
+        table.add_row(_MARKS[check.outcome], check.name, ": ".join(filter(None, (check.reason, check.detail))))
     return table
 
 

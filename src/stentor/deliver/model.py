@@ -1,6 +1,6 @@
 """Chunks as a worker holds them, and the waves that it cuts from them."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import msgspec
@@ -15,8 +15,42 @@ WAVE_SENDS_MAX = 500
 CLAIM_SENDS_MAX = 2_000
 CHUNKS_LOOK_AHEAD = 128
 
-RETRY_BITS = 24
-"""A retry's chunk has the number of the first one in its low 24 bits and the try above them."""
+PLACE_BITS = 20
+SLOTS = 127
+RETRY_BITS = 27
+"""A chunk's number is its place among the execution's chunks in the low 20 bits, above them, in 7, the slot of the time that
+its sends were held until (0: they were not), and above these the try."""
+
+_SLOT_S = 900
+_PLACE_MASK = (1 << PLACE_BITS) - 1
+_KEYS = 1 << 128
+
+RELEASE_SPREAD = timedelta(minutes=10)
+"""Over how long what was held is released from when it may go, in the order of customer ids."""
+
+
+def slot_of(until: datetime) -> int:
+    """The slot of a due time: its quarter of an hour. It comes round after 31 hours, and what meets there waits for the later."""
+    return 1 + int(until.timestamp()) // _SLOT_S % SLOTS
+
+
+def place_in(number: int) -> int:
+    """The place of the chunk of that number among its execution's chunks, counting neither slot nor try."""
+    return number & _PLACE_MASK
+
+
+def slot_in(number: int) -> int:
+    """The slot in a chunk's number; 0 where its sends were never held."""
+    return number >> PLACE_BITS & SLOTS
+
+
+def released_at(until: datetime, key_from: UUID) -> datetime:
+    """When a chunk falls due whose sends are held until then.
+
+    Ids are evenly distributed, so the place of its first key among all ids is its share of the ten minutes; a chunk that
+    is alone is released at once.
+    """
+    return until + RELEASE_SPREAD * (key_from.int / _KEYS)
 
 
 class Chunk(msgspec.Struct):
@@ -51,9 +85,18 @@ class Chunk(msgspec.Struct):
         """Whether it holds sends that were refused for now, moved here from a chunk of the same range."""
         return self.number >> RETRY_BITS > 0
 
+    @property
+    def was_held(self) -> bool:
+        """Whether it holds sends that were held until it fell due."""
+        return slot_in(self.number) > 0
+
     def retry_number(self, tries: int) -> int:
         """The number of the chunk in which this one's sends are tried for the (tries + 1)-th time."""
         return (tries << RETRY_BITS) | (self.number & ((1 << RETRY_BITS) - 1))
+
+    def held_number(self, until: datetime) -> int:
+        """The number of the chunk in which this one's sends are held until then."""
+        return self.number & ~(SLOTS << PLACE_BITS) | slot_of(until) << PLACE_BITS
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -110,7 +153,7 @@ class Attempt(msgspec.Struct, frozen=True):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """What one send becomes. `retry_after_s` moves it to the chunk of its next try instead of settling it."""
+    """What one send becomes. `retry_after_s` moves it to the chunk of its next try, `held_until` to that of its due time."""
 
     send: PendingSend
     state: SendState
@@ -119,6 +162,7 @@ class Change(msgspec.Struct, frozen=True):
     evidence: int = 0
     tried: bool = True
     retry_after_s: float | None = None
+    held_until: datetime | None = None
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -132,20 +132,33 @@ ORDER BY c.execution_id, c.number
 FOR UPDATE OF c
 
 -- name: add_to_chunks
--- Retries: the chunk of the same range for this try, made or opened again.
+-- Retries and holds: the chunk of the same range for this try or this due time, made or opened again.
 INSERT INTO chunk (execution_id, number, brand_id, sender_id, channel, lane, key_from, key_to, sends, due_at)
 SELECT c.execution_id, c.number, :brand_id, :sender_id, :channel, c.lane, c.key_from, c.key_to, c.sends,
-    :now + make_interval(secs => c.delay_s)
+    greatest(c.due_at, :now + make_interval(secs => c.delay_s))
 FROM unnest(
         :execution_ids::uuid[], :numbers::integer[], :lanes::smallint[], :keys_from::uuid[], :keys_to::uuid[],
-        :sends::integer[], :delays_s::double precision[]
-    ) AS c (execution_id, number, lane, key_from, key_to, sends, delay_s)
+        :sends::integer[], :delays_s::double precision[], :due_at::timestamptz[]
+    ) AS c (execution_id, number, lane, key_from, key_to, sends, delay_s, due_at)
 ORDER BY c.execution_id, c.number
 ON CONFLICT (execution_id, number) DO UPDATE
 SET sends = chunk.sends + excluded.sends, due_at = greatest(chunk.due_at, excluded.due_at), done_at = NULL
 
+-- name: wake_held
+-- The time that these sends were held until has come: they are pending, and judged again as all pending ones are.
+UPDATE send s
+SET state = 0, reason = 0, rule = 0
+FROM unnest(
+        :execution_ids::uuid[], :numbers::integer[], :parts_from::smallint[], :keys_from::uuid[], :parts_to::smallint[],
+        :keys_to::uuid[]
+    ) AS w (execution_id, number, part_from, key_from, part_to, key_to)
+WHERE s.execution_id = w.execution_id AND s.chunk = w.number AND s.channel = :channel AND s.state = 1 AND s.reason = 27
+    AND (s.part, s.customer_id) >= (w.part_from, w.key_from) AND (s.part, s.customer_id) <= (w.part_to, w.key_to)
+    AND s.brand_id = :brand_id
+RETURNING s.execution_id
+
 -- name: still_pending
--- Whether anybody is left in these chunks: asked under their locks, before they are called done.
+-- Whether anybody is left in these chunks, or was held in them meanwhile: asked under their locks, before they are called done.
 SELECT w.ordinal::integer - 1
 FROM unnest(
         :execution_ids::uuid[], :numbers::integer[], :parts_from::smallint[], :keys_from::uuid[], :parts_to::smallint[],
@@ -154,7 +167,7 @@ FROM unnest(
 WHERE EXISTS (
     SELECT FROM send s
     WHERE s.execution_id = w.execution_id AND s.brand_id = :brand_id AND s.chunk = w.number AND s.channel = :channel
-        AND s.state = 0
+        AND s.state IN (0, 1)
         AND (s.part, s.customer_id) >= (w.part_from, w.key_from) AND (s.part, s.customer_id) <= (w.part_to, w.key_to)
 )
 

@@ -1,9 +1,12 @@
 """Chunks, waves and the sends in them, in the database. Every function works on a whole claim."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
+
+import msgspec
 
 from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
@@ -19,6 +22,7 @@ from stentor.deliver.model import (
     ChunkStanding,
     Claim,
     KeyRange,
+    released_at,
 )
 from stentor.deliver.settling import Settlement
 from stentor.domain.ids import new_id, part_of
@@ -41,6 +45,7 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     mark_lost: Statement
     lock_chunks: Statement
     add_to_chunks: Statement
+    wake_held: Statement
     still_pending: Statement
     finish_chunks: Statement
     release_chunks: Statement
@@ -109,21 +114,24 @@ async def close_own_waves(conn: Connection, claim: Claim, chunks: Sequence[Chunk
 
 
 async def settle_each(conn: Connection, claim: Claim, changes: Sequence[Change]) -> None:
-    """Applies changes send by send; one with a `retry_after_s` moves to the chunk of its next try."""
+    """Applies changes send by send; one with a `retry_after_s` or a `held_until` moves to the chunk of that time."""
     if not changes:
         return
     chunks = {(chunk.execution_id, chunk.number): chunk for chunk in claim.chunks}
     numbers_to: list[int] = []
-    retries: list[tuple[Chunk, int, float]] = []
+    moved: dict[tuple[UUID, int], _Moved] = {}
     for change in changes:
         number = change.send.number
-        if change.retry_after_s is not None:
+        if change.retry_after_s is not None or change.held_until is not None:
             chunk = chunks[change.send.execution_id, number]
-            number = chunk.retry_number(change.send.tries + 1)
-            retries.append((chunk, number, change.retry_after_s))
+            if change.held_until is None:
+                number = chunk.retry_number(change.send.tries + 1)
+            else:
+                number = chunk.held_number(change.held_until)
+            moved.setdefault((chunk.execution_id, number), _Moved(chunk)).add(change)
         numbers_to.append(number)
-    # The retry chunks are locked before their sends arrive, so that nobody calls one done in between.
-    await _add_retries(conn, claim, retries)
+    # The chunks that they move to are locked before the sends arrive, so that nobody calls one done in between.
+    await _add_to_chunks(conn, claim, moved)
     settled = await Sql.settle_each.run(
         conn,
         brand_id=claim.brand_id,
@@ -191,38 +199,57 @@ async def mark_lost(conn: Connection, chunk: Chunk) -> None:
     await Sql.mark_lost.run(conn, brand_id=chunk.brand_id, execution_id=chunk.execution_id, chunk=chunk.number)
 
 
-async def _add_retries(conn: Connection, claim: Claim, retries: Sequence[tuple[Chunk, int, float]]) -> None:
-    if not retries:
+class _Moved(msgspec.Struct):
+    """Sends on their way to another chunk of the same keys: how many, and when the last of them may go."""
+
+    source: Chunk
+    sends: int = 0
+    delay_s: float | None = None
+    due_at: datetime | None = None
+
+    def add(self, change: Change) -> None:
+        self.sends += 1
+        if change.held_until is not None:
+            due_at = released_at(change.held_until, self.source.key_from)
+            self.due_at = due_at if self.due_at is None else max(self.due_at, due_at)
+        elif change.retry_after_s is not None:
+            self.delay_s = max(self.delay_s or 0.0, change.retry_after_s)
+
+
+async def _add_to_chunks(conn: Connection, claim: Claim, moved: Mapping[tuple[UUID, int], _Moved]) -> None:
+    if not moved:
         return
-    sends = Counter((chunk.execution_id, number) for chunk, number, _ in retries)
-    delays: dict[tuple[UUID, int], float] = {}
-    sources: dict[tuple[UUID, int], Chunk] = {}
-    for chunk, number, delay_s in retries:
-        key = (chunk.execution_id, number)
-        sources[key] = chunk
-        delays[key] = max(delays.get(key, 0.0), delay_s)
-    keys = sorted(sends)
+    keys = sorted(moved)
+    groups = [moved[key] for key in keys]
     await Sql.add_to_chunks.run(
         conn,
         brand_id=claim.brand_id,
         sender_id=claim.sender_id,
         channel=int(claim.channel),
-        execution_ids=[key[0] for key in keys],
-        numbers=[key[1] for key in keys],
-        lanes=[sources[key].lane for key in keys],
-        # The whole range of the chunk, not of the wave: its later waves send their retries to the same one.
-        keys_from=[sources[key].key_from for key in keys],
-        keys_to=[sources[key].key_to for key in keys],
-        sends=[sends[key] for key in keys],
-        delays_s=[delays[key] for key in keys],
+        execution_ids=[execution_id for execution_id, _ in keys],
+        numbers=[number for _, number in keys],
+        lanes=[group.source.lane for group in groups],
+        # The whole range of the chunk, not of the wave: its later waves send theirs to the same one.
+        keys_from=[group.source.key_from for group in groups],
+        keys_to=[group.source.key_to for group in groups],
+        sends=[group.sends for group in groups],
+        delays_s=[group.delay_s for group in groups],
+        due_at=[group.due_at for group in groups],
     )
+
+
+async def wake_held(conn: Connection, claim: Claim, chunks: Sequence[Chunk]) -> Counter[UUID]:
+    """Makes what was held in these chunks pending; returns how many of each execution."""
+    ranges = ranges_as_arrays([chunk.whole for chunk in chunks])
+    woken = await Sql.wake_held.column(conn, brand_id=claim.brand_id, channel=int(claim.channel), **ranges)
+    return Counter(woken)
 
 
 async def finish(conn: Connection, claim: Claim) -> None:
     """Ends this pass over the claim's chunks.
 
-    A chunk that still has somebody pending (a retry that arrived meanwhile, a send that was not started) is released for
-    another pass instead. Locks the chunks, so that a retry that is being added to one is seen, or waits and reopens it.
+    A chunk that still has somebody (a retry that arrived meanwhile, a send that was not started or was held anew) is released
+    for another pass instead. Locks the chunks, so that a retry that is being added to one is seen, or waits and reopens it.
     """
     await Sql.lock_chunks.run(conn, brand_id=claim.brand_id, **_numbers(claim.chunks))
     left = set(

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -10,9 +11,14 @@ from stentor.audience.customers import id_of, missing_customer
 from stentor.campaigns.model import Publication
 from stentor.db.connection import Connection
 from stentor.domain.vocabulary import Reason, SendState, channels_in
+from stentor.executions import store
 from stentor.executions.model import Execution
+from stentor.executions.quieting import BrandQuiet
+from stentor.guard.places import place_of
+from stentor.guard.quiet_hours import QuietHours
 from stentor.report.recipients import DeliveryAnswer, SendTrace, answers_of, sends_of
 
+_QUIET_REASONS = frozenset({Reason.QUIET_HOURS, Reason.QUIET_HOURS_CANCELLED, Reason.NO_TIMEZONE})
 _CHECKS: tuple[tuple[str, frozenset[Reason]], ...] = (
     ("execution", frozenset({Reason.EXECUTION_CANCELLED})),
     ("consent", frozenset({Reason.NOT_OPTED_IN, Reason.UNSUBSCRIBED})),
@@ -20,10 +26,14 @@ _CHECKS: tuple[tuple[str, frozenset[Reason]], ...] = (
     ("bounce", frozenset({Reason.BOUNCED_BEFORE})),
     ("address", frozenset({Reason.NO_ADDRESS, Reason.INVALID_ADDRESS})),
     ("suppression", frozenset({Reason.SUPPRESSED})),
+    ("quiet_hours", _QUIET_REASONS),
     ("duplicate", frozenset({Reason.DUPLICATE_ADDRESS, Reason.DUPLICATE_RECIPIENT})),
     ("content", frozenset({Reason.TEMPLATE_ERROR, Reason.EMPTY_CONTENT, Reason.ABORT_BY_TEMPLATE})),
 )
 """The checks in the order in which the guard makes them, each with the reasons that it objects with."""
+
+
+_ZONES_TOLD = 3
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -32,6 +42,8 @@ class Check(msgspec.Struct, frozen=True):
     name: str
     outcome: str
     reason: str = ""
+    detail: str = ""
+    """What was looked at, in words, where the reason does not say it all."""
 
 
 class ChannelExplanation(msgspec.Struct, frozen=True):
@@ -41,6 +53,7 @@ class ChannelExplanation(msgspec.Struct, frozen=True):
     state: str
     reason: str
     decided_at: datetime
+    held_until: datetime | None
     tries: int
     template: str
     template_version: int
@@ -62,7 +75,9 @@ class Explanation(msgspec.Struct, frozen=True):
     outside: str = ""
 
 
-async def explain(conn: Connection, execution: Execution, publication: Publication, external_id: str) -> Explanation:
+async def explain(
+    conn: Connection, execution: Execution, publication: Publication, quiet: BrandQuiet, external_id: str
+) -> Explanation:
     """The story of the customer with that external id. Raises NotFound when the brand has no such customer."""
     customer = id_of(execution.brand_id, external_id)
     traces = await sends_of(conn, execution.brand_id, execution.id, customer)
@@ -72,28 +87,70 @@ async def explain(conn: Connection, execution: Execution, publication: Publicati
         execution_id=execution.id,
         external_id=external_id,
         customer_id=customer,
-        channels=[_channel(trace, publication, answers) for trace in traces],
+        channels=[
+            _channel(
+                trace,
+                publication,
+                answers,
+                held_until=await _held_until(conn, execution, trace),
+                detail=await _quiet_detail(
+                    conn, execution, quiet.on(publication.content, trace.channel), trace, customer
+                ),
+            )
+            for trace in traces
+        ],
         outside=outside,
     )
 
 
-def _channel(trace: SendTrace, publication: Publication, answers: list[DeliveryAnswer]) -> ChannelExplanation:
+async def _held_until(conn: Connection, execution: Execution, trace: SendTrace) -> datetime | None:
+    if trace.state is not SendState.HELD:
+        return None
+    return await store.chunk_due_at(conn, execution.brand_id, execution.id, trace.chunk)
+
+
+async def _quiet_detail(
+    conn: Connection, execution: Execution, hours: QuietHours | None, trace: SendTrace, customer: UUID
+) -> str:
+    """What the clock said when quiet hours objected, by where the person is now."""
+    if hours is None or trace.reason not in _QUIET_REASONS:
+        return ""
+    (person,) = await reach.recipients(conn, execution.brand_id, [(customer, execution.topic_id)])
+    if person is None:
+        return ""
+    zones = hours.zones(place_of(person.time_zone, person.phone))
+    clocks = ", ".join(
+        f"{trace.decided_at.astimezone(ZoneInfo(zone)):%a %H:%M} in {zone}" for zone in zones[:_ZONES_TOLD]
+    )
+    more = f" and {len(zones) - _ZONES_TOLD} more zones" if len(zones) > _ZONES_TOLD else ""
+    return f"It was {clocks}{more}; rule {trace.rule} objected."
+
+
+def _channel(
+    trace: SendTrace,
+    publication: Publication,
+    answers: list[DeliveryAnswer],
+    *,
+    held_until: datetime | None,
+    detail: str,
+) -> ChannelExplanation:
     route = next(route for route in publication.content.routes if route.channel == trace.channel)
     return ChannelExplanation(
         channel=trace.channel.label,
         state=trace.state.label,
         reason=trace.reason.label,
         decided_at=trace.decided_at,
+        held_until=held_until,
         tries=trace.tries,
         template=route.template_name,
         template_version=route.template_version,
         language=route.variants[trace.variant].language,
-        checks=_checks(trace),
+        checks=_checks(trace, detail),
         answers=[answer for answer in answers if answer.channel is trace.channel],
     )
 
 
-def _checks(trace: SendTrace) -> list[Check]:
+def _checks(trace: SendTrace, detail: str) -> list[Check]:
     objecting = next((name for name, reasons in _CHECKS if trace.reason in reasons), None)
     if objecting is None:
         reached = trace.state is not SendState.PENDING
@@ -102,7 +159,7 @@ def _checks(trace: SendTrace) -> list[Check]:
     place = names.index(objecting)
     return [
         *(Check(name, "passed") for name in names[:place]),
-        Check(objecting, "objected", trace.reason.label),
+        Check(objecting, "objected", trace.reason.label, detail),
         *(Check(name, "not_reached") for name in names[place + 1 :]),
     ]
 

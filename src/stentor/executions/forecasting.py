@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from psycopg.types.json import Jsonb
 
 from stentor.audience import reach
 from stentor.campaigns.languages import variant_for
@@ -17,6 +18,8 @@ from stentor.domain.vocabulary import ChannelKind, Reason, channel_mask
 from stentor.executions.composing import Composer
 from stentor.executions.facts import ExecutionFacts
 from stentor.executions.model import ErrorCode
+from stentor.executions.quiet_plan import QuietPlan
+from stentor.executions.quieting import QuietSource
 from stentor.executions.store import PlanSql
 
 SAMPLES = 3
@@ -40,11 +43,15 @@ class Sample(msgspec.Struct, frozen=True):
 
 
 class ChannelForecast(msgspec.Struct, frozen=True):
-    """What a run would do on one channel now; `audience = would_send + Σ skipped`."""
+    """What a run would do on one channel now; `audience = would_send + held + Σ skipped`.
+
+    `held` is until their quiet hours are over.
+    """
 
     channel: str
     audience: int
     would_send: int
+    held: int
     skipped: dict[str, int]
 
 
@@ -57,14 +64,17 @@ class Forecast(msgspec.Struct, frozen=True):
     error_code: ErrorCode | None = None
 
 
-async def forecast(conn: Connection, composer: Composer, publication: Publication, trial: Trial) -> Forecast:
+async def forecast(
+    conn: Connection, composer: Composer, quiet: QuietSource, publication: Publication, trial: Trial
+) -> Forecast:
     """What a run of this publication would do at this moment."""
     topics = await reach.topics_to_plan(conn, publication.brand_id, {trial.topic_key})
     topic = topics.get(trial.topic_key)
     if topic is None or not topic.enabled:
         return Forecast(0, [], [], "TOPIC_NOT_FOUND" if topic is None else "TOPIC_DISABLED")
     kinds = [route.channel for route in publication.content.routes]
-    counts = await _count(conn, publication, topic.topic_id, kinds)
+    plans = await quiet.forecast(conn, publication, topic.topic_id)
+    counts = await _count(conn, publication, topic.topic_id, [(kind, plans.get(kind)) for kind in kinds])
     people = await PlanSql.forecast_people.value(
         conn, brand_id=publication.brand_id, topic_id=topic.topic_id, mask=channel_mask(kinds)
     )
@@ -73,30 +83,36 @@ async def forecast(conn: Connection, composer: Composer, publication: Publicatio
 
 
 async def _count(
-    conn: Connection, publication: Publication, topic_id: UUID, kinds: list[ChannelKind]
+    conn: Connection, publication: Publication, topic_id: UUID, planned: list[tuple[ChannelKind, QuietPlan | None]]
 ) -> list[ChannelForecast]:
     statement = PlanSql.forecast_first if publication.content.mode == "first" else PlanSql.forecast
     rows = await statement.tuples(
         conn,
         brand_id=publication.brand_id,
         topic_id=topic_id,
-        channels=[int(kind) for kind in kinds],
-        bits=[kind.bit for kind in kinds],
+        channels=[int(kind) for kind, _ in planned],
+        bits=[kind.bit for kind, _ in planned],
+        quiets=[None if plan is None else Jsonb(plan.verdicts) for _, plan in planned],
     )
     forecasts = []
-    for kind in kinds:
+    for kind, _ in planned:
         skipped: dict[str, int] = {}
-        would_send = 0
+        would_send = held = 0
         for channel, reason, people, duplicates in rows:
             if channel != kind:
                 continue
-            if reason == Reason.NONE:
-                would_send += people - duplicates
-                if duplicates:
-                    skipped[Reason.DUPLICATE_ADDRESS.label] = duplicates
-            else:
+            if reason not in {Reason.NONE, Reason.QUIET_HOURS}:
                 skipped[Reason(reason).label] = people
-        forecasts.append(ChannelForecast(kind.label, would_send + sum(skipped.values()), would_send, skipped))
+                continue
+            if duplicates:
+                label = Reason.DUPLICATE_ADDRESS.label
+                skipped[label] = skipped.get(label, 0) + duplicates
+            if reason == Reason.NONE:
+                would_send = people - duplicates
+            else:
+                held = people - duplicates
+        audience = would_send + held + sum(skipped.values())
+        forecasts.append(ChannelForecast(kind.label, audience, would_send, held, skipped))
     return forecasts
 
 

@@ -6,6 +6,8 @@ from uuid import UUID
 
 import msgspec
 
+from stentor.executions.quiet_plan import QuietPlan
+
 ExecutionState = Literal["scheduled", "queued", "planning", "sending", "ended", "cancelled", "failed"]
 OVER: frozenset[ExecutionState] = frozenset({"ended", "cancelled", "failed"})
 """The states in which nothing is planned or sent any more."""
@@ -87,6 +89,8 @@ class PlannedRoute(msgspec.Struct, frozen=True):
     chunks: int
     part_from: int
     part_to: int
+    quiet: QuietPlan | None = None
+    """What quiet hours make of its people; None where there are none, or where it is open for everybody."""
 
 
 class VerdictCount(msgspec.Struct, frozen=True):

@@ -24,6 +24,7 @@ from stentor.errors import Unavailable
 from stentor.executions import store
 from stentor.executions.composing import Composer
 from stentor.executions.facts import FactsSource, resends_in_doubt
+from stentor.executions.quieting import QuietSource, wake_held
 from stentor.executions.recovery import recover
 from stentor.executions.waves import GuardedWave, cut_attempts, guard_sends, load_sends
 from stentor.executions.writing_down import Answered, close_unstarted, write_down_surely
@@ -49,6 +50,7 @@ class Deliverer:
         channels: OpenChannels,
         facts: FactsSource,
         composer: Composer,
+        quiet: QuietSource,
         clock: Clock,
         worker: str,
     ) -> None:
@@ -57,6 +59,7 @@ class Deliverer:
         self._channels = channels
         self._facts = facts
         self._composer = composer
+        self._quiet = quiet
         self._clock = clock
         self._worker = worker
         self._pace = Pace()
@@ -118,6 +121,7 @@ class Deliverer:
 
     async def _open(self, claim: Claim, sender: Sender) -> GuardedWave | None:
         """The next wave, guarded and committed; None when there is nobody to send to right now."""
+        quiet = await self._quiet.load(claim.brand_id)
         guarded_at_s = boottime_s()
         async with self._db.transaction() as conn:
             await go_by_keys(conn)
@@ -125,11 +129,13 @@ class Deliverer:
             limit = await self._allowed(conn, claim, sender)
             if not claim.chunks:
                 return None
+            moves = Moves(claim.brand_id)
+            await wake_held(conn, claim, moves)
             facts = await self._facts.load(conn, claim.brand_id, claim.execution_ids)
             loaded = await load_sends(conn, claim, facts, limit)
             last = len(loaded) < limit
-            verdicts = await guard_sends(conn, claim, loaded, facts, cancelled)
-            await self._skip(conn, claim, verdicts.skipped)
+            verdicts = await guard_sends(conn, claim, loaded, facts, cancelled, quiet=quiet)
+            await self._settle_objected(conn, claim, verdicts.objected, moves)
             attempts = cut_attempts(claim.chunks, loaded, verdicts.cleared)
             if attempts:
                 await deliver.open_attempts(conn, claim, attempts, self._worker)
@@ -158,10 +164,9 @@ class Deliverer:
             await deliver.release(conn, claim, claim.chunks, delay_s=1 / sender.pace_per_s)
         return limit
 
-    async def _skip(self, conn: Connection, claim: Claim, skipped: Sequence[Change]) -> None:
-        await deliver.settle_each(conn, claim, skipped)
-        moves = Moves(claim.brand_id)
-        for change in skipped:
+    async def _settle_objected(self, conn: Connection, claim: Claim, objected: Sequence[Change], moves: Moves) -> None:
+        await deliver.settle_each(conn, claim, objected)
+        for change in objected:
             moves.settled(change.send.execution_id, claim.channel, change.state, change.reason)
         await moves.write(conn)
 

@@ -1,19 +1,23 @@
 -- name: plan_all
 -- One send per person and channel, with the person-keyed verdict. Routes arrive as arrays, so that one statement plans a
 -- slice of a large execution or dozens of small ones. No window, no data-modifying CTE, no local table: on a distributed
--- database the whole statement is pushed down to the shards.
-INSERT INTO send (execution_id, customer_id, brand_id, decided_at, chunk, part, channel, state, reason, variant)
-SELECT v.execution_id, v.customer_id, :brand_id, :now, v.chunk, v.part, v.channel,
-    CASE WHEN v.reason = 0 THEN 0 ELSE 3 END, v.reason, v.variant
+-- database the whole statement is pushed down to the shards. Quiet hours come last and ready-made: a route's `quiet` maps places
+-- to what becomes of a send that nothing else objects to, packed by executions/quieting.py, and is null where there are none.
+INSERT INTO send (execution_id, customer_id, brand_id, decided_at, chunk, part, channel, state, reason, rule, variant)
+SELECT v.execution_id, v.customer_id, :brand_id, :now, v.chunk + (v.quiet >> 15 << 20), v.part, v.channel,
+    CASE WHEN v.reason = 0 THEN v.quiet & 3 ELSE 3 END, coalesce(nullif(v.reason, 0), v.quiet >> 2 & 63),
+    CASE WHEN v.quiet <> 0 AND v.reason = 0 THEN v.quiet >> 8 & 127 ELSE 0 END, v.variant
 FROM (
     SELECT r.execution_id, a.customer_id, a.part, r.channel,
         r.chunk_base + chunk_offset(a.customer_id, a.part, r.part_from, r.part_to, r.chunks) AS chunk,
         person_objection(p.refused_mask, p.complained_mask, p.bounced_mask, p.address_mask, p.valid_mask, r.bit) AS reason,
-        variant_for(string_to_array(r.languages, ','), p.locale) AS variant
+        variant_for(string_to_array(r.languages, ','), p.locale) AS variant,
+        CASE WHEN r.quiet IS NULL THEN 0 ELSE coalesce((r.quiet ->> p.place)::integer, 0) END AS quiet
     FROM unnest(
             :execution_ids::uuid[], :topic_ids::uuid[], :channels::smallint[], :bits::integer[], :languages::text[],
-            :chunk_bases::integer[], :chunks::integer[], :parts_from::smallint[], :parts_to::smallint[]
-        ) AS r (execution_id, topic_id, channel, bit, languages, chunk_base, chunks, part_from, part_to)
+            :chunk_bases::integer[], :chunks::integer[], :parts_from::smallint[], :parts_to::smallint[],
+            :quiets::jsonb[]
+        ) AS r (execution_id, topic_id, channel, bit, languages, chunk_base, chunks, part_from, part_to, quiet)
     JOIN topic_audience a
         ON a.topic_id = r.topic_id AND a.part BETWEEN r.part_from AND r.part_to AND a.channels & r.bit <> 0
     JOIN person p ON p.part = a.part AND p.customer_id = a.customer_id
@@ -23,22 +27,25 @@ FROM (
 -- name: plan_first
 -- One send per person, on the first channel without an objection; where every channel objects, a skip on the first one. The
 -- routes' ordinal is their place in the campaign.
-INSERT INTO send (execution_id, customer_id, brand_id, decided_at, chunk, part, channel, state, reason, variant)
-SELECT v.execution_id, v.customer_id, :brand_id, :now, v.chunk, v.part, v.channel,
-    CASE WHEN v.reason = 0 THEN 0 ELSE 3 END, v.reason, v.variant
+INSERT INTO send (execution_id, customer_id, brand_id, decided_at, chunk, part, channel, state, reason, rule, variant)
+SELECT v.execution_id, v.customer_id, :brand_id, :now, v.chunk + (v.quiet >> 15 << 20), v.part, v.channel,
+    CASE WHEN v.reason = 0 THEN v.quiet & 3 ELSE 3 END, coalesce(nullif(v.reason, 0), v.quiet >> 2 & 63),
+    CASE WHEN v.quiet <> 0 AND v.reason = 0 THEN v.quiet >> 8 & 127 ELSE 0 END, v.variant
 FROM (
     SELECT DISTINCT ON (c.execution_id, c.part, c.customer_id)
-        c.execution_id, c.customer_id, c.part, c.channel, c.chunk, c.reason, c.variant
+        c.execution_id, c.customer_id, c.part, c.channel, c.chunk, c.reason, c.variant, c.quiet
     FROM (
         SELECT r.execution_id, a.customer_id, a.part, r.channel, r.ordinal,
             r.chunk_base + chunk_offset(a.customer_id, a.part, r.part_from, r.part_to, r.chunks) AS chunk,
             person_objection(p.refused_mask, p.complained_mask, p.bounced_mask, p.address_mask, p.valid_mask, r.bit) AS reason,
-            variant_for(string_to_array(r.languages, ','), p.locale) AS variant
+            variant_for(string_to_array(r.languages, ','), p.locale) AS variant,
+            CASE WHEN r.quiet IS NULL THEN 0 ELSE coalesce((r.quiet ->> p.place)::integer, 0) END AS quiet
         FROM unnest(
                 :execution_ids::uuid[], :topic_ids::uuid[], :channels::smallint[], :bits::integer[], :languages::text[],
-                :chunk_bases::integer[], :chunks::integer[], :parts_from::smallint[], :parts_to::smallint[]
+                :chunk_bases::integer[], :chunks::integer[], :parts_from::smallint[], :parts_to::smallint[],
+                :quiets::jsonb[]
             ) WITH ORDINALITY
-            AS r (execution_id, topic_id, channel, bit, languages, chunk_base, chunks, part_from, part_to, ordinal)
+            AS r (execution_id, topic_id, channel, bit, languages, chunk_base, chunks, part_from, part_to, quiet, ordinal)
         JOIN topic_audience a
             ON a.topic_id = r.topic_id AND a.part BETWEEN r.part_from AND r.part_to AND a.channels & r.bit <> 0
         JOIN person p ON p.part = a.part AND p.customer_id = a.customer_id
@@ -46,6 +53,15 @@ FROM (
     ) c
     ORDER BY c.execution_id, c.part, c.customer_id, (c.reason <> 0), c.ordinal
 ) v
+
+-- name: places
+-- Where the people of these routes are, each place once: what quiet hours are worked out for before they are planned.
+SELECT DISTINCT p.place
+FROM unnest(:topic_ids::uuid[], :masks::integer[], :parts_from::smallint[], :parts_to::smallint[])
+    AS r (topic_id, mask, part_from, part_to)
+JOIN topic_audience a ON a.topic_id = r.topic_id AND a.part BETWEEN r.part_from AND r.part_to AND a.channels & r.mask <> 0
+JOIN person p ON p.part = a.part AND p.customer_id = a.customer_id
+WHERE a.brand_id = :brand_id AND p.brand_id = :brand_id
 
 -- name: planned_counts
 -- What the statements above wrote, by chunk and verdict: the source of the chunk rows and the tally.
@@ -89,7 +105,7 @@ LIMIT :limit
 
 -- name: forecast
 -- Both halves of the guard, read-only: how many on each channel, by verdict. Of people who share an address the guard writes
--- to one; the others are counted as duplicates of those who have no other objection.
+-- to one; the others are counted as duplicates of those who have no other objection. Who would be held has the reason for it.
 SELECT f.channel, f.reason, count(*)::integer,
     (count(f.digest) FILTER (WHERE f.shared_address) - count(DISTINCT f.digest) FILTER (WHERE f.shared_address))::integer
 FROM (
@@ -100,9 +116,10 @@ FROM (
                 JOIN optout_list l ON l.id = o.list_id
                 WHERE l.brand_id = :brand_id AND l.built_in AND o.brand_id = :brand_id AND o.digest = d.digest
             ) THEN 3
+            WHEN v.reason = 0 THEN coalesce((r.quiet ->> p.place)::integer, 0) >> 2 & 63
             ELSE v.reason
         END AS reason
-    FROM unnest(:channels::smallint[], :bits::integer[]) AS r (channel, bit)
+    FROM unnest(:channels::smallint[], :bits::integer[], :quiets::jsonb[]) AS r (channel, bit, quiet)
     JOIN topic_audience a ON a.topic_id = :topic_id AND a.channels & r.bit <> 0
     JOIN person p ON p.part = a.part AND p.customer_id = a.customer_id
     CROSS JOIN LATERAL (
@@ -130,12 +147,15 @@ FROM (
                 JOIN optout_list l ON l.id = o.list_id
                 WHERE l.brand_id = :brand_id AND l.built_in AND o.brand_id = :brand_id AND o.digest = d.digest
             ) THEN 3
+            WHEN c.reason = 0 THEN c.quiet >> 2 & 63
             ELSE c.reason
         END AS reason
     FROM (
         SELECT DISTINCT ON (a.part, a.customer_id)
-            r.channel, p.shared_address, p.email_digest, p.phone_digest, v.reason
-        FROM unnest(:channels::smallint[], :bits::integer[]) WITH ORDINALITY AS r (channel, bit, ordinal)
+            r.channel, p.shared_address, p.email_digest, p.phone_digest, v.reason,
+            coalesce((r.quiet ->> p.place)::integer, 0) AS quiet
+        FROM unnest(:channels::smallint[], :bits::integer[], :quiets::jsonb[]) WITH ORDINALITY
+            AS r (channel, bit, quiet, ordinal)
         JOIN topic_audience a ON a.topic_id = :topic_id AND a.channels & r.bit <> 0
         JOIN person p ON p.part = a.part AND p.customer_id = a.customer_id
         CROSS JOIN LATERAL (

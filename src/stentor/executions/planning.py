@@ -22,6 +22,7 @@ from stentor.errors import Unavailable
 from stentor.executions import store
 from stentor.executions.facts import PublicationSource
 from stentor.executions.model import ClaimedSlice, PlannedRoute, QueuedExecution
+from stentor.executions.quieting import QuietSource
 from stentor.executions.slicing import SLICE_PEOPLE, Slice, cut_slices
 from stentor.failpoints import failpoint
 from stentor.report.tally import Moves
@@ -54,9 +55,10 @@ class _Sized(NamedTuple):
 class Planner:
     """Turns queued executions into sends and chunks. Any number of planners work side by side."""
 
-    def __init__(self, db: Database, publications: PublicationSource) -> None:
+    def __init__(self, db: Database, publications: PublicationSource, quiet: QuietSource) -> None:
         self._db = db
         self._publications = publications
+        self._quiet = quiet
         self._missed: Counter[UUID] = Counter()
 
     async def plan_next(self) -> bool:
@@ -193,6 +195,7 @@ class Planner:
     ) -> Mapping[UUID, int]:
         """Writes sends, chunks and counters of these routes; returns people by execution."""
         brand_id, mode = publication.brand_id, publication.content.mode
+        routes = await self._quiet.plan(conn, publication, routes)
         await store.plan_sends(conn, brand_id, mode, routes)
         counts = await store.planned_counts(conn, brand_id, routes)
         await store.insert_chunks(conn, brand_id, routes, counts)

@@ -53,6 +53,7 @@ SET slices_left = slices_left - 1,
     status_at = CASE WHEN slices_left = 1 AND state = 'planning' THEN :now ELSE status_at END,
     published_at = CASE WHEN slices_left = 1 AND state = 'planning' THEN :now ELSE published_at END
 WHERE id = :execution_id AND brand_id = :brand_id
+RETURNING state
 
 -- name: publish_small
 -- Executions whose one slice was planned together with others in this transaction.
@@ -68,12 +69,14 @@ SET state = 'failed', error_code = :error_code, error_message = :error_message, 
 WHERE id = :execution_id AND brand_id = :brand_id AND state IN ('queued', 'planning')
 
 -- name: insert_chunks
+-- Due at once, or when their quiet hours are over.
 INSERT INTO chunk (execution_id, number, brand_id, sender_id, channel, lane, key_from, key_to, sends, due_at)
-SELECT c.execution_id, c.number, :brand_id, c.sender_id, c.channel, c.lane, c.key_from, c.key_to, c.sends, :now
+SELECT c.execution_id, c.number, :brand_id, c.sender_id, c.channel, c.lane, c.key_from, c.key_to, c.sends,
+    greatest(:now, c.due_at)
 FROM unnest(
         :execution_ids::uuid[], :numbers::integer[], :sender_ids::uuid[], :channels::smallint[], :lanes::smallint[],
-        :keys_from::uuid[], :keys_to::uuid[], :sends::integer[]
-    ) AS c (execution_id, number, sender_id, channel, lane, key_from, key_to, sends)
+        :keys_from::uuid[], :keys_to::uuid[], :sends::integer[], :due_at::timestamptz[]
+    ) AS c (execution_id, number, sender_id, channel, lane, key_from, key_to, sends, due_at)
 
 -- name: end_finished
 -- all brands: the ids come from chunks that this worker just finished, or from the keeper's sweep.
@@ -135,3 +138,18 @@ SET state = 'cancelled', cancelled_at = :now, paused_at = NULL,
     error_message = CASE WHEN published_at IS NULL THEN 'The execution was cancelled before it was published.' END,
     status_at = CASE WHEN published_at IS NULL THEN :now ELSE status_at END
 WHERE id = :execution_id AND brand_id = :brand_id AND state IN ('scheduled', 'queued', 'planning', 'sending')
+
+-- name: hurry
+-- In the order of their key, as everybody locks several chunks.
+UPDATE chunk c
+SET due_at = :now
+FROM (
+    SELECT number FROM chunk
+    WHERE execution_id = :execution_id AND brand_id = :brand_id AND done_at IS NULL AND due_at > :now
+    ORDER BY number
+    FOR UPDATE
+) later
+WHERE c.execution_id = :execution_id AND c.number = later.number AND c.brand_id = :brand_id
+
+-- name: chunk_due_at
+SELECT due_at FROM chunk WHERE execution_id = :execution_id AND number = :number AND brand_id = :brand_id

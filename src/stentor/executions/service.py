@@ -17,6 +17,7 @@ from stentor.executions.explaining import Explanation, explain
 from stentor.executions.facts import PublicationSource
 from stentor.executions.forecasting import Forecast, Trial, forecast
 from stentor.executions.model import Execution, Origin
+from stentor.executions.quieting import QuietSource
 from stentor.report import recipients
 from stentor.report.funnel import ChannelFunnel, funnels
 from stentor.report.recipients import RecipientFilter, RecipientRow
@@ -39,11 +40,12 @@ class Progress(msgspec.Struct, frozen=True):
 class ExecutionService:
     """The executions of all brands; every call names its brand and sees nothing of the others."""
 
-    def __init__(self, db: Database, publications: PublicationSource, composer: Composer) -> None:
+    def __init__(self, db: Database, publications: PublicationSource, composer: Composer, quiet: QuietSource) -> None:
         self._db = db
         self._publications = publications
         self._composer = composer
         self._dry_runs = asyncio.Semaphore(DRY_RUNS_MAX)
+        self._quiet = quiet
 
     async def find(self, brand_id: UUID, execution_id: UUID) -> Execution:
         """The execution. Raises NotFound for one that does not exist or is another brand's."""
@@ -108,7 +110,8 @@ class ExecutionService:
         async with self._db.read() as conn:
             execution = await self._find(conn, brand_id, execution_id)
             publication = await self._publications.load(brand_id, execution.publication_id)
-            return await explain(conn, execution, publication, external_id)
+            quiet = await self._quiet.load(brand_id)
+            return await explain(conn, execution, publication, quiet, external_id)
 
     async def dry_run(self, brand_id: UUID, publication_id: UUID, trial: Trial) -> Forecast:
         """Who a run would reach now, who it would leave out and why, and three rendered samples. Nothing is written.
@@ -118,7 +121,7 @@ class ExecutionService:
         """
         publication = await self._publications.load(brand_id, publication_id)
         async with self._dry_runs, self._db.read(statement_timeout=timedelta(seconds=DRY_RUN_S_MAX)) as conn:
-            return await forecast(conn, self._composer, publication, trial)
+            return await forecast(conn, self._composer, self._quiet, publication, trial)
 
     async def _find(self, conn: Connection, brand_id: UUID, execution_id: UUID) -> Execution:
         execution = await store.find(conn, brand_id, execution_id)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 
+from stentor.deliver.model import PLACE_BITS
 from stentor.domain.ids import PARTS
 
 SLICE_PEOPLE = 20_000
@@ -17,6 +18,10 @@ CHUNK_SENDS = 700
 """What a chunk aims at: two waves, so that workers share even a small execution."""
 
 SLICES_MAX = 2048
+
+CHUNKS_MAX = 1 << PLACE_BITS
+"""As many as numbers have room for. More people than 700 times as many make larger chunks."""
+
 _POSITION_BITS = 12
 _REST_BITS = 128 - 12 - _POSITION_BITS
 
@@ -34,7 +39,7 @@ class Slice(msgspec.Struct, frozen=True):
 def cut_slices(subscribers: int, routes: int) -> list[Slice]:
     """The slices for that many people on that many routes; the estimate sizes them and never decides who is meant."""
     count = min(max(1, -(-subscribers // SLICE_PEOPLE)), SLICES_MAX)
-    chunks = max(1, -(-subscribers // (count * CHUNK_SENDS)))
+    chunks = min(max(1, -(-subscribers // (count * CHUNK_SENDS))), CHUNKS_MAX // (count * routes))
     bounds = [number * PARTS // count for number in range(count + 1)]
     return [
         Slice(

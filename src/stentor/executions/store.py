@@ -1,12 +1,16 @@
 """Executions, slices and planned sends in the database."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from uuid import UUID
+
+from psycopg.types.json import Jsonb
 
 from stentor.db.by_keys import go_by_keys
 from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
+from stentor.deliver.model import place_in
 from stentor.domain.vocabulary import ChannelKind, SendState
 from stentor.executions.model import (
     ClaimedSlice,
@@ -40,6 +44,8 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     pause: Statement
     resume: Statement
     cancel: Statement
+    hurry: Statement
+    chunk_due_at: Statement
 
 
 class PlanSql(QuerySet, file="plan.sql", package=__package__):
@@ -47,6 +53,7 @@ class PlanSql(QuerySet, file="plan.sql", package=__package__):
     plan_first: Statement
     planned_counts: Statement
     planned_people: Statement
+    places: Statement
     wave: Statement
     forecast: Statement
     forecast_first: Statement
@@ -116,6 +123,19 @@ async def plan_sends(conn: Connection, brand_id: UUID, mode: str, routes: Sequen
         chunks=[route.chunks for route in routes],
         parts_from=[route.part_from for route in routes],
         parts_to=[route.part_to for route in routes],
+        quiets=[None if route.quiet is None else Jsonb(route.quiet.verdicts) for route in routes],
+    )
+
+
+async def places(conn: Connection, brand_id: UUID, slices: Mapping[tuple[UUID, int, int], int]) -> list[str]:
+    """Where people are, each place once: those of (topic, first part, last part) on the channels of that mask."""
+    return await PlanSql.places.column(
+        conn,
+        brand_id=brand_id,
+        topic_ids=[topic_id for topic_id, _, _ in slices],
+        masks=list(slices.values()),
+        parts_from=[part_from for _, part_from, _ in slices],
+        parts_to=[part_to for _, _, part_to in slices],
     )
 
 
@@ -142,20 +162,31 @@ def _written(brand_id: UUID, routes: Sequence[PlannedRoute]) -> dict[str, object
 async def insert_chunks(
     conn: Connection, brand_id: UUID, routes: Sequence[PlannedRoute], counts: Sequence[VerdictCount]
 ) -> None:
-    """Writes a chunk row for each chunk with pending sends."""
+    """Writes a chunk row for each chunk with sends that are pending, or held until it falls due."""
     pending: Counter[tuple[UUID, int, int]] = Counter()
     for count in counts:
-        if count.state == SendState.PENDING:
+        if count.state in {SendState.PENDING, SendState.HELD}:
             pending[count.execution_id, count.channel, count.chunk] += count.sends
     by_route = {(route.execution_id, route.channel): route for route in routes}
     rows = []
     for (execution_id, channel, number), sends in sorted(pending.items()):
         route = by_route[execution_id, channel]
-        keys = chunk_keys(route.part_from, route.part_to, route.chunks, number - route.chunk_base)
-        rows.append((execution_id, number, route.sender_id, channel, route.lane, *keys, sends))
+        keys = chunk_keys(route.part_from, route.part_to, route.chunks, place_in(number) - route.chunk_base)
+        due_at = None if route.quiet is None else route.quiet.due_at(number, keys[0])
+        rows.append((execution_id, number, route.sender_id, channel, route.lane, *keys, sends, due_at))
     if rows:
         columns = list(zip(*rows, strict=True))
-        names = ("execution_ids", "numbers", "sender_ids", "channels", "lanes", "keys_from", "keys_to", "sends")
+        names = (
+            "execution_ids",
+            "numbers",
+            "sender_ids",
+            "channels",
+            "lanes",
+            "keys_from",
+            "keys_to",
+            "sends",
+            "due_at",
+        )
         await Sql.insert_chunks.run(
             conn, brand_id=brand_id, **{name: list(column) for name, column in zip(names, columns, strict=True)}
         )
@@ -164,7 +195,11 @@ async def insert_chunks(
 async def slice_planned(conn: Connection, piece: ClaimedSlice, people: int) -> None:
     """Marks a slice as planned; with the last one its execution is published."""
     await Sql.slice_planned.run(conn, execution_id=piece.execution_id, number=piece.number, brand_id=piece.brand_id)
-    await Sql.advance_planning.run(conn, execution_id=piece.execution_id, brand_id=piece.brand_id, people=people)
+    state = await Sql.advance_planning.value(
+        conn, execution_id=piece.execution_id, brand_id=piece.brand_id, people=people
+    )
+    if state == "cancelled":
+        await hurry(conn, piece.brand_id, piece.execution_id)
 
 
 async def publish_small(conn: Connection, brand_id: UUID, planned: Sequence[tuple[UUID, UUID, int]]) -> None:
@@ -210,7 +245,20 @@ async def resume(conn: Connection, brand_id: UUID, execution_id: UUID) -> bool:
 
 async def cancel(conn: Connection, brand_id: UUID, execution_id: UUID) -> bool:
     """Cancels the execution; False when it is over, or not there."""
-    return await Sql.cancel.run(conn, brand_id=brand_id, execution_id=execution_id) == 1
+    if not await Sql.cancel.run(conn, brand_id=brand_id, execution_id=execution_id):
+        return False
+    await hurry(conn, brand_id, execution_id)
+    return True
+
+
+async def chunk_due_at(conn: Connection, brand_id: UUID, execution_id: UUID, number: int) -> datetime | None:
+    """When the chunk falls due, or did."""
+    return await Sql.chunk_due_at.value(conn, brand_id=brand_id, execution_id=execution_id, number=number)
+
+
+async def hurry(conn: Connection, brand_id: UUID, execution_id: UUID) -> None:
+    """Makes all chunks of the execution due now: what a cancelled one holds or retries later is settled at once."""
+    await Sql.hurry.run(conn, brand_id=brand_id, execution_id=execution_id)
 
 
 async def page(conn: Connection, brand_id: UUID, before: UUID | None, limit: int) -> list[Execution]:

@@ -13,6 +13,7 @@ from stentor.deliver.model import Attempt, Change, Chunk, Claim, PendingSend
 from stentor.deliver.store import ranges_as_arrays
 from stentor.domain.vocabulary import ChannelKind, Reason, SendState
 from stentor.executions.facts import ExecutionFacts
+from stentor.executions.quieting import BrandQuiet, hold_quiet
 from stentor.executions.store import PlanSql
 from stentor.guard.store import AddressClaim, claim_addresses
 from stentor.guard.wave import wave_objection
@@ -33,10 +34,10 @@ class GuardedWave(msgspec.Struct, frozen=True):
 
 
 class Verdicts(msgspec.Struct, frozen=True):
-    """The guard's answers for one wave: who may be written to, and what the others become."""
+    """The guard's answers for one wave: who may be written to, and what the others become (skipped, or held)."""
 
     cleared: list[tuple[PendingSend, Recipient]]
-    skipped: list[Change]
+    objected: list[Change]
 
 
 async def load_sends(
@@ -67,6 +68,8 @@ async def guard_sends(
     loaded: Sequence[tuple[PendingSend, Recipient | None]],
     facts: Mapping[UUID, ExecutionFacts],
     cancelled: AbstractSet[UUID],
+    *,
+    quiet: BrandQuiet,
 ) -> Verdicts:
     """Asks the whole guard about these sends, with what is true now. The claims on shared addresses come last."""
     channel = claim.channel
@@ -75,21 +78,23 @@ async def guard_sends(
     bases = [facts[chunk.execution_id].basis for chunk in claim.chunks]
     gone = [chunk.execution_id in cancelled for chunk in claim.chunks]
     cleared: list[tuple[PendingSend, Recipient]] = []
-    skipped: list[Change] = []
+    objected: list[Change] = []
     for send, person in loaded:
         if gone[send.chunk]:
-            skipped.append(_skip(send, Reason.EXECUTION_CANCELLED))
+            objected.append(_skip(send, Reason.EXECUTION_CANCELLED))
         elif person is None:
-            skipped.append(_skip(send, Reason.NO_ADDRESS))
+            objected.append(_skip(send, Reason.NO_ADDRESS))
         elif reason := wave_objection(person, channel, bases[send.chunk], listed):
-            skipped.append(_skip(send, reason))
+            objected.append(_skip(send, reason))
         else:
             cleared.append((send, person))
+    cleared, held = await hold_quiet(conn, claim, cleared, facts, quiet)
+    objected += held
     if sharing := _sharing(claim, cleared):
         late = await claim_addresses(conn, claim.brand_id, channel, sharing)
-        skipped += [_skip(send, Reason.DUPLICATE_ADDRESS) for send, _ in cleared if _key(send) in late]
+        objected += [_skip(send, Reason.DUPLICATE_ADDRESS) for send, _ in cleared if _key(send) in late]
         cleared = [(send, person) for send, person in cleared if _key(send) not in late]
-    return Verdicts(cleared, skipped)
+    return Verdicts(cleared, objected)
 
 
 def _sharing(claim: Claim, cleared: Sequence[tuple[PendingSend, Recipient]]) -> list[AddressClaim]:

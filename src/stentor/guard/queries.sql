@@ -1,3 +1,6 @@
+-- name: clock
+SELECT :now
+
 -- name: claim_addresses
 -- The first customer to be written to at a shared address claims it for the execution; a row of the same customer is no
 -- conflict. Inserted in (shard, digest) order, so that two waves never wait for each other crosswise.

@@ -1,7 +1,7 @@
 """Claims on shared addresses: an execution writes to an address once, whoever shares it."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from stentor.domain.vocabulary import ChannelKind
 
 
 class Sql(QuerySet, file="queries.sql", package=__package__):
+    clock: Statement
     claim_addresses: Statement
     lost_addresses: Statement
     release_addresses: Statement
@@ -30,6 +31,11 @@ class AddressClaim(NamedTuple):
     execution_id: UUID
     customer_id: UUID
     digest: bytes
+
+
+async def present(conn: Connection) -> datetime:
+    """The time by the database's clock: the one that quiet hours are judged by, once and at this moment."""
+    return await Sql.clock.value(conn)
 
 
 async def claim_addresses(

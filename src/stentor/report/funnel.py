@@ -22,6 +22,7 @@ class ChannelFunnel(msgspec.Struct, frozen=True):
     skipped: int = 0
     failed: int = 0
     unknown: int = 0
+    held_by_reason: dict[str, int] = {}
     skipped_by_reason: dict[str, int] = {}
     failed_by_reason: dict[str, int] = {}
 
@@ -42,7 +43,7 @@ async def funnels(conn: Connection, brand_id: UUID, execution_ids: Sequence[UUID
             continue
         label = SendState(state).label
         counts[label] = counts.get(label, 0) + sends
-        if state in {SendState.SKIPPED, SendState.FAILED} and sends:
+        if state in {SendState.HELD, SendState.SKIPPED, SendState.FAILED} and sends:
             counts.setdefault(f"{label}_by_reason", {})[Reason(reason).label] = sends
     found: dict[UUID, list[ChannelFunnel]] = {}
     for (execution_id, channel), counts in gathered.items():

@@ -36,6 +36,11 @@ class Moves:
         self._changes[execution_id, channel, SendState.PENDING, Reason.NONE] -= sends
         self._changes[execution_id, channel, state, reason] += sends
 
+    def woken(self, execution_id: UUID, channel: int, reason: Reason, sends: int) -> None:
+        """Sends that were held for that reason and now are pending."""
+        self._changes[execution_id, channel, SendState.HELD, reason] -= sends
+        self._changes[execution_id, channel, SendState.PENDING, Reason.NONE] += sends
+
     async def write(self, conn: Connection) -> None:
         """Adds the changes to the counters of a shard drawn by chance, in the order of their key.
 

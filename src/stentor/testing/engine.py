@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 
+from stentor.accounts.directory import BrandDirectory
 from stentor.campaigns.model import Publication
 from stentor.campaigns.sources import PublicationSource
 from stentor.channels.at_work import OpenChannels, SenderSource
@@ -22,6 +23,7 @@ from stentor.executions.composing import BoundRenderer, Composer
 from stentor.executions.facts import FactsSource
 from stentor.executions.pipeline import Deliverer
 from stentor.executions.planning import Planner
+from stentor.executions.quieting import QuietSource
 from stentor.executions.service import ExecutionService
 
 _KEY = b"a key for tests that is long enough to be one"
@@ -100,17 +102,19 @@ class Engine:
     def __init__(self, db: Database, channel: Channel, *, worker: str = "worker-1") -> None:
         publications = PublicationSource(db)
         self.composer = Composer(PlainRenderers(), SendIds(_KEY), LinkSigner(_KEY), public_url="https://brand.example")
-        self.planner = Planner(db, publications)
+        quiet = QuietSource(BrandDirectory(db))
+        self.planner = Planner(db, publications, quiet)
         self.deliverer = Deliverer(
             db,
             senders=SenderSource(db),
             channels=OpenChannels(db, SecretBox(_KEY[:32]), channel),
             facts=FactsSource(publications),
             composer=self.composer,
+            quiet=quiet,
             clock=Clock(),
             worker=worker,
         )
-        self.executions = ExecutionService(db, publications, self.composer)
+        self.executions = ExecutionService(db, publications, self.composer, quiet)
 
     async def plan(self) -> int:
         """Plans until nothing is left; returns how many steps that took."""

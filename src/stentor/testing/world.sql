@@ -6,21 +6,24 @@ INSERT INTO organisation (id, name, created_at) VALUES (:organisation_id, 'Organ
 INSERT INTO brand (id, organisation_id, name, brand_key, created_at, updated_at)
 VALUES (:brand_id, :organisation_id, :name, :brand_key, :now, :now)
 
+-- name: set_settings
+UPDATE brand SET settings = :settings WHERE id = :brand_id
+
 -- name: add_topic
 INSERT INTO topic (id, brand_id, key, name, channels, created_at, updated_at)
 VALUES (:topic_id, :brand_id, :key, :key, :channels, :now, :now)
 
 -- name: add_people
 INSERT INTO customer (part, customer_id, brand_id, external_id, created_at, updated_at, address_mask, valid_mask, refused_mask,
-    bounced_mask, complained_mask, shared_address, email, email_digest, locale, attributes)
+    bounced_mask, complained_mask, shared_address, email, email_digest, locale, time_zone, phone, attributes)
 SELECT p.part, p.customer_id, :brand_id, p.external_id, :now, :now, p.address_mask, p.valid_mask, p.refused_mask,
-    p.bounced_mask, p.complained_mask, p.shared_address, p.email, p.email_digest, p.locale, '{}'
+    p.bounced_mask, p.complained_mask, p.shared_address, p.email, p.email_digest, p.locale, p.time_zone, p.phone, '{}'
 FROM unnest(
         :parts::smallint[], :customer_ids::uuid[], :external_ids::text[], :address_masks::integer[], :valid_masks::integer[],
         :refused_masks::integer[], :bounced_masks::integer[], :complained_masks::integer[], :shared::boolean[],
-        :emails::text[], :digests::bytea[], :locales::text[]
+        :emails::text[], :digests::bytea[], :locales::text[], :time_zones::text[], :phones::text[]
     ) AS p (part, customer_id, external_id, address_mask, valid_mask, refused_mask, bounced_mask, complained_mask,
-        shared_address, email, email_digest, locale)
+        shared_address, email, email_digest, locale, time_zone, phone)
 
 -- name: subscribe
 INSERT INTO subscription (part, customer_id, topic_id, brand_id, channels, changed_at)

@@ -75,7 +75,7 @@ async def test_a_campaign_without_routes_is_refused(service: CampaignService, br
 
 
 async def test_a_policy_that_is_not_known_is_refused(service: CampaignService, brand_id: UUID, draft: CampaignDraft):
-    capped = msgspec.structs.replace(draft, policy={"quiet_hours": "22:00-08:00"})
+    capped = msgspec.structs.replace(draft, policy={"send_window": "22:00-08:00"})
 
     assert await _refusal(service, brand_id, capped) == [("/policy", "unknown-policy")]
 

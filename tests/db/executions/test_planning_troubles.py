@@ -5,11 +5,13 @@ from uuid import UUID
 import pytest
 from psycopg.errors import DeadlockDetected
 
+from stentor.accounts.directory import BrandDirectory
 from stentor.campaigns.model import Publication
 from stentor.campaigns.sources import PublicationSource
 from stentor.db.pool import Database
 from stentor.executions import store
 from stentor.executions.planning import TRIES_MAX, Planner
+from stentor.executions.quieting import QuietSource
 from stentor.testing.engine import Engine, ScriptedChannel
 from stentor.testing.world import Someone, World
 
@@ -55,7 +57,7 @@ async def test_a_deadlock_is_no_fault_of_the_execution(db: Database):
     engine = Engine(db, ScriptedChannel())
     await world.people([Someone("one")])
     execution_id = await world.execution(await world.publication())
-    planner = Planner(db, Troubled(db, TRIES_MAX - 1))
+    planner = Planner(db, Troubled(db, TRIES_MAX - 1), QuietSource(BrandDirectory(db)))
 
     while await planner.plan_next():
         pass
@@ -68,7 +70,7 @@ async def test_an_execution_that_meets_one_deadlock_after_the_other_fails(db: Da
     engine = Engine(db, ScriptedChannel())
     await world.people([Someone("one")])
     execution_id = await world.execution(await world.publication())
-    planner = Planner(db, Troubled(db, 1_000))
+    planner = Planner(db, Troubled(db, 1_000), QuietSource(BrandDirectory(db)))
 
     while await planner.plan_next():
         pass

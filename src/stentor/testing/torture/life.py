@@ -16,7 +16,6 @@ import msgspec
 from stentor.answers.model import Answer, Idempotency
 from stentor.audience.model import Act, ImportKind, Source
 from stentor.executions.pipeline import Deliverer
-from stentor.executions.planning import Planner
 from stentor.executions.provider_events import apply_due
 from stentor.executions.service import end_forgotten
 from stentor.failpoints import arm, hits
@@ -25,8 +24,8 @@ from stentor.settings import Settings
 from stentor.testing.torture.chronicle import Chronicle
 from stentor.testing.torture.evidence import Workload, read_chronicle
 from stentor.testing.torture.stage import Relay, set_stage
-from stentor.triggers.model import Accepted, RunCall
-from stentor.wiring import Core, core, deliverer, open_channels, services
+from stentor.triggers.model import Replayed, RunCall
+from stentor.wiring import Core, core, deliverer, open_channels, planner, services
 
 SECRET = "a secret for tortured installations only"  # noqa: S105 - of databases that live for a second
 
@@ -112,8 +111,8 @@ class _Living:
     async def run(self) -> None:
         await self._import_people()
         await self._call_all()
-        planner = Planner(self._core.db, self._core.publications)
-        await _until_false(planner.plan_next)
+        planning = planner(self._core)
+        await _until_false(planning.plan_next)
         await self._leave()
         channels = open_channels(self._core)
         try:
@@ -121,7 +120,7 @@ class _Living:
             if self._life.is_hasty:
                 await self._let_go(delivering)
             while await self._is_open():
-                await _until_false(planner.plan_next)
+                await _until_false(planning.plan_next)
                 await self._deliver(delivering)
                 await end_forgotten(self._core.db)
                 await asyncio.sleep(_REST_S)
@@ -182,7 +181,7 @@ class _Living:
             idempotency=Idempotency(topic, bytes(32), _answer_of) if has_key else None,
         )
         outcome = await self._services.triggers.run(call)
-        execution = outcome.execution_id if isinstance(outcome, Accepted) else UUID(bytes=outcome.answer.body)
+        execution = UUID(bytes=outcome.answer.body) if isinstance(outcome, Replayed) else outcome.execution_id
         self._chronicle.accepted(name, topic, str(execution))
 
     async def _leave(self) -> None:

@@ -1,0 +1,163 @@
+"""Quiet hours in the flow: asked when a slice is planned, and again when a wave is about to leave."""
+
+from collections import OrderedDict, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import msgspec
+
+from stentor.accounts.directory import BrandDirectory
+from stentor.audience.reach import Recipient
+from stentor.campaigns.model import Publication, PublishedContent
+from stentor.db.by_keys import go_by_keys
+from stentor.db.connection import Connection
+from stentor.deliver import store as deliver
+from stentor.deliver.model import Change, Claim, PendingSend
+from stentor.domain.ids import PARTS
+from stentor.domain.objections import Hold, Objection
+from stentor.domain.quiet_hours import QuietRule
+from stentor.domain.vocabulary import ChannelKind, Reason, SendState, channel_mask
+from stentor.executions import store
+from stentor.executions.facts import ExecutionFacts
+from stentor.executions.model import PlannedRoute
+from stentor.executions.quiet_plan import QuietPlan, quiet_plan
+from stentor.guard import store as guard_store
+from stentor.guard.places import Zones, brand_zones, place_of
+from stentor.guard.quiet_hours import QuietHours, quiet_hours
+from stentor.report.tally import Moves
+
+_PLACES_KEPT = 64
+
+Cleared: TypeAlias = list[tuple[PendingSend, Recipient]]
+
+
+class BrandQuiet(msgspec.Struct, frozen=True):
+    """A brand's quiet hours, and where its people are of whom nothing else is known."""
+
+    rules: tuple[QuietRule, ...]
+    fallback: Zones
+
+    def on(self, content: PublishedContent, channel: ChannelKind) -> QuietHours | None:
+        """The brand's and the campaign's rules on that channel; None where there are none, and for transactional ones."""
+        of_campaign = campaign_rules(content.policy)
+        if content.lane == "transactional" or not (self.rules or of_campaign):
+            return None
+        return quiet_hours(channel, self.rules, of_campaign, self.fallback)
+
+
+def campaign_rules(policy: Mapping[str, Any]) -> tuple[QuietRule, ...]:
+    """The quiet hours of a campaign's policy, which were checked when it was saved."""
+    return msgspec.convert(policy["quiet_hours"], tuple[QuietRule, ...]) if "quiet_hours" in policy else ()
+
+
+class QuietSource:
+    """The quiet hours of brands, as they were less than a second ago."""
+
+    def __init__(self, brands: BrandDirectory) -> None:
+        self._brands = brands
+        self._places: OrderedDict[UUID, list[str]] = OrderedDict()
+
+    async def load(self, brand_id: UUID) -> BrandQuiet:
+        """The brand's."""
+        brand = await self._brands.by_id(brand_id)
+        if brand is None:
+            return BrandQuiet((), ("UTC",))
+        settings = brand.settings
+        return BrandQuiet(settings.quiet_hours, brand_zones(settings.default_time_zone, settings.default_country))
+
+    async def plan(
+        self, conn: Connection, publication: Publication, routes: Sequence[PlannedRoute]
+    ) -> Sequence[PlannedRoute]:
+        """The routes of one publication with what quiet hours make of their people now."""
+        on_channel = await self._on_channels(publication)
+        if not on_channel:
+            return routes
+        first = routes[0]
+        if first.part_to - first.part_from == PARTS - 1:
+            places = await _places(conn, publication.brand_id, routes)
+        else:
+            places = await self._kept_places(conn, publication.brand_id, routes)
+        now = await guard_store.present(conn)
+        plans = {channel: quiet_plan(hours, places, now) for channel, hours in on_channel.items()}
+        return [msgspec.structs.replace(route, quiet=plans.get(ChannelKind(route.channel))) for route in routes]
+
+    async def forecast(
+        self, conn: Connection, publication: Publication, topic_id: UUID
+    ) -> Mapping[ChannelKind, QuietPlan | None]:
+        """What quiet hours would make of the topic's people now; channels without any are absent."""
+        on_channel = await self._on_channels(publication)
+        if not on_channel:
+            return {}
+        places = await store.places(conn, publication.brand_id, {(topic_id, 0, PARTS - 1): channel_mask(on_channel)})
+        now = await guard_store.present(conn)
+        return {channel: quiet_plan(hours, places, now) for channel, hours in on_channel.items()}
+
+    async def _on_channels(self, publication: Publication) -> dict[ChannelKind, QuietHours]:
+        quiet, content = await self.load(publication.brand_id), publication.content
+        found = {route.channel: quiet.on(content, route.channel) for route in content.routes}
+        return {channel: hours for channel, hours in found.items() if hours is not None}
+
+    async def _kept_places(self, conn: Connection, brand_id: UUID, routes: Sequence[PlannedRoute]) -> list[str]:
+        """Those of the first slice that this process plans of a large execution: asking each took a fifth of its planning.
+
+        People of a place that only another slice has are planned as if it were open, and the wave knows better.
+        """
+        execution_id = routes[0].execution_id
+        kept = self._places.get(execution_id)
+        if kept is None:
+            kept = self._places[execution_id] = await _places(conn, brand_id, routes)
+            if len(self._places) > _PLACES_KEPT:
+                self._places.popitem(last=False)
+        return kept
+
+
+async def _places(conn: Connection, brand_id: UUID, routes: Sequence[PlannedRoute]) -> list[str]:
+    slices: defaultdict[tuple[UUID, int, int], int] = defaultdict(int)
+    for route in routes:
+        slices[route.topic_id, route.part_from, route.part_to] |= ChannelKind(route.channel).bit
+    await go_by_keys(conn)
+    return await store.places(conn, brand_id, slices)
+
+
+async def hold_quiet(
+    conn: Connection, claim: Claim, cleared: Cleared, facts: Mapping[UUID, ExecutionFacts], quiet: BrandQuiet
+) -> tuple[Cleared, list[Change]]:
+    """Who of these people may be written to at this moment, and what becomes of the others."""
+    by_chunk = [quiet.on(facts[chunk.execution_id].publication.content, claim.channel) for chunk in claim.chunks]
+    if not cleared or not any(by_chunk):
+        return cleared, []
+    now = await guard_store.present(conn)
+    answers: dict[tuple[int, str], Objection | None] = {}
+    open_now: Cleared = []
+    objected: list[Change] = []
+    for send, person in cleared:
+        hours = by_chunk[send.chunk]
+        if hours is None:
+            open_now.append((send, person))
+            continue
+        key = id(hours), place_of(person.time_zone, person.phone)
+        if key not in answers:
+            answers[key] = hours.objection(key[1], now)
+        objection = answers[key]
+        if objection is None:
+            open_now.append((send, person))
+        else:
+            objected.append(_change(send, objection))
+    return open_now, objected
+
+
+def _change(send: PendingSend, objection: Objection) -> Change:
+    if isinstance(objection, Hold):
+        return Change(
+            send, SendState.HELD, objection.reason, rule=objection.rule, tried=False, held_until=objection.until
+        )
+    return Change(send, SendState.SKIPPED, objection.reason, rule=objection.rule, tried=False)
+
+
+async def wake_held(conn: Connection, claim: Claim, moves: Moves) -> None:
+    """Makes pending what was held until the claim's chunks fell due: once in each pass over them, at its beginning."""
+    due = [chunk for chunk in claim.chunks if chunk.was_held and chunk.cursor == chunk.key_from]
+    if due:
+        for execution_id, sends in (await deliver.wake_held(conn, claim, due)).items():
+            moves.woken(execution_id, claim.channel, Reason.QUIET_HOURS, sends)
