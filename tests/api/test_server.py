@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import socket
 from collections.abc import AsyncIterator, Iterable
 from uuid import uuid4
@@ -9,11 +10,13 @@ from uuid import uuid4
 import pytest
 from litestar import get
 from litestar.response import ServerSentEvent
+from structlog.testing import capture_logs
 
 from stentor.api.app import Door, create_app
 from stentor.api.server import ApiServer
 from stentor.api.services import Services
 from stentor.api.settings import ApiSettings
+from stentor.testing.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -105,6 +108,35 @@ async def test_a_body_past_the_limit_is_a_413(server: ApiServer, services: Servi
     answer = await ask(server, start + b"Content-Length: 2000000\n\n", [MEGABYTE] * 2)
 
     assert answer.startswith(b"HTTP/1.1 413")
+
+
+@pytest.mark.parametrize(
+    ("framing", "sent"),
+    [(b"Content-Length: 100", b""), (b"Content-Length: 100", b"{"), (b"Transfer-Encoding: chunked", b"ZZZ\r\n")],
+)
+@pytest.mark.parametrize("path", ["topics", "event-generators/x/run?dry_run=true"])
+async def test_who_goes_away_in_the_middle_of_a_body_is_no_fault_of_ours(
+    server: ApiServer, services: Services, path: str, framing: bytes, sent: bytes
+):
+    brand = await services.accounts.create_brand("Matchday")
+    key = await services.accounts.create_key("all", brand_id=brand.id)
+    start = f"POST /v1/groups/{brand.id}/{path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key.token}\r\n".encode()
+
+    with capture_logs() as logged:
+        _, writer = await asyncio.open_connection(server.host, server.port)
+        writer.write(start + framing + b"\r\n\r\n" + sent)
+        await writer.drain()
+        writer.close()
+        answered = await eventually(lambda: _posts_answered(server))
+
+    assert answered == [b"400"]
+    assert logged == []
+
+
+async def _posts_answered(server: ApiServer) -> list[bytes]:
+    """The statuses of all POSTs."""
+    series = await ask(server, b"GET /metrics HTTP/1.1\nHost: x\n\n")
+    return re.findall(rb'requests_total\{method="POST",.*status="(\d+)"\}', series)
 
 
 async def test_paths_with_escapes_arrive_as_they_were_meant(server: ApiServer):

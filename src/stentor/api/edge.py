@@ -94,7 +94,7 @@ class Exchange:
             raise BodyTooSlow("The body did not arrive in time. Send it again, without pauses.") from None
         if event["type"] == "http.disconnect":
             self._unread = False
-            if self._bytes:
+            if _declares_body(self._scope):
                 raise BodyIncomplete("The connection broke before all of the body had come. Send it again.")
         elif not event.get("more_body", False):
             self._unread = False
@@ -121,9 +121,8 @@ class Exchange:
         await self._send(event)
 
     async def _drain(self) -> None:
-        headers = dict(self._scope["headers"])
         # Who asked first (Expect: 100-continue) has not sent anything yet and need not begin.
-        if b"expect" in headers or (b"content-length" not in headers and b"transfer-encoding" not in headers):
+        if not _declares_body(self._scope) or any(name == b"expect" for name, _ in self._scope["headers"]):
             return
         left = DRAIN_BYTES_MAX
         try:
@@ -146,6 +145,10 @@ def check_target(scope: HTTPScope) -> None:
 def unescaped(name: str) -> str:
     """A name from the path as its sender meant it, `%2F` being a slash in it."""
     return unquote(name) if "%" in name else name
+
+
+def _declares_body(scope: HTTPScope) -> bool:
+    return any(name in {b"content-length", b"transfer-encoding"} for name, _ in scope["headers"])
 
 
 def _request_id(scope: HTTPScope) -> bytes:

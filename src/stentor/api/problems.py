@@ -157,7 +157,7 @@ def described() -> list[Described]:
 
 
 class Errors:
-    """Answers every error of the app in the envelope of the door whose path it happened under."""
+    """Answers every error of the app in the envelope of the door whose path it happened under; itself raises none."""
 
     def __init__(self, envelopes: Sequence[tuple[str, Envelope]]) -> None:
         self._envelopes = sorted(envelopes, key=lambda pair: len(pair[0]), reverse=True)
@@ -176,7 +176,12 @@ class Errors:
             )
         path = request.scope["path"]
         envelope = next((own for prefix, own in self._envelopes if path.startswith(prefix)), problem_details)
-        return envelope(request, failure)
+        try:
+            return envelope(request, failure)
+        except Exception as broken:
+            # Past here the server would answer, with a bare 500 that no log tells of.
+            log.exception("request.answer_failed", request_id=request.request_id, code=failure.code)
+            return problem_details(request, failure_of(broken))
 
 
 def _refused_by_framework(error: HTTPException) -> Failure:
