@@ -348,6 +348,28 @@ async def test_a_wrong_key_opens_nothing(browser: Open, services: Services, bran
         assert 'role="alert"' in answer.text
 
 
+UNREADABLE = {
+    "no UTF-8": b'--b\r\nContent-Disposition: form-data; name="key"\r\n\r\n\xff\xfe\r\n--b--\r\n',
+    "no charset": b'--b\r\nContent-Disposition: form-data; name="key"\r\nContent-Type: text/plain; charset=utf-99\r\n\r\nx'
+    b"\r\n--b--\r\n",
+    "a file": b'--b\r\nContent-Disposition: form-data; name="key"; filename="x"\r\n\r\nx\r\n--b--\r\n',
+}
+
+
+@pytest.mark.parametrize("form", UNREADABLE)
+async def test_a_form_that_cannot_be_read_holds_no_key(browser: Open, brand: Brand, form: str):
+    at = browser(PUBLIC, client="192.0.2.7", public_url=PUBLIC)
+
+    answer = await at.post(
+        f"/inbox/{brand.id}/key",
+        content=UNREADABLE[form],
+        headers={"Origin": PUBLIC, "Content-Type": "multipart/form-data; boundary=b"},
+    )
+
+    assert answer.status_code == 401
+    assert 'role="alert"' in answer.text
+
+
 async def test_a_revoked_key_closes_the_inbox(browser: Open, services: Services, brand: Brand):
     key = await services.accounts.create_key("inbox", brand_id=brand.id, scopes=["read"])
     at = browser(PUBLIC, client="192.0.2.7", public_url=PUBLIC)
@@ -455,6 +477,15 @@ async def test_another_brands_messages_do_not_exist(
         assert (await at.get(f"/inbox/{brand.id}/{mail.send_id}{path}")).status_code == 404
     assert (await at.post(f"/inbox/{brand.id}/{mail.send_id}/delete", headers=OWN_FORM)).status_code == 404
     assert (await at.get(f"/inbox/{other.id}/{mail.send_id}")).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["?x=%00", "/%00", "/{brand}?search=%00", "/{brand}/%00/html"])
+async def test_what_is_refused_before_any_page_is_chosen_is_a_page_too(browser: Open, brand: Brand, path: str):
+    answer = await browser().get(f"/inbox{path.format(brand=brand.id)}")
+
+    assert answer.status_code == 400
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "NUL character" in answer.text
 
 
 # --- files ----------------------------------------------------------------------------------------------------------

@@ -1,6 +1,8 @@
 """Unsubscribe links: looking changes nothing, posting withdraws at once (RFC 8058)."""
 
 import itertools
+from collections.abc import MutableMapping
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 import msgspec
@@ -15,6 +17,9 @@ from stentor.domain.ids import customer_id, new_id
 from stentor.domain.links import LinkSigner
 from stentor.domain.vocabulary import ChannelKind
 from stentor.pages.unsubscribe import UnsubscribePages
+
+if TYPE_CHECKING:
+    from httpx import ASGITransport
 
 pytestmark = pytest.mark.anyio
 
@@ -119,6 +124,40 @@ async def test_a_post_counts_whatever_is_in_it(pages_client: Client, services: S
     assert answer.status_code == 200
     assert "You are unsubscribed" in answer.text
     assert await got.flags() == ([], [])
+
+
+async def test_a_post_counts_whose_body_breaks_off(pages_client: Client, services: Services, db: Database):
+    got = await mail(pages_client, services, db, about_a_topic=True)
+
+    await post_and_go_away(pages_client, f"/u/{got.token}", b"List-Unsub")
+
+    assert await got.flags() == ([], [])
+
+
+async def post_and_go_away(client: Client, path: str, begun: bytes) -> None:
+    """Posts a form that says to be longer than what comes of it."""
+    # httpx cannot break off a request.
+    app = cast("ASGITransport", client._transport).app
+    events = iter([{"type": "http.request", "body": begun, "more_body": True}, {"type": "http.disconnect"}])
+
+    async def receive() -> dict[str, Any]:
+        return next(events)
+
+    async def send(_event: MutableMapping[str, Any]) -> None:
+        pass
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [(b"content-length", b"26"), (b"content-type", b"application/x-www-form-urlencoded")],
+        "scheme": "http",
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 1),
+    }
+    await app(scope, receive, send)
 
 
 async def test_a_message_without_a_topic_unsubscribes_from_all(pages_client: Client, services: Services, db: Database):

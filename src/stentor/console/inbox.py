@@ -19,6 +19,7 @@ from stentor.console.links import links_in
 from stentor.console.pages import channel_name, page
 from stentor.domain.vocabulary import CHANNEL_LABELS, ChannelKind
 from stentor.errors import Forbidden, NotFound
+from stentor.forms import posted
 
 PAGE = 50
 # A form of ours holds a key at most.
@@ -93,7 +94,7 @@ class InboxPages:
         @post("/{brand_id:str}/key", include_in_schema=False, request_max_body_size=FORM_BYTES_MAX)
         async def key(request: AnyRequest) -> Redirect:
             check_own_form(request)
-            form = await request.form()
+            form = await posted(request)
             cookie = await self._access.admitted(request, str(form.get("key", "")).strip())
             return Redirect(f"/inbox/{request.path_params['brand_id']}", status_code=303, cookies=[cookie])
 
@@ -113,7 +114,8 @@ class InboxPages:
 
     def error_page(self, request: AnyRequest, failure: Failure) -> Response[str]:
         """An error as a page: where a key is missing, with the form that takes one."""
-        brand_id = request.path_params.get("brand_id", "")
+        # What the edge refuses has met no router, and so has no parameters yet.
+        brand_id = request.scope.get("path_params", {}).get("brand_id", "")
         if failure.code == "unauthenticated" and brand_id:
             was_tried = request.method == "POST" or COOKIE in request.cookies
             return page("inbox_key.html", status=failure.status, brand_id=brand_id, failure=failure, tried=was_tried)

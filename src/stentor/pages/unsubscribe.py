@@ -8,7 +8,6 @@ from typing import Any, TypeAlias
 import msgspec
 import structlog
 from litestar import Request, Response, Router, get, post
-from litestar.exceptions import LitestarException
 from litestar.params import FromPath
 
 from stentor.accounts.directory import BrandDirectory
@@ -19,6 +18,7 @@ from stentor.domain.links import LinkSigner, UnsubscribeLink
 from stentor.errors import NotFound
 from stentor.executions.model import Origin
 from stentor.executions.service import ExecutionService
+from stentor.forms import posted
 from stentor.html import templates_of
 
 log = structlog.get_logger()
@@ -82,7 +82,8 @@ class UnsubscribePages:
             withdrawal = await self._withdrawal(token)
             if withdrawal is None:
                 return _unknown_link()
-            form = await _form(request)
+            # The post itself is the wish and has to count, also when nothing in it can be read.
+            form = await posted(request)
             is_from_everything = not withdrawal.topic or form.get("from") == "everything"
             await self._withdraw(
                 withdrawal, self._act(request, is_one_click="List-Unsubscribe" in form), is_from_everything
@@ -133,16 +134,6 @@ class UnsubscribePages:
     def _act(self, request: AnyRequest, *, is_one_click: bool) -> Act:
         source = Source.ONE_CLICK if is_one_click else Source.UNSUBSCRIBE_LINK
         return Act(source=source, ip=self._caller(request))
-
-
-async def _form(request: AnyRequest) -> Mapping[str, Any]:
-    """What was posted; nothing when it cannot be read, for the post itself is the wish and has to count."""
-    try:
-        return await request.form()
-    except (LitestarException, UnicodeError, LookupError) as error:
-        # Parts that are not UTF-8 and character sets that nobody knows leave the framework's parser as they are.
-        log.warning("unsubscribe.form_unreadable", problem=type(error).__name__)
-        return {}
 
 
 def _unknown_link() -> Response[str]:
