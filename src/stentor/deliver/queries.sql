@@ -1,14 +1,19 @@
 -- name: claim_chunks
 -- all brands: a worker takes whatever is due first in its lane, whoever it belongs to.
 -- Takes the first due chunk and, with it, due chunks of the same sender, as long as they stay small together: dozens of
--- small executions share one wave; of one lane, because the lane says what becomes of sends in doubt. A chunk whose lease ran out is claimed like any other; the last column tells its new
--- owner of waves that nobody settled.
+-- small executions share one wave; of one lane, because the lane says what becomes of sends in doubt. A chunk whose lease ran
+-- out is claimed like any other; the last column tells its new owner of waves that nobody settled. What was cancelled needs no
+-- sender: its people are skipped, whether theirs is paused or gone.
 WITH due AS MATERIALIZED (
     SELECT c.execution_id, c.number, c.brand_id, c.sender_id, c.channel, c.lane, c.sends, c.due_at
     FROM chunk c
     WHERE c.done_at IS NULL AND c.due_at <= :now AND (c.lease_until IS NULL OR c.lease_until < :now)
-        AND EXISTS (SELECT FROM execution e WHERE e.id = c.execution_id AND e.paused_at IS NULL)
-        AND EXISTS (SELECT FROM sender s WHERE s.id = c.sender_id AND s.paused_at IS NULL)
+        AND EXISTS (
+            SELECT FROM execution e
+            JOIN sender s ON s.id = c.sender_id
+            WHERE e.id = c.execution_id AND e.paused_at IS NULL
+                AND (s.paused_at IS NULL OR e.state IN ('cancelled', 'failed'))
+        )
     ORDER BY c.lane, c.due_at, c.execution_id, c.number
     LIMIT :look_ahead
     FOR UPDATE OF c SKIP LOCKED

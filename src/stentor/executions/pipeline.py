@@ -6,6 +6,7 @@ Read `Deliverer.deliver` first: it is the table of contents.
 import asyncio
 import random
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from uuid import UUID
 
 import structlog
@@ -18,7 +19,7 @@ from stentor.db.by_keys import go_by_keys
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.deliver import store as deliver
-from stentor.deliver.model import Change, Claim
+from stentor.deliver.model import WAVE_SENDS_MAX, Change, Claim
 from stentor.deliver.pacing import Pace
 from stentor.errors import Unavailable
 from stentor.executions import store
@@ -81,7 +82,7 @@ class Deliverer:
             await deliver.extend_leases(conn, chunks)
 
     async def deliver(self, claim: Claim, *, stop: asyncio.Event) -> None:
-        """Takes a claimed claim as far as it goes; after `stop` the wave at hand is the last."""
+        """Takes a claim as far as it goes; after `stop` the wave at hand is the last."""
         self._at_hand.append(claim)
         try:
             sender = await self._senders.load(claim.brand_id, claim.sender_id)
@@ -125,8 +126,8 @@ class Deliverer:
         guarded_at_s = boottime_s()
         async with self._db.transaction() as conn:
             await go_by_keys(conn)
-            cancelled = await self._drop_unfit(conn, claim)
-            limit = await self._allowed(conn, claim, sender)
+            over = await self._drop_unfit(conn, claim)
+            limit = await self._allowed(conn, claim, sender, over)
             if not claim.chunks:
                 return None
             moves = Moves(claim.brand_id)
@@ -134,7 +135,7 @@ class Deliverer:
             facts = await self._facts.load(conn, claim.brand_id, claim.execution_ids)
             loaded = await load_sends(conn, claim, facts, limit)
             last = len(loaded) < limit
-            verdicts = await guard_sends(conn, claim, loaded, facts, cancelled, quiet=quiet)
+            verdicts = await guard_sends(conn, claim, loaded, facts, over, quiet=quiet)
             await self._settle_objected(conn, claim, verdicts.objected, moves)
             attempts = cut_attempts(claim.chunks, loaded, verdicts.cleared)
             if attempts:
@@ -154,8 +155,13 @@ class Deliverer:
         )
         return GuardedWave(wave, attempts, verdicts.cleared, facts, last)
 
-    async def _allowed(self, conn: Connection, claim: Claim, sender: Sender) -> int:
-        """How many sends the next wave may have; a sender whose pace allows none now lets go of the claim."""
+    async def _allowed(self, conn: Connection, claim: Claim, sender: Sender, over: AbstractSet[UUID]) -> int:
+        """How many sends the next wave may have; a sender whose pace allows none now lets go of the claim.
+
+        To skip the people of executions that are over takes none of its pace.
+        """
+        if over.issuperset(claim.execution_ids):
+            return WAVE_SENDS_MAX
         limit = self._pace.limit(claim.sender_id, sender.pace_per_s)
         if sender.pace_per_s is None or not claim.chunks:
             return limit
@@ -171,18 +177,19 @@ class Deliverer:
         await moves.write(conn)
 
     async def _drop_unfit(self, conn: Connection, claim: Claim) -> set[UUID]:
-        """Lets go of chunks that are not ours any more or must wait; returns the executions that were cancelled."""
+        """Lets go of chunks that are not ours any more or must wait; returns the executions that were cancelled or failed."""
         standing = await deliver.standing(conn, claim)
+        over = {key[0] for key, state in standing.items() if state.state in {"cancelled", "failed"}}
         waiting = []
         for chunk in list(claim.chunks):
             state = standing.get((chunk.execution_id, chunk.number))
             if state is None:
                 log.warning("chunk.fenced", execution_id=str(chunk.execution_id), chunk=chunk.number)
                 claim.chunks.remove(chunk)
-            elif state.paused or state.sender_paused:
+            elif state.paused or (state.sender_paused and chunk.execution_id not in over):
                 waiting.append(chunk)
         await deliver.release(conn, claim, waiting, delay_s=0.0)
-        return {key[0] for key, state in standing.items() if state.state in {"cancelled", "failed"}}
+        return over
 
     async def _hand_over(self, channel: Channel, wave: Wave, messages: Sequence[Message]) -> Sequence[Outcome]:
         """The channel's answers to the messages, in their order."""

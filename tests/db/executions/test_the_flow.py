@@ -1,6 +1,7 @@
 """From a queued execution to settled sends, on a real database."""
 
 import asyncio
+from collections import Counter
 from datetime import timedelta
 from uuid import UUID
 
@@ -369,6 +370,46 @@ async def test_a_cancelled_execution_skips_everybody_who_was_not_handed_over(db:
 
     assert set((await world.fates(execution_id)).values()) == {"skipped execution_cancelled"}
     assert channel.taken == []
+
+
+@pytest.mark.parametrize("is_deleted", [False, True])
+async def test_people_of_a_cancelled_execution_are_skipped_whatever_became_of_their_sender(
+    db: Database, is_deleted: bool
+):
+    world, channel = await World.made(db), ScriptedChannel()
+    engine = Engine(db, channel)
+    await world.people([Someone("one"), Someone("two")])
+    execution_id = await world.execution(await world.publication())
+    await engine.plan()
+    async with db.autocommit() as conn:
+        await conn.execute(
+            "UPDATE sender SET enabled = false, paused_at = created_at, deleted_at = CASE WHEN %s THEN created_at END",
+            [is_deleted],
+        )
+    await engine.drain()
+    waiting = await world.fates(execution_id)
+
+    await engine.executions.cancel(world.brand_id, execution_id)
+    await engine.drain()
+
+    assert set(waiting.values()) == {"pending"}
+    assert set((await world.fates(execution_id)).values()) == {"skipped execution_cancelled"}
+    assert channel.taken == []
+
+
+async def test_a_cancelled_execution_takes_none_of_its_senders_pace(db: Database):
+    world = await World.made(db)
+    engine = Engine(db, ScriptedChannel())
+    await world.people([Someone(f"p{number}") for number in range(300)])
+    execution_id = await world.execution(await world.publication())
+    await engine.plan()
+    async with db.autocommit() as conn:
+        await conn.execute("UPDATE sender SET pace_per_s = 1")
+
+    await engine.executions.cancel(world.brand_id, execution_id)
+    await engine.drain()
+
+    assert Counter((await world.fates(execution_id)).values()) == {"skipped execution_cancelled": 300}
 
 
 async def test_a_paused_execution_waits_and_a_resumed_one_goes_on(db: Database):
