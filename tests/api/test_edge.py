@@ -5,15 +5,16 @@ from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, cast
 
 import pytest
-from litestar import get
+from litestar import Response, get
 from structlog.testing import capture_logs
 
 from api_world import Client, World, client_of
 from stentor.api.app import Door, create_app
 from stentor.api.docs.pages import EXPLAINED
 from stentor.api.paging import Cursors
-from stentor.api.problems import described
+from stentor.api.problems import Failure, described
 from stentor.api.proxies import client_address
+from stentor.api.request import ApiRequest
 from stentor.api.services import Services
 from stentor.api.settings import ApiSettings
 from stentor.db.pool import Database
@@ -199,6 +200,20 @@ async def test_a_bug_of_ours_shows_nothing_of_itself(services: Services):
     assert answer.status_code == 500
     assert "secret" not in answer.text
     assert answer.json()["request_id"] == answer.headers["x-request-id"]
+
+
+async def test_an_envelope_that_breaks_is_told_and_answered_in_our_own(services: Services):
+    def broken(request: ApiRequest, failure: Failure) -> Response[str]:
+        raise RuntimeError("a secret of ours")
+
+    app = create_app(services, ApiSettings(secret=b"s"), doors=[Door("/broken", [], broken)])
+    async with client_of(app) as client:
+        with capture_logs() as logged:
+            answers = [await client.get(path) for path in ("/broken/%00", "/broken/nowhere")]
+
+    assert [answer.json()["code"] for answer in answers] == ["internal-error"] * 2
+    assert "secret" not in answers[0].text
+    assert [line["event"] for line in logged] == ["request.answer_failed"] * 2
 
 
 async def test_what_the_database_says_of_itself_goes_to_the_log_alone(services: Services):
