@@ -110,6 +110,18 @@ def test_a_file_that_does_not_say_what_it_is_is_wrong_usage(command: Command, tm
     assert unsaid.stderr == "stentor: people.txt does not say what it is; say --format csv or --format ndjson.\n"
 
 
+@pytest.mark.usefixtures("brand_id")
+def test_a_rejects_file_that_cannot_be_written_is_told_before_anything_is_imported(
+    command: Command, people: Path, tmp_path: Path
+):
+    refused = command("customers", "import", people, "--rejects", tmp_path / "nowhere" / "bad.csv")
+    done = json.loads(command("customers", "import", people, "--json").stdout)
+
+    assert refused.exit_code == 2
+    assert refused.stderr.endswith("cannot be written: No such file or directory. Name another file with --rejects.\n")
+    assert done["added"] == 2
+
+
 async def interrupt(dsn: str, brand_id: UUID, source: str, content: bytes) -> None:
     """Imports the beginning of the content, a block at least, and goes away."""
     async with Database(dsn, size=3) as db:

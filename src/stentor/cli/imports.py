@@ -46,6 +46,7 @@ def import_file(
     chosen = _format(file, file_format)
     source, size = source_of(file), file.stat().st_size
     rejects = rejects or file.with_name(file.name + ".rejects.csv")
+    _check_can_be_written(rejects)
 
     async def act(core: Core) -> None:
         owner = await brand_or_only(accounts(core), brand)
@@ -97,6 +98,20 @@ def _format(file: Path, said: str | None) -> ImportFormat:
     if file.suffix.lower() not in _FORMATS:
         fail(f"{file.name} does not say what it is; say --format csv or --format ndjson.", Exit.USAGE)
     return _FORMATS[file.suffix.lower()]
+
+
+def _check_can_be_written(rejects: Path) -> None:
+    try:
+        is_new = not rejects.exists()
+        rejects.open("ab").close()
+        if is_new:
+            rejects.unlink()
+    except OSError as error:
+        fail(
+            f"{rejects}, where rejected lines are listed, cannot be written: {error.strerror}. "
+            "Name another file with --rejects.",
+            Exit.USAGE,
+        )
 
 
 def source_of(file: Path) -> str:
