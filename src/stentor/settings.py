@@ -50,6 +50,13 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "console", "json"] = "auto"
 
+    @field_validator("data", mode="before")
+    @classmethod
+    def _is_a_path(cls, said: Path | str | None) -> Path | str | None:
+        if said == "":
+            raise ValueError("an empty path names no directory; say `.` for the one you are in, or leave it out")
+        return said
+
     @field_validator("public_url")
     @classmethod
     def _is_an_address(cls, text: str | None) -> str | None:

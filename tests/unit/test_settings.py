@@ -24,6 +24,13 @@ def test_an_empty_public_url_is_none():
     assert Settings(public_url="").public_url is None
 
 
+def test_an_empty_data_directory_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("STENTOR_DATA", "")
+
+    with pytest.raises(ValidationError, match=r"empty path"):
+        Settings()
+
+
 def test_networks_of_proxies_are_read_with_blanks_between_them():
     assert Settings(trusted_proxies="10.0.0.0/8, 2001:db8::/32,192.0.2.1").trusted_proxies
 

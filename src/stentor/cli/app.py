@@ -27,9 +27,22 @@ for name, group in {
 }.items():
     app.add_typer(group, name=name)
 
+
+def _directory(said: str) -> Path:
+    if not said:
+        raise typer.BadParameter("an empty path names no directory; say `.` for the one you are in.")
+    return Path(said)
+
+
 Data = Annotated[
     Path | None,
-    typer.Option("--data", help="Data directory of the embedded database and the secret.", show_default=False),
+    typer.Option(
+        "--data",
+        parser=_directory,
+        metavar="PATH",
+        help="Data directory of the embedded database and the secret.",
+        show_default=False,
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 WhenReady = Annotated[bool, typer.Option("--json", help="Print one JSON object when it is ready.")]
@@ -140,7 +153,14 @@ def demo(
     exit_at_end: Annotated[bool, typer.Option("--exit", help="End after the last message instead of waiting.")] = False,
     as_json: AsJson = False,
     data: Annotated[
-        Path | None, typer.Option("--data", help="Keep everything there.", show_default="a temporary directory")
+        Path | None,
+        typer.Option(
+            "--data",
+            parser=_directory,
+            metavar="PATH",
+            help="Keep everything there.",
+            show_default="a temporary directory",
+        ),
     ] = None,
     port: Annotated[
         int | None,

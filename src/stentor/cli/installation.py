@@ -1,5 +1,6 @@
 """The installation that a command works on, brought up to date, and a brand of it by name."""
 
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
@@ -7,9 +8,10 @@ from stentor.accounts.model import Brand
 from stentor.accounts.service import AccountService
 from stentor.cli.database import within
 from stentor.cli.output import Exit, fail
+from stentor.db.home import Home
 from stentor.db.migrate import migrate
 from stentor.settings import Settings
-from stentor.wiring import Core, core
+from stentor.wiring import Core, core, data_directory
 
 T = TypeVar("T")
 
@@ -18,8 +20,9 @@ _NAMED_MAX = 20
 
 
 def with_core(given: Mapping[str, Any], act: Callable[[Core], Awaitable[T]]) -> T:
-    """What `act` answers, given the core of an installation whose schema is up to date."""
+    """What `act` answers, given the core of an installation whose schema is up to date; it has to be there already."""
     settings = Settings(**given)
+    _check_is_there(settings)
 
     async def main(dsn: str) -> T:
         await migrate(dsn)
@@ -27,6 +30,17 @@ def with_core(given: Mapping[str, Any], act: Callable[[Core], Awaitable[T]]) -> 
             return await act(started)
 
     return within(settings, main)
+
+
+def _check_is_there(settings: Settings) -> None:
+    """Ends the command where nothing was started yet: a mistyped directory would become an installation of its own."""
+    data = data_directory(settings)
+    if settings.database_url is None and not os.access(Home(data).cluster, os.F_OK):
+        fail(
+            f"There is no installation in {data}. Name its directory with --data or STENTOR_DATA; "
+            "`stentor serve` makes a new one.",
+            Exit.USAGE,
+        )
 
 
 async def brand_named(accounts: AccountService, wanted: str) -> Brand:
