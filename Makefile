@@ -8,7 +8,7 @@ ARGS ?=
 # All tests share the cores; some of them start faster in one process.
 SPREAD = $(if $(filter tests,$(T)),-n auto)
 
-.PHONY: help setup demo serve test test-on check format bench prove sbom clean lock
+.PHONY: help setup demo serve test test-on check format bench prove torture sbom clean lock
 
 help: ## List the tasks
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ bench: setup ## Measure; ARGS='smtp --people 100000 --json', without ARGS which 
 
 prove: setup ## The longer proofs: Debian's PostgreSQL, PgBouncer, a million people, known vulnerabilities
 	$(BIN)/python -m pytest -m prove tests/prove $(ARGS)
+
+torture: setup ## Kill, freeze and cut everything while messages flow; SEED=7 MINUTES=30
+	$(BIN)/python -m stentor.testing.torture --minutes $(or $(MINUTES),5) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 sbom: setup ## Write what Stentor is made of to dist/sbom.cdx.json, in CycloneDX
 	mkdir -p dist

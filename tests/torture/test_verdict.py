@@ -27,6 +27,10 @@ DELETE_ONE: LiteralString = """
         AND customer_id = (SELECT customer_id FROM customer WHERE external_id = 'reader-20')"""
 
 
+UNCOUNTED = 2
+"""Lines of the tally that a changed send contradicts: the one that it left, and the one that it came to."""
+
+
 class Lived:
     """One undisturbed life whose evidence a test may forge."""
 
@@ -179,6 +183,19 @@ def test_counters_that_rows_contradict_are_unbalanced(lived: Lived):
     lived.run("UPDATE tally SET sends = sends + 1 WHERE ctid = (SELECT ctid FROM tally WHERE state = 2 LIMIT 1)")
 
     assert lived.judged().certificate.unbalanced == 1
+
+
+@pytest.mark.parametrize(("policy", "unbalanced"), [("at_most_once", 1), ("at_least_once", 0)])
+def test_who_left_before_the_next_try_may_have_got_the_first_one_under_that_policy_alone(
+    lived: Lived, policy: str, unbalanced: int
+):
+    lived.run("UPDATE wave SET lost = true")
+    lived.run("UPDATE sender SET in_doubt = %s", policy)
+    lived.run(CHANGE_ONE, 3, 2)
+
+    certificate = lived.judged().certificate
+
+    assert certificate.unbalanced - UNCOUNTED == unbalanced
 
 
 def test_rules_that_it_cannot_judge_are_refused(lived: Lived):

@@ -10,7 +10,7 @@ RECIPIENTS_PER_MINUTE_MIN = 20_000
 
 @dataclass(frozen=True)
 class Certificate:
-    """The keys and their order are those of the JSON object; `docs/promises.md` says what each of them counts."""
+    """The keys and their order are those of the JSON object; `docs/torture.md` says what each of them counts."""
 
     seed: int
     kills: int

@@ -48,6 +48,7 @@ class Nemesis:
         database: ChaosProxy,
         chronicle: Chronicle,
         draw: random.Random,
+        faults: Sequence[str],
     ) -> None:
         self._cast = cast
         self._home = home
@@ -57,6 +58,7 @@ class Nemesis:
         self._database = database
         self._chronicle = chronicle
         self._draw = draw
+        self._faults = faults
         self._frozen: int | None = None
         self._freezing: asyncio.Task[None] | None = None
 
@@ -72,7 +74,7 @@ class Nemesis:
             await self._freezing
 
     def _round(self) -> list[str]:
-        names = [name for name, times in _PER_ROUND.items() for _ in range(times)]
+        names = [name for name in self._faults for _ in range(_PER_ROUND[name])]
         self._draw.shuffle(names)
         return names
 
@@ -80,8 +82,10 @@ class Nemesis:
         await self._kill("kill_api", self._cast.pids("api"))
 
     async def kill_worker(self) -> None:
+        await self._until_busy(self._workers())
         workers = self._workers()
-        await self._kill("kill_worker", self._draw.sample(workers, min(1, len(workers))))
+        victims = self._with_bytes_on_the_wire(workers) or workers
+        await self._kill("kill_worker", self._draw.sample(victims, min(1, len(victims))))
 
     async def kill_workers(self) -> None:
         await self._kill("kill_workers", self._workers())
@@ -148,8 +152,7 @@ class Nemesis:
             return
         await self._until_busy(victims)
         self._cast.signal(signal.SIGSTOP, victims)
-        busy = self._busy_ports()
-        on_wire = [pid for pid in victims if local_ports(pid) & busy]
+        on_wire = self._with_bytes_on_the_wire(victims)
         self._cast.signal(signal.SIGKILL, victims)
         killed = len(victims) + (postmaster and self._kill_postmaster())
         self._chronicle.fault(kind, kills=killed, on_wire=len(on_wire), allows=await self._open_sends(victims))
@@ -179,12 +182,15 @@ class Nemesis:
     def _busy_ports(self) -> set[int]:
         return {link.client_port for link in self._relay.links if link.is_busy}
 
+    def _with_bytes_on_the_wire(self, pids: Sequence[int]) -> list[int]:
+        busy = self._busy_ports()
+        return [pid for pid in pids if busy and local_ports(pid) & busy]
+
     async def _until_busy(self, victims: Sequence[int] | None = None) -> None:
         """Waits a little for the moment when one of them, or anybody, has bytes on the wire."""
         give_up_at_s = boottime_s() + _WIRE_WITHIN_S
         while boottime_s() < give_up_at_s:
-            busy = self._busy_ports()
-            if busy and (victims is None or any(local_ports(pid) & busy for pid in victims)):
+            if self._busy_ports() if victims is None else self._with_bytes_on_the_wire(victims):
                 return
             await asyncio.sleep(_LOOK_EVERY_S)
 

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -36,12 +36,12 @@ _CALL_EVERY_S = 0.1
 _LEAVE_EVERY_S = (0.2, 0.8)
 
 
-def run(*, seed: int, minutes: float, folder: Path) -> Verdict:
-    """What the run proved. Its chronicle, ledger and log stay in the folder."""
-    return on_premises(lambda premises: _run(premises, seed, minutes, folder))
+def run(*, seed: int, minutes: float, folder: Path, faults: Sequence[str] = tuple(FAULTS)) -> Verdict:
+    """What the run proved against these kinds of faults. Its chronicle, ledger and log stay in the folder."""
+    return on_premises(lambda premises: _run(premises, seed, minutes, folder, faults))
 
 
-async def _run(premises: Premises, seed: int, minutes: float, folder: Path) -> Verdict:
+async def _run(premises: Premises, seed: int, minutes: float, folder: Path, faults: Sequence[str]) -> Verdict:
     draw = random.Random(seed)
     mail = folder / "mail"
     index = folder / "mail.index"
@@ -71,6 +71,7 @@ async def _run(premises: Premises, seed: int, minutes: float, folder: Path) -> V
                     database=database,
                     chronicle=chronicle,
                     draw=random.Random(draw.random()),
+                    faults=faults,
                 )
                 clients = Clients(premises.settings.port, stage, chronicle, audiences, draw)
                 chronicle.note("began", rules={"caps": [], "quiet_hours": []}, fault_kinds=list(FAULTS))

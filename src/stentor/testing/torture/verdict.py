@@ -174,10 +174,11 @@ class _Judging:
             seen.add(name)
             got = copies.pop((send.customer.bytes, send.channel), 0)
             self._judge_send(execution, send, name, got)
-            if got > 1:
+            more = got - (send.state in {_HANDED_OVER, _UNKNOWN})
+            if more > 0:
                 if lost_waves is None:
                     lost_waves = [_LostWave(*row) for row in self._rows(_LOST_WAVES, execution.id)]
-                self._judge_copies(execution, send, name, got - 1, lost_waves)
+                self._judge_copies(execution, send, name, more, lost_waves)
         for customer, _ in copies:
             self.counts.add(
                 "unbalanced", f"a message of {execution.id} to {UUID(bytes=customer)}, who has no send in it"
@@ -197,8 +198,6 @@ class _Judging:
             add("unknown", who)
         elif send.state == _HANDED_OVER:
             add("lost", f"{who} was handed over and got nothing", int(got == 0))
-        else:
-            add("unbalanced", f"{who} got a message in state {send.state}", int(got > 0))
         if send.state in {_PENDING, _HELD}:
             add("lost", f"{who} is still pending")
         elif send.state == _FAILED:
@@ -210,18 +209,23 @@ class _Judging:
         return send.reason in {_UNSUBSCRIBED, _SUPPRESSED} and (name, execution.topic) in self._workload.departures
 
     def _judge_copies(
-        self, execution: _Execution, send: _Send, name: str, extra: int, lost_waves: Sequence[_LostWave]
+        self, execution: _Execution, send: _Send, name: str, more: int, lost_waves: Sequence[_LostWave]
     ) -> None:
-        """An `at_least_once` sender may repeat a send once for each time that it was in doubt."""
+        """More copies than its state speaks of: an `at_least_once` sender tries once more for each time of doubt.
+
+        Who opted out before that next try is skipped then, and may have got the first one.
+        """
         in_doubt = sum(
             wave.chunk % (1 << _RETRY_BITS) == send.chunk % (1 << _RETRY_BITS)
             and wave.key_from <= send.customer <= wave.key_to
             for wave in lost_waves
         )
         ((told,),) = self._rows(_IN_DOUBT_ANSWERS, execution.id, send.customer, send.channel)
-        explained = min(extra, in_doubt + told)
-        self.counts.add("resent", name, explained)
-        self.counts.add("doubled", f"{name} in {execution.id}, {extra + 1} copies", extra - explained)
+        explained = min(more, in_doubt + told)
+        is_sent = send.state in {_HANDED_OVER, _UNKNOWN}
+        self.counts.add("resent", name, explained if is_sent else max(0, explained - 1))
+        line = "doubled" if is_sent else "unbalanced"
+        self.counts.add(line, f"{name} in {execution.id}, state {send.state}: {more} copies too many", more - explained)
 
     def _had_left(self, name: str, execution: _Execution) -> bool:
         left = self._workload.departures.get((name, execution.topic))
