@@ -9,28 +9,32 @@ what follows it; these always do. Unset, as in production, a place costs one loo
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
+from typing import TypeAlias
 
 VARIABLE = "STENTOR_FAILPOINTS"
 
-_SIGNALS = {"kill": signal.SIGKILL, "freeze": signal.SIGSTOP}
+Action: TypeAlias = Callable[[], object]
+
+_ACTIONS: Mapping[str, Action] = {
+    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "freeze": lambda: os.kill(os.getpid(), signal.SIGSTOP),
+}
 
 
 @dataclass
 class _Armed:
-    action: str
+    action: Action
     at_hit: int
     hits: int = 0
 
     def hit(self) -> None:
         self.hits += 1
-        if self.hits != self.at_hit:
-            return
-        if number := _SIGNALS.get(self.action):
-            os.kill(os.getpid(), number)
-        else:
-            time.sleep(float(self.action.removeprefix("delay:")))
+        if self.hits == self.at_hit:
+            self.action()
 
 
 _armed: dict[str, _Armed] = {}
@@ -42,9 +46,13 @@ def failpoint(name: str) -> None:
         _armed[name].hit()
 
 
-def arm(script: str) -> None:
-    """Arms what the script says and nothing else. Raises ValueError for one that cannot be read."""
-    armed = dict(_read(one) for one in script.split(",") if one)
+def arm(script: str, own: Mapping[str, Action] = MappingProxyType({})) -> None:
+    """Arms what the script says and nothing else; `own` are actions beside those that the module names.
+
+    Raises ValueError for a script that cannot be read.
+    """
+    actions = {**_ACTIONS, **own}
+    armed = dict(_read(one, actions) for one in script.split(",") if one)
     _armed.clear()
     _armed.update(armed)
 
@@ -59,14 +67,13 @@ def arm_from(environment: Mapping[str, str]) -> None:
     arm(environment.get(VARIABLE, ""))
 
 
-def _read(one: str) -> tuple[str, _Armed]:
+def _read(one: str, actions: Mapping[str, Action]) -> tuple[str, _Armed]:
     name, _, rest = one.partition("=")
-    action, _, at_hit = rest.partition("@")
-    if action not in _SIGNALS:
-        kind, _, seconds = action.partition(":")
-        if kind != "delay" or not seconds:
-            raise ValueError(f"{VARIABLE} has {one!r}; write name=kill@1, name=freeze@1 or name=delay:1.5@1.")
-        float(seconds)
+    words, _, at_hit = rest.partition("@")
+    kind, _, seconds = words.partition(":")
+    action = partial(time.sleep, float(seconds)) if kind == "delay" and seconds else actions.get(words)
+    if action is None:
+        raise ValueError(f"{VARIABLE} has {one!r}; write name=kill@1, name=freeze@1 or name=delay:1.5@1.")
     return name, _Armed(action, int(at_hit or 1))
 
 

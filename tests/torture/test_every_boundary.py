@@ -1,4 +1,4 @@
-"""A process dies, or freezes for longer than its lease, at each boundary of the flow: the books balance all the same."""
+"""At each boundary a process dies, freezes for longer than its lease, or hears no reply: the books balance all the same."""
 
 from collections.abc import Iterator
 
@@ -45,6 +45,15 @@ def test_nobody_is_lost_or_doubled_when_a_process_freezes_and_comes_back(
     sweep: Sweep, hits: dict[str, int], point: str
 ):
     verdict = struck(sweep, "freeze", point, hits[point] // 2 + 1)
+
+    assert verdict.certificate.broken == [], verdict.examples
+
+
+@pytest.mark.parametrize("point", [point for point in failpoints() if point.endswith(".before_commit")])
+def test_nobody_is_lost_doubled_or_in_doubt_when_the_reply_to_a_commit_is(
+    sweep: Sweep, hits: dict[str, int], point: str
+):
+    verdict = struck(sweep, "deafen", point, hits[point] // 2 + 1)
 
     assert verdict.certificate.broken == [], verdict.examples
 

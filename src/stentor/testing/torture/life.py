@@ -5,8 +5,10 @@ it left. With a failpoint armed a life ends, or freezes, in the middle of it.
 """
 
 import asyncio
+import os
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
@@ -15,6 +17,7 @@ import msgspec
 
 from stentor.answers.model import Answer, Idempotency
 from stentor.audience.model import Act, ImportKind, Source
+from stentor.errors import Unavailable
 from stentor.executions.pipeline import Deliverer
 from stentor.executions.provider_events import apply_due
 from stentor.executions.service import end_forgotten
@@ -62,7 +65,7 @@ class Life(msgspec.Struct, frozen=True):
 def live(life: Life) -> None:
     """Lives it to its end, or to the end of its patience."""
     set_up_logging("error", "json")
-    arm(life.failpoints)
+    arm(life.failpoints, {"deafen": deafen})
     asyncio.run(_live(life))
     if life.hits is not None:
         life.hits.write_bytes(msgspec.json.encode(hits()))
@@ -96,7 +99,7 @@ async def _live(life: Life) -> None:
         with Chronicle(life.chronicle) as chronicle:
             try:
                 async with asyncio.timeout(life.patience_s):
-                    await _Living(life, started, chronicle).run()
+                    await _Living(life, started, chronicle).run_on()
             except TimeoutError:
                 return
 
@@ -108,7 +111,15 @@ class _Living:
         self._services = services(started)
         self._chronicle = chronicle
 
-    async def run(self) -> None:
+    async def run_on(self) -> None:
+        """As clients and workers do, says and does again what an outage of the database cut short."""
+        while True:
+            try:
+                return await self._run()
+            except Unavailable:
+                await asyncio.sleep(_REST_S)
+
+    async def _run(self) -> None:
         await self._import_people()
         await self._call_all()
         planning = planner(self._core)
@@ -215,6 +226,14 @@ _CLAIM_MANY = """
 def _answer_of(execution_id: UUID, told_before: bool) -> Answer:
     del told_before  # no generator here tells events apart
     return Answer(202, {}, execution_id.bytes)
+
+
+def deafen() -> None:
+    """From now on nothing that the database says is heard on its present connections: of a COMMIT, only that it was sent."""
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(OSError), socket.socket(fileno=os.dup(int(descriptor.name))) as candidate:
+            if candidate.family == socket.AF_UNIX and ".s.PGSQL." in str(candidate.getpeername()):
+                candidate.shutdown(socket.SHUT_RD)
 
 
 async def _until_false(step: Callable[[], Awaitable[bool]]) -> None:

@@ -66,7 +66,10 @@ class Sweep:
             return msgspec.json.decode(counted.read_bytes(), type=dict[str, int])
 
     def struck(self, action: str, point: str, hit: int, *, after: str = "", is_hasty: bool = False) -> Verdict:
-        """What came of it when a life was killed, or froze for longer than its lease, at a place that it comes to.
+        """What came of it when a life met that at a place that it comes to.
+
+        `kill`, `freeze` (for longer than its lease), or `deafen`: it hears nothing more on its connections to the database,
+        and lives on.
 
         `after`: failpoints of a life before that one, for what only heirs come to. Raises ValueError when the life ended
         without coming there.
@@ -100,6 +103,10 @@ class Sweep:
                 process.kill()
                 raise TimeoutError(f"A life neither ended nor came to {life.failpoints} within {ENDS_WITHIN_S:g} s.")
             process.join(_LOOK_EVERY_S)
+        if "=deafen@" in life.failpoints:
+            if process.exitcode != 0:
+                raise ChildProcessError(f"A life ended with {process.exitcode} of an outage; it says above why.")
+            return
         if process.exitcode not in {None, -signal.SIGKILL}:
             raise ValueError(f"A life ended with {process.exitcode} and never came to {life.failpoints}.")
         # What it knew of its open waves is gone with it.
