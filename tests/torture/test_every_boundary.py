@@ -35,7 +35,7 @@ def hits(sweep: Sweep) -> dict[str, int]:
 def test_nobody_is_lost_or_doubled_when_a_process_is_killed(sweep: Sweep, hits: dict[str, int], point: str):
     assert hits[point], "No life comes to this place."
 
-    for hit in chosen(hits[point], 4):
+    for hit in chosen(hits[point], 3):
         verdict = struck(sweep, "kill", point, hit)
         assert verdict.certificate.broken == [], (hit, verdict.examples)
 
@@ -53,9 +53,9 @@ def test_nobody_is_lost_or_doubled_when_a_process_freezes_and_comes_back(
 def test_nobody_is_lost_doubled_or_in_doubt_when_the_reply_to_a_commit_is(
     sweep: Sweep, hits: dict[str, int], point: str
 ):
-    verdict = struck(sweep, "deafen", point, hits[point] // 2 + 1)
-
-    assert verdict.certificate.broken == [], verdict.examples
+    for hit in chosen(hits[point], 4):
+        verdict = struck(sweep, "deafen", point, hit)
+        assert verdict.certificate.broken == [], (hit, verdict.examples)
 
 
 def struck(sweep: Sweep, action: str, point: str, hit: int) -> Verdict:

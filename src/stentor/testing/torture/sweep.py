@@ -28,6 +28,9 @@ ENDS_WITHIN_S = 40.0
 ZOMBIE_WAITS_S = 3.0
 """How long the heirs of a frozen life try: what it has locked they cannot have."""
 
+DEAF_WAITS_S = 4.0
+"""How long a life goes on after an outage: what it claimed and does not know of waits for the end of its own lease."""
+
 _FAILPOINT = re.compile(r'failpoint\("([a-z_.]+)"\)')
 _LOOK_EVERY_S = 0.005
 
@@ -77,7 +80,8 @@ class Sweep:
         ledger_from = self._index.stat().st_size
         with self._life() as first, Chronicle(first.chronicle) as notes:
             notes.note("began", rules={}, fault_kinds=[])
-            life = replace(first, failpoints=f"{point}={action}@{hit}", is_hasty=is_hasty)
+            patience_s = DEAF_WAITS_S if action == "deafen" else first.patience_s
+            life = replace(first, failpoints=f"{point}={action}@{hit}", is_hasty=is_hasty, patience_s=patience_s)
             if after:
                 self._strike(replace(first, failpoints=after), notes)
                 life = replace(life, shift_s=LEASE_OVER_S)
