@@ -105,7 +105,7 @@ async def test_a_dry_run_says_who_and_why_and_runs_nothing(club: World):
     assert answer.status_code == 200
     assert answer.json()["audience_size"] == 3
     assert answer.json()["channels"] == [
-        {"channel": "email", "audience": 3, "would_send": 2, "skipped": {"no_address": 1}}
+        {"channel": "email", "audience": 3, "would_send": 2, "held": 0, "skipped": {"no_address": 1}}
     ]
     assert len(answer.json()["samples"]) == 3 or len(answer.json()["samples"]) == 2
     assert with_key.status_code == 400

@@ -59,5 +59,18 @@ def test_a_setting_that_breaks_a_rule_is_named(command: Command):
     assert all(one.stderr.startswith("stentor: ") for one in refused)
 
 
+def test_quiet_hours_are_given_and_shown_in_json(command: Command):
+    command("brand", "create", "Fan Club")
+    rules = [{"preset": "us-tcpa"}, {"from": "22:00", "to": "07:00", "days": ["sun"]}]
+
+    changed = command("brand", "set", "Fan Club", f"quiet_hours={json.dumps(rules)}", "--json")
+
+    assert json.loads(changed.stdout)["settings"]["quiet_hours"] == rules
+    assert '[{"preset":"us-tcpa"},' in command("brand", "set", "Fan Club").stderr
+    refused = command("brand", "set", "Fan Club", 'quiet_hours=[{"preset": "mars"}]')
+    assert "There is no preset 'mars'." in str(refused.exception)
+    assert command("brand", "set", "Fan Club", "quiet_hours=21:00").exit_code == 2
+
+
 def test_migrate_says_what_it_applied(command: Command):
     assert json.loads(command("migrate", "--json").stdout) == {"applied": []}

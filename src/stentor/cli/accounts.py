@@ -96,7 +96,7 @@ def _assigned(assignment: str) -> tuple[str, Any]:
             Exit.USAGE,
         )
     try:
-        if text.startswith("["):
+        if isinstance(field.default, tuple):
             return name, msgspec.json.decode(text)
         return name, msgspec.convert(text, field.type, strict=False)
     except msgspec.MsgspecError as error:

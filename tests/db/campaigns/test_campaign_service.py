@@ -75,9 +75,9 @@ async def test_a_campaign_without_routes_is_refused(service: CampaignService, br
 
 
 async def test_a_policy_that_is_not_known_is_refused(service: CampaignService, brand_id: UUID, draft: CampaignDraft):
-    capped = msgspec.structs.replace(draft, policy={"send_window": "22:00-08:00"})
+    loud = msgspec.structs.replace(draft, policy={"volume": 11})
 
-    assert await _refusal(service, brand_id, capped) == [("/policy", "unknown-policy")]
+    assert await _refusal(service, brand_id, loud) == [("/policy", "unknown-policy")]
 
 
 async def test_a_template_of_another_channel_is_refused(
@@ -156,3 +156,13 @@ async def test_a_campaign_that_nobody_runs_can_be_deleted(
 
     with pytest.raises(NotFound):
         await service.get(brand_id, made.id)
+
+
+async def test_quiet_hours_are_a_policy_and_checked(service: CampaignService, brand_id: UUID, draft: CampaignDraft):
+    policy = {"quiet_hours": [{"from": "21:00", "to": "08:00"}]}
+
+    made = await service.create(brand_id, msgspec.structs.replace(draft, policy=policy))
+
+    assert (await service.get(brand_id, made.id)).policy == policy
+    broken = msgspec.structs.replace(draft, policy={"quiet_hours": [{"from": "9pm", "to": "08:00"}]})
+    assert await _refusal(service, brand_id, broken) == [("/policy/quiet_hours/0/from", "invalid-time")]

@@ -60,3 +60,27 @@ def test_a_wrong_setting_is_named(name: str, value: object):
         changed_settings(BrandSettings(), {name: value})
 
     assert [violation.pointer for violation in caught.value.violations] == [f"/{name}"]
+
+
+@pytest.mark.parametrize(
+    ("rules", "pointer"),
+    [
+        ([{"from": "21:00", "to": "8"}], "/quiet_hours/0/to"),
+        ([{"from": "21:00", "to": "08:00"}, {"from": 21, "to": "08:00"}], "/quiet_hours/1/from"),
+        ([{"preset": "us-tcpa", "channels": ["sms", "fax"]}], "/quiet_hours/0/channels/1"),
+        ("21:00-08:00", "/quiet_hours"),
+    ],
+)
+def test_quiet_hours_that_are_wrong_are_named_where_they_stand(rules: object, pointer: str):
+    with pytest.raises(Invalid) as caught:
+        changed_settings(BrandSettings(), {"quiet_hours": rules})
+
+    assert [violation.pointer for violation in caught.value.violations] == [pointer]
+
+
+def test_quiet_hours_are_stored_as_they_were_written_and_survive_other_changes():
+    rules = [{"preset": "us-tcpa"}, {"from": "22:00", "to": "07:00", "channels": ["push"]}]
+
+    changed = changed_settings(changed_settings(BrandSettings(), {"quiet_hours": rules}), {"run_rate_per_s": 7})
+
+    assert msgspec.json.decode(msgspec.json.encode(changed))["quiet_hours"] == rules
