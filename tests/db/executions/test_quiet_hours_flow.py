@@ -1,24 +1,29 @@
 """Nobody is written to in their night: planned, judged again, released and counted, on a real database at a chosen time."""
 
 import asyncio
+import random
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from stentor.accounts.directory import BrandDirectory
-from stentor.campaigns.model import Mode
+from stentor.campaigns.model import Mode, Publication
 from stentor.campaigns.sources import PublicationSource
-from stentor.channels.contract import Deferred, Wave
+from stentor.channels.contract import Accepted, Deferred, Wave
 from stentor.db.pool import Database
 from stentor.deliver.model import RELEASE_SPREAD
 from stentor.domain.ids import new_id
+from stentor.domain.quiet_hours import QuietRule
 from stentor.domain.vocabulary import ChannelKind
 from stentor.executions.forecasting import Trial
 from stentor.executions.model import PlannedRoute
+from stentor.executions.planning import Planner
 from stentor.executions.quieting import QuietSource
 from stentor.report.funnel import ChannelFunnel
 from stentor.testing.engine import Engine, ScriptedChannel
@@ -444,3 +449,92 @@ async def test_without_rules_nobody_is_asked_where_they_are(at: AtTime):
 
         async with db.transaction() as conn:
             assert await QuietSource(BrandDirectory(db)).plan(conn, publication, routes) is routes
+
+
+@pytest.mark.parametrize("seed", [20_261_024, 7])
+async def test_over_days_in_which_clocks_are_set_nobody_is_written_to_in_their_night_and_every_number_adds_up(
+    at: AtTime, seed: int
+):
+    draw = random.Random(seed)
+    zones = (
+        "Europe/Berlin",
+        "America/New_York",
+        "Australia/Lord_Howe",
+        "Asia/Kolkata",
+        "Pacific/Kiritimati",
+        "Asia/Tokyo",
+    )
+    now = datetime(2026, 10, 24, 9, 30, tzinfo=UTC) if seed % 2 == 0 else datetime(2026, 10, 31, 20, 10, tzinfo=UTC)
+    people = {f"p{number}": zones[number % 6] for number in range(240)}
+    channel = ScriptedChannel(lambda _message: Accepted() if draw.random() < 0.6 else Deferred("451 Later"))
+    written: list[tuple[str, datetime]] = []
+    async with at(now) as db:
+        night = QuietRule(from_="20:30", to="08:15", days=("mon", "tue", "wed", "thu", "sat", "sun"))
+        world = await a_world(db, *(in_zone(name, zone) for name, zone in people.items()), quiet_hours=[night])
+        execution_id = await world.execution(await world.publication())
+        await Engine(db, channel).plan()
+    for _ in range(90):
+        async with at(now, world) as db:
+            engine = Engine(db, channel)
+            channel.taken.clear()
+            await engine.deliver()
+
+            written += [(address.partition("@")[0], now) for address in channel.addresses]
+            fates = Counter((await world.fates(execution_id)).values())
+            counts = await funnel(engine, world, execution_id)
+            assert (counts.pending, counts.held) == (fates["pending"], fates["held quiet_hours"])
+            assert counts.handed_over == fates["handed_over"]
+            if await state(engine, world, execution_id) == "ended":
+                break
+        now += timedelta(minutes=draw.randint(5, 110))
+    assert (counts.pending, counts.held, counts.audience) == (0, 0, 240)
+    assert counts.handed_over + counts.failed == 240
+    clocks = {(name, instant.astimezone(ZoneInfo(people[name]))) for name, instant in written}
+    assert [
+        (name, clock)
+        for name, clock in clocks
+        if (f"{clock:%H:%M}" >= "20:30" and f"{clock:%a}" != "Fri")
+        or (f"{clock:%H:%M}" < "08:15" and f"{clock:%a}" != "Sat")
+    ] == []
+    assert len(written) > 240
+
+
+async def test_a_slice_that_is_planned_while_its_execution_is_cancelled_is_settled_at_once(at: AtTime):
+    async with at(NOON) as db:
+        world = await a_world(db, *(in_zone(f"p{number}", "Asia/Tokyo") for number in range(20_100)))
+        engine = Engine(db, ScriptedChannel())
+        execution_id = await world.execution(await world.publication())
+        assert await engine.planner.plan_next()
+
+        class Cancelling(PublicationSource):
+            async def load(self, brand_id: UUID, publication_id: UUID) -> Publication:
+                await engine.executions.cancel(brand_id, execution_id)
+                return await super().load(brand_id, publication_id)
+
+        assert await Planner(db, Cancelling(db), QuietSource(BrandDirectory(db))).plan_next()
+        assert (await funnel(engine, world, execution_id)).held > 5_000
+
+        await engine.deliver()
+
+        assert (await funnel(engine, world, execution_id)).held == 0
+        assert set((await world.fates(execution_id)).values()) == {"skipped execution_cancelled"}
+
+
+async def test_what_is_held_for_some_minutes_more_stays_in_its_chunk_and_is_not_forgotten(at: AtTime):
+    async with at(NOON) as db:
+        world = await a_world(db, in_zone("tokyo", "Asia/Tokyo"))
+        execution_id = await world.execution(await world.publication())
+        await Engine(db, ScriptedChannel()).plan()
+        await world.settings(quiet_hours=[NIGHT | {"to": "08:10"}])
+    opens = NOON + timedelta(hours=11, minutes=10)
+    async with at(opens - timedelta(minutes=5), world) as db:
+        engine = Engine(db, ScriptedChannel())
+        await engine.deliver()
+        assert (await funnel(engine, world, execution_id)).held == 1
+        assert await state(engine, world, execution_id) == "sending"
+        assert await engine.deliver() == 0
+    async with at(opens + timedelta(seconds=1), world) as db:
+        engine = Engine(db, ScriptedChannel())
+        await engine.deliver()
+        assert await world.fates(execution_id) == {"tokyo": "handed_over"}
+        assert await state(engine, world, execution_id) == "ended"
