@@ -6,7 +6,6 @@ Read `Deliverer.deliver` first: it is the table of contents.
 import asyncio
 import random
 from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
 from uuid import UUID
 
 import structlog
@@ -155,7 +154,7 @@ class Deliverer:
         )
         return GuardedWave(wave, attempts, verdicts.cleared, facts, last)
 
-    async def _allowed(self, conn: Connection, claim: Claim, sender: Sender, over: AbstractSet[UUID]) -> int:
+    async def _allowed(self, conn: Connection, claim: Claim, sender: Sender, over: set[UUID]) -> int:
         """How many sends the next wave may have; a sender whose pace allows none now lets go of the claim.
 
         To skip the people of executions that are over takes none of its pace.
