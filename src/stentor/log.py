@@ -3,6 +3,7 @@
 import logging
 import re
 import sys
+from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
@@ -15,18 +16,28 @@ def set_up_logging(level: str, form: str) -> None:
     """Logs to standard error from `level` on; `form` is `console`, `json`, or `auto` (console at a terminal)."""
     as_console = form == "console" or (form == "auto" and sys.stderr.isatty())
     renderer: Any = structlog.dev.ConsoleRenderer() if as_console else structlog.processors.JSONRenderer(sort_keys=True)
+    stamped = [structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True)]
+    rendered = [*([] if as_console else [structlog.processors.format_exc_info]), renderer]
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level.upper()]),
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([] if as_console else [structlog.processors.format_exc_info]),
-            renderer,
-        ],
+        processors=[structlog.contextvars.merge_contextvars, *stamped, *rendered],
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
+    # What libraries have to say, in the same form: the pool's complaints while the database is away have several lines.
+    others = logging.StreamHandler(sys.stderr)
+    others.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, _on_one_line, *stamped],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendered],
+        )
+    )
+    logging.basicConfig(handlers=[others], level=max(_LEVELS[level.upper()], logging.WARNING))
+
+
+def _on_one_line(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    event["event"] = " ".join(str(event["event"]).split())
+    return event
 
 
 def without_addresses(text: str) -> str:
