@@ -1,15 +1,17 @@
 """What every request passes: ids, headers, limits, hostile bodies, errors that say what to do."""
 
+import asyncio
 import json
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, cast
 
+import httpx
 import pytest
 from litestar import Response, get
 from structlog.testing import capture_logs
 
 from api_world import Client, World, client_of
-from stentor.api.app import Door, create_app
+from stentor.api.app import REQUESTS_MAX, Door, create_app
 from stentor.api.docs.pages import EXPLAINED
 from stentor.api.paging import Cursors
 from stentor.api.problems import Failure, described
@@ -19,6 +21,7 @@ from stentor.api.services import Services
 from stentor.api.settings import ApiSettings
 from stentor.db.pool import Database
 from stentor.errors import Invalid
+from stentor.testing.waiting import eventually
 
 if TYPE_CHECKING:
     from litestar.types import HTTPScope
@@ -233,6 +236,30 @@ async def test_what_the_database_says_of_itself_goes_to_the_log_alone(services: 
     assert "127.0.0.1" in logged[-1]["detail"]
 
 
+async def test_a_process_with_all_that_it_takes_at_once_says_so_and_lives(services: Services):
+    release = asyncio.Event()
+
+    @get("/slow")
+    async def slow() -> None:
+        await release.wait()
+
+    app = create_app(services, ApiSettings(secret=b"s"), doors=[Door("/slow", [slow])])
+    async with client_of(app) as client, asyncio.TaskGroup() as group:
+        for _ in range(REQUESTS_MAX):
+            group.create_task(client.get("/slow"))
+        refused = await eventually(lambda: _refused(client))
+        alive = await client.get("/health")
+        release.set()
+
+    assert "retry-after" in refused.headers
+    assert alive.status_code == 200
+
+
+async def _refused(client: Client) -> httpx.Response | None:
+    answer = await client.get("/nope")
+    return answer if answer.status_code == 503 else None
+
+
 def test_only_trusted_proxies_say_for_whom_they_speak():
     def seen(peer: str, forwarded: str, *trusted: str) -> str:
         scope = {"client": (peer, 1), "headers": [(b"x-forwarded-for", forwarded.encode())]}
@@ -266,6 +293,12 @@ async def test_it_is_ready_when_the_database_is_and_counts_what_it_answers(app_c
     assert 'stentor_http_requests_total{method="GET",route="/ready",status="200"} 1.0' in series
     assert 'stentor_http_requests_total{method="-",route="unmatched",status="404"} 2.0' in series
     assert "nope" not in series
+
+
+async def test_the_root_leads_to_the_reference(app_client: Client):
+    answer = await app_client.get("/", follow_redirects=False)
+
+    assert (answer.status_code, answer.headers["location"]) == (307, "/docs")
 
 
 async def test_the_reference_needs_nobody_else(app_client: Client):

@@ -170,7 +170,7 @@ class _App(Litestar):
     async def _serve(self, http: "HTTPScope", receive: "Receive", send: "Send") -> None:
         exchange = Exchange(http, receive, send, metrics=self._metrics, deadlines=self._deadlines)
         try:
-            self._admit()
+            self._admit(http["path"])
             check_target(http)
             for lane in self._lanes:
                 if lane.takes(http):
@@ -181,8 +181,9 @@ class _App(Litestar):
             return
         await super().__call__(http, exchange.receive, exchange.send)
 
-    def _admit(self) -> None:
-        if self._inside > REQUESTS_MAX:
+    def _admit(self, path: str) -> None:
+        # A process that is busy lives, and must not be restarted for it.
+        if self._inside > REQUESTS_MAX and path != health.ALIVE:
             raise Unavailable(f"{REQUESTS_MAX} requests are being answered already. Try again in a moment.")
 
     async def _answer_error(self, error: Exception, scope: "HTTPScope", exchange: Exchange) -> None:

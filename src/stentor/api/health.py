@@ -7,8 +7,10 @@ from stentor.api.request import ApiRequest
 from stentor.db.migrate import MigrationRefused, status
 from stentor.errors import Unavailable
 
+ALIVE = "/health"
 
-@get("/health", include_in_schema=False, sync_to_thread=False)
+
+@get(ALIVE, include_in_schema=False, sync_to_thread=False)
 def health() -> dict[str, str]:
     """This process is alive; nothing else is asked."""
     return {"status": "alive"}

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from litestar import Response, Router, get
 from litestar.handlers import HTTPRouteHandler
+from litestar.response import Redirect
 from markupsafe import Markup, escape
 
 from stentor.api.problems import described
@@ -29,11 +30,12 @@ class Reference:
         self.problems = pages.get_template("problems.html").render(problems=described(), explained=EXPLAINED)
 
     def routes(self) -> Router:
-        """`/openapi.json`, `/docs`, `/docs/problems` and their style sheet."""
+        """`/openapi.json`, `/docs`, `/docs/problems` and their style sheet; `/` leads to them."""
         style = resources.files("stentor.api.docs").joinpath("reference.css").read_bytes()
         return Router(
             "/",
             route_handlers=[
+                _root,
                 _page("/openapi.json", self.json, "application/json"),
                 _page("/docs", self.reference.encode(), _HTML),
                 _page("/docs/problems", self.problems.encode(), _HTML),
@@ -98,6 +100,11 @@ def _linked(text: str) -> Markup:
 
 def _pretty(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+@get("/", include_in_schema=False)
+async def _root() -> Redirect:
+    return Redirect("/docs", status_code=307)
 
 
 def _page(path: str, content: bytes, media: str) -> HTTPRouteHandler:
