@@ -1,5 +1,6 @@
 """What an operator can set: `STENTOR_…` variables, or the flags of the command line, which win. Built once, handed down."""
 
+from collections.abc import Iterable
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
@@ -8,11 +9,16 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+PREFIX = "STENTOR_"
+
+# What is said to tests and to proofs, and is no setting of an operator's.
+_SAID_TO_OTHERS = ("STENTOR_TEST_", "STENTOR_FAILPOINTS")
+
 
 class Settings(BaseSettings):
     """The settings of one process. None means "not said": the default is decided where it is known."""
 
-    model_config = SettingsConfigDict(env_prefix="STENTOR_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore")
 
     database_url: str | None = None
     """A PostgreSQL of 15 or newer; without it an embedded one runs in the data directory."""
@@ -75,3 +81,10 @@ class Settings(BaseSettings):
             except ValueError as error:
                 raise ValueError(f"{error}; write networks as 10.0.0.0/8, with commas between them") from None
         return text
+
+
+def unknown_among(variables: Iterable[str]) -> list[str]:
+    """The names that look like settings of ours and are none: mistyped ones, or another version's."""
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    ours = {name for name in variables if name.upper().startswith(PREFIX)}
+    return sorted(name for name in ours if name.upper() not in known and not name.startswith(_SAID_TO_OTHERS))

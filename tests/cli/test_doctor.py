@@ -6,7 +6,7 @@ import pytest
 
 from command_line import Command
 from stentor.accounts.installation import SECRET_FILE
-from stentor.cli.doctor.machine import check_data_directory, check_disk, check_secret
+from stentor.cli.doctor.machine import check_data_directory, check_disk, check_environment, check_secret
 from stentor.cli.doctor.network import check_port, check_public_url, check_trusted_proxies
 from stentor.settings import Settings
 
@@ -20,6 +20,7 @@ def test_a_sound_installation_is_told_line_by_line(command: Command, tmp_path: P
     assert examined.exit_code == 0
     assert told["well"] is True
     assert {line["check"]: line["state"] for line in told["checks"]} == {
+        "environment": "ok",
         "data directory": "ok",
         "secret": "ok",
         "disk": "ok",
@@ -102,6 +103,15 @@ def test_links_must_lead_here_from_everywhere(url: str | None, state: str):
 )
 def test_callers_are_who_named_proxies_say_they_are(networks: str, public_url: str | None, state: str):
     assert check_trusted_proxies(networks, public_url).state == state
+
+
+def test_a_setting_that_is_none_is_told():
+    found = check_environment(["STENTOR_BATCHES", "STENTOR_CLAIMS", "stentor_port", "STENTOR_TEST_RUN", "PATH"])
+
+    assert (found.state, found.found) == (
+        "warn",
+        "There is no setting STENTOR_BATCHES: what is said there is not heard.",
+    )
 
 
 def test_a_port_that_another_program_has_is_bad():

@@ -16,9 +16,9 @@ pytestmark = pytest.mark.timeout(60)
 
 
 @contextmanager
-def role(dsn: str, *arguments: str) -> Iterator[dict[str, Any]]:
+def role(dsn: str, *arguments: str, **environment: str) -> Iterator[dict[str, Any]]:
     """The role runs within the block; yields what it prints when it is ready."""
-    told = {"STENTOR_DATABASE_URL": dsn, "STENTOR_SECRET": "a secret for tests that is long enough"}
+    told = {"STENTOR_DATABASE_URL": dsn, "STENTOR_SECRET": "a secret for tests that is long enough", **environment}
     with subprocess.Popen([*STENTOR, *arguments, "--json"], stdout=subprocess.PIPE, env=os.environ | told) as process:
         try:
             assert process.stdout is not None
@@ -32,6 +32,13 @@ def test_the_api_says_where_it_listens(database_dsn: str):
     with role(database_dsn, "api", "--port", "0") as ready:
         assert ready["role"] == "api"
         assert httpx.get(f"{ready['url']}/ready").status_code == 200
+
+
+def test_a_setting_that_is_none_is_warned_of(database_dsn: str, capfd: pytest.CaptureFixture[str]):
+    with role(database_dsn, "worker", STENTOR_BATCHES="4"):
+        pass
+
+    assert '"names": ["STENTOR_BATCHES"]' in capfd.readouterr().err
 
 
 def test_a_worker_says_that_it_works(database_dsn: str):

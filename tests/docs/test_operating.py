@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from documents import ROOT
 from stentor.cli.output import Exit
 from stentor.domain.quiet_hours import presets
-from stentor.settings import Settings
+from stentor.settings import Settings, unknown_among
 
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
 SOURCE = ROOT / "src" / "stentor"
 # Of the sizes of a process and of what it asks of its machine there is nobody to be told.
 NO_LIMITS_OF_INPUT = ("stentor.cli.", "stentor.testing.")
@@ -22,6 +25,13 @@ def test_every_setting_is_listed_with_its_default():
     rows = {row[0].strip("`"): row[1].strip("`") for row in table_rows("docs/operating.md") if "`STENTOR_" in row[0]}
 
     assert rows == {f"STENTOR_{name.upper()}": as_shown(each.default) for name, each in Settings.model_fields.items()}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_setting_that_is_named_exists(document: Path):
+    named = re.findall(r"\bSTENTOR_[A-Z_]*[A-Z]\b", document.read_text(encoding="utf-8"))
+
+    assert unknown_among(named) == []
 
 
 def test_every_exit_code_is_listed():

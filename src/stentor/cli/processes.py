@@ -6,19 +6,34 @@ import os
 import signal
 import socket
 import sys
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import structlog
 
 from stentor.cli.children import Child
 from stentor.cli.output import fail
 from stentor.clock import boottime_s
 from stentor.errors import Unavailable
-from stentor.settings import Settings
+from stentor.log import set_up_logging
+from stentor.settings import PREFIX, Settings, unknown_among
+
+log = structlog.get_logger()
 
 _LISTENING_WITHIN_S = 60.0
 _LOOK_EVERY_S = 0.02
 
 # Some tens of requests' worth or two waves, a few megabytes at most.
 _OBJECTS_PER_COLLECTION = 10_000
+
+
+def process_settings(given: Mapping[str, Any]) -> Settings:
+    """The settings of a process that runs on, logging as they say."""
+    settings = Settings(**given)
+    set_up_logging(settings.log_level, settings.log_format)
+    if unknown := unknown_among(os.environ):
+        log.warning("settings.unknown", names=unknown)
+    return settings
 
 
 def role_child(role: Literal["api", "worker"], settings: Settings, number: int = 1) -> Child:
@@ -33,11 +48,11 @@ def child_environment(settings: Settings) -> dict[str, str]:
     Without a database's address it finds the embedded one by the data directory, and so keeps it running to the end of its
     own work, even when the process that started it is killed.
     """
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("STENTOR_")}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     told = settings.model_dump(exclude_none=True, exclude={"secret"})
     if settings.secret is not None:
         told["secret"] = settings.secret.get_secret_value()
-    return inherited | {f"STENTOR_{name.upper()}": str(value) for name, value in told.items()}
+    return inherited | {f"{PREFIX}{name.upper()}": str(value) for name, value in told.items()}
 
 
 def claimed_port(host: str, port: int) -> int:

@@ -11,9 +11,14 @@ from stentor.api.app import create_app
 from stentor.api.server import ApiServer
 from stentor.cli.database import until_migrated, within
 from stentor.cli.output import print_json
-from stentor.cli.processes import claimed_port, spare_the_collector, stopped_by_signals, until_listening
+from stentor.cli.processes import (
+    claimed_port,
+    process_settings,
+    spare_the_collector,
+    stopped_by_signals,
+    until_listening,
+)
 from stentor.doors import doors
-from stentor.log import set_up_logging
 from stentor.settings import Settings
 from stentor.wiring import api_settings, core, services, worker_roles
 from stentor.worker.process import run_roles
@@ -23,17 +28,15 @@ _API_CONNECTIONS = 12
 
 def serve_api(given: Mapping[str, Any], *, as_json: bool) -> None:
     """Runs the HTTP role until SIGINT or SIGTERM, from the moment when the schema is up to date."""
-    settings = Settings(**given)
+    settings = process_settings(given)
     if settings.port == 0:
         settings = settings.model_copy(update={"port": claimed_port(settings.host, 0)})
-    set_up_logging(settings.log_level, settings.log_format)
     within(settings, lambda dsn: _serve_api(settings, dsn, as_json=as_json), loop_factory=uvloop.new_event_loop)
 
 
 def run_worker(given: Mapping[str, Any], *, as_json: bool) -> None:
     """Runs the worker's roles until SIGINT or SIGTERM, from the moment when the schema is up to date."""
-    settings = Settings(**given)
-    set_up_logging(settings.log_level, settings.log_format)
+    settings = process_settings(given)
     within(settings, lambda dsn: _run_worker(settings, dsn, as_json=as_json))
 
 

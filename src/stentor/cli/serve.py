@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 from stentor.cli.children import Children
 from stentor.cli.database import database, within
 from stentor.cli.output import print_json, say
-from stentor.cli.processes import claimed_port, role_child, stopped_by_signals, until_listening
+from stentor.cli.processes import claimed_port, process_settings, role_child, stopped_by_signals, until_listening
 from stentor.db.locate import default_data_directory
 from stentor.db.migrate import migrate
-from stentor.log import set_up_logging
 from stentor.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,8 +22,7 @@ _CONNECTIONS = 2
 
 def serve_everything(given: Mapping[str, Any], *, as_json: bool) -> None:
     """Runs database, HTTP and workers until SIGINT or SIGTERM; restarts any of them that dies."""
-    settings = Settings(**given)
-    set_up_logging(settings.log_level, settings.log_format)
+    settings = process_settings(given)
     port = claimed_port(settings.host, settings.port)
     settings = settings.model_copy(update={"port": port, "data": settings.data or default_data_directory()})
     asyncio.run(_serve_everything(settings, as_json=as_json))

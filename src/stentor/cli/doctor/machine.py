@@ -3,16 +3,28 @@
 import os
 import shutil
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 from stentor.accounts.installation import SECRET_FILE, InstallationSecret, SecretRefused
 from stentor.cli.doctor.finding import Finding, bad, ok, warn
-from stentor.settings import Settings
+from stentor.settings import Settings, unknown_among
 
 GIB = 1024**3
 DISK_FREE_LOW = 5 * GIB
 DISK_FREE_MIN = GIB
 """PostgreSQL stops when its disk is full; a run of a million people writes about 1 GB before it is cleaned up."""
+
+
+def check_environment(variables: Iterable[str]) -> Finding:
+    """Whether all that is set by the environment means something here."""
+    if unknown := unknown_among(variables):
+        return warn(
+            "environment",
+            f"There is no setting {', '.join(unknown)}: what is said there is not heard.",
+            "See `docs/operating.md` for their names.",
+        )
+    return ok("environment", "All settings in it are known.")
 
 
 def check_data_directory(data: Path) -> Finding:

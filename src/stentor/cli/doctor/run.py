@@ -1,5 +1,6 @@
 """`stentor doctor`: looks at everything that must be right before people are written to."""
 
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -8,7 +9,7 @@ from rich.table import Table
 
 from stentor.cli.doctor.database import examine_database
 from stentor.cli.doctor.finding import Finding
-from stentor.cli.doctor.machine import check_data_directory, check_disk, check_secret
+from stentor.cli.doctor.machine import check_data_directory, check_disk, check_environment, check_secret
 from stentor.cli.doctor.network import check_port, check_public_url, check_trusted_proxies
 from stentor.cli.output import Exit, print_json
 from stentor.settings import Settings
@@ -30,6 +31,7 @@ def examine(given: Mapping[str, Any], *, as_json: bool) -> None:
 
 def _findings(settings: Settings) -> Iterator[Finding]:
     data = data_directory(settings)
+    yield check_environment(os.environ)
     yield check_data_directory(data)
     yield check_secret(settings, data)
     yield check_disk(data)
