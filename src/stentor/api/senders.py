@@ -183,5 +183,5 @@ async def resume_sender(request: ApiRequest, caller: Caller, sender_id: UUID) ->
 
 @senders.delete("/senders/{sender_id:str}", scope="write", status=204, problems=[Conflict])
 async def delete_sender(request: ApiRequest, caller: Caller, sender_id: UUID) -> None:
-    """Delete a sender; what still waits for it is held."""
+    """Delete a sender; what still waits for it goes on waiting, as pending."""
     await request.services.senders.delete(caller.brand_id, sender_id)
