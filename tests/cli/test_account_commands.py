@@ -55,7 +55,7 @@ def test_a_setting_that_breaks_a_rule_is_named(command: Command):
     refused = [command("brand", "set", "Fan Club", given) for given in ("run_rate_per_s=0", "colour=red", "from_name")]
 
     assert [one.exit_code for one in refused] == [2, 2, 2]
-    assert refused[0].stderr == "stentor: run_rate_per_s cannot be '0': Expected `int` >= 1.\n"
+    assert refused[0].stderr == "stentor: run_rate_per_s cannot be '0': it has to be a whole number >= 1.\n"
     assert all(one.stderr.startswith("stentor: ") for one in refused)
 
 

@@ -1,6 +1,9 @@
 import socket
 from contextlib import suppress
 
+import pytest
+
+from command_line import run_stentor
 from stentor.cli.processes import usual_port
 from stentor.settings import Settings
 
@@ -15,3 +18,12 @@ def test_the_usual_port_is_left_to_whoever_has_it():
             held.listen()
 
         assert usual_port(HOST) == 0
+
+
+@pytest.mark.parametrize("command", ["serve", "api", "demo", "doctor"])
+def test_a_port_that_is_none_is_told_by_its_flag(command: str):
+    refused = run_stentor(command, "--port", "99999")
+
+    assert refused.exit_code == 2
+    assert "--port" in refused.stderr
+    assert "STENTOR_" not in refused.stderr

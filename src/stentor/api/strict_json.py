@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from stentor.domain.type_rules import in_words
 from stentor.errors import Invalid, pointer_to
 
 T = TypeVar("T")
@@ -123,7 +124,7 @@ def _broken_rule(message: str) -> Invalid:
         sentence = f"`{pointer}` is needed." if missing else f"`{pointer}` is not a field here. Check its spelling."
         return Invalid.field(pointer, "missing" if missing else "unknown-field", sentence)
     subject = f"The value at `{pointer}`" if pointer else "The body"
-    return Invalid.field(pointer, "invalid", f"{subject} breaks a rule: {rule}.")
+    return Invalid.field(pointer, "invalid", f"{subject} breaks a rule: {in_words(rule)}.")
 
 
 def _broken_syntax(body: bytes, message: str) -> Invalid:

@@ -13,6 +13,7 @@ from msgspec import UNSET, UnsetType
 from stentor.audience.intake import Given, Refusal, Said
 from stentor.audience.model import CustomerPatch
 from stentor.audience.tables import Layout, Table
+from stentor.domain.type_rules import in_words
 from stentor.domain.vocabulary import CHANNEL_LABELS, ChannelKind
 from stentor.errors import Invalid, Violation
 
@@ -143,7 +144,13 @@ def _patch(value: Mapping[str, Any]) -> CustomerPatch | Violation:
     try:
         return msgspec.convert(fields, CustomerPatch, strict=True)
     except msgspec.ValidationError as error:
-        return Violation("", "wrong-type", f"{error}.")
+        return _wrong_type(str(error))
+
+
+def _wrong_type(message: str) -> Violation:
+    rule, _, place = message.partition(" - at `$.")
+    subject = f"The field {place.rstrip('`')}" if place else "The line"
+    return Violation("", "wrong-type", f"{subject} cannot be used: {in_words(rule)}.")
 
 
 def _object(text: str) -> dict[str, Any] | Violation:
@@ -202,7 +209,7 @@ def _wish(line: int, value: Mapping[str, Any]) -> Wish | Violation:
     try:
         said = msgspec.convert(value, _SubscriptionLine, strict=True)
     except msgspec.ValidationError as error:
-        return Violation("", "wrong-type", f"{error}.")
+        return _wrong_type(str(error))
     channels: int | None = None
     if said.channels:
         channels = 0

@@ -184,7 +184,7 @@ class _Rows:
                 if feed.is_exhausted and not self._is_last and feed.start > 0:
                     self.consumed = feed.start
                     return
-                yield feed.start, Violation("", "malformed-csv", f"The line cannot be read: {error}.")
+                yield feed.start, Violation("", "malformed-csv", f"The line cannot be read: {_in_words(error)}.")
             start = feed.start + 1
 
     def _records(self, feed: "_Feed") -> Iterator[tuple[int, list[str]]]:
@@ -192,6 +192,12 @@ class _Rows:
             if not self._bad or self._bad.keys().isdisjoint(range(feed.start, feed.place)):
                 yield feed.start, row
             feed.start = feed.place
+
+
+def _in_words(error: csv.Error) -> str:
+    if str(error).startswith("field larger than field limit"):
+        return f"one of its values has more than {csv.field_size_limit():,} characters"
+    return str(error)
 
 
 class _Feed:

@@ -8,6 +8,7 @@ import msgspec
 from stentor.accounts.model import SCOPES, BrandSettings
 from stentor.cli.installation import brand_named, with_core
 from stentor.cli.output import Exit, fail, print_json, say
+from stentor.domain.type_rules import in_words
 from stentor.wiring import Core, accounts
 
 if TYPE_CHECKING:
@@ -100,4 +101,4 @@ def _assigned(assignment: str) -> tuple[str, Any]:
             return name, msgspec.json.decode(text)
         return name, msgspec.convert(text, field.type, strict=False)
     except msgspec.MsgspecError as error:
-        fail(f"{name} cannot be {text!r}: {error}.", Exit.USAGE)
+        fail(f"{name} cannot be {text!r}: {in_words(str(error))}.", Exit.USAGE)

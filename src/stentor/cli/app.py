@@ -47,7 +47,10 @@ Data = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 WhenReady = Annotated[bool, typer.Option("--json", help="Print one JSON object when it is ready.")]
 Host = Annotated[str | None, typer.Option("--host", help="Address to listen on.", show_default="127.0.0.1")]
-Port = Annotated[int | None, typer.Option("--port", help="Port to listen on; 0 takes a free one.", show_default="8080")]
+Port = Annotated[
+    int | None,
+    typer.Option("--port", min=0, max=65_535, help="Port to listen on; 0 takes a free one.", show_default="8080"),
+]
 PublicUrl = Annotated[
     str | None, typer.Option("--public-url", help="The https address that people's links lead to.", show_default=False)
 ]

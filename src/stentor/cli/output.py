@@ -45,10 +45,13 @@ def end_with(error: Exception) -> NoReturn:
         case Unavailable():
             fail(str(error), Exit.UNAVAILABLE)
         case Problem():
-            details = [f"  {violation.pointer}: {violation.message}" for violation in error.violations]
+            details = [f"  {one.pointer}: {one.message}" for one in error.violations if one.message != error.detail]
             fail("\n".join([error.detail, *details]))
         case ValidationError():
-            settings = [f"  STENTOR_{'_'.join(map(str, one['loc'])).upper()}: {one['msg']}" for one in error.errors()]
+            settings = [
+                f"  STENTOR_{'_'.join(map(str, one['loc'])).upper()}: {one['msg'].removeprefix('Value error, ')}"
+                for one in error.errors()
+            ]
             fail("\n".join(["These settings cannot be used:", *settings]), Exit.USAGE)
         case _:
             raise error

@@ -3,11 +3,13 @@
 import csv
 import io
 import time
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stentor.audience.import_lines import wishes_of_objects
 from stentor.audience.lines import Block
 from stentor.audience.tables import RECORD_LINES_MAX, Layout, Table, read_csv, read_layout, read_ndjson
 from stentor.errors import Invalid
@@ -39,6 +41,31 @@ def test_a_row_has_the_number_of_the_line_where_it_begins():
     table = read_csv(TWO, block_of(b'1,2\n\n"3\n3\n3",4\n5,6\n', first_line=10))
 
     assert (table.numbers, table.consumed) == ([10, 12, 15], 6)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"subscribed": "yes"}, "The field subscribed cannot be used: it has to be true or false, not a text."),
+        (
+            {"channels": ["email", 5]},
+            "The field channels[1] cannot be used: it has to be a text, not a whole number.",
+        ),
+    ],
+)
+def test_a_choice_of_the_wrong_type_is_refused_in_words_for_people(said: dict[str, Any], told: str):
+    _, found = wishes_of_objects(Table([1], [{"external_id": "ann", "topic": "news", **said}], [], 1))
+
+    assert [refusal.violation.message for refusal in found] == [told]
+
+
+def test_a_value_that_is_too_long_is_refused_in_words_for_people():
+    table = read_csv(TWO, block_of(b"1," + b"x" * 140_000 + b"\n2,3\n"))
+
+    assert [refusal.violation.message for refusal in table.refused] == [
+        "The line cannot be read: one of its values has more than 131,072 characters."
+    ]
+    assert table.values == [["2", "3"]]
 
 
 def test_a_quote_that_is_never_closed_costs_its_own_line_only():

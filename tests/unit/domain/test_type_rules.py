@@ -1,0 +1,35 @@
+from typing import Annotated, Any
+
+import msgspec
+import pytest
+from msgspec import Meta
+
+from stentor.domain.type_rules import in_words
+
+
+class Choice(msgspec.Struct, forbid_unknown_fields=True):
+    topic: str
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "said"),
+    [
+        ("yes", bool, "it has to be true or false, not a text"),
+        (5, str | None, "it has to be a text or nothing, not a whole number"),
+        (0, Annotated[int, Meta(ge=1)], "it has to be a whole number >= 1"),
+        ("", Annotated[str, Meta(min_length=1)], "it has to be a text of length >= 1"),
+        ({}, Choice, "the field `topic` is missing"),
+        ({"topic": "x", "tpoic": "y"}, Choice, "there is no field `tpoic` here"),
+        ({}, list[str], "it has to be a list, not an object"),
+        ("x", dict[str, Any], "it has to be an object, not a text"),
+    ],
+)
+def test_no_words_of_a_library_are_shown(value: Any, kind: Any, said: str):
+    with pytest.raises(msgspec.ValidationError) as error:
+        msgspec.convert(value, kind)
+
+    assert in_words(str(error.value)) == said
+
+
+def test_what_is_not_about_types_stays_as_it_is():
+    assert in_words("Invalid UUID") == "Invalid UUID"
