@@ -49,6 +49,17 @@ def test_settings_are_given_as_text_and_kept_as_what_they_are(command: Command):
     assert json.loads(command("brand", "set", "Fan Club", "--json").stdout)["settings"] == settings
 
 
+def test_the_list_of_brands_says_what_its_columns_are(command: Command):
+    none = command("brand", "list")
+    made = json.loads(command("brand", "create", "Fan Club", "--json").stdout)
+    head, row = command("brand", "list").stderr.splitlines()
+
+    assert none.stderr == "No brand yet.\n"
+    assert head.split("  ")[0] == "group id"
+    assert row == f"{made['group_id']}  {made['brand_key']}  Fan Club"
+    assert head.index("name") == row.index("Fan Club")
+
+
 def test_a_setting_that_breaks_a_rule_is_named(command: Command):
     command("brand", "create", "Fan Club")
 

@@ -37,7 +37,8 @@ def list_brands(given: Mapping[str, Any], *, as_json: bool) -> None:
             rows = [{"group_id": str(brand.id), "brand_key": brand.brand_key, "name": brand.name} for brand in brands]
             print_json({"brands": rows})
         else:
-            say("\n".join(f"{brand.id}  {brand.brand_key}  {brand.name}" for brand in brands) or "No brand yet.")
+            rows = [(str(brand.id), brand.brand_key, brand.name) for brand in brands]
+            say(_table([("group id", "brand key", "name"), *rows]) if rows else "No brand yet.")
 
     with_core(given, act)
 
@@ -85,6 +86,13 @@ def _shown(value: Any) -> str:
     if isinstance(value, tuple):
         return msgspec.json.encode(value).decode()
     return "" if value is None else str(value)
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
 
 
 def _assigned(assignment: str) -> tuple[str, Any]:

@@ -17,7 +17,7 @@ from stentor.api.services import Services
 from stentor.audience.model import ImportJob, ImportKind
 from stentor.cli.children import Children
 from stentor.cli.database import within
-from stentor.cli.output import Exit, fail
+from stentor.cli.output import Exit, fail, say
 from stentor.cli.processes import claimed_port, role_child, stopped_by_signals, until_listening
 from stentor.db.home import Home
 from stentor.db.locks import try_exclusive
@@ -156,6 +156,8 @@ async def _until_stopped(data: Path, settings: Settings, dsn: str, main: Callabl
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if stopping.done():
+            # Its processes finish what they have on the wire, which takes some seconds.
+            say("\nStopping …")
             working.cancel()
         stopping.cancel()
         try:
