@@ -20,7 +20,7 @@ from stentor.guard.places import Zones, zones_of
 BEFORE_CLOSING = timedelta(seconds=5)
 """A send that is cleared now may leave two seconds later, and a slow provider takes a moment: so much earlier it is quiet."""
 
-HORIZON = timedelta(days=40)
+HORIZON = timedelta(days=15)
 """How far ahead the end of a quiet time is looked for; a send that would wait longer is skipped."""
 
 _DAYS_AHEAD = (2, 9, HORIZON.days)
