@@ -17,6 +17,7 @@ import msgspec
 
 from stentor.answers.model import Answer, Idempotency
 from stentor.audience.model import Act, ImportKind, Source
+from stentor.clock import boottime_s
 from stentor.errors import Unavailable
 from stentor.executions.pipeline import Deliverer
 from stentor.executions.provider_events import apply_due
@@ -56,6 +57,9 @@ class Life(msgspec.Struct, frozen=True):
     failpoints: str = ""
     shift_s: float = 0.0
     patience_s: float = 20.0
+    """After so long it gives up whatever it does: others hold what it needs."""
+    idle_s_max: float = 20.0
+    """After so long without anything due it leaves the rest, which is leased, to its heirs."""
     is_hasty: bool = False
     """It lets go of its first claim at once, as a worker does that is told to stop."""
     hits: Path | None = None
@@ -130,10 +134,11 @@ class _Living:
             delivering = deliverer(self._core, channels, f"life:{self._life.shift_s:g}:{id(self):x}")
             if self._life.is_hasty:
                 await self._let_go(delivering)
-            while await self._is_open():
+            busy_at_s = boottime_s()
+            while await self._is_open() and boottime_s() < busy_at_s + self._life.idle_s_max:
                 await _until_false(planning.plan_next)
-                await self._deliver(delivering)
-                await end_forgotten(self._core.db)
+                if await self._deliver(delivering) + await end_forgotten(self._core.db):
+                    busy_at_s = boottime_s()
                 await asyncio.sleep(_REST_S)
             await apply_due(self._core.db)
         finally:
@@ -207,9 +212,13 @@ class _Living:
         if claim := await delivering.claim():
             await delivering.deliver(claim, stop=stop)
 
-    async def _deliver(self, delivering: Deliverer) -> None:
+    async def _deliver(self, delivering: Deliverer) -> int:
+        """Delivers what is due; how many claims that were."""
+        claims = 0
         while claim := await delivering.claim():
             await delivering.deliver(claim, stop=asyncio.Event())
+            claims += 1
+        return claims
 
     async def _is_open(self) -> bool:
         async with self._core.db.read() as conn:

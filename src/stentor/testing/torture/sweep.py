@@ -25,11 +25,14 @@ from stentor.testing.torture.verdict import Verdict, judge
 
 LEASE_OVER_S = 30.0
 ENDS_WITHIN_S = 40.0
-ZOMBIE_WAITS_S = 3.0
-"""How long the heirs of a frozen life try: what it has locked they cannot have."""
+ZOMBIE_WAITS_S = 8.0
+"""How long the heirs of a frozen life try to get what it has locked."""
 
-DEAF_WAITS_S = 4.0
-"""How long a life goes on after an outage: what it claimed and does not know of waits for the end of its own lease."""
+HEIR_IDLE_S = 0.5
+"""And how long they wait for what it has locked and they pass over."""
+
+DEAF_WAITS_S = 2.0
+"""How long a life waits after an outage: what it claimed and does not know of is free at the end of its own lease."""
 
 _FAILPOINT = re.compile(r'failpoint\("([a-z_.]+)"\)')
 _LOOK_EVERY_S = 0.005
@@ -80,8 +83,8 @@ class Sweep:
         ledger_from = self._index.stat().st_size
         with self._life() as first, Chronicle(first.chronicle) as notes:
             notes.note("began", rules={}, fault_kinds=[])
-            patience_s = DEAF_WAITS_S if action == "deafen" else first.patience_s
-            life = replace(first, failpoints=f"{point}={action}@{hit}", is_hasty=is_hasty, patience_s=patience_s)
+            idle_s_max = DEAF_WAITS_S if action == "deafen" else first.idle_s_max
+            life = replace(first, failpoints=f"{point}={action}@{hit}", is_hasty=is_hasty, idle_s_max=idle_s_max)
             if after:
                 self._strike(replace(first, failpoints=after), notes)
                 life = replace(life, shift_s=LEASE_OVER_S)
@@ -119,7 +122,12 @@ class Sweep:
             # Its heirs believe that it is dead; then it goes on where it stood.
             self._to_its_end(
                 replace(
-                    life, failpoints="", is_hasty=False, shift_s=life.shift_s + LEASE_OVER_S, patience_s=ZOMBIE_WAITS_S
+                    life,
+                    failpoints="",
+                    is_hasty=False,
+                    shift_s=life.shift_s + LEASE_OVER_S,
+                    patience_s=ZOMBIE_WAITS_S,
+                    idle_s_max=HEIR_IDLE_S,
                 )
             )
             _send(process, signal.SIGCONT)
