@@ -23,6 +23,7 @@ from stentor.db.migrate import migrate
 
 _PREFIX = "stentor-test-"
 _STOP_WITHIN_S = 30.0
+_DISCONNECT: LiteralString = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
 
 
 class TestRun:
@@ -100,8 +101,11 @@ class TestDatabases:
 
     @contextmanager
     def copied(self, dsn: str) -> Iterator[str]:
-        """The DSN of a copy of that database, which nobody may be connected to at the moment."""
-        with self._database(str(conninfo_to_dict(dsn)["dbname"])) as copy:
+        """The DSN of a copy of that database, which nobody works in at the moment."""
+        name = str(conninfo_to_dict(dsn)["dbname"])
+        # Poolers stay connected, and what somebody is connected to cannot be cloned.
+        self._admin.execute(_DISCONNECT, [name])
+        with self._database(name) as copy:
             yield copy
 
     def drop_template(self) -> None:
@@ -119,7 +123,7 @@ class TestDatabases:
                 asyncio.run(migrate(make_conninfo(self._dsn, dbname=name)))
                 # A database that somebody is connected to cannot be cloned, and poolers stay connected.
                 self._execute("ALTER DATABASE {} ALLOW_CONNECTIONS false", name)
-                self._admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+                self._admin.execute(_DISCONNECT, [name])
                 made.touch()
         finally:
             os.close(lock)

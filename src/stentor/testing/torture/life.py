@@ -10,10 +10,12 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
 import msgspec
+from psycopg.conninfo import conninfo_to_dict
 
 from stentor.answers.model import Answer, Idempotency
 from stentor.audience.model import Act, ImportKind, Source
@@ -69,7 +71,7 @@ class Life(msgspec.Struct, frozen=True):
 def live(life: Life) -> None:
     """Lives it to its end, or to the end of its patience."""
     set_up_logging("error", "json")
-    arm(life.failpoints, {"deafen": deafen})
+    arm(life.failpoints, {"deafen": partial(deafen, life.dsn)})
     asyncio.run(_live(life))
     if life.hits is not None:
         life.hits.write_bytes(msgspec.json.encode(hits()))
@@ -237,11 +239,13 @@ def _answer_of(execution_id: UUID, told_before: bool) -> Answer:
     return Answer(202, {}, execution_id.bytes)
 
 
-def deafen() -> None:
+def deafen(dsn: str) -> None:
     """From now on nothing that the database says is heard on its present connections: of a COMMIT, only that it was sent."""
+    port = int(conninfo_to_dict(dsn).get("port") or 5432)
     for descriptor in Path("/proc/self/fd").iterdir():
         with suppress(OSError), socket.socket(fileno=os.dup(int(descriptor.name))) as candidate:
-            if candidate.family == socket.AF_UNIX and ".s.PGSQL." in str(candidate.getpeername()):
+            peer = candidate.getpeername()
+            if peer[1] == port if isinstance(peer, tuple) else b".s.PGSQL." in os.fsencode(peer):
                 candidate.shutdown(socket.SHUT_RD)
 
 

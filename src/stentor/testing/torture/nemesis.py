@@ -21,8 +21,8 @@ from stentor.testing.torture.proxy import ChaosProxy
 IN_FLIGHT_MAX = 8
 """Messages whose reply is awaited on one SMTP connection with CHUNKING."""
 
-FREEZE_S = 24.0
-"""Longer than a lease of 20 s: whoever comes back has been given up."""
+FREEZE_S, FREEZE_BRIEFLY_S = 30.0, 24.0
+"""Both longer than a lease of 20 s: whoever comes back has been given up. The second is for runs of a minute."""
 
 _GAP_S = (0.2, 1.6)
 _WIRE_WITHIN_S = 3.0
@@ -49,6 +49,7 @@ class Nemesis:
         chronicle: Chronicle,
         draw: random.Random,
         faults: Sequence[str],
+        freeze_s: float = FREEZE_S,
     ) -> None:
         self._cast = cast
         self._home = home
@@ -59,6 +60,7 @@ class Nemesis:
         self._chronicle = chronicle
         self._draw = draw
         self._faults = faults
+        self._freeze_s = freeze_s
         self._frozen: int | None = None
         self._freezing: asyncio.Task[None] | None = None
 
@@ -171,7 +173,7 @@ class Nemesis:
             await self._until_busy([pid])
             self._cast.signal(signal.SIGSTOP, [pid])
             self._chronicle.fault("freeze_worker", allows=await self._open_sends([pid]))
-            await asyncio.sleep(FREEZE_S)
+            await asyncio.sleep(self._freeze_s)
             self._cast.signal(signal.SIGCONT, [pid])
         finally:
             self._frozen = self._freezing = None

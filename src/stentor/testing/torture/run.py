@@ -17,7 +17,7 @@ from stentor.db.home import Home
 from stentor.testing.smtp_local import SinkProcess
 from stentor.testing.torture.cast import Cast
 from stentor.testing.torture.chronicle import Chronicle
-from stentor.testing.torture.nemesis import FAULTS, Nemesis
+from stentor.testing.torture.nemesis import FAULTS, FREEZE_BRIEFLY_S, FREEZE_S, Nemesis
 from stentor.testing.torture.proxy import ChaosProxy
 from stentor.testing.torture.stage import Relay, set_stage
 from stentor.testing.torture.verdict import Verdict, judge
@@ -32,6 +32,7 @@ OPEN_EXECUTIONS_MAX = 30
 DRAINED_WITHIN_S = 300.0
 """Time for leases of 20 s to run out, deferred messages to come again after 30 s, and all that on a busy machine."""
 
+_LONG_MINUTES = 2.0
 _CALL_EVERY_S = 0.1
 _LEAVE_EVERY_S = (0.2, 0.8)
 
@@ -72,6 +73,7 @@ async def _run(premises: Premises, seed: int, minutes: float, folder: Path, faul
                     chronicle=chronicle,
                     draw=random.Random(draw.random()),
                     faults=faults,
+                    freeze_s=FREEZE_S if minutes >= _LONG_MINUTES else FREEZE_BRIEFLY_S,
                 )
                 clients = Clients(premises.settings.port, stage, chronicle, audiences, draw)
                 chronicle.note("began", rules={"caps": [], "quiet_hours": []}, fault_kinds=list(FAULTS))
