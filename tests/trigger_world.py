@@ -19,6 +19,7 @@ from stentor.clock import Clock
 from stentor.db.pool import Database
 from stentor.domain.ids import SendIds, new_id
 from stentor.domain.links import LinkSigner
+from stentor.domain.policy import CampaignPolicy
 from stentor.errors import Problem
 from stentor.executions.composing import Composer
 from stentor.executions.quieting import QuietSource
@@ -66,7 +67,7 @@ async def make_generator(
         {},
         schema,
         {"name": brand.name},
-        {},
+        CampaignPolicy(),
         deduplication=deduplication,
     )
     async with db.transaction() as conn:

@@ -50,7 +50,8 @@ from stentor.executions.pipeline import Deliverer
 from stentor.executions.planning import Planner
 from stentor.executions.provider_events import apply_due, forget_applied
 from stentor.executions.quieting import QuietSource
-from stentor.executions.service import ExecutionService, end_forgotten
+from stentor.executions.service import ExecutionService, end_forgotten, sweep_expired
+from stentor.guard.contacts import ContactKeeper
 from stentor.guard.store import forget_claims
 from stentor.optouts.service import ensure_builtin
 from stentor.queue.leases import Role
@@ -206,13 +207,15 @@ def planner(core: Core) -> Planner:
 
 def deliverer(core: Core, channels: OpenChannels, worker: str) -> Deliverer:
     """What takes claims from due to settled, under that worker's name."""
+    brands = BrandDirectory(core.db)
     return Deliverer(
         core.db,
+        brands=brands,
         senders=SenderSource(core.db),
         channels=channels,
         facts=FactsSource(core.publications),
         composer=core.composer,
-        quiet=QuietSource(BrandDirectory(core.db)),
+        quiet=QuietSource(brands),
         clock=Clock(core.db.shift),
         worker=worker,
     )
@@ -220,13 +223,16 @@ def deliverer(core: Core, channels: OpenChannels, worker: str) -> Deliverer:
 
 def _chores(core: Core) -> list[Chore]:
     db = core.db
+    contacts = ContactKeeper(db)
     return [
         Chore("apply_provider_events", 1.0, lambda: apply_due(db)),
         Chore("prune_inboxes", 30.0, lambda: _prune_inboxes(core)),
         Chore("forget_provider_events", 600.0, lambda: forget_applied(db)),
+        Chore("sweep_expired", 1.0, lambda: sweep_expired(db)),
         Chore("end_forgotten", 5.0, lambda: end_forgotten(db)),
         Chore("make_partitions", 3_600.0, lambda: make_weeks(db)),
         Chore("forget_claims", 600.0, lambda: forget_claims(db)),
+        Chore("forget_contacts", 60.0, lambda: _forget_contacts(core, contacts)),
         Chore("forget_answers", 600.0, lambda: forget_answers(db)),
         Chore("forget_events", 600.0, lambda: forget_events(db)),
     ]
@@ -238,3 +244,7 @@ async def _prune_inboxes(core: Core) -> int:
         brand.id: InboxLimits(brand.settings.sandbox_messages_max, brand.settings.sandbox_days) for brand in brands
     }
     return await prune_inboxes(core.db, limits)
+
+
+async def _forget_contacts(core: Core, contacts: ContactKeeper) -> int:
+    return await contacts.forget([brand.id for brand in await accounts(core).brands()])

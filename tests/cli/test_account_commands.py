@@ -60,6 +60,19 @@ def test_the_list_of_brands_says_what_its_columns_are(command: Command):
     assert head.index("name") == row.index("Fan Club")
 
 
+def test_a_policy_is_given_as_json(command: Command):
+    command("brand", "create", "Fan Club")
+
+    kept = command("brand", "set", "Fan Club", 'policy={"caps":[{"at_most":3,"per":"7d"}]}', "--json")
+    refused = [command("brand", "set", "Fan Club", f"policy={text}") for text in ("3 a week", '{"cap":1}')]
+    meaningless = command("brand", "set", "Fan Club", 'policy={"caps":[{"at_most":3,"per":"week"}]}')
+
+    assert json.loads(kept.stdout)["settings"]["policy"] == {"caps": [{"at_most": 3, "per": "7d"}]}
+    assert [one.exit_code for one in refused] == [2, 2]
+    assert meaningless.exit_code == 1
+    assert "'week' is no duration" in str(meaningless.exception)
+
+
 def test_a_setting_that_breaks_a_rule_is_named(command: Command):
     command("brand", "create", "Fan Club")
 

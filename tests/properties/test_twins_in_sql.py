@@ -9,8 +9,9 @@ import pytest
 from stentor.campaigns.languages import variant_for
 from stentor.db.pool import Database
 from stentor.domain.ids import part_of
-from stentor.domain.vocabulary import ChannelKind
+from stentor.domain.vocabulary import ChannelKind, Reason
 from stentor.executions.slicing import chunk_keys, cut_slices
+from stentor.guard.holdout import holdout_threshold, is_held_out
 from stentor.guard.person import person_objection
 from stentor.guard.places import place_of
 from stentor.testing.world import Someone, World
@@ -114,3 +115,34 @@ async def test_a_place_is_the_same_text_in_sql_and_in_python(db: Database):
         in_sql = [row[0] for row in await cursor.fetchall()]
 
     assert in_sql == [place_of(zone, phone) for zone, phone in cases]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.0001, 0.05, 0.3, 0.999])
+async def test_the_same_people_are_held_out_by_sql_and_by_python(db: Database, share: float):
+    draw = random.Random(SEED)
+    campaign = UUID(int=draw.getrandbits(128))
+    people = [UUID(int=draw.getrandbits(128)) for _ in range(PEOPLE)]
+
+    async with db.read() as conn:
+        cursor = await conn.execute(
+            "SELECT holdout_objection(%s, i, %s) FROM unnest(%s::uuid[]) WITH ORDINALITY AS p (i, o) ORDER BY o",
+            [campaign, holdout_threshold(share), people],
+        )
+        in_sql = [row[0] for row in await cursor.fetchall()]
+
+    assert in_sql == [Reason.HOLDOUT if is_held_out(campaign, one, share) else Reason.NONE for one in people]
+    # Five standard deviations of a binomial count.
+    assert abs(sum(map(bool, in_sql)) - share * PEOPLE) <= 5 * (share * (1 - share) * PEOPLE) ** 0.5
+
+
+def test_a_larger_holdout_leaves_out_the_same_people_and_campaigns_choose_apart():
+    draw = random.Random(SEED)
+    people = [UUID(int=draw.getrandbits(128)) for _ in range(PEOPLE)]
+
+    small, large, other = [
+        {one for one in people if is_held_out(UUID(int=campaign), one, share)}
+        for campaign, share in ((1, 0.1), (1, 0.2), (2, 0.1))
+    ]
+
+    assert small < large
+    assert len(small & other) < 0.2 * len(small)

@@ -9,6 +9,7 @@ import msgspec
 from stentor.accounts.model import BrandSettings
 from stentor.domain.address import InvalidAddress, is_region, normal_email
 from stentor.domain.locale import normal_locale, normal_time_zone
+from stentor.domain.policy import policy_violations
 from stentor.domain.quiet_hours import violations_of
 from stentor.domain.text import NOT_IN_A_LINE
 from stentor.errors import Invalid, Violation, pointer_of_path, pointer_to
@@ -25,7 +26,7 @@ def changed_settings(present: BrandSettings, changes: Mapping[str, Any]) -> Bran
         sentence = "A brand has no such setting. It has: " + ", ".join(sorted(_NAMES)) + "."
         raise Invalid(sentence, violations=[Violation(pointer_to(name), "unknown-field", sentence) for name in unknown])
     try:
-        settings = msgspec.convert({**msgspec.structs.asdict(present), **changes}, BrandSettings)
+        settings = msgspec.convert({**msgspec.to_builtins(present), **msgspec.to_builtins(changes)}, BrandSettings)
     except msgspec.ValidationError as error:
         raise _broken_rule(str(error)) from None
     if violations := list(_violations(settings)):
@@ -49,6 +50,7 @@ def _violations(settings: BrandSettings) -> Iterator[Violation]:
     yield from violations_of(settings.quiet_hours, "/quiet_hours")
     if settings.from_address and isinstance(refusal := normal_email(settings.from_address), InvalidAddress):
         yield Violation("/from_address", "invalid-email", refusal.reason)
+    yield from policy_violations(settings.policy, "/policy")
 
 
 def _normal(settings: BrandSettings) -> BrandSettings:

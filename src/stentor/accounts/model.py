@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+from stentor.domain.policy import BrandPolicy
 from stentor.domain.quiet_hours import QuietRule
 
 NAME_CHARS_MAX = 200
@@ -36,9 +37,11 @@ class BrandSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     from_address: str = ""
     postal_address: Annotated[str, Meta(max_length=POSTAL_ADDRESS_CHARS_MAX)] = ""
     sandbox_messages_max: Annotated[int, Meta(ge=0, le=10_000_000)] = 200_000
+    sandbox_days: Annotated[int, Meta(ge=1, le=365)] = 7
     quiet_hours: tuple[QuietRule, ...] = ()
     """When nobody is written to, by the recipient's clock; transactional campaigns are exempt."""
-    sandbox_days: Annotated[int, Meta(ge=1, le=365)] = 7
+    policy: BrandPolicy = BrandPolicy()
+    """What holds for all its messages: frequency caps."""
 
 
 class Organisation(msgspec.Struct, frozen=True):

@@ -20,6 +20,7 @@ from stentor.api.keys import keys
 from stentor.api.methods import with_options
 from stentor.api.metrics import RequestMetrics
 from stentor.api.openapi import document
+from stentor.api.policies import policies
 from stentor.api.previews import templates
 from stentor.api.problems import Envelope, Errors, problem_details
 from stentor.api.recipients import recipients
@@ -62,6 +63,7 @@ NATIVE = (
     imports,
     templates,
     campaigns,
+    policies,
     event_generators,
     executions,
     recipients,

@@ -1,7 +1,7 @@
 """Campaigns of a group: which channels say what, in which order, on which consent."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
@@ -14,6 +14,7 @@ from stentor.api.request import ApiRequest, Caller
 from stentor.campaigns.model import Basis, Campaign, CampaignDraft, LaneName, Mode, Route
 from stentor.campaigns.naming import NAME_CHARS_MAX
 from stentor.campaigns.service import ROUTES_MAX
+from stentor.domain.policy import CampaignPolicy
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Conflict
 
@@ -46,7 +47,7 @@ class CampaignInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         Mode, Meta(description="`all`: one message on each channel. `first`: one, on the first channel that may.")
     ] = "all"
     lane: Annotated[LaneName, Meta(description="Who goes first: transactional, then alert, then bulk.")] = "bulk"
-    policy: dict[str, Any] = {}
+    policy: CampaignPolicy = CampaignPolicy()
 
 
 class CampaignBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +59,7 @@ class CampaignBody(msgspec.Struct, frozen=True, kw_only=True):
     routes: tuple[RouteBody, ...]
     mode: Mode
     lane: LaneName
-    policy: dict[str, Any]
+    policy: CampaignPolicy
     created_at: datetime
     updated_at: datetime
 
@@ -68,6 +69,7 @@ _EXAMPLE = {
     "consent_basis": "topic",
     "routes": [{"channel": "email", "template_id": "019ab000-0000-7000-8000-000000000001"}],
     "lane": "alert",
+    "policy": {"caps": [{"at_most": 3, "per": "7d"}], "deadline": "2h", "holdout": 0.05},
 }
 
 

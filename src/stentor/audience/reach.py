@@ -121,6 +121,16 @@ async def recipients(
     return found
 
 
+async def lock(conn: Connection, brand_id: UUID, customers: Collection[UUID]) -> None:
+    """Locks these people until the transaction ends, in the order of their keys."""
+    await Sql.lock_people.run(
+        conn,
+        brand_id=brand_id,
+        parts=[part_of(customer) for customer in customers],
+        customer_ids=list(customers),
+    )
+
+
 async def mark(conn: Connection, brand_id: UUID, channel: ChannelKind, marks: Sequence[Mark]) -> None:
     """Remembers what became of these addresses; a person whose address is another one by now is left as they are.
 

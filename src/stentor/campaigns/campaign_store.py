@@ -12,6 +12,7 @@ from stentor.campaigns.model import Basis, Campaign, CampaignDraft, LaneName, Mo
 from stentor.campaigns.naming import USERS_NAMED_MAX
 from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
+from stentor.domain.policy import CampaignPolicy
 
 
 class Sql(QuerySet, file="campaigns.sql", package=__package__):
@@ -100,7 +101,7 @@ class _CampaignRow(msgspec.Struct, frozen=True):
     mode: Mode
     lane: LaneName
     routes: str
-    policy: dict[str, Any]
+    policy: str
     created_at: datetime
     updated_at: datetime
 
@@ -112,7 +113,7 @@ class _CampaignRow(msgspec.Struct, frozen=True):
             mode=self.mode,
             lane=self.lane,
             routes=msgspec.json.decode(self.routes, type=tuple[Route, ...]),
-            policy=self.policy,
+            policy=msgspec.json.decode(self.policy, type=CampaignPolicy),
             created_at=self.created_at,
             updated_at=self.updated_at,
         )

@@ -6,17 +6,17 @@ VALUES (:id, :brand_id, :name, :consent_basis, :mode, :lane, :routes, :policy, :
 ON CONFLICT (brand_id, name) DO NOTHING
 
 -- name: find_campaign
-SELECT id, name, consent_basis, mode, lane, routes::text AS routes, policy, created_at, updated_at
+SELECT id, name, consent_basis, mode, lane, routes::text AS routes, policy::text AS policy, created_at, updated_at
 FROM campaign
 WHERE id = :id AND brand_id = :brand_id
 
 -- name: campaigns_by_id
-SELECT id, name, consent_basis, mode, lane, routes::text AS routes, policy, created_at, updated_at
+SELECT id, name, consent_basis, mode, lane, routes::text AS routes, policy::text AS policy, created_at, updated_at
 FROM campaign
 WHERE id = ANY(:ids::uuid[]) AND brand_id = :brand_id
 
 -- name: page_of_campaigns
-SELECT id, name, consent_basis, mode, lane, routes::text AS routes, policy, created_at, updated_at
+SELECT id, name, consent_basis, mode, lane, routes::text AS routes, policy::text AS policy, created_at, updated_at
 FROM campaign
 WHERE brand_id = :brand_id AND (:after::uuid IS NULL OR id > :after::uuid)
 ORDER BY id

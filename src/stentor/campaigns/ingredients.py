@@ -15,6 +15,7 @@ from stentor.campaigns.model import Basis, Deduplication, LaneName, Mode, Route
 from stentor.channels.model import SenderKind
 from stentor.channels.service import default_sender, find_sender
 from stentor.db.connection import Connection
+from stentor.domain.policy import CampaignPolicy
 from stentor.domain.vocabulary import ChannelKind
 
 _FINGERPRINT_BYTES = 16
@@ -39,7 +40,7 @@ class Ingredients(msgspec.Struct, frozen=True, kw_only=True):
     consent_basis: Basis
     mode: Mode
     lane: LaneName
-    policy: dict[str, Any]
+    policy: CampaignPolicy
     routes: tuple[RouteIngredients, ...]
     context_schema: dict[str, Any] | None
     deduplication: Deduplication | None

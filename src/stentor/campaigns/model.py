@@ -6,6 +6,7 @@ from uuid import UUID
 
 import msgspec
 
+from stentor.domain.policy import CampaignPolicy
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Violation
 from stentor.render.compiled import MailSender
@@ -78,7 +79,7 @@ class CampaignDraft(msgspec.Struct, frozen=True, kw_only=True):
     routes: tuple[Route, ...]
     mode: Mode = "all"
     lane: LaneName = "bulk"
-    policy: dict[str, Any] = {}
+    policy: CampaignPolicy = CampaignPolicy()
 
 
 class Campaign(CampaignDraft, frozen=True, kw_only=True):
@@ -169,7 +170,7 @@ class PublishedContent(msgspec.Struct, frozen=True):
     context_schema: dict[str, Any] | None
     brand: dict[str, Any]
     """What templates read as `brand.x`: at least `name`."""
-    policy: dict[str, Any]
+    policy: CampaignPolicy
     mail_sender: MailSender | None = None
     """In whose name e-mails go out; None where no route is one."""
     deduplication: Deduplication | None = None

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -15,7 +14,7 @@ from stentor.db.connection import Connection
 from stentor.db.names import name_free, name_taken
 from stentor.db.pool import Database
 from stentor.domain.ids import new_id
-from stentor.domain.quiet_hours import violations_in
+from stentor.domain.policy import policy_violations
 from stentor.domain.text import checked_name
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Conflict, Invalid, NotFound, Violation
@@ -87,21 +86,10 @@ def _checked(draft: CampaignDraft) -> CampaignDraft:
                 f"The channel {route.channel.label} stands in more than one route; a campaign uses each channel once."
             )
             violations.append(Violation(f"/routes/{index}/channel", "repeated-channel", text))
-    violations += _policy_violations(draft.policy)
+    violations += policy_violations(draft.policy, "/policy")
     if violations:
         raise Invalid(violations[0].message, violations=violations)
     return msgspec.structs.replace(draft, name=checked_name(draft.name, NAME_CHARS_MAX))
-
-
-def _policy_violations(policy: Mapping[str, Any]) -> list[Violation]:
-    violations: list[Violation] = []
-    for key, value in policy.items():
-        if key == "quiet_hours":
-            violations += violations_in(value, "/policy/quiet_hours")
-        else:
-            text = f"This version knows no policy {key!r}; remove it. It knows: quiet_hours."
-            violations.append(Violation("/policy", "unknown-policy", text))
-    return violations
 
 
 async def _check_routes(conn: Connection, brand_id: UUID, routes: Sequence[Route]) -> None:

@@ -54,6 +54,7 @@ class PublishedGenerator(msgspec.Struct, frozen=True):
     lane: Lane
     campaign_name: str
     deduplication: Deduplication | None = None
+    deadline_s: int | None = None
 
 
 class GeneratorSource:
@@ -89,4 +90,5 @@ class GeneratorSource:
             lane=Lane.named(content.lane),
             campaign_name=content.campaign_name,
             deduplication=content.deduplication,
+            deadline_s=content.policy.deadline_s,
         )

@@ -8,6 +8,7 @@ import msgspec
 from stentor.accounts.model import SCOPES, BrandSettings
 from stentor.cli.installation import brand_named, with_core
 from stentor.cli.output import Exit, fail, print_json, say
+from stentor.domain.policy import BrandPolicy
 from stentor.domain.type_rules import in_words
 from stentor.wiring import Core, accounts
 
@@ -83,7 +84,7 @@ def create_key(
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, tuple):
+    if isinstance(value, (tuple, BrandPolicy)):
         return msgspec.json.encode(value).decode()
     return "" if value is None else str(value)
 
@@ -96,7 +97,7 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _assigned(assignment: str) -> tuple[str, Any]:
-    """The setting and its value, as the type that the setting has; a list is written in JSON."""
+    """The setting and its value, as the type that the setting has; a list or a policy is written in JSON."""
     name, is_assigned, text = assignment.partition("=")
     field = next((field for field in msgspec.structs.fields(BrandSettings) if field.name == name), None)
     if not is_assigned or field is None:
@@ -105,8 +106,8 @@ def _assigned(assignment: str) -> tuple[str, Any]:
             Exit.USAGE,
         )
     try:
-        if isinstance(field.default, tuple):
-            return name, msgspec.json.decode(text)
+        if isinstance(field.default, (tuple, BrandPolicy)):
+            return name, msgspec.json.decode(text, type=field.type)
         return name, msgspec.convert(text, field.type, strict=False)
     except msgspec.MsgspecError as error:
         fail(f"{name} cannot be {text!r}: {in_words(str(error))}.", Exit.USAGE)

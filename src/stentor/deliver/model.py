@@ -6,6 +6,7 @@ from uuid import UUID
 import msgspec
 
 from stentor.domain.ids import part_of
+from stentor.domain.objections import Hold, Objection
 from stentor.domain.vocabulary import ChannelKind, Reason, SendState
 
 LEASE = timedelta(seconds=20)
@@ -135,6 +136,17 @@ class ChunkStanding(msgspec.Struct, frozen=True):
     state: str
     paused: bool
     sender_paused: bool
+    left_s: float | None
+    """Seconds to its execution's deadline, if that has one."""
+
+    @property
+    def over(self) -> Reason:
+        """Why nothing is sent of it any more, or `Reason.NONE`."""
+        if self.state == "cancelled":
+            return Reason.EXECUTION_CANCELLED
+        if self.left_s is not None and self.left_s <= 0:
+            return Reason.DEADLINE
+        return Reason.EXECUTION_CANCELLED if self.state == "failed" else Reason.NONE
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -163,6 +175,13 @@ class Change(msgspec.Struct, frozen=True):
     tried: bool = True
     retry_after_s: float | None = None
     held_until: datetime | None = None
+
+    @classmethod
+    def objected(cls, send: PendingSend, objection: Objection) -> "Change":
+        """What a send becomes that the guard objects to before it is tried."""
+        if isinstance(objection, Hold):
+            return cls(send, SendState.HELD, objection.reason, objection.rule, tried=False, held_until=objection.until)
+        return cls(send, SendState.SKIPPED, objection.reason, objection.rule, objection.evidence, tried=False)
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -3,7 +3,7 @@
 -- Takes the first due chunk and, with it, due chunks of the same sender, as long as they stay small together: dozens of
 -- small executions share one wave; of one lane, because the lane says what becomes of sends in doubt. A chunk whose lease ran
 -- out is claimed like any other; the last column tells its new owner of waves that nobody settled. What was cancelled needs no
--- sender: its people are skipped, whether theirs is paused or gone.
+-- sender, and after a deadline no pause holds: the people are skipped, whether their sender is paused or gone.
 WITH due AS MATERIALIZED (
     SELECT c.execution_id, c.number, c.brand_id, c.sender_id, c.channel, c.lane, c.sends, c.due_at
     FROM chunk c
@@ -11,8 +11,10 @@ WITH due AS MATERIALIZED (
         AND EXISTS (
             SELECT FROM execution e
             JOIN sender s ON s.id = c.sender_id
-            WHERE e.id = c.execution_id AND e.paused_at IS NULL
-                AND (s.paused_at IS NULL OR e.state IN ('cancelled', 'failed'))
+            WHERE e.id = c.execution_id AND (
+                e.deadline_at <= :now
+                OR e.paused_at IS NULL AND (s.paused_at IS NULL OR e.state IN ('cancelled', 'failed'))
+            )
         )
     ORDER BY c.lane, c.due_at, c.execution_id, c.number
     LIMIT :look_ahead
@@ -46,7 +48,8 @@ WHERE c.execution_id = w.execution_id AND c.number = w.number AND c.epoch = w.ep
 -- name: standing
 -- Locks the chunks of a wave against a rescuer and reads what may have changed since they were claimed. A chunk whose epoch
 -- is not ours any more is absent.
-SELECT c.execution_id, c.number, e.state, e.paused_at IS NOT NULL, s.paused_at IS NOT NULL
+SELECT c.execution_id, c.number, e.state, e.paused_at IS NOT NULL, s.paused_at IS NOT NULL,
+    extract(epoch FROM e.deadline_at - :now)::double precision
 FROM unnest(:execution_ids::uuid[], :numbers::integer[], :epochs::integer[]) AS w (execution_id, number, epoch)
 JOIN chunk c ON c.execution_id = w.execution_id AND c.number = w.number AND c.epoch = w.epoch
 JOIN execution e ON e.id = c.execution_id
@@ -82,6 +85,7 @@ FROM unnest(:execution_ids::uuid[], :numbers::integer[], :epochs::integer[]) AS 
 JOIN chunk c ON c.execution_id = w.execution_id AND c.number = w.number AND c.epoch = w.epoch
 WHERE v.execution_id = w.execution_id AND v.chunk = w.number AND v.epoch = w.epoch AND v.brand_id = :brand_id
     AND v.settled_at IS NULL
+RETURNING v.execution_id, v.chunk AS number, v.key_from, v.key_to
 
 -- name: settle_each
 -- The exceptions of a wave, one by one: whoever was not simply handed over.
@@ -111,6 +115,15 @@ WHERE s.execution_id = w.execution_id AND s.chunk = w.number AND s.channel = :ch
 -- What a lost wave left pending is in doubt, person by person in one range.
 UPDATE send s
 SET state = 5, tries = s.tries + 1, decided_at = :now
+WHERE s.execution_id = :execution_id AND s.chunk = :chunk AND s.channel = :channel AND s.state = 0
+    AND (s.part, s.customer_id) >= (:part_from::smallint, :key_from::uuid)
+    AND (s.part, s.customer_id) <= (:part_to::smallint, :key_to::uuid)
+    AND s.brand_id = :brand_id
+
+-- name: left_pending
+-- Whom a lost wave left pending: perhaps they were written to.
+SELECT s.customer_id
+FROM send s
 WHERE s.execution_id = :execution_id AND s.chunk = :chunk AND s.channel = :channel AND s.state = 0
     AND (s.part, s.customer_id) >= (:part_from::smallint, :key_from::uuid)
     AND (s.part, s.customer_id) <= (:part_to::smallint, :key_to::uuid)

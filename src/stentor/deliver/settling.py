@@ -15,7 +15,7 @@ class Settlement(msgspec.Struct):
     """What becomes of a wave's sends.
 
     `handed_over`, `changes` and `staying` hold each send exactly once. `dead` are those whose address the provider called
-    dead; `sender_answer` is set when the sender as a whole could not be used.
+    dead, `in_doubt` those that it perhaps accepted; `sender_answer` is set when the sender as a whole could not be used.
     """
 
     handed_over: list[PendingSend] = msgspec.field(default_factory=list)
@@ -23,6 +23,7 @@ class Settlement(msgspec.Struct):
     staying: list[PendingSend] = msgspec.field(default_factory=list)
     answers: list[Answer] = msgspec.field(default_factory=list)
     dead: list[PendingSend] = msgspec.field(default_factory=list)
+    in_doubt: list[PendingSend] = msgspec.field(default_factory=list)
     sender_answer: Deferred | None = None
 
 
@@ -50,6 +51,7 @@ def settle(
                     settlement.dead.append(send)
             case InDoubt():
                 settlement.answers.append(Answer(send, "in_doubt", outcome.answer))
+                settlement.in_doubt.append(send)
                 settlement.changes.append(
                     _try_again(send, None, jitter) if resend_in_doubt else Change(send, SendState.UNKNOWN)
                 )

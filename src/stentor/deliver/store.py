@@ -41,6 +41,7 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     settle_each: Statement
     settle_handed_over: Statement
     settle_lost: Statement
+    left_pending: Statement
     open_waves_of: Statement
     mark_lost: Statement
     lock_chunks: Statement
@@ -106,10 +107,10 @@ async def close_attempts(conn: Connection, claim: Claim, attempts: Sequence[Atte
     return closed == len(attempts)
 
 
-async def close_own_waves(conn: Connection, claim: Claim, chunks: Sequence[Chunk]) -> None:
-    """Closes every open attempt that the present owner of the chunks has made; their sends stay pending."""
-    await Sql.close_own_waves.run(
-        conn, brand_id=claim.brand_id, **_numbers(chunks), epochs=[chunk.epoch for chunk in chunks]
+async def close_own_waves(conn: Connection, claim: Claim, chunks: Sequence[Chunk]) -> list[KeyRange]:
+    """Closes every open attempt that the present owner of the chunks has made; their sends, in these ranges, stay pending."""
+    return await Sql.close_own_waves.rows(
+        conn, KeyRange, brand_id=claim.brand_id, **_numbers(chunks), epochs=[chunk.epoch for chunk in chunks]
     )
 
 
@@ -181,17 +182,25 @@ async def lost_waves(conn: Connection, chunk: Chunk) -> list[KeyRange]:
 
 async def settle_lost(conn: Connection, chunk: Chunk, lost: KeyRange) -> int:
     """Marks what a lost wave left pending as in doubt; returns how many."""
-    return await Sql.settle_lost.run(
-        conn,
-        brand_id=chunk.brand_id,
-        execution_id=chunk.execution_id,
-        chunk=chunk.number,
-        channel=chunk.channel,
-        part_from=lost.part_from,
-        key_from=lost.key_from,
-        part_to=lost.part_to,
-        key_to=lost.key_to,
-    )
+    return await Sql.settle_lost.run(conn, **_lost(chunk, lost))
+
+
+async def left_pending(conn: Connection, chunk: Chunk, lost: KeyRange) -> list[UUID]:
+    """The customers whose sends a lost wave left pending."""
+    return await Sql.left_pending.column(conn, **_lost(chunk, lost))
+
+
+def _lost(chunk: Chunk, lost: KeyRange) -> dict[str, Any]:
+    return {
+        "brand_id": chunk.brand_id,
+        "execution_id": chunk.execution_id,
+        "chunk": chunk.number,
+        "channel": chunk.channel,
+        "part_from": lost.part_from,
+        "key_from": lost.key_from,
+        "part_to": lost.part_to,
+        "key_to": lost.key_to,
+    }
 
 
 async def mark_lost(conn: Connection, chunk: Chunk) -> None:

@@ -17,10 +17,11 @@ class Hold(msgspec.Struct, frozen=True):
 
 
 class Skip(msgspec.Struct, frozen=True):
-    """Never, in this execution."""
+    """Never, in this execution. `evidence` is what the rule counted, where it counts."""
 
     reason: Reason
     rule: int = 0
+    evidence: int = 0
 
 
 Objection: TypeAlias = Hold | Skip

@@ -17,7 +17,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from stentor.domain.vocabulary import ALL_CHANNELS_MASK, CHANNEL_LABELS, ChannelKind, channel_mask
-from stentor.errors import Violation, pointer_of_path, pointer_to
+from stentor.errors import Violation, pointer_to
 
 RULES_MAX = 20
 HOLIDAYS_MAX = 200
@@ -79,17 +79,6 @@ def presets() -> dict[str, Preset]:
 def quiet_windows(rules: Sequence[QuietRule]) -> tuple[QuietWindow, ...]:
     """The windows of these rules, which `violations_of` found nothing wrong with."""
     return tuple(window for number, rule in enumerate(rules, 1) for window in _windows(rule, number))
-
-
-def violations_in(value: object, pointer: str) -> list[Violation]:
-    """What is wrong with what somebody sent as rules, at that JSON pointer; nothing when it can be read as `QuietRule`s."""
-    try:
-        rules = msgspec.convert(value, tuple[QuietRule, ...])
-    except msgspec.ValidationError as error:
-        rule, _, path = str(error).partition(" - at `$")
-        place = pointer + pointer_of_path(path.removesuffix("`"))
-        return [Violation(place, "invalid", f"Quiet hours break a rule: {rule}.")]
-    return violations_of(rules, pointer)
 
 
 def violations_of(rules: Sequence[QuietRule], pointer: str) -> list[Violation]:

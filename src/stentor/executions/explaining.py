@@ -14,6 +14,7 @@ from stentor.domain.vocabulary import Reason, SendState, channels_in
 from stentor.executions import store
 from stentor.executions.model import Execution
 from stentor.executions.quieting import BrandQuiet
+from stentor.guard.caps import BRAND_RULES_FROM
 from stentor.guard.places import place_of
 from stentor.guard.quiet_hours import QuietHours
 from stentor.report.recipients import DeliveryAnswer, SendTrace, answers_of, sends_of
@@ -25,25 +26,45 @@ _CHECKS: tuple[tuple[str, frozenset[Reason]], ...] = (
     ("complaint", frozenset({Reason.COMPLAINED})),
     ("bounce", frozenset({Reason.BOUNCED_BEFORE})),
     ("address", frozenset({Reason.NO_ADDRESS, Reason.INVALID_ADDRESS})),
+    ("holdout", frozenset({Reason.HOLDOUT})),
     ("suppression", frozenset({Reason.SUPPRESSED})),
+    ("deadline", frozenset({Reason.DEADLINE})),
     ("quiet_hours", _QUIET_REASONS),
+    ("cap", frozenset({Reason.FREQUENCY_CAP})),
     ("duplicate", frozenset({Reason.DUPLICATE_ADDRESS, Reason.DUPLICATE_RECIPIENT})),
     ("content", frozenset({Reason.TEMPLATE_ERROR, Reason.EMPTY_CONTENT, Reason.ABORT_BY_TEMPLATE})),
 )
 """The checks in the order in which the guard makes them, each with the reasons that it objects with."""
 
+_TRACE = (
+    "execution",
+    "consent",
+    "suppression",
+    "complaint",
+    "bounce",
+    "address",
+    "duplicate",
+    "holdout",
+    "deadline",
+    "cap",
+    "quiet_hours",
+    "content",
+)
+"""The checks in the order in which they are told: what a person said, where they are reached, what the sender set."""
 
 _ZONES_TOLD = 3
 
 
 class Check(msgspec.Struct, frozen=True):
-    """One check of the guard: `passed`, `objected`, or `not_reached` because an earlier one objected or none was due yet."""
+    """One check of the guard: `passed`, `objected`, or `not_reached` because an earlier one objected or none was due yet.
+
+    `detail` says which rule objected, and with what it found, where there are several.
+    """
 
     name: str
     outcome: str
     reason: str = ""
     detail: str = ""
-    """What was looked at, in words, where the reason does not say it all."""
 
 
 class ChannelExplanation(msgspec.Struct, frozen=True):
@@ -93,9 +114,8 @@ async def explain(
                 publication,
                 answers,
                 held_until=await _held_until(conn, execution, trace),
-                detail=await _quiet_detail(
-                    conn, execution, quiet.on(publication.content, trace.channel), trace, customer
-                ),
+                detail=_cap_detail(trace, publication)
+                or await _quiet_detail(conn, execution, quiet.on(publication.content, trace.channel), trace, customer),
             )
             for trace in traces
         ],
@@ -153,15 +173,27 @@ def _channel(
 def _checks(trace: SendTrace, detail: str) -> list[Check]:
     objecting = next((name for name, reasons in _CHECKS if trace.reason in reasons), None)
     if objecting is None:
-        reached = trace.state is not SendState.PENDING
-        return [Check(name, "passed" if reached else "not_reached") for name, _ in _CHECKS]
-    names = [name for name, _ in _CHECKS]
-    place = names.index(objecting)
+        outcome = "not_reached" if trace.state is SendState.PENDING else "passed"
+        return [Check(name, outcome) for name in _TRACE]
+    made = [name for name, _ in _CHECKS]
+    passed = made[: made.index(objecting)]
     return [
-        *(Check(name, "passed") for name in names[:place]),
-        Check(objecting, "objected", trace.reason.label, detail),
-        *(Check(name, "not_reached") for name in names[place + 1 :]),
+        Check(name, "objected", trace.reason.label, detail)
+        if name == objecting
+        else Check(name, "passed" if name in passed else "not_reached")
+        for name in _TRACE
     ]
+
+
+def _cap_detail(trace: SendTrace, publication: Publication) -> str:
+    """The cap as it was then: a campaign's is frozen in its publication, a brand's may have been changed since."""
+    if trace.reason is not Reason.FREQUENCY_CAP:
+        return ""
+    counted = f"{trace.evidence} counted"
+    if trace.rule > BRAND_RULES_FROM:
+        return f"The brand's cap {trace.rule - BRAND_RULES_FROM}: {counted}."
+    cap = publication.content.policy.caps[trace.rule - 1]
+    return f"The campaign's cap {trace.rule}, at most {cap.at_most} per {cap.per}: {counted}."
 
 
 async def _outside(conn: Connection, execution: Execution, customer: UUID, external_id: str) -> str:

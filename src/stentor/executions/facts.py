@@ -20,6 +20,7 @@ class ExecutionFacts(msgspec.Struct, frozen=True):
     publication: Publication
     topic_id: UUID | None
     context: dict[str, Any]
+    is_test: bool
 
     @property
     def basis(self) -> ConsentBasis:
@@ -51,9 +52,9 @@ class FactsSource:
         missing = [execution_id for execution_id in execution_ids if execution_id not in self._kept]
         if missing:
             rows = await Sql.contexts.tuples(conn, brand_id=brand_id, execution_ids=missing)
-            for execution_id, context, publication_id, topic_id in rows:
+            for execution_id, context, publication_id, topic_id, is_test in rows:
                 publication = await self._publications.load(brand_id, publication_id)
-                self._kept[execution_id] = ExecutionFacts(execution_id, publication, topic_id, context)
+                self._kept[execution_id] = ExecutionFacts(execution_id, publication, topic_id, context, is_test)
         found = {execution_id: self._kept[execution_id] for execution_id in execution_ids}
         while len(self._kept) > self.KEPT_MAX:
             del self._kept[next(iter(self._kept))]

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 import msgspec
 from psycopg.types.json import Jsonb
@@ -14,13 +13,17 @@ from stentor.campaigns.model import Publication
 from stentor.db.connection import Connection
 from stentor.deliver.model import PendingSend
 from stentor.domain.ids import new_id
+from stentor.domain.policy import BrandPolicy
 from stentor.domain.vocabulary import ChannelKind, Reason, channel_mask
+from stentor.executions.capping import caps_on
 from stentor.executions.composing import Composer
 from stentor.executions.facts import ExecutionFacts
 from stentor.executions.model import ErrorCode
 from stentor.executions.quiet_plan import QuietPlan
 from stentor.executions.quieting import QuietSource
 from stentor.executions.store import PlanSql
+from stentor.guard.contacts import rules_as_arrays
+from stentor.guard.holdout import holdout_threshold
 
 SAMPLES = 3
 
@@ -65,31 +68,43 @@ class Forecast(msgspec.Struct, frozen=True):
 
 
 async def forecast(
-    conn: Connection, composer: Composer, quiet: QuietSource, publication: Publication, trial: Trial
+    conn: Connection,
+    composer: Composer,
+    quiet: QuietSource,
+    publication: Publication,
+    trial: Trial,
+    *,
+    brand: BrandPolicy,
 ) -> Forecast:
-    """What a run of this publication would do at this moment."""
+    """What a run of this publication would do at this moment, under this policy of its brand."""
     topics = await reach.topics_to_plan(conn, publication.brand_id, {trial.topic_key})
     topic = topics.get(trial.topic_key)
     if topic is None or not topic.enabled:
         return Forecast(0, [], [], "TOPIC_NOT_FOUND" if topic is None else "TOPIC_DISABLED")
     kinds = [route.channel for route in publication.content.routes]
     plans = await quiet.forecast(conn, publication, topic.topic_id)
-    counts = await _count(conn, publication, topic.topic_id, [(kind, plans.get(kind)) for kind in kinds])
+    facts = ExecutionFacts(new_id(), publication, topic.topic_id, dict(trial.context), is_test=False)
+    counts = await _count(conn, facts, brand, [(kind, plans.get(kind)) for kind in kinds])
     people = await PlanSql.forecast_people.value(
         conn, brand_id=publication.brand_id, topic_id=topic.topic_id, mask=channel_mask(kinds)
     )
-    facts = ExecutionFacts(new_id(), publication, topic.topic_id, dict(trial.context))
     return Forecast(people, counts, await _samples(conn, composer, facts, trial.at))
 
 
 async def _count(
-    conn: Connection, publication: Publication, topic_id: UUID, planned: list[tuple[ChannelKind, QuietPlan | None]]
+    conn: Connection, facts: ExecutionFacts, brand: BrandPolicy, planned: list[tuple[ChannelKind, QuietPlan | None]]
 ) -> list[ChannelForecast]:
-    statement = PlanSql.forecast_first if publication.content.mode == "first" else PlanSql.forecast
+    content = facts.publication.content
+    statement = PlanSql.forecast_first if content.mode == "first" else PlanSql.forecast
+    caps = [(kind, rule) for kind, _ in planned for rule in caps_on(kind, facts, brand)]
     rows = await statement.tuples(
         conn,
-        brand_id=publication.brand_id,
-        topic_id=topic_id,
+        brand_id=facts.publication.brand_id,
+        topic_id=facts.topic_id,
+        campaign_id=content.campaign_id,
+        holdout=holdout_threshold(content.policy.holdout),
+        cap_channels=[int(kind) for kind, _ in caps],
+        **rules_as_arrays([rule for _, rule in caps]),
         channels=[int(kind) for kind, _ in planned],
         bits=[kind.bit for kind, _ in planned],
         quiets=[None if plan is None else Jsonb(plan.verdicts) for _, plan in planned],
@@ -118,10 +133,17 @@ async def _count(
 
 async def _samples(conn: Connection, composer: Composer, facts: ExecutionFacts, at: datetime) -> list[Sample]:
     """The first few people's messages on the first channel, each in that person's language."""
-    brand_id, route = facts.publication.brand_id, facts.publication.content.routes[0]
+    brand_id, content = facts.publication.brand_id, facts.publication.content
+    route = content.routes[0]
     kind = route.channel
     customers = await PlanSql.sample_people.column(
-        conn, brand_id=brand_id, topic_id=facts.topic_id, bit=kind.bit, limit=SAMPLES
+        conn,
+        brand_id=brand_id,
+        topic_id=facts.topic_id,
+        campaign_id=content.campaign_id,
+        holdout=holdout_threshold(content.policy.holdout),
+        bit=kind.bit,
+        limit=SAMPLES,
     )
     people = await reach.recipients(conn, brand_id, [(customer, facts.topic_id) for customer in customers])
     languages = [variant.language for variant in route.variants]

@@ -5,11 +5,12 @@ Read `Deliverer.deliver` first: it is the table of contents.
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import structlog
 
+from stentor.accounts.directory import BrandDirectory
 from stentor.channels.at_work import OpenChannels, SenderSource
 from stentor.channels.contract import Channel, InDoubt, Message, Outcome, Recorder, Wave
 from stentor.channels.model import Sender
@@ -18,10 +19,13 @@ from stentor.db.by_keys import go_by_keys
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.deliver import store as deliver
-from stentor.deliver.model import WAVE_SENDS_MAX, Change, Claim
+from stentor.deliver.model import WAVE_SENDS_MAX, Change, ChunkStanding, Claim
 from stentor.deliver.pacing import Pace
+from stentor.domain.policy import BrandPolicy
+from stentor.domain.vocabulary import Reason
 from stentor.errors import Unavailable
 from stentor.executions import store
+from stentor.executions.capping import capping_of
 from stentor.executions.composing import Composer
 from stentor.executions.facts import FactsSource, resends_in_doubt
 from stentor.executions.quieting import QuietSource, wake_held
@@ -46,6 +50,7 @@ class Deliverer:
         self,
         db: Database,
         *,
+        brands: BrandDirectory,
         senders: SenderSource,
         channels: OpenChannels,
         facts: FactsSource,
@@ -55,6 +60,7 @@ class Deliverer:
         worker: str,
     ) -> None:
         self._db = db
+        self._brands = brands
         self._senders = senders
         self._channels = channels
         self._facts = facts
@@ -106,7 +112,7 @@ class Deliverer:
             # What was never stored was certainly not accepted: a lost wave of the sandbox is simply sent again.
             facts = await self._facts.load(conn, claim.brand_id, claim.execution_ids)
             resend = isinstance(channel, Recorder) or resends_in_doubt(sender, facts)
-            await recover(conn, claim, resend=resend)
+            await recover(conn, claim, resend=resend, perhaps_accepted=not isinstance(channel, Recorder))
             failpoint("recover.before_commit")
         failpoint("recover.after_commit")
 
@@ -123,9 +129,11 @@ class Deliverer:
         """The next wave, guarded and committed; None when there is nobody to send to right now."""
         quiet = await self._quiet.load(claim.brand_id)
         guarded_at_s = boottime_s()
+        policy = await self._policy(claim.brand_id)
         async with self._db.transaction() as conn:
             await go_by_keys(conn)
-            over = await self._drop_unfit(conn, claim)
+            standing = await self._drop_unfit(conn, claim)
+            over = {execution_id: reason for (execution_id, _), state in standing.items() if (reason := state.over)}
             limit = await self._allowed(conn, claim, sender, over)
             if not claim.chunks:
                 return None
@@ -134,7 +142,8 @@ class Deliverer:
             facts = await self._facts.load(conn, claim.brand_id, claim.execution_ids)
             loaded = await load_sends(conn, claim, facts, limit)
             last = len(loaded) < limit
-            verdicts = await guard_sends(conn, claim, loaded, facts, over, quiet=quiet)
+            capping = capping_of(claim.channel, facts, policy)
+            verdicts = await guard_sends(conn, claim, loaded, facts=facts, over=over, quiet=quiet, capping=capping)
             await self._settle_objected(conn, claim, verdicts.objected, moves)
             attempts = cut_attempts(claim.chunks, loaded, verdicts.cleared)
             if attempts:
@@ -145,21 +154,28 @@ class Deliverer:
         failpoint("wave.after_commit")
         if not attempts:
             return None
-        expires_at_s = guarded_at_s + GUARD_AGE_S_MAX
+        left_s = [state.left_s for state in standing.values() if state.left_s is not None and not state.over]
+        expires_at_s = guarded_at_s + min([GUARD_AGE_S_MAX, *left_s])
         wave = Wave(
             brand_id=claim.brand_id,
             sender_id=claim.sender_id,
             kind=claim.channel,
             may_start=lambda: boottime_s() < expires_at_s,
         )
-        return GuardedWave(wave, attempts, verdicts.cleared, facts, last)
+        reserved = capping.executions.keys() if capping else ()
+        return GuardedWave(wave, attempts, verdicts.cleared, reserved, facts, last)
 
-    async def _allowed(self, conn: Connection, claim: Claim, sender: Sender, over: set[UUID]) -> int:
+    async def _policy(self, brand_id: UUID) -> BrandPolicy:
+        """The brand's policy as it was less than a second ago; asked outside of any transaction, which would hold two connections."""
+        brand = await self._brands.by_id(brand_id)
+        return brand.settings.policy if brand else BrandPolicy()
+
+    async def _allowed(self, conn: Connection, claim: Claim, sender: Sender, over: Mapping[UUID, Reason]) -> int:
         """How many sends the next wave may have; a sender whose pace allows none now lets go of the claim.
 
         To skip the people of executions that are over takes none of its pace.
         """
-        if over.issuperset(claim.execution_ids):
+        if over.keys() >= set(claim.execution_ids):
             return WAVE_SENDS_MAX
         limit = self._pace.limit(claim.sender_id, sender.pace_per_s)
         if sender.pace_per_s is None or not claim.chunks:
@@ -175,20 +191,19 @@ class Deliverer:
             moves.settled(change.send.execution_id, claim.channel, change.state, change.reason)
         await moves.write(conn)
 
-    async def _drop_unfit(self, conn: Connection, claim: Claim) -> set[UUID]:
-        """Lets go of chunks that are not ours any more or must wait; returns the executions that were cancelled or failed."""
+    async def _drop_unfit(self, conn: Connection, claim: Claim) -> dict[tuple[UUID, int], ChunkStanding]:
+        """Lets go of chunks that are not ours any more or must wait; returns how the claim's chunks stand."""
         standing = await deliver.standing(conn, claim)
-        over = {key[0] for key, state in standing.items() if state.state in {"cancelled", "failed"}}
         waiting = []
         for chunk in list(claim.chunks):
             state = standing.get((chunk.execution_id, chunk.number))
             if state is None:
                 log.warning("chunk.fenced", execution_id=str(chunk.execution_id), chunk=chunk.number)
                 claim.chunks.remove(chunk)
-            elif state.paused or (state.sender_paused and chunk.execution_id not in over):
+            elif (state.paused or state.sender_paused) and not state.over:
                 waiting.append(chunk)
         await deliver.release(conn, claim, waiting, delay_s=0.0)
-        return over
+        return standing
 
     async def _hand_over(self, channel: Channel, wave: Wave, messages: Sequence[Message]) -> Sequence[Outcome]:
         """The channel's answers to the messages, in their order."""

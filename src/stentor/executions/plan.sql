@@ -10,7 +10,10 @@ SELECT v.execution_id, v.customer_id, :brand_id, :now, v.chunk + (v.quiet >> 15 
 FROM (
     SELECT r.execution_id, a.customer_id, a.part, r.channel,
         r.chunk_base + chunk_offset(a.customer_id, a.part, r.part_from, r.part_to, r.chunks) AS chunk,
-        person_objection(p.refused_mask, p.complained_mask, p.bounced_mask, p.address_mask, p.valid_mask, r.bit) AS reason,
+        coalesce(
+            nullif(person_objection(p.refused_mask, p.complained_mask, p.bounced_mask, p.address_mask, p.valid_mask, r.bit), 0),
+            holdout_objection(:campaign_id, a.customer_id, :holdout)
+        ) AS reason,
         variant_for(string_to_array(r.languages, ','), p.locale) AS variant,
         CASE WHEN r.quiet IS NULL THEN 0 ELSE coalesce((r.quiet ->> p.place)::integer, 0) END AS quiet
     FROM unnest(
@@ -37,7 +40,10 @@ FROM (
     FROM (
         SELECT r.execution_id, a.customer_id, a.part, r.channel, r.ordinal,
             r.chunk_base + chunk_offset(a.customer_id, a.part, r.part_from, r.part_to, r.chunks) AS chunk,
-            person_objection(p.refused_mask, p.complained_mask, p.bounced_mask, p.address_mask, p.valid_mask, r.bit) AS reason,
+            coalesce(
+                nullif(person_objection(p.refused_mask, p.complained_mask, p.bounced_mask, p.address_mask, p.valid_mask, r.bit), 0),
+                holdout_objection(:campaign_id, a.customer_id, :holdout)
+            ) AS reason,
             variant_for(string_to_array(r.languages, ','), p.locale) AS variant,
             CASE WHEN r.quiet IS NULL THEN 0 ELSE coalesce((r.quiet ->> p.place)::integer, 0) END AS quiet
         FROM unnest(
@@ -105,7 +111,9 @@ LIMIT :limit
 
 -- name: forecast
 -- Both halves of the guard, read-only: how many on each channel, by verdict. Of people who share an address the guard writes
--- to one; the others are counted as duplicates of those who have no other objection. Who would be held has the reason for it.
+-- to one; the others are counted as duplicates of those who have no other objection. Who would be held has the reason for it:
+-- quiet hours are asked before caps, as in a wave. Caps count what was sent so far: of what the run itself would send on several
+-- channels, a cap that spans them counts nothing here.
 SELECT f.channel, f.reason, count(*)::integer,
     (count(f.digest) FILTER (WHERE f.shared_address) - count(DISTINCT f.digest) FILTER (WHERE f.shared_address))::integer
 FROM (
@@ -116,7 +124,22 @@ FROM (
                 JOIN optout_list l ON l.id = o.list_id
                 WHERE l.brand_id = :brand_id AND l.built_in AND o.brand_id = :brand_id AND o.digest = d.digest
             ) THEN 3
-            WHEN v.reason = 0 THEN coalesce((r.quiet ->> p.place)::integer, 0) >> 2 & 63
+            WHEN v.reason = 0 AND v.quiet <> 0 THEN v.quiet >> 2 & 63
+            WHEN v.reason = 0 AND EXISTS (
+                SELECT FROM unnest(
+                        :cap_channels::smallint[], :at_mosts::integer[], :pers_s::integer[], :masks::integer[], :topics::text[],
+                        :campaigns::text[], :tags::text[]
+                    ) AS k (channel, at_most, per_s, mask, topics, campaigns, tags)
+                WHERE k.channel = r.channel AND k.at_most <= (
+                    SELECT count(*)
+                    FROM contact n
+                    WHERE n.brand_id = :brand_id AND n.part = a.part AND n.customer_id = a.customer_id
+                        AND n.at > :now - make_interval(secs => k.per_s) AND (1 << n.channel) & k.mask <> 0
+                        AND (k.topics IS NULL OR n.topic_id = ANY (k.topics::uuid[]))
+                        AND (k.campaigns IS NULL OR n.campaign_id = ANY (k.campaigns::uuid[]))
+                        AND (k.tags IS NULL OR n.tags && k.tags::text[])
+                )
+            ) THEN 6
             ELSE v.reason
         END AS reason
     FROM unnest(:channels::smallint[], :bits::integer[], :quiets::jsonb[]) AS r (channel, bit, quiet)
@@ -126,9 +149,10 @@ FROM (
         SELECT CASE WHEN r.channel = 1 THEN p.email_digest WHEN r.channel IN (2, 5, 6) THEN p.phone_digest END AS digest
     ) d
     CROSS JOIN LATERAL (
-        SELECT person_objection(
-            p.refused_mask, p.complained_mask, p.bounced_mask, p.address_mask, p.valid_mask, r.bit
-        ) AS reason
+        SELECT coalesce(
+            nullif(person_objection(p.refused_mask, p.complained_mask, p.bounced_mask, p.address_mask, p.valid_mask, r.bit), 0),
+            holdout_objection(:campaign_id, a.customer_id, :holdout)
+        ) AS reason, coalesce((r.quiet ->> p.place)::integer, 0) AS quiet
     ) v
     WHERE a.brand_id = :brand_id AND p.brand_id = :brand_id
 ) f
@@ -147,20 +171,36 @@ FROM (
                 JOIN optout_list l ON l.id = o.list_id
                 WHERE l.brand_id = :brand_id AND l.built_in AND o.brand_id = :brand_id AND o.digest = d.digest
             ) THEN 3
-            WHEN c.reason = 0 THEN c.quiet >> 2 & 63
+            WHEN c.reason = 0 AND c.quiet <> 0 THEN c.quiet >> 2 & 63
+            WHEN c.reason = 0 AND EXISTS (
+                SELECT FROM unnest(
+                        :cap_channels::smallint[], :at_mosts::integer[], :pers_s::integer[], :masks::integer[], :topics::text[],
+                        :campaigns::text[], :tags::text[]
+                    ) AS k (channel, at_most, per_s, mask, topics, campaigns, tags)
+                WHERE k.channel = c.channel AND k.at_most <= (
+                    SELECT count(*)
+                    FROM contact n
+                    WHERE n.brand_id = :brand_id AND n.part = c.part AND n.customer_id = c.customer_id
+                        AND n.at > :now - make_interval(secs => k.per_s) AND (1 << n.channel) & k.mask <> 0
+                        AND (k.topics IS NULL OR n.topic_id = ANY (k.topics::uuid[]))
+                        AND (k.campaigns IS NULL OR n.campaign_id = ANY (k.campaigns::uuid[]))
+                        AND (k.tags IS NULL OR n.tags && k.tags::text[])
+                )
+            ) THEN 6
             ELSE c.reason
         END AS reason
     FROM (
         SELECT DISTINCT ON (a.part, a.customer_id)
-            r.channel, p.shared_address, p.email_digest, p.phone_digest, v.reason,
+            r.channel, a.part, a.customer_id, p.shared_address, p.email_digest, p.phone_digest, v.reason,
             coalesce((r.quiet ->> p.place)::integer, 0) AS quiet
         FROM unnest(:channels::smallint[], :bits::integer[], :quiets::jsonb[]) WITH ORDINALITY
             AS r (channel, bit, quiet, ordinal)
         JOIN topic_audience a ON a.topic_id = :topic_id AND a.channels & r.bit <> 0
         JOIN person p ON p.part = a.part AND p.customer_id = a.customer_id
         CROSS JOIN LATERAL (
-            SELECT person_objection(
-                p.refused_mask, p.complained_mask, p.bounced_mask, p.address_mask, p.valid_mask, r.bit
+            SELECT coalesce(
+                nullif(person_objection(p.refused_mask, p.complained_mask, p.bounced_mask, p.address_mask, p.valid_mask, r.bit), 0),
+                holdout_objection(:campaign_id, a.customer_id, :holdout)
             ) AS reason
         ) v
         WHERE a.brand_id = :brand_id AND p.brand_id = :brand_id
@@ -182,5 +222,6 @@ FROM topic_audience a
 JOIN person p ON p.part = a.part AND p.customer_id = a.customer_id
 WHERE a.topic_id = :topic_id AND a.brand_id = :brand_id AND p.brand_id = :brand_id AND a.channels & :bit <> 0
     AND person_objection(p.refused_mask, p.complained_mask, p.bounced_mask, p.address_mask, p.valid_mask, :bit) = 0
+    AND holdout_objection(:campaign_id, a.customer_id, :holdout) = 0
 ORDER BY a.part, a.customer_id
 LIMIT :limit

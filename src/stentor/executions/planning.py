@@ -196,7 +196,7 @@ class Planner:
         """Writes sends, chunks and counters of these routes; returns people by execution."""
         brand_id, mode = publication.brand_id, publication.content.mode
         routes = await self._quiet.plan(conn, publication, routes)
-        await store.plan_sends(conn, brand_id, mode, routes)
+        await store.plan_sends(conn, publication, routes)
         counts = await store.planned_counts(conn, brand_id, routes)
         await store.insert_chunks(conn, brand_id, routes, counts)
         moves = Moves(brand_id)

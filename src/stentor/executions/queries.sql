@@ -95,6 +95,35 @@ FROM execution e
 WHERE e.state = 'sending' AND NOT EXISTS (SELECT FROM chunk c WHERE c.execution_id = e.id AND c.done_at IS NULL)
 LIMIT :limit
 
+-- name: fail_expired
+-- all brands: the keeper's sweep over executions that were not planned by their deadline.
+UPDATE execution
+SET state = 'failed', error_code = 'DEADLINE', error_message = 'The deadline passed before everybody was planned.',
+    paused_at = NULL, status_at = :now
+WHERE deadline_at <= :now AND state IN ('scheduled', 'queued', 'planning')
+
+-- name: wake_expired
+-- all brands: the keeper's sweep over executions that are past their deadline.
+UPDATE execution
+SET paused_at = NULL
+WHERE deadline_at <= :now AND state = 'sending' AND paused_at IS NOT NULL
+
+-- name: hasten_expired
+-- all brands: the keeper's sweep over executions that are past their deadline.
+-- What waits for a retry is due now, so that a worker's guard settles it as skipped.
+UPDATE chunk c
+SET due_at = :now
+FROM (
+    SELECT w.execution_id, w.number
+    FROM execution e
+    JOIN chunk w ON w.execution_id = e.id
+    WHERE e.deadline_at <= :now AND e.state = 'sending' AND w.done_at IS NULL AND w.due_at > :now
+    ORDER BY w.execution_id, w.number
+    LIMIT :limit
+    FOR UPDATE OF w SKIP LOCKED
+) w
+WHERE c.execution_id = w.execution_id AND c.number = w.number
+
 -- name: find
 SELECT id, brand_id, publication_id, generator_id, topic_key, topic_id, context, lane, is_test, triggered_by, state,
     audience_size, error_code, error_message, created_at, status_at, published_at, paused_at, cancelled_at, ended_at
@@ -116,7 +145,7 @@ ORDER BY id DESC
 LIMIT :limit
 
 -- name: contexts
-SELECT id, context, publication_id, topic_id
+SELECT id, context, publication_id, topic_id, is_test
 FROM execution
 WHERE id = ANY(:execution_ids) AND brand_id = :brand_id
 

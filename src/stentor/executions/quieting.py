@@ -2,7 +2,7 @@
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -15,9 +15,8 @@ from stentor.db.connection import Connection
 from stentor.deliver import store as deliver
 from stentor.deliver.model import Change, Claim, PendingSend
 from stentor.domain.ids import PARTS
-from stentor.domain.objections import Hold, Objection
 from stentor.domain.quiet_hours import QuietRule
-from stentor.domain.vocabulary import ChannelKind, Reason, SendState, channel_mask
+from stentor.domain.vocabulary import ChannelKind, Reason, channel_mask
 from stentor.executions import store
 from stentor.executions.facts import ExecutionFacts
 from stentor.executions.model import PlannedRoute
@@ -26,6 +25,9 @@ from stentor.guard import store as guard_store
 from stentor.guard.places import Zones, brand_zones, place_of
 from stentor.guard.quiet_hours import QuietHours, quiet_hours
 from stentor.report.tally import Moves
+
+if TYPE_CHECKING:
+    from stentor.domain.objections import Objection
 
 _PLACES_KEPT = 64
 
@@ -40,15 +42,10 @@ class BrandQuiet(msgspec.Struct, frozen=True):
 
     def on(self, content: PublishedContent, channel: ChannelKind) -> QuietHours | None:
         """The brand's and the campaign's rules on that channel; None where there are none, and for transactional ones."""
-        of_campaign = campaign_rules(content.policy)
+        of_campaign = content.policy.quiet_hours
         if content.lane == "transactional" or not (self.rules or of_campaign):
             return None
         return quiet_hours(channel, self.rules, of_campaign, self.fallback)
-
-
-def campaign_rules(policy: Mapping[str, Any]) -> tuple[QuietRule, ...]:
-    """The quiet hours of a campaign's policy, which were checked when it was saved."""
-    return msgspec.convert(policy["quiet_hours"], tuple[QuietRule, ...]) if "quiet_hours" in policy else ()
 
 
 class QuietSource:
@@ -143,16 +140,8 @@ async def hold_quiet(
         if objection is None:
             open_now.append((send, person))
         else:
-            objected.append(_change(send, objection))
+            objected.append(Change.objected(send, objection))
     return open_now, objected
-
-
-def _change(send: PendingSend, objection: Objection) -> Change:
-    if isinstance(objection, Hold):
-        return Change(
-            send, SendState.HELD, objection.reason, rule=objection.rule, tried=False, held_until=objection.until
-        )
-    return Change(send, SendState.SKIPPED, objection.reason, rule=objection.rule, tried=False)
 
 
 async def wake_held(conn: Connection, claim: Claim, moves: Moves) -> None:

@@ -6,16 +6,17 @@ from stentor.db.connection import Connection
 from stentor.deliver import store as deliver
 from stentor.deliver.model import Claim
 from stentor.domain.vocabulary import Reason, SendState
+from stentor.guard import contacts
 from stentor.report.tally import Moves
 
 log = structlog.get_logger(__name__)
 
 
-async def recover(conn: Connection, claim: Claim, *, resend: bool) -> None:
+async def recover(conn: Connection, claim: Claim, *, resend: bool, perhaps_accepted: bool) -> None:
     """Closes the waves that an earlier owner left open.
 
     Their unsettled sends were perhaps on the wire: they are in doubt, named and counted as `unknown`, unless the sender
-    is one whose sends are repeated; then they are pending still.
+    is one whose sends are repeated; then they are pending still. Frequency caps count what was perhaps accepted either way.
     """
     standing = await deliver.standing(conn, claim)
     moves = Moves(claim.brand_id)
@@ -23,6 +24,11 @@ async def recover(conn: Connection, claim: Claim, *, resend: bool) -> None:
         if not chunk.has_open_waves or (chunk.execution_id, chunk.number) not in standing:
             continue
         for lost in await deliver.lost_waves(conn, chunk):
+            people = [(chunk.execution_id, customer) for customer in await deliver.left_pending(conn, chunk, lost)]
+            if perhaps_accepted:
+                await contacts.settle(conn, claim.brand_id, claim.channel, in_doubt=people)
+            else:
+                await contacts.settle(conn, claim.brand_id, claim.channel, refused=people)
             in_doubt = 0 if resend else await deliver.settle_lost(conn, chunk, lost)
             if in_doubt:
                 moves.settled(chunk.execution_id, chunk.channel, SendState.UNKNOWN, Reason.NONE, in_doubt)

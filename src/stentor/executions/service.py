@@ -8,8 +8,10 @@ from uuid import UUID
 
 import msgspec
 
+from stentor.accounts.service import find_brand
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
+from stentor.domain.policy import BrandPolicy
 from stentor.errors import Conflict, NotFound
 from stentor.executions import store
 from stentor.executions.composing import Composer
@@ -121,7 +123,9 @@ class ExecutionService:
         """
         publication = await self._publications.load(brand_id, publication_id)
         async with self._dry_runs, self._db.read(statement_timeout=timedelta(seconds=DRY_RUN_S_MAX)) as conn:
-            return await forecast(conn, self._composer, self._quiet, publication, trial)
+            brand = await find_brand(conn, brand_id)
+            policy = brand.settings.policy if brand else BrandPolicy()
+            return await forecast(conn, self._composer, self._quiet, publication, trial, brand=policy)
 
     async def _find(self, conn: Connection, brand_id: UUID, execution_id: UUID) -> Execution:
         execution = await store.find(conn, brand_id, execution_id)
@@ -143,6 +147,15 @@ async def end_forgotten(db: Database) -> int:
     async with db.transaction() as conn:
         open_ids = await store.open_executions(conn, _SWEEP_MAX)
         return len(await store.end_finished(conn, open_ids)) if open_ids else 0
+
+
+async def sweep_expired(db: Database) -> int:
+    """Brings executions past their deadline to their end, paused ones too: workers skip whoever is left.
+
+    The keeper's chore. Returns how many executions and chunks it touched.
+    """
+    async with db.transaction() as conn:
+        return await store.sweep_expired(conn, _SWEEP_MAX)
 
 
 _SWEEP_MAX = 1_000

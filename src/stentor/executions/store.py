@@ -7,6 +7,7 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
+from stentor.campaigns.model import Publication
 from stentor.db.by_keys import go_by_keys
 from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
@@ -22,6 +23,7 @@ from stentor.executions.model import (
     VerdictCount,
 )
 from stentor.executions.slicing import Slice, chunk_keys
+from stentor.guard.holdout import holdout_threshold
 
 
 class Sql(QuerySet, file="queries.sql", package=__package__):
@@ -37,6 +39,9 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     insert_chunks: Statement
     end_finished: Statement
     open_executions: Statement
+    fail_expired: Statement
+    wake_expired: Statement
+    hasten_expired: Statement
     find: Statement
     origin: Statement
     page: Statement
@@ -106,14 +111,17 @@ async def fail(conn: Connection, brand_id: UUID, execution_id: UUID, error_code:
     )
 
 
-async def plan_sends(conn: Connection, brand_id: UUID, mode: str, routes: Sequence[PlannedRoute]) -> None:
+async def plan_sends(conn: Connection, publication: Publication, routes: Sequence[PlannedRoute]) -> None:
     """Writes one send per person and route (mode `all`) or per person (mode `first`), verdict included."""
+    content = publication.content
     # Left free, the planner answered a slice of 20,000 with a hash over a million people: 10 × slower than walking both keys.
     await go_by_keys(conn)
-    statement = PlanSql.plan_first if mode == "first" else PlanSql.plan_all
+    statement = PlanSql.plan_first if content.mode == "first" else PlanSql.plan_all
     await statement.run(
         conn,
-        brand_id=brand_id,
+        brand_id=publication.brand_id,
+        campaign_id=content.campaign_id,
+        holdout=holdout_threshold(content.policy.holdout),
         execution_ids=[route.execution_id for route in routes],
         topic_ids=[route.topic_id for route in routes],
         channels=[route.channel for route in routes],
@@ -221,6 +229,13 @@ async def end_finished(conn: Connection, execution_ids: Sequence[UUID]) -> list[
 async def open_executions(conn: Connection, limit: int) -> list[UUID]:
     """Executions that could have ended but did not: their last worker died in between."""
     return await Sql.open_executions.column(conn, limit=limit)
+
+
+async def sweep_expired(conn: Connection, limit: int) -> int:
+    """Fails executions that were not planned by their deadline, and makes due what others left; returns how many of both."""
+    failed = await Sql.fail_expired.run(conn)
+    woken = await Sql.wake_expired.run(conn)
+    return failed + woken + await Sql.hasten_expired.run(conn, limit=limit)
 
 
 async def find(conn: Connection, brand_id: UUID, execution_id: UUID) -> Execution | None:

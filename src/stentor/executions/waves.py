@@ -1,7 +1,6 @@
 """Cutting waves off a claim, and the guard's verdict on each send in them."""
 
-from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
 import msgspec
@@ -11,10 +10,13 @@ from stentor.channels.contract import Wave
 from stentor.db.connection import Connection
 from stentor.deliver.model import Attempt, Change, Chunk, Claim, PendingSend
 from stentor.deliver.store import ranges_as_arrays
-from stentor.domain.vocabulary import ChannelKind, Reason, SendState
+from stentor.domain.objections import Skip
+from stentor.domain.vocabulary import ChannelKind, Reason
+from stentor.executions.capping import Capping
 from stentor.executions.facts import ExecutionFacts
 from stentor.executions.quieting import BrandQuiet, hold_quiet
 from stentor.executions.store import PlanSql
+from stentor.guard.contacts import SendKey
 from stentor.guard.store import AddressClaim, claim_addresses
 from stentor.guard.wave import wave_objection
 from stentor.optouts.service import suppressed
@@ -24,11 +26,15 @@ _EXTERNAL_ID = Recipient._fields.index("external_id") - 1
 
 
 class GuardedWave(msgspec.Struct, frozen=True):
-    """People who may be written to now, under attempts that are committed. `last`: the claim holds nobody after them."""
+    """People who may be written to now, under attempts that are committed. `last`: the claim holds nobody after them.
+
+    `reserved`: the executions whose sends a frequency cap counts.
+    """
 
     wave: Wave
     attempts: list[Attempt]
     cleared: list[tuple[PendingSend, Recipient]]
+    reserved: Collection[UUID]
     facts: Mapping[UUID, ExecutionFacts]
     last: bool
 
@@ -66,35 +72,50 @@ async def guard_sends(
     conn: Connection,
     claim: Claim,
     loaded: Sequence[tuple[PendingSend, Recipient | None]],
-    facts: Mapping[UUID, ExecutionFacts],
-    cancelled: AbstractSet[UUID],
     *,
+    facts: Mapping[UUID, ExecutionFacts],
+    over: Mapping[UUID, Reason],
     quiet: BrandQuiet,
+    capping: Capping | None,
 ) -> Verdicts:
-    """Asks the whole guard about these sends, with what is true now. The claims on shared addresses come last."""
+    """Asks the whole guard about these sends, with what is true now. What is reserved comes last: caps and shared addresses.
+
+    `over`: why executions send nothing any more. `capping`: the rules that they fall under.
+    """
     channel = claim.channel
     digests = [digest for _, person in loaded if person and (digest := person.digest_on(channel)) is not None]
     listed = await suppressed(conn, claim.brand_id, digests)
     bases = [facts[chunk.execution_id].basis for chunk in claim.chunks]
-    gone = [chunk.execution_id in cancelled for chunk in claim.chunks]
+    ends = [over.get(chunk.execution_id, Reason.NONE) for chunk in claim.chunks]
     cleared: list[tuple[PendingSend, Recipient]] = []
     objected: list[Change] = []
     for send, person in loaded:
-        if gone[send.chunk]:
-            objected.append(_skip(send, Reason.EXECUTION_CANCELLED))
-        elif person is None:
-            objected.append(_skip(send, Reason.NO_ADDRESS))
-        elif reason := wave_objection(person, channel, bases[send.chunk], listed):
+        if person is None or ends[send.chunk] is Reason.EXECUTION_CANCELLED:
+            objected.append(_skip(send, ends[send.chunk] or Reason.NO_ADDRESS))
+        elif reason := wave_objection(person, channel, bases[send.chunk], listed) or ends[send.chunk]:
             objected.append(_skip(send, reason))
         else:
             cleared.append((send, person))
+    # Before anything is reserved: who is held uses up nobody's messages and takes nobody's address.
     cleared, held = await hold_quiet(conn, claim, cleared, facts, quiet)
     objected += held
+    if capping:
+        capped = await capping.judge(conn, claim, cleared)
+        objected += capped
+        cleared = _without(cleared, {_key(change.send) for change in capped})
     if sharing := _sharing(claim, cleared):
         late = await claim_addresses(conn, claim.brand_id, channel, sharing)
         objected += [_skip(send, Reason.DUPLICATE_ADDRESS) for send, _ in cleared if _key(send) in late]
-        cleared = [(send, person) for send, person in cleared if _key(send) not in late]
+        cleared = _without(cleared, late)
+    if capping:
+        await capping.reserve(conn, claim, cleared)
     return Verdicts(cleared, objected)
+
+
+def _without(
+    cleared: list[tuple[PendingSend, Recipient]], keys: Collection[SendKey]
+) -> list[tuple[PendingSend, Recipient]]:
+    return [(send, person) for send, person in cleared if _key(send) not in keys] if keys else cleared
 
 
 def _sharing(claim: Claim, cleared: Sequence[tuple[PendingSend, Recipient]]) -> list[AddressClaim]:
@@ -106,10 +127,10 @@ def _sharing(claim: Claim, cleared: Sequence[tuple[PendingSend, Recipient]]) -> 
 
 
 def _skip(send: PendingSend, reason: Reason) -> Change:
-    return Change(send, SendState.SKIPPED, reason, tried=False)
+    return Change.objected(send, Skip(reason))
 
 
-def _key(send: PendingSend) -> tuple[UUID, UUID]:
+def _key(send: PendingSend) -> SendKey:
     return send.execution_id, send.customer_id
 
 

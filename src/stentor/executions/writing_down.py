@@ -20,10 +20,12 @@ from stentor.deliver.settling import Settlement, settle
 from stentor.domain.vocabulary import Reason, SendState
 from stentor.errors import Unavailable
 from stentor.executions.barring import Barred, bar
+from stentor.executions.capping import settle_contacts
 from stentor.executions.composing import Composed
 from stentor.executions.facts import resends_in_doubt
 from stentor.executions.waves import GuardedWave
 from stentor.failpoints import failpoint
+from stentor.guard import contacts
 from stentor.guard.store import release_addresses
 from stentor.log import without_addresses
 from stentor.report.tally import Moves
@@ -76,13 +78,22 @@ async def write_down_surely(db: Database, claim: Claim, answered: Answered, jitt
 async def close_unstarted(db: Database, claim: Claim, chunks: Sequence[Chunk]) -> None:
     """Closes what this owner of the chunks opened and, not knowing that it was committed, never started.
 
-    Its sends are pending still; left open, they would be taken for lost on the wire. Raises Unavailable when the database
-    stays away for a minute.
+    Its sends are pending still; left open, they would be taken for lost on the wire, and what they reserved of caps would
+    count for ever. Raises Unavailable when the database stays away for a minute.
     """
+    owned = msgspec.structs.replace(claim, chunks=list(chunks))
+    by_key = {(chunk.execution_id, chunk.number): chunk for chunk in chunks}
 
     async def close() -> None:
         async with db.transaction() as conn:
-            await deliver.close_own_waves(conn, claim, chunks)
+            # Locks the chunks: who claims them next reserves anew, after this was given back.
+            await deliver.standing(conn, owned)
+            for unstarted in await deliver.close_own_waves(conn, owned, chunks):
+                chunk = by_key[unstarted.execution_id, unstarted.number]
+                people = await deliver.left_pending(conn, chunk, unstarted)
+                await contacts.settle(
+                    conn, claim.brand_id, claim.channel, refused=[(chunk.execution_id, customer) for customer in people]
+                )
 
     await _when_it_answers(close)
 
@@ -122,6 +133,7 @@ async def _write_down(db: Database, claim: Claim, answered: Answered, settlement
         await deliver.write_settlement(conn, claim, guarded.attempts, settlement)
         if isinstance(answered.channel, Recorder):
             await answered.channel.record(conn, guarded.wave, answered.accepted)
+        await settle_contacts(conn, claim, guarded.reserved, settlement)
         await _after_refusals(conn, claim, guarded, settlement)
         moves = _moves(claim, settlement)
         if settlement.sender_answer is not None:

@@ -26,7 +26,7 @@ class Candidate(PersonFacts, Protocol):
 def wave_objection(
     person: Candidate, channel: ChannelKind, basis: ConsentBasis, suppressed: Collection[bytes]
 ) -> Reason:
-    """Why this send must not go out, in the order of the trace, or `Reason.NONE`.
+    """Why this send must not go out, by the first check that objects, or `Reason.NONE`.
 
     `suppressed` holds the digests of this wave that are on an opt-out list.
     """

@@ -102,10 +102,12 @@ class Engine:
     def __init__(self, db: Database, channel: Channel, *, worker: str = "worker-1") -> None:
         publications = PublicationSource(db)
         self.composer = Composer(PlainRenderers(), SendIds(_KEY), LinkSigner(_KEY), public_url="https://brand.example")
-        quiet = QuietSource(BrandDirectory(db))
+        brands = BrandDirectory(db)
+        quiet = QuietSource(brands)
         self.planner = Planner(db, publications, quiet)
         self.deliverer = Deliverer(
             db,
+            brands=brands,
             senders=SenderSource(db),
             channels=OpenChannels(db, SecretBox(_KEY[:32]), channel),
             facts=FactsSource(publications),

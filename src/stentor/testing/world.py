@@ -14,12 +14,14 @@ from stentor.db.pool import Database
 from stentor.db.sql import QuerySet, Statement
 from stentor.domain.address import email_digest
 from stentor.domain.ids import customer_id, new_id, part_of
+from stentor.domain.policy import BrandPolicy, CampaignPolicy
 from stentor.domain.vocabulary import ALL_CHANNELS_MASK, ChannelKind, Reason, SendState
 from stentor.optouts.service import ensure_builtin
 
 
 class Sql(QuerySet, file="world.sql", package=__package__):
     add_organisation: Statement
+    set_policy: Statement
     add_brand: Statement
     set_settings: Statement
     add_topic: Statement
@@ -30,6 +32,9 @@ class Sql(QuerySet, file="world.sql", package=__package__):
     add_publication: Statement
     add_execution: Statement
     states: Statement
+
+
+_NO_POLICY = CampaignPolicy()
 
 
 class Someone(msgspec.Struct, frozen=True):
@@ -59,6 +64,7 @@ class World:
         self.db = db
         self.brand_id = brand_id
         self.topic_id = topic_id
+        self._deadlines: dict[UUID, int | None] = {}
 
     @classmethod
     async def made(cls, db: Database, name: str = "Brand") -> "World":
@@ -124,6 +130,11 @@ class World:
         async with self.db.transaction() as conn:
             await self._subscribe(conn, [customer_id(self.brand_id, name)], [channels])
 
+    async def brand_policy(self, policy: BrandPolicy) -> None:
+        """Changes the brand's policy; workers that run know it within a second."""
+        async with self.db.transaction() as conn:
+            await Sql.set_policy.run(conn, brand_id=self.brand_id, policy=Jsonb(policy))
+
     async def publication(
         self,
         channels: Sequence[ChannelKind] = (ChannelKind.EMAIL,),
@@ -131,10 +142,11 @@ class World:
         mode: Mode = "all",
         lane: LaneName = "bulk",
         languages: Sequence[str] = ("en",),
-        policy: dict[str, Any] | None = None,
+        policy: CampaignPolicy = _NO_POLICY,
     ) -> UUID:
         """A published campaign on these channels, sent through the brand's sandbox senders."""
         campaign_id, publication_id = new_id(), new_id()
+        self._deadlines[publication_id] = policy.deadline_s
         async with self.db.transaction() as conn:
             routes = [
                 PublishedRoute(
@@ -157,7 +169,7 @@ class World:
                 bindings={},
                 context_schema=None,
                 brand={"name": "Brand"},
-                policy=policy or {},
+                policy=policy,
             )
             await Sql.add_campaign.run(
                 conn, brand_id=self.brand_id, campaign_id=campaign_id, name=f"News {campaign_id}", mode=mode, lane=lane
@@ -190,6 +202,7 @@ class World:
                 topic_key=topic_key,
                 context=Jsonb(context or {}),
                 is_test=is_test,
+                deadline_s=self._deadlines[publication_id],
             )
         return execution_id
 

@@ -9,6 +9,9 @@ VALUES (:brand_id, :organisation_id, :name, :brand_key, :now, :now)
 -- name: set_settings
 UPDATE brand SET settings = :settings WHERE id = :brand_id
 
+-- name: set_policy
+UPDATE brand SET settings = settings || jsonb_build_object('policy', :policy::jsonb) WHERE id = :brand_id
+
 -- name: add_topic
 INSERT INTO topic (id, brand_id, key, name, channels, created_at, updated_at)
 VALUES (:topic_id, :brand_id, :key, :key, :channels, :now, :now)
@@ -45,9 +48,10 @@ INSERT INTO publication (id, brand_id, campaign_id, content, created_at)
 VALUES (:publication_id, :brand_id, :campaign_id, :content, :now)
 
 -- name: add_execution
-INSERT INTO execution (id, brand_id, publication_id, topic_key, context, lane, is_test, state, created_at, status_at)
+INSERT INTO execution (id, brand_id, publication_id, topic_key, context, lane, is_test, state, created_at, status_at, deadline_at)
 SELECT :execution_id, p.brand_id, p.id, :topic_key, :context,
-    CASE p.content ->> 'lane' WHEN 'transactional' THEN 0 WHEN 'alert' THEN 1 ELSE 2 END, :is_test, 'queued', :now, :now
+    CASE p.content ->> 'lane' WHEN 'transactional' THEN 0 WHEN 'alert' THEN 1 ELSE 2 END, :is_test, 'queued', :now, :now,
+    :now + make_interval(secs => :deadline_s::integer)
 FROM publication p
 WHERE p.id = :publication_id AND p.brand_id = :brand_id
 

@@ -55,3 +55,4 @@ class QueuedCall(msgspec.Struct, frozen=True):
     lane: Lane
     is_test: bool
     triggered_by: str
+    deadline_s: int | None = None

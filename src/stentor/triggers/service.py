@@ -150,6 +150,7 @@ class TriggerService:
             lane=generator.lane,
             is_test=call.is_test,
             triggered_by=call.triggered_by,
+            deadline_s=generator.deadline_s,
         )
         return Candidate(queued, call.idempotency, event)
 

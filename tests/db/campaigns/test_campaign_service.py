@@ -11,6 +11,8 @@ from stentor.campaigns.service import CampaignService
 from stentor.channels import store as channels_store
 from stentor.db.pool import Database
 from stentor.domain.ids import new_id
+from stentor.domain.policy import CampaignCap, CampaignPolicy
+from stentor.domain.quiet_hours import QuietRule
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Conflict, Invalid, NotFound
 
@@ -74,10 +76,21 @@ async def test_a_campaign_without_routes_is_refused(service: CampaignService, br
     assert await _refusal(service, brand_id, empty) == [("/routes", "routes-count")]
 
 
-async def test_a_policy_that_is_not_known_is_refused(service: CampaignService, brand_id: UUID, draft: CampaignDraft):
-    loud = msgspec.structs.replace(draft, policy={"volume": 11})
+async def test_a_policy_is_kept_as_it_was_made(service: CampaignService, brand_id: UUID, draft: CampaignDraft):
+    policy = CampaignPolicy((CampaignCap(3, "7d", ("sms",)),), deadline="2h", holdout=0.05, tags=("promo",))
 
-    assert await _refusal(service, brand_id, loud) == [("/policy", "unknown-policy")]
+    made = await service.create(brand_id, msgspec.structs.replace(draft, policy=policy))
+
+    assert (await service.get(brand_id, made.id)).policy == policy
+
+
+async def test_a_policy_that_means_nothing_is_refused(service: CampaignService, brand_id: UUID, draft: CampaignDraft):
+    policy = CampaignPolicy((CampaignCap(3, "a week"),), deadline="never")
+
+    assert await _refusal(service, brand_id, msgspec.structs.replace(draft, policy=policy)) == [
+        ("/policy/caps/0/per", "invalid-duration"),
+        ("/policy/deadline", "invalid-duration"),
+    ]
 
 
 async def test_a_template_of_another_channel_is_refused(
@@ -159,10 +172,10 @@ async def test_a_campaign_that_nobody_runs_can_be_deleted(
 
 
 async def test_quiet_hours_are_a_policy_and_checked(service: CampaignService, brand_id: UUID, draft: CampaignDraft):
-    policy = {"quiet_hours": [{"from": "21:00", "to": "08:00"}]}
+    policy = CampaignPolicy(quiet_hours=(QuietRule(from_="21:00", to="08:00"),))
 
     made = await service.create(brand_id, msgspec.structs.replace(draft, policy=policy))
 
     assert (await service.get(brand_id, made.id)).policy == policy
-    broken = msgspec.structs.replace(draft, policy={"quiet_hours": [{"from": "9pm", "to": "08:00"}]})
+    broken = msgspec.structs.replace(draft, policy=CampaignPolicy(quiet_hours=(QuietRule(from_="9pm", to="08:00"),)))
     assert await _refusal(service, brand_id, broken) == [("/policy/quiet_hours/0/from", "invalid-time")]

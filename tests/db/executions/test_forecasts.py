@@ -9,6 +9,7 @@ from stentor.campaigns.model import Mode
 from stentor.clock import Clock
 from stentor.db.pool import Database
 from stentor.domain.address import email_digest
+from stentor.domain.policy import BrandCap, BrandPolicy, CampaignPolicy
 from stentor.domain.vocabulary import ChannelKind
 from stentor.executions.forecasting import Forecast, Trial
 from stentor.optouts.model import OptOut
@@ -83,3 +84,21 @@ async def test_each_sample_is_in_the_language_of_its_person(db: Database):
 
     said = {sample.external_id: sample.message.split(",")[0] for sample in forecast.samples}
     assert said == {"brazil": "brazil: pt-BR", "portugal": "portugal: pt", "unsaid": "unsaid: en"}
+
+
+@pytest.mark.parametrize("mode", ["all", "first"])
+async def test_a_dry_run_knows_caps_and_holdouts(db: Database, mode: Mode):
+    world = await World.made(db)
+    await world.brand_policy(BrandPolicy((BrandCap(1, "24h", channels=("email",)),)))
+    engine = Engine(db, ScriptedChannel())
+    await world.people([Someone(f"p{n}", channels=BOTH, address_mask=BOTH, valid_mask=BOTH) for n in range(100)])
+    await world.execution(await world.publication([EMAIL], policy=CampaignPolicy(holdout=0.5)))
+    await engine.drain()
+    publication_id = await world.publication([EMAIL, SMS], mode=mode, policy=CampaignPolicy(holdout=0.3))
+
+    forecast = await _forecast(engine, world, publication_id)
+    execution_id = await world.execution(publication_id)
+    await engine.drain()
+
+    assert _foretold(forecast) == await _became(world, execution_id)
+    assert {"frequency_cap", "holdout"} <= set(forecast.channels[0].skipped)

@@ -10,6 +10,7 @@ import pytest
 from stentor.channels.contract import Message, Outcome, Wave
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
+from stentor.domain.policy import BrandCap, BrandPolicy
 from stentor.errors import Unavailable
 from stentor.testing.engine import Engine, ScriptedChannel
 from stentor.testing.world import Someone, World
@@ -93,3 +94,26 @@ async def test_a_wave_whose_commit_was_not_heard_of_was_never_started_and_is_sen
 
     assert set((await world.fates(execution_id)).values()) == {"handed_over"}
     assert len(channel.taken) == 2
+
+
+async def test_a_wave_that_was_never_started_gives_back_what_it_reserved_of_a_cap(db: Database, failing: Failing):
+    world, channel = await World.made(db), ScriptedChannel()
+    await world.brand_policy(BrandPolicy((BrandCap(1, "24h"),)))
+    await world.people([Someone("one")])
+    publication_id = await world.publication()
+    unstarted = await world.execution(publication_id)
+    engine = Engine(failing, channel)
+    await engine.plan()
+    claim = await engine.deliverer.claim()
+    assert claim is not None
+
+    failing.after_commit = 1
+    with pytest.raises(Unavailable):
+        await engine.deliverer.deliver(claim, stop=asyncio.Event())
+    await engine.executions.cancel(world.brand_id, unstarted)
+    next_one = await world.execution(publication_id)
+    async with Database(db.dsn, size=3, shift=AFTER_THE_LEASE) as later:
+        await Engine(later, channel, worker="heir").drain()
+
+    assert await world.fates(unstarted) == {"one": "skipped execution_cancelled"}
+    assert await world.fates(next_one) == {"one": "handed_over"}

@@ -19,12 +19,14 @@ from stentor.channels.contract import Accepted, Deferred, Wave
 from stentor.db.pool import Database
 from stentor.deliver.model import RELEASE_SPREAD
 from stentor.domain.ids import new_id
+from stentor.domain.policy import CampaignPolicy
 from stentor.domain.quiet_hours import QuietRule
 from stentor.domain.vocabulary import ChannelKind
 from stentor.executions.forecasting import Trial
 from stentor.executions.model import PlannedRoute
 from stentor.executions.planning import Planner
 from stentor.executions.quieting import QuietSource
+from stentor.executions.service import sweep_expired
 from stentor.report.funnel import ChannelFunnel
 from stentor.testing.engine import Engine, ScriptedChannel
 from stentor.testing.world import Someone, World
@@ -281,8 +283,8 @@ async def test_a_rule_is_for_its_channels_only(at: AtTime):
 async def test_a_campaign_adds_its_rules_to_the_brands(at: AtTime):
     async with at(NOON) as db:
         world = await a_world(db, in_zone("berlin", "Europe/Berlin"), in_zone("tokyo", "Asia/Tokyo"))
-        siesta = {"from": "13:00", "to": "16:00", "action": "skip"}
-        execution_id = await world.execution(await world.publication(policy={"quiet_hours": [siesta]}))
+        siesta = QuietRule(from_="13:00", to="16:00", action="skip")
+        execution_id = await world.execution(await world.publication(policy=CampaignPolicy(quiet_hours=(siesta,))))
 
         await Engine(db, ScriptedChannel()).plan()
 
@@ -425,6 +427,48 @@ async def test_a_worker_that_is_lost_with_released_people_on_the_wire_leaves_the
         engine = Engine(db, ScriptedChannel(), worker="worker-2")
         await engine.deliver()
         assert (await funnel(engine, world, execution_id)).unknown == 2
+        assert await state(engine, world, execution_id) == "ended"
+
+
+async def test_who_is_held_uses_up_nothing_of_a_cap_and_is_asked_about_it_when_the_night_is_over(at: AtTime):
+    policy = {"caps": [{"at_most": 1, "per": "1h"}]}
+    async with at(NOON) as db:
+        world = await a_world(db, in_zone("berlin", "Europe/Berlin"), quiet_hours=[], policy=policy)
+        publication_id = await world.publication()
+        night = await world.execution(publication_id)
+        await Engine(db, ScriptedChannel()).plan()
+        await world.settings(quiet_hours=[{"from": "14:00", "to": "15:00"}], policy=policy)
+        engine = Engine(db, ScriptedChannel())
+        await engine.deliver()
+        (told,) = (await engine.executions.explain(world.brand_id, night, "berlin")).channels
+        async with db.read() as conn:
+            reserved = await (await conn.execute("SELECT count(*) FROM contact")).fetchall()
+
+        assert {check.name: check.outcome for check in told.checks}["cap"] == "not_reached"
+        assert (await world.fates(night), reserved) == ({"berlin": "held quiet_hours"}, [(0,)])
+    async with at(NOON + timedelta(hours=1, minutes=30), world) as db:
+        await world.settings(policy=policy)
+        engine = Engine(db, ScriptedChannel())
+        day = await world.execution(publication_id)
+        await engine.drain()
+
+        fates = [(await world.fates(one))["berlin"] for one in (night, day)]
+        assert sorted(fates) == ["handed_over", "skipped frequency_cap"]
+
+
+async def test_who_is_held_past_the_deadline_is_not_waited_for(at: AtTime):
+    async with at(NOON) as db:
+        world = await a_world(db, in_zone("tokyo", "Asia/Tokyo"))
+        execution_id = await world.execution(await world.publication(policy=CampaignPolicy(deadline="2h")))
+        await Engine(db, ScriptedChannel()).drain()
+        assert await world.fates(execution_id) == {"tokyo": "held quiet_hours"}
+    async with at(NOON + timedelta(hours=2, seconds=1), world) as db:
+        engine = Engine(db, ScriptedChannel())
+        await sweep_expired(db)
+        await engine.drain()
+
+        assert await world.fates(execution_id) == {"tokyo": "skipped deadline"}
+        assert (await funnel(engine, world, execution_id)).held == 0
         assert await state(engine, world, execution_id) == "ended"
 
 

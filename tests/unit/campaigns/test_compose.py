@@ -12,6 +12,7 @@ import pytest
 from stentor.campaigns.compose import CampaignRenderers, UnusableMessage, route_on
 from stentor.campaigns.model import Publication, PublishedContent, PublishedRoute, PublishedVariant
 from stentor.domain.ids import new_id
+from stentor.domain.policy import CampaignPolicy
 from stentor.domain.vocabulary import ChannelKind
 from stentor.render.compiled import MailSender
 from stentor.render.errors import RenderError
@@ -42,7 +43,7 @@ def _publication(*routes: PublishedRoute, basis: Any = "topic", bindings: dict[s
         bindings=bindings or {},
         context_schema=None,
         brand={"name": "Goal Rush"},
-        policy={},
+        policy=CampaignPolicy(),
         mail_sender=MailSender("no-reply@sandbox.invalid", "Goal Rush"),
     )
     return Publication(new_id(), UUID(int=9), content)

@@ -9,6 +9,7 @@ import pytest
 from stentor.campaigns.ingredients import Ingredients, RouteIngredients
 from stentor.campaigns.model import Template, TemplateContent
 from stentor.campaigns.publishing import Frozen, freeze
+from stentor.domain.policy import CampaignPolicy
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Invalid
 
@@ -40,7 +41,7 @@ def _frozen(
         consent_basis="topic",
         mode="all",
         lane="bulk",
-        policy={},
+        policy=CampaignPolicy(),
         routes=(RouteIngredients(channel, TEMPLATE_ID, 1, UUID(int=3), "sandbox"),),
         context_schema=schema,
         deduplication=None,

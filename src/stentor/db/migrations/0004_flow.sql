@@ -18,6 +18,7 @@ CREATE TABLE execution (
     error_code      text CHECK (error_code IN ('TOPIC_NOT_FOUND', 'TOPIC_DISABLED', 'TEMPLATE_INVALID', 'CANCELLED', 'DEADLINE', 'INTERNAL')),
     error_message   text,
     created_at      timestamptz NOT NULL,
+    deadline_at     timestamptz,
     status_at       timestamptz NOT NULL,
     published_at    timestamptz,
     paused_at       timestamptz,
@@ -29,6 +30,7 @@ CREATE TABLE execution (
 COMMENT ON TABLE execution IS 'kind: local. One run of a campaign. lane: 0 transactional, 1 alert, 2 bulk. audience_size counts people, before the guard.';
 CREATE INDEX execution_by_brand ON execution (brand_id, id);
 CREATE INDEX execution_to_plan ON execution (lane, id) WHERE state = 'queued';
+CREATE INDEX execution_with_deadline ON execution (deadline_at) WHERE state IN ('scheduled', 'queued', 'planning', 'sending') AND deadline_at IS NOT NULL;
 CREATE INDEX execution_open ON execution (id) WHERE state IN ('planning', 'sending');
 
 CREATE TABLE slice (

@@ -1,0 +1,127 @@
+"""Who was written to and when, as far as caps count it: reserved before a message leaves, settled when it was answered."""
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+from stentor.db.connection import Connection
+from stentor.db.pool import Database
+from stentor.db.sql import QuerySet, Statement
+from stentor.domain.ids import PARTS, part_of
+from stentor.domain.policy import PER_DAYS_MAX
+from stentor.domain.vocabulary import ChannelKind
+from stentor.guard.caps import Asked, CapRule, Counted, Counts, writes_twice
+
+
+class Sql(QuerySet, file="contacts.sql", package=__package__):
+    count_contacts: Statement
+    reserve_contacts: Statement
+    settle_contacts: Statement
+    forget_contacts: Statement
+
+
+SendKey = tuple[UUID, UUID]
+"""A send on a channel that is known: its execution and its customer."""
+
+STEPS = 128
+"""In how many steps of the keeper everybody is looked at: with one a minute, in about two hours."""
+
+_FORGET_PARTS = PARTS // STEPS
+
+
+async def count(
+    conn: Connection, brand_id: UUID, channel: ChannelKind, asked: Sequence[Asked], rules: Sequence[CapRule]
+) -> Counts:
+    """What the rules count for these sends. Their people must be locked, until their reservations are committed."""
+    rows = await Sql.count_contacts.tuples(
+        conn,
+        brand_id=brand_id,
+        channel=int(channel),
+        parts=[part_of(send.customer_id) for send in asked],
+        customer_ids=[send.customer_id for send in asked],
+        execution_ids=[send.execution_id for send in asked],
+        **rules_as_arrays(rules),
+        every=writes_twice(asked),
+    )
+    return {(place, rule): Counted(others, own) for place, rule, others, own in rows}
+
+
+def rules_as_arrays(rules: Sequence[CapRule]) -> dict[str, Any]:
+    """Rules as statements that count contacts take them."""
+    return {
+        "at_mosts": [rule.at_most for rule in rules],
+        "pers_s": [rule.per_s for rule in rules],
+        "masks": [rule.channels for rule in rules],
+        "topics": [_array(map(str, sorted(rule.topics))) for rule in rules],
+        "campaigns": [_array(map(str, sorted(rule.campaigns))) for rule in rules],
+        "tags": [_array(sorted(rule.tags)) for rule in rules],
+    }
+
+
+async def reserve(conn: Connection, brand_id: UUID, channel: ChannelKind, asked: Sequence[Asked]) -> None:
+    """Reserves a message for each of these sends, which counts from the commit on until it is settled."""
+    if asked:
+        await Sql.reserve_contacts.run(
+            conn,
+            brand_id=brand_id,
+            channel=int(channel),
+            parts=[part_of(send.customer_id) for send in asked],
+            customer_ids=[send.customer_id for send in asked],
+            execution_ids=[send.execution_id for send in asked],
+            campaign_ids=[send.subject.campaign_id for send in asked],
+            topic_ids=[send.subject.topic_id for send in asked],
+            tags=[_array(send.subject.tags) for send in asked],
+        )
+
+
+async def settle(
+    conn: Connection,
+    brand_id: UUID,
+    channel: ChannelKind,
+    *,
+    accepted: Sequence[SendKey] = (),
+    in_doubt: Sequence[SendKey] = (),
+    refused: Sequence[SendKey] = (),
+) -> None:
+    """Stamps what was accepted, and perhaps accepted, with this moment; what was refused for sure counts no more.
+
+    Sends that hold no reservation are passed over.
+    """
+    keys = [*accepted, *in_doubt, *refused]
+    if keys:
+        certain = len(keys) - len(refused)
+        await Sql.settle_contacts.run(
+            conn,
+            brand_id=brand_id,
+            channel=int(channel),
+            parts=[part_of(customer) for _, customer in keys],
+            customer_ids=[customer for _, customer in keys],
+            execution_ids=[execution for execution, _ in keys],
+            refused=[place >= certain for place in range(len(keys))],
+            doubted=[len(accepted) <= place < certain for place in range(len(keys))],
+        )
+
+
+class ContactKeeper:
+    """Forgets contacts that no rule can look back to: a slice of the people at each step, everybody in `STEPS` of them."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._part = 0
+
+    async def forget(self, brand_ids: Collection[UUID]) -> int:
+        """Takes the next step for these brands; returns how many contacts were forgotten."""
+        first, self._part = self._part, (self._part + _FORGET_PARTS) % PARTS
+        forgotten = 0
+        for brand_id in brand_ids:
+            async with self._db.transaction() as conn:
+                forgotten += await Sql.forget_contacts.run(
+                    conn, brand_id=brand_id, part_from=first, part_to=first + _FORGET_PARTS - 1, days=PER_DAYS_MAX
+                )
+        return forgotten
+
+
+def _array(terms: Iterable[str]) -> str | None:
+    """The terms as PostgreSQL writes an array, because arrays of arrays cannot be unnested; None where there are none."""
+    quoted = ['"' + term.replace("\\", "\\\\").replace('"', '\\"') + '"' for term in terms]
+    return "{" + ",".join(quoted) + "}" if quoted else None
