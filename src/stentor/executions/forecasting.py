@@ -95,10 +95,10 @@ async def _count(
     conn: Connection, facts: ExecutionFacts, brand: BrandPolicy, planned: list[tuple[ChannelKind, QuietPlan | None]]
 ) -> list[ChannelForecast]:
     content = facts.publication.content
-    statement = PlanSql.forecast_first if content.mode == "first" else PlanSql.forecast
     caps = [(kind, rule) for kind, _ in planned for rule in caps_on(kind, facts, brand)]
-    rows = await statement.tuples(
+    rows = await PlanSql.forecast.tuples(
         conn,
+        only_first=content.mode == "first",
         brand_id=facts.publication.brand_id,
         topic_id=facts.topic_id,
         campaign_id=content.campaign_id,

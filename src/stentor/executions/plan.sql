@@ -113,54 +113,8 @@ LIMIT :limit
 -- Both halves of the guard, read-only: how many on each channel, by verdict. Of people who share an address the guard writes
 -- to one; the others are counted as duplicates of those who have no other objection. Who would be held has the reason for it:
 -- quiet hours are asked before caps, as in a wave. Caps count what was sent so far: of what the run itself would send on several
--- channels, a cap that spans them counts nothing here.
-SELECT f.channel, f.reason, count(*)::integer,
-    (count(f.digest) FILTER (WHERE f.shared_address) - count(DISTINCT f.digest) FILTER (WHERE f.shared_address))::integer
-FROM (
-    SELECT r.channel, p.shared_address, d.digest,
-        CASE
-            WHEN v.reason = 0 AND EXISTS (
-                SELECT FROM optout_recent o
-                JOIN optout_list l ON l.id = o.list_id
-                WHERE l.brand_id = :brand_id AND l.built_in AND o.brand_id = :brand_id AND o.digest = d.digest
-            ) THEN 3
-            WHEN v.reason = 0 AND v.quiet <> 0 THEN v.quiet >> 2 & 63
-            WHEN v.reason = 0 AND EXISTS (
-                SELECT FROM unnest(
-                        :cap_channels::smallint[], :at_mosts::integer[], :pers_s::integer[], :masks::integer[], :topics::text[],
-                        :campaigns::text[], :tags::text[]
-                    ) AS k (channel, at_most, per_s, mask, topics, campaigns, tags)
-                WHERE k.channel = r.channel AND k.at_most <= (
-                    SELECT count(*)
-                    FROM contact n
-                    WHERE n.brand_id = :brand_id AND n.part = a.part AND n.customer_id = a.customer_id
-                        AND n.at > :now - make_interval(secs => k.per_s) AND (1 << n.channel) & k.mask <> 0
-                        AND (k.topics IS NULL OR n.topic_id = ANY (k.topics::uuid[]))
-                        AND (k.campaigns IS NULL OR n.campaign_id = ANY (k.campaigns::uuid[]))
-                        AND (k.tags IS NULL OR n.tags && k.tags::text[])
-                )
-            ) THEN 6
-            ELSE v.reason
-        END AS reason
-    FROM unnest(:channels::smallint[], :bits::integer[], :quiets::jsonb[]) AS r (channel, bit, quiet)
-    JOIN topic_audience a ON a.topic_id = :topic_id AND a.channels & r.bit <> 0
-    JOIN person p ON p.part = a.part AND p.customer_id = a.customer_id
-    CROSS JOIN LATERAL (
-        SELECT CASE WHEN r.channel = 1 THEN p.email_digest WHEN r.channel IN (2, 5, 6) THEN p.phone_digest END AS digest
-    ) d
-    CROSS JOIN LATERAL (
-        SELECT coalesce(
-            nullif(person_objection(p.refused_mask, p.complained_mask, p.bounced_mask, p.address_mask, p.valid_mask, r.bit), 0),
-            holdout_objection(:campaign_id, a.customer_id, :holdout)
-        ) AS reason, coalesce((r.quiet ->> p.place)::integer, 0) AS quiet
-    ) v
-    WHERE a.brand_id = :brand_id AND p.brand_id = :brand_id
-) f
-GROUP BY f.channel, f.reason
-
--- name: forecast_first
--- As forecast, with each person on the one channel that plan_first would choose. That choice is made by the person alone: who
--- stands on an opt-out list there is left out, and not moved to the next channel.
+-- channels, a cap that spans them counts nothing here. With :only_first each person is on the one channel that plan_first would
+-- choose. That choice is made by the person alone: who stands on an opt-out list there is left out, and not moved to the next.
 SELECT f.channel, f.reason, count(*)::integer,
     (count(f.digest) FILTER (WHERE f.shared_address) - count(DISTINCT f.digest) FILTER (WHERE f.shared_address))::integer
 FROM (
@@ -190,7 +144,7 @@ FROM (
             ELSE c.reason
         END AS reason
     FROM (
-        SELECT DISTINCT ON (a.part, a.customer_id)
+        SELECT DISTINCT ON (a.part, a.customer_id, CASE WHEN :only_first THEN 0 ELSE r.ordinal END)
             r.channel, a.part, a.customer_id, p.shared_address, p.email_digest, p.phone_digest, v.reason,
             coalesce((r.quiet ->> p.place)::integer, 0) AS quiet
         FROM unnest(:channels::smallint[], :bits::integer[], :quiets::jsonb[]) WITH ORDINALITY
@@ -204,7 +158,7 @@ FROM (
             ) AS reason
         ) v
         WHERE a.brand_id = :brand_id AND p.brand_id = :brand_id
-        ORDER BY a.part, a.customer_id, (v.reason <> 0), r.ordinal
+        ORDER BY a.part, a.customer_id, CASE WHEN :only_first THEN 0 ELSE r.ordinal END, (v.reason <> 0), r.ordinal
     ) c
     CROSS JOIN LATERAL (
         SELECT CASE WHEN c.channel = 1 THEN c.email_digest WHEN c.channel IN (2, 5, 6) THEN c.phone_digest END AS digest

@@ -29,6 +29,9 @@ PAGE_MAX = 500
 DRY_RUNS_MAX = 2
 DRY_RUN_S_MAX = 30
 
+# Executions or chunks of one sweep: a transaction of well under a second.
+_SWEEP_MAX = 1_000
+
 _Change: TypeAlias = Callable[[Connection, UUID, UUID], Awaitable[bool]]
 
 
@@ -109,10 +112,11 @@ class ExecutionService:
 
     async def explain(self, brand_id: UUID, execution_id: UUID, external_id: str) -> Explanation:
         """What happened to one person in one execution, and why. Raises NotFound when either does not exist."""
+        execution = await self.find(brand_id, execution_id)
+        # Before a connection is taken: who holds one and waits for a second one can wait for others who do the same.
+        publication = await self._publications.load(brand_id, execution.publication_id)
+        quiet = await self._quiet.load(brand_id)
         async with self._db.read() as conn:
-            execution = await self._find(conn, brand_id, execution_id)
-            publication = await self._publications.load(brand_id, execution.publication_id)
-            quiet = await self._quiet.load(brand_id)
             return await explain(conn, execution, publication, quiet, external_id)
 
     async def dry_run(self, brand_id: UUID, publication_id: UUID, trial: Trial) -> Forecast:
@@ -156,6 +160,3 @@ async def sweep_expired(db: Database) -> int:
     """
     async with db.transaction() as conn:
         return await store.sweep_expired(conn, _SWEEP_MAX)
-
-
-_SWEEP_MAX = 1_000

@@ -61,7 +61,6 @@ class PlanSql(QuerySet, file="plan.sql", package=__package__):
     places: Statement
     wave: Statement
     forecast: Statement
-    forecast_first: Statement
     forecast_people: Statement
     sample_people: Statement
 
