@@ -94,11 +94,13 @@ class Deliverer:
             async with self._channels.open_channel(sender) as channel:
                 await self._recover(claim, sender, channel)
                 while claim.chunks and not stop.is_set():
-                    wave = await self._open_surely(claim, sender)
-                    if wave is not None:
-                        composed = self._composer.compose(claim.channel, wave.facts, wave.cleared, self._clock.now())
-                        outcomes = await self._hand_over(channel, wave.wave, composed.messages)
-                        answered = Answered(sender, channel, wave, composed, outcomes)
+                    guarded = await self._open_surely(claim, sender)
+                    if guarded is not None:
+                        composed = self._composer.compose(
+                            claim.channel, guarded.facts, guarded.cleared, self._clock.now()
+                        )
+                        outcomes = await self._hand_over(channel, guarded.wave, composed.messages)
+                        answered = Answered(sender, channel, guarded, composed, outcomes)
                         await write_down_surely(self._db, claim, answered, self._jitter)
         finally:
             self._at_hand.remove(claim)
@@ -127,8 +129,8 @@ class Deliverer:
 
     async def _open(self, claim: Claim, sender: Sender) -> GuardedWave | None:
         """The next wave, guarded and committed; None when there is nobody to send to right now."""
-        quiet = await self._quiet.load(claim.brand_id)
         guarded_at_s = boottime_s()
+        quiet = await self._quiet.load(claim.brand_id)
         policy = await self._policy(claim.brand_id)
         async with self._db.transaction() as conn:
             await go_by_keys(conn)
