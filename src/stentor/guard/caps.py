@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 
 from stentor.domain.objections import Skip
-from stentor.domain.policy import BrandPolicy, CampaignPolicy
+from stentor.domain.policy import BrandPolicy, CampaignCap, CampaignPolicy
 from stentor.domain.vocabulary import ALL_CHANNELS_MASK, ChannelKind, Reason, channel_mask
 
 BRAND_RULES_FROM = 100
@@ -74,28 +74,9 @@ _NOTHING = Counted(0, 0)
 
 def rules_on(subject: Subject, campaign: CampaignPolicy, brand: BrandPolicy) -> tuple[CapRule, ...]:
     """The rules that such a message falls under, the campaign's own first."""
-    own = [
-        CapRule(
-            number=number,
-            at_most=cap.at_most,
-            per_s=cap.per_s,
-            channels=_mask(cap.channels),
-            topics=frozenset(cap.topics),
-            campaigns=frozenset({subject.campaign_id}),
-            tags=frozenset(),
-        )
-        for number, cap in enumerate(campaign.caps, start=1)
-    ]
+    own = [_rule(number, cap, campaigns=[subject.campaign_id]) for number, cap in enumerate(campaign.caps, start=1)]
     of_brand = [
-        CapRule(
-            number=number,
-            at_most=cap.at_most,
-            per_s=cap.per_s,
-            channels=_mask(cap.channels),
-            topics=frozenset(cap.topics),
-            campaigns=frozenset(cap.campaigns),
-            tags=frozenset(cap.tags),
-        )
+        _rule(number, cap, campaigns=cap.campaigns, tags=cap.tags)
         for number, cap in enumerate(brand.caps, start=BRAND_RULES_FROM + 1)
     ]
     return tuple(rule for rule in (*own, *of_brand) if rule.covers(subject))
@@ -126,6 +107,18 @@ def over_cap(rules: Sequence[CapRule], asked: Sequence[Asked], counts: Counts) -
 def writes_twice(asked: Sequence[Asked]) -> bool:
     """Whether somebody is to get several of these messages, so that each of them counts for the next."""
     return len({send.customer_id for send in asked}) < len(asked)
+
+
+def _rule(number: int, cap: CampaignCap, *, campaigns: Sequence[UUID], tags: Sequence[str] = ()) -> CapRule:
+    return CapRule(
+        number=number,
+        at_most=cap.at_most,
+        per_s=cap.per_s,
+        channels=_mask(cap.channels),
+        topics=frozenset(cap.topics),
+        campaigns=frozenset(campaigns),
+        tags=frozenset(tags),
+    )
 
 
 def _mask(channels: Sequence[str]) -> int:

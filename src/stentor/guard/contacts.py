@@ -1,7 +1,7 @@
 """Who was written to and when, as far as caps count it: reserved before a message leaves, settled when it was answered."""
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from stentor.db.connection import Connection
@@ -20,7 +20,7 @@ class Sql(QuerySet, file="contacts.sql", package=__package__):
     forget_contacts: Statement
 
 
-SendKey = tuple[UUID, UUID]
+SendKey: TypeAlias = tuple[UUID, UUID]
 """A send on a channel that is known: its execution and its customer."""
 
 STEPS = 128
@@ -37,9 +37,7 @@ async def count(
         conn,
         brand_id=brand_id,
         channel=int(channel),
-        parts=[part_of(send.customer_id) for send in asked],
-        customer_ids=[send.customer_id for send in asked],
-        execution_ids=[send.execution_id for send in asked],
+        **_keys([(send.execution_id, send.customer_id) for send in asked]),
         **rules_as_arrays(rules),
         every=writes_twice(asked),
     )
@@ -65,9 +63,7 @@ async def reserve(conn: Connection, brand_id: UUID, channel: ChannelKind, asked:
             conn,
             brand_id=brand_id,
             channel=int(channel),
-            parts=[part_of(send.customer_id) for send in asked],
-            customer_ids=[send.customer_id for send in asked],
-            execution_ids=[send.execution_id for send in asked],
+            **_keys([(send.execution_id, send.customer_id) for send in asked]),
             campaign_ids=[send.subject.campaign_id for send in asked],
             topic_ids=[send.subject.topic_id for send in asked],
             tags=[_array(send.subject.tags) for send in asked],
@@ -94,9 +90,7 @@ async def settle(
             conn,
             brand_id=brand_id,
             channel=int(channel),
-            parts=[part_of(customer) for _, customer in keys],
-            customer_ids=[customer for _, customer in keys],
-            execution_ids=[execution for execution, _ in keys],
+            **_keys(keys),
             refused=[place >= certain for place in range(len(keys))],
             doubted=[len(accepted) <= place < certain for place in range(len(keys))],
         )
@@ -119,6 +113,14 @@ class ContactKeeper:
                     conn, brand_id=brand_id, part_from=first, part_to=first + _FORGET_PARTS - 1, days=PER_DAYS_MAX
                 )
         return forgotten
+
+
+def _keys(sends: Sequence[SendKey]) -> dict[str, Any]:
+    return {
+        "parts": [part_of(customer) for _, customer in sends],
+        "customer_ids": [customer for _, customer in sends],
+        "execution_ids": [execution for execution, _ in sends],
+    }
 
 
 def _array(terms: Iterable[str]) -> str | None:
