@@ -3,7 +3,7 @@
 A handler is a plain function of the request, the caller, the ids in its path, its `body` and its `query`:
 
     @topics.post("/topics", scope="write", status=201, problems=[Conflict], example={"key": "team-42"})
-    async def create_topic(request: ApiRequest, caller: Caller, body: NewTopic) -> Topic:
+    async def create_topic(request: ApiRequest, caller: Caller, body: TopicInput) -> TopicBody:
         \"\"\"Create a topic.\"\"\"
 
 The annotations are the contract: body and query are decoded strictly into them, an id that is no UUID is nothing that
