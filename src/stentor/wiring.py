@@ -187,9 +187,12 @@ def worker_roles(core: Core) -> WorkerRoles:
     name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
     due = Bell()
     channels = open_channels(core)
+    planning = planner(core)
     return WorkerRoles(
-        planner=PlannerRole(planner(core), planned=due),
-        deliverer=DelivererRole(deliverer(core, channels, name), slots=core.settings.claims, due=due),
+        planner=PlannerRole(planning, planned=due),
+        deliverer=DelivererRole(
+            deliverer(core, channels, name), slots=core.settings.claims, due=due, bulk_waits=planning.goes_first
+        ),
         keeper=KeeperRole(Role(core.db, "keeper", name), _chores(core)),
         channels=channels,
     )

@@ -26,7 +26,7 @@ from stentor.failpoints import failpoint
 PAGE_MAX = 1000
 SOURCE_CHARS_MAX = 1000
 # So many rows make the planner's statistics wrong enough for bad plans: 127,450 new people cost a wave of 500 seconds.
-ANALYZE_ABOVE = 10_000
+TIDY_ABOVE = 10_000
 # While one block is being stored the next one is read, and stored beside it: a third would only wait for the disk.
 _IN_FLIGHT_MAX = 2
 
@@ -124,9 +124,9 @@ class ImportService:
             await self._end(brand_id, job_id, resume.runner, "failed", problem.detail)
             raise
         ended = await self._end(brand_id, job_id, resume.runner, "succeeded")
-        if ended.added + ended.changed > ANALYZE_ABOVE:
-            async with self._db.transaction() as conn:
-                await import_store.analyze(conn, ended.kind)
+        if ended.added + ended.changed > TIDY_ABOVE:
+            async with self._db.autocommit() as conn:
+                await import_store.tidy(conn, ended.kind)
         return ended
 
     async def get(self, brand_id: UUID, job_id: UUID) -> ImportJob:

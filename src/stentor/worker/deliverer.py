@@ -1,10 +1,12 @@
 """The deliverer's role: claims what is due and hands it over, several claims at a time."""
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 
 from stentor.deliver.model import Claim
+from stentor.domain.vocabulary import Lane
 from stentor.errors import Unavailable
 from stentor.executions.pipeline import Deliverer
 from stentor.worker.loop import Bell, repeat
@@ -16,10 +18,14 @@ _HEARTBEAT_S = 5.0
 
 
 class DelivererRole:
-    """Delivers up to `slots` claims at once: while one is on the wire, others are guarded, rendered and settled."""
+    """Delivers up to `slots` claims at once: while one is on the wire, others are guarded, rendered and settled.
 
-    def __init__(self, deliverer: Deliverer, *, slots: int, due: Bell) -> None:
+    While `bulk_waits` says so, it begins none of the bulk lane.
+    """
+
+    def __init__(self, deliverer: Deliverer, *, slots: int, due: Bell, bulk_waits: Callable[[], bool]) -> None:
         self._deliverer = deliverer
+        self._bulk_waits = bulk_waits
         self._free = asyncio.Semaphore(slots)
         self._due = due
 
@@ -33,7 +39,7 @@ class DelivererRole:
                     await self._free.acquire()
                     claim = None
                     try:
-                        claim = await self._deliverer.claim()
+                        claim = await self._deliverer.claim(Lane.ALERT if self._bulk_waits() else Lane.BULK)
                     finally:
                         if claim is None:
                             self._free.release()

@@ -20,7 +20,8 @@ class PlannerRole:
         await repeat("planner", self._step, stop=stop, bell=Bell(), rest_s=_REST_S)
 
     async def _step(self) -> bool:
+        went_first = self._planner.goes_first()
         worked = await self._planner.plan_next()
-        if worked:
+        if worked or went_first:
             self._planned.ring()
         return worked

@@ -45,13 +45,18 @@ CREATE TABLE customer (
     push_tokens      text[] NOT NULL DEFAULT '{}',
     locale           text,
     time_zone        text,
+    -- What is known of where somebody is; guard/places.py has its twin.
+    place            text NOT NULL GENERATED ALWAYS AS (coalesce(time_zone, left(phone, 5), '')) STORED,
     attributes       jsonb NOT NULL DEFAULT '{}',
     PRIMARY KEY (part, customer_id),
     CHECK (valid_mask & ~address_mask = 0),
     CHECK (agreed_mask & refused_mask = 0)
 );
 COMMENT ON TABLE customer IS 'kind: people. One person in a brand. address_mask: channels there is an address for; valid_mask: those whose address is valid; agreed and refused: the channel flags yes and no.';
-CREATE INDEX customer_by_brand ON customer (brand_id, part, customer_id);
+-- With all that planning asks of a person: people lie in the table in the order in which they came, and to fetch a page for
+-- each cost twice the time of all the rest.
+CREATE INDEX customer_by_brand ON customer (brand_id, part, customer_id)
+    INCLUDE (refused_mask, complained_mask, bounced_mask, address_mask, valid_mask, locale, place);
 
 CREATE TABLE subscription (
     part         smallint NOT NULL,
@@ -60,7 +65,7 @@ CREATE TABLE subscription (
     brand_id     uuid NOT NULL,
     channels     integer NOT NULL CHECK (channels >= 0),
     changed_at   timestamptz NOT NULL,
-    PRIMARY KEY (topic_id, part, customer_id)
+    PRIMARY KEY (topic_id, part, customer_id) INCLUDE (brand_id, channels)
 );
 COMMENT ON TABLE subscription IS 'kind: people. The channels a person chose for a topic; 0 is a withdrawal that is remembered.';
 CREATE INDEX subscription_by_person ON subscription (part, customer_id);
@@ -134,9 +139,7 @@ WHERE channels <> 0;
 
 CREATE VIEW person AS
 SELECT brand_id, part, customer_id, address_mask, valid_mask, refused_mask, bounced_mask, complained_mask,
-    shared_address, email_digest, phone_digest, locale, time_zone,
-    -- What is known of where somebody is; guard/places.py has its twin.
-    coalesce(time_zone, left(phone, 5), '') AS place
+    shared_address, email_digest, phone_digest, locale, time_zone, place
 FROM customer;
 
 -- A person at the moment of a wave: what the guard asks and what templates may say.
