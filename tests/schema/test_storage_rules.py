@@ -33,6 +33,7 @@ ALL_BRANDS = {
     "db/by_keys.sql:go_by_keys",
     "deliver/partitions.sql:make_weeks",
     "deliver/queries.sql:claim_chunks",
+    "deliver/queries.sql:unpark_chunks",
     "deliver/queries.sql:extend_leases",
     "executions/queries.sql:claim_queued",
     "executions/queries.sql:claim_slice",

@@ -15,6 +15,11 @@ LEASE = timedelta(seconds=20)
 WAVE_SENDS_MAX = 500
 CLAIM_SENDS_MAX = 2_000
 CHUNKS_LOOK_AHEAD = 128
+LOOKS_MAX = 16
+"""How often one claim looks ahead while all that it meets is parked."""
+
+UNPARKED_MAX = 20_000
+"""Chunks, 14 million people, whose pause one look finds to be over."""
 
 PLACE_BITS = 20
 SLOTS = 127

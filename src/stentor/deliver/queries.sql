@@ -2,20 +2,23 @@
 -- all brands: a worker takes whatever is due first in its lane, whoever it belongs to.
 -- Takes the first due chunk and, with it, due chunks of the same sender, as long as they stay small together: dozens of
 -- small executions share one wave; of one lane, because the lane says what becomes of sends in doubt. A chunk whose lease ran
--- out is claimed like any other; the last column tells its new owner of waves that nobody settled. What was cancelled needs no
+-- out is claimed like any other; `unsettled` tells its new owner of waves that nobody settled. What was cancelled needs no
 -- sender, and after a deadline no pause holds: the people are skipped, whether their sender is paused or gone.
+-- A chunk that a pause holds up is parked where it is met, out of the index that is read here: ten paused executions of a
+-- million people made each claim take 40 ms.
 WITH due AS MATERIALIZED (
-    SELECT c.execution_id, c.number, c.brand_id, c.sender_id, c.channel, c.lane, c.sends, c.due_at
-    FROM chunk c
-    WHERE c.done_at IS NULL AND c.due_at <= :now AND (c.lease_until IS NULL OR c.lease_until < :now)
-        AND EXISTS (
+    SELECT c.execution_id, c.number, c.brand_id, c.sender_id, c.channel, c.lane, c.sends, c.due_at,
+        NOT EXISTS (
             SELECT FROM execution e
             JOIN sender s ON s.id = c.sender_id
             WHERE e.id = c.execution_id AND (
                 e.deadline_at <= :now
                 OR e.paused_at IS NULL AND (s.paused_at IS NULL OR e.state IN ('cancelled', 'failed'))
             )
-        )
+        ) AS parked
+    FROM chunk c
+    WHERE c.done_at IS NULL AND NOT c.parked AND c.lane <= :last_lane AND c.due_at <= :now
+        AND (c.lease_until IS NULL OR c.lease_until < :now)
     ORDER BY c.lane, c.due_at, c.execution_id, c.number
     LIMIT :look_ahead
     FOR UPDATE OF c SKIP LOCKED
@@ -23,19 +26,73 @@ WITH due AS MATERIALIZED (
 same_sender AS (
     SELECT d.*, sum(d.sends) OVER (ORDER BY d.lane, d.due_at, d.execution_id, d.number) - d.sends AS before
     FROM due d
-    WHERE (d.brand_id, d.sender_id, d.channel, d.lane) = (
-        SELECT f.brand_id, f.sender_id, f.channel, f.lane FROM due f ORDER BY f.lane, f.due_at, f.execution_id, f.number LIMIT 1
+    WHERE NOT d.parked AND (d.brand_id, d.sender_id, d.channel, d.lane) = (
+        SELECT f.brand_id, f.sender_id, f.channel, f.lane
+        FROM due f
+        WHERE NOT f.parked
+        ORDER BY f.lane, f.due_at, f.execution_id, f.number
+        LIMIT 1
     )
+),
+taken AS (
+    SELECT s.execution_id, s.number, false AS parked
+    FROM same_sender s
+    WHERE s.before = 0 OR s.before + s.sends <= :sends_max
+    UNION ALL
+    SELECT d.execution_id, d.number, true
+    FROM due d
+    WHERE d.parked
 )
 UPDATE chunk c
-SET lease_until = :now + :lease, epoch = c.epoch + 1, worker = :worker
-FROM same_sender s
-WHERE c.execution_id = s.execution_id AND c.number = s.number AND (s.before = 0 OR s.before + s.sends <= :sends_max)
-RETURNING c.execution_id, c.number, c.brand_id, c.sender_id, c.channel, c.lane, c.key_from, c.key_to, c.epoch,
+SET parked = t.parked, lease_until = CASE WHEN NOT t.parked THEN :now + :lease END,
+    epoch = c.epoch + CASE WHEN t.parked THEN 0 ELSE 1 END, worker = CASE WHEN t.parked THEN c.worker ELSE :worker END
+FROM taken t
+WHERE c.execution_id = t.execution_id AND c.number = t.number
+RETURNING t.parked, c.execution_id, c.number, c.brand_id, c.sender_id, c.channel, c.lane, c.key_from, c.key_to, c.epoch,
     (SELECT coalesce(max(v.number) + 1, 0) FROM wave v WHERE v.execution_id = c.execution_id AND v.chunk = c.number),
     EXISTS (
         SELECT FROM wave v WHERE v.execution_id = c.execution_id AND v.chunk = c.number AND v.settled_at IS NULL
+    ) AS unsettled
+
+-- name: unpark_chunks
+-- all brands: any worker, twice a second, takes back to the claims what no pause holds up any more.
+-- It looks at pairs of execution and sender, by leaps through the index of what is parked, and not at their chunks. A chunk
+-- that is parked by a claim which saw the pause, just after it ended, is found at the next look.
+WITH RECURSIVE pair AS (
+    (
+        SELECT c.execution_id, c.sender_id
+        FROM chunk c
+        WHERE c.parked AND c.done_at IS NULL
+        ORDER BY c.execution_id, c.sender_id
+        LIMIT 1
     )
+    UNION ALL
+    SELECT n.execution_id, n.sender_id
+    FROM pair p
+    CROSS JOIN LATERAL (
+        SELECT c.execution_id, c.sender_id
+        FROM chunk c
+        WHERE c.parked AND c.done_at IS NULL AND (c.execution_id, c.sender_id) > (p.execution_id, p.sender_id)
+        ORDER BY c.execution_id, c.sender_id
+        LIMIT 1
+    ) n
+),
+claimable AS (
+    SELECT c.execution_id, c.number
+    FROM pair p
+    JOIN execution e ON e.id = p.execution_id
+    JOIN sender s ON s.id = p.sender_id
+    JOIN chunk c ON c.execution_id = p.execution_id AND c.sender_id = p.sender_id
+    WHERE c.parked AND c.done_at IS NULL AND (
+        e.deadline_at <= :now OR e.paused_at IS NULL AND (s.paused_at IS NULL OR e.state IN ('cancelled', 'failed'))
+    )
+    LIMIT :at_most
+    FOR UPDATE OF c SKIP LOCKED
+)
+UPDATE chunk c
+SET parked = false
+FROM claimable u
+WHERE c.execution_id = u.execution_id AND c.number = u.number
 
 -- name: extend_leases
 -- all brands: a worker keeps what it holds; run every 5 s against a lease of 20 s.

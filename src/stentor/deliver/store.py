@@ -15,6 +15,8 @@ from stentor.deliver.model import (
     CHUNKS_LOOK_AHEAD,
     CLAIM_SENDS_MAX,
     LEASE,
+    LOOKS_MAX,
+    UNPARKED_MAX,
     Answer,
     Attempt,
     Change,
@@ -26,13 +28,14 @@ from stentor.deliver.model import (
 )
 from stentor.deliver.settling import Settlement
 from stentor.domain.ids import new_id, part_of
-from stentor.domain.vocabulary import ChannelKind, SendState
+from stentor.domain.vocabulary import ChannelKind, Lane, SendState
 
 _KEY_FROM = Chunk.__struct_fields__.index("key_from")
 
 
 class Sql(QuerySet, file="queries.sql", package=__package__):
     claim_chunks: Statement
+    unpark_chunks: Statement
     extend_leases: Statement
     standing: Statement
     open_waves: Statement
@@ -55,18 +58,33 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     record_answers: Statement
 
 
-async def claim_due(conn: Connection, worker: str) -> Claim | None:
-    """The chunks that are due first, leased to this worker; None when nothing is due."""
-    rows = await Sql.claim_chunks.tuples(
-        conn, worker=worker, lease=LEASE, look_ahead=CHUNKS_LOOK_AHEAD, sends_max=CLAIM_SENDS_MAX
-    )
-    if not rows:
-        return None
-    chunks = sorted(
-        (Chunk(*row, cursor=row[_KEY_FROM]) for row in rows), key=lambda chunk: (chunk.execution_id, chunk.number)
-    )
-    first = chunks[0]
-    return Claim(first.brand_id, first.sender_id, ChannelKind(first.channel), chunks)
+async def claim_due(conn: Connection, worker: str, last_lane: Lane = Lane.BULK) -> Claim | None:
+    """The chunks that are due first in the lanes up to the last, leased to this worker.
+
+    None when nothing is due there, or nothing but what a pause holds up.
+    """
+    for _ in range(LOOKS_MAX):
+        rows = await Sql.claim_chunks.tuples(
+            conn,
+            worker=worker,
+            lease=LEASE,
+            last_lane=last_lane,
+            look_ahead=CHUNKS_LOOK_AHEAD,
+            sends_max=CLAIM_SENDS_MAX,
+        )
+        chunks = [Chunk(*row, cursor=row[_KEY_FROM]) for parked, *row in rows if not parked]
+        if chunks:
+            chunks.sort(key=lambda chunk: (chunk.execution_id, chunk.number))
+            first = chunks[0]
+            return Claim(first.brand_id, first.sender_id, ChannelKind(first.channel), chunks)
+        if not rows:
+            break
+    return None
+
+
+async def unpark(conn: Connection) -> int:
+    """Makes chunks claimable whose pause is over, 20,000 at most, and answers how many they were."""
+    return await Sql.unpark_chunks.run(conn, at_most=UNPARKED_MAX)
 
 
 async def extend_leases(conn: Connection, chunks: Sequence[Chunk]) -> None:

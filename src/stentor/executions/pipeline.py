@@ -22,7 +22,7 @@ from stentor.deliver import store as deliver
 from stentor.deliver.model import WAVE_SENDS_MAX, Change, ChunkStanding, Claim
 from stentor.deliver.pacing import Pace
 from stentor.domain.policy import BrandPolicy
-from stentor.domain.vocabulary import Reason
+from stentor.domain.vocabulary import Lane, Reason
 from stentor.errors import Unavailable
 from stentor.executions import store
 from stentor.executions.capping import capping_of
@@ -39,6 +39,9 @@ log = structlog.get_logger(__name__)
 
 GUARD_AGE_S_MAX = 2.0
 """A send whose guard is older than this when its first byte is due is guarded again."""
+
+UNPARK_EVERY_S = 0.5
+"""How long a busy worker leaves chunks unlooked at whose pause is over; an idle one looks at once."""
 
 _UNFINISHED_REST_S = 1.0
 
@@ -70,14 +73,24 @@ class Deliverer:
         self._worker = worker
         self._pace = Pace()
         self._at_hand: list[Claim] = []
+        self._unpark_due_s = 0.0
         self._jitter = random.Random()
 
-    async def claim(self) -> Claim | None:
-        """What is due first, leased to this worker for 20 s at a time; None when nothing is due."""
+    async def claim(self, last_lane: Lane = Lane.BULK) -> Claim | None:
+        """What is due first in the lanes up to the last, leased to this worker for 20 s at a time; None when nothing is due."""
         async with self._db.transaction() as conn:
-            claim = await deliver.claim_due(conn, self._worker)
+            claim = await self._claim(conn, last_lane)
             failpoint("claim.before_commit")
         failpoint("claim.after_commit")
+        return claim
+
+    async def _claim(self, conn: Connection, last_lane: Lane) -> Claim | None:
+        if boottime_s() >= self._unpark_due_s:
+            self._unpark_due_s = boottime_s() + UNPARK_EVERY_S
+            await deliver.unpark(conn)
+        claim = await deliver.claim_due(conn, self._worker, last_lane)
+        if claim is None and await deliver.unpark(conn):
+            claim = await deliver.claim_due(conn, self._worker, last_lane)
         return claim
 
     async def keep_leases(self) -> None:

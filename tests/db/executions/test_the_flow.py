@@ -10,7 +10,7 @@ import pytest
 from stentor.channels.contract import Accepted, Deferred, InDoubt, NotSent, Rejected
 from stentor.db.pool import Database
 from stentor.domain.address import email_digest
-from stentor.domain.vocabulary import ChannelKind
+from stentor.domain.vocabulary import ChannelKind, Lane
 from stentor.optouts.model import OptOut
 from stentor.optouts.service import add_to_builtin
 from stentor.report.funnel import ChannelFunnel
@@ -426,3 +426,54 @@ async def test_a_paused_execution_waits_and_a_resumed_one_goes_on(db: Database):
     await engine.drain()
 
     assert (taken_while_paused, len(channel.taken)) == (0, 1)
+
+
+async def test_what_a_pause_holds_up_is_parked_and_stands_in_nobodys_way(db: Database):
+    world, channel = await World.made(db), ScriptedChannel()
+    engine = Engine(db, channel)
+    await world.people([Someone("one")])
+    held_up = await world.execution(await world.publication())
+    await engine.plan()
+    await engine.executions.pause(world.brand_id, held_up)
+    async with db.autocommit() as conn:
+        await conn.execute(
+            """INSERT INTO chunk (execution_id, number, brand_id, sender_id, channel, lane, key_from, key_to, sends, due_at)
+            SELECT execution_id, number + more, brand_id, sender_id, channel, lane, key_from, key_to, 0, due_at
+            FROM chunk, generate_series(1, 500) AS more"""
+        )
+    other = await world.execution(await world.publication())
+
+    await engine.drain()
+    parked = await parked_chunks(db)
+    reached = await world.fates(other)
+    await engine.executions.resume(world.brand_id, held_up)
+    await engine.drain()
+
+    assert (set(reached.values()), parked) == ({"handed_over"}, 501)
+    assert set((await world.fates(held_up)).values()) == {"handed_over"}
+    assert await parked_chunks(db) == 0
+
+
+async def test_slices_of_a_large_execution_go_before_bulk_deliveries(db: Database):
+    world = await World.made(db)
+    engine = Engine(db, ScriptedChannel())
+    await world.people([Someone(f"p{number}") for number in range(21_000)])
+    await world.execution(await world.publication())
+
+    await engine.planner.plan_next()
+    before_slices = engine.planner.goes_first()
+    await engine.planner.plan_next()
+    between_slices = engine.planner.goes_first()
+    urgent = await engine.deliverer.claim(Lane.ALERT)
+    await engine.plan()
+
+    assert (before_slices, between_slices, engine.planner.goes_first()) == (False, True, False)
+    assert urgent is None
+    assert await engine.deliverer.claim() is not None
+
+
+async def parked_chunks(db: Database) -> int:
+    async with db.read() as conn:
+        cursor = await conn.execute("SELECT count(*)::integer FROM chunk WHERE parked AND done_at IS NULL")
+        (count,) = await cursor.fetchone() or (0,)
+        return count
