@@ -94,7 +94,7 @@ class ImportService:
 
         The chunks begin at `offset`, by default where the import stands (`bytes_done`); what is done already is passed
         over. Whoever runs an import takes it from whoever ran it before. `on_progress` and `on_rejects` are called after
-        each block, in the order of the file.
+        each block, in the order of the file; a block's rejects are sorted by line.
 
         Raises NotFound; Conflict for an import that has ended, is taken over by another run, or stands before `offset`,
         and for a file that is shorter or longer than announced, which does not end it; Invalid for a file that cannot be
@@ -112,7 +112,7 @@ class ImportService:
             # Of two blocks in flight the later one may have been stored first.
             newest = max(newest, done.job, key=lambda seen: seen.updated_at)
             if on_rejects and done.rejects:
-                on_rejects(done.rejects)
+                on_rejects(sorted(done.rejects, key=lambda reject: reject.line))
             if on_progress:
                 on_progress(newest)
 

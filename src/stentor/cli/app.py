@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from stentor import __version__
+
 _EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a part that is needed does not answer, 130 interrupted."
 
 app = typer.Typer(
@@ -26,6 +28,21 @@ for name, group in {
     "subscriptions": subscriptions_app,
 }.items():
     app.add_typer(group, name=name)
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", help="Tell the version and exit.", is_eager=True, callback=_tell_version)
+    ] = False,
+) -> None:
+    """Stentor: one call, and everyone who asked to hear it does."""
 
 
 def _directory(said: str) -> Path:

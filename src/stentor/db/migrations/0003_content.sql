@@ -18,7 +18,7 @@ CREATE TABLE sender (
     CHECK (enabled OR paused_at IS NOT NULL),
     CHECK (deleted_at IS NULL OR NOT enabled)
 );
-COMMENT ON TABLE sender IS 'kind: reference. A configured way to deliver on a channel; secret is encrypted with a key outside the database. What is switched off is paused too, and what is deleted is switched off: its history keeps its name, and what still waits for it is held.';
+COMMENT ON TABLE sender IS 'kind: reference. A configured way to deliver on a channel; secret is encrypted with a key outside the database. What is switched off is paused too, and what is deleted is switched off: its history keeps its name, and what still waits for it goes on waiting.';
 CREATE UNIQUE INDEX sender_name ON sender (brand_id, name) WHERE deleted_at IS NULL;
 
 -- What anybody may be told of a sender: everything but its secret.
