@@ -50,7 +50,7 @@ from stentor.executions.pipeline import Deliverer
 from stentor.executions.planning import Planner
 from stentor.executions.provider_events import apply_due, forget_applied
 from stentor.executions.quieting import QuietSource
-from stentor.executions.service import ExecutionService, end_forgotten, sweep_expired
+from stentor.executions.service import ExecutionService, end_forgotten, start_due, sweep_expired
 from stentor.guard.contacts import ContactKeeper
 from stentor.guard.store import forget_claims
 from stentor.optouts.service import ensure_builtin
@@ -231,6 +231,7 @@ def _chores(core: Core) -> list[Chore]:
         Chore("apply_provider_events", 1.0, lambda: apply_due(db)),
         Chore("prune_inboxes", 30.0, lambda: _prune_inboxes(core)),
         Chore("forget_provider_events", 600.0, lambda: forget_applied(db)),
+        Chore("start_due", 1.0, lambda: start_due(db)),
         Chore("sweep_expired", 1.0, lambda: sweep_expired(db)),
         Chore("end_forgotten", 5.0, lambda: end_forgotten(db)),
         Chore("make_partitions", 3_600.0, lambda: make_weeks(db)),

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -169,3 +170,25 @@ async def test_a_template_is_previewed(club: World):
     assert shown.json()["parts"]["subject"] == "A vs B"
     assert shown.json()["language"] == "en"
     assert draft.status_code == 200, draft.text
+
+
+async def test_a_run_to_come_is_scheduled_and_can_be_cancelled(club: World):
+    start_at = datetime.now(UTC) + timedelta(days=2)
+
+    run = await club.ask("POST", RUN, json={**CALL, "start_at": start_at.isoformat()})
+    path = f"/executions/{run.json()['execution_id']}"
+    found = (await club.ask("GET", path)).json()
+    cancelled = await club.ask("POST", f"{path}/cancel")
+
+    assert (run.status_code, run.json()["status"]) == (202, "scheduled")
+    assert found["state"] == "scheduled"
+    assert datetime.fromisoformat(found["start_at"]) == start_at
+    assert (cancelled.status_code, cancelled.json()["state"]) == (200, "cancelled")
+
+
+@pytest.mark.parametrize("start_at", ["2026-12-24T18:00:00", "tomorrow", 1_800_000_000, "2020-01-01T00:00:00Z"])
+async def test_a_start_without_an_offset_that_is_no_time_or_past_is_refused(club: World, start_at: object):
+    refused = await club.ask("POST", RUN, json={**CALL, "start_at": start_at})
+
+    assert refused.status_code == 400
+    assert refused.json()["violations"][0]["pointer"] == "/start_at"

@@ -1,6 +1,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -369,3 +370,18 @@ async def test_a_body_in_many_pieces_is_put_together_and_bounded(backend: Backen
     endless = await backend.client.post(path, content=pieces(b" " * 3_000_000, 10_000), headers=backend.keys)
 
     assert (whole.status_code, endless.status_code) == (202, 413)
+
+
+async def test_a_run_to_come_is_queued_in_the_words_of_this_family(backend: Backend):
+    start_at = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    body = {"topic_key": "team-42", "context": {"match_id": "m-1"}, "start_at": start_at}
+
+    accepted = await backend.run(body=body)
+    status = await backend.client.get(
+        f"/smart-campaigns/v1/executions/{accepted.json()['execution_id']}/status", headers=backend.keys
+    )
+
+    assert (accepted.status_code, accepted.json()["status"]) == (202, "queued")
+    assert status.json()["status"] == "queued"
+    ((state,),) = await rows(backend.services.database, "SELECT state FROM execution")
+    assert state == "scheduled"

@@ -69,7 +69,7 @@ FAILED = {"error_code": "TOPIC_NOT_FOUND", "error_message": "There is no topic t
 @pytest.mark.parametrize(
     ("state", "columns", "word", "more"),
     [
-        ("scheduled", {}, "queued", {}),
+        ("scheduled", {"start_at": CHANGED}, "queued", {}),
         ("queued", {}, "queued", {}),
         ("planning", {"audience_size": 20_000}, "processing", {}),
         ("sending", PUBLISHED, "published", {"audience_size": 127_450}),

@@ -43,6 +43,7 @@ ALL_BRANDS = {
     "executions/queries.sql:next_lanes",
     "executions/queries.sql:open_executions",
     "executions/queries.sql:origin",
+    "executions/queries.sql:start_due",
     "executions/queries.sql:wake_expired",
     "guard/queries.sql:forget_claims",
     "queue/leases.sql:leave_role",

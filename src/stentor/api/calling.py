@@ -1,6 +1,7 @@
 """Running an event generator, whichever door it is asked at: what a call says, and how it is answered once."""
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -14,8 +15,9 @@ from stentor.api.idempotency import REPLAYED, check_key, request_hash
 from stentor.api.operation import JSON
 from stentor.api.request import ApiRequest, Caller
 from stentor.errors import Invalid
+from stentor.triggers.checking import TOPIC_KEY_CHARS_MAX
 from stentor.triggers.model import Deduplicated, Replayed, RunCall, RunOutcome
-from stentor.triggers.service import TOPIC_KEY_CHARS_MAX
+from stentor.triggers.service import START_AHEAD_DAYS_MAX
 
 DEDUPLICATED = "Stentor-Deduplicated"
 
@@ -27,6 +29,16 @@ class RunInput(msgspec.Struct, frozen=True):
         str, Meta(min_length=1, max_length=TOPIC_KEY_CHARS_MAX, description="The key or the id of a topic.")
     ]
     context: Annotated[dict[str, Any], Meta(description="What the templates read as `context.x`; at most 64 KiB.")]
+    start_at: (
+        Annotated[
+            datetime,
+            Meta(
+                tz=True,
+                description=f"When to start, with an offset, at most {START_AHEAD_DAYS_MAX} days ahead; left out, at once.",
+            ),
+        ]
+        | None
+    ) = None
 
 
 class RunQuery(msgspec.Struct, frozen=True):
@@ -57,6 +69,7 @@ def run_call(caller: Caller, generator_id: str, asked: RunInput, idempotency: Id
         context=asked.context,
         triggered_by=f"key {caller.principal.key_number}",
         is_test=caller.principal.is_test,
+        start_at=asked.start_at,
         idempotency=idempotency,
     )
 

@@ -39,6 +39,11 @@ class ExecutionBody(msgspec.Struct, frozen=True, kw_only=True):
     error_code: ErrorCode | None
     error_message: str | None
     created_at: datetime
+    start_at: Annotated[datetime | None, Meta(description="When it was to start, where that was not at once.")]
+    schedule_id: Annotated[UUID | None, Meta(description="The schedule that it is an occurrence of.")]
+    occurrence_at: Annotated[
+        datetime | None, Meta(description="Which of its occurrences: the time that it was due at.")
+    ]
     published_at: Annotated[datetime | None, Meta(description="When everybody was planned.")]
     paused_at: datetime | None
     cancelled_at: datetime | None
@@ -62,6 +67,9 @@ def shown(progress: Progress) -> ExecutionBody:
         error_code=execution.error_code,
         error_message=execution.error_message,
         created_at=execution.created_at,
+        start_at=execution.start_at,
+        schedule_id=execution.schedule_id,
+        occurrence_at=execution.occurrence_at,
         published_at=execution.published_at,
         paused_at=execution.paused_at,
         cancelled_at=execution.cancelled_at,

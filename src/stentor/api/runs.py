@@ -1,5 +1,6 @@
 """Running an event generator: one call, and everyone who opted in to its topic hears of it."""
 
+from collections.abc import Callable
 from typing import Literal
 from uuid import UUID
 
@@ -13,14 +14,13 @@ from stentor.api.operation import JSON
 from stentor.api.request import ApiRequest, Caller
 from stentor.errors import Conflict, Invalid, RateLimited, Unprocessable
 from stentor.executions.forecasting import Forecast
-from stentor.triggers.model import Accepted
 
 
 class RunAnswer(msgspec.Struct, frozen=True):
     """The execution, which is on disk."""
 
     execution_id: UUID
-    status: Literal["queued"] = "queued"
+    status: Literal["queued", "scheduled"]
 
 
 @event_generators.post(
@@ -40,19 +40,23 @@ async def run_event_generator(
 
     202 means that the execution is on disk. An unknown topic is found out when it is planned, and fails the execution as
     TOPIC_NOT_FOUND. A call about an event that was told of before is answered with that call's execution and the header
-    `Stentor-Deduplicated: true`, where the event generator says which calls are about the same event. With `dry_run=true` the answer is a 200, and no execution is made.
+    `Stentor-Deduplicated: true`, where the event generator says which calls are about the same event. With `start_at` the
+    execution is `scheduled` until then, may be paused or cancelled like any other, and takes its audience when it starts. With `dry_run=true` the answer is a 200, and no execution is made.
     """
     key = request.headers.get("idempotency-key")
-    idempotency = idempotency_of(key, request.scope, await request.body(), _accepted)
+    accepted = _answers(body)
+    idempotency = idempotency_of(key, request.scope, await request.body(), accepted)
     call = run_call(caller, event_generator_id, body, idempotency)
     if query.dry_run:
         return await dry_run(request, call)
-    outcome = await request.services.triggers.run(call)
-    if isinstance(outcome, Accepted):
-        return RunAnswer(outcome.execution_id)
-    answer = answer_to(outcome, _accepted)
+    answer = answer_to(await request.services.triggers.run(call), accepted)
     return json_response(answer.body, answer.status, answer.headers)
 
 
-def _accepted(execution_id: UUID) -> Answer:
-    return Answer(202, {"Content-Type": JSON}, msgspec.json.encode(RunAnswer(execution_id)))
+def _answers(asked: RunInput) -> Callable[[UUID], Answer]:
+    status: Literal["queued", "scheduled"] = "queued" if asked.start_at is None else "scheduled"
+
+    def accepted(execution_id: UUID) -> Answer:
+        return Answer(202, {"Content-Type": JSON}, msgspec.json.encode(RunAnswer(execution_id, status)))
+
+    return accepted

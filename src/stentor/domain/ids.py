@@ -3,6 +3,7 @@
 import hashlib
 import unicodedata
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID, uuid5
 
 import numpy as np
@@ -16,6 +17,7 @@ SEND_ID_CHARS = 60
 
 _SEND_ID_BYTES = 37  # execution 16 + customer 16 + channel 1 + tag 4: 296 bits, 60 characters of 5 bits
 _TAG_BYTES = 4
+_UUID_TIME_SHIFT = 80  # below the 48 bits of its milliseconds
 _BASE32 = b"abcdefghijklmnopqrstuvwxyz234567"
 _BASE32_TABLE = np.frombuffer(_BASE32, dtype=np.uint8)
 _BASE32_VALUE = {character: value for value, character in enumerate(_BASE32.decode())}
@@ -26,9 +28,12 @@ _GROUP_WEIGHTS = np.array([32**power for power in range(7, -1, -1)], dtype=np.ui
 _WEIGHTS = np.array([16, 8, 4, 2, 1], dtype=np.uint8)
 
 
-def new_id() -> UUID:
-    """A UUIDv7: unique, and in the order of its making to the millisecond."""
-    return UUID(int=uuid_utils.uuid7().int)
+def new_id(at: datetime | None = None) -> UUID:
+    """A UUIDv7: unique, and in the order of its making, or of that time, to the millisecond."""
+    made = uuid_utils.uuid7().int
+    if at is not None:
+        made = int(at.timestamp() * 1000) << _UUID_TIME_SHIFT | made & ((1 << _UUID_TIME_SHIFT) - 1)
+    return UUID(int=made)
 
 
 def customer_id(brand_id: UUID, external_id: str) -> UUID:

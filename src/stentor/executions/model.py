@@ -34,6 +34,9 @@ class Execution(msgspec.Struct, frozen=True):
     error_code: ErrorCode | None
     error_message: str | None
     created_at: datetime
+    start_at: datetime | None
+    schedule_id: UUID | None
+    occurrence_at: datetime | None
     status_at: datetime
     published_at: datetime | None
     paused_at: datetime | None

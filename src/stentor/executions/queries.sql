@@ -95,6 +95,24 @@ FROM execution e
 WHERE e.state = 'sending' AND NOT EXISTS (SELECT FROM chunk c WHERE c.execution_id = e.id AND c.done_at IS NULL)
 LIMIT :limit
 
+-- name: start_due
+-- all brands: the keeper's sweep over executions whose time has come.
+-- What a long outage kept from starting is not sent late in silence.
+UPDATE execution e
+SET state = CASE WHEN d.is_late THEN 'failed' ELSE 'queued' END,
+    error_code = CASE WHEN d.is_late THEN 'DEADLINE' END,
+    error_message = CASE WHEN d.is_late THEN 'It could not be started at its start_at, nor within an hour of it.' END,
+    status_at = :now
+FROM (
+    SELECT id, start_at < :now - :grace::interval AS is_late
+    FROM execution
+    WHERE state = 'scheduled' AND start_at <= :now AND paused_at IS NULL
+    ORDER BY start_at
+    LIMIT :limit
+    FOR UPDATE SKIP LOCKED
+) d
+WHERE e.id = d.id
+
 -- name: fail_expired
 -- all brands: the keeper's sweep over executions that were not planned by their deadline.
 UPDATE execution
@@ -126,7 +144,8 @@ WHERE c.execution_id = w.execution_id AND c.number = w.number
 
 -- name: find
 SELECT id, brand_id, publication_id, generator_id, topic_key, topic_id, context, lane, is_test, triggered_by, state,
-    audience_size, error_code, error_message, created_at, status_at, published_at, paused_at, cancelled_at, ended_at
+    audience_size, error_code, error_message, created_at, start_at, schedule_id, occurrence_at, status_at, published_at,
+    paused_at, cancelled_at, ended_at
 FROM execution
 WHERE id = :execution_id AND brand_id = :brand_id
 
@@ -138,7 +157,8 @@ WHERE id = :execution_id
 
 -- name: page
 SELECT id, brand_id, publication_id, generator_id, topic_key, topic_id, context, lane, is_test, triggered_by, state,
-    audience_size, error_code, error_message, created_at, status_at, published_at, paused_at, cancelled_at, ended_at
+    audience_size, error_code, error_message, created_at, start_at, schedule_id, occurrence_at, status_at, published_at,
+    paused_at, cancelled_at, ended_at
 FROM execution
 WHERE brand_id = :brand_id AND (:before::uuid IS NULL OR id < :before)
 ORDER BY id DESC
@@ -155,8 +175,9 @@ SET paused_at = :now
 WHERE id = :execution_id AND brand_id = :brand_id AND paused_at IS NULL AND state IN ('scheduled', 'queued', 'planning', 'sending')
 
 -- name: resume
+-- Whoever resumes what was to start meanwhile wants it to start now.
 UPDATE execution
-SET paused_at = NULL
+SET paused_at = NULL, start_at = CASE WHEN state = 'scheduled' THEN greatest(start_at, :now) ELSE start_at END
 WHERE id = :execution_id AND brand_id = :brand_id AND paused_at IS NOT NULL AND state IN ('scheduled', 'queued', 'planning', 'sending')
 
 -- name: cancel

@@ -20,6 +20,7 @@ from stentor.executions.facts import PublicationSource
 from stentor.executions.forecasting import Forecast, Trial, forecast
 from stentor.executions.model import Execution, Origin
 from stentor.executions.quieting import QuietSource
+from stentor.failpoints import failpoint
 from stentor.report import recipients
 from stentor.report.funnel import ChannelFunnel, funnels
 from stentor.report.recipients import RecipientFilter, RecipientRow
@@ -28,6 +29,9 @@ PAGE_MAX = 500
 
 DRY_RUNS_MAX = 2
 DRY_RUN_S_MAX = 30
+
+START_GRACE = timedelta(hours=1)
+"""How late what has a `start_at` may start; after that it fails, rather than being sent late in silence."""
 
 # Executions or chunks of one sweep: a transaction of well under a second.
 _SWEEP_MAX = 1_000
@@ -151,6 +155,17 @@ async def end_forgotten(db: Database) -> int:
     async with db.transaction() as conn:
         open_ids = await store.open_executions(conn, _SWEEP_MAX)
         return len(await store.end_finished(conn, open_ids)) if open_ids else 0
+
+
+async def start_due(db: Database) -> int:
+    """Lets executions begin whose `start_at` has come; the keeper's chore. Returns how many it began or failed."""
+    async with db.transaction() as conn:
+        begun = await store.start_due(conn, START_GRACE, _SWEEP_MAX)
+        if begun:
+            failpoint("start.before_commit")
+    if begun:
+        failpoint("start.after_commit")
+    return begun
 
 
 async def sweep_expired(db: Database) -> int:

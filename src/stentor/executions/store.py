@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
@@ -39,6 +39,7 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     insert_chunks: Statement
     end_finished: Statement
     open_executions: Statement
+    start_due: Statement
     fail_expired: Statement
     wake_expired: Statement
     hasten_expired: Statement
@@ -228,6 +229,11 @@ async def end_finished(conn: Connection, execution_ids: Sequence[UUID]) -> list[
 async def open_executions(conn: Connection, limit: int) -> list[UUID]:
     """Executions that could have ended but did not: their last worker died in between."""
     return await Sql.open_executions.column(conn, limit=limit)
+
+
+async def start_due(conn: Connection, grace: timedelta, limit: int) -> int:
+    """Queues executions whose time has come, and fails those that are later than `grace`; returns how many."""
+    return await Sql.start_due.run(conn, grace=grace, limit=limit)
 
 
 async def sweep_expired(conn: Connection, limit: int) -> int:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -28,12 +29,13 @@ class Sql(QuerySet, file="events.sql", package=__package__):
 
 
 class EventClaim(msgspec.Struct, frozen=True):
-    """A call's claim to be the first to tell of its event."""
+    """A call's claim to be the first to tell of its event, from now until the window after its start is over."""
 
     brand_id: UUID
     digest: bytes
     execution_id: UUID
     window_s: int
+    start_at: datetime | None = None
 
     @property
     def event(self) -> EventOfBrand:
@@ -63,6 +65,7 @@ async def claim_events(conn: Connection, claims: Sequence[EventClaim]) -> set[Ev
         digests=[claim.digest for claim in claims],
         execution_ids=[claim.execution_id for claim in claims],
         windows_s=[claim.window_s for claim in claims],
+        starts_at=[claim.start_at for claim in claims],
     )
     return {(brand_id, digest) for brand_id, digest in rows}
 

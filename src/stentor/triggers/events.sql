@@ -1,9 +1,10 @@
 -- name: claim_events
 -- In (brand, digest) order, as every claimer takes them.
 INSERT INTO event_claim (brand_id, digest, execution_id, claimed_at, until)
-SELECT c.brand_id, c.digest, c.execution_id, :now, :now + make_interval(secs => c.window_s)
-FROM unnest(:brand_ids::uuid[], :digests::bytea[], :execution_ids::uuid[], :windows_s::integer[])
-    AS c (brand_id, digest, execution_id, window_s)
+SELECT c.brand_id, c.digest, c.execution_id, :now, greatest(:now, c.start_at) + make_interval(secs => c.window_s)
+FROM unnest(
+        :brand_ids::uuid[], :digests::bytea[], :execution_ids::uuid[], :windows_s::integer[], :starts_at::timestamptz[]
+    ) AS c (brand_id, digest, execution_id, window_s, start_at)
 ORDER BY c.brand_id, c.digest
 ON CONFLICT (brand_id, digest) DO UPDATE
 SET execution_id = excluded.execution_id, claimed_at = excluded.claimed_at, until = excluded.until

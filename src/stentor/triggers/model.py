@@ -1,5 +1,6 @@
 """A call that runs a campaign, and what becomes of it."""
 
+from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -10,7 +11,10 @@ from stentor.domain.vocabulary import Lane
 
 
 class RunCall(msgspec.Struct, frozen=True, kw_only=True):
-    """One call of an event generator. `triggered_by` says who called, for people: `key 12`."""
+    """One call of an event generator, to start at once or at `start_at`.
+
+    `triggered_by` says who called, for people: `key 12`.
+    """
 
     brand_id: UUID
     generator_id: str
@@ -18,11 +22,12 @@ class RunCall(msgspec.Struct, frozen=True, kw_only=True):
     context: dict[str, Any]
     triggered_by: str
     is_test: bool = False
+    start_at: datetime | None = None
     idempotency: Idempotency | None = None
 
 
 class Accepted(msgspec.Struct, frozen=True):
-    """The call is on disk as a new execution, which is queued."""
+    """The call is on disk as a new execution, which is queued, or scheduled."""
 
     execution_id: UUID
 
@@ -56,3 +61,4 @@ class QueuedCall(msgspec.Struct, frozen=True):
     is_test: bool
     triggered_by: str
     deadline_s: int | None = None
+    start_at: datetime | None = None

@@ -2,37 +2,36 @@
 
 import asyncio
 import math
-import re
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import TypeAlias
 from uuid import UUID
 
 from stentor.accounts.directory import BrandDirectory
 from stentor.answers import store as answers
 from stentor.answers.model import Idempotency, StoredAnswer
+from stentor.campaigns.model import GeneratorType
 from stentor.campaigns.sources import GeneratorSource
 from stentor.clock import Clock
 from stentor.db.pool import Database
 from stentor.db.remembered import Remembered
-from stentor.domain.ids import new_id
-from stentor.errors import Invalid, NotFound, Problem, Unprocessable
+from stentor.errors import Invalid, Problem
 from stentor.executions.forecasting import Forecast, Trial
 from stentor.executions.service import ExecutionService
 from stentor.triggers import admission, store
 from stentor.triggers.admission import Candidate, Outcome
+from stentor.triggers.checking import CallChecker
 from stentor.triggers.committer import CommitLimits, Committer
-from stentor.triggers.context import checked_context
 from stentor.triggers.events import EventClaim, digest_of
-from stentor.triggers.model import Deduplicated, QueuedCall, Replayed, RunCall, RunOutcome
+from stentor.triggers.model import Deduplicated, Replayed, RunCall, RunOutcome
 
-TOPIC_KEY_CHARS_MAX = 200
-
-API_TRIGGERED = "api_triggered"
+API_TRIGGERED: GeneratorType = "api_triggered"
 
 BUCKETS_MAX = 10_000
 
-# What no id of a generator has, and what the database could not even be asked for.
-_NO_ID = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]|.{201}", re.DOTALL)
+START_AHEAD_DAYS_MAX = 400
+START_TOLERANCE = timedelta(seconds=60)
+"""How far a `start_at` may lie back and still mean at once: clocks differ, and requests wait."""
 
 _Flight: TypeAlias = "asyncio.Future[StoredAnswer | None]"
 
@@ -52,7 +51,7 @@ class TriggerService:
     ) -> None:
         self._db = db
         self._brands = brands
-        self._generators = generators
+        self._checker = CallChecker(brands, generators)
         self._executions = executions
         self._clock = clock
         self._committer = Committer(self._admit, limits)
@@ -65,7 +64,7 @@ class TriggerService:
         await self._committer.run(stop)
 
     async def run(self, call: RunCall) -> RunOutcome:
-        """Accepts the call: when this returns Accepted, an execution in state `queued` is on disk.
+        """Accepts the call: when this returns Accepted, an execution is on disk, `queued`, or `scheduled` for its `start_at`.
 
         Its topic is looked up when it is planned, so an unknown one is accepted here. Under an idempotency key an equal
         call that was accepted before is Replayed, at the rate limit too; concurrent ones wait for each other. Where the
@@ -73,7 +72,8 @@ class TriggerService:
 
         Raises NotFound for a generator that the brand has not; Unprocessable for one that no API call may run, for one
         that was never published, and for a key that was used for another request; Invalid, naming the field, for a
-        context that breaks the generator's schema or a limit; RateLimited; Unavailable.
+        context that breaks the generator's schema or a limit, and for a start that is more than a minute past or more than
+        400 days ahead; RateLimited; Unavailable.
         """
         if call.idempotency is None:
             return await self._committer.commit(await self._checked(call))
@@ -85,7 +85,7 @@ class TriggerService:
         Nothing is written and no token taken. Raises what `run` raises for a call that it would not accept.
         """
         queued = (await self._checked(call)).call
-        trial = Trial(call.topic_key, call.context, self._clock.now())
+        trial = Trial(call.topic_key, call.context, call.start_at or self._clock.now())
         return await self._executions.dry_run(call.brand_id, queued.publication_id, trial)
 
     async def _run_once(self, call: RunCall, idempotency: Idempotency) -> RunOutcome:
@@ -117,41 +117,13 @@ class TriggerService:
         return await self._committer.commit(candidate)
 
     async def _checked(self, call: RunCall) -> Candidate:
-        brand = await self._brands.by_id(call.brand_id)
-        generator = (
-            None if _NO_ID.search(call.generator_id) else await self._generators.find(call.brand_id, call.generator_id)
-        )
-        if brand is None or generator is None:
-            raise NotFound("This brand has no such event generator.")
-        if generator.type != API_TRIGGERED:
-            raise Unprocessable(
-                f"The event generator is of type `{generator.type}`; only one of type `{API_TRIGGERED}` runs by API call."
-            )
-        if generator.publication_id is None:
-            raise Unprocessable("The event generator was never published. Publish it, then run it.")
-        _check_topic_key(call.topic_key)
-        context = checked_context(call.context)
-        if generator.context_schema is not None and (violations := generator.context_schema.violations(call.context)):
-            raise Invalid(violations[0].message, violations=violations)
+        if call.start_at is not None:
+            _check_start(call.start_at, self._clock.now())
+        brand, generator, queued = await self._checker.check(call, (API_TRIGGERED,))
         event = None
-        call_id = new_id()
         if (said := generator.deduplication) is not None:
-            digest = digest_of(said, call)
-            event = EventClaim(brand.id, digest, call_id, said.window_s)
+            event = EventClaim(brand.id, digest_of(said, call), queued.id, said.window_s, call.start_at)
         await self._buckets.get(brand.id)
-        queued = QueuedCall(
-            id=call_id,
-            brand_id=brand.id,
-            rate_per_s=brand.settings.run_rate_per_s,
-            publication_id=generator.publication_id,
-            generator_id=call.generator_id,
-            topic_key=call.topic_key,
-            context=context,
-            lane=generator.lane,
-            is_test=call.is_test,
-            triggered_by=call.triggered_by,
-            deadline_s=generator.deadline_s,
-        )
         return Candidate(queued, call.idempotency, event)
 
     async def _open_bucket(self, brand_id: UUID) -> None:
@@ -164,12 +136,13 @@ class TriggerService:
         return await admission.admit(self._db, batch)
 
 
-def _check_topic_key(topic_key: str) -> None:
-    if not 1 <= len(topic_key) <= TOPIC_KEY_CHARS_MAX:
-        message = f"A topic_key has 1 to {TOPIC_KEY_CHARS_MAX} characters: the key or the id of a topic."
-        raise Invalid.field("/topic_key", "length", message)
-    if "\x00" in topic_key:
-        raise Invalid.field("/topic_key", "nul-character", "The topic_key has a NUL character. Remove it.")
+def _check_start(start_at: datetime, now: datetime) -> None:
+    if start_at < now - START_TOLERANCE:
+        message = "The start_at is past. Send a time that is to come, or leave it out to start at once."
+        raise Invalid.field("/start_at", "past", message)
+    if start_at > now + timedelta(days=START_AHEAD_DAYS_MAX):
+        message = f"The start_at is more than {START_AHEAD_DAYS_MAX} days ahead. Call again when it is nearer."
+        raise Invalid.field("/start_at", "too-far", message)
 
 
 def _replayed(idempotency: Idempotency, stored: StoredAnswer) -> Replayed:

@@ -18,6 +18,9 @@ CREATE TABLE execution (
     error_code      text CHECK (error_code IN ('TOPIC_NOT_FOUND', 'TOPIC_DISABLED', 'TEMPLATE_INVALID', 'CANCELLED', 'DEADLINE', 'INTERNAL')),
     error_message   text,
     created_at      timestamptz NOT NULL,
+    start_at        timestamptz,
+    schedule_id     uuid,
+    occurrence_at   timestamptz,
     deadline_at     timestamptz,
     status_at       timestamptz NOT NULL,
     published_at    timestamptz,
@@ -25,11 +28,14 @@ CREATE TABLE execution (
     cancelled_at    timestamptz,
     ended_at        timestamptz,
     CHECK ((state = 'failed') <= (error_code IS NOT NULL)),
-    CHECK ((state IN ('sending', 'ended')) <= (published_at IS NOT NULL))
+    CHECK ((state IN ('sending', 'ended')) <= (published_at IS NOT NULL)),
+    CHECK ((state = 'scheduled') <= (start_at IS NOT NULL)),
+    CHECK ((schedule_id IS NULL) = (occurrence_at IS NULL))
 );
-COMMENT ON TABLE execution IS 'kind: local. One run of a campaign. lane: 0 transactional, 1 alert, 2 bulk. audience_size counts people, before the guard.';
+COMMENT ON TABLE execution IS 'kind: local. One run of a campaign. lane: 0 transactional, 1 alert, 2 bulk. audience_size counts people, before the guard. Its id is a UUIDv7 of when it starts, so that its sends lie in that week''s partition; schedule_id and occurrence_at say which occurrence of a schedule it is.';
 CREATE INDEX execution_by_brand ON execution (brand_id, id);
 CREATE INDEX execution_to_plan ON execution (lane, id) WHERE state = 'queued';
+CREATE INDEX execution_to_start ON execution (start_at) WHERE state = 'scheduled';
 CREATE INDEX execution_with_deadline ON execution (deadline_at) WHERE state IN ('scheduled', 'queued', 'planning', 'sending') AND deadline_at IS NOT NULL;
 CREATE INDEX execution_open ON execution (id) WHERE state IN ('planning', 'sending');
 

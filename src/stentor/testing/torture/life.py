@@ -19,11 +19,11 @@ from psycopg.conninfo import conninfo_to_dict
 
 from stentor.answers.model import Answer, Idempotency
 from stentor.audience.model import Act, ImportKind, Source
-from stentor.clock import boottime_s
+from stentor.clock import Clock, boottime_s
 from stentor.errors import Unavailable
 from stentor.executions.pipeline import Deliverer
 from stentor.executions.provider_events import apply_due
-from stentor.executions.service import end_forgotten
+from stentor.executions.service import end_forgotten, start_due
 from stentor.failpoints import arm, hits
 from stentor.log import set_up_logging
 from stentor.settings import Settings
@@ -45,6 +45,10 @@ AUDIENCES = {
 }
 _COUNTED_AS = 50_000
 """Subscribers that the counter of "sliced" claims, which only sizes its slices: three of them."""
+
+_TO_COME = "again"
+"""The topic whose call asks for a start in a moment instead of at once."""
+_MOMENT = timedelta(milliseconds=50)
 
 _CONNECTIONS = 6
 _REST_S = 0.02
@@ -138,8 +142,9 @@ class _Living:
                 await self._let_go(delivering)
             busy_at_s = boottime_s()
             while await self._is_open() and boottime_s() < busy_at_s + self._life.idle_s_max:
+                begun = await start_due(self._core.db)
                 await _until_false(planning.plan_next)
-                if await self._deliver(delivering) + await end_forgotten(self._core.db):
+                if begun + await self._deliver(delivering) + await end_forgotten(self._core.db):
                     busy_at_s = boottime_s()
                 await asyncio.sleep(_REST_S)
             await apply_due(self._core.db)
@@ -196,6 +201,7 @@ class _Living:
             topic_key=topic,
             context={},
             triggered_by="torture",
+            start_at=Clock(self._core.db.shift).now() + _MOMENT if topic == _TO_COME else None,
             idempotency=Idempotency(topic, bytes(32), _answer_of) if has_key else None,
         )
         outcome = await self._services.triggers.run(call)
