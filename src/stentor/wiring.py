@@ -58,7 +58,10 @@ from stentor.queue.leases import Role
 from stentor.render.deadline import PreviewProcess
 from stentor.render.skeleton import reassemble
 from stentor.settings import Settings
+from stentor.triggers.checking import CallChecker
 from stentor.triggers.events import forget_events
+from stentor.triggers.schedules.keeping import ScheduleKeeper
+from stentor.triggers.schedules.service import ScheduleService
 from stentor.triggers.service import TriggerService
 from stentor.worker.deliverer import DelivererRole
 from stentor.worker.keeper import Chore, KeeperRole
@@ -132,6 +135,7 @@ def services(core: Core) -> Services:
     brands = BrandDirectory(core.db)
     executions = ExecutionService(core.db, core.publications, core.composer, QuietSource(brands))
     clock = Clock(core.db.shift)
+    generators = GeneratorSource(core.db, core.publications)
     return Services(
         database=core.db,
         keys=KeyRing(core.db, core.secret.derive("pepper")),
@@ -148,7 +152,8 @@ def services(core: Core) -> Services:
         campaigns=CampaignService(core.db),
         generators=GeneratorService(core.db),
         executions=executions,
-        triggers=TriggerService(core.db, brands, GeneratorSource(core.db, core.publications), executions, clock=clock),
+        triggers=TriggerService(core.db, brands, generators, executions, clock=clock),
+        schedules=ScheduleService(core.db, CallChecker(brands, generators)),
         inbox=InboxService(core.db, core.send_ids, reassemble),
     )
 
@@ -224,13 +229,22 @@ def deliverer(core: Core, channels: OpenChannels, worker: str) -> Deliverer:
     )
 
 
+def schedule_keeper(core: Core) -> ScheduleKeeper:
+    """What lets schedules run."""
+    checker = CallChecker(BrandDirectory(core.db), GeneratorSource(core.db, core.publications))
+    return ScheduleKeeper(core.db, checker)
+
+
 def _chores(core: Core) -> list[Chore]:
     db = core.db
+    schedules = schedule_keeper(core)
     contacts = ContactKeeper(db)
     return [
         Chore("apply_provider_events", 1.0, lambda: apply_due(db)),
         Chore("prune_inboxes", 30.0, lambda: _prune_inboxes(core)),
         Chore("forget_provider_events", 600.0, lambda: forget_applied(db)),
+        Chore("reckon_schedules", 3_600.0, schedules.reckon),
+        Chore("run_schedules", 1.0, schedules.run_due),
         Chore("start_due", 1.0, lambda: start_due(db)),
         Chore("sweep_expired", 1.0, lambda: sweep_expired(db)),
         Chore("end_forgotten", 5.0, lambda: end_forgotten(db)),

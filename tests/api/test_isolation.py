@@ -129,6 +129,18 @@ async def harvested(world: World) -> dict[str, str]:
     )
     await world.ask("POST", "/event-generators/theirs/publish")
     run = await world.ask("POST", "/event-generators/theirs/run", json={"topic_key": "theirs", "context": {}})
+    schedule = await world.ask(
+        "POST",
+        "/schedules",
+        json={
+            "name": "S",
+            "event_generator_id": "theirs",
+            "topic_key": "theirs",
+            "context": {},
+            "time_zone": "UTC",
+            "cron": "0 9 * * *",
+        },
+    )
     sender = await world.ask("POST", "/senders", json={"name": "S", "channel": "sms", "kind": "sandbox"})
     job = await world.ask("POST", "/imports", json={"kind": "customers", "format": "csv", "source": "theirs"})
     key = await world.ask("POST", "/keys", json={"name": "K"})
@@ -139,6 +151,7 @@ async def harvested(world: World) -> dict[str, str]:
         "campaign_id": campaign.json()["id"],
         "event_generator_id": generator.json()["id"],
         "execution_id": run.json()["execution_id"],
+        "schedule_id": schedule.json()["id"],
         "sender_id": sender.json()["id"],
         "import_id": job.json()["id"],
         "key_number": str(key.json()["number"]),

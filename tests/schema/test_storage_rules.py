@@ -52,6 +52,9 @@ ALL_BRANDS = {
     "report/provider_events.sql:forget_applied",
     "testing/world.sql:add_organisation",
     "triggers/events.sql:forget_events",
+    "triggers/schedules/queries.sql:due_schedules",
+    "triggers/schedules/queries.sql:schedules_to_come",
+    "triggers/schedules/queries.sql:set_alarms",
     "answers/queries.sql:forget_answers",
 }
 

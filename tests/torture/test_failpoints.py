@@ -42,5 +42,5 @@ def test_every_theme_has_its_boundaries():
     themes = {name.partition(".")[0] for name in names()}
 
     assert {"trigger", "resolve", "plan", "claim", "recover", "wave", "hand_over", "settle", "end"} <= themes
-    assert {"smtp", "people", "import_end", "provider_events"} <= themes
+    assert {"start", "schedule", "smtp", "people", "import_end", "provider_events"} <= themes
     assert all(name.replace("before", "after") in names() for name in names() if "before_commit" in name)

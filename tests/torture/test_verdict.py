@@ -78,8 +78,8 @@ def test_an_undisturbed_life_breaks_no_line(lived: Lived):
     verdict = lived.judged()
 
     assert verdict.certificate.broken == [], verdict.examples
-    assert verdict.certificate.executions == 4
-    assert verdict.certificate.recipients == 116 + 12 + 9 + 20
+    assert verdict.certificate.executions == 5
+    assert verdict.certificate.recipients == 116 + 12 + 12 + 9 + 20
 
 
 def test_a_message_that_nobody_took_is_lost(lived: Lived):
@@ -143,6 +143,20 @@ def test_two_executions_under_one_key_are_doubled(lived: Lived):
     lived.note("accepted", key="news", topic="news", execution=str(row[0]))
 
     assert lived.judged().certificate.doubled == 1
+
+
+def test_an_occurrence_that_was_started_twice_is_doubled(lived: Lived):
+    lived.run("""
+        UPDATE execution e SET schedule_id = s.schedule_id, occurrence_at = s.occurrence_at
+        FROM execution s WHERE s.schedule_id IS NOT NULL AND e.topic_key = 'news'""")
+
+    assert lived.judged().certificate.doubled == 1
+
+
+def test_an_occurrence_that_nobody_decided_is_lost(lived: Lived):
+    lived.run("UPDATE schedule SET next_at = seen_at + interval '1 day', next_local = seen_local")
+
+    assert lived.judged().certificate.lost == 1
 
 
 def test_who_is_in_doubt_is_unknown_and_needs_a_fault_that_allows_it(lived: Lived):

@@ -26,6 +26,7 @@ from stentor.api.problems import Envelope, Errors, problem_details
 from stentor.api.recipients import recipients
 from stentor.api.request import ApiRequest
 from stentor.api.runs import event_generators
+from stentor.api.schedules import schedules
 from stentor.api.senders import senders
 from stentor.api.services import Services
 from stentor.api.settings import ApiSettings
@@ -65,6 +66,7 @@ NATIVE = (
     campaigns,
     policies,
     event_generators,
+    schedules,
     executions,
     recipients,
     senders,

@@ -9,7 +9,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from uuid import UUID
@@ -20,6 +20,7 @@ from psycopg.conninfo import conninfo_to_dict
 from stentor.answers.model import Answer, Idempotency
 from stentor.audience.model import Act, ImportKind, Source
 from stentor.clock import Clock, boottime_s
+from stentor.domain.timetable import Rule
 from stentor.errors import Unavailable
 from stentor.executions.pipeline import Deliverer
 from stentor.executions.provider_events import apply_due
@@ -31,7 +32,8 @@ from stentor.testing.torture.chronicle import Chronicle
 from stentor.testing.torture.evidence import Workload, read_chronicle
 from stentor.testing.torture.stage import Relay, set_stage
 from stentor.triggers.model import Replayed, RunCall
-from stentor.wiring import Core, core, deliverer, open_channels, planner, services
+from stentor.triggers.schedules.model import ScheduleDraft
+from stentor.wiring import Core, core, deliverer, open_channels, planner, schedule_keeper, services
 
 SECRET = "a secret for tortured installations only"  # noqa: S105 - of databases that live for a second
 
@@ -47,8 +49,9 @@ _COUNTED_AS = 50_000
 """Subscribers that the counter of "sliced" claims, which only sizes its slices: three of them."""
 
 _TO_COME = "again"
-"""The topic whose call asks for a start in a moment instead of at once."""
+"""The topic whose call asks for a start in a moment instead of at once, and that a schedule calls once more."""
 _MOMENT = timedelta(milliseconds=50)
+_SCHEDULED_IN = timedelta(seconds=2)
 
 _CONNECTIONS = 6
 _REST_S = 0.02
@@ -92,9 +95,23 @@ def prepare(dsn: str, port: int) -> UUID:
 
     async def main() -> UUID:
         async with _core(dsn, 0.0) as started:
-            return (await set_stage(started, topics)).brand.id
+            brand_id = (await set_stage(started, topics)).brand.id
+            await services(started).schedules.create(brand_id, _once_in(_SCHEDULED_IN), is_test=False)
+            return brand_id
 
     return asyncio.run(main())
+
+
+def _once_in(time: timedelta) -> ScheduleDraft:
+    return ScheduleDraft(
+        name="Once",
+        generator_id=_TO_COME,
+        topic_key=_TO_COME,
+        context={},
+        rule=Rule(time_zone="Europe/Berlin", at=f"{datetime.now(UTC) + time:%Y-%m-%dT%H:%M:%SZ}"),
+        misfire_grace_s=3600,
+        enabled=True,
+    )
 
 
 @asynccontextmanager
@@ -132,7 +149,7 @@ class _Living:
     async def _run(self) -> None:
         await self._import_people()
         await self._call_all()
-        planning = planner(self._core)
+        planning, schedules = planner(self._core), schedule_keeper(self._core)
         await _until_false(planning.plan_next)
         await self._leave()
         channels = open_channels(self._core)
@@ -142,7 +159,7 @@ class _Living:
                 await self._let_go(delivering)
             busy_at_s = boottime_s()
             while await self._is_open() and boottime_s() < busy_at_s + self._life.idle_s_max:
-                begun = await start_due(self._core.db)
+                begun = await schedules.run_due() + await start_due(self._core.db)
                 await _until_false(planning.plan_next)
                 if begun + await self._deliver(delivering) + await end_forgotten(self._core.db):
                     busy_at_s = boottime_s()
@@ -230,11 +247,13 @@ class _Living:
 
     async def _is_open(self) -> bool:
         async with self._core.db.read() as conn:
-            cursor = await conn.execute("SELECT EXISTS (SELECT FROM execution WHERE ended_at IS NULL)")
+            cursor = await conn.execute(_IS_OPEN)
             row = await cursor.fetchone()
         return bool(row and row[0])
 
 
+_IS_OPEN = """
+    SELECT EXISTS (SELECT FROM execution WHERE ended_at IS NULL) OR EXISTS (SELECT FROM schedule WHERE next_at IS NOT NULL)"""
 _CLAIM_MANY = """
     UPDATE topic_counter SET subscribers = %(subscribers)s
     WHERE topic_id = (SELECT id FROM topic WHERE key = 'sliced') AND shard = (SELECT min(shard) FROM topic_counter)"""

@@ -145,6 +145,10 @@ class _Judging:
         for execution in executions:
             self._judge(execution)
         self._judge_departures()
+        for schedule_id, due_at, started in self._rows(_OCCURRENCES):
+            what = f"the occurrence of {schedule_id} at {due_at}"
+            self.counts.add("lost", f"{what} was never decided", int(started == 0))
+            self.counts.add("doubled", f"{what} was started {started} times", max(0, started - 1))
         for execution_id, channel, said, found in self._rows(_UNBALANCED):
             self.counts.add("unbalanced", f"execution {execution_id} channel {channel}: counted {said}, rows {found}")
         return len(executions)
@@ -259,6 +263,10 @@ _SUBSCRIBED: LiteralString = """
     SELECT c.external_id, t.key FROM subscription s
     JOIN topic t ON t.id = s.topic_id JOIN customer c ON c.part = s.part AND c.customer_id = s.customer_id
     WHERE s.channels <> 0"""
+_OCCURRENCES: LiteralString = """
+    SELECT id, next_at, 0 FROM schedule WHERE cron IS NULL AND next_at IS NOT NULL
+    UNION ALL
+    SELECT schedule_id, occurrence_at, count(*)::integer FROM execution WHERE schedule_id IS NOT NULL GROUP BY 1, 2"""
 _UNBALANCED: LiteralString = """
     WITH counted AS (
         SELECT execution_id, channel, state, reason, sum(sends) AS sends FROM tally WHERE state >= 0
