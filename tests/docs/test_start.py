@@ -1,4 +1,4 @@
-"""docs/start.md: every command is run against a real `stentor serve`, every answer compared."""
+"""docs/start.md, and the pages that go on from it: every command is run against a real `stentor serve`, every answer compared."""
 
 import re
 from dataclasses import replace
@@ -9,13 +9,14 @@ from documents import Shown, is_shown, said_by, shown_in
 from served import serving, shell_with
 from stentor.cli.premises import temporary_directory
 
+PAGES = ["docs/start.md", "docs/schedules.md"]
 # What the test does in its own way: it has packages and a Stentor already, and is told the keys.
 ELSEWHERE = re.compile(r"^(?:apt-get install .*|make serve|export (\w+)=.*)\n", re.MULTILINE)
 
 
 @pytest.mark.timeout(180)
 def test_every_command_works_and_answers_as_shown():
-    blocks = shown_in("docs/start.md")
+    blocks = [block for page in PAGES for block in shown_in(page)]
     here = [replace(block, commands=ELSEWHERE.sub("", block.commands)) for block in blocks]
 
     with temporary_directory() as data, serving(data) as served:

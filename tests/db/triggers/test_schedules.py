@@ -317,6 +317,19 @@ async def test_an_alarm_that_rings_too_early_by_a_zones_new_rules_starts_nothing
     assert await kept.due(schedule) == due
 
 
+async def test_a_zone_that_this_process_does_not_know_keeps_no_other_alarm_from_being_set(kept: Kept):
+    unknown, known = await kept.made(name="Unknown"), await kept.made(name="Known")
+    due = await kept.due(known)
+    await later_alarm(kept, known, timedelta(hours=1))
+    async with kept.db.autocommit() as conn:
+        await conn.execute("UPDATE schedule SET time_zone = 'Mars/Olympus' WHERE id = %s", [unknown.id])
+
+    async with keeping(kept.db, datetime.now(UTC)) as keeper:
+        assert await keeper.reckon() == 1
+
+    assert await kept.due(known) == due
+
+
 async def later_alarm(kept: Kept, schedule: Schedule, by: timedelta) -> None:
     async with kept.db.autocommit() as conn:
         await conn.execute("UPDATE schedule SET next_at = next_at + %s WHERE id = %s", [by, schedule.id])

@@ -1,4 +1,5 @@
--- What runs by the clock.
+-- What runs by the clock. What a clock on a wall shows has no zone, and that is what *_local and local_at are.
+-- squawk-ignore-file prefer-timestamp-tz
 
 CREATE TABLE schedule (
     id               uuid PRIMARY KEY,

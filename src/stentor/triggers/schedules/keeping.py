@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import TypeAlias
+from zoneinfo import ZoneInfoNotFoundError
 
 import structlog
 
@@ -145,6 +146,10 @@ def _missed(moment: Moment, reason: str, message: str) -> Decision:
 
 def _moved(schedules: list[Schedule]) -> Iterator[tuple[Schedule, Moment | None]]:
     for schedule in schedules:
-        following = next_moment(schedule.rule, schedule.seen)
+        try:
+            following = next_moment(schedule.rule, schedule.seen)
+        except ZoneInfoNotFoundError:
+            log.warning("schedule.zone_unknown", schedule_id=str(schedule.id), time_zone=schedule.time_zone)
+            continue
         if (None if following is None else following.at) != schedule.next_at:
             yield schedule, following
