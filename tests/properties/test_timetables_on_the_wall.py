@@ -150,11 +150,12 @@ def test_known_edges(zone: str, cron: str, after: str, due: list[str]):
 
 def test_a_time_that_was_due_is_not_due_again_when_a_zones_rules_put_its_clock_back():
     # Due at nine by a clock an hour ahead of what the zone, by newer rules, has that day.
-    rule = Rule(time_zone="Europe/Berlin", cron="0 9 * * *")
     decided = Moment(datetime.fromisoformat("2026-07-01T09:00"), datetime(2026, 7, 1, 6, tzinfo=UTC))
 
-    following = next_moment(rule, decided)
+    following = next_moment(Rule(time_zone="Europe/Berlin", cron="0 9 * * *"), decided)
+    once_more = next_moment(Rule(time_zone="Europe/Berlin", at="2026-07-01T09:00"), decided)
 
+    assert once_more is None
     assert following == Moment(datetime.fromisoformat("2026-07-02T09:00"), datetime(2026, 7, 2, 7, tzinfo=UTC))
 
 

@@ -130,6 +130,18 @@ async def test_two_keepers_at_once_start_it_once(kept: Kept):
     assert sorted(row[1] for row in await kept.executions()) == sorted(schedule.id for schedule in made)
 
 
+async def test_a_keeper_passes_over_what_another_one_holds(kept: Kept):
+    schedule = await kept.made()
+    due = await kept.due(schedule)
+
+    async with kept.db.transaction() as conn:
+        await conn.execute("SELECT FROM schedule WHERE id = %s FOR UPDATE", [schedule.id])
+        async with asyncio.timeout(10):
+            held = await kept.ran(due)
+
+    assert (held, await kept.ran(due)) == (0, 1)
+
+
 async def test_a_keeper_that_acts_on_what_it_saw_before_another_one_decided_starts_nothing(kept: Kept):
     schedule = await kept.made()
     due = await kept.due(schedule)
