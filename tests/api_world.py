@@ -1,6 +1,6 @@
 """A brand with its keys behind the app, and how its backend asks it: for tests of the HTTP door."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias, cast
 from uuid import UUID
@@ -46,3 +46,24 @@ class World(msgspec.Struct):
         """A token with these scopes, for this brand unless another is given."""
         key = await self.services.accounts.create_key("made", brand_id=brand_id or self.brand.id, scopes=scopes)
         return key.token
+
+
+async def shop_generator(world: World, name: str, channels: Sequence[str], **campaign: str) -> None:
+    """A published event generator that tells of an `order`, by a transactional campaign unless it is said to be another."""
+    texts = {
+        "email": {"subject": "{{ context.order }}", "html": "<p>Hi</p>", "text": "{{ context.shop | default: 'Us' }}"},
+        "sms": {"text": "{{ context.order }}"},
+    }
+    routes = []
+    for channel in channels:
+        draft = {"name": f"{name} {channel}", "channel": channel, "default_language": "en"}
+        made = await world.ask("POST", "/templates", json={**draft, "variants": {"en": texts[channel]}})
+        routes.append({"channel": channel, "template_id": made.json()["id"]})
+    kind = {"consent_basis": "none", "lane": "transactional", **campaign}
+    made = await world.ask("POST", "/campaigns", json={"name": name, "routes": routes, **kind})
+    properties = {"order": {"type": "string"}, "shop": {"type": "string"}}
+    schema = {"type": "object", "required": ["order"], "properties": properties}
+    said = {"id": name, "name": name, "campaign_id": made.json()["id"], "context_schema": schema}
+    await world.ask("POST", "/event-generators", json=said)
+    published = await world.ask("POST", f"/event-generators/{name}/publish")
+    assert published.status_code == 200, published.text

@@ -18,6 +18,7 @@ from stentor.accounts.service import AccountService
 from stentor.answers.service import forget_answers
 from stentor.api.services import Services
 from stentor.api.settings import ApiSettings
+from stentor.audience.anonymous import AddressNames, AnonymousKeeper
 from stentor.audience.customers import CustomerService
 from stentor.audience.imports import ImportService
 from stentor.audience.preferences import PreferenceService
@@ -60,6 +61,7 @@ from stentor.render.skeleton import reassemble
 from stentor.settings import Settings
 from stentor.triggers.checking import CallChecker
 from stentor.triggers.events import forget_events
+from stentor.triggers.messages import MessageService
 from stentor.triggers.schedules.keeping import ScheduleKeeper
 from stentor.triggers.schedules.service import ScheduleService
 from stentor.triggers.service import TriggerService
@@ -153,6 +155,15 @@ def services(core: Core) -> Services:
         generators=GeneratorService(core.db),
         executions=executions,
         triggers=TriggerService(core.db, brands, generators, executions, clock=clock),
+        messages=MessageService(
+            core.db,
+            brands,
+            generators,
+            core.publications,
+            executions,
+            send_ids=core.send_ids,
+            names=AddressNames(core.secret.derive("addresses")),
+        ),
         schedules=ScheduleService(core.db, CallChecker(brands, generators)),
         inbox=InboxService(core.db, core.send_ids, reassemble),
     )
@@ -239,6 +250,7 @@ def _chores(core: Core) -> list[Chore]:
     db = core.db
     schedules = schedule_keeper(core)
     contacts = ContactKeeper(db)
+    anonymous = AnonymousKeeper(db)
     return [
         Chore("apply_provider_events", 1.0, lambda: apply_due(db)),
         Chore("prune_inboxes", 30.0, lambda: _prune_inboxes(core)),
@@ -251,6 +263,7 @@ def _chores(core: Core) -> list[Chore]:
         Chore("make_partitions", 3_600.0, lambda: make_weeks(db)),
         Chore("forget_claims", 600.0, lambda: forget_claims(db)),
         Chore("forget_contacts", 60.0, lambda: _forget_contacts(core, contacts)),
+        Chore("erase_anonymous", 600.0, lambda: _erase_anonymous(core, anonymous)),
         Chore("forget_answers", 600.0, lambda: forget_answers(db)),
         Chore("forget_events", 600.0, lambda: forget_events(db)),
     ]
@@ -266,3 +279,7 @@ async def _prune_inboxes(core: Core) -> int:
 
 async def _forget_contacts(core: Core, contacts: ContactKeeper) -> int:
     return await contacts.forget([brand.id for brand in await accounts(core).brands()])
+
+
+async def _erase_anonymous(core: Core, anonymous: AnonymousKeeper) -> int:
+    return await anonymous.erase([brand.id for brand in await accounts(core).brands()])

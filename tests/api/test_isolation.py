@@ -7,10 +7,13 @@ from uuid import uuid4
 import pytest
 from httpx import Response
 
-from api_world import Client, World
+from api_world import Client, World, shop_generator
 from stentor.testing.waiting import eventually
 
 pytestmark = pytest.mark.anyio
+
+# Reading and previewing are one right, running another.
+RIGHTS_OF_THEIR_OWN = {"runEventGenerator", "sendMessages", "previewTemplate", "previewDraft"}
 
 METHODS = ("get", "post", "put", "patch", "delete")
 
@@ -101,8 +104,7 @@ async def test_a_key_does_only_what_its_scopes_say(world: World):
             answer = await ask(world.client, operation, token, group_id=str(world.brand.id), other=str(uuid4()))
             allowed = operation[0] == "GET" if scope == "read" else scope == "write"
             if not allowed and answer.status_code != 403:
-                # Reading and previewing are one right, running another.
-                assert operation[2]["operationId"] in {"runEventGenerator", "previewTemplate", "previewDraft"}
+                assert operation[2]["operationId"] in RIGHTS_OF_THEIR_OWN
     refused = await world.ask(
         "POST", "/topics", token=tokens["read"], json={"key": "x", "name": "x", "channels": ["sms"]}
     )
@@ -129,6 +131,9 @@ async def harvested(world: World) -> dict[str, str]:
     )
     await world.ask("POST", "/event-generators/theirs/publish")
     run = await world.ask("POST", "/event-generators/theirs/run", json={"topic_key": "theirs", "context": {}})
+    await shop_generator(world, "orders", ["sms"])
+    call = {"event_generator_id": "orders", "context": {"order": "1"}, "recipients": [{"phone": "+358401112222"}]}
+    sent = await world.ask("POST", "/messages", json=call)
     schedule = await world.ask(
         "POST",
         "/schedules",
@@ -151,6 +156,7 @@ async def harvested(world: World) -> dict[str, str]:
         "campaign_id": campaign.json()["id"],
         "event_generator_id": generator.json()["id"],
         "execution_id": run.json()["execution_id"],
+        "message_id": sent.json()["messages"][0]["id"],
         "schedule_id": schedule.json()["id"],
         "sender_id": sender.json()["id"],
         "import_id": job.json()["id"],

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api_world import World
+from api_world import World, shop_generator
 
 pytestmark = pytest.mark.anyio
 
@@ -21,6 +21,7 @@ FIRST = [
     "createEventGenerator",
     "publishEventGenerator",
     "runEventGenerator",
+    "sendMessages",
     "createSchedule",
     "createSender",
     "createKey",
@@ -77,6 +78,8 @@ async def test_every_example_works(world: World):
         for method in METHODS
         if method in methods and "{group_id}" in path and methods[method]["operationId"] not in NEEDS_A_WORKER
     ]
+    # Its example has a campaign of another kind than that of the generator that a newcomer makes.
+    await shop_generator(world, "order-shipped", ["email"])
     ids: dict[str, str] = {}
     failed: dict[str, str] = {}
 
@@ -89,6 +92,8 @@ async def test_every_example_works(world: World):
         if name in ID_OF:
             key, field = ID_OF[name]
             ids[key] = str(answer.json().get(field))
+        if name == "sendMessages":
+            ids["message_id"] = answer.json()["messages"][0]["id"]
         # What is in use is not deleted, which is an answer that the reference tells of.
         if not (answer.is_success or (method == "DELETE" and answer.status_code == 409)):
             failed[name] = answer.text

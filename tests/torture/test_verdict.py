@@ -78,8 +78,8 @@ def test_an_undisturbed_life_breaks_no_line(lived: Lived):
     verdict = lived.judged()
 
     assert verdict.certificate.broken == [], verdict.examples
-    assert verdict.certificate.executions == 5
-    assert verdict.certificate.recipients == 116 + 12 + 12 + 9 + 20
+    assert verdict.certificate.executions == 6
+    assert verdict.certificate.recipients == 116 + 12 + 12 + 9 + 20 + 4
 
 
 def test_a_message_that_nobody_took_is_lost(lived: Lived):

@@ -17,6 +17,7 @@ from stentor.api.edge import Exchange, check_target
 from stentor.api.imports import imports
 from stentor.api.inbox import inbox
 from stentor.api.keys import keys
+from stentor.api.messages import messages
 from stentor.api.methods import with_options
 from stentor.api.metrics import RequestMetrics
 from stentor.api.openapi import document
@@ -66,6 +67,7 @@ NATIVE = (
     campaigns,
     policies,
     event_generators,
+    messages,
     schedules,
     executions,
     recipients,

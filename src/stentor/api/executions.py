@@ -34,6 +34,9 @@ class ExecutionBody(msgspec.Struct, frozen=True, kw_only=True):
     context: dict[str, Any]
     lane: LaneName
     is_test: bool
+    recipients: Annotated[
+        int, Meta(description="How many people the call named; 0 where a topic's subscribers are meant.")
+    ]
     triggered_by: str
     audience_size: Annotated[int, Meta(description="People subscribed on at least one channel, before the guard.")]
     error_code: ErrorCode | None
@@ -62,6 +65,7 @@ def shown(progress: Progress) -> ExecutionBody:
         context=execution.context,
         lane=cast("LaneName", Lane(execution.lane).label),
         is_test=execution.is_test,
+        recipients=execution.recipients,
         triggered_by=execution.triggered_by,
         audience_size=execution.audience_size,
         error_code=execution.error_code,

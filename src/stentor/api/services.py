@@ -18,6 +18,7 @@ from stentor.channels.sandbox.inbox import InboxService
 from stentor.channels.service import SenderService
 from stentor.db.pool import Database
 from stentor.executions.service import ExecutionService
+from stentor.triggers.messages import MessageService
 from stentor.triggers.schedules.service import ScheduleService
 from stentor.triggers.service import TriggerService
 
@@ -40,6 +41,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     campaigns: CampaignService
     generators: GeneratorService
     triggers: TriggerService
+    messages: MessageService
     schedules: ScheduleService
     executions: ExecutionService
     inbox: InboxService

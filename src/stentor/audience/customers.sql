@@ -231,6 +231,6 @@ CROSS JOIN LATERAL (
 SELECT customer_id, external_id, email, phone, push_tokens, locale, time_zone, attributes, address_mask, valid_mask,
     agreed_mask, refused_mask, bounced_mask, complained_mask, shared_address, created_at, updated_at
 FROM customer
-WHERE brand_id = :brand_id AND (part, customer_id) > (:after_part::smallint, :after::uuid)
+WHERE brand_id = :brand_id AND NOT anonymous AND (part, customer_id) > (:after_part::smallint, :after::uuid)
 ORDER BY brand_id, part, customer_id
 LIMIT :limit

@@ -25,7 +25,7 @@ from stentor.domain.address import (
     normal_phones,
     phone_digest,
 )
-from stentor.domain.ids import EXTERNAL_ID_BYTES_MAX, normal_external_id
+from stentor.domain.ids import ANONYMOUS_PREFIX, EXTERNAL_ID_BYTES_MAX, normal_external_id
 from stentor.domain.locale import normal_locale, normal_time_zone
 from stentor.errors import Violation
 
@@ -144,14 +144,15 @@ class Intake(msgspec.Struct, frozen=True):
     warnings: list[Refusal]
 
 
-def take_in(brand_id: UUID, given: Given, *, region: str | None = None) -> Intake:
+def take_in(brand_id: UUID, given: Given, *, region: str | None = None, anonymous: bool = False) -> Intake:
     """The rows of what was said; `region` is the country of phone numbers that come without a country code.
 
     An address that is none is kept as it is, marked as invalid and warned of. A line is refused for a bad external id,
-    push token, language, time zone or attribute; the other lines go on.
+    push token, language, time zone or attribute; the other lines go on. `anonymous`: the external ids are those that we
+    give to bare addresses.
     """
     bad: dict[int, Violation] = {}
-    external_ids = _external_ids(given.external_ids, bad)
+    external_ids = given.external_ids if anonymous else _external_ids(given.external_ids, bad)
     ids = customer_ids(brand_id, external_ids)
     locales = _named(given.locales, normal_locale, _BAD_LOCALE, bad)
     time_zones = _named(given.time_zones, normal_time_zone, _BAD_TIME_ZONE, bad)
@@ -223,7 +224,7 @@ _UUID_VARIANT = {f"{digit:x}": f"{digit & 0b0011 | 0b1000:x}" for digit in range
 
 def _external_ids(column: list[str], bad: dict[int, Violation]) -> list[str]:
     together = "".join(column)
-    if together.isascii() and "\x00" not in together and column:
+    if together.isascii() and "\x00" not in together and ANONYMOUS_PREFIX not in together and column:
         sizes = set(map(len, column))
         if 0 not in sizes and max(sizes) <= EXTERNAL_ID_BYTES_MAX:
             return column

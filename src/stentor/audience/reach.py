@@ -100,7 +100,7 @@ class Recipient(NamedTuple):
 
 async def topics_to_plan(conn: Connection, brand_id: UUID, keys: Collection[str]) -> dict[str, PlannableTopic]:
     """The topics that these keys mean; a key that means none is absent."""
-    rows = await Sql.topics_to_plan.tuples(conn, brand_id=brand_id, keys=sorted(keys))
+    rows = await Sql.topics_to_plan.tuples(conn, brand_id=brand_id, keys=sorted(keys)) if keys else []
     return {wanted: PlannableTopic(*topic) for wanted, *topic in rows}
 
 

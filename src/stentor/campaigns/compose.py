@@ -46,11 +46,14 @@ class CampaignRenderers:
         publication: Publication,
         channel: ChannelKind,
         variant: int,
-        execution_id: UUID,
+        context_id: UUID,
         context: Mapping[str, Any],
     ) -> BoundMessage | UnusableMessage:
-        """The messages of one execution on one channel in one language; the context is that of this execution always."""
-        key = execution_id, channel, variant
+        """The messages of one context on one channel in one language; `context_id` always stands for the same context.
+
+        It is an execution's id, and for a recipient with a context of their own one made of both.
+        """
+        key = context_id, channel, variant
         if (kept := self._bound.get(key)) is not None:
             return kept
         try:

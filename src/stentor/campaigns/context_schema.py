@@ -40,13 +40,13 @@ class ContextSchema:
         self.schema = schema
         self.guarantees = Guarantees(schema)
 
-    def violations(self, context: Mapping[str, Any]) -> list[Violation]:
-        """What is wrong with a call's context, the first 20 violations by field; empty when nothing is."""
+    def violations(self, context: Mapping[str, Any], at: str = "/context") -> list[Violation]:
+        """What is wrong with a call's context, which stands `at` there: the first 20 violations by field, or none."""
         document = dict(context)
         if self._validator.is_valid(document):
             return []
         errors = islice(self._validator.iter_errors(document), VIOLATIONS_NAMED_MAX)
-        return [Violation(f"/context{pointer_to(*_place(error))}", "schema", _sentence(error)) for error in errors]
+        return [Violation(f"{at}{pointer_to(*_place(error))}", "schema", _sentence(error)) for error in errors]
 
 
 def _check_size(schema: Mapping[str, Any]) -> None:

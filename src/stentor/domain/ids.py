@@ -12,6 +12,8 @@ import uuid_utils
 from stentor.domain.vocabulary import ChannelKind
 
 EXTERNAL_ID_BYTES_MAX = 255
+# What external ids of bare addresses begin with, which messages were sent to; no customer's does.
+ANONYMOUS_PREFIX = "addr:"
 PARTS = 4096
 SEND_ID_CHARS = 60
 
@@ -40,9 +42,16 @@ def customer_id(brand_id: UUID, external_id: str) -> UUID:
     """The customer of that external id in that brand: UUIDv5 of both, so an upsert needs no look-up.
 
     The external id is taken exactly, after Unicode NFC. Raises ValueError when it is empty, longer than 255 bytes of
-    UTF-8, or holds a NUL, which PostgreSQL cannot store.
+    UTF-8, begins with `addr:`, or holds a NUL, which PostgreSQL cannot store.
     """
     return uuid5(brand_id, normal_external_id(external_id))
+
+
+def recipient_id(brand_id: UUID, external_id: str) -> UUID:
+    """As `customer_id`, also of a bare address that messages were sent to, whose external id is Stentor's own."""
+    if external_id.startswith(ANONYMOUS_PREFIX) and external_id.isascii():
+        return uuid5(brand_id, external_id)
+    return customer_id(brand_id, external_id)
 
 
 def normal_external_id(external_id: str) -> str:
@@ -58,6 +67,8 @@ def normal_external_id(external_id: str) -> str:
         raise ValueError(f"The external_id has {size} bytes of UTF-8; at most {EXTERNAL_ID_BYTES_MAX} are allowed.")
     if "\x00" in normal:
         raise ValueError("The external_id has a NUL character; remove it.")
+    if normal.startswith(ANONYMOUS_PREFIX):
+        raise ValueError(f"External ids that begin with {ANONYMOUS_PREFIX} are Stentor's own; choose another.")
     return normal
 
 

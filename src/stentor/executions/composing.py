@@ -1,10 +1,11 @@
 """From a wave's people to messages: the execution's compiled content, one send id and one unsubscribe link each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
-from typing import Any, Protocol
-from uuid import UUID
+from types import MappingProxyType
+from typing import Any, Protocol, TypeAlias
+from uuid import UUID, uuid5
 
 import msgspec
 
@@ -16,11 +17,14 @@ from stentor.domain.ids import SendIds
 from stentor.domain.links import LinkSigner
 from stentor.domain.vocabulary import ChannelKind, ConsentBasis
 from stentor.executions.facts import ExecutionFacts
+from stentor.executions.named import OwnContexts
 from stentor.render.errors import RenderError
+
+_Pairs: TypeAlias = list[tuple[PendingSend, Recipient]]
 
 
 class BoundRenderer(Protocol):
-    """One language of one route with an execution's context folded in."""
+    """One language of one route with a context folded in."""
 
     def render(
         self, customer: Mapping[str, Any], *, send_id: str, address: str, unsubscribe_url: str, at: datetime
@@ -37,10 +41,10 @@ class Renderers(Protocol):
         publication: Publication,
         channel: ChannelKind,
         variant: int,
-        execution_id: UUID,
+        context_id: UUID,
         context: Mapping[str, Any],
     ) -> BoundRenderer:
-        """The renderer of an execution's channel in one language."""
+        """The renderer of a channel in one language; `context_id` always stands for the same context."""
         ...
 
 
@@ -67,16 +71,20 @@ class Composer:
         facts: Mapping[UUID, ExecutionFacts],
         wave: Sequence[tuple[PendingSend, Recipient]],
         at: datetime,
+        *,
+        contexts: OwnContexts = MappingProxyType({}),
     ) -> Composed:
-        """The messages in the order of the wave's chunks and languages; a template's failure is that person's alone."""
+        """The messages in the order of the wave's chunks and languages; a template's failure is that person's alone.
+
+        `contexts`: of the people who have one of their own, in place of their execution's.
+        """
         composed = Composed()
         for (_, variant), pairs in groupby(sorted(wave, key=_place), key=_place):
             group = list(pairs)
             execution = facts[group[0][0].execution_id]
-            bound = self._renderers.bind(
-                execution.publication, channel, variant, execution.execution_id, execution.context
-            )
-            self._compose_group(bound, execution, channel, group, at=at, into=composed)
+            for context_id, context, sharing in _by_context(execution, group, contexts):
+                bound = self._renderers.bind(execution.publication, channel, variant, context_id, context)
+                self._compose_group(bound, execution, channel, sharing, at=at, into=composed)
         return composed
 
     def _compose_group(
@@ -84,7 +92,7 @@ class Composer:
         bound: BoundRenderer,
         execution: ExecutionFacts,
         channel: ChannelKind,
-        pairs: list[tuple[PendingSend, Recipient]],
+        pairs: _Pairs,
         *,
         at: datetime,
         into: Composed,
@@ -108,6 +116,23 @@ class Composer:
             return [""] * len(customers)
         prefix = self._unsubscribe_prefix
         return [prefix + token for token in self._links.unsubscribe_tokens(execution.execution_id, customers, channel)]
+
+
+def _by_context(
+    execution: ExecutionFacts, group: _Pairs, contexts: OwnContexts
+) -> Iterator[tuple[UUID, Mapping[str, Any], _Pairs]]:
+    """The group's people by the context that their messages are made of: each their own, the others the execution's."""
+    sharing = group
+    if contexts:
+        sharing = []
+        for send, person in group:
+            own = contexts.get((send.execution_id, send.customer_id))
+            if own is None:
+                sharing.append((send, person))
+            else:
+                yield uuid5(send.execution_id, send.customer_id.hex), own, [(send, person)]
+    if sharing:
+        yield execution.execution_id, execution.context, sharing
 
 
 def _place(pair: tuple[PendingSend, Recipient]) -> tuple[int, int]:

@@ -7,9 +7,10 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from stentor.audience import reach
-from stentor.audience.customers import id_of, missing_customer
+from stentor.audience.customers import missing_customer
 from stentor.campaigns.model import Publication
 from stentor.db.connection import Connection
+from stentor.domain.ids import recipient_id
 from stentor.domain.vocabulary import Reason, SendState, channels_in
 from stentor.executions import store
 from stentor.executions.model import Execution
@@ -100,27 +101,34 @@ async def explain(
     conn: Connection, execution: Execution, publication: Publication, quiet: BrandQuiet, external_id: str
 ) -> Explanation:
     """The story of the customer with that external id. Raises NotFound when the brand has no such customer."""
-    customer = id_of(execution.brand_id, external_id)
-    traces = await sends_of(conn, execution.brand_id, execution.id, customer)
-    answers = await answers_of(conn, execution.brand_id, execution.id, customer)
-    outside = "" if traces else await _outside(conn, execution, customer, external_id)
+    try:
+        customer = recipient_id(execution.brand_id, external_id)
+    except ValueError:
+        raise missing_customer(external_id) from None
+    channels = await explain_channels(conn, execution, publication, quiet, customer)
+    outside = "" if channels else await _outside(conn, execution, customer, external_id)
     return Explanation(
-        execution_id=execution.id,
-        external_id=external_id,
-        customer_id=customer,
-        channels=[
-            _channel(
-                trace,
-                publication,
-                answers,
-                held_until=await _held_until(conn, execution, trace),
-                detail=_cap_detail(trace, publication)
-                or await _quiet_detail(conn, execution, quiet.on(publication.content, trace.channel), trace, customer),
-            )
-            for trace in traces
-        ],
-        outside=outside,
+        execution_id=execution.id, external_id=external_id, customer_id=customer, channels=channels, outside=outside
     )
+
+
+async def explain_channels(
+    conn: Connection, execution: Execution, publication: Publication, quiet: BrandQuiet, customer: UUID
+) -> list[ChannelExplanation]:
+    """What became of that person on each channel; nothing when they were not in the audience, or are not planned yet."""
+    traces = await sends_of(conn, execution.brand_id, execution.id, customer)
+    answers = await answers_of(conn, execution.brand_id, execution.id, customer) if traces else []
+    return [
+        _channel(
+            trace,
+            publication,
+            answers,
+            held_until=await _held_until(conn, execution, trace),
+            detail=_cap_detail(trace, publication)
+            or await _quiet_detail(conn, execution, quiet.on(publication.content, trace.channel), trace, customer),
+        )
+        for trace in traces
+    ]
 
 
 async def _held_until(conn: Connection, execution: Execution, trace: SendTrace) -> datetime | None:
@@ -201,7 +209,9 @@ async def _outside(conn: Connection, execution: Execution, customer: UUID, exter
     if person is None:
         raise missing_customer(external_id)
     if execution.published_at is None:
-        return _unplanned(execution)
+        return unplanned(execution)
+    if execution.recipients:
+        return "Not among the recipients that the call named."
     changed = await reach.last_choice(conn, execution.brand_id, customer, execution.topic_id)
     if changed is None:
         return f"Never opted in to the topic {execution.topic_key!r}."
@@ -212,7 +222,8 @@ async def _outside(conn: Connection, execution: Execution, customer: UUID, exter
     )
 
 
-def _unplanned(execution: Execution) -> str:
+def unplanned(execution: Execution) -> str:
+    """Why nobody of the execution has a send: it is not planned yet, or never will be."""
     if execution.state not in {"failed", "cancelled"}:
         return "The execution is not planned yet; ask again when it is published."
     ended = "failed" if execution.state == "failed" else "was cancelled"

@@ -21,6 +21,8 @@ class ExecutionFacts(msgspec.Struct, frozen=True):
     topic_id: UUID | None
     context: dict[str, Any]
     is_test: bool
+    is_named: bool = False
+    """Whether the call named its recipients, each perhaps with a context of their own."""
 
     @property
     def basis(self) -> ConsentBasis:
@@ -52,9 +54,11 @@ class FactsSource:
         missing = [execution_id for execution_id in execution_ids if execution_id not in self._kept]
         if missing:
             rows = await Sql.contexts.tuples(conn, brand_id=brand_id, execution_ids=missing)
-            for execution_id, context, publication_id, topic_id, is_test in rows:
+            for execution_id, context, publication_id, topic_id, is_test, is_named in rows:
                 publication = await self._publications.load(brand_id, publication_id)
-                self._kept[execution_id] = ExecutionFacts(execution_id, publication, topic_id, context, is_test)
+                self._kept[execution_id] = ExecutionFacts(
+                    execution_id, publication, topic_id, context, is_test, is_named
+                )
         found = {execution_id: self._kept[execution_id] for execution_id in execution_ids}
         while len(self._kept) > self.KEPT_MAX:
             del self._kept[next(iter(self._kept))]

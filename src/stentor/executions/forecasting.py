@@ -21,7 +21,7 @@ from stentor.executions.facts import ExecutionFacts
 from stentor.executions.model import ErrorCode
 from stentor.executions.quiet_plan import QuietPlan
 from stentor.executions.quieting import QuietSource
-from stentor.executions.store import PlanSql
+from stentor.executions.store import PlanSql, heeded_flags
 from stentor.guard.contacts import rules_as_arrays
 from stentor.guard.holdout import holdout_threshold
 
@@ -103,6 +103,7 @@ async def _count(
         topic_id=facts.topic_id,
         campaign_id=content.campaign_id,
         holdout=holdout_threshold(content.policy.holdout),
+        heeded=heeded_flags(content),
         cap_channels=[int(kind) for kind, _ in caps],
         **rules_as_arrays([rule for _, rule in caps]),
         channels=[int(kind) for kind, _ in planned],
@@ -142,6 +143,7 @@ async def _samples(conn: Connection, composer: Composer, facts: ExecutionFacts, 
         topic_id=facts.topic_id,
         campaign_id=content.campaign_id,
         holdout=holdout_threshold(content.policy.holdout),
+        heeded=heeded_flags(content),
         bit=kind.bit,
         limit=SAMPLES,
     )

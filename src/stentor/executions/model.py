@@ -28,6 +28,8 @@ class Execution(msgspec.Struct, frozen=True):
     context: dict[str, Any]
     lane: int
     is_test: bool
+    recipients: int
+    """How many people the call named; 0 where a topic's subscribers are meant."""
     triggered_by: str
     state: ExecutionState
     audience_size: int
@@ -60,6 +62,7 @@ class QueuedExecution(msgspec.Struct, frozen=True):
     topic_key: str
     lane: int
     is_test: bool
+    recipients: int
 
 
 class ClaimedSlice(msgspec.Struct, frozen=True):
@@ -82,7 +85,8 @@ class PlannedRoute(msgspec.Struct, frozen=True):
     """One channel of one execution in one slice, as the planning statement takes it."""
 
     execution_id: UUID
-    topic_id: UUID
+    topic_id: UUID | None
+    """None: the people whom the call named are meant."""
     channel: int
     sender_id: UUID
     lane: int

@@ -28,6 +28,7 @@ from stentor.executions import store
 from stentor.executions.capping import capping_of
 from stentor.executions.composing import Composer
 from stentor.executions.facts import FactsSource, resends_in_doubt
+from stentor.executions.named import own_contexts
 from stentor.executions.quieting import QuietSource, wake_held
 from stentor.executions.recovery import recover
 from stentor.executions.waves import GuardedWave, cut_attempts, guard_sends, load_sends
@@ -110,7 +111,7 @@ class Deliverer:
                     guarded = await self._open_surely(claim, sender)
                     if guarded is not None:
                         composed = self._composer.compose(
-                            claim.channel, guarded.facts, guarded.cleared, self._clock.now()
+                            claim.channel, guarded.facts, guarded.cleared, self._clock.now(), contexts=guarded.contexts
                         )
                         outcomes = await self._hand_over(channel, guarded.wave, composed.messages)
                         answered = Answered(sender, channel, guarded, composed, outcomes)
@@ -160,6 +161,7 @@ class Deliverer:
             capping = capping_of(claim.channel, facts, policy)
             verdicts = await guard_sends(conn, claim, loaded, facts=facts, over=over, quiet=quiet, capping=capping)
             await self._settle_objected(conn, claim, verdicts.objected, moves)
+            contexts = await own_contexts(conn, claim.brand_id, facts, verdicts.cleared)
             attempts = cut_attempts(claim.chunks, loaded, verdicts.cleared)
             if attempts:
                 await deliver.open_attempts(conn, claim, attempts, self._worker)
@@ -178,7 +180,7 @@ class Deliverer:
             may_start=lambda: boottime_s() < expires_at_s,
         )
         reserved = capping.executions.keys() if capping else ()
-        return GuardedWave(wave, attempts, verdicts.cleared, reserved, facts, last)
+        return GuardedWave(wave, attempts, verdicts.cleared, reserved, facts, last, contexts)
 
     async def _policy(self, brand_id: UUID) -> BrandPolicy:
         """The brand's policy as it was less than a second ago; asked outside of any transaction, which would hold two connections."""

@@ -1,7 +1,8 @@
 -- name: plan_all
 -- One send per person and channel, with the person-keyed verdict. Routes arrive as arrays, so that one statement plans a
 -- slice of a large execution or dozens of small ones. No window, no data-modifying CTE, no local table: on a distributed
--- database the whole statement is pushed down to the shards. Quiet hours come last and ready-made: a route's `quiet` maps places
+-- database the whole statement is pushed down to the shards. Nobody who is known by a bare address alone can have opted in;
+-- to say so lets the index that has no such people answer. Quiet hours come last and ready-made: a route's `quiet` maps places
 -- to what becomes of a send that nothing else objects to, packed by executions/quieting.py, and is null where there are none.
 INSERT INTO send (execution_id, customer_id, brand_id, decided_at, chunk, part, channel, state, reason, rule, variant)
 SELECT v.execution_id, v.customer_id, :brand_id, :now, v.chunk + (v.quiet >> 15 << 20), v.part, v.channel,
@@ -11,7 +12,7 @@ FROM (
     SELECT r.execution_id, a.customer_id, a.part, r.channel,
         r.chunk_base + chunk_offset(a.customer_id, a.part, r.part_from, r.part_to, r.chunks) AS chunk,
         coalesce(
-            nullif(person_objection(p.refused_mask, p.complained_mask, p.bounced_mask, p.address_mask, p.valid_mask, r.bit), 0),
+            nullif(person_objection(p.refused_mask & :heeded, p.complained_mask, p.bounced_mask, p.address_mask, p.valid_mask, r.bit), 0),
             holdout_objection(:campaign_id, a.customer_id, :holdout)
         ) AS reason,
         variant_for(string_to_array(r.languages, ','), p.locale) AS variant,
@@ -24,7 +25,7 @@ FROM (
     JOIN topic_audience a
         ON a.topic_id = r.topic_id AND a.part BETWEEN r.part_from AND r.part_to AND a.channels & r.bit <> 0
     JOIN person p ON p.part = a.part AND p.customer_id = a.customer_id
-    WHERE a.brand_id = :brand_id AND p.brand_id = :brand_id
+    WHERE a.brand_id = :brand_id AND p.brand_id = :brand_id AND NOT p.anonymous
 ) v
 
 -- name: plan_first
@@ -41,7 +42,7 @@ FROM (
         SELECT r.execution_id, a.customer_id, a.part, r.channel, r.ordinal,
             r.chunk_base + chunk_offset(a.customer_id, a.part, r.part_from, r.part_to, r.chunks) AS chunk,
             coalesce(
-                nullif(person_objection(p.refused_mask, p.complained_mask, p.bounced_mask, p.address_mask, p.valid_mask, r.bit), 0),
+                nullif(person_objection(p.refused_mask & :heeded, p.complained_mask, p.bounced_mask, p.address_mask, p.valid_mask, r.bit), 0),
                 holdout_objection(:campaign_id, a.customer_id, :holdout)
             ) AS reason,
             variant_for(string_to_array(r.languages, ','), p.locale) AS variant,
@@ -55,7 +56,7 @@ FROM (
         JOIN topic_audience a
             ON a.topic_id = r.topic_id AND a.part BETWEEN r.part_from AND r.part_to AND a.channels & r.bit <> 0
         JOIN person p ON p.part = a.part AND p.customer_id = a.customer_id
-        WHERE a.brand_id = :brand_id AND p.brand_id = :brand_id
+        WHERE a.brand_id = :brand_id AND p.brand_id = :brand_id AND NOT p.anonymous
     ) c
     ORDER BY c.execution_id, c.part, c.customer_id, (c.reason <> 0), c.ordinal
 ) v
@@ -67,7 +68,7 @@ FROM unnest(:topic_ids::uuid[], :masks::integer[], :parts_from::smallint[], :par
     AS r (topic_id, mask, part_from, part_to)
 JOIN topic_audience a ON a.topic_id = r.topic_id AND a.part BETWEEN r.part_from AND r.part_to AND a.channels & r.mask <> 0
 JOIN person p ON p.part = a.part AND p.customer_id = a.customer_id
-WHERE a.brand_id = :brand_id AND p.brand_id = :brand_id
+WHERE a.brand_id = :brand_id AND p.brand_id = :brand_id AND NOT p.anonymous
 
 -- name: planned_counts
 -- What the statements above wrote, by chunk and verdict: the source of the chunk rows and the tally.
@@ -153,11 +154,11 @@ FROM (
         JOIN person p ON p.part = a.part AND p.customer_id = a.customer_id
         CROSS JOIN LATERAL (
             SELECT coalesce(
-                nullif(person_objection(p.refused_mask, p.complained_mask, p.bounced_mask, p.address_mask, p.valid_mask, r.bit), 0),
+                nullif(person_objection(p.refused_mask & :heeded, p.complained_mask, p.bounced_mask, p.address_mask, p.valid_mask, r.bit), 0),
                 holdout_objection(:campaign_id, a.customer_id, :holdout)
             ) AS reason
         ) v
-        WHERE a.brand_id = :brand_id AND p.brand_id = :brand_id
+        WHERE a.brand_id = :brand_id AND p.brand_id = :brand_id AND NOT p.anonymous
         ORDER BY a.part, a.customer_id, CASE WHEN :only_first THEN 0 ELSE r.ordinal END, (v.reason <> 0), r.ordinal
     ) c
     CROSS JOIN LATERAL (
@@ -175,7 +176,7 @@ SELECT a.customer_id
 FROM topic_audience a
 JOIN person p ON p.part = a.part AND p.customer_id = a.customer_id
 WHERE a.topic_id = :topic_id AND a.brand_id = :brand_id AND p.brand_id = :brand_id AND a.channels & :bit <> 0
-    AND person_objection(p.refused_mask, p.complained_mask, p.bounced_mask, p.address_mask, p.valid_mask, :bit) = 0
+    AND person_objection(p.refused_mask & :heeded, p.complained_mask, p.bounced_mask, p.address_mask, p.valid_mask, :bit) = 0
     AND holdout_objection(:campaign_id, a.customer_id, :holdout) = 0
 ORDER BY a.part, a.customer_id
 LIMIT :limit

@@ -23,6 +23,7 @@ from stentor.errors import Unavailable
 from stentor.executions import store
 from stentor.executions.facts import PublicationSource
 from stentor.executions.model import ClaimedSlice, PlannedRoute, QueuedExecution
+from stentor.executions.named import plan_named
 from stentor.executions.quieting import QuietSource
 from stentor.executions.slicing import SLICE_PEOPLE, Slice, cut_slices
 from stentor.failpoints import failpoint
@@ -46,14 +47,27 @@ class _Target(NamedTuple):
     """What an execution's sends and chunks carry of it."""
 
     execution_id: UUID
-    topic_id: UUID
+    topic_id: UUID | None
     lane: int
     is_test: bool
 
 
 class _Sized(NamedTuple):
     target: _Target
-    subscribers: int
+    people: int
+
+
+class _Small:
+    """Executions that are planned whole, in groups that one statement plans."""
+
+    def __init__(self) -> None:
+        self.groups: dict[tuple[UUID, bool, bool], list[_Sized]] = defaultdict(list)
+
+    def add(self, execution: QueuedExecution, topic_id: UUID | None, people: int) -> None:
+        """The execution means that many people: the topic's subscribers, or, without one, whom its call named."""
+        target = _Target(execution.id, topic_id, execution.lane, execution.is_test)
+        group = execution.publication_id, execution.is_test, topic_id is None
+        self.groups[group].append(_Sized(target, people))
 
 
 class Planner:
@@ -163,12 +177,16 @@ class Planner:
 
     async def _resolve_brand(self, conn: Connection, brand_id: UUID, queued: Sequence[QueuedExecution]) -> list[UUID]:
         """Fails what has no topic, cuts what is large, plans what is small at once; returns the last."""
-        topics = await reach.topics_to_plan(conn, brand_id, {execution.topic_key for execution in queued})
-        small: dict[tuple[UUID, bool], list[_Sized]] = defaultdict(list)
+        topics = await reach.topics_to_plan(
+            conn, brand_id, {execution.topic_key for execution in queued if not execution.recipients}
+        )
+        small = _Small()
         room = SLICE_PEOPLE
         for execution in queued:
             topic = topics.get(execution.topic_key)
-            if topic is None:
+            if execution.recipients:
+                small.add(execution, None, execution.recipients)
+            elif topic is None:
                 text = f"No topic has the key or id {execution.topic_key!r} in this brand. Create it, or correct topic_key."
                 await store.fail(conn, brand_id, execution.id, "TOPIC_NOT_FOUND", text)
             elif not topic.enabled:
@@ -176,14 +194,13 @@ class Planner:
                 await store.fail(conn, brand_id, execution.id, "TOPIC_DISABLED", text)
             elif topic.subscribers <= room:
                 room -= topic.subscribers
-                target = _Target(execution.id, topic.topic_id, execution.lane, execution.is_test)
-                small[execution.publication_id, execution.is_test].append(_Sized(target, topic.subscribers))
+                small.add(execution, topic.topic_id, topic.subscribers)
             else:
                 publication = await self._publications.load(brand_id, execution.publication_id)
                 slices = cut_slices(topic.subscribers, len(publication.content.routes))
                 await store.start_planning(conn, execution, topic.topic_id, slices)
         planned: list[UUID] = []
-        for (publication_id, is_test), members in small.items():
+        for (publication_id, is_test, _), members in small.groups.items():
             publication = await self._publications.load(brand_id, publication_id)
             senders = await _senders(conn, publication, is_test=is_test)
             planned += await self._plan_small(conn, publication, senders, members)
@@ -193,8 +210,8 @@ class Planner:
         self, conn: Connection, publication: Publication, senders: Sequence[UUID], members: Sequence[_Sized]
     ) -> list[UUID]:
         routes: list[PlannedRoute] = []
-        for target, subscribers in members:
-            whole = cut_slices(min(subscribers, SLICE_PEOPLE), len(senders))[0]
+        for target, meant in members:
+            whole = cut_slices(min(meant, SLICE_PEOPLE), len(senders))[0]
             routes += _routes(target, publication, senders, whole)
         people = await self._write_sends(conn, publication, routes)
         targets = [target for target, _ in members]
@@ -211,7 +228,8 @@ class Planner:
         """Writes sends, chunks and counters of these routes; returns people by execution."""
         brand_id, mode = publication.brand_id, publication.content.mode
         routes = await self._quiet.plan(conn, publication, routes)
-        await store.plan_sends(conn, publication, routes)
+        plan = plan_named if routes[0].topic_id is None else store.plan_sends
+        await plan(conn, publication, routes)
         counts = await store.planned_counts(conn, brand_id, routes)
         await store.insert_chunks(conn, brand_id, routes, counts)
         moves = Moves(brand_id)

@@ -12,7 +12,7 @@ SELECT
 -- name: claim_queued
 -- all brands: a planner takes whatever is first in its lane, whoever it belongs to.
 -- The row lock is the lease: it ends with the transaction, also when the worker is killed.
-SELECT id, brand_id, publication_id, topic_key, lane, is_test
+SELECT id, brand_id, publication_id, topic_key, lane, is_test, recipients
 FROM execution
 WHERE state = 'queued' AND paused_at IS NULL
 ORDER BY lane, id
@@ -143,7 +143,7 @@ FROM (
 WHERE c.execution_id = w.execution_id AND c.number = w.number
 
 -- name: find
-SELECT id, brand_id, publication_id, generator_id, topic_key, topic_id, context, lane, is_test, triggered_by, state,
+SELECT id, brand_id, publication_id, generator_id, topic_key, topic_id, context, lane, is_test, recipients, triggered_by, state,
     audience_size, error_code, error_message, created_at, start_at, schedule_id, occurrence_at, status_at, published_at,
     paused_at, cancelled_at, ended_at
 FROM execution
@@ -156,7 +156,7 @@ FROM execution
 WHERE id = :execution_id
 
 -- name: page
-SELECT id, brand_id, publication_id, generator_id, topic_key, topic_id, context, lane, is_test, triggered_by, state,
+SELECT id, brand_id, publication_id, generator_id, topic_key, topic_id, context, lane, is_test, recipients, triggered_by, state,
     audience_size, error_code, error_message, created_at, start_at, schedule_id, occurrence_at, status_at, published_at,
     paused_at, cancelled_at, ended_at
 FROM execution
@@ -165,7 +165,7 @@ ORDER BY id DESC
 LIMIT :limit
 
 -- name: contexts
-SELECT id, context, publication_id, topic_id, is_test
+SELECT id, context, publication_id, topic_id, is_test, recipients > 0
 FROM execution
 WHERE id = ANY(:execution_ids) AND brand_id = :brand_id
 

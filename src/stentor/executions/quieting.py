@@ -112,7 +112,8 @@ class QuietSource:
 async def _places(conn: Connection, brand_id: UUID, routes: Sequence[PlannedRoute]) -> list[str]:
     slices: defaultdict[tuple[UUID, int, int], int] = defaultdict(int)
     for route in routes:
-        slices[route.topic_id, route.part_from, route.part_to] |= ChannelKind(route.channel).bit
+        if route.topic_id is not None:
+            slices[route.topic_id, route.part_from, route.part_to] |= ChannelKind(route.channel).bit
     await go_by_keys(conn)
     return await store.places(conn, brand_id, slices)
 

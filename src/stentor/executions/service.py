@@ -12,12 +12,14 @@ from stentor.accounts.service import find_brand
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.domain.policy import BrandPolicy
+from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Conflict, NotFound
 from stentor.executions import store
 from stentor.executions.composing import Composer
 from stentor.executions.explaining import Explanation, explain
 from stentor.executions.facts import PublicationSource
 from stentor.executions.forecasting import Forecast, Trial, forecast
+from stentor.executions.messages import MessageStory, message_story
 from stentor.executions.model import Execution, Origin
 from stentor.executions.quieting import QuietSource
 from stentor.failpoints import failpoint
@@ -122,6 +124,17 @@ class ExecutionService:
         quiet = await self._quiet.load(brand_id)
         async with self._db.read() as conn:
             return await explain(conn, execution, publication, quiet, external_id)
+
+    async def message(self, brand_id: UUID, execution_id: UUID, customer: UUID, channel: ChannelKind) -> MessageStory:
+        """How the message to one person on one channel stands, and what happened to it. Raises NotFound."""
+        execution = await self.find(brand_id, execution_id)
+        publication = await self._publications.load(brand_id, execution.publication_id)
+        quiet = await self._quiet.load(brand_id)
+        async with self._db.read() as conn:
+            story = await message_story(conn, execution, publication, quiet, customer=customer, channel=channel)
+        if story is None:
+            raise NotFound("This brand has no such message.")
+        return story
 
     async def dry_run(self, brand_id: UUID, publication_id: UUID, trial: Trial) -> Forecast:
         """Who a run would reach now, who it would leave out and why, and three rendered samples. Nothing is written.

@@ -7,12 +7,12 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from stentor.campaigns.model import Publication
+from stentor.campaigns.model import Publication, PublishedContent
 from stentor.db.by_keys import go_by_keys
 from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
 from stentor.deliver.model import place_in
-from stentor.domain.vocabulary import ChannelKind, SendState
+from stentor.domain.vocabulary import ALL_CHANNELS_MASK, ChannelKind, SendState
 from stentor.executions.model import (
     ClaimedSlice,
     ErrorCode,
@@ -122,6 +122,7 @@ async def plan_sends(conn: Connection, publication: Publication, routes: Sequenc
         brand_id=publication.brand_id,
         campaign_id=content.campaign_id,
         holdout=holdout_threshold(content.policy.holdout),
+        heeded=heeded_flags(content),
         execution_ids=[route.execution_id for route in routes],
         topic_ids=[route.topic_id for route in routes],
         channels=[route.channel for route in routes],
@@ -133,6 +134,11 @@ async def plan_sends(conn: Connection, publication: Publication, routes: Sequenc
         parts_to=[route.part_to for route in routes],
         quiets=[None if route.quiet is None else Jsonb(route.quiet.verdicts) for route in routes],
     )
+
+
+def heeded_flags(content: PublishedContent) -> int:
+    """The channel flags that its guard heeds, as a mask: all of them, or none where no consent is needed."""
+    return 0 if content.consent_basis == "none" else ALL_CHANNELS_MASK
 
 
 async def places(conn: Connection, brand_id: UUID, slices: Mapping[tuple[UUID, int, int], int]) -> list[str]:
@@ -210,7 +216,7 @@ async def slice_planned(conn: Connection, piece: ClaimedSlice, people: int) -> N
         await hurry(conn, piece.brand_id, piece.execution_id)
 
 
-async def publish_small(conn: Connection, brand_id: UUID, planned: Sequence[tuple[UUID, UUID, int]]) -> None:
+async def publish_small(conn: Connection, brand_id: UUID, planned: Sequence[tuple[UUID, UUID | None, int]]) -> None:
     """Publishes executions that were planned whole, given as (execution, topic, people)."""
     await Sql.publish_small.run(
         conn,

@@ -14,6 +14,7 @@ from stentor.domain.objections import Skip
 from stentor.domain.vocabulary import ChannelKind, Reason
 from stentor.executions.capping import Capping
 from stentor.executions.facts import ExecutionFacts
+from stentor.executions.named import OwnContexts
 from stentor.executions.quieting import BrandQuiet, hold_quiet
 from stentor.executions.store import PlanSql
 from stentor.guard.contacts import SendKey
@@ -28,7 +29,7 @@ _EXTERNAL_ID = Recipient._fields.index("external_id") - 1
 class GuardedWave(msgspec.Struct, frozen=True):
     """People who may be written to now, under attempts that are committed. `last`: the claim holds nobody after them.
 
-    `reserved`: the executions whose sends a frequency cap counts.
+    `reserved`: the executions whose sends a frequency cap counts. `contexts`: of whoever has one of their own.
     """
 
     wave: Wave
@@ -37,6 +38,7 @@ class GuardedWave(msgspec.Struct, frozen=True):
     reserved: Collection[UUID]
     facts: Mapping[UUID, ExecutionFacts]
     last: bool
+    contexts: OwnContexts
 
 
 class Verdicts(msgspec.Struct, frozen=True):

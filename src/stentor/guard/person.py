@@ -24,10 +24,13 @@ class PersonFacts(Protocol):
     def valid_mask(self) -> int: ...
 
 
-def person_objection(person: PersonFacts, channel: ChannelKind) -> Reason:
-    """Why this person must not be written to on this channel, or `Reason.NONE`."""
+def person_objection(person: PersonFacts, channel: ChannelKind, *, heeds_flags: bool = True) -> Reason:
+    """Why this person must not be written to on this channel, or `Reason.NONE`.
+
+    Channel flags are consent, so what needs none does not heed them; a dead address and a complaint stop everything.
+    """
     bit = channel.bit
-    if person.refused_mask & bit:
+    if heeds_flags and person.refused_mask & bit:
         return Reason.UNSUBSCRIBED
     if person.complained_mask & bit:
         return Reason.COMPLAINED

@@ -32,7 +32,7 @@ def wave_objection(
     """
     if basis is ConsentBasis.TOPIC and not person.topic_channels & channel.bit:
         return Reason.UNSUBSCRIBED
-    if reason := person_objection(person, channel):
+    if reason := person_objection(person, channel, heeds_flags=basis is not ConsentBasis.NONE):
         return reason
     if suppressed and person.digest_on(channel) in suppressed:
         return Reason.SUPPRESSED

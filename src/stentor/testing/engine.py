@@ -57,7 +57,7 @@ class PlainRenderers:
         publication: Publication,
         channel: ChannelKind,
         variant: int,
-        execution_id: UUID,
+        context_id: UUID,
         context: Mapping[str, Any],
     ) -> BoundRenderer:
         route = next(route for route in publication.content.routes if route.channel == channel)

@@ -142,7 +142,7 @@ def _outcome(candidate: Candidate, decided: _Decided) -> Outcome:
     if (first := decided.told.get(call.id)) is not None:
         return Deduplicated(first)
     if idempotency is None or (call.brand_id, idempotency.key) not in decided.used:
-        return _rate_limited(call)
+        return rate_limited(call)
     stored = decided.used[call.brand_id, idempotency.key]
     if stored is None:
         # Claimed by somebody a moment ago, and gone now: its seven days were over in between.
@@ -150,7 +150,8 @@ def _outcome(candidate: Candidate, decided: _Decided) -> Outcome:
     return replayed(idempotency, stored)
 
 
-def _rate_limited(call: QueuedCall) -> RateLimited:
+def rate_limited(call: QueuedCall) -> RateLimited:
+    """What a call is told that got no token."""
     return RateLimited(
         f"This brand may run {call.rate_per_s} event generators per second, over all its callers. Come back in a second.",
         retry_after_s=1,

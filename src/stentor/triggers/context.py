@@ -16,8 +16,8 @@ _TO_ZEROS = bytes.maketrans(b"123456789", b"000000000")
 _LONG_NUMBER = b"0" * 19
 
 
-def checked_context(context: dict[str, Any]) -> msgspec.Raw:
-    """The context as the JSON text that is stored.
+def checked_context(context: dict[str, Any], at: str = "/context") -> msgspec.Raw:
+    """The context as the JSON text that is stored; `at` is where in the request it stands.
 
     Raises Invalid for more than 64 KiB, 32 levels or 1000 keys, for an integer that does not fit into 64 bits, and for a
     NUL character or a lone surrogate in a text.
@@ -25,10 +25,10 @@ def checked_context(context: dict[str, Any]) -> msgspec.Raw:
     try:
         text = msgspec.json.encode(context)
     except (UnicodeEncodeError, RecursionError, TypeError, ValueError) as error:
-        raise _refused("", "not-json", f"The context cannot be written as JSON: {error}.") from None
+        raise Invalid.field(at, "not-json", f"The context cannot be written as JSON: {error}.") from None
     if len(text) > CONTEXT_BYTES_MAX:
         message = f"The context has {len(text)} bytes; at most {CONTEXT_BYTES_MAX} are allowed. Send ids, not contents."
-        raise _refused("", "too-large", message)
+        raise Invalid.field(at, "too-large", message)
     # These counts can only be too high. Nearly every context passes by them alone, in a microsecond.
     if (
         text.count(b"{") + text.count(b"[") > CONTEXT_DEPTH_MAX
@@ -36,14 +36,15 @@ def checked_context(context: dict[str, Any]) -> msgspec.Raw:
         or b"\\u0000" in text
         or _LONG_NUMBER in text.translate(_TO_ZEROS)
     ):
-        _Study().value(context, "", 1)
+        _Study(at).value(context, at, 1)
     return msgspec.Raw(text)
 
 
 class _Study:
     """The careful look, value by value."""
 
-    def __init__(self) -> None:
+    def __init__(self, at: str) -> None:
+        self._at = at
         self._keys = 0
 
     def value(self, value: Any, pointer: str, depth: int) -> None:
@@ -52,7 +53,7 @@ class _Study:
                 self._text(value, pointer)
             case int() if not -INTEGER_MAX - 1 <= value <= INTEGER_MAX:
                 message = "This integer does not fit into 64 bits. Send it as a string."
-                raise _refused(pointer, "number-too-large", message)
+                raise Invalid.field(pointer, "number-too-large", message)
             case dict():
                 self._count_keys(len(value))
                 for key, inner in value.items():
@@ -64,7 +65,7 @@ class _Study:
 
     def _deeper(self, depth: int, pointer: str) -> int:
         if depth == CONTEXT_DEPTH_MAX:
-            raise _refused(
+            raise Invalid.field(
                 pointer, "too-deep", f"The context is nested deeper than {CONTEXT_DEPTH_MAX} levels. Flatten it."
             )
         return depth + 1
@@ -72,12 +73,9 @@ class _Study:
     def _count_keys(self, more: int) -> None:
         self._keys += more
         if self._keys > CONTEXT_KEYS_MAX:
-            raise _refused("", "too-many-keys", f"The context has more than {CONTEXT_KEYS_MAX} keys. Send fewer.")
+            message = f"The context has more than {CONTEXT_KEYS_MAX} keys. Send fewer."
+            raise Invalid.field(self._at, "too-many-keys", message)
 
     def _text(self, text: str, pointer: str) -> None:
         if "\x00" in text:
-            raise _refused(pointer, "nul-character", "This text has a NUL character. Remove it.")
-
-
-def _refused(pointer: str, code: str, message: str) -> Invalid:
-    return Invalid.field(f"/context{pointer}", code, message)
+            raise Invalid.field(pointer, "nul-character", "This text has a NUL character. Remove it.")

@@ -61,4 +61,6 @@ class QueuedCall(msgspec.Struct, frozen=True):
     is_test: bool
     triggered_by: str
     deadline_s: int | None = None
+    recipients: int = 0
+    """How many people the call named; 0 where a topic's subscribers are meant."""
     start_at: datetime | None = None

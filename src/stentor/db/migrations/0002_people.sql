@@ -48,15 +48,17 @@ CREATE TABLE customer (
     -- What is known of where somebody is; guard/places.py has its twin.
     place            text NOT NULL GENERATED ALWAYS AS (coalesce(time_zone, left(phone, 5), '')) STORED,
     attributes       jsonb NOT NULL DEFAULT '{}',
+    anonymous        boolean NOT NULL GENERATED ALWAYS AS (starts_with(external_id, 'addr:')) STORED,
     PRIMARY KEY (part, customer_id),
     CHECK (valid_mask & ~address_mask = 0),
     CHECK (agreed_mask & refused_mask = 0)
 );
-COMMENT ON TABLE customer IS 'kind: people. One person in a brand. address_mask: channels there is an address for; valid_mask: those whose address is valid; agreed and refused: the channel flags yes and no.';
+COMMENT ON TABLE customer IS 'kind: people. One person in a brand. address_mask: channels there is an address for; valid_mask: those whose address is valid; agreed and refused: the channel flags yes and no. anonymous: a bare address that messages were sent to, which is nobody''s customer and goes with its last message.';
 -- With all that planning asks of a person: people lie in the table in the order in which they came, and to fetch a page for
 -- each cost twice the time of all the rest.
 CREATE INDEX customer_by_brand ON customer (brand_id, part, customer_id)
-    INCLUDE (refused_mask, complained_mask, bounced_mask, address_mask, valid_mask, locale, place);
+    INCLUDE (refused_mask, complained_mask, bounced_mask, address_mask, valid_mask, locale, place) WHERE NOT anonymous;
+CREATE INDEX customer_anonymous ON customer (brand_id, part, customer_id) WHERE anonymous;
 
 CREATE TABLE subscription (
     part         smallint NOT NULL,
@@ -139,7 +141,7 @@ WHERE channels <> 0;
 
 CREATE VIEW person AS
 SELECT brand_id, part, customer_id, address_mask, valid_mask, refused_mask, bounced_mask, complained_mask,
-    shared_address, email_digest, phone_digest, locale, time_zone, place
+    shared_address, email_digest, phone_digest, locale, time_zone, place, anonymous
 FROM customer;
 
 -- A person at the moment of a wave: what the guard asks and what templates may say.

@@ -11,6 +11,7 @@ CREATE TABLE execution (
     context         jsonb NOT NULL,
     lane            smallint NOT NULL CHECK (lane BETWEEN 0 AND 2),
     is_test         boolean NOT NULL DEFAULT false,
+    recipients      smallint NOT NULL DEFAULT 0 CHECK (recipients BETWEEN 0 AND 100),
     triggered_by    text NOT NULL DEFAULT '',
     state           text NOT NULL CHECK (state IN ('scheduled', 'queued', 'planning', 'sending', 'ended', 'cancelled', 'failed')),
     slices_left     integer NOT NULL DEFAULT 0 CHECK (slices_left >= 0),
@@ -32,7 +33,7 @@ CREATE TABLE execution (
     CHECK ((state = 'scheduled') <= (start_at IS NOT NULL)),
     CHECK ((schedule_id IS NULL) = (occurrence_at IS NULL))
 );
-COMMENT ON TABLE execution IS 'kind: local. One run of a campaign. lane: 0 transactional, 1 alert, 2 bulk. audience_size counts people, before the guard. Its id is a UUIDv7 of when it starts, so that its sends lie in that week''s partition; schedule_id and occurrence_at say which occurrence of a schedule it is.';
+COMMENT ON TABLE execution IS 'kind: local. One run of a campaign. lane: 0 transactional, 1 alert, 2 bulk. audience_size counts people, before the guard. recipients: how many the call named, in send_context; 0 where a topic''s subscribers are meant. Its id is a UUIDv7 of when it starts, so that its sends lie in that week''s partition; schedule_id and occurrence_at say which occurrence of a schedule it is.';
 CREATE INDEX execution_by_brand ON execution (brand_id, id);
 CREATE INDEX execution_to_plan ON execution (lane, id) WHERE state = 'queued';
 CREATE INDEX execution_to_start ON execution (start_at) WHERE state = 'scheduled';
@@ -90,6 +91,22 @@ CREATE TABLE delivery_event (
 ) PARTITION BY RANGE (execution_id);
 COMMENT ON TABLE delivery_event IS 'kind: people. What was answered or reported about a send, in the provider''s own words.';
 
+CREATE TABLE send_context (
+    execution_id  uuid NOT NULL,
+    customer_id   uuid NOT NULL,
+    brand_id      uuid NOT NULL,
+    part          smallint NOT NULL,
+    context       jsonb CHECK (jsonb_typeof(context) = 'object'),
+    PRIMARY KEY (execution_id, part, customer_id)
+) PARTITION BY RANGE (execution_id);
+COMMENT ON TABLE send_context IS 'kind: people. Whom a call named as its recipients, and the fields of the context that are this recipient''s own; null where there are none.';
+CREATE INDEX send_context_by_person ON send_context (part, customer_id);
+
+-- What the planner may read of them.
+CREATE VIEW named_audience AS
+SELECT brand_id, execution_id, part, customer_id
+FROM send_context;
+
 -- The first UUIDv7 of an instant; partitions are cut at Mondays 00:00 UTC.
 CREATE FUNCTION uuid_floor(instant timestamptz) RETURNS uuid
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -108,7 +125,7 @@ DECLARE
     -- and settled once: vacuuming at each twentieth took a fifth of the processor from planning and left the pages as they were.
     storage text;
 BEGIN
-    FOREACH parent IN ARRAY ARRAY['send', 'delivery_event'] LOOP
+    FOREACH parent IN ARRAY ARRAY['send', 'delivery_event', 'send_context'] LOOP
         child := parent || to_char(monday AT TIME ZONE 'UTC', '"_"IYYY"w"IW');
         storage := CASE parent WHEN 'send' THEN ' WITH (fillfactor = 45, autovacuum_vacuum_scale_factor = 1, '
             'autovacuum_vacuum_insert_scale_factor = 1, autovacuum_vacuum_insert_threshold = 1000000)' ELSE '' END;
@@ -124,6 +141,7 @@ $$;
 
 CREATE TABLE send_other PARTITION OF send DEFAULT WITH (fillfactor = 45);
 CREATE TABLE delivery_event_other PARTITION OF delivery_event DEFAULT;
+CREATE TABLE send_context_other PARTITION OF send_context DEFAULT;
 SELECT make_week(statement_timestamp()), make_week(statement_timestamp() + interval '7 days'), make_week(statement_timestamp() + interval '14 days');
 
 CREATE TABLE chunk (

@@ -31,7 +31,10 @@ class Chronicle:
         self._file.write(json.dumps(line) + "\n")
 
     def people(self, topic: str, people: list[str]) -> None:
-        """These people, by external id, opted in to the topic; their addresses are `external_id@example.com`."""
+        """These people, by external id, opted in to the topic; their addresses are `external_id@example.com`.
+
+        Of messages to named recipients, the event generator stands for the topic, and a bare address goes by its local part.
+        """
         self.note("people", topic=topic, people=people)
 
     def called(self, key: str, topic: str) -> None:

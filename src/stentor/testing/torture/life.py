@@ -31,6 +31,8 @@ from stentor.settings import Settings
 from stentor.testing.torture.chronicle import Chronicle
 from stentor.testing.torture.evidence import Workload, read_chronicle
 from stentor.testing.torture.stage import Relay, set_stage
+from stentor.triggers.addressees import NamedRecipient
+from stentor.triggers.messages import MessageCall, Once
 from stentor.triggers.model import Replayed, RunCall
 from stentor.triggers.schedules.model import ScheduleDraft
 from stentor.wiring import Core, core, deliverer, open_channels, planner, schedule_keeper, services
@@ -45,6 +47,11 @@ AUDIENCES = {
     "box": ["bouncer", *(f"reader-{number}" for number in range(8, 16))],
     "sliced": [f"reader-{number}" for number in range(4, 24)],
 }
+ORDERS = "orders"
+ORDERED = [f"reader-{number}" for number in range(20, 23)]
+GUEST = "guest"
+"""A message each goes to these customers and to the bare address of somebody who is none."""
+
 _COUNTED_AS = 50_000
 """Subscribers that the counter of "sliced" claims, which only sizes its slices: three of them."""
 
@@ -91,6 +98,7 @@ def prepare(dsn: str, port: int) -> UUID:
         "again": Relay(port, "at_least_once"),
         "box": None,
         "sliced": Relay(port),
+        ORDERS: Relay(port, lane="transactional"),
     }
 
     async def main() -> UUID:
@@ -182,6 +190,7 @@ class _Living:
             await conn.execute(_CLAIM_MANY, {"subscribers": _COUNTED_AS})
         for topic, audience in AUDIENCES.items():
             self._chronicle.people(topic, audience)
+        self._chronicle.people(ORDERS, [*ORDERED, GUEST])
 
     async def _import(self, kind: ImportKind, header: str, rows: list[str]) -> None:
         text = "\n".join([header, *rows, ""]).encode()
@@ -203,6 +212,8 @@ class _Living:
             for topic in AUDIENCES:
                 if topic not in accepted:
                     await self._call(topic)
+            if ORDERS not in accepted:
+                await self._send_messages()
         finally:
             closed.set()
             await committing
@@ -224,6 +235,23 @@ class _Living:
         outcome = await self._services.triggers.run(call)
         execution = UUID(bytes=outcome.answer.body) if isinstance(outcome, Replayed) else outcome.execution_id
         self._chronicle.accepted(name, topic, str(execution))
+
+    async def _send_messages(self) -> None:
+        self._chronicle.called(ORDERS, ORDERS)
+        call = MessageCall(
+            brand_id=self._life.brand_id,
+            generator_id=ORDERS,
+            context={},
+            recipients=[
+                *(NamedRecipient(external_id=name, context={"order": name}) for name in ORDERED),
+                NamedRecipient(email=f"{GUEST}@example.com"),
+            ],
+            triggered_by="torture",
+            once=Once(ORDERS, bytes(32), lambda sent: _answer_of(sent.execution_id, False)),
+        )
+        outcome = await self._services.messages.send(call)
+        execution = UUID(bytes=outcome.answer.body) if isinstance(outcome, Replayed) else outcome.execution_id
+        self._chronicle.accepted(ORDERS, ORDERS, str(execution))
 
     async def _leave(self) -> None:
         self._chronicle.leaving(LEAVER, "news")

@@ -19,7 +19,10 @@ _MAIL = {"subject": "News", "html": "<p>Hello {{ external_id }}</p>", "text": "H
 
 
 class Relay(msgspec.Struct, frozen=True):
-    """An SMTP server on this machine as a sender; `policy` is for what is in doubt."""
+    """An SMTP server on this machine as a sender; `policy` is for what is in doubt.
+
+    What goes by the transactional lane needs no consent, and is for messages to named recipients.
+    """
 
     port: int
     policy: InDoubtPolicy = "at_most_once"
@@ -56,7 +59,13 @@ async def set_stage(core: Core, topics: Mapping[str, Relay | None]) -> Stage:
         route = Route(channel=ChannelKind.EMAIL, template_id=template.id, sender_id=sender.id)
         lane: LaneName = "bulk" if relay is None else relay.lane
         campaign = await served.campaigns.create(
-            brand.id, CampaignDraft(name=topic, consent_basis="topic", routes=(route,), lane=lane)
+            brand.id,
+            CampaignDraft(
+                name=topic,
+                consent_basis="none" if lane == "transactional" else "topic",
+                routes=(route,),
+                lane=lane,
+            ),
         )
         await served.generators.create(
             brand.id, GeneratorDraft(name=topic, campaign_id=campaign.id), generator_id=topic

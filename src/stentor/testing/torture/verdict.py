@@ -246,10 +246,12 @@ class _Judging:
             yield from cursor.execute(query, values)
 
 
-_PEOPLE: LiteralString = "SELECT customer_id, external_id, email FROM customer"
-_TOPICS: LiteralString = "SELECT id, topic_key FROM execution"
+_PEOPLE: LiteralString = """
+    SELECT customer_id, CASE WHEN anonymous THEN split_part(email, '@', 1) ELSE external_id END, email FROM customer"""
+_TOPICS: LiteralString = "SELECT id, coalesce(nullif(topic_key, ''), generator_id) FROM execution"
 _EXECUTIONS: LiteralString = """
-    SELECT id, topic_key, state, extract(epoch FROM published_at)::float, audience_size FROM execution ORDER BY id"""
+    SELECT id, coalesce(nullif(topic_key, ''), generator_id), state, extract(epoch FROM published_at)::float, audience_size
+    FROM execution ORDER BY id"""
 _SENDS: LiteralString = "SELECT customer_id, channel, state, reason, chunk FROM send WHERE execution_id = %s"
 _SANDBOX: LiteralString = "SELECT execution_id, customer_id, channel FROM sandbox_message"
 _LOST_WAVES: LiteralString = """

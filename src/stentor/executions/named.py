@@ -1,0 +1,79 @@
+"""Executions whose recipients were named in the call: who they are, and what was said of each alone."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from stentor.audience.reach import Recipient
+from stentor.campaigns.model import Publication
+from stentor.db.by_keys import go_by_keys
+from stentor.db.connection import Connection
+from stentor.db.sql import QuerySet, Statement
+from stentor.deliver.model import PendingSend
+from stentor.domain.ids import part_of
+from stentor.domain.vocabulary import ChannelKind
+from stentor.executions.facts import ExecutionFacts
+from stentor.executions.model import PlannedRoute
+from stentor.guard.contacts import SendKey
+from stentor.guard.holdout import holdout_threshold
+
+OwnContexts: TypeAlias = Mapping[SendKey, Mapping[str, Any]]
+"""By execution and customer, the context that is only theirs: the call's with the recipient's own fields over it."""
+
+
+class NamedSql(QuerySet, file="named.sql", package=__package__):
+    plan_named: Statement
+    own_contexts: Statement
+    is_named: Statement
+
+
+async def plan_named(conn: Connection, publication: Publication, routes: Sequence[PlannedRoute]) -> None:
+    """Writes one send per named person and route (mode `all`) or per named person (mode `first`), verdict included."""
+    content = publication.content
+    await go_by_keys(conn)
+    await NamedSql.plan_named.run(
+        conn,
+        only_first=content.mode == "first",
+        brand_id=publication.brand_id,
+        campaign_id=content.campaign_id,
+        holdout=holdout_threshold(content.policy.holdout),
+        execution_ids=[route.execution_id for route in routes],
+        channels=[route.channel for route in routes],
+        bits=[ChannelKind(route.channel).bit for route in routes],
+        languages=[route.languages for route in routes],
+        chunk_bases=[route.chunk_base for route in routes],
+        chunks=[route.chunks for route in routes],
+        parts_from=[route.part_from for route in routes],
+        parts_to=[route.part_to for route in routes],
+    )
+
+
+async def own_contexts(
+    conn: Connection,
+    brand_id: UUID,
+    facts: Mapping[UUID, ExecutionFacts],
+    wave: Sequence[tuple[PendingSend, Recipient]],
+) -> OwnContexts:
+    """The contexts of those of the wave's people who have one of their own; asked only where a call named its recipients."""
+    if not any(execution.is_named for execution in facts.values()):
+        return {}
+    named = [send for send, _ in wave if facts[send.execution_id].is_named]
+    rows = await NamedSql.own_contexts.tuples(
+        conn,
+        brand_id=brand_id,
+        execution_ids=[send.execution_id for send in named],
+        parts=[part_of(send.customer_id) for send in named],
+        customer_ids=[send.customer_id for send in named],
+    )
+    return {
+        (execution_id, customer_id): {**facts[execution_id].context, **own} for execution_id, customer_id, own in rows
+    }
+
+
+async def is_named(conn: Connection, brand_id: UUID, execution_id: UUID, customer_id: UUID) -> bool:
+    """Whether the execution's call named this person."""
+    return bool(
+        await NamedSql.is_named.value(
+            conn, brand_id=brand_id, execution_id=execution_id, part=part_of(customer_id), customer_id=customer_id
+        )
+    )

@@ -1,0 +1,42 @@
+-- Executions whose recipients were named in the call: the counterparts of what plan.sql does for a topic's subscribers.
+
+-- name: plan_named
+-- One send per person and channel or, with :only_first, per person, as plan_all and plan_first write them. No channel flag
+-- objects, and there are no quiet hours: what is transactional needs nobody's consent and waits for no morning.
+INSERT INTO send (execution_id, customer_id, brand_id, decided_at, chunk, part, channel, state, reason, variant)
+SELECT v.execution_id, v.customer_id, :brand_id, :now, v.chunk, v.part, v.channel, CASE WHEN v.reason = 0 THEN 0 ELSE 3 END,
+    v.reason, v.variant
+FROM (
+    SELECT DISTINCT ON (c.execution_id, c.part, c.customer_id, CASE WHEN :only_first THEN 0 ELSE c.ordinal END)
+        c.execution_id, c.customer_id, c.part, c.channel, c.chunk, c.reason, c.variant
+    FROM (
+        SELECT r.execution_id, a.customer_id, a.part, r.channel, r.ordinal,
+            r.chunk_base + chunk_offset(a.customer_id, a.part, r.part_from, r.part_to, r.chunks) AS chunk,
+            coalesce(
+                nullif(person_objection(0, p.complained_mask, p.bounced_mask, p.address_mask, p.valid_mask, r.bit), 0),
+                holdout_objection(:campaign_id, a.customer_id, :holdout)
+            ) AS reason,
+            variant_for(string_to_array(r.languages, ','), p.locale) AS variant
+        FROM unnest(
+                :execution_ids::uuid[], :channels::smallint[], :bits::integer[], :languages::text[], :chunk_bases::integer[],
+                :chunks::integer[], :parts_from::smallint[], :parts_to::smallint[]
+            ) WITH ORDINALITY AS r (execution_id, channel, bit, languages, chunk_base, chunks, part_from, part_to, ordinal)
+        JOIN named_audience a ON a.execution_id = r.execution_id AND a.part BETWEEN r.part_from AND r.part_to
+        JOIN person p ON p.part = a.part AND p.customer_id = a.customer_id
+        WHERE a.brand_id = :brand_id AND p.brand_id = :brand_id
+    ) c
+    ORDER BY c.execution_id, c.part, c.customer_id, CASE WHEN :only_first THEN 0 ELSE c.ordinal END, (c.reason <> 0), c.ordinal
+) v
+
+-- name: own_contexts
+-- What was said of these recipients alone.
+SELECT a.execution_id, a.customer_id, a.context
+FROM unnest(:execution_ids::uuid[], :parts::smallint[], :customer_ids::uuid[]) AS n (execution_id, part, customer_id)
+JOIN send_context a ON a.execution_id = n.execution_id AND a.part = n.part AND a.customer_id = n.customer_id
+WHERE a.brand_id = :brand_id AND a.context IS NOT NULL
+
+-- name: is_named
+SELECT EXISTS (
+    SELECT FROM send_context a
+    WHERE a.execution_id = :execution_id AND a.part = :part AND a.customer_id = :customer_id AND a.brand_id = :brand_id
+)
