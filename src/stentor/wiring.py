@@ -46,12 +46,13 @@ from stentor.deliver.partitions import make_weeks
 from stentor.domain.ids import SendIds
 from stentor.domain.links import LinkSigner
 from stentor.executions.composing import Composer
+from stentor.executions.ending import end_forgotten
 from stentor.executions.facts import FactsSource
 from stentor.executions.pipeline import Deliverer
 from stentor.executions.planning import Planner
 from stentor.executions.provider_events import apply_due, forget_applied
 from stentor.executions.quieting import QuietSource
-from stentor.executions.service import ExecutionService, end_forgotten, start_due, sweep_expired
+from stentor.executions.service import ExecutionService, start_due, sweep_expired
 from stentor.guard.contacts import ContactKeeper
 from stentor.guard.store import forget_claims
 from stentor.optouts.service import ensure_builtin
@@ -69,6 +70,7 @@ from stentor.worker.deliverer import DelivererRole
 from stentor.worker.keeper import Chore, KeeperRole
 from stentor.worker.loop import Bell
 from stentor.worker.planner import PlannerRole
+from stentor.worker.remedier import RemedierRole
 
 
 class Core(msgspec.Struct, frozen=True):
@@ -194,6 +196,7 @@ class WorkerRoles(msgspec.Struct, frozen=True):
 
     planner: PlannerRole
     deliverer: DelivererRole
+    remedier: RemedierRole
     keeper: KeeperRole
     channels: OpenChannels
 
@@ -209,6 +212,7 @@ def worker_roles(core: Core) -> WorkerRoles:
         deliverer=DelivererRole(
             deliverer(core, channels, name), slots=core.settings.claims, due=due, bulk_waits=planning.goes_first
         ),
+        remedier=RemedierRole(core.db, due=due),
         keeper=KeeperRole(Role(core.db, "keeper", name), _chores(core)),
         channels=channels,
     )

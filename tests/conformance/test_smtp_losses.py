@@ -6,9 +6,10 @@ from collections.abc import Sequence
 import pytest
 
 from stentor.channels.contract import Accepted, Deferred, InDoubt, NotSent, Outcome
+from stentor.channels.smtp.sender import SmtpChannel
 from stentor.testing.channels import mail, wave_of
 from stentor.testing.smtp_faults import FaultyServer
-from stentor.testing.smtp_local import local_channel
+from stentor.testing.smtp_local import local_channel, local_settings
 from stentor.testing.smtp_script import EXTENSIONS, At, Fault, Then
 from stentor.testing.waiting import eventually
 
@@ -134,6 +135,20 @@ async def test_silence_after_the_final_dot_is_in_doubt(offers: frozenset[str]) -
         (outcome,) = await hand_over(server, ADDRESSES[:1], final_reply_timeout_s=0.2)
 
     assert outcome == InDoubt("the server gave no reply within 0.2 s")
+
+
+async def test_closing_puts_in_doubt_what_is_on_the_wire_and_starts_nothing_more() -> None:
+    faults = [Fault(at=At.FINAL, to="person2@", then=Then.HANG, takes=True)]
+    async with FaultyServer(faults, offers=IN_STEP) as server:
+        channel = SmtpChannel(local_settings(server.port, connections_max=1), finish_s=0.2)
+        messages = [mail(number, address) for number, address in enumerate(ADDRESSES)]
+        handing_over = asyncio.create_task(channel.hand_over(wave_of(), messages))
+        await eventually(lambda: len(server.record.recipients) == 3)
+        await channel.aclose()
+        outcomes = list(await handing_over)
+
+    assert [type(outcome) for outcome in outcomes] == [Accepted, Accepted, InDoubt, *[NotSent] * 27]
+    assert_true(server, outcomes)
 
 
 @EVERY_DIALOGUE

@@ -1,6 +1,7 @@
 """At each boundary a process dies, freezes for longer than its lease, or hears no reply: the books balance all the same."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -56,6 +57,18 @@ def test_nobody_is_lost_doubled_or_in_doubt_when_the_reply_to_a_commit_is(
     for hit in chosen(hits[point], 4):
         verdict = struck(sweep, "deafen", point, hit)
         assert verdict.certificate.broken == [], (hit, verdict.examples)
+
+
+def test_a_resend_that_was_ordered_is_carried_out_whoever_dies_of_it(sweep: Sweep, hits: dict[str, int]):
+    resent = 0
+    for wave in range(1, hits["wave.after_commit"] + 1):
+        # The second order is for what was on the wire of the sender that asks; a death in other waves leaves it nothing.
+        with suppress(ValueError):
+            verdict = sweep.struck("kill", "remedy.before_commit", 2, after=f"wave.after_commit=kill@{wave}")
+            assert verdict.certificate.broken == [], (wave, verdict.examples)
+            resent += 1
+
+    assert resent
 
 
 def struck(sweep: Sweep, action: str, point: str, hit: int) -> Verdict:

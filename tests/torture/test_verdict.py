@@ -79,7 +79,7 @@ def test_an_undisturbed_life_breaks_no_line(lived: Lived):
 
     assert verdict.certificate.broken == [], verdict.examples
     assert verdict.certificate.executions == 6
-    assert verdict.certificate.recipients == 116 + 12 + 12 + 9 + 20 + 4
+    assert verdict.certificate.recipients == 116 + 12 + 12 + 10 + 20 + 4
 
 
 def test_a_message_that_nobody_took_is_lost(lived: Lived):

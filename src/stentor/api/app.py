@@ -14,6 +14,7 @@ from stentor.api.campaigns import campaigns
 from stentor.api.customers import customers
 from stentor.api.docs.pages import Reference
 from stentor.api.edge import Exchange, check_target
+from stentor.api.exports import executions
 from stentor.api.imports import imports
 from stentor.api.inbox import inbox
 from stentor.api.keys import keys
@@ -34,7 +35,6 @@ from stentor.api.settings import ApiSettings
 from stentor.api.slow_bodies import Deadlines
 from stentor.api.subscriptions import subscriptions
 from stentor.api.topics import topics
-from stentor.api.watching import executions
 from stentor.api.wire import preference_topics, preferences, smart_campaigns
 from stentor.api.wire.run_lane import RunLane
 from stentor.errors import Unavailable

@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+from stentor.api.channels import ChannelName, name_of
 from stentor.api.groups import group_noun
 from stentor.api.paging import Listing, ListQuery, Walk, listing
 from stentor.api.request import ApiRequest, Caller
@@ -14,8 +15,10 @@ from stentor.campaigns.model import LaneName
 from stentor.domain.vocabulary import Lane
 from stentor.errors import Conflict
 from stentor.executions.model import ErrorCode, ExecutionState
-from stentor.executions.service import Progress
+from stentor.executions.remedies import Action, Remedy
+from stentor.executions.service import Overview, Progress
 from stentor.report.funnel import ChannelFunnel
+from stentor.report.reconciliations import Reconciliation
 
 executions = group_noun(
     "executions",
@@ -52,6 +55,54 @@ class ExecutionBody(msgspec.Struct, frozen=True, kw_only=True):
     cancelled_at: datetime | None
     ended_at: datetime | None
     channels: list[ChannelFunnel]
+
+
+class RemedyBody(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that was ordered for the sends that had failed, or were in doubt, when it was asked for."""
+
+    number: int
+    action: Action
+    channel: Annotated[ChannelName | None, Meta(description="Null: every channel.")]
+    asked_by: str
+    asked_at: datetime
+    sends: Annotated[int, Meta(description="How many were treated until now.")]
+    done_at: Annotated[datetime | None, Meta(description="Null while it is being carried out.")]
+
+
+class ExecutionDetail(ExecutionBody, frozen=True, kw_only=True):
+    """An execution with what was ordered for it and the books of its last end."""
+
+    to_decide: Annotated[
+        int,
+        Meta(description="Sends that are `unknown` because their sender's `in_doubt` is `ask`: somebody has to say."),
+    ]
+    remedies: Annotated[list[RemedyBody], Meta(description="Newest first; at most 100.")]
+    reconciliation: Annotated[
+        Reconciliation | None, Meta(description="The books of its last end, counted from rows; null before the first.")
+    ]
+
+
+def detailed(overview: Overview) -> ExecutionDetail:
+    """The execution as it is answered alone."""
+    body = shown(Progress(overview.execution, overview.channels))
+    return ExecutionDetail(
+        **msgspec.structs.asdict(body),
+        to_decide=overview.to_decide,
+        remedies=[_remedy(one) for one in overview.remedies],
+        reconciliation=overview.reconciliation,
+    )
+
+
+def _remedy(remedy: Remedy) -> RemedyBody:
+    return RemedyBody(
+        number=remedy.number,
+        action=remedy.action,
+        channel=None if remedy.channel is None else name_of(remedy.channel),
+        asked_by=remedy.asked_by,
+        asked_at=remedy.asked_at,
+        sends=remedy.sends,
+        done_at=remedy.done_at,
+    )
 
 
 def shown(progress: Progress) -> ExecutionBody:
@@ -93,9 +144,9 @@ async def list_executions(request: ApiRequest, caller: Caller, query: ListQuery)
 
 
 @executions.get("/executions/{execution_id:str}", scope="read")
-async def get_execution(request: ApiRequest, caller: Caller, execution_id: UUID) -> ExecutionBody:
-    """Show an execution with its counts."""
-    return shown(await request.services.executions.progress(caller.brand_id, execution_id))
+async def get_execution(request: ApiRequest, caller: Caller, execution_id: UUID) -> ExecutionDetail:
+    """Show an execution with its counts, what was ordered for it, and the books of its last end."""
+    return detailed(await request.services.executions.overview(caller.brand_id, execution_id))
 
 
 @executions.post("/executions/{execution_id:str}/pause", scope="write", problems=[Conflict])

@@ -23,13 +23,14 @@ _LONGEST_REASON = max(len(reason.label) for reason in Reason)
 SendStateName = Literal["pending", "held", "handed_over", "skipped", "failed", "unknown"]
 
 
+ReasonName = Annotated[str, Meta(max_length=_LONGEST_REASON, description="Why, as `suppressed` or `no_address`.")]
+
+
 class RecipientQuery(ListQuery, frozen=True, kw_only=True):
     """Which people are listed."""
 
     state: SendStateName | None = None
-    reason: (
-        Annotated[str, Meta(max_length=_LONGEST_REASON, description="Why, as `suppressed` or `no_address`.")] | None
-    ) = None
+    reason: ReasonName | None = None
     channel: ChannelName | None = None
 
 
@@ -41,6 +42,7 @@ class Recipient(msgspec.Struct, frozen=True):
     state: SendStateName
     reason: Annotated[str, Meta(description="Empty for what went out.")]
     tries: int
+    doubts: Annotated[int, Meta(description="How many of the tries were perhaps accepted: their reply was lost.")]
     decided_at: datetime
 
 
@@ -62,6 +64,7 @@ class ChannelStory(msgspec.Struct, frozen=True):
     decided_at: datetime
     held_until: Annotated[datetime | None, Meta(description="When it is tried next, of a held one.")]
     tries: int
+    doubts: Annotated[int, Meta(description="How many of the tries were perhaps accepted: their reply was lost.")]
     template: str
     template_version: int
     language: str
@@ -83,17 +86,7 @@ async def list_recipients(
     request: ApiRequest, caller: Caller, execution_id: UUID, query: RecipientQuery
 ) -> Listing[Recipient]:
     """List an execution's people, one entry per person and channel."""
-    try:
-        narrowed = RecipientFilter(
-            state=None if query.state is None else SendState[query.state.upper()],
-            reason=None if query.reason is None else Reason[query.reason.upper()],
-            channel=None if query.channel is None else ChannelKind.named(query.channel),
-        )
-    except KeyError:
-        reasons = ", ".join(sorted(reason.label for reason in Reason if reason.label))
-        raise Invalid.field(
-            "/reason", "unknown-reason", f"There is no reason {query.reason!r}. There are {reasons}."
-        ) from None
+    narrowed = narrowed_to(query.state, query.reason, query.channel)
 
     async def fetch(after: tuple[UUID, int] | None, limit: int) -> list[RecipientRow]:
         return await request.services.executions.recipients(
@@ -101,7 +94,7 @@ async def list_recipients(
         )
 
     walk = Walk(fetch, lambda row: (row.customer_id, int(row.channel)), tuple[UUID, int])
-    return await listing(request, query, walk, _recipient)
+    return await listing(request, query, walk, as_recipient)
 
 
 @recipients.get("/executions/{execution_id:str}/recipients/{external_id:str}", scope="read")
@@ -115,13 +108,36 @@ async def explain_recipient(
     return _story(await request.services.executions.explain(caller.brand_id, execution_id, external_id))
 
 
-def _state_name(label: str) -> SendStateName:
-    return cast("SendStateName", label)
+def narrowed_to(state: SendStateName | None, reason: ReasonName | None, channel: ChannelName | None) -> RecipientFilter:
+    """What a query narrows an execution's people to. Raises Invalid for a reason that is none."""
+    try:
+        return RecipientFilter(
+            state=None if state is None else SendState[state.upper()],
+            reason=None if reason is None else Reason[reason.upper()],
+            channel=None if channel is None else ChannelKind.named(channel),
+        )
+    except KeyError:
+        reasons = ", ".join(sorted(reason.label for reason in Reason if reason.label))
+        raise Invalid.field(
+            "/reason", "unknown-reason", f"There is no reason {reason!r}. There are {reasons}."
+        ) from None
 
 
-def _recipient(row: RecipientRow) -> Recipient:
+def state_name(state: SendState) -> SendStateName:
+    """The state's name."""
+    return cast("SendStateName", state.label)
+
+
+def as_recipient(row: RecipientRow) -> Recipient:
+    """The row as a list shows it."""
     return Recipient(
-        row.external_id, name_of(row.channel), _state_name(row.state.label), row.reason.label, row.tries, row.decided_at
+        row.external_id,
+        name_of(row.channel),
+        state_name(row.state),
+        row.reason.label,
+        row.tries,
+        row.doubts,
+        row.decided_at,
     )
 
 
@@ -132,11 +148,12 @@ def _story(explanation: Explanation) -> RecipientStory:
         [
             ChannelStory(
                 channel=name_of(ChannelKind.named(one.channel)),
-                state=_state_name(one.state),
+                state=cast("SendStateName", one.state),
                 reason=one.reason,
                 decided_at=one.decided_at,
                 held_until=one.held_until,
                 tries=one.tries,
+                doubts=one.doubts,
                 template=one.template,
                 template_version=one.template_version,
                 language=one.language,

@@ -46,7 +46,7 @@ InDoubt = Annotated[
     InDoubtPolicy | None,
     Meta(
         description="What becomes of messages that were on the wire when a reply was lost: `at_most_once` counts them as "
-        "unknown, and so does `ask`, until somebody decides; `at_least_once` sends them again. Null: webhooks and transactional campaigns "
+        "unknown, and so does `ask`, until somebody decides (`POST …/executions/{id}/unknown`); `at_least_once` sends them again. Null: webhooks and transactional campaigns "
         "are sent again, all else is not."
     ),
 ]

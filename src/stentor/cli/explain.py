@@ -73,5 +73,7 @@ def _checks(channel: ChannelExplanation) -> Table:
 def _rest(channel: ChannelExplanation) -> Iterator[str]:
     yield f"template {channel.template!r}, version {channel.template_version}, in {channel.language}"
     yield "1 attempt" if channel.tries == 1 else f"{channel.tries} attempts"
+    if channel.doubts:
+        yield f"{channel.doubts} of them in doubt: perhaps accepted, the reply was lost"
     for answer in channel.answers:
         yield f"{answer.at:%H:%M:%S} {answer.kind}: {answer.answer}"

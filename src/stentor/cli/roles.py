@@ -71,12 +71,16 @@ async def _tell_when_listening(settings: Settings) -> None:
 async def _run_worker(settings: Settings, dsn: str, *, as_json: bool) -> None:
     stop = stopped_by_signals()
     await until_migrated(dsn)
-    async with core(settings, dsn, role="worker", size=settings.claims + 4) as started:
+    async with core(settings, dsn, role="worker", size=settings.claims + 5) as started:
         roles = worker_roles(started)
         spare_the_collector()
         if as_json:
             print_json({"role": "worker", "pid": os.getpid()})
         try:
-            await run_roles([roles.planner, roles.deliverer, roles.keeper], stop)
+            await run_roles(
+                [roles.planner, roles.deliverer, roles.remedier, roles.keeper],
+                stop,
+                close_channels=roles.channels.aclose,
+            )
         finally:
             await roles.channels.aclose()

@@ -12,11 +12,11 @@ a time that was computed before it ran.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from importlib import resources
 from typing import Any, ClassVar, LiteralString, TypeVar, cast
 
-from psycopg import AsyncCursor
+from psycopg import AsyncCursor, AsyncServerCursor
 from psycopg.rows import RowFactory, class_row, scalar_row, tuple_row
 
 from stentor.db.connection import Connection
@@ -77,6 +77,13 @@ class Statement:
         """The first column of the first row, or None when there is none."""
         found = await self._fetch(conn, scalar_row, params)
         return found[0] if found else None
+
+    async def batches(self, conn: Connection, size: int, **params: Any) -> AsyncIterator[list[tuple[Any, ...]]]:
+        """All rows, `size` at a time, read as they are asked for: for exports. Open as long as its transaction."""
+        async with AsyncServerCursor(conn, self.name) as cursor:
+            await cursor.execute(self._bytes, self._bound(conn, params))
+            while rows := await cursor.fetchmany(size):
+                yield rows
 
     async def _fetch(self, conn: Connection, factory: RowFactory[T], params: Mapping[str, Any]) -> list[T]:
         async with AsyncCursor(conn, row_factory=cast("Any", factory)) as cursor:

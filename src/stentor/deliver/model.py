@@ -27,8 +27,12 @@ RETRY_BITS = 27
 """A chunk's number is its place among the execution's chunks in the low 20 bits, above them, in 7, the slot of the time that
 its sends were held until (0: they were not), and above these the try."""
 
+PLACE_MASK = (1 << PLACE_BITS) - 1
+KEPT_BITS_MASK = (1 << RETRY_BITS) - 1
+"""Place and slot: what stays when a send is tried again."""
+
 _SLOT_S = 900
-_PLACE_MASK = (1 << PLACE_BITS) - 1
+_ROUNDS = 8
 _KEYS = 1 << 128
 
 RELEASE_SPREAD = timedelta(minutes=10)
@@ -42,12 +46,21 @@ def slot_of(until: datetime) -> int:
 
 def place_in(number: int) -> int:
     """The place of the chunk of that number among its execution's chunks, counting neither slot nor try."""
-    return number & _PLACE_MASK
+    return number & PLACE_MASK
 
 
 def slot_in(number: int) -> int:
     """The slot in a chunk's number; 0 where its sends were never held."""
     return number >> PLACE_BITS & SLOTS
+
+
+def resend_round(remedy: int) -> int:
+    """What to add to place and slot for the chunk of sends that the remedy of that number makes pending.
+
+    A chunk of theirs alone: where others of the same keys are on the wire, a whole range is settled at once. Counted
+    from 8 to 15, in which a ninth remedy meets the first one's.
+    """
+    return (_ROUNDS + remedy % _ROUNDS) << RETRY_BITS
 
 
 def released_at(until: datetime, key_from: UUID) -> datetime:
@@ -97,8 +110,11 @@ class Chunk(msgspec.Struct):
         return slot_in(self.number) > 0
 
     def retry_number(self, tries: int) -> int:
-        """The number of the chunk in which this one's sends are tried for the (tries + 1)-th time."""
-        return (tries << RETRY_BITS) | (self.number & ((1 << RETRY_BITS) - 1))
+        """The number of the chunk in which this one's sends are tried for the (tries + 1)-th time.
+
+        Eight tries later somebody has ordered eight more, and they are counted from the first again.
+        """
+        return (tries % _ROUNDS << RETRY_BITS) | (self.number & KEPT_BITS_MASK)
 
     def held_number(self, until: datetime) -> int:
         """The number of the chunk in which this one's sends are held until then."""
@@ -131,6 +147,8 @@ class PendingSend(msgspec.Struct, frozen=True):
     customer_id: UUID
     variant: int
     tries: int
+    doubts: int = 0
+    """How many of its tries were perhaps accepted."""
 
 
 class ChunkStanding(msgspec.Struct, frozen=True):
@@ -178,15 +196,22 @@ class Change(msgspec.Struct, frozen=True):
     rule: int = 0
     evidence: int = 0
     tried: bool = True
+    doubted: bool = False
     retry_after_s: float | None = None
     held_until: datetime | None = None
 
     @classmethod
+    def final(cls, send: PendingSend, state: SendState, reason: Reason, *, doubted: bool = False) -> "Change":
+        """A no that is final. What was perhaps accepted before stays unknown, and the no is its reason."""
+        return cls(send, SendState.UNKNOWN if doubted or send.doubts else state, reason, doubted=doubted)
+
+    @classmethod
     def objected(cls, send: PendingSend, objection: Objection) -> "Change":
-        """What a send becomes that the guard objects to before it is tried."""
+        """What a send becomes that the guard objects to before it is tried. What was perhaps accepted before stays unknown."""
         if isinstance(objection, Hold):
             return cls(send, SendState.HELD, objection.reason, objection.rule, tried=False, held_until=objection.until)
-        return cls(send, SendState.SKIPPED, objection.reason, objection.rule, objection.evidence, tried=False)
+        state = SendState.UNKNOWN if send.doubts else SendState.SKIPPED
+        return cls(send, state, objection.reason, objection.rule, objection.evidence, tried=False)
 
 
 class Answer(msgspec.Struct, frozen=True):

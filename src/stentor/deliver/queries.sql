@@ -147,12 +147,13 @@ RETURNING v.execution_id, v.chunk AS number, v.key_from, v.key_to
 -- name: settle_each
 -- The exceptions of a wave, one by one: whoever was not simply handed over.
 UPDATE send s
-SET state = t.state, reason = t.reason, rule = t.rule, evidence = t.evidence, tries = s.tries + t.tried, chunk = t.chunk_to,
-    decided_at = :now
+SET state = t.state, reason = t.reason, rule = t.rule, evidence = t.evidence, tries = s.tries + t.tried,
+    doubts = s.doubts + t.doubted, chunk = t.chunk_to, decided_at = :now
 FROM unnest(
         :execution_ids::uuid[], :parts::smallint[], :customer_ids::uuid[], :chunks::integer[], :states::smallint[],
-        :reasons::smallint[], :rules::smallint[], :evidences::integer[], :tried::smallint[], :chunks_to::integer[]
-    ) AS t (execution_id, part, customer_id, chunk, state, reason, rule, evidence, tried, chunk_to)
+        :reasons::smallint[], :rules::smallint[], :evidences::integer[], :tried::smallint[], :doubted::smallint[],
+        :chunks_to::integer[]
+    ) AS t (execution_id, part, customer_id, chunk, state, reason, rule, evidence, tried, doubted, chunk_to)
 WHERE s.execution_id = t.execution_id AND s.part = t.part AND s.customer_id = t.customer_id AND s.channel = :channel
     AND s.chunk = t.chunk AND s.state = 0 AND s.brand_id = :brand_id
 
@@ -169,9 +170,9 @@ WHERE s.execution_id = w.execution_id AND s.chunk = w.number AND s.channel = :ch
     AND s.brand_id = :brand_id
 
 -- name: settle_lost
--- What a lost wave left pending is in doubt, person by person in one range.
+-- What a lost wave left pending is in doubt, person by person in one range; what is sent again is pending still, and remembers it.
 UPDATE send s
-SET state = 5, tries = s.tries + 1, decided_at = :now
+SET state = CASE WHEN :is_resent THEN 0 ELSE 5 END, tries = s.tries + 1, doubts = s.doubts + 1, decided_at = :now
 WHERE s.execution_id = :execution_id AND s.chunk = :chunk AND s.channel = :channel AND s.state = 0
     AND (s.part, s.customer_id) >= (:part_from::smallint, :key_from::uuid)
     AND (s.part, s.customer_id) <= (:part_to::smallint, :key_to::uuid)

@@ -11,9 +11,10 @@ def retry_delay_s(tries: int, retry_after_s: float | None, *, jitter: random.Ran
     """Seconds until the next try after `tries` tries; None when they are used up.
 
     Doubles from 30 s to an hour, half of it by chance, so that a provider that refused thousands at once does not get
-    them all back at once. A longer `Retry-After` wins. Eight tries span about two hours.
+    them all back at once. A longer `Retry-After` wins. Eight tries span about two hours; whoever is tried after that was
+    ordered to be, and gets eight more.
     """
-    if tries >= TRIES_MAX:
+    if tries % TRIES_MAX == 0:
         return None
-    delay_s = min(_FIRST_DELAY_S * 2 ** (tries - 1), _DELAY_S_MAX)
+    delay_s = min(_FIRST_DELAY_S * 2 ** (tries % TRIES_MAX - 1), _DELAY_S_MAX)
     return max(delay_s / 2 + jitter.random() * delay_s / 2, retry_after_s or 0.0)

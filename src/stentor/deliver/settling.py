@@ -46,20 +46,24 @@ def settle(
                 settlement.changes.append(_try_again(send, outcome.retry_after_s, jitter))
             case Rejected():
                 settlement.answers.append(Answer(send, "rejected", outcome.answer))
-                settlement.changes.append(Change(send, SendState.FAILED, Reason.PROVIDER_REJECTED))
+                settlement.changes.append(Change.final(send, SendState.FAILED, Reason.PROVIDER_REJECTED))
                 if outcome.bad_address:
                     settlement.dead.append(send)
             case InDoubt():
                 settlement.answers.append(Answer(send, "in_doubt", outcome.answer))
                 settlement.in_doubt.append(send)
                 settlement.changes.append(
-                    _try_again(send, None, jitter) if resend_in_doubt else Change(send, SendState.UNKNOWN)
+                    _try_again(send, None, jitter, doubted=True)
+                    if resend_in_doubt
+                    else Change(send, SendState.UNKNOWN, doubted=True)
                 )
     return settlement
 
 
-def _try_again(send: PendingSend, retry_after_s: float | None, jitter: random.Random) -> Change:
+def _try_again(
+    send: PendingSend, retry_after_s: float | None, jitter: random.Random, *, doubted: bool = False
+) -> Change:
     delay_s = retry_delay_s(send.tries + 1, retry_after_s, jitter=jitter)
     if delay_s is None:
-        return Change(send, SendState.FAILED, Reason.RETRIES_EXHAUSTED)
-    return Change(send, SendState.PENDING, retry_after_s=delay_s)
+        return Change.final(send, SendState.FAILED, Reason.RETRIES_EXHAUSTED, doubted=doubted)
+    return Change(send, SendState.PENDING, doubted=doubted, retry_after_s=delay_s)

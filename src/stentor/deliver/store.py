@@ -164,6 +164,7 @@ async def settle_each(conn: Connection, claim: Claim, changes: Sequence[Change])
         rules=[change.rule for change in changes],
         evidences=[change.evidence for change in changes],
         tried=[int(change.tried) for change in changes],
+        doubted=[int(change.doubted) for change in changes],
         chunks_to=numbers_to,
     )
     _expect(settled, len(changes))
@@ -198,9 +199,9 @@ async def lost_waves(conn: Connection, chunk: Chunk) -> list[KeyRange]:
     return [KeyRange(chunk.execution_id, chunk.number, key_from, key_to) for _, key_from, key_to, _ in rows]
 
 
-async def settle_lost(conn: Connection, chunk: Chunk, lost: KeyRange) -> int:
-    """Marks what a lost wave left pending as in doubt; returns how many."""
-    return await Sql.settle_lost.run(conn, **_lost(chunk, lost))
+async def settle_lost(conn: Connection, chunk: Chunk, lost: KeyRange, *, resend: bool) -> int:
+    """Notes that what a lost wave left pending is in doubt: unknown, or with `resend` pending still. Returns how many."""
+    return await Sql.settle_lost.run(conn, is_resent=resend, **_lost(chunk, lost))
 
 
 async def left_pending(conn: Connection, chunk: Chunk, lost: KeyRange) -> list[UUID]:

@@ -77,6 +77,7 @@ class ChannelExplanation(msgspec.Struct, frozen=True):
     decided_at: datetime
     held_until: datetime | None
     tries: int
+    doubts: int
     template: str
     template_version: int
     language: str
@@ -170,6 +171,7 @@ def _channel(
         decided_at=trace.decided_at,
         held_until=held_until,
         tries=trace.tries,
+        doubts=trace.doubts,
         template=route.template_name,
         template_version=route.template_version,
         language=route.variants[trace.variant].language,

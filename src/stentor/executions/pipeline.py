@@ -24,9 +24,9 @@ from stentor.deliver.pacing import Pace
 from stentor.domain.policy import BrandPolicy
 from stentor.domain.vocabulary import Lane, Reason
 from stentor.errors import Unavailable
-from stentor.executions import store
 from stentor.executions.capping import capping_of
 from stentor.executions.composing import Composer
+from stentor.executions.ending import end_finished
 from stentor.executions.facts import FactsSource, resends_in_doubt
 from stentor.executions.named import own_contexts
 from stentor.executions.quieting import QuietSource, wake_held
@@ -119,7 +119,8 @@ class Deliverer:
         finally:
             self._at_hand.remove(claim)
             await self._release(claim)
-        await self._end_finished(claim)
+        if claim.finished:
+            await end_finished(self._db, claim.finished)
 
     async def _recover(self, claim: Claim, sender: Sender, channel: Channel) -> None:
         if not any(chunk.has_open_waves for chunk in claim.chunks):
@@ -243,10 +244,3 @@ class Deliverer:
                 await deliver.release(conn, claim, claim.chunks, delay_s=_UNFINISHED_REST_S)
                 failpoint("release.before_commit")
             failpoint("release.after_commit")
-
-    async def _end_finished(self, claim: Claim) -> None:
-        if claim.finished:
-            async with self._db.transaction() as conn:
-                await store.end_finished(conn, claim.finished)
-                failpoint("end.before_commit")
-            failpoint("end.after_commit")

@@ -87,7 +87,7 @@ GROUP BY s.execution_id
 -- name: wave
 -- The next pending sends of these chunks with their people as they are now. (part, customer_id) sorts as customer_id does,
 -- so each chunk is one range of the primary key. A person who was erased meanwhile has no external_id.
-SELECT w.ordinal::integer - 1, s.customer_id, s.variant, s.tries,
+SELECT w.ordinal::integer - 1, s.customer_id, s.variant, s.tries, s.doubts,
     p.refused_mask, p.complained_mask, p.bounced_mask, p.address_mask, p.valid_mask, p.shared_address,
     coalesce(a.channels, 0), p.external_id, p.email, p.email_digest, p.phone, p.phone_digest,
     CASE WHEN :with_tokens THEN p.push_tokens END, p.locale, p.time_zone, p.attributes
@@ -96,7 +96,7 @@ FROM unnest(
         :parts_to::smallint[], :keys_to::uuid[]
     ) WITH ORDINALITY AS w (execution_id, number, topic_id, part_from, key_from, part_to, key_to, ordinal)
 CROSS JOIN LATERAL (
-    SELECT s.customer_id, s.part, s.variant, s.tries
+    SELECT s.customer_id, s.part, s.variant, s.tries, s.doubts
     FROM send s
     WHERE s.execution_id = w.execution_id AND s.brand_id = :brand_id AND s.chunk = w.number AND s.channel = :channel
         AND s.state = 0

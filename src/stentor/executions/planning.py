@@ -21,6 +21,7 @@ from stentor.db.pool import Database
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Unavailable
 from stentor.executions import store
+from stentor.executions.ending import end_finished
 from stentor.executions.facts import PublicationSource
 from stentor.executions.model import ClaimedSlice, PlannedRoute, QueuedExecution
 from stentor.executions.named import plan_named
@@ -125,7 +126,7 @@ class Planner:
             await self._try_again_or_give_up(piece.brand_id, piece.execution_id, error)
             return True
         self._missed.pop(piece.execution_id, None)
-        await self._end_finished([piece.execution_id])
+        await end_finished(self._db, [piece.execution_id])
         log.debug("slice.planned", execution_id=str(piece.execution_id), slice=piece.number)
         return True
 
@@ -149,7 +150,7 @@ class Planner:
             else:
                 for execution in queued:
                     self._missed.pop(execution.id, None)
-                await self._end_finished(small)
+                await end_finished(self._db, small)
                 break
         return bool(queued)
 
@@ -241,13 +242,6 @@ class Planner:
         if mode == "all" and len(publication.content.routes) > 1:
             people.update(await store.planned_people(conn, brand_id, routes))
         return people
-
-    async def _end_finished(self, execution_ids: Sequence[UUID]) -> None:
-        if execution_ids:
-            async with self._db.transaction() as conn:
-                await store.end_finished(conn, execution_ids)
-                failpoint("end.before_commit")
-            failpoint("end.after_commit")
 
 
 async def _senders(conn: Connection, publication: Publication, *, is_test: bool) -> list[UUID]:

@@ -51,7 +51,9 @@ SET slices_left = slices_left - 1,
     audience_size = audience_size + :people,
     state = CASE WHEN slices_left = 1 AND state = 'planning' THEN 'sending' ELSE state END,
     status_at = CASE WHEN slices_left = 1 AND state = 'planning' THEN :now ELSE status_at END,
-    published_at = CASE WHEN slices_left = 1 AND state = 'planning' THEN :now ELSE published_at END
+    published_at = CASE WHEN slices_left = 1 AND state = 'planning' THEN :now ELSE published_at END,
+    -- The last slice of one that was cancelled meanwhile has people to be skipped, whatever had ended by then.
+    ended_at = NULL
 WHERE id = :execution_id AND brand_id = :brand_id
 RETURNING state
 
@@ -77,23 +79,6 @@ FROM unnest(
         :execution_ids::uuid[], :numbers::integer[], :sender_ids::uuid[], :channels::smallint[], :lanes::smallint[],
         :keys_from::uuid[], :keys_to::uuid[], :sends::integer[], :due_at::timestamptz[]
     ) AS c (execution_id, number, sender_id, channel, lane, key_from, key_to, sends, due_at)
-
--- name: end_finished
--- all brands: the ids come from chunks that this worker just finished, or from the keeper's sweep.
--- Asked in a transaction of its own after the last settlement committed: of two workers that finish the last two chunks at
--- once, the later one sees both done.
-UPDATE execution e
-SET state = 'ended', ended_at = :now, status_at = status_at
-WHERE e.id = ANY(:execution_ids) AND e.state = 'sending'
-    AND NOT EXISTS (SELECT FROM chunk c WHERE c.execution_id = e.id AND c.done_at IS NULL)
-RETURNING e.id
-
--- name: open_executions
--- all brands: the keeper's sweep over executions whose last worker died before it could end them.
-SELECT e.id
-FROM execution e
-WHERE e.state = 'sending' AND NOT EXISTS (SELECT FROM chunk c WHERE c.execution_id = e.id AND c.done_at IS NULL)
-LIMIT :limit
 
 -- name: start_due
 -- all brands: the keeper's sweep over executions whose time has come.

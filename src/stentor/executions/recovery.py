@@ -29,8 +29,8 @@ async def recover(conn: Connection, claim: Claim, *, resend: bool, perhaps_accep
                 await contacts.settle(conn, claim.brand_id, claim.channel, in_doubt=people)
             else:
                 await contacts.settle(conn, claim.brand_id, claim.channel, refused=people)
-            in_doubt = 0 if resend else await deliver.settle_lost(conn, chunk, lost)
-            if in_doubt:
+            in_doubt = await deliver.settle_lost(conn, chunk, lost, resend=resend) if perhaps_accepted else 0
+            if in_doubt and not resend:
                 moves.settled(chunk.execution_id, chunk.channel, SendState.UNKNOWN, Reason.NONE, in_doubt)
             log.warning(
                 "wave.lost", execution_id=str(chunk.execution_id), chunk=chunk.number, in_doubt=in_doubt, resend=resend

@@ -1,7 +1,7 @@
 """What doors do with executions: look, pause, resume, cancel, ask who and why, and try a run without running it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import timedelta
 from typing import TypeAlias
 from uuid import UUID
@@ -13,21 +13,24 @@ from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.domain.policy import BrandPolicy
 from stentor.domain.vocabulary import ChannelKind
-from stentor.errors import Conflict, NotFound
-from stentor.executions import store
+from stentor.errors import Conflict, NotFound, Unavailable
+from stentor.executions import remedies, store
 from stentor.executions.composing import Composer
 from stentor.executions.explaining import Explanation, explain
 from stentor.executions.facts import PublicationSource
 from stentor.executions.forecasting import Forecast, Trial, forecast
 from stentor.executions.messages import MessageStory, message_story
-from stentor.executions.model import Execution, Origin
+from stentor.executions.model import Execution, ExecutionState, Origin
 from stentor.executions.quieting import QuietSource
+from stentor.executions.remedies import TREATMENTS, Action, Remedy
 from stentor.failpoints import failpoint
-from stentor.report import recipients
+from stentor.report import recipients, reconciliations
 from stentor.report.funnel import ChannelFunnel, funnels
 from stentor.report.recipients import RecipientFilter, RecipientRow
+from stentor.report.reconciliations import Line, Reconciliation
 
 PAGE_MAX = 500
+EXPORTS_MAX = 4
 
 DRY_RUNS_MAX = 2
 DRY_RUN_S_MAX = 30
@@ -48,6 +51,19 @@ class Progress(msgspec.Struct, frozen=True):
     channels: list[ChannelFunnel]
 
 
+class Overview(msgspec.Struct, frozen=True):
+    """An execution with its numbers, what was ordered for it, and the books of its last end.
+
+    `to_decide` are sends in doubt whose sender asks what becomes of them.
+    """
+
+    execution: Execution
+    channels: list[ChannelFunnel]
+    to_decide: int
+    remedies: list[Remedy]
+    reconciliation: Reconciliation | None
+
+
 class ExecutionService:
     """The executions of all brands; every call names its brand and sees nothing of the others."""
 
@@ -57,6 +73,7 @@ class ExecutionService:
         self._composer = composer
         self._dry_runs = asyncio.Semaphore(DRY_RUNS_MAX)
         self._quiet = quiet
+        self._exports = 0
 
     async def find(self, brand_id: UUID, execution_id: UUID) -> Execution:
         """The execution. Raises NotFound for one that does not exist or is another brand's."""
@@ -99,6 +116,73 @@ class ExecutionService:
         Raises Conflict when it is over already.
         """
         return await self._change(store.cancel, brand_id, execution_id, "Only a running execution can be cancelled")
+
+    async def overview(self, brand_id: UUID, execution_id: UUID) -> Overview:
+        """The execution, where its people stand, what was ordered, and how it ended last. Raises NotFound."""
+        async with self._db.read() as conn:
+            execution = await self._find(conn, brand_id, execution_id)
+            counts = await funnels(conn, brand_id, [execution_id])
+            ordered = await remedies.page(conn, brand_id, execution_id)
+            ends = await reconciliations.page(conn, brand_id, execution_id, before=None, limit=1)
+            channels = counts.get(execution_id, [])
+            is_in_doubt = any(channel.unknown for channel in channels)
+            asking = await remedies.asking_channels(conn, brand_id, execution_id) if is_in_doubt else set()
+        to_decide = sum(channel.unknown for channel in channels if channel.channel in asking)
+        return Overview(execution, channels, to_decide, ordered, next(iter(ends), None))
+
+    async def remedy(
+        self, brand_id: UUID, execution_id: UUID, action: Action, channel: ChannelKind | None = None, *, asked_by: str
+    ) -> Overview:
+        """Orders that for the sends that failed or are in doubt now, on one channel or all; workers begin within a second.
+
+        Asked again while it is carried out, or where nobody stands so, it changes nothing. Raises Conflict where something
+        is to be sent again of an execution that was cancelled, failed, or is past its deadline.
+        """
+        async with self._db.transaction() as conn:
+            locked = await remedies.lock(conn, brand_id, execution_id)
+            if locked is None:
+                raise _missing()
+            if TREATMENTS[action].sends_again:
+                _check_sends_again(*locked)
+            await remedies.order(conn, brand_id, execution_id, action, channel, asked_by=asked_by)
+            failpoint("remedy_asked.before_commit")
+        failpoint("remedy_asked.after_commit")
+        return await self.overview(brand_id, execution_id)
+
+    async def reconciliations(
+        self, brand_id: UUID, execution_id: UUID, *, before: int | None, limit: int
+    ) -> list[Reconciliation]:
+        """The books of the execution's ends, newest first, from the one numbered `before` on. Raises NotFound."""
+        async with self._db.read() as conn:
+            await self._find(conn, brand_id, execution_id)
+            return await reconciliations.page(conn, brand_id, execution_id, before=before, limit=min(limit, PAGE_MAX))
+
+    async def reconciliation_lines(self, brand_id: UUID, execution_id: UUID) -> AsyncGenerator[list[Line], None]:
+        """Every line of the execution's reconciliations, newest first, one reconciliation at a time. Raises NotFound."""
+        before: int | None = None
+        while found := await self.reconciliations(brand_id, execution_id, before=before, limit=1):
+            before = found[0].number
+            async with self._db.read() as conn:
+                lines = await reconciliations.lines(conn, brand_id, execution_id, [before])
+            yield lines
+
+    async def export_recipients(
+        self, brand_id: UUID, execution_id: UUID, narrowed: RecipientFilter
+    ) -> AsyncGenerator[list[RecipientRow], None]:
+        """All of the execution's sends at one moment, in the order of their key, some thousand at a time.
+
+        A connection is held as long as somebody reads. Raises NotFound, and Unavailable while `EXPORTS_MAX` are being read.
+        """
+        if self._exports >= EXPORTS_MAX:
+            raise Unavailable(f"{EXPORTS_MAX} exports are being read already. Ask again in a minute.", retry_after_s=60)
+        self._exports += 1
+        try:
+            async with self._db.transaction() as conn:
+                await self._find(conn, brand_id, execution_id)
+                async for rows in recipients.everybody(conn, brand_id, execution_id, narrowed):
+                    yield rows
+        finally:
+            self._exports -= 1
 
     async def recipients(
         self,
@@ -151,7 +235,7 @@ class ExecutionService:
     async def _find(self, conn: Connection, brand_id: UUID, execution_id: UUID) -> Execution:
         execution = await store.find(conn, brand_id, execution_id)
         if execution is None:
-            raise NotFound("This brand has no such execution. List them with GET …/executions.")
+            raise _missing()
         return execution
 
     async def _change(self, change: _Change, brand_id: UUID, execution_id: UUID, rule: str) -> Progress:
@@ -163,11 +247,15 @@ class ExecutionService:
         return await self.progress(brand_id, execution_id)
 
 
-async def end_forgotten(db: Database) -> int:
-    """Ends executions whose last worker died before it could; the keeper's chore. Returns how many."""
-    async with db.transaction() as conn:
-        open_ids = await store.open_executions(conn, _SWEEP_MAX)
-        return len(await store.end_finished(conn, open_ids)) if open_ids else 0
+def _missing() -> NotFound:
+    return NotFound("This brand has no such execution. List them with GET …/executions.")
+
+
+def _check_sends_again(state: ExecutionState, is_late: bool) -> None:
+    if state in {"cancelled", "failed"}:
+        raise Conflict(f"Nothing is sent again of an execution that is {state}; settle what is in doubt.", state=state)
+    if is_late:
+        raise Conflict("The execution's deadline has passed, so nothing is sent again; settle what is in doubt.")
 
 
 async def start_due(db: Database) -> int:

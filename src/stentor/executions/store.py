@@ -37,8 +37,6 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     publish_small: Statement
     fail: Statement
     insert_chunks: Statement
-    end_finished: Statement
-    open_executions: Statement
     start_due: Statement
     fail_expired: Statement
     wake_expired: Statement
@@ -225,16 +223,6 @@ async def publish_small(conn: Connection, brand_id: UUID, planned: Sequence[tupl
         topic_ids=[topic for _, topic, _ in planned],
         people=[people for _, _, people in planned],
     )
-
-
-async def end_finished(conn: Connection, execution_ids: Sequence[UUID]) -> list[UUID]:
-    """Ends those of the executions that are published and have no open chunk; returns which."""
-    return await Sql.end_finished.column(conn, execution_ids=sorted(set(execution_ids)))
-
-
-async def open_executions(conn: Connection, limit: int) -> list[UUID]:
-    """Executions that could have ended but did not: their last worker died in between."""
-    return await Sql.open_executions.column(conn, limit=limit)
 
 
 async def start_due(conn: Connection, grace: timedelta, limit: int) -> int:

@@ -63,9 +63,9 @@ async def load_sends(
         **ranges_as_arrays([chunk.rest for chunk in chunks]),
     )
     loaded: list[tuple[PendingSend, Recipient | None]] = []
-    for place, customer_id, variant, tries, *person in rows:
+    for place, customer_id, variant, tries, doubts, *person in rows:
         chunk = chunks[place]
-        send = PendingSend(place, chunk.execution_id, chunk.number, customer_id, variant, tries)
+        send = PendingSend(place, chunk.execution_id, chunk.number, customer_id, variant, tries, doubts)
         loaded.append((send, Recipient(customer_id, *person) if person[_EXTERNAL_ID] is not None else None))
     return loaded
 

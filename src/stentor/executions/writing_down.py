@@ -116,7 +116,7 @@ def _settlement(answered: Answered, jitter: random.Random) -> Settlement:
         jitter=jitter,
     )
     for send, error in answered.composed.failures:
-        settlement.changes.append(Change(send, SendState.SKIPPED, error.reason))
+        settlement.changes.append(Change.final(send, SendState.SKIPPED, error.reason))
         settlement.answers.append(Answer(send, "template_error", str(error)))
     return settlement
 

@@ -17,6 +17,7 @@ class Sql(QuerySet, file="contacts.sql", package=__package__):
     count_contacts: Statement
     reserve_contacts: Statement
     settle_contacts: Statement
+    give_back_contacts: Statement
     forget_contacts: Statement
 
 
@@ -94,6 +95,11 @@ async def settle(
             refused=[place >= certain for place in range(len(keys))],
             doubted=[len(accepted) <= place < certain for place in range(len(keys))],
         )
+
+
+async def give_back(conn: Connection, brand_id: UUID, channel: ChannelKind, sends: Sequence[SendKey]) -> None:
+    """From now on none of these sends is counted, also none that was in doubt. Those that hold nothing are passed over."""
+    await Sql.give_back_contacts.run(conn, brand_id=brand_id, channel=int(channel), **_keys(sends))
 
 
 class ContactKeeper:

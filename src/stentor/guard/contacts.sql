@@ -41,6 +41,14 @@ FROM unnest(:parts::smallint[], :customer_ids::uuid[], :execution_ids::uuid[], :
 WHERE c.brand_id = :brand_id AND c.part = w.part AND c.customer_id = w.customer_id AND c.execution_id = w.execution_id
     AND c.channel = :channel
 
+-- name: give_back_contacts
+-- Somebody said that it was not accepted: it counts no more, whatever was in doubt.
+UPDATE contact c
+SET at = '-infinity', doubted_at = NULL
+FROM unnest(:parts::smallint[], :customer_ids::uuid[], :execution_ids::uuid[]) AS w (part, customer_id, execution_id)
+WHERE c.brand_id = :brand_id AND c.part = w.part AND c.customer_id = w.customer_id AND c.execution_id = w.execution_id
+    AND c.channel = :channel
+
 -- name: forget_contacts
 -- No rule looks back further.
 DELETE FROM contact c

@@ -1,6 +1,7 @@
 """What became of an execution's people, by channel: the numbers that add up."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +26,7 @@ class ChannelFunnel(msgspec.Struct, frozen=True):
     held_by_reason: dict[str, int] = {}
     skipped_by_reason: dict[str, int] = {}
     failed_by_reason: dict[str, int] = {}
+    unknown_by_reason: dict[str, int] = {}
 
     @property
     def balanced(self) -> bool:
@@ -35,17 +37,22 @@ class ChannelFunnel(msgspec.Struct, frozen=True):
 async def funnels(conn: Connection, brand_id: UUID, execution_ids: Sequence[UUID]) -> dict[UUID, list[ChannelFunnel]]:
     """The funnel of each execution, its channels in the order of their numbers; executions not planned yet have none."""
     rows = await Sql.counts.tuples(conn, brand_id=brand_id, execution_ids=list(execution_ids))
-    gathered: dict[tuple[UUID, int], dict[str, Any]] = {}
-    for execution_id, channel, state, reason, sends in sorted(rows):
-        counts = gathered.setdefault((execution_id, channel), {})
+    by_execution: defaultdict[UUID, list[tuple[int, int, int, int]]] = defaultdict(list)
+    for execution_id, *counted in rows:
+        by_execution[execution_id].append(tuple(counted))
+    return {execution_id: channel_funnels(counted) for execution_id, counted in by_execution.items()}
+
+
+def channel_funnels(counted: Iterable[tuple[int, int, int, int]]) -> list[ChannelFunnel]:
+    """The funnels of one execution from its counts, given as (channel, state, reason, sends)."""
+    gathered: defaultdict[int, dict[str, Any]] = defaultdict(dict)
+    for channel, state, reason, sends in sorted(counted):
+        counts = gathered[channel]
         if state == AUDIENCE:
             counts["audience"] = sends
             continue
         label = SendState(state).label
         counts[label] = counts.get(label, 0) + sends
-        if state in {SendState.HELD, SendState.SKIPPED, SendState.FAILED} and sends:
+        if reason and sends:
             counts.setdefault(f"{label}_by_reason", {})[Reason(reason).label] = sends
-    found: dict[UUID, list[ChannelFunnel]] = {}
-    for (execution_id, channel), counts in gathered.items():
-        found.setdefault(execution_id, []).append(ChannelFunnel(ChannelKind(channel).label, **counts))
-    return found
+    return [ChannelFunnel(ChannelKind(channel).label, **counts) for channel, counts in gathered.items()]

@@ -1,20 +1,26 @@
 """An execution's people, one by one: what was decided for each, and what was answered."""
 
+from collections.abc import AsyncIterator
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import msgspec
 
+from stentor.db.by_keys import go_by_keys
 from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
 from stentor.domain.ids import part_of
 from stentor.domain.vocabulary import ChannelKind, Reason, SendState
 
 _FIRST = UUID(int=0)
+_BATCH = 1_000
 
 
 class Sql(QuerySet, file="recipients.sql", package=__package__):
     page: Statement
+    limit_idling: Statement
+    everybody: Statement
     sends_of: Statement
     answers_of: Statement
 
@@ -37,6 +43,7 @@ class RecipientRow(msgspec.Struct, frozen=True):
     reason: Reason
     variant: int
     tries: int
+    doubts: int
     decided_at: datetime
 
 
@@ -50,6 +57,7 @@ class SendTrace(msgspec.Struct, frozen=True):
     evidence: int
     variant: int
     tries: int
+    doubts: int
     chunk: int
     decided_at: datetime
 
@@ -87,10 +95,34 @@ async def page(
         channel=narrowed.channel,
         limit=limit,
     )
-    return [
-        RecipientRow(customer_id, external_id, ChannelKind(channel), SendState(state), Reason(reason), *rest)
-        for customer_id, external_id, channel, state, reason, *rest in rows
-    ]
+    return [_row(row) for row in rows]
+
+
+async def everybody(
+    conn: Connection, brand_id: UUID, execution_id: UUID, narrowed: RecipientFilter
+) -> AsyncIterator[list[RecipientRow]]:
+    """All sends as they are at this moment, in the order of customer and channel, a thousand at a time.
+
+    It ends with an error of the database's when nobody asks for the next thousand within a minute.
+    """
+    await Sql.limit_idling.run(conn)
+    await go_by_keys(conn)
+    batches = Sql.everybody.batches(
+        conn,
+        _BATCH,
+        brand_id=brand_id,
+        execution_id=execution_id,
+        state=narrowed.state,
+        reason=narrowed.reason,
+        channel=narrowed.channel,
+    )
+    async for rows in batches:
+        yield [_row(row) for row in rows]
+
+
+def _row(row: tuple[Any, ...]) -> RecipientRow:
+    customer_id, external_id, channel, state, reason, *rest = row
+    return RecipientRow(customer_id, external_id, ChannelKind(channel), SendState(state), Reason(reason), *rest)
 
 
 async def sends_of(conn: Connection, brand_id: UUID, execution_id: UUID, customer_id: UUID) -> list[SendTrace]:

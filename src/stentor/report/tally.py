@@ -41,6 +41,13 @@ class Moves:
         self._changes[execution_id, channel, SendState.HELD, reason] -= sends
         self._changes[execution_id, channel, SendState.PENDING, Reason.NONE] += sends
 
+    def moved(
+        self, execution_id: UUID, channel: int, before: tuple[int, int], after: tuple[int, int], sends: int
+    ) -> None:
+        """Sends that leave one state and reason for another."""
+        self._changes[execution_id, channel, *before] -= sends
+        self._changes[execution_id, channel, *after] += sends
+
     async def write(self, conn: Connection) -> None:
         """Adds the changes to the counters of a shard drawn by chance, in the order of their key.
 

@@ -26,8 +26,9 @@ log = structlog.get_logger(__name__)
 class SmtpChannel:
     """Hands mail over to one relay. Safe to share: several waves at once are served in the order of their arrival."""
 
-    def __init__(self, settings: SmtpSettings) -> None:
+    def __init__(self, settings: SmtpSettings, *, finish_s: float = FINISH_S) -> None:
         self._settings = settings
+        self._finish_s = finish_s
         self._dialler = Dialler(settings)
         self._waves: deque[OpenWave] = deque()
         self._open: set[OpenWave] = set()
@@ -67,7 +68,7 @@ class SmtpChannel:
         if dials:
             await asyncio.wait(dials)
         if self._open:
-            await asyncio.wait([opened.done for opened in self._open], timeout=FINISH_S)
+            await asyncio.wait([opened.done for opened in self._open], timeout=self._finish_s)
         closing = [connection.closed for connection in self._connections]
         for connection in list(self._connections):
             connection.close("the sender was closed before the reply came")

@@ -28,17 +28,18 @@ CREATE TABLE execution (
     paused_at       timestamptz,
     cancelled_at    timestamptz,
     ended_at        timestamptz,
+    remedies        integer NOT NULL DEFAULT 0,
     CHECK ((state = 'failed') <= (error_code IS NOT NULL)),
     CHECK ((state IN ('sending', 'ended')) <= (published_at IS NOT NULL)),
     CHECK ((state = 'scheduled') <= (start_at IS NOT NULL)),
     CHECK ((schedule_id IS NULL) = (occurrence_at IS NULL))
 );
-COMMENT ON TABLE execution IS 'kind: local. One run of a campaign. lane: 0 transactional, 1 alert, 2 bulk. audience_size counts people, before the guard. recipients: how many the call named, in send_context; 0 where a topic''s subscribers are meant. Its id is a UUIDv7 of when it starts, so that its sends lie in that week''s partition; schedule_id and occurrence_at say which occurrence of a schedule it is.';
+COMMENT ON TABLE execution IS 'kind: local. One run of a campaign. lane: 0 transactional, 1 alert, 2 bulk. audience_size counts people, before the guard. recipients: how many the call named, in send_context; 0 where a topic''s subscribers are meant. Its id is a UUIDv7 of when it starts, so that its sends lie in that week''s partition; schedule_id and occurrence_at say which occurrence of a schedule it is. ended_at is set when nothing is pending any more, also of a cancelled or failed one; remedies counts those that were ordered.';
 CREATE INDEX execution_by_brand ON execution (brand_id, id);
 CREATE INDEX execution_to_plan ON execution (lane, id) WHERE state = 'queued';
 CREATE INDEX execution_to_start ON execution (start_at) WHERE state = 'scheduled';
 CREATE INDEX execution_with_deadline ON execution (deadline_at) WHERE state IN ('scheduled', 'queued', 'planning', 'sending') AND deadline_at IS NOT NULL;
-CREATE INDEX execution_open ON execution (id) WHERE state IN ('planning', 'sending');
+CREATE INDEX execution_open ON execution (id) WHERE state IN ('sending', 'cancelled', 'failed') AND ended_at IS NULL;
 
 CREATE TABLE slice (
     execution_id  uuid NOT NULL REFERENCES execution ON DELETE CASCADE,
@@ -70,11 +71,12 @@ CREATE TABLE send (
     rule          smallint NOT NULL DEFAULT 0,
     variant       smallint NOT NULL DEFAULT 0,
     tries         smallint NOT NULL DEFAULT 0,
+    doubts        smallint NOT NULL DEFAULT 0,
     PRIMARY KEY (execution_id, part, customer_id, channel),
     CHECK (state NOT IN (1, 3, 4) OR reason <> 0),
     CHECK (state <> 2 OR reason = 0)
 ) PARTITION BY RANGE (execution_id);
-COMMENT ON TABLE send IS 'kind: people. The decision for one customer on one channel in one execution, and what became of it. reason, rule, evidence and decided_at are its trace.';
+COMMENT ON TABLE send IS 'kind: people. The decision for one customer on one channel in one execution, and what became of it. reason, rule, evidence and decided_at are its trace. doubts: how many of its tries were perhaps accepted; then a final no leaves it unknown.';
 
 CREATE TABLE delivery_event (
     execution_id  uuid NOT NULL,

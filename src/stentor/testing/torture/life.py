@@ -22,9 +22,12 @@ from stentor.audience.model import Act, ImportKind, Source
 from stentor.clock import Clock, boottime_s
 from stentor.domain.timetable import Rule
 from stentor.errors import Unavailable
+from stentor.executions.ending import end_forgotten
 from stentor.executions.pipeline import Deliverer
+from stentor.executions.planning import Planner
 from stentor.executions.provider_events import apply_due
-from stentor.executions.service import end_forgotten, start_due
+from stentor.executions.remedies import Action, carry_out_next
+from stentor.executions.service import start_due
 from stentor.failpoints import arm, hits
 from stentor.log import set_up_logging
 from stentor.settings import Settings
@@ -34,17 +37,21 @@ from stentor.testing.torture.stage import Relay, set_stage
 from stentor.triggers.addressees import NamedRecipient
 from stentor.triggers.messages import MessageCall, Once
 from stentor.triggers.model import Replayed, RunCall
+from stentor.triggers.schedules.keeping import ScheduleKeeper
 from stentor.triggers.schedules.model import ScheduleDraft
 from stentor.wiring import Core, core, deliverer, open_channels, planner, schedule_keeper, services
 
 SECRET = "a secret for tortured installations only"  # noqa: S105 - of databases that live for a second
 
 LEAVER = "leaver"
+DROPPER = "dropper"
+"""Whose message the sandbox takes and loses the reply of: in doubt, until somebody says that it was not accepted."""
+
 AUDIENCES = {
     # More than one wave, of which the first has 100.
     "news": [LEAVER, *(f"reader-{number}" for number in range(115))],
     "again": [f"reader-{number}" for number in range(12)],
-    "box": ["bouncer", *(f"reader-{number}" for number in range(8, 16))],
+    "box": ["bouncer", DROPPER, *(f"reader-{number}" for number in range(8, 16))],
     "sliced": [f"reader-{number}" for number in range(4, 24)],
 }
 ORDERS = "orders"
@@ -59,6 +66,7 @@ _TO_COME = "again"
 """The topic whose call asks for a start in a moment instead of at once, and that a schedule calls once more."""
 _MOMENT = timedelta(milliseconds=50)
 _SCHEDULED_IN = timedelta(seconds=2)
+_DECISIONS: dict[str, Action] = {"box": "settle_as_failed", "sliced": "resend"}
 
 _CONNECTIONS = 6
 _REST_S = 0.02
@@ -97,7 +105,7 @@ def prepare(dsn: str, port: int) -> UUID:
         "news": Relay(port),
         "again": Relay(port, "at_least_once"),
         "box": None,
-        "sliced": Relay(port),
+        "sliced": Relay(port, "ask"),
         ORDERS: Relay(port, lane="transactional"),
     }
 
@@ -165,16 +173,33 @@ class _Living:
             delivering = deliverer(self._core, channels, f"life:{self._life.shift_s:g}:{id(self):x}")
             if self._life.is_hasty:
                 await self._let_go(delivering)
-            busy_at_s = boottime_s()
-            while await self._is_open() and boottime_s() < busy_at_s + self._life.idle_s_max:
-                begun = await schedules.run_due() + await start_due(self._core.db)
-                await _until_false(planning.plan_next)
-                if begun + await self._deliver(delivering) + await end_forgotten(self._core.db):
-                    busy_at_s = boottime_s()
-                await asyncio.sleep(_REST_S)
+            await self._work(planning, schedules, delivering)
+            await self._decide()
+            await self._work(planning, schedules, delivering)
             await apply_due(self._core.db)
         finally:
             await channels.aclose()
+
+    async def _work(self, planning: Planner, schedules: ScheduleKeeper, delivering: Deliverer) -> None:
+        """What workers do, until everything has ended or nothing is due for long."""
+        busy_at_s = boottime_s()
+        while await self._is_open() and boottime_s() < busy_at_s + self._life.idle_s_max:
+            begun = await schedules.run_due() + await start_due(self._core.db)
+            await _until_false(planning.plan_next)
+            await _until_false(partial(carry_out_next, self._core.db))
+            if begun + await self._deliver(delivering) + await end_forgotten(self._core.db):
+                busy_at_s = boottime_s()
+            await asyncio.sleep(_REST_S)
+
+    async def _decide(self) -> None:
+        """What an operator does about doubt: the sandbox shows what it has, and the others shall rather get it twice."""
+        remedy = self._services.executions.remedy
+        async with self._core.db.read() as conn:
+            cursor = await conn.execute("SELECT id, topic_key FROM execution ORDER BY id")
+            executions = await cursor.fetchall()
+        for execution_id, topic in executions:
+            if action := _DECISIONS.get(topic):
+                await remedy(self._life.brand_id, execution_id, action, asked_by="torture")
 
     def _known(self) -> Workload:
         return read_chronicle(self._chronicle.path)

@@ -38,7 +38,10 @@ class Stage(msgspec.Struct, frozen=True):
 
 
 async def set_stage(core: Core, topics: Mapping[str, Relay | None]) -> Stage:
-    """Makes it all. A topic without a relay goes to the sandbox, where `bouncer@…` bounces and all else is delivered."""
+    """Makes it all.
+
+    A topic without a relay goes to the sandbox, where `dropper@…` is in doubt, `bouncer@…` bounces and all else is delivered.
+    """
     served = services(core)
     brand = await served.accounts.create_brand("Rovers")
     brand = await served.accounts.update_brand_settings(
@@ -46,7 +49,12 @@ async def set_stage(core: Core, topics: Mapping[str, Relay | None]) -> Stage:
     )
     key = await served.accounts.create_key("Torture", brand_id=brand.id)
     await served.inbox.set_chaos(
-        brand.id, [ChaosRule(effect="bounce", recipients="bouncer@*"), ChaosRule(effect="delay")]
+        brand.id,
+        [
+            ChaosRule(effect="drop", recipients="dropper@*"),
+            ChaosRule(effect="bounce", recipients="bouncer@*"),
+            ChaosRule(effect="delay"),
+        ],
     )
     content = TemplateContent("en", {"en": _MAIL})
     template = await served.templates.create(brand.id, name="News", channel=ChannelKind.EMAIL, content=content)
