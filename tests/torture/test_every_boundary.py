@@ -8,7 +8,7 @@ import pytest
 from stentor.testing.databases import TestDatabases
 from stentor.testing.smtp_local import SinkProcess
 from stentor.testing.torture.life import prepare
-from stentor.testing.torture.sweep import Sweep, failpoints
+from stentor.testing.torture.sweep import NeverCame, Sweep, failpoints
 from stentor.testing.torture.verdict import Verdict
 
 pytestmark = pytest.mark.timeout(300)
@@ -63,7 +63,7 @@ def test_a_resend_that_was_ordered_is_carried_out_whoever_dies_of_it(sweep: Swee
     resent = 0
     for wave in range(1, hits["wave.after_commit"] + 1):
         # The second order is for what was on the wire of the sender that asks; a death in other waves leaves it nothing.
-        with suppress(ValueError):
+        with suppress(NeverCame):
             verdict = sweep.struck("kill", "remedy.before_commit", 2, after=f"wave.after_commit=kill@{wave}")
             assert verdict.certificate.broken == [], (wave, verdict.examples)
             resent += 1
@@ -72,8 +72,18 @@ def test_a_resend_that_was_ordered_is_carried_out_whoever_dies_of_it(sweep: Swee
 
 
 def struck(sweep: Sweep, action: str, point: str, hit: int) -> Verdict:
+    """What came of it there; at the hit before, where this life came there less often than the one whose hits were counted.
+
+    What starts by the clock falls together with other work in one life, and has a claim of its own in the next.
+    """
     after = "wave.after_commit=kill@1" if point in AFTER_A_DEATH else ""
-    return sweep.struck(action, point, hit, after=after, is_hasty=point in IN_HASTE)
+    while True:
+        try:
+            return sweep.struck(action, point, hit, after=after, is_hasty=point in IN_HASTE)
+        except NeverCame:
+            if hit == 1:
+                raise
+            hit -= 1
 
 
 def chosen(hits: int, most: int) -> list[int]:

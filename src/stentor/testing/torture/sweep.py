@@ -48,6 +48,10 @@ def failpoints() -> list[str]:
     return sorted(names)
 
 
+class NeverCame(Exception):
+    """A life ended without coming to the place where it was to come to grief."""
+
+
 class Sweep:
     """Lives on copies of one prepared database, whose relays are one sink that nothing here touches."""
 
@@ -77,7 +81,7 @@ class Sweep:
         `kill`, `freeze` (for longer than its lease), or `deafen`: it hears nothing more on its connections to the database,
         and lives on.
 
-        `after`: failpoints of a life before that one, for what only heirs come to. Raises ValueError when the life ended
+        `after`: failpoints of a life before that one, for what only heirs come to. Raises NeverCame when the life ended
         without coming there.
         """
         ledger_from = self._index.stat().st_size
@@ -115,7 +119,7 @@ class Sweep:
                 raise ChildProcessError(f"A life ended with {process.exitcode} of an outage; it says above why.")
             return
         if process.exitcode not in {None, -signal.SIGKILL}:
-            raise ValueError(f"A life ended with {process.exitcode} and never came to {life.failpoints}.")
+            raise NeverCame(f"A life ended with {process.exitcode} and never came to {life.failpoints}.")
         # What it knew of its open waves is gone with it.
         notes.fault(life.failpoints, kills=1, allows=_open_sends(life.dsn))
         if process.exitcode is None:
