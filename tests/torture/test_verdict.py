@@ -12,6 +12,7 @@ import pytest
 from stentor.testing.databases import TestDatabases
 from stentor.testing.smtp_local import SinkProcess
 from stentor.testing.torture.chronicle import Chronicle
+from stentor.testing.torture.evidence import send_of
 from stentor.testing.torture.life import Life, live, prepare
 from stentor.testing.torture.verdict import Verdict, judge
 
@@ -213,10 +214,68 @@ def test_who_left_before_the_next_try_may_have_got_the_first_one_under_that_poli
 
 
 def test_rules_that_it_cannot_judge_are_refused(lived: Lived):
-    lived.note("began", rules={"caps": [{"most": 1}]}, fault_kinds=[])
+    lived.note("began", rules={"quiet_hours": [{"from": "21:00"}]}, fault_kinds=[])
 
     with pytest.raises(ValueError, match="cannot judge"):
         lived.judged()
+
+
+@pytest.mark.parametrize(("at_most", "violations"), [(1, 12), (2, 0)])
+def test_one_message_more_than_a_cap_allows_is_a_violation(lived: Lived, at_most: int, violations: int):
+    # The dozen of "again" hear of it twice, by a call and by a schedule.
+    lived.note("began", rules={"caps": [cap(at_most, "again")]}, fault_kinds=[])
+
+    assert lived.judged().certificate.cap_violations == violations
+
+
+def test_who_is_withheld_for_a_cap_that_is_not_met_is_wrongly_withheld(lived: Lived):
+    lived.run(CHANGE_ONE, 3, 6)
+    lived.note("began", rules={"caps": [cap(2, "sliced", "news")]}, fault_kinds=[])
+    # That person heard of "news", and the copy of "sliced" that is in the ledger counts too.
+    with_two = lived.judged().certificate.wrongly_withheld
+    without_sliced(lived)
+    with_one = lived.judged().certificate.wrongly_withheld
+
+    assert (with_two, with_one) == (0, 1)
+
+
+def test_what_was_in_doubt_or_on_the_wire_counts_towards_a_cap(lived: Lived):
+    lived.run(CHANGE_ONE, 3, 6)
+    without_sliced(lived)
+    lived.note("began", rules={"caps": [cap(2, "sliced", "news")]}, fault_kinds=[])
+    lived.run(
+        "UPDATE send SET state = 5 WHERE state = 2 AND execution_id = (SELECT id FROM execution WHERE topic_key = 'news')"
+    )
+    in_doubt = lived.judged().certificate.wrongly_withheld
+    lived.run("UPDATE send SET state = 2 WHERE state = 5")
+    lived.run(
+        "UPDATE wave SET settled_at = NULL WHERE execution_id = (SELECT id FROM execution WHERE topic_key = 'news')"
+    )
+    on_the_wire = lived.judged().certificate.wrongly_withheld
+
+    assert (in_doubt, on_the_wire) == (0, 0)
+
+
+def cap(at_most: int, *topics: str) -> dict[str, object]:
+    return {"at_most": at_most, "per_s": 3_600, "topics": topics}
+
+
+def without_sliced(lived: Lived) -> None:
+    """Takes the only message out of the ledger that the changed person got of that topic, and no wave was open lately."""
+    lived.run(
+        "UPDATE wave SET opened_at = opened_at - interval '1 minute', settled_at = settled_at - interval '1 minute'"
+    )
+    with psycopg.connect(lived.dsn) as conn:
+        row = conn.execute("SELECT id FROM execution WHERE topic_key = 'sliced'").fetchone()
+    assert row is not None
+    lines = lived.ledger.read_text().splitlines()
+    kept = [
+        line
+        for line in lines
+        if not (line.endswith(" reader-20@example.com") and send_of(line.split(" ")[3]).execution == row[0].bytes)
+    ]
+    assert len(kept) == len(lines) - 1
+    lived.ledger.write_text("\n".join([*kept, ""]))
 
 
 def test_it_knows_the_engine_by_its_tables_alone():
@@ -224,5 +283,10 @@ def test_it_knows_the_engine_by_its_tables_alone():
 
     done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=True)
 
-    parts = ["", ".testing", ".testing.torture", *(f".testing.torture.{name}" for name in ("certificate", "evidence"))]
+    parts = [
+        "",
+        ".testing",
+        ".testing.torture",
+        *(f".testing.torture.{name}" for name in ("cap_verdict", "certificate", "evidence")),
+    ]
     assert set(done.stdout.split()) == {f"stentor{part}" for part in [*parts, ".testing.torture.verdict"]}

@@ -3,7 +3,7 @@
 import base64
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,6 +36,14 @@ class Departure(NamedTuple):
     acknowledged_ns: int | None
 
 
+class Cap(NamedTuple):
+    """A frequency cap that is in force from the beginning: so many messages per person about these topics together."""
+
+    at_most: int
+    per_s: float
+    topics: Sequence[str]
+
+
 @dataclass
 class Workload:
     """What the clients asked for and were promised, and what was done to the engine meanwhile."""
@@ -55,8 +63,19 @@ class Workload:
     unknown_allowed: int = 0
     rules: Mapping[str, list[Any]] = field(default_factory=dict)
     """The caps and quiet hours that were in force."""
+    began_s: float = 0.0
+    """Seconds since the epoch at `began_ns`, which joins the ledgers' clock to the database's."""
     began_ns: int = 0
     ended_ns: int = 0
+
+    @property
+    def caps(self) -> list[Cap]:
+        """The frequency caps that were in force."""
+        return [Cap(**cap) for cap in self.rules.get("caps", [])]
+
+    def at_s(self, at_ns: int) -> float:
+        """A monotonic time as seconds since the epoch."""
+        return self.began_s + (at_ns - self.began_ns) / 1e9
 
     @property
     def minutes(self) -> float:
@@ -77,6 +96,7 @@ def _take_note(workload: Workload, note: Mapping[str, Any]) -> None:
     match note["what"]:
         case "began":
             workload.began_ns = note["at_ns"]
+            workload.began_s = note["at_s"]
             workload.rules = note["rules"]
             workload.fault_kinds = note["fault_kinds"]
         case "ended":

@@ -14,6 +14,7 @@ from psycopg.conninfo import make_conninfo
 from stentor.cli.premises import Premises, import_blocks, on_premises
 from stentor.db.cluster import read_sockets
 from stentor.db.home import Home
+from stentor.domain.policy import BrandCap
 from stentor.testing.smtp_local import SinkProcess
 from stentor.testing.torture.cast import Cast
 from stentor.testing.torture.chronicle import Chronicle
@@ -31,6 +32,10 @@ OPEN_EXECUTIONS_MAX = 30
 
 DRAINED_WITHIN_S = 300.0
 """Time for leases of 20 s to run out, deferred messages to come again after 30 s, and all that on a busy machine."""
+
+_CAPPED = "capped"
+_CAPS = (BrandCap(at_most=1, per="15s", tags=(_CAPPED,)), BrandCap(at_most=2, per="45s", tags=(_CAPPED,)))
+"""Windows that roll on while waves are frozen, lost and tried again."""
 
 _LONG_MINUTES = 2.0
 _CALL_EVERY_S = 0.1
@@ -55,7 +60,7 @@ async def _run(premises: Premises, seed: int, minutes: float, folder: Path, faul
             ChaosProxy.to_socket(f"{read_sockets(home)}/.s.PGSQL.5432") as database,
         ):
             audiences = _audiences(draw)
-            stage = await set_stage(premises.core, _relays(relay.port))
+            stage = await set_stage(premises.core, _relays(relay.port), caps=_CAPS)
             await _add_people(premises, stage.brand.id, audiences)
             for topic, people in audiences.items():
                 chronicle.people(topic, people)
@@ -76,7 +81,7 @@ async def _run(premises: Premises, seed: int, minutes: float, folder: Path, faul
                     freeze_s=FREEZE_S if minutes >= _LONG_MINUTES else FREEZE_BRIEFLY_S,
                 )
                 clients = Clients(premises.settings.port, stage, chronicle, audiences, draw)
-                chronicle.note("began", rules={"caps": [], "quiet_hours": []}, fault_kinds=list(FAULTS))
+                chronicle.note("began", rules=_rules(), fault_kinds=list(FAULTS))
                 await _torture(minutes, nemesis, clients, _Books(dsn, sink, index), draw)
                 chronicle.note("ended")
                 await _until_drained(dsn)
@@ -89,15 +94,26 @@ def _relays(port: int) -> dict[str, Relay | None]:
         "scores": Relay(port),
         "again": Relay(port, "at_least_once"),
         "paced": Relay(port, pace_per_s=40.0),
+        "capped": Relay(port, tag=_CAPPED),
+        "slow": Relay(port, pace_per_s=40.0, tag=_CAPPED),
         "box": None,
     }
 
 
+def _rules() -> dict[str, list[dict[str, Any]]]:
+    topics = [topic for topic, relay in _relays(0).items() if relay and relay.tag == _CAPPED]
+    return {"caps": [{"at_most": cap.at_most, "per_s": cap.per_s, "topics": topics} for cap in _CAPS]}
+
+
 def _audiences(draw: random.Random) -> dict[str, list[str]]:
-    """Overlapping: most people are in several topics. The paced one is small, so that it comes to an end."""
+    """Overlapping: most people are in several topics. The paced ones are small, so that they come to an end.
+
+    Everybody in the slow one is in the capped one too: a rule counts both together.
+    """
     people = [f"fan-{number}" for number in range(PEOPLE)]
-    sizes = {"news": 2_000, "scores": 1_500, "again": 1_000, "paced": 100, "box": 500}
-    return {topic: draw.sample(people, size) for topic, size in sizes.items()}
+    sizes = {"news": 2_000, "scores": 1_500, "again": 1_000, "paced": 100, "capped": 800, "box": 500}
+    audiences = {topic: draw.sample(people, size) for topic, size in sizes.items()}
+    return audiences | {"slow": draw.sample(audiences["capped"], 100)}
 
 
 async def _add_people(premises: Premises, brand_id: Any, audiences: dict[str, list[str]]) -> None:

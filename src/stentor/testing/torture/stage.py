@@ -1,6 +1,6 @@
 """The brand that is tortured: for each topic a generator of the same name, a campaign, and the sender that it goes by."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -9,6 +9,7 @@ from stentor.audience.model import TopicDraft
 from stentor.campaigns.model import CampaignDraft, GeneratorDraft, LaneName, Route, TemplateContent
 from stentor.channels.model import InDoubtPolicy, NewSender
 from stentor.channels.sandbox.model import ChaosRule
+from stentor.domain.policy import BrandCap, BrandPolicy, CampaignPolicy
 from stentor.domain.vocabulary import ChannelKind
 from stentor.wiring import Core, services
 
@@ -21,12 +22,14 @@ _MAIL = {"subject": "News", "html": "<p>Hello {{ external_id }}</p>", "text": "H
 class Relay(msgspec.Struct, frozen=True):
     """An SMTP server on this machine as a sender; `policy` is for what is in doubt.
 
-    What goes by the transactional lane needs no consent, and is for messages to named recipients.
+    What goes by the transactional lane needs no consent, and is for messages to named recipients. `tag` is what the caps of
+    the brand know the campaign by.
     """
 
     port: int
     policy: InDoubtPolicy = "at_most_once"
     pace_per_s: float | None = None
+    tag: str = ""
     lane: LaneName = "bulk"
 
 
@@ -37,15 +40,20 @@ class Stage(msgspec.Struct, frozen=True):
     key: NewKey
 
 
-async def set_stage(core: Core, topics: Mapping[str, Relay | None]) -> Stage:
-    """Makes it all.
+async def set_stage(core: Core, topics: Mapping[str, Relay | None], *, caps: Sequence[BrandCap] = ()) -> Stage:
+    """Makes it all; `caps` hold from before the first message.
 
     A topic without a relay goes to the sandbox, where `dropper@…` is in doubt, `bouncer@…` bounces and all else is delivered.
     """
     served = services(core)
     brand = await served.accounts.create_brand("Rovers")
     brand = await served.accounts.update_brand_settings(
-        brand.id, {"from_address": "news@rovers.example", "run_rate_per_s": 1_000_000}
+        brand.id,
+        {
+            "from_address": "news@rovers.example",
+            "run_rate_per_s": 1_000_000,
+            "policy": msgspec.to_builtins(BrandPolicy(caps=tuple(caps))),
+        },
     )
     key = await served.accounts.create_key("Torture", brand_id=brand.id)
     await served.inbox.set_chaos(
@@ -73,6 +81,7 @@ async def set_stage(core: Core, topics: Mapping[str, Relay | None]) -> Stage:
                 consent_basis="none" if lane == "transactional" else "topic",
                 routes=(route,),
                 lane=lane,
+                policy=CampaignPolicy(tags=(relay.tag,) if relay and relay.tag else ()),
             ),
         )
         await served.generators.create(

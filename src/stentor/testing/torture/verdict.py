@@ -12,6 +12,7 @@ from uuid import UUID
 
 import psycopg
 
+from stentor.testing.torture.cap_verdict import CapVerdict, Withheld
 from stentor.testing.torture.certificate import Certificate
 from stentor.testing.torture.evidence import Taken, Workload, read_chronicle, read_ledgers
 
@@ -19,7 +20,7 @@ OPT_OUT_S_MAX = 5.0
 """P5: after so long nothing is handed over any more, whatever happened to the worker."""
 
 _PENDING, _HELD, _HANDED_OVER, _SKIPPED, _FAILED, _UNKNOWN = range(6)
-_UNSUBSCRIBED, _SUPPRESSED = 2, 3
+_UNSUBSCRIBED, _SUPPRESSED, _FREQUENCY_CAP = 2, 3, 6
 _IN_DOUBT = 28  # settled as failed by somebody who knew
 _RETRY_BITS = 24  # chunks that differ above them hold the same people, on another try
 
@@ -35,6 +36,7 @@ class _Send(NamedTuple):
     state: int
     reason: int
     chunk: int
+    decided_at_s: float
 
 
 class _LostWave(NamedTuple):
@@ -58,6 +60,7 @@ class _Counts:
     doubled: int = 0
     unknown: int = 0
     opted_out_contacted: int = 0
+    cap_violations: int = 0
     wrongly_withheld: int = 0
     unbalanced: int = 0
     resent: int = 0
@@ -89,8 +92,8 @@ def judge(
 ) -> Verdict:
     """Joins everything. The database may be reached by any road; nothing is written."""
     workload = read_chronicle(chronicle)
-    if workload.rules.get("caps") or workload.rules.get("quiet_hours"):
-        raise ValueError("This verdict cannot judge caps and quiet hours yet, and the workload has such rules.")
+    if workload.rules.get("quiet_hours"):
+        raise ValueError("This verdict cannot judge quiet hours yet, and the workload has some.")
     with psycopg.connect(dsn) as conn:
         judging = _Judging(conn, workload, read_ledgers(ledgers), opt_out_s_max)
         executions = judging.run()
@@ -106,9 +109,8 @@ def judge(
         unknown=counts.unknown,
         unknown_allowed=workload.unknown_allowed,
         opted_out_contacted=counts.opted_out_contacted,
-        # Without a rule nobody's cap can be exceeded and nobody written to in quiet hours; who was withheld for one
-        # all the same is counted as wrongly withheld.
-        cap_violations=0,
+        cap_violations=counts.cap_violations,
+        # Without a rule nobody can be written to in quiet hours; who was withheld for one all the same is counted as such.
         quiet_violations=0,
         wrongly_withheld=counts.wrongly_withheld,
         unbalanced=counts.unbalanced,
@@ -128,9 +130,13 @@ class _Judging:
         self._opt_out_s_max = opt_out_s_max
         self._people = {customer: (name, email) for customer, name, email in self._rows(_PEOPLE)}
         self._copies: dict[bytes, Counter[tuple[bytes, int]]] = defaultdict(Counter)
-        executions = {row[0].bytes: row[1] for row in self._rows(_TOPICS)}
+        topics: dict[UUID, str] = dict(self._rows(_TOPICS))
+        executions = {execution.bytes: topic for execution, topic in topics.items()}
+        self._caps = CapVerdict(conn, workload.caps, topics)
         for taken in ledger:
             self._weigh(taken, executions.get(taken.send.execution))
+        for violation in self._caps.violations():
+            self.counts.add("cap_violations", violation)
         for execution, customer, channel in self._rows(_SANDBOX):
             self._copies[execution.bytes][customer.bytes, channel] += 1
 
@@ -158,6 +164,7 @@ class _Judging:
         """One message: that it went to the right address, and not after its recipient had left."""
         send = taken.send
         self._copies[send.execution][send.customer, send.channel] += 1
+        self._caps.take(UUID(bytes=send.customer), topic or "", self._workload.at_s(taken.at_ns))
         name, email = self._people.get(UUID(bytes=send.customer), ("", ""))
         if email != taken.recipient:
             self.counts.add("lost", f"a message for {name!r} went to somebody else")
@@ -211,6 +218,8 @@ class _Judging:
             add("wrongly_withheld", f"{who} for reason {send.reason}")
 
     def _may_skip(self, execution: _Execution, send: _Send, name: str) -> bool:
+        if send.reason == _FREQUENCY_CAP:
+            return self._caps.explains(Withheld(execution.id, send.customer, execution.topic, send.decided_at_s))
         return send.reason in {_UNSUBSCRIBED, _SUPPRESSED} and (name, execution.topic) in self._workload.departures
 
     def _judge_copies(
@@ -253,7 +262,9 @@ _TOPICS: LiteralString = "SELECT id, coalesce(nullif(topic_key, ''), generator_i
 _EXECUTIONS: LiteralString = """
     SELECT id, coalesce(nullif(topic_key, ''), generator_id), state, extract(epoch FROM published_at)::float, audience_size
     FROM execution ORDER BY id"""
-_SENDS: LiteralString = "SELECT customer_id, channel, state, reason, chunk FROM send WHERE execution_id = %s"
+_SENDS: LiteralString = """
+    SELECT customer_id, channel, state, reason, chunk, extract(epoch FROM decided_at)::float
+    FROM send WHERE execution_id = %s"""
 _SANDBOX: LiteralString = "SELECT execution_id, customer_id, channel FROM sandbox_message"
 _LOST_WAVES: LiteralString = """
     SELECT v.chunk, v.key_from, v.key_to FROM wave v JOIN sender s ON s.id = v.sender_id
