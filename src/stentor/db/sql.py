@@ -6,7 +6,8 @@ A feature declares its statements as a class; the file and the class must match 
         claim_chunks: Statement
 
 A block starts with `-- name: claim_chunks`; comment lines below the name say why it is shaped so. `-- all brands: <why>`
-marks a block that is bound to no single brand (a test lists those by name). Parameters are `:name`. The parameter `:now`
+marks a block that is bound to no single brand (a test lists those by name), and `-- planned anew: <why>` one whose plan must
+not be kept. Parameters are `:name`. The parameter `:now`
 is special: it becomes `(statement_timestamp() + shift)`, the shift being the connection's, so that no statement ever takes
 a time that was computed before it ran.
 """
@@ -25,6 +26,7 @@ T = TypeVar("T")
 
 _NAME = re.compile(r"^--\s*name:\s*([a-z][a-z0-9_]*)\s*$")
 _ALL_BRANDS = re.compile(r"^--\s*all brands:\s*(\S.*)$")
+_PLANNED_ANEW = re.compile(r"^--\s*planned anew:\s*\S", re.MULTILINE)
 # A quoted string, a comment or a cast is passed over; what is left of `:word` is a parameter.
 _TOKEN = re.compile(r"('(?:[^']|'')*'|--[^\n]*|::)|:([a-z_][a-z0-9_]*)|(%)")
 
@@ -40,6 +42,8 @@ class Statement:
         self.text, self.parameters = _translate(source)
         self._needs_now = "shift" in self.parameters
         self._bytes = cast("LiteralString", self.text).encode()
+        # None: as the connection does, which prepares what comes often.
+        self._prepare = False if _PLANNED_ANEW.search(source) else None
 
     def __repr__(self) -> str:
         return f"<Statement {self.name}>"
@@ -53,7 +57,7 @@ class Statement:
     async def run(self, conn: Connection, **params: Any) -> int:
         """Executes the block and returns how many rows it touched."""
         async with conn.cursor() as cursor:
-            await cursor.execute(self._bytes, self._bound(conn, params))
+            await cursor.execute(self._bytes, self._bound(conn, params), prepare=self._prepare)
             return cursor.rowcount
 
     async def rows(self, conn: Connection, row: type[T], **params: Any) -> list[T]:
@@ -87,7 +91,7 @@ class Statement:
 
     async def _fetch(self, conn: Connection, factory: RowFactory[T], params: Mapping[str, Any]) -> list[T]:
         async with AsyncCursor(conn, row_factory=cast("Any", factory)) as cursor:
-            await cursor.execute(self._bytes, self._bound(conn, params))
+            await cursor.execute(self._bytes, self._bound(conn, params), prepare=self._prepare)
             return cast("list[T]", await cursor.fetchall())
 
 

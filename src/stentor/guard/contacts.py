@@ -36,7 +36,7 @@ async def count(
     """What the rules count for these sends. Their people must be locked, until their reservations are committed."""
     rows = await Sql.count_contacts.tuples(
         conn,
-        brand_id=brand_id,
+        brand_ids=[brand_id] * len(asked),
         channel=int(channel),
         **_keys([(send.execution_id, send.customer_id) for send in asked]),
         **rules_as_arrays(rules),
@@ -89,8 +89,8 @@ async def settle(
         certain = len(keys) - len(refused)
         await Sql.settle_contacts.run(
             conn,
-            brand_id=brand_id,
-            channel=int(channel),
+            brand_ids=[brand_id] * len(keys),
+            channels=[int(channel)] * len(keys),
             **_keys(keys),
             refused=[place >= certain for place in range(len(keys))],
             doubted=[len(accepted) <= place < certain for place in range(len(keys))],
@@ -99,7 +99,9 @@ async def settle(
 
 async def give_back(conn: Connection, brand_id: UUID, channel: ChannelKind, sends: Sequence[SendKey]) -> None:
     """From now on none of these sends is counted, also none that was in doubt. Those that hold nothing are passed over."""
-    await Sql.give_back_contacts.run(conn, brand_id=brand_id, channel=int(channel), **_keys(sends))
+    await Sql.give_back_contacts.run(
+        conn, brand_ids=[brand_id] * len(sends), channels=[int(channel)] * len(sends), **_keys(sends)
+    )
 
 
 class ContactKeeper:

@@ -11,7 +11,7 @@ CREATE TABLE contact (
     campaign_id   uuid NOT NULL,
     topic_id      uuid,
     tags          text[],
-    PRIMARY KEY (brand_id, part, customer_id, execution_id, channel)
+    PRIMARY KEY (part, customer_id, execution_id, channel)
     -- Room for a second version on the same page: settling then touches no index.
 ) WITH (fillfactor = 60);
 COMMENT ON TABLE contact IS 'kind: people. A message that a frequency cap counts: at is infinity while it is on the wire, then when it was accepted or given up in doubt (doubted_at), or -infinity when it was refused.';
