@@ -32,6 +32,7 @@ ALL_BRANDS = {
     "audience/customers.sql:go_by_keys",
     "db/by_keys.sql:go_by_keys",
     "deliver/partitions.sql:make_weeks",
+    "deliver/queries.sql:anything_due",
     "deliver/queries.sql:claim_chunks",
     "deliver/queries.sql:unpark_chunks",
     "deliver/queries.sql:extend_leases",

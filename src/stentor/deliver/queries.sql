@@ -1,3 +1,13 @@
+-- name: anything_due
+-- all brands: a worker looks for whatever is due, whoever it belongs to.
+-- One look without a transaction and without a lock, twenty times a second: an idle worker that claimed nothing as often took
+-- 12 % of a processor, and takes 6 with it. What is parked may be claimable again, which is for unpark_chunks to find out.
+SELECT EXISTS (
+    SELECT FROM chunk c
+    WHERE c.done_at IS NULL AND NOT c.parked AND c.lane <= :last_lane AND c.due_at <= :now
+        AND (c.lease_until IS NULL OR c.lease_until < :now)
+) OR EXISTS (SELECT FROM chunk c WHERE c.done_at IS NULL AND c.parked)
+
 -- name: claim_chunks
 -- all brands: a worker takes whatever is due first in its lane, whoever it belongs to.
 -- Takes the first due chunk and, with it, due chunks of the same sender, as long as they stay small together: dozens of

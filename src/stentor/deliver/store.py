@@ -34,6 +34,7 @@ _KEY_FROM = Chunk.__struct_fields__.index("key_from")
 
 
 class Sql(QuerySet, file="queries.sql", package=__package__):
+    anything_due: Statement
     claim_chunks: Statement
     unpark_chunks: Statement
     extend_leases: Statement
@@ -56,6 +57,11 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     fill_bucket: Statement
     spend_tokens: Statement
     record_answers: Statement
+
+
+async def anything_due(conn: Connection, last_lane: Lane = Lane.BULK) -> bool:
+    """Whether there may be something to claim in the lanes up to the last."""
+    return await Sql.anything_due.value(conn, last_lane=last_lane)
 
 
 async def claim_due(conn: Connection, worker: str, last_lane: Lane = Lane.BULK) -> Claim | None:

@@ -79,6 +79,9 @@ class Deliverer:
 
     async def claim(self, last_lane: Lane = Lane.BULK) -> Claim | None:
         """What is due first in the lanes up to the last, leased to this worker for 20 s at a time; None when nothing is due."""
+        async with self._db.read() as conn:
+            if not await deliver.anything_due(conn, last_lane):
+                return None
         async with self._db.transaction() as conn:
             claim = await self._claim(conn, last_lane)
             failpoint("claim.before_commit")
