@@ -27,6 +27,7 @@ _SWEEP_MAX = 1_000
 class Sql(QuerySet, file="ending.sql", package=__package__):
     endable: Statement
     end: Statement
+    drop_slices: Statement
     forgotten: Statement
 
 
@@ -63,6 +64,7 @@ async def end_finished(db: Database, execution_ids: Sequence[UUID]) -> list[UUID
             )
         )
         if ended:
+            await Sql.drop_slices.run(conn, execution_ids=list(ended), brand_ids=list(ended.values()))
             for execution_id in await reconciliations.store(conn, ended, books):
                 log.error("execution.unbalanced", execution_id=str(execution_id))
         failpoint("end.before_commit")

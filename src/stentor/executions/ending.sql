@@ -18,6 +18,18 @@ FROM unnest(:execution_ids::uuid[], :states::text[], :slices_left::integer[], :r
 WHERE e.id = w.id AND e.state = w.state AND e.slices_left = w.slices_left AND e.remedies = w.remedies AND e.ended_at IS NULL
 RETURNING e.id, e.brand_id
 
+-- name: drop_slices
+-- What a cancelled or failed execution leaves unplanned would stay first in its lane, to be passed over by every planner for
+-- ever. One that is being planned right now is locked, and lands all the same.
+DELETE FROM slice
+WHERE (execution_id, number) IN (
+    SELECT s.execution_id, s.number
+    FROM unnest(:execution_ids::uuid[], :brand_ids::uuid[]) AS w (execution_id, brand_id)
+    JOIN slice s ON s.execution_id = w.execution_id AND s.brand_id = w.brand_id
+    WHERE s.planned_at IS NULL
+    FOR UPDATE OF s SKIP LOCKED
+)
+
 -- name: forgotten
 -- all brands: the keeper's sweep over executions whose last worker died before it could end them.
 SELECT e.id

@@ -145,6 +145,25 @@ def test_a_large_execution_is_counted_in_pieces_and_small_ones_together():
     assert [len(batch) for batch in batches(iter(small))] == [PIECE_PEOPLE // 1_000, 10]
 
 
+async def test_what_a_cancelled_execution_left_unplanned_is_passed_over_by_nobody(db: Database):
+    world = await World.made(db)
+    engine = Engine(db, ScriptedChannel())
+    await world.people([Someone(f"p{number}") for number in range(21_000)])
+    execution_id = await world.execution(await world.publication())
+    await engine.planner.plan_next()
+    await engine.planner.plan_next()
+    await engine.executions.cancel(world.brand_id, execution_id)
+
+    await engine.drain()
+    await end_forgotten(db)
+
+    async with db.read() as conn:
+        cursor = await conn.execute("SELECT count(*) FROM slice WHERE planned_at IS NULL")
+        assert await cursor.fetchall() == [(0,)]
+    (books,) = await reconciliations(engine, world, execution_id)
+    assert books.balanced
+
+
 async def test_an_export_is_of_one_moment_whatever_happens_while_it_is_read(db: Database):
     world = await World.made(db)
     await world.people([Someone(f"p{number}") for number in range(2_500)])
