@@ -194,7 +194,11 @@ async def test_exports_are_bounded_and_those_that_are_let_go_of_make_room(db: Da
             await anext(executions.export_recipients(world.brand_id, execution_id, EVERYBODY))
         for one in reading:
             await one.aclose()
-        assert len(await anext(executions.export_recipients(world.brand_id, execution_id, EVERYBODY))) == 3
+        last = executions.export_recipients(world.brand_id, execution_id, EVERYBODY)
+        rows = await anext(last)
+        await last.aclose()
+
+    assert len(rows) == 3
 
 
 async def test_nothing_of_another_brand_is_exported(db: Database):
