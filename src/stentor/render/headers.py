@@ -91,6 +91,8 @@ def _folded(line: str, column: int) -> str | None:
     return "\r\n".join(lines)
 
 
+# A subject with a name in it recurs among the people of a wave, as names do: 3 µs to encode, 0.1 to remember.
+@functools.lru_cache(maxsize=2048)
 def _encoded_words(line: str, column: int) -> str:
     data = line.encode()
     if len(data) <= (_ENCODED_LINE_MAX - column - _ENCODED_FRAME) // 4 * 3:
