@@ -1,4 +1,6 @@
 import json
+import os
+import re
 import subprocess
 import sys
 
@@ -44,10 +46,32 @@ def test_every_command_says_what_it_does_and_shows_an_example():
     assert [name for name, says in commands.items() if "Example: " not in says] == []
 
 
+@pytest.mark.parametrize("group", [(), ("brand",), ("key",), ("customers",), ("subscriptions",)], ids=" ".join)
+def test_the_list_of_commands_is_whole_in_eighty_columns(group: tuple[str, ...]):
+    listed = help_of(*group).partition("Commands:\n")[2]
+
+    assert listed
+    assert [line for line in listed.splitlines() if line.endswith("...")] == []
+
+
+@pytest.mark.parametrize("command", ["serve", "bench", "brand set", "key create", "customers import", "explain"])
+def test_an_option_names_what_it_asks_for_instead_of_a_type(command: str):
+    shown = help_of(*command.split())
+
+    assert re.findall(r"--[a-z-]+ <.*?>", shown) == []
+
+
 @pytest.mark.parametrize("flag", ["--install-completion", "--show-completion"])
 def test_completion_can_be_installed(flag: str):
-    shown = subprocess.run(
-        [sys.executable, "-m", "stentor", "--help"], capture_output=True, text=True, check=True
-    ).stdout
+    assert flag in help_of()
 
-    assert flag in shown
+
+def help_of(*command: str) -> str:
+    """What `--help` prints in a terminal of the usual width."""
+    return subprocess.run(
+        [sys.executable, "-m", "stentor", *command, "--help"],
+        env={**os.environ, "COLUMNS": "80"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout

@@ -17,10 +17,10 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-brand_app = typer.Typer(help="Brands: the tenants that own people, topics, campaigns and keys.", no_args_is_help=True)
+brand_app = typer.Typer(help="Brands, which own people, topics, campaigns and keys.", no_args_is_help=True)
 key_app = typer.Typer(help="Keys for the API.", no_args_is_help=True)
-customers_app = typer.Typer(help="People.", no_args_is_help=True)
-subscriptions_app = typer.Typer(help="What people opted in to.", no_args_is_help=True)
+customers_app = typer.Typer(help="People, by the million.", no_args_is_help=True)
+subscriptions_app = typer.Typer(help="What people opted in to, by the million.", no_args_is_help=True)
 for name, group in {
     "brand": brand_app,
     "key": key_app,
@@ -63,32 +63,47 @@ Data = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 WhenReady = Annotated[bool, typer.Option("--json", help="Print one JSON object when it is ready.")]
-Host = Annotated[str | None, typer.Option("--host", help="Address to listen on.", show_default="127.0.0.1")]
+Host = Annotated[
+    str | None, typer.Option("--host", metavar="HOST", help="Address to listen on.", show_default="127.0.0.1")
+]
 Port = Annotated[
     int | None,
-    typer.Option("--port", min=0, max=65_535, help="Port to listen on; 0 takes a free one.", show_default="8080"),
+    typer.Option(
+        "--port", metavar="PORT", min=0, max=65_535, help="Port to listen on; 0 takes a free one.", show_default="8080"
+    ),
 ]
 PublicUrl = Annotated[
-    str | None, typer.Option("--public-url", help="The https address that people's links lead to.", show_default=False)
+    str | None,
+    typer.Option(
+        "--public-url", metavar="URL", help="The https address that people's links lead to.", show_default=False
+    ),
 ]
 Proxies = Annotated[
     str | None,
     typer.Option(
-        "--trusted-proxies", help="Networks whose X-Forwarded-For is believed, comma-separated.", show_default=False
+        "--trusted-proxies",
+        metavar="NETWORKS",
+        help="Networks whose X-Forwarded-For is believed, comma-separated.",
+        show_default=False,
     ),
 ]
-BrandName = Annotated[str, typer.Option("--brand", help="The brand's id, key or name.")]
+BrandName = Annotated[str, typer.Option("--brand", metavar="BRAND", help="The brand's id, key or name.")]
 OnlyBrand = Annotated[
-    str | None, typer.Option("--brand", help="The brand's id, key or name.", show_default="the only one")
+    str | None,
+    typer.Option("--brand", metavar="BRAND", help="The brand's id, key or name.", show_default="the only one"),
 ]
-File = Annotated[Path, typer.Argument(help="A CSV file with a header, or NDJSON; in UTF-8.")]
+File = Annotated[Path, typer.Argument(metavar="FILE", help="A CSV file with a header, or NDJSON; in UTF-8.")]
 Format = Annotated[
-    str | None, typer.Option("--format", help="csv or ndjson.", show_default="what the file's name says")
+    str | None,
+    typer.Option("--format", metavar="FORMAT", help="csv or ndjson.", show_default="what the file's name says"),
 ]
 Rejects = Annotated[
     Path | None,
     typer.Option(
-        "--rejects", help="Where rejected lines are listed, with the reason.", show_default="FILE.rejects.csv"
+        "--rejects",
+        metavar="FILE",
+        help="Where rejected lines are listed, with the reason.",
+        show_default="the file's name and .rejects.csv",
     ),
 ]
 
@@ -100,10 +115,12 @@ def serve(
     port: Port = None,
     public_url: PublicUrl = None,
     trusted_proxies: Proxies = None,
-    workers: Annotated[int | None, typer.Option("--workers", help="Worker processes.", show_default="2")] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", metavar="NUMBER", help="Worker processes.", show_default="2")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Start everything: database, HTTP, workers, keeper, sandbox inbox.
+    """Start everything: database, HTTP, workers, sandbox inbox.
 
     Prints the address, and at the first start the first brand's id and keys, once.
 
@@ -133,7 +150,9 @@ def api(
     trusted_proxies: Proxies = None,
     as_json: WhenReady = False,
 ) -> None:
-    """Serve HTTP only; workers run elsewhere on the same database.
+    """Serve HTTP only.
+
+    Workers run elsewhere, on the same database.
 
     Example: STENTOR_DATABASE_URL=postgresql://… stentor api --port 8080
     """
@@ -145,7 +164,9 @@ def api(
 
 @app.command()
 def worker(data: Data = None, public_url: PublicUrl = None, as_json: WhenReady = False) -> None:
-    """Plan and deliver only; any number of workers share the work.
+    """Plan and deliver only.
+
+    Any number of workers share the work, on the same database.
 
     Example: STENTOR_DATABASE_URL=postgresql://… stentor worker
     """
@@ -156,7 +177,9 @@ def worker(data: Data = None, public_url: PublicUrl = None, as_json: WhenReady =
 
 @app.command()
 def migrate(data: Data = None, as_json: AsJson = False) -> None:
-    """Bring the database's schema up to date; `serve` does it by itself.
+    """Bring the database's schema up to date.
+
+    `serve` does it by itself.
 
     Example: STENTOR_DATABASE_URL=postgresql://… stentor migrate --json
     """
@@ -168,7 +191,10 @@ def migrate(data: Data = None, as_json: AsJson = False) -> None:
 @app.command()
 def demo(
     people: Annotated[
-        int | None, typer.Option("--people", min=1, max=5_000_000, help="Who opted in.", show_default="127450")
+        int | None,
+        typer.Option(
+            "--people", metavar="NUMBER", min=1, max=5_000_000, help="How many opted in.", show_default="127450"
+        ),
     ] = None,
     exit_at_end: Annotated[bool, typer.Option("--exit", help="End after the last message instead of waiting.")] = False,
     as_json: AsJson = False,
@@ -186,6 +212,7 @@ def demo(
         int | None,
         typer.Option(
             "--port",
+            metavar="PORT",
             min=0,
             max=65_535,
             help="Port to listen on; 0 takes a free one.",
@@ -194,10 +221,17 @@ def demo(
     ] = None,
     smtp: Annotated[
         str | None,
-        typer.Option("--smtp", help="HOST:PORT that takes the messages.", show_default="the sandbox inbox"),
+        typer.Option(
+            "--smtp",
+            metavar="HOST:PORT",
+            help="Mail server that takes the messages.",
+            show_default="none, the sandbox inbox takes them",
+        ),
     ] = None,
 ) -> None:
-    """Show one call that reaches everyone who opted in: people, mail and all are made up.
+    """Show one call that reaches everyone who opted in.
+
+    People, mail and all are made up.
 
     Example: stentor demo --people 10000 --exit --json
     """
@@ -208,17 +242,29 @@ def demo(
 
 @app.command()
 def bench(
-    name: Annotated[str, typer.Argument(help="trigger, plan, render, smtp, e2e, import or start.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="trigger, plan, render, smtp, e2e, import or start.")],
     people: Annotated[
         int | None,
-        typer.Option("--people", min=10, max=10_000_000, help="How many people.", show_default="the bench's own"),
+        typer.Option(
+            "--people",
+            metavar="NUMBER",
+            min=10,
+            max=10_000_000,
+            help="How many people.",
+            show_default="the bench's own",
+        ),
     ] = None,
     seconds: Annotated[
-        int | None, typer.Option("--seconds", min=4, max=3_600, help="How long `trigger` calls.", show_default="60")
+        int | None,
+        typer.Option(
+            "--seconds", metavar="NUMBER", min=4, max=3_600, help="How long `trigger` calls.", show_default="60"
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure, with a server, a sink and data of its own; needs the source repository, where its fixtures lie.
+    """Measure how fast it is, with data of its own.
+
+    Needs the source repository, where the fixtures lie.
 
     Example: stentor bench e2e --people 127450 --json
     """
@@ -229,7 +275,7 @@ def bench(
 
 @brand_app.command("create")
 def create_brand(
-    name: Annotated[str, typer.Argument(help="What people know the brand by.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What people know the brand by.")],
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
@@ -255,14 +301,16 @@ def list_brands(data: Data = None, as_json: AsJson = False) -> None:
 
 @brand_app.command("set")
 def change_brand(
-    brand: Annotated[str, typer.Argument(help="The brand's id, key or name.")],
+    brand: Annotated[str, typer.Argument(metavar="BRAND", help="The brand's id, key or name.")],
     assignments: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help="Settings to change.", show_default=False)
+        list[str] | None, typer.Argument(metavar="NAME=VALUE", help="Settings to change.", show_default=False)
     ] = None,
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change a brand's settings and print all of them; they hold everywhere within a second.
+    """Change a brand's settings, and print all of them.
+
+    A change holds everywhere within a second.
 
     Example: stentor brand set "Fan Club" from_name="Fan Club" from_address=hello@club.example preferences_enabled=true
     """
@@ -274,8 +322,13 @@ def change_brand(
 @key_app.command("create")
 def create_key(
     brand: BrandName,
-    name: Annotated[str, typer.Option("--name", help="What the key is for.")] = "Command line",
-    scopes: Annotated[list[str] | None, typer.Option("--scope", help="May be repeated.", show_default="all")] = None,
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="What the key is for.")] = "Command line",
+    scopes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--scope", metavar="SCOPE", help="run, read, write or admin; may be repeated.", show_default="all"
+        ),
+    ] = None,
     test: Annotated[bool, typer.Option("--test", help="A test key: what it triggers goes to the sandbox.")] = False,
     data: Data = None,
     as_json: AsJson = False,
@@ -296,13 +349,20 @@ def import_customers(
     file_format: Format = None,
     region: Annotated[
         str | None,
-        typer.Option("--region", help="Country of phone numbers without a country code.", show_default="the brand's"),
+        typer.Option(
+            "--region",
+            metavar="COUNTRY",
+            help="Country of phone numbers without a country code, as DE.",
+            show_default="the brand's",
+        ),
     ] = None,
     rejects: Rejects = None,
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """Import people; the same file again changes nothing, and an interrupted import goes on where it stopped.
+    """Import people.
+
+    The same file again changes nothing, and an interrupted import goes on where it stopped.
 
     The header (or each JSON object) names external_id, email, phone, push_tokens, locale, time_zone; any other name is an
     attribute.
@@ -332,7 +392,9 @@ def import_subscriptions(
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """Import what people opted in to: external_id, topic, and optionally channels and subscribed (yes or no).
+    """Import what people opted in to.
+
+    The header (or each JSON object) names external_id, topic, and optionally channels and subscribed (yes or no).
 
     Example: stentor subscriptions import opt-ins.ndjson
     """
@@ -352,10 +414,13 @@ def import_subscriptions(
 
 @app.command()
 def explain(
-    execution: Annotated[str, typer.Argument(help="The execution's id, as exec-0198… or 0198…-….")],
-    external_id: Annotated[str, typer.Argument(help="The person, by your own id.")],
+    execution: Annotated[
+        str, typer.Argument(metavar="EXECUTION", help="The execution's id, as exec-0198… or 0198…-….")
+    ],
+    external_id: Annotated[str, typer.Argument(metavar="EXTERNAL_ID", help="The person, by your own id.")],
     brand: Annotated[
-        str | None, typer.Option("--brand", help="The brand's id, key or name.", show_default="the execution's")
+        str | None,
+        typer.Option("--brand", metavar="BRAND", help="The brand's id, key or name.", show_default="the execution's"),
     ] = None,
     data: Data = None,
     as_json: AsJson = False,
@@ -378,9 +443,9 @@ def doctor(
     trusted_proxies: Proxies = None,
     as_json: AsJson = False,
 ) -> None:
-    """Look at everything that must be right before people are written to; exits 1 when something is bad.
+    """Look for what must be right before people are written to.
 
-    Say the same as `serve` is started with.
+    Give it the same options as `serve`. It exits 1 when something is bad.
 
     Example: stentor doctor --data ./data --public-url https://news.example.com
     """
