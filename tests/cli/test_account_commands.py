@@ -49,6 +49,14 @@ def test_settings_are_given_as_text_and_kept_as_what_they_are(command: Command):
     assert json.loads(command("brand", "set", "Fan Club", "--json").stdout)["settings"] == settings
 
 
+def test_settings_are_shown_as_they_are_given(command: Command):
+    command("brand", "create", "Fan Club")
+
+    shown = command("brand", "set", "Fan Club", "preferences_enabled=true").stderr
+
+    assert dict(line.split() for line in shown.splitlines() if "_enabled" in line) == {"preferences_enabled": "true"}
+
+
 def test_the_list_of_brands_says_what_its_columns_are(command: Command):
     none = command("brand", "list")
     made = json.loads(command("brand", "create", "Fan Club", "--json").stdout)

@@ -84,7 +84,7 @@ def create_key(
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, (tuple, BrandPolicy)):
+    if isinstance(value, (bool, tuple, BrandPolicy)):
         return msgspec.json.encode(value).decode()
     return "" if value is None else str(value)
 

@@ -64,7 +64,7 @@ def _fate(channel: ChannelExplanation) -> str:
 
 
 def _checks(channel: ChannelExplanation) -> Table:
-    table = Table.grid(padding=(0, 1, 0, 2))
+    table = Table.grid(padding=(0, 0, 0, 2), pad_edge=True)
     for check in channel.checks:
         table.add_row(_MARKS[check.outcome], check.name, ": ".join(filter(None, (check.reason, check.detail))))
     return table

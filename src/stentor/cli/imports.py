@@ -191,7 +191,7 @@ def _progress() -> Progress:
 def _summary(job: ImportJob, rejects: Path) -> str:
     told = f"{job.added:,} added, {job.changed:,} changed, {job.unchanged:,} unchanged, {job.rejected:,} rejected."
     if job.bad_addresses:
-        told += f"\nAddresses that are none: {job.bad_addresses:,}. Their people are kept, and left out of what is sent there."
+        told += f"\nUnusable addresses: {job.bad_addresses:,}. Their people are kept, and left out of what would be sent there."
     if job.rejected:
         told += f"\nThe rejected lines and why: {rejects}"
     return told

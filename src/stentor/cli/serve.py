@@ -84,7 +84,7 @@ def _tell(url: str, first: "tuple[Brand, NewKey] | None", *, as_json: bool) -> N
             }
         print_json({"url": url, **made})
         return
-    say(f"\nStentor listens on {url}\n\n  inbox      {url}/inbox\n  API        {url}/docs")
+    say(f"\nStentor listens on {url} until you press Ctrl-C.\n\n  inbox      {url}/inbox\n  API        {url}/docs")
     if first is not None:
         brand, key = first
         say(

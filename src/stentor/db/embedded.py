@@ -123,7 +123,7 @@ class _Launcher:
         home = self.home
         binaries = find_binaries(self._bin_dir)
         if not home.cluster.exists():
-            self._progress("making the database")
+            self._progress("The database is being made")
         binaries = reachable_binaries(binaries, home.path, self._account)
         if not home.cluster.exists():
             create_cluster(home, binaries, self._account)
@@ -193,7 +193,7 @@ def _obstacle(home: Home) -> str | None:
     if postmaster is None:
         return "PostgreSQL is being started"
     if not postmaster.ready:
-        return "PostgreSQL is starting; after a crash it first brings its files in order"
+        return "PostgreSQL is starting, and brings its files in order first if it was killed"
     try:
         psycopg.connect(_dsn(home, DATABASE), connect_timeout=5).close()
     except psycopg.OperationalError as error:

@@ -94,7 +94,7 @@ class _Demo:
             outcome = _outcome(customers, called, published_s, end, memory.peak_mb)
             self._show.say(_summary(outcome))
             if stay:
-                self._show.say(_where_to_look(premises.url, stage, called.execution_id))
+                self._show.hand(_where_to_look(premises.url, stage, called.execution_id))
                 await _until_cancelled()
             return outcome
 
@@ -209,10 +209,18 @@ def _summary(outcome: Outcome) -> str:
 def _where_to_look(url: str, stage: Stage, execution_id: UUID) -> str:
     body = msgspec.json.encode({"topic_key": TOPIC, "context": CONTEXT}).decode()
     return f"""
-Look at the messages   {url}/inbox/{stage.brand.id}
-Read the API's pages   {url}/docs
-What became of it      {url}/v1/groups/{stage.brand.id}/executions/{execution_id}
-                       (with the header Authorization: Bearer {stage.key.token})
+Look at the messages:
+
+  {url}/inbox/{stage.brand.id}
+
+Read about the API:
+
+  {url}/docs
+
+Ask what became of the call:
+
+  curl -H 'Authorization: Bearer {stage.key.token}' \\
+    {url}/v1/groups/{stage.brand.id}/executions/{execution_id}
 
 Call it again:
 

@@ -26,8 +26,12 @@ class Show:
         self._live: Live | None = None
 
     def say(self, sentence: str) -> None:
-        """One line of the story."""
-        self._console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+        """A sentence of the story; in a terminal it is broken between words."""
+        self._console.print(sentence, highlight=False, markup=False, soft_wrap=not self._console.is_terminal)
+
+    def hand(self, text: str) -> None:
+        """Text to copy from, with its lines as they are."""
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def funnel(self, channel: ChannelFunnel | None, seconds: float, status: str) -> None:
         """The numbers as they are now."""
