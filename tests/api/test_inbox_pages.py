@@ -410,6 +410,7 @@ async def test_the_list_of_brands_is_for_this_machine_alone(browser: Open, brand
 
     assert f'href="/inbox/{brand.id}"' in here.text
     assert outside.status_code == 404
+    assert "stentor brand list" in outside.text
 
 
 # --- deleting -------------------------------------------------------------------------------------------------------
@@ -428,6 +429,8 @@ async def test_messages_are_deleted_by_our_own_forms(
     empty = await at.get(f"/inbox/{brand.id}")
 
     assert (one.status_code, gone.status_code, still.status_code) == (303, 404, 200)
+    assert "made room for newer ones" in gone.text
+    assert f'href="/inbox/{brand.id}"' in gone.text
     assert everything.status_code == 303
     assert "No messages yet" in empty.text
 

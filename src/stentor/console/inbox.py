@@ -115,11 +115,15 @@ class InboxPages:
     def error_page(self, request: AnyRequest, failure: Failure) -> Response[str]:
         """An error as a page: where a key is missing, with the form that takes one."""
         # What the edge refuses has met no router, and so has no parameters yet.
-        brand_id = request.scope.get("path_params", {}).get("brand_id", "")
+        place = request.scope.get("path_params", {})
+        brand_id = place.get("brand_id", "")
         if failure.code == "unauthenticated" and brand_id:
             was_tried = request.method == "POST" or COOKIE in request.cookies
             return page("inbox_key.html", status=failure.status, brand_id=brand_id, failure=failure, tried=was_tried)
-        return page("inbox_error.html", status=failure.status, failure=failure)
+        is_message = "message_id" in place
+        return page(
+            "inbox_error.html", status=failure.status, failure=failure, brand_id=brand_id, is_message=is_message
+        )
 
     async def _deleting(self, request: AnyRequest) -> Visitor:
         check_own_form(request)
