@@ -35,6 +35,20 @@ _PATH_NAMES = {
     "group_id": "The id of the brand, as `stentor brand create` shows it.",
     "external_id": "Your own id of the person; a `/` in it is sent as `%2F`.",
     "topic": "The topic's key or id.",
+    "topic_id": "The topic's id.",
+    "event_generator_id": "The id that you gave the event generator.",
+    "execution_id": "The execution's id, as the answer to its run names it.",
+    "message_id": "The message's id, the same as in its Message-ID.",
+    "campaign_id": "The campaign's id.",
+    "import_id": "The import's id.",
+    "schedule_id": "The schedule's id.",
+    "sender_id": "The sender's id.",
+    "template_id": "The template's id.",
+    "key_number": "The key's number, with which its token begins.",
+}
+_HEADER_NAMES = {
+    "x-brand-key": "The brand's key, as `stentor brand list` shows it.",
+    "X-Tenant-Id": "The tenant id, as `stentor brand list` shows it.",
 }
 _SECURITY_SCHEMES = {
     "bearer": {
@@ -145,7 +159,14 @@ def _described(path: str, operation: Operation, schemas: Mapping[Any, dict[str, 
     if operation.description:
         described["description"] = operation.description
     described["parameters"] += [
-        {"name": name, "in": "header", "required": True, "schema": {"type": "string"}} for name in operation.headers
+        {
+            "name": name,
+            "in": "header",
+            "required": True,
+            "description": _HEADER_NAMES[name],
+            "schema": {"type": "string"},
+        }
+        for name in operation.headers
     ]
     if operation.takes_key:
         described["parameters"].append({"$ref": "#/components/parameters/IdempotencyKey"})
@@ -174,7 +195,7 @@ def _path_parameters(path: str, operation: Operation, schemas: Mapping[Any, dict
             "in": "path",
             "required": True,
             "schema": schemas[operation.ids.get(name, UUID)],
-            **({"description": _PATH_NAMES[name]} if name in _PATH_NAMES else {}),
+            "description": _PATH_NAMES[name],
         }
         for name in _IN_PATH.findall(path)
     ]

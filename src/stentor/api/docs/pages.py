@@ -1,6 +1,7 @@
 """The reference for people: pages made from the OpenAPI document, which need no script and nobody else's host."""
 
 import json
+from collections.abc import Iterator
 from importlib import resources
 from typing import Any
 
@@ -22,7 +23,7 @@ class Reference:
 
     def __init__(self, document: dict[str, Any]) -> None:
         pages = templates_of("stentor.api.docs")
-        pages.filters.update(prose=prose, pretty=_pretty, type_of=type_of)
+        pages.filters.update(prose=prose, pretty=_pretty, type_of=type_of, title=_title)
         self.json = msgspec.json.encode(document)
         self.reference = pages.get_template("reference.html").render(
             document=document, groups=by_tag(document), schemas=document["components"]["schemas"]
@@ -64,21 +65,27 @@ def type_of(schema: dict[str, Any]) -> Markup:
     if "enum" in schema:
         return Markup(" | ").join(Markup("<code>{}</code>").format(json.dumps(value)) for value in schema["enum"])
     if schema.get("type") == "array":
-        return Markup("array of ") + type_of(schema.get("items", {}))
+        return Markup(", ").join([Markup("array of ") + type_of(schema.get("items", {})), *_limits(schema)])
     kind = escape(schema.get("format") or schema.get("type") or "any JSON")
-    limits = [f"{word} {schema[name]}" for name, word in _LIMITS.items() if name in schema]
-    return kind + Markup(", ").join(["", *map(escape, limits)]) if limits else kind
+    return Markup(", ").join([kind, *_limits(schema)])
 
 
-_LIMITS = {
-    "minimum": "at least",
-    "maximum": "at most",
-    "minLength": "characters at least",
-    "maxLength": "characters at most",
-    "minItems": "items at least",
-    "maxItems": "items at most",
-    "pattern": "pattern",
-}
+_RANGES = (("minimum", "maximum", ""), ("minLength", "maxLength", " characters"), ("minItems", "maxItems", " items"))
+
+
+def _limits(schema: dict[str, Any]) -> Iterator[Markup]:
+    for least, most, unit in _RANGES:
+        match schema.get(least), schema.get(most):
+            case None, None:
+                continue
+            case low, None:
+                yield escape(f"at least {low}{unit}")
+            case None, high:
+                yield escape(f"at most {high}{unit}")
+            case low, high:
+                yield escape(f"{low} to {high}{unit}")
+    if "pattern" in schema:
+        yield Markup("pattern <code>{}</code>").format(schema["pattern"])
 
 
 def prose(text: str) -> Markup:
@@ -96,6 +103,11 @@ def _linked(text: str) -> Markup:
     if not (bracket and closing and end and target.startswith(("/", "#"))):
         return escape(text)
     return escape(before) + Markup('<a href="{}">{}</a>').format(target, label) + _linked(tail)
+
+
+def _title(tag: str) -> str:
+    """`event-generators` as a heading: Event generators."""
+    return tag.replace("-", " ").capitalize()
 
 
 def _pretty(value: Any) -> str:
