@@ -12,7 +12,7 @@ def test_a_brand_and_its_key_are_what_programs_are_told(command: Command):
     assert set(key) == {"number", "token", "api_key"}
     assert key["token"] == f"{key['number']}|{key['api_key']}"
     assert key["api_key"].startswith("st_test_")
-    assert listed == {"brands": [brand | {"name": "Fan Club"}]}
+    assert listed == {"brands": [brand | {"tenant_id": 1, "name": "Fan Club"}]}
 
 
 def test_a_brand_is_named_by_name_key_or_id(command: Command):
@@ -64,7 +64,7 @@ def test_the_list_of_brands_says_what_its_columns_are(command: Command):
 
     assert none.stderr == "No brand yet.\n"
     assert head.split("  ")[0] == "group id"
-    assert row == f"{made['group_id']}  {made['brand_key']}  Fan Club"
+    assert row == f"{made['group_id']}  {made['brand_key']}  1       Fan Club"
     assert head.index("name") == row.index("Fan Club")
 
 

@@ -13,7 +13,7 @@ from stentor.domain.type_rules import in_words
 from stentor.wiring import Core, accounts
 
 if TYPE_CHECKING:
-    from stentor.accounts.model import Scope
+    from stentor.accounts.model import Brand, Scope
 
 
 def create_brand(given: Mapping[str, Any], name: str, *, as_json: bool) -> None:
@@ -35,11 +35,10 @@ def list_brands(given: Mapping[str, Any], *, as_json: bool) -> None:
     async def act(core: Core) -> None:
         brands = await accounts(core).brands()
         if as_json:
-            rows = [{"group_id": str(brand.id), "brand_key": brand.brand_key, "name": brand.name} for brand in brands]
-            print_json({"brands": rows})
+            print_json({"brands": [_told(brand) for brand in brands]})
         else:
-            rows = [(str(brand.id), brand.brand_key, brand.name) for brand in brands]
-            say(_table([("group id", "brand key", "name"), *rows]) if rows else "No brand yet.")
+            rows = [(str(brand.id), brand.brand_key, str(brand.organisation_number), brand.name) for brand in brands]
+            say(_table([("group id", "brand key", "tenant", "name"), *rows]) if rows else "No brand yet.")
 
     with_core(given, act)
 
@@ -81,6 +80,15 @@ def create_key(
             say(f"Made key {key.number}. It is shown this once.\n  token    {key.token}\n  api key  {key.api_key}")
 
     with_core(given, act)
+
+
+def _told(brand: "Brand") -> dict[str, Any]:
+    return {
+        "group_id": str(brand.id),
+        "brand_key": brand.brand_key,
+        "tenant_id": brand.organisation_number,
+        "name": brand.name,
+    }
 
 
 def _shown(value: Any) -> str:
