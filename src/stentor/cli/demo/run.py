@@ -210,20 +210,16 @@ def _where_to_look(url: str, stage: Stage, execution_id: UUID) -> str:
     body = msgspec.json.encode({"topic_key": TOPIC, "context": CONTEXT}).decode()
     return f"""
 Look at the messages:
-
   {url}/inbox/{stage.brand.id}
 
 Read about the API:
-
   {url}/docs
 
 Ask what became of the call:
-
   curl -H 'Authorization: Bearer {stage.key.token}' \\
     {url}/v1/groups/{stage.brand.id}/executions/{execution_id}
 
 Call it again:
-
   curl -X POST {url}/smart-campaigns/v1/event-generators/{GENERATOR}/run \\
     -H 'x-api-key: {stage.key.api_key}' \\
     -H 'x-brand-key: {stage.brand.brand_key}' \\
