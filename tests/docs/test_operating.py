@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from documents import ROOT
+from stentor.channels.smtp.settings import SmtpSettings
 from stentor.cli.output import Exit
 from stentor.domain.quiet_hours import presets
 from stentor.settings import Settings, unknown_among
@@ -25,6 +27,14 @@ def test_every_setting_is_listed_with_its_default():
     rows = {row[0].strip("`"): row[1].strip("`") for row in table_rows("docs/operating.md") if "`STENTOR_" in row[0]}
 
     assert rows == {f"STENTOR_{name.upper()}": as_shown(each.default) for name, each in Settings.model_fields.items()}
+
+
+def test_every_setting_of_a_relay_is_listed_with_its_default():
+    section = text("docs/operating.md").partition("## Real senders")[2].partition("\n## ")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` \| `?([^`|]*?)`? ?\|", section, re.MULTILINE))
+
+    fields = [field for field in msgspec.structs.fields(SmtpSettings) if field.name != "password"]
+    assert rows == {field.name: "" if field.required else as_shown(field.default) for field in fields}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

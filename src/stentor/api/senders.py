@@ -140,8 +140,8 @@ async def list_senders(request: ApiRequest, caller: Caller, query: ListQuery) ->
 async def create_sender(request: ApiRequest, caller: Caller, body: SenderInput) -> SenderBody:
     """Create a sender.
 
-    A campaign route without a sender goes by the channel's newest sender that reaches people, or by the sandbox when there is
-    none.
+    When an event generator is published, a campaign route without a sender gets the channel's newest sender that reaches people,
+    or the sandbox where there is none. So publish again what is to go by a new sender.
     """
     new = NewSender(
         name=body.name,
