@@ -85,7 +85,7 @@ async def test_a_secret_lies_encrypted_and_opens_only_for_its_own_sender(
         ({"settings": {**RELAY, "port": 0}}, "/settings/port"),
         ({"settings": {**RELAY, "hots": "x"}}, "/settings/hots"),
         ({"settings": {**RELAY, "password": "x"}}, "/settings/password"),
-        ({"settings": {**RELAY, "port": "587"}}, "/settings"),
+        ({"settings": {**RELAY, "port": "587"}}, "/settings/port"),
         ({"settings": {"host": "smtp.example.net"}}, "/settings"),
         ({"secret": ""}, "/secret"),
         ({"secret": "x\r\nMAIL FROM:"}, "/secret"),

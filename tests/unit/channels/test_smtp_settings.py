@@ -2,7 +2,9 @@ from typing import Any
 
 import pytest
 
+from stentor.channels.kinds import checked_settings
 from stentor.channels.smtp.settings import Security, SmtpSettings
+from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Invalid
 
 GOOD: dict[str, Any] = {"host": "smtp.example.com", "envelope_from": "bounce@mail.example.com"}
@@ -83,3 +85,27 @@ def test_a_password_may_stay_on_this_machine(host: str) -> None:
 def test_a_user_name_needs_a_password() -> None:
     with pytest.raises(Invalid, match="together"):
         SmtpSettings(**GOOD, username="stentor")
+
+
+@pytest.mark.parametrize(
+    ("settings", "pointer", "said"),
+    [
+        (
+            {"host": "smtp.example.com"},
+            "/settings",
+            "The settings cannot be used: the field `envelope_from` is missing.",
+        ),
+        (
+            {**GOOD, "port": "25"},
+            "/settings/port",
+            "The setting `port` cannot be used: it has to be a whole number, not a text.",
+        ),
+    ],
+)
+def test_a_setting_of_the_wrong_type_is_named_in_words_for_people(
+    settings: dict[str, Any], pointer: str, said: str
+) -> None:
+    with pytest.raises(Invalid) as refused:
+        checked_settings("smtp", ChannelKind.EMAIL, settings, "")
+
+    assert [(violation.pointer, violation.message) for violation in refused.value.violations] == [(pointer, said)]

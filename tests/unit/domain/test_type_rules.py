@@ -1,4 +1,4 @@
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import pytest
@@ -21,6 +21,7 @@ class Choice(msgspec.Struct, forbid_unknown_fields=True):
         ({}, Choice, "the field `topic` is missing"),
         ({"topic": "x", "tpoic": "y"}, Choice, "there is no field `tpoic` here"),
         ({}, list[str], "it has to be a list, not an object"),
+        ("pigeon", Literal["email", "sms"], "'pigeon' is none of the values that the API reference lists"),
         ("x", dict[str, Any], "it has to be an object, not a text"),
     ],
 )
