@@ -124,6 +124,14 @@ def _time_of(text: str) -> datetime | None:
 
 
 def _once(time: datetime, zone: ZoneInfo, after: Moment) -> Moment | None:
+    try:
+        return _at_time(time, zone, after)
+    except OverflowError:
+        # Some other place has the year 0 or 10000 then, for which there are no times.
+        return None
+
+
+def _at_time(time: datetime, zone: ZoneInfo, after: Moment) -> Moment | None:
     if time.tzinfo is not None:
         return Moment(_wall(time, zone), time.astimezone(UTC)) if time > after.at else None
     at = _instant_of(time, zone)

@@ -68,3 +68,18 @@ def test_what_is_no_time_is_refused(at: str):
 def test_a_time_that_is_past_is_refused(at: str):
     with pytest.raises(Invalid, match="to come"):
         checked_rule(Rule(time_zone="UTC", at=at), NOW)
+
+
+@pytest.mark.parametrize(
+    ("time_zone", "at"),
+    [
+        ("America/New_York", "9999-12-31T23:59"),
+        ("Europe/Berlin", "9999-12-31T23:59Z"),
+        ("UTC", "9999-12-31T23:59-12:00"),
+        ("Europe/Berlin", "0001-01-01T00:00"),
+        ("America/New_York", "0001-01-01T00:00Z"),
+    ],
+)
+def test_a_time_in_a_year_that_there_is_not_everywhere_is_refused(time_zone: str, at: str):
+    with pytest.raises(Invalid, match="no such time ever comes"):
+        checked_rule(Rule(time_zone=time_zone, at=at), NOW)
