@@ -17,6 +17,7 @@ from stentor.db.pool import Database
 from stentor.domain.timetable import Rule
 from stentor.errors import Conflict, Invalid, NotFound, Unprocessable
 from stentor.testing.engine import Engine, ScriptedChannel
+from stentor.testing.waiting import eventually
 from stentor.triggers.checking import CallChecker
 from stentor.triggers.schedules.keeping import CATCH_UP_MAX, OCCURRENCES_KEPT_MAX, ScheduleKeeper
 from stentor.triggers.schedules.model import Occurrence, Schedule, ScheduleDraft
@@ -379,6 +380,22 @@ async def test_what_makes_no_schedule_is_refused_with_the_field(kept: Kept, chan
         await kept.made(**changes)
 
     assert (refused.value.violations[0].pointer, refused.value.violations[0].code) == (pointer, code)
+
+
+async def test_a_name_that_is_being_given_is_taken(kept: Kept):
+    one, other = await kept.made(name="One"), await kept.made(name="Other")
+
+    async with kept.db.transaction() as conn:
+        await conn.execute("UPDATE schedule SET name = 'Wanted' WHERE id = %s", [one.id])
+        renaming = asyncio.create_task(kept.changed(other, name="Wanted"))
+        await eventually(lambda: has_waiter(kept.db))
+
+    with pytest.raises(Conflict, match="Wanted"):
+        await renaming
+
+
+async def has_waiter(db: Database) -> bool:
+    return bool(await rows(db, "SELECT 1 FROM pg_locks WHERE NOT granted"))
 
 
 async def test_a_name_is_of_one_schedule(kept: Kept):

@@ -30,9 +30,6 @@ WHERE brand_id = :brand_id AND (:after::uuid IS NULL OR id > :after)
 ORDER BY id
 LIMIT :limit
 
--- name: is_name_taken
-SELECT true FROM schedule WHERE brand_id = :brand_id AND name = :name AND id <> :id
-
 -- name: update_schedule
 UPDATE schedule
 SET name = :name, generator_id = :generator_id, topic_key = :topic_key, context = :context, time_zone = :time_zone,

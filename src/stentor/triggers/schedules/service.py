@@ -6,6 +6,7 @@ from uuid import UUID
 import msgspec
 
 from stentor.db.connection import Connection
+from stentor.db.names import name_free, name_taken
 from stentor.db.pool import Database
 from stentor.domain.ids import new_id
 from stentor.domain.text import checked_name
@@ -48,7 +49,7 @@ class ScheduleService:
             if not await store.insert(
                 conn, brand_id, schedule_id, draft, is_test=is_test, seen=seen, following=following
             ):
-                raise _name_taken(draft.name)
+                raise name_taken("schedule", draft.name)
             return await _found(conn, brand_id, schedule_id)
 
     async def update(self, brand_id: UUID, schedule_id: UUID, draft: ScheduleDraft) -> Schedule:
@@ -61,15 +62,14 @@ class ScheduleService:
             held = await store.lock(conn, brand_id, schedule_id)
             if held is None:
                 raise _missing()
-            if await store.is_name_taken(conn, brand_id, draft.name, schedule_id):
-                raise _name_taken(draft.name)
             if _is_same(draft.rule, held.rule):
                 draft = msgspec.structs.replace(draft, rule=held.rule)
                 seen, following = held.seen, next_moment(held.rule, held.seen)
             else:
                 # Not before what is decided, if the database's clock was put back since.
                 draft, seen, following = _from(draft, max(held.now, held.seen_at))
-            await store.update(conn, brand_id, schedule_id, draft, seen=seen, following=following)
+            with name_free("schedule", draft.name):
+                await store.update(conn, brand_id, schedule_id, draft, seen=seen, following=following)
             return await _found(conn, brand_id, schedule_id)
 
     async def get(self, brand_id: UUID, schedule_id: UUID) -> Schedule:
@@ -134,7 +134,3 @@ async def _found(conn: Connection, brand_id: UUID, schedule_id: UUID) -> Schedul
 
 def _missing() -> NotFound:
     return NotFound("This brand has no such schedule. List them with GET …/schedules.")
-
-
-def _name_taken(name: str) -> Conflict:
-    return Conflict(f"A schedule {name!r} exists already; choose another name.")

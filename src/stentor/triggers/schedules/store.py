@@ -20,7 +20,6 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     find_schedule: Statement
     lock_schedule: Statement
     page_of_schedules: Statement
-    is_name_taken: Statement
     update_schedule: Statement
     delete_schedule: Statement
     page_of_occurrences: Statement
@@ -80,11 +79,6 @@ async def find(conn: Connection, brand_id: UUID, schedule_id: UUID) -> Schedule 
 async def lock(conn: Connection, brand_id: UUID, schedule_id: UUID) -> LockedSchedule | None:
     """The schedule, locked until the transaction ends; None when the brand has none such."""
     return await Sql.lock_schedule.first(conn, LockedSchedule, id=schedule_id, brand_id=brand_id)
-
-
-async def is_name_taken(conn: Connection, brand_id: UUID, name: str, schedule_id: UUID) -> bool:
-    """Whether another schedule has that name."""
-    return bool(await Sql.is_name_taken.value(conn, brand_id=brand_id, name=name, id=schedule_id))
 
 
 async def page(conn: Connection, brand_id: UUID, after: UUID | None, limit: int) -> list[Schedule]:
