@@ -10,10 +10,12 @@ from httpx import Response
 
 from api_world import World, shop_generator
 from stentor.clock import Clock
+from stentor.db.pool import Database
 from stentor.domain.address import email_digest
 from stentor.domain.vocabulary import ChannelKind
 from stentor.optouts.model import OptOut
 from stentor.optouts.service import add_to_builtin
+from stentor.testing.waiting import eventually
 from stentor.wiring import Core, deliverer, open_channels, planner
 
 pytestmark = pytest.mark.anyio
@@ -361,3 +363,24 @@ async def test_a_cancelled_message_says_so(shop: World):
 
     assert (message["state"], message["reason"]) == ("skipped", "execution_cancelled")
     assert [event["what"] for event in message["timeline"]] == ["queued", "cancelled"]
+
+
+async def test_a_bare_address_that_is_being_erased_is_written_to(shop: World, db: Database, drain: Drain):
+    await send(shop, {"email": "guest@example.org"})
+
+    async with db.transaction() as conn:
+        await conn.execute(
+            "DELETE FROM address_owner WHERE customers && (SELECT array_agg(customer_id) FROM customer WHERE anonymous)"
+        )
+        await conn.execute("DELETE FROM customer WHERE anonymous")
+        sending = asyncio.create_task(send(shop, {"email": "guest@example.org"}))
+        await eventually(lambda: _has_waiter(db))
+    sent = await sending
+    await drain()
+
+    assert [message["state"] for message in await told(shop, sent)] == ["handed_over"]
+
+
+async def _has_waiter(db: Database) -> bool:
+    async with db.read() as conn:
+        return bool(await (await conn.execute("SELECT FROM pg_locks WHERE NOT granted")).fetchall())

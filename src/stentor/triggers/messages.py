@@ -11,7 +11,7 @@ from stentor.answers import store as answers
 from stentor.answers.model import Answer, StoredAnswer
 from stentor.answers.service import replay
 from stentor.audience.anonymous import AddressNames, hold_people, take_in_addresses
-from stentor.audience.upsert import until_settled
+from stentor.audience.upsert import Overtaken, until_settled
 from stentor.campaigns.context_schema import VIOLATIONS_NAMED_MAX
 from stentor.campaigns.model import PublishedContent
 from stentor.campaigns.sources import GeneratorSource, PublicationSource
@@ -195,7 +195,11 @@ async def _take_in(conn: Connection, call: MessageCall, checked: _Checked) -> Se
     bare = [addressee.address for addressee in addressees if addressee.address is not None]
     await take_in_addresses(conn, queued.brand_id, bare)
     customers = [addressee.customer_id for addressee in addressees]
-    if missing := missing_addressees(addressees, await hold_people(conn, queued.brand_id, customers)):
+    existing = await hold_people(conn, queued.brand_id, customers)
+    if any(addressee.address is not None and addressee.customer_id not in existing for addressee in addressees):
+        # Its last message went a moment ago, and so did it.
+        raise Overtaken
+    if missing := missing_addressees(addressees, existing):
         raise Invalid(missing[0].message, violations=missing[:VIOLATIONS_NAMED_MAX])
     await store.open_bucket(conn, queued.brand_id, queued.rate_per_s)
     if not await store.admit(conn, [queued]):
