@@ -46,15 +46,15 @@ class CampaignRenderers:
         publication: Publication,
         channel: ChannelKind,
         variant: int,
-        context_id: UUID,
+        context_id: UUID | None,
         context: Mapping[str, Any],
     ) -> BoundMessage | UnusableMessage:
         """The messages of one context on one channel in one language; `context_id` always stands for the same context.
 
-        It is an execution's id, and for a recipient with a context of their own one made of both.
+        It is an execution's id, and None for a recipient's own context, which is used once and not kept.
         """
-        key = context_id, channel, variant
-        if (kept := self._bound.get(key)) is not None:
+        key = None if context_id is None else (context_id, channel, variant)
+        if key is not None and (kept := self._bound.get(key)) is not None:
             return kept
         try:
             compiled = self._compile(publication, channel, variant)
@@ -67,7 +67,8 @@ class CampaignRenderers:
             sender=content.mail_sender,
             one_click=content.consent_basis != "none",
         )
-        self._bound.put(key, bound, bound.skeleton.chars + _ENTRY_CHARS)
+        if key is not None:
+            self._bound.put(key, bound, bound.skeleton.chars + len(str(context)) + _ENTRY_CHARS)
         return bound
 
     def _compile(self, publication: Publication, channel: ChannelKind, variant: int) -> CompiledMessage:

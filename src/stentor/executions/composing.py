@@ -5,7 +5,7 @@ from datetime import datetime
 from itertools import groupby
 from types import MappingProxyType
 from typing import Any, Protocol, TypeAlias
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import msgspec
 
@@ -41,10 +41,13 @@ class Renderers(Protocol):
         publication: Publication,
         channel: ChannelKind,
         variant: int,
-        context_id: UUID,
+        context_id: UUID | None,
         context: Mapping[str, Any],
     ) -> BoundRenderer:
-        """The renderer of a channel in one language; `context_id` always stands for the same context."""
+        """The renderer of a channel in one language.
+
+        `context_id` always stands for the same context; it is None for one that nobody asks for a second time.
+        """
         ...
 
 
@@ -120,7 +123,7 @@ class Composer:
 
 def _by_context(
     execution: ExecutionFacts, group: _Pairs, contexts: OwnContexts
-) -> Iterator[tuple[UUID, Mapping[str, Any], _Pairs]]:
+) -> Iterator[tuple[UUID | None, Mapping[str, Any], _Pairs]]:
     """The group's people by the context that their messages are made of: each their own, the others the execution's."""
     sharing = group
     if contexts:
@@ -130,7 +133,7 @@ def _by_context(
             if own is None:
                 sharing.append((send, person))
             else:
-                yield uuid5(send.execution_id, send.customer_id.hex), own, [(send, person)]
+                yield None, own, [(send, person)]
     if sharing:
         yield execution.execution_id, execution.context, sharing
 

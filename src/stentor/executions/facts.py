@@ -6,11 +6,21 @@ from uuid import UUID
 
 import msgspec
 
+from stentor.campaigns.kept import Kept
 from stentor.campaigns.model import Publication
 from stentor.channels.model import Sender
 from stentor.db.connection import Connection
 from stentor.domain.vocabulary import ChannelKind, ConsentBasis
 from stentor.executions.store import Sql
+
+FACTS_CHARS_MAX = 8 << 20
+"""How much context is kept, as text: of 2,000 executions that say little, and of 120 that say all that they may.
+
+A context of 64 KiB can take 1.4 MB in memory, so their number alone bounds nothing.
+"""
+
+# What an entry takes besides its context.
+_ENTRY_CHARS = 4096
 
 
 class ExecutionFacts(msgspec.Struct, frozen=True):
@@ -39,29 +49,26 @@ class PublicationSource(Protocol):
 
 
 class FactsSource:
-    """Loads the facts of executions and keeps the newest `KEPT_MAX` of them."""
-
-    KEPT_MAX = 2_000
+    """Loads the facts of executions and keeps those of the lately used ones, as far as their contexts let it."""
 
     def __init__(self, publications: PublicationSource) -> None:
         self._publications = publications
-        self._kept: dict[UUID, ExecutionFacts] = {}
+        self._kept: Kept[UUID, ExecutionFacts] = Kept(FACTS_CHARS_MAX)
 
     async def load(
         self, conn: Connection, brand_id: UUID, execution_ids: Sequence[UUID]
     ) -> Mapping[UUID, ExecutionFacts]:
         """The facts of these executions of one brand."""
-        missing = [execution_id for execution_id in execution_ids if execution_id not in self._kept]
-        if missing:
+        found = {
+            execution_id: facts for execution_id in execution_ids if (facts := self._kept.get(execution_id)) is not None
+        }
+        if missing := [execution_id for execution_id in execution_ids if execution_id not in found]:
             rows = await Sql.contexts.tuples(conn, brand_id=brand_id, execution_ids=missing)
             for execution_id, context, publication_id, topic_id, is_test, is_named in rows:
                 publication = await self._publications.load(brand_id, publication_id)
-                self._kept[execution_id] = ExecutionFacts(
-                    execution_id, publication, topic_id, context, is_test, is_named
-                )
-        found = {execution_id: self._kept[execution_id] for execution_id in execution_ids}
-        while len(self._kept) > self.KEPT_MAX:
-            del self._kept[next(iter(self._kept))]
+                facts = ExecutionFacts(execution_id, publication, topic_id, context, is_test, is_named)
+                self._kept.put(execution_id, facts, len(str(context)) + _ENTRY_CHARS)
+                found[execution_id] = facts
         return found
 
 

@@ -57,7 +57,7 @@ class PlainRenderers:
         publication: Publication,
         channel: ChannelKind,
         variant: int,
-        context_id: UUID,
+        context_id: UUID | None,
         context: Mapping[str, Any],
     ) -> BoundRenderer:
         route = next(route for route in publication.content.routes if route.channel == channel)

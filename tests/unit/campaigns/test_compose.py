@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from stentor.campaigns.compose import CampaignRenderers, UnusableMessage, route_on
+from stentor.campaigns.compose import BOUND_CHARS_MAX, CampaignRenderers, UnusableMessage, route_on
 from stentor.campaigns.model import Publication, PublishedContent, PublishedRoute, PublishedVariant
 from stentor.domain.ids import new_id
 from stentor.domain.policy import CampaignPolicy
@@ -108,6 +108,19 @@ def test_executions_share_what_was_compiled_and_waves_what_was_bound():
     texts = [one.render({"name": "Ann"}, send_id="s", address="+1", at=AT).wire() for one in (bound, other)]
     assert texts == [b"A for Ann", b"B for Ann"]
     assert len(renderers._compiled._values) == 1
+
+
+def test_what_is_bound_to_large_contexts_is_kept_as_long_as_there_is_room_and_to_own_ones_not_at_all():
+    publication = _publication(_route(SMS, en={"text": "{{ context.match }}"}))
+    renderers, own = CampaignRenderers(), CampaignRenderers()
+    large: dict[str, Any] = {"match": "A", "more": [[]] * 20_000}
+
+    for _ in range(300):
+        renderers.bind(publication, SMS, 0, new_id(), large)
+        own.bind(publication, SMS, 0, None, large)
+
+    assert 0 < len(renderers._bound._values) * len(str(large)) <= BOUND_CHARS_MAX
+    assert not own._bound._values
 
 
 def test_a_template_that_this_version_refuses_fails_its_messages_and_not_the_worker():
