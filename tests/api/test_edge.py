@@ -2,31 +2,43 @@
 
 import asyncio
 import json
+import time
+from collections.abc import AsyncGenerator, Awaitable
 from ipaddress import ip_address, ip_network
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import httpx
 import pytest
 from litestar import Response, get
+from litestar.response import Stream
+from litestar.types import HTTPRequestEvent, Message
+from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from api_world import Client, World, client_of
 from stentor.api.app import REQUESTS_MAX, Door, create_app
 from stentor.api.docs.pages import EXPLAINED
+from stentor.api.edge import ANSWER_S_MIN, AnswerCutOff, Exchange
+from stentor.api.metrics import RequestMetrics
 from stentor.api.paging import Cursors
 from stentor.api.problems import Failure, described
 from stentor.api.proxies import client_address
-from stentor.api.request import ApiRequest
+from stentor.api.request import STREAM, ApiRequest
 from stentor.api.services import Services
 from stentor.api.settings import ApiSettings
+from stentor.api.slow_bodies import Deadlines
 from stentor.db.pool import Database
 from stentor.errors import Invalid
 from stentor.testing.waiting import eventually
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from litestar.types import HTTPScope
 
 pytestmark = pytest.mark.anyio
+
+T = TypeVar("T")
 
 JSON = {"Content-Type": "application/json"}
 
@@ -316,3 +328,78 @@ async def test_the_reference_needs_nobody_else(app_client: Client):
     assert json.dumps(document).count("operationId") == len(
         {operation["operationId"] for methods in document["paths"].values() for operation in methods.values()}
     )
+
+
+async def test_a_stream_that_breaks_off_is_closed(services: Services):
+    closed = asyncio.Event()
+
+    async def pages() -> AsyncGenerator[bytes, None]:
+        try:
+            while True:
+                yield b"more"
+        finally:
+            closed.set()
+
+    @get("/endless")
+    async def endless(request: ApiRequest) -> Stream:
+        stream = request.scope["state"][STREAM] = pages()
+        return Stream(stream)
+
+    async def send(event: Message) -> None:
+        if event["type"] == "http.response.body":
+            raise BrokenPipeError
+
+    app = create_app(services, ApiSettings(secret=b"s"), doors=[Door("/endless", [endless])])
+    with pytest.raises(Exception, match="response"):
+        await app(cast("HTTPScope", _scope("/endless")), _endless_wait, send)
+
+    assert closed.is_set()
+
+
+async def test_who_does_not_read_a_stream_is_cut_off():
+    class Late(Deadlines):
+        async def until(self, deadline: float, awaited: Awaitable[T]) -> T:
+            left_s.append(round(deadline - time.monotonic()))
+            if len(left_s) < 3:
+                return await awaited
+            cast("Coroutine[None, None, T]", awaited).close()
+            raise TimeoutError
+
+    async def send(_: Message) -> None:
+        sent.append(1)
+
+    left_s: list[int] = []
+    sent: list[int] = []
+    scope = cast("HTTPScope", _scope("/any"))
+    exchange = Exchange(scope, _endless_wait, send, metrics=RequestMetrics(CollectorRegistry()), deadlines=Late())
+    part: Message = {"type": "http.response.body", "body": b"x", "more_body": True}
+
+    await exchange.send(part)
+    await exchange.send(part)
+    for _ in range(2):
+        with pytest.raises(AnswerCutOff):
+            await exchange.send(part)
+
+    assert left_s == [ANSWER_S_MIN] * 3
+    assert len(sent) == 2
+
+
+def _scope(path: str) -> dict[str, object]:
+    server = ("testserver.local", 80)
+    return {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "raw_path": path.encode(),
+        "root_path": "",
+        "query_string": b"",
+        "headers": [],
+        "scheme": "http",
+        "http_version": "1.1",
+        "client": ("127.0.0.1", 1),
+        "server": server,
+    }
+
+
+async def _endless_wait() -> HTTPRequestEvent:
+    return await asyncio.get_running_loop().create_future()

@@ -26,7 +26,7 @@ from stentor.api.policies import policies
 from stentor.api.previews import templates
 from stentor.api.problems import Envelope, Errors, problem_details
 from stentor.api.recipients import recipients
-from stentor.api.request import ApiRequest
+from stentor.api.request import STREAM, ApiRequest
 from stentor.api.runs import event_generators
 from stentor.api.schedules import schedules
 from stentor.api.senders import senders
@@ -185,7 +185,12 @@ class _App(Litestar):
         except Exception as error:  # noqa: BLE001  the framework, too, lets no error pass unanswered
             await self._answer_error(error, http, exchange)
             return
-        await super().__call__(http, exchange.receive, exchange.send)
+        try:
+            await super().__call__(http, exchange.receive, exchange.send)
+        finally:
+            # The framework leaves a stream that broke off to the garbage collector, with all that is behind it.
+            if (stream := http["state"].get(STREAM)) is not None:
+                await stream.aclose()
 
     def _admit(self, path: str) -> None:
         # A process that is busy lives, and must not be restarted for it.

@@ -7,15 +7,23 @@ import time
 from typing import cast
 from urllib.parse import unquote, unquote_to_bytes
 
-from litestar.types import HTTPReceiveMessage, HTTPScope, Message, Receive, Send
+import structlog
+from litestar.types import HTTPReceiveMessage, HTTPResponseBodyEvent, HTTPScope, Message, Receive, Send
 
 from stentor.api.metrics import RequestMetrics
 from stentor.api.slow_bodies import Deadlines
 from stentor.errors import Invalid, Problem
 
+log = structlog.get_logger(__name__)
+
 # A body has this long, and then as long as it keeps up this pace; what comes slower is there to keep us busy.
 BODY_S_MIN = 30.0
 BODY_BYTES_PER_S_MIN = 10_000
+
+# An answer that is streamed may wait this long for its reader at once, and in all as long as that keeps up this pace: behind
+# it are a connection to the database and a place among few.
+ANSWER_S_MIN = 60.0
+ANSWER_BYTES_PER_S_MIN = 10_000
 
 # A refused upload is read on and thrown away, so that its sender gets to see the answer instead of a broken pipe.
 DRAIN_BYTES_MAX = 64 * 1024 * 1024
@@ -47,11 +55,16 @@ class BodyIncomplete(Problem):
     title = "The body did not arrive whole"
 
 
+class AnswerCutOff(Exception):
+    """A stream was not read in time. Its reader learns it from the connection, which ends in the middle of the answer."""
+
+
 class Exchange:
     """One request and its answer. The app gets `receive` and `send` of this in place of the server's."""
 
     __slots__ = (
         "_bytes",
+        "_cut_off",
         "_deadlines",
         "_head",
         "_metrics",
@@ -59,8 +72,10 @@ class Exchange:
         "_request_id",
         "_scope",
         "_send",
+        "_sent_bytes",
         "_started",
         "_unread",
+        "_waited_s",
     )
 
     def __init__(
@@ -74,6 +89,9 @@ class Exchange:
         self._metrics = metrics
         self._unread = True
         self._bytes = 0
+        self._sent_bytes = 0
+        self._waited_s = 0.0
+        self._cut_off = False
         self._head = scope["method"] == "HEAD"
         if self._head:
             scope["method"] = "GET"
@@ -103,6 +121,9 @@ class Exchange:
         return event
 
     async def send(self, event: Message) -> None:
+        if self._cut_off:
+            # Nor would its reader read that something went wrong.
+            raise AnswerCutOff
         if event["type"] == "http.response.start":
             status = event["status"]
             scope = self._scope
@@ -118,7 +139,23 @@ class Exchange:
                 await self._drain()
         elif self._head and event["type"] == "http.response.body":
             event = {**event, "body": b""}
+        elif event["type"] == "http.response.body" and event["more_body"]:
+            await self._send_part(event)
+            return
         await self._send(event)
+
+    async def _send_part(self, event: HTTPResponseBodyEvent) -> None:
+        """Sends a part of a stream. Raises AnswerCutOff when its reader has kept us waiting for too long altogether."""
+        started = time.monotonic()
+        left_s = ANSWER_S_MIN - max(0.0, self._waited_s - self._sent_bytes / ANSWER_BYTES_PER_S_MIN)
+        try:
+            await self._deadlines.until(started + left_s, self._send(event))
+        except TimeoutError:
+            self._cut_off = True
+            log.info("answer.cut_off", request_id=self._request_id.decode("ascii"), bytes=self._sent_bytes)
+            raise AnswerCutOff from None
+        self._waited_s += time.monotonic() - started
+        self._sent_bytes += len(event["body"])
 
     async def _drain(self) -> None:
         # Who asked first (Expect: 100-continue) has not sent anything yet and need not begin.

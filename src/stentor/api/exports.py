@@ -3,7 +3,6 @@
 import csv
 import io
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing
 from typing import Literal, TypeAlias, TypeVar
 from uuid import UUID
 
@@ -21,7 +20,7 @@ from stentor.api.recipients import (
     state_name,
 )
 from stentor.api.remedies import executions
-from stentor.api.request import ApiRequest, Caller
+from stentor.api.request import STREAM, ApiRequest, Caller
 from stentor.domain.vocabulary import ChannelKind, Reason, SendState
 from stentor.errors import Unavailable
 from stentor.report.reconciliations import Line
@@ -93,12 +92,14 @@ async def download_recipients_as_ndjson(
 
 async def _books(request: ApiRequest, caller: Caller, execution_id: UUID, fmt: Format) -> Stream:
     pages = request.services.executions.reconciliation_lines(caller.brand_id, execution_id)
+    request.scope["state"][STREAM] = pages
     return await _streamed(pages, _books_line, BooksLine.__struct_fields__, fmt, f"reconciliations-{execution_id}")
 
 
 async def _people(request: ApiRequest, caller: Caller, execution_id: UUID, query: ExportQuery, fmt: Format) -> Stream:
     narrowed = narrowed_to(query.state, query.reason, query.channel)
     pages = request.services.executions.export_recipients(caller.brand_id, execution_id, narrowed)
+    request.scope["state"][STREAM] = pages
     return await _streamed(pages, as_recipient, Recipient.__struct_fields__, fmt, f"recipients-{execution_id}")
 
 
@@ -118,10 +119,9 @@ async def _streamed(
     write = _as_csv if fmt == "csv" else _as_ndjson
 
     async def text() -> AsyncIterator[bytes]:
-        async with aclosing(pages):
-            yield write([show(row) for row in first], columns)
-            async for page in pages:
-                yield write([show(row) for row in page], ())
+        yield write([show(row) for row in first], columns)
+        async for page in pages:
+            yield write([show(row) for row in page], ())
 
     return Stream(
         text(), media_type=_MEDIA[fmt], headers={"Content-Disposition": f'attachment; filename="{name}.{fmt}"'}

@@ -19,6 +19,9 @@ Q = TypeVar("Q", bound=msgspec.Struct)
 
 _JSON = re.compile(r"application/(?:[\w.+-]+\+)?json\s*(?:;\s*charset\s*=\s*\"?utf-8\"?\s*)?\Z", re.IGNORECASE)
 
+STREAM = "stream"
+"""Under this name a handler leaves in its scope's state what its answer is streamed from, to be closed after it."""
+
 
 class UnsupportedMedia(Problem):
     code = "unsupported-media"
