@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 from api_world import Client, World, client_of
 from stentor.api.app import REQUESTS_MAX, Door, create_app
 from stentor.api.docs.pages import EXPLAINED
-from stentor.api.edge import ANSWER_S_MIN, AnswerCutOff, Exchange
+from stentor.api.edge import ANSWER_WAIT_S_MAX, AnswerCutOff, Exchange
 from stentor.api.metrics import RequestMetrics
 from stentor.api.paging import Cursors
 from stentor.api.problems import Failure, described
@@ -380,7 +380,7 @@ async def test_who_does_not_read_a_stream_is_cut_off():
         with pytest.raises(AnswerCutOff):
             await exchange.send(part)
 
-    assert left_s == [ANSWER_S_MIN] * 3
+    assert left_s == [ANSWER_WAIT_S_MAX] * 3
     assert len(sent) == 2
 
 

@@ -22,7 +22,7 @@ BODY_BYTES_PER_S_MIN = 10_000
 
 # An answer that is streamed may wait this long for its reader at once, and in all as long as that keeps up this pace: behind
 # it are a connection to the database and a place among few.
-ANSWER_S_MIN = 60.0
+ANSWER_WAIT_S_MAX = 60.0
 ANSWER_BYTES_PER_S_MIN = 10_000
 
 # A refused upload is read on and thrown away, so that its sender gets to see the answer instead of a broken pipe.
@@ -147,7 +147,7 @@ class Exchange:
     async def _send_part(self, event: HTTPResponseBodyEvent) -> None:
         """Sends a part of a stream. Raises AnswerCutOff when its reader has kept us waiting for too long altogether."""
         started = time.monotonic()
-        left_s = ANSWER_S_MIN - max(0.0, self._waited_s - self._sent_bytes / ANSWER_BYTES_PER_S_MIN)
+        left_s = ANSWER_WAIT_S_MAX - max(0.0, self._waited_s - self._sent_bytes / ANSWER_BYTES_PER_S_MIN)
         try:
             await self._deadlines.until(started + left_s, self._send(event))
         except TimeoutError:
