@@ -129,3 +129,13 @@ async def test_the_books_and_the_people_are_exported(world: World, path: str):
     }
     assert [one.text for one in nobody] == ["external_id,channel,state,reason,tries,doubts,decided_at\r\n", ""]
     assert [(one["external_id"], one["reason"]) for one in failed] == [("bob", "provider_rejected")]
+
+
+async def test_a_test_key_sends_nothing_again_that_is_no_test(world: World, path: str):
+    made = await world.services.accounts.create_key("test", brand_id=world.brand.id, scopes=("write",), is_test=True)
+
+    retried = await world.ask("POST", f"{path}/retry-failed", token=made.token)
+    resent = await world.ask("POST", f"{path}/unknown", token=made.token, json={"action": "resend"})
+
+    assert [answer.status_code for answer in (retried, resent)] == [403, 403]
+    assert (await world.ask("GET", path)).json()["remedies"] == []

@@ -89,7 +89,14 @@ async def _order(
     request: ApiRequest, caller: Caller, execution_id: UUID, action: Action, channel: ChannelName | None
 ) -> ExecutionDetail:
     kind = None if channel is None else ChannelKind.named(channel)
-    asked_by = f"key {caller.principal.key_number}"
+    principal = caller.principal
     return detailed(
-        await request.services.executions.remedy(caller.brand_id, execution_id, action, kind, asked_by=asked_by)
+        await request.services.executions.remedy(
+            caller.brand_id,
+            execution_id,
+            action,
+            kind,
+            asked_by=f"key {principal.key_number}",
+            is_test=principal.is_test,
+        )
     )

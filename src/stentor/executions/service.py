@@ -13,7 +13,7 @@ from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.domain.policy import BrandPolicy
 from stentor.domain.vocabulary import ChannelKind
-from stentor.errors import Conflict, NotFound, Unavailable
+from stentor.errors import Conflict, Forbidden, NotFound, Unavailable
 from stentor.executions import remedies, store
 from stentor.executions.composing import Composer
 from stentor.executions.explaining import Explanation, explain
@@ -131,19 +131,30 @@ class ExecutionService:
         return Overview(execution, channels, to_decide, ordered, next(iter(ends), None))
 
     async def remedy(
-        self, brand_id: UUID, execution_id: UUID, action: Action, channel: ChannelKind | None = None, *, asked_by: str
+        self,
+        brand_id: UUID,
+        execution_id: UUID,
+        action: Action,
+        channel: ChannelKind | None = None,
+        *,
+        asked_by: str,
+        is_test: bool = False,
     ) -> Overview:
         """Orders that for the sends that failed or are in doubt now, on one channel or all; workers begin within a second.
 
         Asked again while it is carried out, or where nobody stands so, it changes nothing. Raises Conflict where something
-        is to be sent again of an execution that was cancelled, failed, or is past its deadline.
+        is to be sent again of an execution that was cancelled, failed, or is past its deadline. Raises Forbidden where a
+        test (`is_test`) would send again what is none: that goes to people.
         """
         async with self._db.transaction() as conn:
             locked = await remedies.lock(conn, brand_id, execution_id)
             if locked is None:
                 raise _missing()
             if TREATMENTS[action].sends_again:
-                _check_sends_again(*locked)
+                state, is_late, of_test = locked
+                if is_test and not of_test:
+                    raise Forbidden("A test key sends nothing to people: this execution is no test. Use another key.")
+                _check_sends_again(state, is_late)
             await remedies.order(conn, brand_id, execution_id, action, channel, asked_by=asked_by)
             failpoint("remedy_asked.before_commit")
         failpoint("remedy_asked.after_commit")
