@@ -127,3 +127,14 @@ async def test_a_key_that_only_reads_makes_none(club: World):
     refused = await club.ask("POST", "/schedules", json=WEEKLY, token=token)
 
     assert refused.status_code == 403
+
+
+async def test_a_test_key_changes_only_schedules_that_are_tests(club: World):
+    key = await club.services.accounts.create_key("test", brand_id=club.brand.id, scopes=("write",), is_test=True)
+    schedule = await made(club)
+    test = (await club.ask("POST", "/schedules", token=key.token, json={**WEEKLY, "name": "Test"})).json()
+
+    refused = await club.ask("PUT", f"/schedules/{schedule['id']}", token=key.token, json=WEEKLY)
+    changed = await club.ask("PUT", f"/schedules/{test['id']}", token=key.token, json={**WEEKLY, "name": "Other"})
+
+    assert (refused.status_code, changed.status_code) == (403, 200)

@@ -11,7 +11,7 @@ from stentor.db.pool import Database
 from stentor.domain.ids import new_id
 from stentor.domain.text import checked_name
 from stentor.domain.timetable import Moment, Rule, checked_rule, moment_of, next_moment
-from stentor.errors import Conflict, Invalid, NotFound
+from stentor.errors import Conflict, Forbidden, Invalid, NotFound
 from stentor.triggers.checking import CallChecker
 from stentor.triggers.model import RunCall
 from stentor.triggers.schedules import store
@@ -52,16 +52,20 @@ class ScheduleService:
                 raise name_taken("schedule", draft.name)
             return await _found(conn, brand_id, schedule_id)
 
-    async def update(self, brand_id: UUID, schedule_id: UUID, draft: ScheduleDraft) -> Schedule:
+    async def update(
+        self, brand_id: UUID, schedule_id: UUID, draft: ScheduleDraft, *, is_test: bool = False
+    ) -> Schedule:
         """The schedule, replaced as a whole. Another rule counts from now on; the same one goes on where it was.
 
-        Raises NotFound, and what `create` raises.
+        Raises NotFound, Forbidden where a test would change one that is none, and what `create` raises.
         """
         draft = await self._checked(brand_id, draft)
         async with self._db.transaction() as conn:
             held = await store.lock(conn, brand_id, schedule_id)
             if held is None:
                 raise _missing()
+            if is_test and not held.is_test:
+                raise Forbidden("A test key sends nothing to people: this schedule is no test. Use another key.")
             if _is_same(draft.rule, held.rule):
                 draft = msgspec.structs.replace(draft, rule=held.rule)
                 seen, following = held.seen, next_moment(held.rule, held.seen)
