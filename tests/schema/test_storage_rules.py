@@ -30,6 +30,12 @@ ALL_BRANDS = {
     "accounts/queries.sql:note_key_use",
     "accounts/queries.sql:revoke_key",
     "audience/customers.sql:go_by_keys",
+    "backups/fence.sql:chunks_in_doubt",
+    "backups/fence.sql:end_leases",
+    "backups/fence.sql:end_roles",
+    "backups/fence.sql:left_paused",
+    "backups/fence.sql:pause_overdue",
+    "backups/fence.sql:pause_under_way",
     "db/by_keys.sql:go_by_keys",
     "deliver/partitions.sql:make_weeks",
     "deliver/queries.sql:anything_due",
@@ -293,12 +299,14 @@ def unique_keys(conn: Conn) -> dict[str, list[list[str]]]:
 
 
 def kinds_in(shape: Shape, kinds: dict[str, str]) -> set[str]:
-    return {kinds[table] for table in shape.tables.values()}
+    return {kinds[table] for table in shape.tables.values() if not table.startswith("pg_")}
 
 
 def joins_people_loosely(shape: Shape, kinds: dict[str, str]) -> bool:
     written_only = set(shape.inserted)
-    joined = {alias for alias, table in shape.tables.items() if kinds[table] == "people"} - shape.apart - written_only
+    joined = (
+        {alias for alias, table in shape.tables.items() if kinds.get(table) == "people"} - shape.apart - written_only
+    )
     return any(not joined <= shape.tied_to({min(joined)}, column) for column in ("part", "customer_id") if joined)
 
 

@@ -20,6 +20,21 @@ changes settings and keys and includes the others."""
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 
+class Installation(msgspec.Struct, frozen=True):
+    """All that lives in one database, and, where it was restored from a backup, of when and how far that is.
+
+    While `paused_at` is set nothing is planned, claimed, started or resent. `fenced_at`: what the backup caught under way
+    was seen to. `resumed_at`: an operator let it go.
+    """
+
+    created_at: datetime
+    backup_at: datetime | None
+    restored_at: datetime | None
+    paused_at: datetime | None
+    fenced_at: datetime | None
+    resumed_at: datetime | None
+
+
 class BrandSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a brand may set. Only what differs from these defaults is stored."""
 

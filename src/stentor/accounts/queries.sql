@@ -1,9 +1,15 @@
 -- name: note_installation
-INSERT INTO installation (secret_fingerprint, created_at) VALUES (:fingerprint, :now)
+-- Where there is one nothing is inserted, and so nobody who starts waits for a transaction that changes it.
+INSERT INTO installation (secret_fingerprint, created_at)
+SELECT :fingerprint, :now
+WHERE NOT EXISTS (SELECT FROM installation)
 ON CONFLICT (only_row) DO NOTHING
 
 -- name: installation_fingerprint
 SELECT secret_fingerprint FROM installation
+
+-- name: find_installation
+SELECT created_at, backup_at, restored_at, paused_at, fenced_at, resumed_at FROM installation
 
 -- name: lock_organisations
 -- Of two processes that start at once on a new database, one makes the first organisation and the other finds it. It is

@@ -7,7 +7,17 @@ from uuid import UUID
 from stentor.accounts import store
 from stentor.accounts.brand_settings import changed_settings
 from stentor.accounts.key_format import digest_of, hint_of, new_brand_key, new_secret
-from stentor.accounts.model import NAME_CHARS_MAX, SCOPES, ApiKey, Brand, BrandSettings, NewKey, Organisation, Scope
+from stentor.accounts.model import (
+    NAME_CHARS_MAX,
+    SCOPES,
+    ApiKey,
+    Brand,
+    BrandSettings,
+    Installation,
+    NewKey,
+    Organisation,
+    Scope,
+)
 from stentor.db.connection import Connection
 from stentor.db.names import name_taken
 from stentor.db.pool import Database
@@ -81,6 +91,11 @@ class AccountService:
         """All brands of this installation, whichever organisation owns them, in the order in which they were made."""
         async with self._db.read() as conn:
             return await store.brands(conn)
+
+    async def installation(self) -> Installation:
+        """The installation as it is now."""
+        async with self._db.read() as conn:
+            return await store.find_installation(conn)
 
     async def update_brand_settings(self, brand_id: UUID, changes: Mapping[str, Any]) -> Brand:
         """The brand with those settings changed; they hold everywhere within a second.

@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 from psycopg.types.json import Jsonb
 
-from stentor.accounts.model import ApiKey, Brand, BrandSettings, Organisation, Principal, Scope
+from stentor.accounts.model import ApiKey, Brand, BrandSettings, Installation, Organisation, Principal, Scope
 from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
 
@@ -15,6 +15,7 @@ from stentor.db.sql import QuerySet, Statement
 class Sql(QuerySet, file="queries.sql", package=__package__):
     note_installation: Statement
     installation_fingerprint: Statement
+    find_installation: Statement
     lock_organisations: Statement
     insert_organisation: Statement
     first_organisation: Statement
@@ -40,6 +41,10 @@ async def note_installation(conn: Connection, fingerprint: bytes) -> None:
 
 async def installation_fingerprint(conn: Connection) -> bytes:
     return await Sql.installation_fingerprint.value(conn)
+
+
+async def find_installation(conn: Connection) -> Installation:
+    return (await Sql.find_installation.rows(conn, Installation))[0]
 
 
 async def lock_organisations(conn: Connection) -> None:

@@ -52,6 +52,13 @@ class ExecutionBody(msgspec.Struct, frozen=True, kw_only=True):
     ]
     published_at: Annotated[datetime | None, Meta(description="When everybody was planned.")]
     paused_at: datetime | None
+    restored_at: Annotated[
+        datetime | None,
+        Meta(
+            description="When a backup that caught it under way was restored. It was paused then: how far it came after the "
+            "backup is not known here."
+        ),
+    ]
     cancelled_at: datetime | None
     ended_at: datetime | None
     channels: list[ChannelFunnel]
@@ -127,6 +134,7 @@ def shown(progress: Progress) -> ExecutionBody:
         occurrence_at=execution.occurrence_at,
         published_at=execution.published_at,
         paused_at=execution.paused_at,
+        restored_at=execution.restored_at,
         cancelled_at=execution.cancelled_at,
         ended_at=execution.ended_at,
         channels=progress.channels,

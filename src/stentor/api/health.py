@@ -8,6 +8,7 @@ from stentor.db.migrate import MigrationRefused, status
 from stentor.errors import Unavailable
 
 ALIVE = "/health"
+PAUSED = "This copy was restored from a backup and is paused: it sends nothing. `stentor resume` lets it go."
 
 
 @get(ALIVE, include_in_schema=False, sync_to_thread=False)
@@ -18,7 +19,10 @@ def health() -> dict[str, str]:
 
 @get("/ready", include_in_schema=False)
 async def ready(request: ApiRequest) -> dict[str, str]:
-    """The database answers and its schema is the one of this code. Raises Unavailable when not."""
+    """The database answers, its schema is the one of this code, and it is no restored copy that waits to be let go.
+
+    Raises Unavailable when not.
+    """
     try:
         state = await status(request.services.database)
     except MigrationRefused as refused:
@@ -26,6 +30,9 @@ async def ready(request: ApiRequest) -> dict[str, str]:
     if state.pending:
         files = ", ".join(migration.file for migration in state.pending)
         raise Unavailable(f"The schema is behind: {files}. Run `stentor migrate`.", retry_after_s=5)
+    installation = await request.services.accounts.installation()
+    if installation.paused_at is not None:
+        raise Unavailable(PAUSED, retry_after_s=5)
     return {"status": "ready"}
 
 

@@ -111,7 +111,7 @@ class OccurrenceBody(msgspec.Struct, frozen=True, kw_only=True):
     reason: Annotated[
         str | None,
         Meta(
-            description="Why it did not start. Missed: `late`, `superseded` by a later one, `disabled`. Refused: the code of "
+            description="Why it did not start. Missed: `late`, `superseded` by a later one, `disabled`, `restored`. Refused: the code of "
             "the problem that a run would have met."
         ),
     ]

@@ -189,6 +189,54 @@ def migrate(data: Data = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def backup(
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", parser=_directory, help="A new directory, which becomes the backup.")
+    ],
+    without_secret: Annotated[
+        bool, typer.Option("--without-secret", help="Leave the secret out, because you keep it elsewhere.")
+    ] = False,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Back up the installation while it runs: database, secret, and a manifest that says what they are.
+
+    Example: stentor backup /backups/2026-11-22 --json
+    """
+    from stentor.cli.backups import take_backup
+
+    take_backup(_given(data=data), directory, without_secret=without_secret, as_json=as_json)
+
+
+@app.command()
+def restore(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", parser=_directory, help="What `stentor backup` wrote.")],
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Restore a backup into an empty database, or a new data directory. The copy sends nothing until `stentor resume`.
+
+    Example: stentor restore /backups/2026-11-22 --data ./restored
+    """
+    from stentor.cli.backups import restore_backup
+
+    restore_backup(_given(data=data), directory, as_json=as_json)
+
+
+@app.command()
+def resume(data: Data = None, as_json: AsJson = False) -> None:
+    """Let a restored copy go, once the installation that it was copied from is off for good.
+
+    What the backup caught under way stays paused, each execution until you resume or cancel it.
+
+    Example: stentor resume --data ./restored
+    """
+    from stentor.cli.backups import resume_copy
+
+    resume_copy(_given(data=data), as_json=as_json)
+
+
+@app.command()
 def demo(
     people: Annotated[
         int | None,

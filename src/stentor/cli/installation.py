@@ -22,7 +22,7 @@ _NAMED_MAX = 20
 def with_core(given: Mapping[str, Any], act: Callable[[Core], Awaitable[T]]) -> T:
     """What `act` answers, given the core of an installation whose schema is up to date; it has to be there already."""
     settings = Settings(**given)
-    _check_is_there(settings)
+    check_is_there(settings)
 
     async def main(dsn: str) -> T:
         await migrate(dsn)
@@ -32,7 +32,7 @@ def with_core(given: Mapping[str, Any], act: Callable[[Core], Awaitable[T]]) -> 
     return within(settings, main)
 
 
-def _check_is_there(settings: Settings) -> None:
+def check_is_there(settings: Settings) -> None:
     """Ends the command where nothing was started yet: a mistyped directory would become an installation of its own."""
     data = data_directory(settings)
     if settings.database_url is None and not os.access(Home(data).cluster, os.F_OK):

@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+import structlog
 import uvloop
 
 from stentor.api.app import create_app
@@ -20,8 +21,10 @@ from stentor.cli.processes import (
 )
 from stentor.doors import doors
 from stentor.settings import Settings
-from stentor.wiring import api_settings, core, services, worker_roles
+from stentor.wiring import Core, accounts, api_settings, core, services, worker_roles
 from stentor.worker.process import run_roles
+
+log = structlog.get_logger(__name__)
 
 _API_CONNECTIONS = 12
 
@@ -40,10 +43,18 @@ def run_worker(given: Mapping[str, Any], *, as_json: bool) -> None:
     within(settings, lambda dsn: _run_worker(settings, dsn, as_json=as_json))
 
 
+async def _tell_if_paused(started: Core) -> None:
+    """Says in the log that this installation sends nothing, where it is a restored copy that nobody has let go."""
+    installation = await accounts(started).installation()
+    if installation.paused_at is not None:
+        log.warning("installation.paused", backup_at=str(installation.backup_at), what_next="stentor resume")
+
+
 async def _serve_api(settings: Settings, dsn: str, *, as_json: bool) -> None:
     stop = stopped_by_signals()
     await until_migrated(dsn)
     async with core(settings, dsn, role="api", size=_API_CONNECTIONS) as started:
+        await _tell_if_paused(started)
         served = services(started)
         told = api_settings(started)
         app = create_app(served, told, doors=doors(started, served, told))
@@ -72,6 +83,7 @@ async def _run_worker(settings: Settings, dsn: str, *, as_json: bool) -> None:
     stop = stopped_by_signals()
     await until_migrated(dsn)
     async with core(settings, dsn, role="worker", size=settings.claims + 5) as started:
+        await _tell_if_paused(started)
         roles = worker_roles(started)
         spare_the_collector()
         if as_json:

@@ -99,8 +99,24 @@ async def status(database: Database | str, *, directory: Traversable | None = No
     known = read_migrations(directory)
     with outages_named():
         async with await _connect(database) as conn, conn.transaction():
-            applied = await Sql.history.rows(conn, AppliedMigration) if await Sql.has_history.value(conn) else []
+            applied = await history(conn)
     return MigrationStatus(applied=applied, pending=_pending(known, applied))
+
+
+def check_history(applied: Sequence[AppliedMigration]) -> None:
+    """Raises MigrationRefused when a database with this history is not one that this program could bring up to date."""
+    _pending(read_migrations(), applied)
+
+
+async def take_turn(conn: Connection) -> None:
+    """Until this transaction ends nobody brings the schema up to date; waits for whoever does so now."""
+    await Sql.limit_time.run(conn, lock_timeout="0", statement_timeout="0")
+    await Sql.take_turn.run(conn)
+
+
+async def history(conn: Connection) -> list[AppliedMigration]:
+    """What ran, in order; nothing where there is no schema of ours."""
+    return await Sql.history.rows(conn, AppliedMigration) if await Sql.has_history.value(conn) else []
 
 
 def read_migrations(directory: Traversable | None = None) -> list[Migration]:
@@ -135,8 +151,7 @@ async def _connect(database: Database | str) -> Connection:
 async def _apply_next(conn: Connection, known: Sequence[Migration]) -> Migration | None:
     async with conn.transaction():
         # Waiting for another process that migrates has no limit: it has its own, and ends with its transaction.
-        await Sql.limit_time.run(conn, lock_timeout="0", statement_timeout="0")
-        await Sql.take_turn.run(conn)
+        await take_turn(conn)
         await _send(conn, resources.files("stentor.db").joinpath("schema_migration.sql").read_text(encoding="utf-8"))
         pending = _pending(known, await Sql.history.rows(conn, AppliedMigration))
         if not pending:

@@ -42,6 +42,8 @@ class Execution(msgspec.Struct, frozen=True):
     status_at: datetime
     published_at: datetime | None
     paused_at: datetime | None
+    restored_at: datetime | None
+    """When a backup that caught it under way was restored; it was paused then."""
     cancelled_at: datetime | None
     ended_at: datetime | None
 

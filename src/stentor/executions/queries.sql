@@ -1,20 +1,26 @@
 -- name: next_lanes
 -- all brands: a planner asks what there is to do, whoever it belongs to.
+-- In a restored copy that nobody has let go there is nothing.
 SELECT
     (SELECT s.lane
     FROM slice s
     JOIN execution e ON e.id = s.execution_id
     WHERE s.planned_at IS NULL AND e.state = 'planning' AND e.paused_at IS NULL
+        AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
     ORDER BY s.lane, s.execution_id, s.number
     LIMIT 1),
-    (SELECT lane FROM execution WHERE state = 'queued' AND paused_at IS NULL ORDER BY lane, id LIMIT 1)
+    (SELECT lane
+    FROM execution
+    WHERE state = 'queued' AND paused_at IS NULL AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
+    ORDER BY lane, id
+    LIMIT 1)
 
 -- name: claim_queued
 -- all brands: a planner takes whatever is first in its lane, whoever it belongs to.
 -- The row lock is the lease: it ends with the transaction, also when the worker is killed.
 SELECT id, brand_id, publication_id, topic_key, lane, is_test, recipients
 FROM execution
-WHERE state = 'queued' AND paused_at IS NULL
+WHERE state = 'queued' AND paused_at IS NULL AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
 ORDER BY lane, id
 LIMIT :limit
 FOR UPDATE SKIP LOCKED
@@ -26,6 +32,7 @@ SELECT s.execution_id, s.number, s.brand_id, s.lane, s.part_from, s.part_to, s.c
 FROM slice s
 JOIN execution e ON e.id = s.execution_id
 WHERE s.planned_at IS NULL AND e.state = 'planning' AND e.paused_at IS NULL
+    AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
 ORDER BY s.lane, s.execution_id, s.number
 LIMIT 1
 FOR UPDATE OF s SKIP LOCKED
@@ -92,6 +99,7 @@ FROM (
     SELECT id, start_at < :now - :grace::interval AS is_late
     FROM execution
     WHERE state = 'scheduled' AND start_at <= :now AND paused_at IS NULL
+        AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
     ORDER BY start_at
     LIMIT :limit
     FOR UPDATE SKIP LOCKED
@@ -130,7 +138,7 @@ WHERE c.execution_id = w.execution_id AND c.number = w.number
 -- name: find
 SELECT id, brand_id, publication_id, generator_id, topic_key, topic_id, context, lane, is_test, recipients, triggered_by, state,
     audience_size, error_code, error_message, created_at, start_at, schedule_id, occurrence_at, status_at, published_at,
-    paused_at, cancelled_at, ended_at
+    paused_at, restored_at, cancelled_at, ended_at
 FROM execution
 WHERE id = :execution_id AND brand_id = :brand_id
 
@@ -143,7 +151,7 @@ WHERE id = :execution_id
 -- name: page
 SELECT id, brand_id, publication_id, generator_id, topic_key, topic_id, context, lane, is_test, recipients, triggered_by, state,
     audience_size, error_code, error_message, created_at, start_at, schedule_id, occurrence_at, status_at, published_at,
-    paused_at, cancelled_at, ended_at
+    paused_at, restored_at, cancelled_at, ended_at
 FROM execution
 WHERE brand_id = :brand_id AND (:before::uuid IS NULL OR id < :before)
 ORDER BY id DESC

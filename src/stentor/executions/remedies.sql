@@ -40,7 +40,7 @@ WHERE c.execution_id = :execution_id AND c.brand_id = :brand_id AND s.in_doubt =
 SELECT r.execution_id, r.number, r.brand_id, r.action, r.channel, r.asked_at, r.next_part, e.state, e.audience_size
 FROM remedy r
 JOIN execution e ON e.id = r.execution_id
-WHERE r.done_at IS NULL
+WHERE r.done_at IS NULL AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
     AND NOT EXISTS (SELECT FROM remedy o WHERE o.execution_id = r.execution_id AND o.number < r.number AND o.done_at IS NULL)
 ORDER BY e.lane, r.execution_id, r.number
 LIMIT 1

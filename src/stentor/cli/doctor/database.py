@@ -13,7 +13,7 @@ from stentor.db.pool import Database
 from stentor.db.sql import QuerySet, Statement
 from stentor.errors import Unavailable
 from stentor.settings import Settings
-from stentor.wiring import Core, core, data_directory, services
+from stentor.wiring import Core, accounts, core, data_directory, services
 
 SKEW_NOTABLE = timedelta(seconds=1)
 SKEW_MAX = timedelta(seconds=30)
@@ -41,7 +41,7 @@ async def _examine(settings: Settings, dsn: str) -> list[Finding]:
     if has_secret and findings[-1].state == "ok":
         try:
             async with core(settings, dsn, role="doctor", size=1) as started:
-                findings.append(await _senders(started))
+                findings += [*await _restored(started), await _senders(started)]
         except SecretRefused as problem:
             findings.append(bad("secret", problem.detail, "Use the secret of the installation that made the database."))
     return findings
@@ -75,6 +75,19 @@ async def _schema(db: Database) -> Finding:
         files = ", ".join(migration.file for migration in state.pending)
         return bad("schema", f"It lacks {files}.", "Run `stentor migrate`; `stentor serve` does it by itself.")
     return ok("schema", f"It is at migration {len(state.applied):04}, the newest.")
+
+
+async def _restored(started: Core) -> list[Finding]:
+    installation = await accounts(started).installation()
+    if installation.paused_at is None:
+        return []
+    return [
+        bad(
+            "paused",
+            f"It was restored from the backup of {installation.backup_at:%Y-%m-%d %H:%M} UTC and is paused: it sends nothing.",
+            "When the installation that was backed up is off for good, run `stentor resume`.",
+        )
+    ]
 
 
 async def _senders(started: Core) -> Finding:

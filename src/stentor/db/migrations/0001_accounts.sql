@@ -4,9 +4,17 @@
 CREATE TABLE installation (
     only_row            boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     secret_fingerprint  bytea NOT NULL,
-    created_at          timestamptz NOT NULL
+    created_at          timestamptz NOT NULL,
+    backup_at           timestamptz,
+    restored_at         timestamptz,
+    paused_at           timestamptz,
+    fenced_at           timestamptz,
+    resumed_at          timestamptz,
+    CHECK ((backup_at IS NULL) = (restored_at IS NULL)),
+    CHECK (paused_at IS NULL OR restored_at IS NOT NULL),
+    CHECK (paused_at IS NOT NULL OR restored_at IS NULL OR resumed_at IS NOT NULL)
 );
-COMMENT ON TABLE installation IS 'kind: reference. One row: the fingerprint of the secret that keys, links and send ids were made with.';
+COMMENT ON TABLE installation IS 'kind: reference. One row: the fingerprint of the secret that keys, links and send ids were made with, and, where it was restored, from the backup of when. While paused_at is set nothing is planned, claimed, started or resent; fenced_at says that what the backup caught under way was seen to, resumed_at when an operator let it go.';
 
 CREATE TABLE organisation (
     id          uuid PRIMARY KEY,

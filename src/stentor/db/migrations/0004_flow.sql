@@ -26,6 +26,7 @@ CREATE TABLE execution (
     status_at       timestamptz NOT NULL,
     published_at    timestamptz,
     paused_at       timestamptz,
+    restored_at     timestamptz,
     cancelled_at    timestamptz,
     ended_at        timestamptz,
     remedies        integer NOT NULL DEFAULT 0,
@@ -34,7 +35,7 @@ CREATE TABLE execution (
     CHECK ((state = 'scheduled') <= (start_at IS NOT NULL)),
     CHECK ((schedule_id IS NULL) = (occurrence_at IS NULL))
 );
-COMMENT ON TABLE execution IS 'kind: local. One run of a campaign. lane: 0 transactional, 1 alert, 2 bulk. audience_size counts people, before the guard. recipients: how many the call named, in send_context; 0 where a topic''s subscribers are meant. Its id is a UUIDv7 of when it starts, so that its sends lie in that week''s partition; schedule_id and occurrence_at say which occurrence of a schedule it is. ended_at is set when nothing is pending any more, also of a cancelled or failed one; remedies counts those that were ordered.';
+COMMENT ON TABLE execution IS 'kind: local. One run of a campaign. lane: 0 transactional, 1 alert, 2 bulk. audience_size counts people, before the guard. recipients: how many the call named, in send_context; 0 where a topic''s subscribers are meant. Its id is a UUIDv7 of when it starts, so that its sends lie in that week''s partition; restored_at is set, and it is paused, where a backup caught it under way; schedule_id and occurrence_at say which occurrence of a schedule it is. ended_at is set when nothing is pending any more, also of a cancelled or failed one; remedies counts those that were ordered.';
 CREATE INDEX execution_by_brand ON execution (brand_id, id);
 CREATE INDEX execution_to_plan ON execution (lane, id) WHERE state = 'queued';
 CREATE INDEX execution_to_start ON execution (start_at) WHERE state = 'scheduled';

@@ -19,9 +19,10 @@ from psycopg.conninfo import conninfo_to_dict
 
 from stentor.answers.model import Answer, Idempotency
 from stentor.audience.model import Act, ImportKind, Source
+from stentor.backups.fence import fence, resume
 from stentor.clock import Clock, boottime_s
 from stentor.domain.timetable import Rule
-from stentor.errors import Unavailable
+from stentor.errors import Conflict, Unavailable
 from stentor.executions.ending import end_forgotten
 from stentor.executions.pipeline import Deliverer
 from stentor.executions.planning import Planner
@@ -113,6 +114,8 @@ def prepare(dsn: str, port: int) -> UUID:
         async with _core(dsn, 0.0) as started:
             brand_id = (await set_stage(started, topics)).brand.id
             await services(started).schedules.create(brand_id, _once_in(_SCHEDULED_IN), is_test=False)
+            async with started.db.autocommit() as conn:
+                await conn.execute(_ARRIVE_PAUSED)
             return brand_id
 
     return asyncio.run(main())
@@ -163,6 +166,7 @@ class _Living:
                 await asyncio.sleep(_REST_S)
 
     async def _run(self) -> None:
+        await self._let_copy_go()
         await self._import_people()
         await self._call_all()
         planning, schedules = planner(self._core), schedule_keeper(self._core)
@@ -179,6 +183,13 @@ class _Living:
             await apply_due(self._core.db)
         finally:
             await channels.aclose()
+
+    async def _let_copy_go(self) -> None:
+        """What is on the stage was restored from a backup, as far as it knows; the first life lets it go."""
+        if (await fence(self._core.db)).installation.paused_at is not None:
+            # Whoever hears of an outage finds out whether that was before the commit or after it.
+            with suppress(Conflict):
+                await resume(self._core.db)
 
     async def _work(self, planning: Planner, schedules: ScheduleKeeper, delivering: Deliverer) -> None:
         """What workers do, until everything has ended or nothing is due for long."""
@@ -305,6 +316,8 @@ class _Living:
         return bool(row and row[0])
 
 
+_ARRIVE_PAUSED = """
+    UPDATE installation SET backup_at = created_at, restored_at = created_at, paused_at = created_at"""
 _IS_OPEN = """
     SELECT EXISTS (SELECT FROM execution WHERE ended_at IS NULL) OR EXISTS (SELECT FROM schedule WHERE next_at IS NOT NULL)"""
 _CLAIM_MANY = """

@@ -108,10 +108,8 @@ class ScheduleKeeper:
     async def _decide(
         self, conn: Connection, schedule: LockedSchedule, moment: Moment, checked: _Checked, *, is_latest: bool
     ) -> Decision:
-        if not schedule.enabled:
-            return _missed(moment, "disabled", "The schedule was disabled.")
-        if schedule.now - moment.at > timedelta(seconds=schedule.misfire_grace_s):
-            return _late(moment, schedule)
+        if passed_over := _passed_over(moment, schedule):
+            return passed_over
         if not is_latest:
             return _missed(moment, "superseded", "A later occurrence was due too when this one could be started.")
         if isinstance(checked, Problem):
@@ -133,6 +131,16 @@ def _due(schedule: LockedSchedule) -> tuple[list[Moment], Moment | None]:
 
 def _is_due(moment: Moment | None, schedule: LockedSchedule) -> bool:
     return moment is not None and moment.at <= schedule.now
+
+
+def _passed_over(moment: Moment, schedule: LockedSchedule) -> Decision | None:
+    if not schedule.enabled:
+        return _missed(moment, "disabled", "The schedule was disabled.")
+    if schedule.silent_until is not None and moment.at <= schedule.silent_until:
+        return _missed(moment, "restored", "It was due after the backup, before this restored copy was let go.")
+    if schedule.now - moment.at > timedelta(seconds=schedule.misfire_grace_s):
+        return _late(moment, schedule)
+    return None
 
 
 def _late(moment: Moment, schedule: Schedule) -> Decision:

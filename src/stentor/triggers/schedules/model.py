@@ -77,6 +77,8 @@ class LockedSchedule(Schedule, frozen=True, kw_only=True):
     """A schedule that is due and locked by its keeper, and the time at which it was."""
 
     now: datetime
+    silent_until: datetime | None = None
+    """Until when a restored copy was silent: what was due by then, the installation that it was copied from may have started."""
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):

@@ -60,9 +60,11 @@ ORDER BY next_at, id
 LIMIT :limit
 
 -- name: lock_due
--- None where another keeper holds it, or has decided it meanwhile, or somebody has edited it.
+-- None where another keeper holds it, or has decided it meanwhile, or somebody has edited it. What was due until silent_until
+-- was due while a restored copy was paused, or before it was restored.
 SELECT id, brand_id, name, generator_id, topic_key, context, is_test, time_zone, at, cron, misfire_grace_s, enabled,
-    seen_local, seen_at, next_at, created_at, updated_at, :now AS now
+    seen_local, seen_at, next_at, created_at, updated_at, :now AS now,
+    (SELECT CASE WHEN paused_at IS NULL THEN resumed_at ELSE :now END FROM installation) AS silent_until
 FROM schedule
 WHERE id = :id AND brand_id = :brand_id AND next_at <= :now AND updated_at = :updated_at
 FOR UPDATE SKIP LOCKED

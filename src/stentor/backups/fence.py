@@ -1,0 +1,97 @@
+"""A restored copy sends nothing that the installation it was copied from may have sent, or is sending now.
+
+It arrives paused: every statement that plans, claims, starts or resends finds nothing while `installation.paused_at` is
+set. Then it is fenced: leases end, what was on the wire is in doubt, what was under way is paused execution by execution.
+An operator lets the copy go, and after that each of these executions.
+"""
+
+from itertools import groupby
+
+import msgspec
+import structlog
+
+from stentor.accounts.model import Installation
+from stentor.db.connection import Connection
+from stentor.db.pool import Database
+from stentor.db.sql import QuerySet, Statement
+from stentor.deliver.model import Chunk, Claim
+from stentor.domain.vocabulary import ChannelKind
+from stentor.errors import Conflict
+from stentor.executions.recovery import recover
+from stentor.failpoints import failpoint
+
+log = structlog.get_logger(__name__)
+
+EPOCH_LEAP = 1_000_000
+"""More often than any chunk is claimed, and of 2,147 restored copies of copies the last one can still count."""
+
+
+class Sql(QuerySet, file="fence.sql", package=__package__):
+    lock_installation: Statement
+    chunks_in_doubt: Statement
+    end_leases: Statement
+    end_roles: Statement
+    pause_under_way: Statement
+    note_fence: Statement
+    resume: Statement
+    pause_overdue: Statement
+    left_paused: Statement
+
+
+class Copy(msgspec.Struct, frozen=True):
+    """How the installation stands, and how many executions are paused in it because a backup caught them under way."""
+
+    installation: Installation
+    executions_paused: int
+
+
+async def fence(db: Database) -> Copy:
+    """Sees to what the backup caught under way; does nothing where that is done, or where nothing was restored."""
+    async with db.transaction() as conn:
+        installation = await _locked(conn)
+        if installation.paused_at is not None and installation.fenced_at is None:
+            await _fence(conn)
+        fenced = await _standing(conn)
+        failpoint("fence.before_commit")
+    failpoint("fence.after_commit")
+    return fenced
+
+
+async def resume(db: Database) -> Copy:
+    """Lets a paused copy go. Whatever was under way stays paused, until each execution is resumed or cancelled.
+
+    Raises Conflict when it is not paused.
+    """
+    async with db.transaction() as conn:
+        installation = await _locked(conn)
+        if installation.paused_at is None:
+            raise Conflict("This installation is not paused. Only a restored copy is, until it is let go.")
+        if installation.fenced_at is None:
+            await _fence(conn)
+        await Sql.resume.run(conn)
+        await Sql.pause_overdue.run(conn)
+        resumed = await _standing(conn)
+        failpoint("resume.before_commit")
+    failpoint("resume.after_commit")
+    return resumed
+
+
+async def _locked(conn: Connection) -> Installation:
+    return (await Sql.lock_installation.rows(conn, Installation))[0]
+
+
+async def _standing(conn: Connection) -> Copy:
+    return Copy(await _locked(conn), await Sql.left_paused.value(conn))
+
+
+async def _fence(conn: Connection) -> None:
+    chunks = await Sql.chunks_in_doubt.rows(conn, Chunk)
+    for (brand_id, sender_id, channel), held in groupby(chunks, lambda one: (one.brand_id, one.sender_id, one.channel)):
+        # Whatever their sender's policy is for doubt: it is not known here what became of them in the other installation.
+        claim = Claim(brand_id, sender_id, ChannelKind(channel), list(held))
+        await recover(conn, claim, resend=False, perhaps_accepted=True)
+    await Sql.end_leases.run(conn, leap=EPOCH_LEAP)
+    await Sql.end_roles.run(conn)
+    paused = await Sql.pause_under_way.run(conn)
+    await Sql.note_fence.run(conn)
+    log.info("copy.fenced", chunks_in_doubt=len(chunks), executions_paused=paused)

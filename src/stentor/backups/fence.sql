@@ -1,0 +1,43 @@
+-- name: lock_installation
+SELECT created_at, backup_at, restored_at, paused_at, fenced_at, resumed_at FROM installation FOR UPDATE
+
+-- name: chunks_in_doubt
+-- all brands: a restored copy is fenced as a whole.
+-- Chunks with attempts that were open when the backup was taken, as their last owner held them.
+SELECT c.execution_id, c.number, c.brand_id, c.sender_id, c.channel, c.lane, c.key_from, c.key_to, c.epoch, 0 AS next_wave,
+    true AS has_open_waves, c.key_from AS cursor
+FROM (SELECT DISTINCT execution_id, chunk FROM wave WHERE settled_at IS NULL) v
+JOIN chunk c ON c.execution_id = v.execution_id AND c.number = v.chunk
+ORDER BY c.brand_id, c.sender_id, c.channel, c.execution_id, c.number
+
+-- name: end_leases
+-- all brands: a restored copy is fenced as a whole.
+-- A leap, not a step: whoever claimed after the backup in the installation that was copied counts from the same number.
+UPDATE chunk SET epoch = epoch + :leap, lease_until = NULL, worker = '' WHERE done_at IS NULL
+
+-- name: end_roles
+-- all brands: roles belong to processes, not to brands.
+DELETE FROM role_lease
+
+-- name: pause_under_way
+-- all brands: a restored copy is fenced as a whole.
+UPDATE execution
+SET paused_at = coalesce(paused_at, :now), restored_at = :now
+WHERE state IN ('queued', 'planning', 'sending')
+
+-- name: note_fence
+UPDATE installation SET fenced_at = :now
+
+-- name: resume
+UPDATE installation SET paused_at = NULL, resumed_at = :now
+
+-- name: pause_overdue
+-- all brands: a restored copy is let go as a whole.
+-- Runs that were to start while it was paused: the installation that was copied may have started them.
+UPDATE execution
+SET paused_at = :now, restored_at = :now
+WHERE state = 'scheduled' AND paused_at IS NULL AND start_at <= (SELECT resumed_at FROM installation)
+
+-- name: left_paused
+-- all brands: a restored copy is let go as a whole.
+SELECT count(*) FROM execution WHERE restored_at IS NOT NULL AND paused_at IS NOT NULL

@@ -1,0 +1,97 @@
+"""Backups from the command line: taking one, restoring it, and letting the restored copy go."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from stentor.accounts.installation import SECRET_FILE, InstallationSecret
+from stentor.backups.fence import Copy
+from stentor.backups.fence import resume as let_go
+from stentor.backups.files import check_room, shown
+from stentor.backups.model import Manifest
+from stentor.backups.programs import Programs
+from stentor.backups.restoring import look_at, restore, secret_to_write
+from stentor.backups.taking import Secret, take
+from stentor.cli.database import within
+from stentor.cli.installation import check_is_there, with_core
+from stentor.cli.output import print_json, say
+from stentor.db.binaries import find_binaries
+from stentor.log import set_up_logging
+from stentor.settings import Settings
+from stentor.wiring import Core, data_directory, installation_secret
+
+
+def take_backup(given: Mapping[str, Any], target: Path, *, without_secret: bool, as_json: bool) -> None:
+    """Writes a backup to that new directory and says what it is."""
+    settings = Settings(**given)
+    check_is_there(settings)
+    binaries = find_binaries(settings.postgres_bin)
+    secret = installation_secret(settings)
+    is_kept_apart = without_secret or settings.secret is not None
+    text = None if is_kept_apart else (data_directory(settings) / SECRET_FILE).read_bytes()
+
+    async def main(dsn: str) -> Manifest:
+        return await take(Programs(binaries, dsn), target, Secret(secret, text), progress=say)
+
+    manifest = within(settings, main)
+    if as_json:
+        print_json({"backup": str(target), "manifest": manifest})
+        return
+    say(f"The backup of {manifest.taken_at:%Y-%m-%d %H:%M:%S} UTC is in {target}: {shown(manifest.dump_bytes)}.")
+    if manifest.has_secret:
+        say(
+            "The installation's secret is in it: whoever can read the backup can forge keys and read senders' passwords."
+        )
+    else:
+        say("The installation's secret is NOT in it. Without it this backup cannot be restored: keep it, apart.")
+
+
+def restore_backup(given: Mapping[str, Any], path: Path, *, as_json: bool) -> None:
+    """Restores that backup into an empty database and says how to go on."""
+    settings = Settings(**given)
+    set_up_logging("error", settings.log_format)
+    binaries = find_binaries(settings.postgres_bin)
+    source = look_at(path)
+    data = data_directory(settings)
+    set_here = InstallationSecret.from_text(settings.secret.get_secret_value()) if settings.secret else None
+    secret = secret_to_write(source, set_here, data / SECRET_FILE)
+    if settings.database_url is None:
+        check_room(data, source.manifest.database_bytes, "the restored database")
+
+    async def main(dsn: str) -> Copy:
+        return await restore(
+            Programs(binaries, dsn), source, secret=secret, secret_file=data / SECRET_FILE, progress=say
+        )
+
+    copy = within(settings, main)
+    if as_json:
+        print_json({"backup_at": source.manifest.taken_at, "paused": True, "executions_paused": copy.executions_paused})
+        return
+    say(
+        f"Restored the backup of {source.manifest.taken_at:%Y-%m-%d %H:%M:%S} UTC. This copy is paused: it sends nothing.\n"
+        f"{_caught(copy)}"
+        "When the installation that was backed up is off for good, let this one go: stentor resume"
+    )
+
+
+def resume_copy(given: Mapping[str, Any], *, as_json: bool) -> None:
+    """Lets a restored copy go and says what stays paused in it."""
+    set_up_logging("error", "auto")
+
+    async def act(core: Core) -> Copy:
+        return await let_go(core.db)
+
+    copy = with_core(given, act)
+    if as_json:
+        print_json({"paused": False, "executions_paused": copy.executions_paused})
+    else:
+        say(f"This installation works from now on.\n{_caught(copy)}".rstrip())
+
+
+def _caught(copy: Copy) -> str:
+    if not copy.executions_paused:
+        return ""
+    return (
+        f"{copy.executions_paused} executions were under way when the backup was taken. They stay paused: how far they came"
+        " afterwards is not known here. Resume or cancel each: POST /v1/groups/{group}/executions/{id}/resume or …/cancel\n"
+    )

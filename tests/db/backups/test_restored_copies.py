@@ -1,0 +1,282 @@
+"""A restored copy sends nothing that the installation it was copied from sends, has sent, or may have sent."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from backup_world import Backups, Restored
+from stentor.accounts.directory import BrandDirectory
+from stentor.backups.fence import EPOCH_LEAP, fence, resume
+from stentor.campaigns.sources import GeneratorSource, PublicationSource
+from stentor.channels.contract import InDoubt
+from stentor.db.pool import Database
+from stentor.deliver.store import claim_due
+from stentor.domain.timetable import Rule
+from stentor.errors import Conflict
+from stentor.executions.remedies import carry_out_next
+from stentor.executions.service import start_due
+from stentor.testing.engine import Engine, ScriptedChannel
+from stentor.testing.world import Someone, World
+from stentor.triggers.checking import CallChecker
+from stentor.triggers.schedules.keeping import ScheduleKeeper
+from stentor.triggers.schedules.model import ScheduleDraft
+from stentor.triggers.schedules.service import ScheduleService
+from trigger_world import SCHEMA, make_brand, make_generator, rows
+
+pytestmark = pytest.mark.anyio
+
+AN_HOUR = timedelta(hours=1)
+
+
+def world_in(db: Database, world: World) -> World:
+    return World(db, world.brand_id, world.topic_id)
+
+
+async def work(db: Database, channel: ScriptedChannel) -> None:
+    """All that workers do, until nothing is left to do."""
+    engine = Engine(db, channel, worker="copy")
+    await start_due(db)
+    while await carry_out_next(db):
+        continue
+    await engine.drain()
+
+
+async def state_of(db: Database, execution_id: UUID) -> tuple[Any, ...]:
+    every = await rows(db, "SELECT id, state, paused_at IS NOT NULL, restored_at IS NOT NULL FROM execution")
+    return {row[0]: row[1:] for row in every}[execution_id]
+
+
+async def in_doubt_policy(db: Database, policy: str) -> None:
+    async with db.transaction() as conn:
+        await conn.execute("UPDATE sender SET in_doubt = %s", [policy])
+
+
+async def half_way(db: Database) -> tuple[World, UUID]:
+    """An execution of three people, planned, of whom nobody is reached yet."""
+    world = await World.made(db)
+    await world.people([Someone("one"), Someone("two"), Someone("three")])
+    execution_id = await world.execution(await world.publication())
+    await Engine(db, ScriptedChannel()).plan()
+    return world, execution_id
+
+
+async def test_nothing_leaves_the_copy_while_the_old_installation_sends(backups: Backups):
+    world, planned = await half_way(backups.db)
+    queued = await world.execution(await world.publication())
+    await backups.taken()
+    old, new = ScriptedChannel(), ScriptedChannel()
+
+    async with backups.restored(shift=AN_HOUR) as copy:
+        await asyncio.gather(Engine(backups.db, old).drain(), work(copy.db, new))
+
+        assert len(old.taken) == 6
+        assert new.taken == []
+        assert set((await world_in(copy.db, world).fates(planned)).values()) == {"pending"}
+        assert await state_of(copy.db, planned) == ("sending", True, True)
+        assert await state_of(copy.db, queued) == ("queued", True, True)
+        assert copy.copy.executions_paused == 2
+
+
+async def test_after_its_release_only_what_was_not_under_way_is_sent(backups: Backups):
+    world, planned = await half_way(backups.db)
+    await backups.taken()
+    channel = ScriptedChannel()
+
+    async with backups.restored(shift=AN_HOUR) as copy:
+        resumed = await resume(copy.db)
+        world = world_in(copy.db, world)
+        later = await world.execution(await world.publication())
+        await work(copy.db, channel)
+
+        assert set((await world.fates(planned)).values()) == {"pending"}
+        assert set((await world.fates(later)).values()) == {"handed_over"}
+        assert len(channel.taken) == 3
+        assert resumed.executions_paused == 1
+        assert resumed.installation.paused_at is None
+
+
+async def test_an_execution_that_an_operator_resumes_reaches_whom_the_backup_knew_as_pending(backups: Backups):
+    world, planned = await half_way(backups.db)
+    await backups.taken()
+    channel = ScriptedChannel()
+
+    async with backups.restored() as copy:
+        engine = Engine(copy.db, channel)
+        await engine.executions.resume(world.brand_id, planned)
+        await work(copy.db, channel)
+        assert channel.taken == []
+        await resume(copy.db)
+        await work(copy.db, channel)
+
+        assert set((await world_in(copy.db, world).fates(planned)).values()) == {"handed_over"}
+        assert await state_of(copy.db, planned) == ("ended", False, True)
+
+
+@pytest.mark.parametrize("policy", ["at_most_once", "at_least_once"])
+async def test_what_was_on_the_wire_is_in_doubt_whatever_its_sender_does_with_doubt(backups: Backups, policy: str):
+    world, execution_id = await half_way(backups.db)
+    await in_doubt_policy(backups.db, policy)
+    reached, thawed = asyncio.Event(), asyncio.Event()
+
+    class Frozen(ScriptedChannel):
+        async def hand_over(self, wave: Any, messages: Any) -> Any:
+            reached.set()
+            await thawed.wait()
+            return await super().hand_over(wave, messages)
+
+    task = asyncio.create_task(Engine(backups.db, Frozen()).deliver())
+    await reached.wait()
+    await backups.taken()
+    thawed.set()
+    await task
+    channel = ScriptedChannel()
+
+    async with backups.restored(shift=AN_HOUR) as copy:
+        assert set((await world_in(copy.db, world).fates(execution_id)).values()) == {"unknown"}
+        await resume(copy.db)
+        await Engine(copy.db, channel).executions.resume(world.brand_id, execution_id)
+        await work(copy.db, channel)
+
+        assert channel.taken == []
+        assert set((await world.fates(execution_id)).values()) == {"handed_over"}
+        assert set((await world_in(copy.db, world).fates(execution_id)).values()) == {"unknown"}
+
+
+async def test_a_worker_of_the_old_installation_owns_nothing_in_the_copy(backups: Backups):
+    await half_way(backups.db)
+    async with backups.db.transaction() as conn:
+        claim = await claim_due(conn, "old")
+    assert claim is not None
+    await backups.taken()
+
+    async with backups.restored() as copy:
+        chunks = await rows(copy.db, "SELECT epoch, worker, lease_until FROM chunk WHERE done_at IS NULL")
+
+        assert chunks == [(claim.chunks[0].epoch + EPOCH_LEAP, "", None)]
+
+
+async def test_a_resend_that_was_under_way_is_carried_out_by_nobody_before_somebody_says_so(backups: Backups):
+    world, execution_id = await half_way(backups.db)
+    await Engine(backups.db, ScriptedChannel(lambda _message: InDoubt("the reply was lost"))).deliver()
+    await Engine(backups.db, ScriptedChannel()).executions.remedy(
+        world.brand_id, execution_id, "resend", None, asked_by="key 1"
+    )
+    await backups.taken()
+    channel = ScriptedChannel()
+
+    async with backups.restored(shift=AN_HOUR) as copy:
+        await work(copy.db, channel)
+        assert set((await world_in(copy.db, world).fates(execution_id)).values()) == {"unknown"}
+        await resume(copy.db)
+        await work(copy.db, channel)
+
+        assert channel.taken == []
+        assert await state_of(copy.db, execution_id) == ("sending", True, True)
+
+
+async def test_a_run_that_was_due_while_the_copy_was_paused_waits_for_an_operator(backups: Backups):
+    world, _ = await half_way(backups.db)
+    soon = await world.execution(await world.publication())
+    later = await world.execution(await world.publication())
+    async with backups.db.transaction() as conn:
+        for execution_id, starts_in in ((soon, timedelta(minutes=30)), (later, timedelta(hours=2))):
+            await conn.execute(
+                "UPDATE execution SET state = 'scheduled', start_at = %s WHERE id = %s",
+                [datetime.now(UTC) + starts_in, execution_id],
+            )
+    await backups.taken()
+
+    async with backups.restored(shift=AN_HOUR) as copy:
+        assert await start_due(copy.db) == 0
+        await resume(copy.db)
+        assert await start_due(copy.db) == 0
+
+        assert await state_of(copy.db, soon) == ("scheduled", True, True)
+        async with Database(copy.db.dsn, size=2, shift=timedelta(hours=2, minutes=1)) as then:
+            assert await start_due(then) == 1
+        assert await state_of(copy.db, later) == ("queued", False, False)
+
+
+async def test_occurrences_from_the_backup_to_the_release_are_missed_and_later_ones_start(backups: Backups):
+    brand = await make_brand(backups.db)
+    await make_generator(backups.db, brand, "fixtures", type="scheduled", schema=SCHEMA)
+    schedule = await ScheduleService(backups.db, checker_of(backups.db)).create(
+        brand.id,
+        ScheduleDraft(
+            name="Hourly",
+            generator_id="fixtures",
+            topic_key="team-42",
+            context={"match_id": "m-1"},
+            rule=Rule(time_zone="UTC", cron="0 * * * *"),
+            misfire_grace_s=86_400,
+            enabled=True,
+        ),
+        is_test=False,
+    )
+    await backups.taken()
+
+    async with backups.restored() as copy:
+        assert schedule.next_at is not None
+        due = schedule.next_at + timedelta(minutes=1) - datetime.now(UTC)
+        await run_schedules(copy, due)
+        assert await outcomes(copy) == [("missed", "restored")]
+        async with Database(copy.db.dsn, size=2, shift=due + 2 * AN_HOUR) as then:
+            await resume(then)
+        await run_schedules(copy, due + 3 * AN_HOUR)
+
+        assert await outcomes(copy) == [("missed", "restored")] * 3 + [("started", None)]
+
+
+async def run_schedules(copy: Restored, shift: timedelta) -> None:
+    async with Database(copy.db.dsn, size=3, shift=shift) as then:
+        await ScheduleKeeper(then, checker_of(then)).run_due()
+
+
+async def outcomes(copy: Restored) -> list[tuple[Any, ...]]:
+    return await rows(copy.db, "SELECT outcome, reason FROM occurrence ORDER BY due_at")
+
+
+def checker_of(db: Database) -> CallChecker:
+    return CallChecker(BrandDirectory(db), GeneratorSource(db, PublicationSource(db)))
+
+
+async def test_fencing_twice_is_fencing_once(backups: Backups):
+    await half_way(backups.db)
+    await backups.taken()
+
+    async with backups.restored() as copy:
+        before = await rows(copy.db, "SELECT epoch FROM chunk")
+        again = await fence(copy.db)
+
+        assert await rows(copy.db, "SELECT epoch FROM chunk") == before
+        assert again == copy.copy
+
+
+async def test_a_copy_whose_restore_broke_off_before_it_was_fenced_is_fenced_when_it_is_let_go(backups: Backups):
+    _, execution_id = await half_way(backups.db)
+    await backups.taken()
+    channel = ScriptedChannel()
+
+    async with backups.restored() as copy:
+        async with copy.db.transaction() as conn:
+            await conn.execute("UPDATE installation SET fenced_at = NULL")
+            await conn.execute("UPDATE execution SET paused_at = NULL, restored_at = NULL")
+        await work(copy.db, channel)
+        assert channel.taken == []
+        await resume(copy.db)
+        await work(copy.db, channel)
+
+        assert channel.taken == []
+        assert await state_of(copy.db, execution_id) == ("sending", True, True)
+
+
+async def test_an_installation_that_is_not_paused_is_not_let_go(backups: Backups):
+    await half_way(backups.db)
+    await backups.taken()
+
+    with pytest.raises(Conflict, match="not paused"):
+        await resume(backups.db)
+    assert (await fence(backups.db)).executions_paused == 0
