@@ -37,6 +37,7 @@ ALL_BRANDS = {
     "backups/fence.sql:pause_overdue",
     "backups/fence.sql:pause_under_way",
     "db/by_keys.sql:go_by_keys",
+    "deliver/partitions.sql:give_way",
     "deliver/partitions.sql:make_weeks",
     "deliver/queries.sql:anything_due",
     "deliver/queries.sql:claim_chunks",

@@ -16,7 +16,7 @@ from stentor.db.connection import Connection
 from stentor.db.migrate import check_history, history, migrate, take_turn
 from stentor.db.pool import Database, outages_named
 
-_JOBS_MAX = 8
+_JOBS = 8
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -118,7 +118,7 @@ async def _check_is_empty(conn: Connection) -> None:
 
 async def _fill(programs: Programs, source: Source, progress: Progress) -> None:
     size = shown(source.manifest.dump_bytes)
-    jobs = min(os.cpu_count() or 1, _JOBS_MAX)
+    jobs = min(os.cpu_count() or 1, _JOBS)
     told = ["--exit-on-error", "--no-owner", "--no-privileges", f"--jobs={jobs}", str(source.dump)]
     try:
         await programs.restore(told, lambda elapsed_s: progress(f"restoring {size} for {elapsed_s:.0f} s"))

@@ -1,3 +1,8 @@
+-- name: give_way
+-- all brands: sends are partitioned by time, not by brand.
+-- A new partition needs the catch-all alone for a moment. Behind whoever waits for that, everybody else would wait too.
+SELECT set_config('lock_timeout', '200ms', true)
+
 -- name: make_weeks
 -- all brands: sends are partitioned by time, not by brand.
 -- The weeks ahead: a partition that exists costs nothing, a missing one sends everybody to the catch-all.
