@@ -13,6 +13,7 @@ from stentor.backups.programs import Programs
 from stentor.backups.store import Sql
 from stentor.backups.taking import Progress
 from stentor.db.connection import Connection
+from stentor.db.home import make_directories
 from stentor.db.migrate import check_history, history, migrate, take_turn
 from stentor.db.pool import Database, outages_named
 
@@ -90,7 +91,7 @@ async def restore(
                 await take_turn(conn)
                 await _check_is_empty(conn)
                 if secret is not None:
-                    write_private(secret_file, secret)
+                    _keep_secret(secret_file, secret)
                 await _fill(programs, source, progress)
                 await _arrive(conn, source.manifest)
     progress("bringing the schema up to date")
@@ -114,6 +115,16 @@ async def _check_is_empty(conn: Connection) -> None:
             f"The database is not empty: it has {table}. A restore that broke off leaves such a thing; when that is what it "
             "is, drop the database (or remove the data directory) and begin again."
         )
+
+
+def _keep_secret(file: Path, secret: bytes) -> None:
+    try:
+        make_directories(file.parent)
+        write_private(file, secret)
+    except OSError as error:
+        raise BackupRefused(
+            f"The secret cannot be written to {file}: {error.strerror}. Name another data directory with --data."
+        ) from error
 
 
 async def _fill(programs: Programs, source: Source, progress: Progress) -> None:
