@@ -53,6 +53,9 @@ class Settings(BaseSettings):
     claims: int = Field(default=4, ge=1, le=64)
     """Claims (chunks of one sender) that a worker works on at once."""
 
+    history_days: int = Field(default=400, ge=60, le=3_650)
+    """How long executions, and what became of each person in them, are kept; links to unsubscribe live as long."""
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "console", "json"] = "auto"
 

@@ -48,6 +48,7 @@ from stentor.domain.links import LinkSigner
 from stentor.executions.composing import Composer
 from stentor.executions.ending import end_forgotten
 from stentor.executions.facts import FactsSource
+from stentor.executions.history import drop_history
 from stentor.executions.pipeline import Deliverer
 from stentor.executions.planning import Planner
 from stentor.executions.provider_events import apply_due, forget_applied
@@ -137,7 +138,9 @@ def accounts(core: Core) -> AccountService:
 def services(core: Core) -> Services:
     """What the doors call."""
     brands = BrandDirectory(core.db)
-    executions = ExecutionService(core.db, core.publications, core.composer, QuietSource(brands))
+    executions = ExecutionService(
+        core.db, core.publications, core.composer, QuietSource(brands), history_days=core.settings.history_days
+    )
     clock = Clock(core.db.shift)
     generators = GeneratorSource(core.db, core.publications)
     return Services(
@@ -265,6 +268,7 @@ def _chores(core: Core) -> list[Chore]:
         Chore("sweep_expired", 1.0, lambda: sweep_expired(db)),
         Chore("end_forgotten", 5.0, lambda: end_forgotten(db)),
         Chore("make_partitions", 3_600.0, lambda: make_weeks(db)),
+        Chore("drop_history", 10.0, lambda: drop_history(db, days=core.settings.history_days)),
         Chore("forget_claims", 600.0, lambda: forget_claims(db)),
         Chore("forget_contacts", 60.0, lambda: _forget_contacts(core, contacts)),
         Chore("erase_anonymous", 600.0, lambda: _erase_anonymous(core, anonymous)),

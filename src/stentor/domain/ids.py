@@ -38,6 +38,11 @@ def new_id(at: datetime | None = None) -> UUID:
     return UUID(int=made)
 
 
+def was_made_before(made: UUID, at: datetime) -> bool:
+    """Whether a UUIDv7 was made before that time. Any other UUID answers something, too."""
+    return made.int >> _UUID_TIME_SHIFT < at.timestamp() * 1000
+
+
 def customer_id(brand_id: UUID, external_id: str) -> UUID:
     """The customer of that external id in that brand: UUIDv5 of both, so an upsert needs no look-up.
 

@@ -9,8 +9,10 @@ from uuid import UUID
 import msgspec
 
 from stentor.accounts.service import find_brand
+from stentor.clock import Clock
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
+from stentor.domain.ids import was_made_before
 from stentor.domain.policy import BrandPolicy
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Conflict, Forbidden, NotFound, Unavailable
@@ -19,6 +21,7 @@ from stentor.executions.composing import Composer
 from stentor.executions.explaining import Explanation, explain
 from stentor.executions.facts import PublicationSource
 from stentor.executions.forecasting import Forecast, Trial, forecast
+from stentor.executions.history import HISTORY_DAYS
 from stentor.executions.messages import MessageStory, message_story
 from stentor.executions.model import Execution, ExecutionState, Origin
 from stentor.executions.quieting import QuietSource
@@ -67,12 +70,21 @@ class Overview(msgspec.Struct, frozen=True):
 class ExecutionService:
     """The executions of all brands; every call names its brand and sees nothing of the others."""
 
-    def __init__(self, db: Database, publications: PublicationSource, composer: Composer, quiet: QuietSource) -> None:
+    def __init__(
+        self,
+        db: Database,
+        publications: PublicationSource,
+        composer: Composer,
+        quiet: QuietSource,
+        *,
+        history_days: int = HISTORY_DAYS,
+    ) -> None:
         self._db = db
         self._publications = publications
         self._composer = composer
         self._dry_runs = asyncio.Semaphore(DRY_RUNS_MAX)
         self._quiet = quiet
+        self._history = timedelta(days=history_days)
         self._exports = 0
 
     async def find(self, brand_id: UUID, execution_id: UUID) -> Execution:
@@ -149,7 +161,7 @@ class ExecutionService:
         async with self._db.transaction() as conn:
             locked = await remedies.lock(conn, brand_id, execution_id)
             if locked is None:
-                raise _missing()
+                raise _missing(execution_id, self._history)
             if TREATMENTS[action].sends_again:
                 state, is_late, of_test = locked
                 if is_test and not of_test:
@@ -246,7 +258,7 @@ class ExecutionService:
     async def _find(self, conn: Connection, brand_id: UUID, execution_id: UUID) -> Execution:
         execution = await store.find(conn, brand_id, execution_id)
         if execution is None:
-            raise _missing()
+            raise _missing(execution_id, self._history)
         return execution
 
     async def _change(self, change: _Change, brand_id: UUID, execution_id: UUID, rule: str) -> Progress:
@@ -258,7 +270,12 @@ class ExecutionService:
         return await self.progress(brand_id, execution_id)
 
 
-def _missing() -> NotFound:
+def _missing(execution_id: UUID, history: timedelta) -> NotFound:
+    # Said of every id of that age, so that nobody learns whose executions there were.
+    if was_made_before(execution_id, Clock().now() - history):
+        return NotFound(
+            f"The history of executions is dropped after {history.days} days; this brand has none of this id."
+        )
     return NotFound("This brand has no such execution. List them with GET …/executions.")
 
 

@@ -24,6 +24,7 @@ from stentor.clock import Clock, boottime_s
 from stentor.domain.timetable import Rule
 from stentor.errors import Conflict, Unavailable
 from stentor.executions.ending import end_forgotten
+from stentor.executions.history import HISTORY_DAYS, drop_history
 from stentor.executions.pipeline import Deliverer
 from stentor.executions.planning import Planner
 from stentor.executions.provider_events import apply_due
@@ -181,6 +182,7 @@ class _Living:
             await self._decide()
             await self._work(planning, schedules, delivering)
             await apply_due(self._core.db)
+            await drop_history(self._core.db, days=HISTORY_DAYS)
         finally:
             await channels.aclose()
 
