@@ -1,9 +1,11 @@
 -- name: lock_old
 -- all brands: the keeper's sweep over what is older than its retention; execution ids are in the order of time.
--- Those that have not ended stay, whatever their age: somebody paused them, and their people are still to come.
+-- Those that have not ended stay, whatever their age: somebody paused them, and their people are still to come. Of a restored
+-- copy that nobody has let go everything stays: perhaps it was restored to be looked at.
 SELECT id
 FROM execution
 WHERE id < uuid_floor(:now - make_interval(days => :days)) AND ended_at IS NOT NULL
+    AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
 ORDER BY id
 LIMIT :limit
 FOR UPDATE SKIP LOCKED
@@ -32,4 +34,7 @@ SELECT set_config('lock_timeout', '200ms', true)
 
 -- name: drop_week
 -- all brands: sends are partitioned by time, not by brand.
-SELECT drop_week(:now - make_interval(days => :days))
+SELECT CASE
+    WHEN EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL) THEN 0
+    ELSE drop_week(:now - make_interval(days => :days))
+END

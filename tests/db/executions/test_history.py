@@ -70,6 +70,18 @@ async def test_what_is_not_old_yet_stays(db: Database):
     assert await rows(db, "SELECT count(*) FROM execution") == [(2,)]
 
 
+async def test_nothing_is_dropped_from_a_copy_that_was_restored_to_be_looked_at(db: Database):
+    await delivered(db)
+    async with db.transaction() as conn:
+        await conn.execute(
+            "INSERT INTO installation (secret_fingerprint, created_at, backup_at, restored_at, paused_at)"
+            " VALUES ('', now(), now(), now(), now())"
+        )
+
+    assert await dropped(db) == 0
+    assert await rows(db, "SELECT count(*) FROM execution") == [(2,)]
+
+
 async def test_what_has_not_ended_stays_with_its_week(db: Database):
     world = await delivered(db)
     waiting = await world.execution(await world.publication())
