@@ -199,7 +199,9 @@ def backup(
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """Back up the installation while it runs: database, secret, and a manifest that says what they are.
+    """Back up the installation while it runs.
+
+    That is the database, the secret, and a manifest that says what they are.
 
     Example: stentor backup /backups/2026-11-22 --json
     """
@@ -214,7 +216,9 @@ def restore(
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """Restore a backup into an empty database, or a new data directory. The copy sends nothing until `stentor resume`.
+    """Restore a backup; the copy is paused.
+
+    It goes into an empty database, or a new data directory, and sends nothing until `stentor resume`.
 
     Example: stentor restore /backups/2026-11-22 --data ./restored
     """
@@ -225,9 +229,9 @@ def restore(
 
 @app.command()
 def resume(data: Data = None, as_json: AsJson = False) -> None:
-    """Let a restored copy go, once the installation that it was copied from is off for good.
+    """Let a restored copy go.
 
-    What the backup caught under way stays paused, each execution until you resume or cancel it.
+    Do so once the installation that it was copied from is off for good. What the backup caught under way stays paused, each execution until you resume or cancel it.
 
     Example: stentor resume --data ./restored
     """
