@@ -13,7 +13,7 @@ HISTORY_DAYS = 400
 """How long history is kept unless an operator says otherwise. Links to unsubscribe live as long, and the law asks for a year."""
 
 DROPPED_AT_ONCE_MAX = 100
-"""Executions of one transaction: with a million people one has 1,430 chunks and 2,000 waves, which are deleted in 20 ms."""
+"""Executions of one transaction, each with its slices, chunks and waves: with a million people one has 1,430 chunks."""
 
 
 class Sql(QuerySet, file="history.sql", package=__package__):
