@@ -48,12 +48,15 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.fixture(params=["direct", "pgbouncer"])
 def debian_server(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
     """How the suite is told of a server made of Debian's programs, spoken to directly or through its PgBouncer."""
-    with TestRun.begun() as run, ensure_running(run.data, bin_dir=_postgresql_bin()) as server:
+    programs = _postgresql_bin()
+    # Backups are restored by programs of the server's own version: newer ones say what an old server does not know.
+    told = {"STENTOR_POSTGRES_BIN": str(programs)}
+    with TestRun.begun() as run, ensure_running(run.data, bin_dir=programs) as server:
         if request.param == "direct":
-            yield {"STENTOR_TEST_DATABASE_URL": server.dsn(), "STENTOR_TEST_PGBOUNCER": "0"}
+            yield told | {"STENTOR_TEST_DATABASE_URL": server.dsn(), "STENTOR_TEST_PGBOUNCER": "0"}
         else:
             with _pgbouncer(run, server.dsn()) as dsn:
-                yield {"STENTOR_TEST_DATABASE_URL": dsn, "STENTOR_TEST_PGBOUNCER": "1"}
+                yield told | {"STENTOR_TEST_DATABASE_URL": dsn, "STENTOR_TEST_PGBOUNCER": "1"}
 
 
 def _postgresql_bin() -> Path | None:
