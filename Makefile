@@ -31,9 +31,9 @@ serve: setup ## Start everything on 127.0.0.1:8080
 test: setup ## Run the tests; T=path for some of them
 	$(BIN)/python -m pytest $(SPREAD) $(T) $(ARGS)
 
-test-on: setup ## Run the tests on another server: URL=postgresql://… of a superuser, POOLED=1 behind a PgBouncer
+test-on: setup ## Run the tests on another server: URL=postgresql://… of a superuser, DIRECT=… its own address where URL is a PgBouncer's
 	@test -n '$(URL)' || { echo 'Name the server: make test-on URL=postgresql://postgres@127.0.0.1:5432/postgres'; exit 2; }
-	STENTOR_TEST_DATABASE_URL='$(URL)' STENTOR_TEST_PGBOUNCER='$(POOLED)' $(BIN)/python -m pytest $(SPREAD) $(T) $(ARGS)
+	STENTOR_TEST_DATABASE_URL='$(URL)' STENTOR_TEST_DIRECT_URL='$(DIRECT)' $(BIN)/python -m pytest $(SPREAD) $(T) $(ARGS)
 
 check: setup ## Format, lint, types, layers, migrations, dependencies
 	$(BIN)/ruff format --check .

@@ -42,7 +42,7 @@ class Backups:
 
     def programs(self, dsn: str) -> Programs:
         """The programs at work on that database."""
-        return Programs(find_binaries(Settings().postgres_bin), dsn)
+        return Programs(find_binaries(Settings().postgres_bin), self._databases.past_pooler(dsn))
 
     async def taken(self, *, text: bytes | None = None) -> Path:
         """A backup of the database as it is now."""

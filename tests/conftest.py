@@ -10,10 +10,10 @@ import pytest
 from stentor.db.pool import Database
 from stentor.testing.databases import TestDatabases, TestRun
 
-# `STENTOR_TEST_DATABASE_URL`: a superuser's DSN of a server to use instead of our own. `STENTOR_TEST_PGBOUNCER=1`: there
-# is a PgBouncer in front of it, in transaction mode.
+# `STENTOR_TEST_DATABASE_URL`: a superuser's DSN of a server to use instead of our own. `STENTOR_TEST_DIRECT_URL`: the
+# server itself, where the other is a PgBouncer in front of it, in transaction mode.
 SERVER_URL = os.environ.get("STENTOR_TEST_DATABASE_URL")
-IS_POOLED = os.environ.get("STENTOR_TEST_PGBOUNCER") == "1"
+DIRECT_URL = os.environ.get("STENTOR_TEST_DIRECT_URL") or None
 
 # How xdist's workers learn of their run.
 _RUN = "STENTOR_TEST_RUN"
@@ -50,7 +50,7 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def databases() -> Iterator[TestDatabases]:
     """The run's server, for tests that need more than one database."""
-    with TestDatabases.served(TestRun(Path(os.environ[_RUN])), SERVER_URL) as served:
+    with TestDatabases.served(TestRun(Path(os.environ[_RUN])), SERVER_URL, DIRECT_URL) as served:
         yield served
 
 
@@ -71,5 +71,5 @@ def fresh_database(databases: TestDatabases) -> Iterator[str]:
 @pytest.fixture
 async def db(database_dsn: str) -> AsyncIterator[Database]:
     """A pool on a database of this test's own with the present schema."""
-    async with Database(database_dsn, size=_POOL_SIZE, prepared=not IS_POOLED) as opened:
+    async with Database(database_dsn, size=_POOL_SIZE, prepared=DIRECT_URL is None) as opened:
         yield opened

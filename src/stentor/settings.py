@@ -23,6 +23,9 @@ class Settings(BaseSettings):
     database_url: str | None = None
     """A PostgreSQL of 15 or newer; without it an embedded one runs in the data directory."""
 
+    database_direct_url: str | None = None
+    """The server's own address, where `database_url` is a pooler's: backups are taken and restored past the pooler."""
+
     database_prepared: bool = True
     """Whether statements are prepared; turned off by itself behind a PgBouncer."""
 

@@ -35,13 +35,15 @@ class Said(NamedTuple):
 class Site:
     """An installation by its database and its data directory, in which the secret lies."""
 
-    def __init__(self, dsn: str, data: Path, patch: pytest.MonkeyPatch) -> None:
+    def __init__(self, databases: TestDatabases, dsn: str, data: Path, patch: pytest.MonkeyPatch) -> None:
         self.dsn = dsn
+        self.direct_dsn = databases.past_pooler(dsn)
         self.data = data
         self._patch = patch
 
     def __call__(self, *arguments: object) -> Said:
         self._patch.setenv("STENTOR_DATABASE_URL", self.dsn)
+        self._patch.setenv("STENTOR_DATABASE_DIRECT_URL", self.direct_dsn)
         self._patch.delenv("STENTOR_SECRET", raising=False)
         if arguments[0] in OWN_PROCESS:
             command = [sys.executable, "-m", "stentor", *map(str, arguments), "--data", str(self.data)]
@@ -53,8 +55,8 @@ class Site:
 
 
 @pytest.fixture
-def old(database_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
-    site = Site(database_dsn, tmp_path / "old", monkeypatch)
+def old(databases: TestDatabases, database_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    site = Site(databases, database_dsn, tmp_path / "old", monkeypatch)
     assert site("brand", "create", "Fan Club").exit_code == 0
     return site
 
@@ -62,7 +64,7 @@ def old(database_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S
 @pytest.fixture
 def new(databases: TestDatabases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     with databases.empty() as dsn:
-        yield Site(dsn, tmp_path / "new", monkeypatch)
+        yield Site(databases, dsn, tmp_path / "new", monkeypatch)
 
 
 @pytest.fixture
@@ -195,7 +197,8 @@ def test_a_database_that_was_made_with_another_secret_is_not_backed_up(old: Site
 def test_nothing_starts_on_a_dump_that_was_restored_by_hand(new: Site, backup: Path):
     # The same is left by a restore that was killed before its commit.
     subprocess.run(
-        [find_binaries().program("pg_restore"), "--no-owner", "--dbname", new.dsn, backup / DUMP_FILE], check=True
+        [find_binaries().program("pg_restore"), "--no-owner", "--dbname", new.direct_dsn, backup / DUMP_FILE],
+        check=True,
     )
 
     started = new("migrate")

@@ -53,10 +53,10 @@ def debian_server(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
     told = {"STENTOR_POSTGRES_BIN": str(programs)}
     with TestRun.begun() as run, ensure_running(run.data, bin_dir=programs) as server:
         if request.param == "direct":
-            yield told | {"STENTOR_TEST_DATABASE_URL": server.dsn(), "STENTOR_TEST_PGBOUNCER": "0"}
+            yield told | {"STENTOR_TEST_DATABASE_URL": server.dsn()}
         else:
             with _pgbouncer(run, server.dsn()) as dsn:
-                yield told | {"STENTOR_TEST_DATABASE_URL": dsn, "STENTOR_TEST_PGBOUNCER": "1"}
+                yield told | {"STENTOR_TEST_DATABASE_URL": dsn, "STENTOR_TEST_DIRECT_URL": server.dsn()}
 
 
 def _postgresql_bin() -> Path | None:

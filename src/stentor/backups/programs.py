@@ -9,6 +9,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from stentor.backups.model import BackupFailed, BackupRefused
 from stentor.db.binaries import Binaries
+from stentor.db.connection import Connection
+from stentor.db.pool import behind_pooler
 
 Tick = Callable[[float], None]
 """Told every few seconds for how many of them a program has been working."""
@@ -33,15 +35,17 @@ class Programs(msgspec.Struct, frozen=True):
         """Runs pg_restore to its end. Raises BackupFailed with what it said last."""
         await self._run("pg_restore", ["--dbname", self._conninfo, *arguments], tick)
 
-    def check_dumps(self, server_version: int) -> None:
-        """Raises BackupRefused when pg_dump is older than the server."""
-        server = server_version // 10_000
+    async def check_dumps(self, conn: Connection) -> None:
+        """Raises BackupRefused behind a pooler, and when pg_dump is older than the server."""
+        await _check_is_direct(conn)
+        server = conn.info.server_version // 10_000
         if server > self.binaries.major:
             raise self._misfit(server)
 
-    def check_restores(self, server_version: int) -> None:
-        """Raises BackupRefused when pg_restore cannot work on a server of that version."""
-        server = server_version // 10_000
+    async def check_restores(self, conn: Connection) -> None:
+        """Raises BackupRefused behind a pooler, and when pg_restore cannot work on a server of that version."""
+        await _check_is_direct(conn)
+        server = conn.info.server_version // 10_000
         if server < _RESTORES_NO_OLDER <= self.binaries.major:
             raise self._misfit(server)
 
@@ -75,6 +79,15 @@ class Programs(msgspec.Struct, frozen=True):
         words = await _attended(process, tick)
         if process.returncode:
             raise BackupFailed(f"{name} ended with {process.returncode}: {words.strip()[-_WORDS_KEPT:]}")
+
+
+async def _check_is_direct(conn: Connection) -> None:
+    # The programs empty the search path of their session; the pooler hands it to the next process, which then finds no table.
+    if await behind_pooler(conn):
+        raise BackupRefused(
+            "A pooler stands between here and the database, and PostgreSQL's programs would leave their settings to whoever "
+            "uses its connections next. Set STENTOR_DATABASE_DIRECT_URL to the server's own address and run this again."
+        )
 
 
 async def _attended(process: asyncio.subprocess.Process, tick: Tick) -> str:

@@ -84,7 +84,7 @@ async def restore(
     """
     with outages_named():
         async with await Connection.connect(programs.dsn, autocommit=True, prepare_threshold=None) as conn:
-            programs.check_restores(conn.info.server_version)
+            await programs.check_restores(conn)
             async with conn.transaction():
                 await Sql.take_your_time.run(conn)
                 # Held to the commit: who starts Stentor on this database meanwhile waits, and then finds it paused.

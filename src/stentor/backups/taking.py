@@ -47,7 +47,8 @@ class Secret(msgspec.Struct, frozen=True):
 async def take(programs: Programs, target: Path, secret: Secret, *, progress: Progress) -> Manifest:
     """Writes the backup to `target`, a new directory, complete or not at all, and returns its manifest.
 
-    Everything goes on meanwhile, and what is committed after the first second is not in it. Raises BackupRefused, SecretRefused, BackupFailed and Unavailable.
+    Everything goes on meanwhile, and what is committed after the first second is not in it. Raises BackupRefused,
+    SecretRefused, BackupFailed and Unavailable.
     """
     unfinished = target.with_name(f"{target.name}.unfinished")
     _check_is_new(target)
@@ -81,7 +82,7 @@ def _check_is_new(target: Path) -> None:
 async def _snapshot(programs: Programs, secret: InstallationSecret) -> AsyncIterator[_Snapshot]:
     with outages_named():
         async with await Connection.connect(programs.dsn, autocommit=True, prepare_threshold=None) as conn:
-            programs.check_dumps(conn.info.server_version)
+            await programs.check_dumps(conn)
             await conn.set_isolation_level(IsolationLevel.REPEATABLE_READ)
             await conn.set_read_only(True)
             async with conn.transaction():

@@ -33,7 +33,7 @@ def take_backup(given: Mapping[str, Any], target: Path, *, without_secret: bool,
     async def main(dsn: str) -> Manifest:
         return await take(Programs(binaries, dsn), target, Secret(secret, text), progress=say)
 
-    manifest = within(settings, main)
+    manifest = within(_past_pooler(settings), main)
     if as_json:
         print_json({"backup": str(target), "manifest": manifest})
         return
@@ -63,7 +63,7 @@ def restore_backup(given: Mapping[str, Any], path: Path, *, as_json: bool) -> No
             Programs(binaries, dsn), source, secret=secret, secret_file=data / SECRET_FILE, progress=say
         )
 
-    copy = within(settings, main)
+    copy = within(_past_pooler(settings), main)
     if as_json:
         print_json({"backup_at": source.manifest.taken_at, "paused": True, "executions_paused": copy.executions_paused})
         return
@@ -86,6 +86,10 @@ def resume_copy(given: Mapping[str, Any], *, as_json: bool) -> None:
         print_json({"paused": False, "executions_paused": copy.executions_paused})
     else:
         say(f"This installation works from now on.\n{_caught(copy)}".rstrip())
+
+
+def _past_pooler(settings: Settings) -> Settings:
+    return settings.model_copy(update={"database_url": settings.database_direct_url or settings.database_url})
 
 
 def _caught(copy: Copy) -> str:

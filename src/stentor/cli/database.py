@@ -59,5 +59,8 @@ def _located(settings: Settings) -> AbstractContextManager[str]:
     try:
         conninfo_to_dict(settings.database_url or "")
     except ProgrammingError as error:
-        fail(f"STENTOR_DATABASE_URL is no address of a database: {' '.join(str(error).split())}", Exit.USAGE)
+        fail(
+            f"STENTOR_DATABASE_URL or STENTOR_DATABASE_DIRECT_URL is no address of a database: {' '.join(str(error).split())}",
+            Exit.USAGE,
+        )
     return located_database(settings.database_url, settings.data, bin_dir=settings.postgres_bin, progress=say)

@@ -80,7 +80,7 @@ class Database:
         """Connects. Raises Unavailable, the server's own words being its reason, when it cannot."""
         with outages_named():
             async with await Connection.connect(self.dsn, autocommit=True) as probe:
-                self.prepared = self.prepared and not await _behind_pooler(probe)
+                self.prepared = self.prepared and not await behind_pooler(probe)
             await self._pool.open()
 
     async def aclose(self) -> None:
@@ -168,7 +168,8 @@ def _is_alive(conn: Connection) -> bool:
     return not conn.closed
 
 
-async def _behind_pooler(conn: Connection) -> bool:
+async def behind_pooler(conn: Connection) -> bool:
+    """Whether a pooler stands between here and the server."""
     # A pooler invents the process id it tells its clients, because they share the server's processes.
     cursor = await conn.execute("SELECT pg_backend_pid()", prepare=False)
     return await cursor.fetchone() != (conn.pgconn.backend_pid,)

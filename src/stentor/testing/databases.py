@@ -68,23 +68,27 @@ class TestDatabases:
 
     __test__ = False
 
-    def __init__(self, run: TestRun, admin: "psycopg.Connection[tuple[object, ...]]", dsn: str) -> None:
+    def __init__(self, run: TestRun, admin: "psycopg.Connection[tuple[object, ...]]", dsn: str, direct: str) -> None:
         self._run = run
         self._admin = admin
         self._dsn = dsn
+        self._direct = direct
         self._numbers = itertools.count(1)
         self._prefix = run.path.name.replace("-", "_").lower()
 
     @classmethod
     @contextmanager
-    def served(cls, run: TestRun, url: str | None) -> Iterator["TestDatabases"]:
-        """On the server at `url` (a superuser's), or on the run's own, which the first process that asks starts."""
+    def served(cls, run: TestRun, url: str | None, direct: str | None = None) -> Iterator["TestDatabases"]:
+        """On the server at `url` (a superuser's), or on the run's own, which the first process that asks starts.
+
+        `direct` is the server's own address, where `url` is a pooler's.
+        """
         if url is None:
             with ensure_running(run.data) as server, cls.served(run, server.dsn()) as databases:
                 yield databases
         else:
             with psycopg.connect(url, autocommit=True) as admin:
-                yield cls(run, admin, url)
+                yield cls(run, admin, url, direct or url)
 
     @contextmanager
     def empty(self) -> Iterator[str]:
@@ -107,6 +111,10 @@ class TestDatabases:
         self._admin.execute(_DISCONNECT, [name])
         with self._database(name) as copy:
             yield copy
+
+    def past_pooler(self, dsn: str) -> str:
+        """The same database by its server's own address."""
+        return make_conninfo(self._direct, dbname=str(conninfo_to_dict(dsn)["dbname"]))
 
     def drop_template(self) -> None:
         """For servers that live on after the run."""

@@ -1,7 +1,5 @@
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,6 +7,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from pretended_pooler import pretended_pooler
 from stentor.db.pool import Database
 from stentor.errors import Unavailable
 
@@ -124,33 +123,3 @@ async def test_prepared_statements_are_forgone_behind_a_pooler(database_dsn: str
         assert not behind.prepared
         async with behind.read() as conn:
             assert conn.prepare_threshold is None
-
-
-@asynccontextmanager
-async def pretended_pooler(dsn: str, directory: Path) -> AsyncIterator[str]:
-    """In front of the server, telling clients a process id that is no server process's, as PgBouncer does."""
-    facts = conninfo_to_dict(dsn)
-    socket = f"{facts['host']}/.s.PGSQL.{facts.get('port') or 5432}"
-
-    async with asyncio.TaskGroup() as pumps:
-
-        async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            upstream_reader, upstream_writer = await asyncio.open_unix_connection(socket)
-            pumps.create_task(pump(reader, upstream_writer))
-            pumps.create_task(pump(upstream_reader, writer, disguise=True))
-
-        async with await asyncio.start_unix_server(relay, directory / ".s.PGSQL.5432"):
-            yield make_conninfo(dsn, host=str(directory), port=5432)
-
-
-async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, disguise: bool = False) -> None:
-    while data := await reader.read(65536):
-        # BackendKeyData: "K", the length 12, the process id, the secret.
-        position = data.find(b"K\x00\x00\x00\x0c") if disguise else -1
-        if position >= 0:
-            data = data[: position + 5] + b"\x7f\xff\xff\xff" + data[position + 9 :]
-            disguise = False
-        writer.write(data)
-        await writer.drain()
-    writer.close()
-    await writer.wait_closed()
