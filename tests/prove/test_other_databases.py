@@ -8,7 +8,7 @@ import pytest
 
 pytestmark = [pytest.mark.prove, pytest.mark.timeout(1_800)]
 
-ON_THE_DATABASE = ["tests/schema", "tests/db", "tests/api"]
+ON_THE_DATABASE = ["tests/schema", "tests/db", "tests/api", "tests/cli/test_backup_commands.py"]
 
 
 def test_the_suite_passes_on_debians_postgresql(debian_server: dict[str, str]):
