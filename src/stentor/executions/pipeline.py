@@ -34,6 +34,7 @@ from stentor.executions.recovery import recover
 from stentor.executions.waves import GuardedWave, cut_attempts, guard_sends, load_sends
 from stentor.executions.writing_down import Answered, close_unstarted, write_down_surely
 from stentor.failpoints import failpoint
+from stentor.guard.meter import GuardMeter
 from stentor.report.tally import Moves
 
 log = structlog.get_logger(__name__)
@@ -71,6 +72,7 @@ class Deliverer:
         self._composer = composer
         self._quiet = quiet
         self._clock = clock
+        self.guard_meter = GuardMeter()
         self._worker = worker
         self._pace = Pace()
         self._at_hand: list[Claim] = []
@@ -163,7 +165,9 @@ class Deliverer:
             loaded = await load_sends(conn, claim, facts, limit)
             last = len(loaded) < limit
             capping = capping_of(claim.channel, facts, policy)
+            began_s = boottime_s()
             verdicts = await guard_sends(conn, claim, loaded, facts=facts, over=over, quiet=quiet, capping=capping)
+            self.guard_meter.guarded(len(loaded), boottime_s() - began_s)
             await self._settle_objected(conn, claim, verdicts.objected, moves)
             contexts = await own_contexts(conn, claim.brand_id, facts, verdicts.cleared)
             attempts = cut_attempts(claim.chunks, loaded, verdicts.cleared)

@@ -65,6 +65,7 @@ class DelivererRole:
     async def _keep_leases(self) -> None:
         while True:
             await asyncio.sleep(_HEARTBEAT_S)
+            log.debug("deliverer.guard", us_per_person=self._deliverer.guard_meter.median_us)
             try:
                 await self._deliverer.keep_leases()
             except Unavailable as outage:

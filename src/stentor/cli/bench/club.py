@@ -1,15 +1,17 @@
 """The brand that benches work with: people, topics, the fixture mail, and no limit of rate."""
 
 from collections.abc import Iterator
+from uuid import UUID
 
 import msgspec
 
 from stentor.accounts.model import Brand, NewKey
 from stentor.audience.model import ImportKind, TopicDraft
-from stentor.campaigns.model import CampaignDraft, GeneratorDraft, Route, TemplateContent
+from stentor.campaigns.model import Basis, CampaignDraft, GeneratorDraft, LaneName, Route, TemplateContent
 from stentor.channels.model import NewSender, Sender
 from stentor.cli.bench import fixtures
 from stentor.cli.premises import Premises, import_blocks
+from stentor.domain.policy import CampaignPolicy
 from stentor.domain.vocabulary import ChannelKind
 
 GENERATOR = "kick-off"
@@ -23,6 +25,7 @@ class Club(msgspec.Struct, frozen=True):
     brand: Brand
     key: NewKey
     sender: Sender
+    template_id: UUID
 
 
 async def found_club(premises: Premises, *, smtp_port: int | None = None) -> Club:
@@ -41,14 +44,30 @@ async def found_club(premises: Premises, *, smtp_port: int | None = None) -> Clu
     sender = await (_sandbox(premises, brand) if smtp_port is None else _relay(premises, brand, smtp_port))
     content = TemplateContent("en", {"en": fixtures.mail()})
     template = await served.templates.create(brand.id, name="Kick-off", channel=ChannelKind.EMAIL, content=content)
-    route = Route(channel=ChannelKind.EMAIL, template_id=template.id, sender_id=sender.id)
-    campaign = await served.campaigns.create(
-        brand.id, CampaignDraft(name="Kick-off", consent_basis="topic", routes=(route,))
+    club = Club(brand, key, sender, template.id)
+    await add_generator(premises, club, GENERATOR)
+    return club
+
+
+async def add_generator(
+    premises: Premises,
+    club: Club,
+    generator_id: str,
+    *,
+    lane: LaneName = "bulk",
+    basis: Basis = "topic",
+    policy: CampaignPolicy | None = None,
+) -> None:
+    """Publishes the fixture mail behind one more event generator."""
+    served = premises.services
+    route = Route(channel=ChannelKind.EMAIL, template_id=club.template_id, sender_id=club.sender.id)
+    campaign = CampaignDraft(
+        name=generator_id, consent_basis=basis, lane=lane, policy=policy or CampaignPolicy(), routes=(route,)
     )
-    draft = GeneratorDraft(name="Kick-off", campaign_id=campaign.id, context_schema=fixtures.CONTEXT_SCHEMA)
-    await served.generators.create(brand.id, draft, generator_id=GENERATOR)
-    await served.generators.publish(brand.id, GENERATOR)
-    return Club(brand, key, sender)
+    made = await served.campaigns.create(club.brand.id, campaign)
+    draft = GeneratorDraft(name=generator_id, campaign_id=made.id, context_schema=fixtures.CONTEXT_SCHEMA)
+    await served.generators.create(club.brand.id, draft, generator_id=generator_id)
+    await served.generators.publish(club.brand.id, generator_id)
 
 
 async def add_people(premises: Premises, club: Club, people: int) -> None:

@@ -25,14 +25,15 @@ _ASKED_AT_ONCE = 5_000
 class Sql(QuerySet, file="queries.sql", package=__package__):
     found: Statement
     backlog: Statement
+    ends: Statement
 
 
-async def call(premises: Premises, club: Club, topic_key: str) -> Called:
-    """Runs the club's generator for the topic, over HTTP as any client does."""
+async def call(premises: Premises, club: Club, topic_key: str, *, generator_id: str = GENERATOR) -> Called:
+    """Runs the generator for the topic, over HTTP as any client does."""
     await premises.until_listening()
     client = Client(premises.url, club.brand, club.key)
     try:
-        return await client.run(GENERATOR, topic_key, CONTEXT)
+        return await client.run(generator_id, topic_key, CONTEXT)
     finally:
         client.close()
 
@@ -81,6 +82,13 @@ async def backlog(premises: Premises, club: Club) -> int:
     """How many of the club's executions are not over."""
     async with premises.core.db.read() as conn:
         return await Sql.backlog.value(conn, brand_id=club.brand.id)
+
+
+async def ends(premises: Premises, club: Club, execution_ids: Sequence[UUID]) -> dict[UUID, datetime]:
+    """When those of these executions that are over were over."""
+    async with premises.core.db.read() as conn:
+        rows = await Sql.ends.tuples(conn, brand_id=club.brand.id, execution_ids=list(execution_ids))
+    return dict(rows)
 
 
 def _accepted(progress: Progress) -> int:

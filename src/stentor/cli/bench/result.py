@@ -48,6 +48,11 @@ def milliseconds(value: float) -> Measure:
     return Measure(round(value, 2), "ms")
 
 
+def microseconds(value: float) -> Measure:
+    """A very short time."""
+    return Measure(round(value, 2), "µs")
+
+
 def megabytes(value: float) -> Measure:
     """An amount of memory, in megabytes of 10⁶ bytes."""
     return Measure(value, "MB")

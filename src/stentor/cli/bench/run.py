@@ -7,7 +7,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from stentor.cli.bench import e2e, fixtures, importing, plan, render, smtp, start, trigger
+from stentor.cli.bench import e2e, fixtures, guard, importing, plan, render, smtp, start, trigger
 from stentor.cli.bench.result import Measure, Result, this_machine
 from stentor.cli.output import Exit, fail, print_json
 from stentor.cli.premises import Premises, on_premises
@@ -36,6 +36,7 @@ BENCHES = {
     "render": Bench(render.PEOPLE, lambda people, _seconds: render.measure(people)),
     "smtp": Bench(smtp.PEOPLE, _on_premises(smtp.measure)),
     "e2e": Bench(e2e.PEOPLE, _on_premises(e2e.measure)),
+    "guard": Bench(guard.PEOPLE, _on_premises(guard.measure)),
     "import": Bench(importing.PEOPLE, _on_premises(importing.measure)),
     "start": Bench(0, lambda _people, _seconds: start.measure()),
 }
