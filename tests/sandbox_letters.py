@@ -11,7 +11,7 @@ from stentor.channels.sandbox.channel import SandboxChannel
 from stentor.channels.sandbox.model import SandboxMessage
 from stentor.db.pool import Database
 from stentor.domain.ids import SendIds, customer_id, new_id
-from stentor.domain.vocabulary import ChannelKind
+from stentor.domain.vocabulary import ChannelKind, Lane
 
 SEND_IDS = SendIds(b"a key for tests")
 MAIL = (
@@ -69,7 +69,7 @@ def letter(
 
 
 def wave_for(brand_id: UUID, channel: ChannelKind = ChannelKind.EMAIL) -> Wave:
-    return Wave(brand_id=brand_id, sender_id=new_id(), kind=channel, may_start=lambda: True)
+    return Wave(brand_id=brand_id, sender_id=new_id(), kind=channel, lane=Lane.BULK, may_start=lambda: True)
 
 
 async def deliver(

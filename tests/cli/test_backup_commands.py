@@ -198,7 +198,13 @@ def test_a_database_that_was_made_with_another_secret_is_not_backed_up(old: Site
 def test_nothing_starts_on_a_dump_that_was_restored_by_hand(new: Site, backup: Path):
     # The same is left by a restore that was killed before its commit.
     subprocess.run(
-        [find_binaries(Settings().postgres_bin).program("pg_restore"), "--no-owner", "--dbname", new.direct_dsn, backup / DUMP_FILE],
+        [
+            find_binaries(Settings().postgres_bin).program("pg_restore"),
+            "--no-owner",
+            "--dbname",
+            new.direct_dsn,
+            backup / DUMP_FILE,
+        ],
         check=True,
     )
 

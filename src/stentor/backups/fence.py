@@ -15,7 +15,7 @@ from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.db.sql import QuerySet, Statement
 from stentor.deliver.model import Chunk, Claim
-from stentor.domain.vocabulary import ChannelKind
+from stentor.domain.vocabulary import ChannelKind, Lane
 from stentor.errors import Conflict
 from stentor.executions.recovery import recover
 from stentor.failpoints import failpoint
@@ -88,7 +88,7 @@ async def _fence(conn: Connection) -> None:
     chunks = await Sql.chunks_in_doubt.rows(conn, Chunk)
     for (brand_id, sender_id, channel), held in groupby(chunks, lambda one: (one.brand_id, one.sender_id, one.channel)):
         # Whatever their sender's policy is for doubt: it is not known here what became of them in the other installation.
-        claim = Claim(brand_id, sender_id, ChannelKind(channel), list(held))
+        claim = Claim(brand_id, sender_id, ChannelKind(channel), Lane.BULK, list(held))
         await recover(conn, claim, resend=False, perhaps_accepted=True)
     await Sql.end_leases.run(conn, leap=EPOCH_LEAP)
     await Sql.end_roles.run(conn)

@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from stentor.db.connection import Connection
-from stentor.domain.vocabulary import ChannelKind
+from stentor.domain.vocabulary import ChannelKind, Lane
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -74,6 +74,8 @@ class Wave(msgspec.Struct, frozen=True):
     brand_id: UUID
     sender_id: UUID
     kind: ChannelKind
+    lane: Lane
+    """Whose messages go first where several waves wait: those of the smaller number."""
     may_start: Callable[[], bool]
     """Asked before each message's first byte: False once the wave's guard is too old, and the rest is `NotSent`."""
 

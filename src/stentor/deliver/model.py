@@ -7,7 +7,7 @@ import msgspec
 
 from stentor.domain.ids import part_of
 from stentor.domain.objections import Hold, Objection
-from stentor.domain.vocabulary import ChannelKind, Reason, SendState
+from stentor.domain.vocabulary import ChannelKind, Lane, Reason, SendState
 
 LEASE = timedelta(seconds=20)
 """How long a chunk belongs to a worker that is not heard of; extended every 5 s."""
@@ -127,6 +127,7 @@ class Claim(msgspec.Struct, frozen=True):
     brand_id: UUID
     sender_id: UUID
     channel: ChannelKind
+    lane: Lane
     chunks: list[Chunk]
     """What is still to do; chunks leave it when they are finished, released or lost to another worker."""
     finished: list[UUID] = msgspec.field(default_factory=list)

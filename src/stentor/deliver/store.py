@@ -82,7 +82,7 @@ async def claim_due(conn: Connection, worker: str, last_lane: Lane = Lane.BULK) 
         if chunks:
             chunks.sort(key=lambda chunk: (chunk.execution_id, chunk.number))
             first = chunks[0]
-            return Claim(first.brand_id, first.sender_id, ChannelKind(first.channel), chunks)
+            return Claim(first.brand_id, first.sender_id, ChannelKind(first.channel), Lane(first.lane), chunks)
         if not rows:
             break
     return None

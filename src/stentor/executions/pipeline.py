@@ -185,6 +185,7 @@ class Deliverer:
             brand_id=claim.brand_id,
             sender_id=claim.sender_id,
             kind=claim.channel,
+            lane=claim.lane,
             may_start=lambda: boottime_s() < expires_at_s,
         )
         reserved = capping.executions.keys() if capping else ()

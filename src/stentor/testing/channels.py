@@ -19,7 +19,7 @@ from uuid import UUID
 import msgspec
 
 from stentor.channels.contract import Accepted, Channel, Deferred, InDoubt, Message, NotSent, Outcome, Rejected, Wave
-from stentor.domain.vocabulary import ChannelKind
+from stentor.domain.vocabulary import ChannelKind, Lane
 from stentor.testing.waiting import eventually
 
 BRAND_ID = UUID("018f0000-0000-7000-8000-000000000001")
@@ -86,9 +86,11 @@ def mail(number: int, address: str, *, body: bytes = b"Good evening.\r\n") -> Pl
     return PlainMessage(send_id, address, head.encode() + body)
 
 
-def wave_of(kind: ChannelKind = ChannelKind.EMAIL, may_start: Callable[[], bool] = lambda: True) -> Wave:
+def wave_of(
+    kind: ChannelKind = ChannelKind.EMAIL, may_start: Callable[[], bool] = lambda: True, *, lane: Lane = Lane.BULK
+) -> Wave:
     """A wave whose messages may start, unless said otherwise."""
-    return Wave(brand_id=BRAND_ID, sender_id=SENDER_ID, kind=kind, may_start=may_start)
+    return Wave(brand_id=BRAND_ID, sender_id=SENDER_ID, kind=kind, lane=lane, may_start=may_start)
 
 
 class ChannelSuite:

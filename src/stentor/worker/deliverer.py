@@ -15,18 +15,22 @@ log = structlog.get_logger(__name__)
 
 _REST_S = 0.05
 _HEARTBEAT_S = 5.0
+_URGENT_SLOTS = 1
 
 
 class DelivererRole:
     """Delivers up to `slots` claims at once: while one is on the wire, others are guarded, rendered and settled.
 
-    While `bulk_waits` says so, it begins none of the bulk lane.
+    One more is kept for the lanes before bulk, so that an alert never waits for a blast to let go. While `bulk_waits` says
+    so, it begins none of the bulk lane.
     """
 
     def __init__(self, deliverer: Deliverer, *, slots: int, due: Bell, bulk_waits: Callable[[], bool]) -> None:
         self._deliverer = deliverer
         self._bulk_waits = bulk_waits
-        self._free = asyncio.Semaphore(slots)
+        self._slots = slots
+        self._at_work = 0
+        self._free = asyncio.Semaphore(slots + _URGENT_SLOTS)
         self._due = due
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -39,17 +43,21 @@ class DelivererRole:
                     await self._free.acquire()
                     claim = None
                     try:
-                        claim = await self._deliverer.claim(Lane.ALERT if self._bulk_waits() else Lane.BULK)
+                        claim = await self._deliverer.claim(self._last_lane())
                     finally:
                         if claim is None:
                             self._free.release()
                     if claim is None:
                         return False
+                    self._at_work += 1
                     claims.create_task(self._deliver(claim, stop))
                     return True
 
                 await repeat("deliverer", step, stop=stop, bell=self._due, rest_s=_REST_S)
             heartbeat.cancel()
+
+    def _last_lane(self) -> Lane:
+        return Lane.ALERT if self._at_work >= self._slots or self._bulk_waits() else Lane.BULK
 
     async def _deliver(self, claim: Claim, stop: asyncio.Event) -> None:
         try:
@@ -59,6 +67,7 @@ class DelivererRole:
         except Exception:
             log.exception("claim.failed", brand_id=str(claim.brand_id), sender_id=str(claim.sender_id))
         finally:
+            self._at_work -= 1
             self._free.release()
             self._due.ring()
 

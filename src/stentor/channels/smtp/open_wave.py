@@ -1,9 +1,9 @@
 """A wave in the course of its hand-over, and each of its messages as one SMTP transaction."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from stentor.channels.contract import InDoubt, Message, NotSent, Outcome
+from stentor.channels.contract import InDoubt, Message, NotSent, Outcome, Wave
 from stentor.channels.smtp.envelope import Letter
 from stentor.channels.smtp.replies import Reply
 from stentor.channels.smtp.verdicts import Said
@@ -49,8 +49,9 @@ class Transaction:
 class OpenWave:
     """Gives out its messages one by one, collects one outcome for each, and is done with the last."""
 
-    def __init__(self, may_start: Callable[[], bool], messages: Sequence[Message]) -> None:
-        self.may_start = may_start
+    def __init__(self, wave: Wave, messages: Sequence[Message]) -> None:
+        self.lane = wave.lane
+        self.may_start = wave.may_start
         self.done: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
         self._messages = messages
         self._outcomes: list[Outcome] = [_UNSETTLED] * len(messages)

@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 
 class SmtpChannel:
-    """Hands mail over to one relay. Safe to share: several waves at once are served in the order of their arrival."""
+    """Hands mail over to one relay. Safe to share: several waves at once are served by lane, then in the order of their arrival."""
 
     def __init__(self, settings: SmtpSettings, *, finish_s: float = FINISH_S) -> None:
         self._settings = settings
@@ -48,8 +48,8 @@ class SmtpChannel:
             return [_CLOSED] * len(messages)
         if not messages:
             return []
-        opened = OpenWave(wave.may_start, messages)
-        self._waves.append(opened)
+        opened = OpenWave(wave, messages)
+        self._waves.insert(sum(ahead.lane <= opened.lane for ahead in self._waves), opened)
         self._open.add(opened)
         self._tend()
         try:
@@ -76,7 +76,7 @@ class SmtpChannel:
             await asyncio.wait(closing, timeout=CLOSE_S)
 
     def take(self) -> Transaction | None:
-        """The next message that may start: one given back by another connection, or the next of the oldest wave."""
+        """The next message that may start: one given back by another connection, or the next of the first wave."""
         while self._returned:
             transaction = self._returned.popleft()
             if transaction.wave.done.done():

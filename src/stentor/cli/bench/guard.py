@@ -107,6 +107,7 @@ async def _delivered(premises: Premises, club: Club, people: int) -> tuple[float
         called = await call(premises, club, topic_key, generator_id=_GUARDED)
         planned_s.append((await until_published(premises, club, called.execution_id)).total_seconds())
         await premises.services.executions.cancel(club.brand.id, called.execution_id)
+        await until_ended(premises, club, called.execution_id)
     called = await call(premises, club, _SOME, generator_id=_GUARDED)
     await until_published(premises, club, called.execution_id)
     started_at = Clock().now()
