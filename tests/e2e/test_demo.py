@@ -1,6 +1,7 @@
 """`stentor demo` from its POST to its last line, in which everyone must be accounted for."""
 
 import os
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -75,3 +76,12 @@ def test_a_mail_server_without_a_port_is_wrong_usage():
 
     assert refused.returncode == 2
     assert refused.stderr == "stentor: '127.0.0.1' is no mail server; write HOST:PORT, as 127.0.0.1:2525.\n"
+
+
+def test_a_mail_server_that_does_not_answer_is_told_of_before_anything_is_made():
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        refused = demo("--smtp", f"127.0.0.1:{nobody.getsockname()[1]}")
+
+    assert refused.returncode == 1
+    assert "Connection refused. Start it first, or leave --smtp away" in refused.stderr

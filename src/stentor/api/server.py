@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import resource
-import socket
 
 import msgspec
 import structlog
@@ -11,6 +10,8 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 from litestar import Litestar
+
+from stentor.domain.hosts import free_address
 
 log = structlog.get_logger()
 
@@ -42,7 +43,7 @@ class ApiServer:
     def __init__(self, app: Litestar, *, host: str, port: int, limits: ServerLimits | None = None) -> None:
         self._limits = limits or ServerLimits()
         self._app = app
-        self.host, self.port = _free_address(host, port)
+        self.host, self.port = free_address(host, port)
         self._server = Server(
             app,
             address=self.host,
@@ -91,17 +92,3 @@ def _files_max() -> int:
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return max(resource.getrlimit(resource.RLIMIT_NOFILE)[0], FILES_RESERVED * 2)
-
-
-def _free_address(host: str, port: int) -> tuple[str, int]:
-    """The address in numbers, free at this moment.
-
-    The server binds with SO_REUSEPORT, which would let two of us share a port without a word; binding once without it
-    finds that out.
-    """
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    with socket.socket(family, kind, protocol) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(address)
-        bound = probe.getsockname()
-    return bound[0], bound[1]

@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from stentor.domain.type_rules import in_words
-from stentor.errors import Invalid, pointer_to
+from stentor.domain.type_rules import choices_at, in_words
+from stentor.errors import Invalid, pointer_to, steps_of
 
 T = TypeVar("T")
 Q = TypeVar("Q", bound=msgspec.Struct)
@@ -40,7 +40,7 @@ def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     try:
         value = decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise _broken_rule(str(error)) from None
+        raise _broken_rule(str(error), decoder.type) from None
     except msgspec.DecodeError as error:
         raise _broken_syntax(body, str(error)) from None
     except UnicodeDecodeError as error:
@@ -70,7 +70,7 @@ def decode_query(parameters: Mapping[str, str], kind: type[Q], *, known_alone: b
     try:
         query = msgspec.convert(parameters, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise _broken_rule(str(error)) from None
+        raise _broken_rule(str(error), kind) from None
     for field in msgspec.structs.fields(kind):
         # The decoder takes the text `null` for None; in a query, what is not said is left out.
         if field.encode_name in parameters and getattr(query, field.name) is None:
@@ -114,7 +114,7 @@ def _check_depth(body: bytes) -> None:
                 depth -= 1
 
 
-def _broken_rule(message: str) -> Invalid:
+def _broken_rule(message: str, kind: Any) -> Invalid:
     place = _PLACE.search(message)
     pointer = pointer_of(place[1]) if place else ""
     rule = message[: place.start()] if place else message
@@ -124,7 +124,8 @@ def _broken_rule(message: str) -> Invalid:
         sentence = f"`{pointer}` is needed." if missing else f"`{pointer}` is not a field here. Check its spelling."
         return Invalid.field(pointer, "missing" if missing else "unknown-field", sentence)
     subject = f"The value at `{pointer}`" if pointer else "The body"
-    return Invalid.field(pointer, "invalid", f"{subject} breaks a rule: {in_words(rule)}.")
+    choices = choices_at(kind, steps_of(pointer))
+    return Invalid.field(pointer, "invalid", f"{subject} breaks a rule: {in_words(rule, choices)}.")
 
 
 def _broken_syntax(body: bytes, message: str) -> Invalid:

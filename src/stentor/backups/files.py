@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from stentor.backups.model import BackupRefused
+from stentor.db.home import sync_directory
 
 _BLOCK_BYTES = 1 << 20
 
@@ -27,15 +28,6 @@ def write_private(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(descriptor)
     sync_directory(path.parent)
-
-
-def sync_directory(path: Path) -> None:
-    """The names in it are on disk at return."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def check_room(path: Path, needed_bytes: int, what: str) -> None:

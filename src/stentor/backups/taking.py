@@ -11,11 +11,12 @@ from psycopg import IsolationLevel
 
 from stentor import __version__
 from stentor.accounts.installation import SECRET_FILE, InstallationSecret, SecretRefused
-from stentor.backups.files import check_room, sha256_of, shown, sync_directory, write_private
+from stentor.backups.files import check_room, sha256_of, shown, write_private
 from stentor.backups.model import DUMP_FILE, FORMAT, MANIFEST_FILE, WITHOUT_DATA, BackupRefused, Manifest
 from stentor.backups.programs import Programs
 from stentor.backups.store import Sql
 from stentor.db.connection import Connection
+from stentor.db.home import sync_directory
 from stentor.db.migrate import AppliedMigration, check_history, history
 from stentor.db.pool import outages_named
 

@@ -9,7 +9,7 @@ from stentor.channels.contract import Channel
 from stentor.channels.model import Sender, SenderKind
 from stentor.channels.smtp.sender import SmtpChannel
 from stentor.channels.smtp.settings import SmtpSettings
-from stentor.domain.type_rules import in_words
+from stentor.domain.type_rules import choices_at, in_words
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Invalid, Violation, pointer_to
 
@@ -63,7 +63,8 @@ def _smtp_settings(settings: Mapping[str, Any], secret: str) -> SmtpSettings:
         name = place.removesuffix("`")
         subject = f"The setting `{name}` cannot" if name else "The settings cannot"
         pointer = pointer_to("settings", *([name] if name else []))
-        raise Invalid.field(pointer, "type", f"{subject} be used: {in_words(rule)}.") from None
+        choices = choices_at(SmtpSettings, [name] if name else [])
+        raise Invalid.field(pointer, "type", f"{subject} be used: {in_words(rule, choices)}.") from None
     except Invalid as problem:
         raise Invalid(
             problem.detail,

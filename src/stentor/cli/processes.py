@@ -4,7 +4,6 @@ import asyncio
 import gc
 import os
 import signal
-import socket
 import sys
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -14,6 +13,7 @@ import structlog
 from stentor.cli.children import Child
 from stentor.cli.output import fail
 from stentor.clock import boottime_s
+from stentor.domain.hosts import free_address
 from stentor.errors import Unavailable
 from stentor.log import set_up_logging
 from stentor.settings import PREFIX, Settings, unknown_among
@@ -58,7 +58,7 @@ def child_environment(settings: Settings) -> dict[str, str]:
 def claimed_port(host: str, port: int) -> int:
     """The port, or a free one for 0. Ends the command with a sentence when it cannot be listened on."""
     try:
-        return _bound_for_a_moment(host, port)
+        return free_address(host, port)[1]
     except OSError as error:
         fail(f"{host}:{port} cannot be listened on: {error.strerror}. Choose others with --host and --port.")
 
@@ -66,17 +66,9 @@ def claimed_port(host: str, port: int) -> int:
 def usual_port(host: str) -> int:
     """The port that documents name; 0, for any, when somebody else has it."""
     try:
-        return _bound_for_a_moment(host, Settings.model_fields["port"].default)
+        return free_address(host, Settings.model_fields["port"].default)[1]
     except OSError:
         return 0
-
-
-def _bound_for_a_moment(host: str, port: int) -> int:
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    with socket.socket(family, kind, protocol) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(address)
-        return int(probe.getsockname()[1])
 
 
 async def until_listening(host: str, port: int) -> None:

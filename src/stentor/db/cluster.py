@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from stentor.db.binaries import Binaries
-from stentor.db.home import Account, DatabaseRefused, Home
+from stentor.db.home import Account, DatabaseRefused, Home, sync_directory
 
 ROLE = "stentor"
 
@@ -70,7 +70,7 @@ def create_cluster(home: Home, binaries: Binaries, account: Account) -> None:
     if maker != account:
         _hand_over(home.unfinished_cluster, account)
     home.unfinished_cluster.rename(home.cluster)
-    _fsync_directory(home.path)
+    sync_directory(home.path)
 
 
 def check_cluster(home: Home, binaries: Binaries) -> None:
@@ -232,12 +232,4 @@ def _write(path: Path, text: str, *, mode: int) -> None:
         file.flush()
         os.fsync(descriptor)
     unfinished.rename(path)
-    _fsync_directory(path.parent)
-
-
-def _fsync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_directory(path.parent)

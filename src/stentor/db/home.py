@@ -161,6 +161,15 @@ def _refuse_unreachable(path: Path, account: Account) -> None:
         )
 
 
+def sync_directory(path: Path) -> None:
+    """The names in it are on disk at return."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def make_directories(path: Path) -> None:
     """Creates what is missing of the path: for root's so that its database account may pass through, else for us alone."""
     missing = [each for each in (path, *path.parents) if not each.exists()]

@@ -1,5 +1,6 @@
 """Hosts as they are written in settings and URLs."""
 
+import socket
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 
@@ -9,6 +10,20 @@ def ip_of(host: str) -> IPv4Address | IPv6Address | None:
         return ip_address(host)
     except ValueError:
         return None
+
+
+def free_address(host: str, port: int) -> tuple[str, int]:
+    """The address in numbers, free at this moment; a port of 0 takes any. Raises OSError when it cannot be listened on.
+
+    Servers here bind with SO_REUSEPORT, which would let two of them share a port without a word; binding once without it
+    finds that out.
+    """
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(address)
+        bound = probe.getsockname()
+    return bound[0], bound[1]
 
 
 def is_loopback(host: str) -> bool:

@@ -11,9 +11,9 @@ from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
 from stentor.deliver.model import PendingSend
 from stentor.domain.ids import part_of
-from stentor.domain.vocabulary import ChannelKind
 from stentor.executions.facts import ExecutionFacts
 from stentor.executions.model import PlannedRoute
+from stentor.executions.store import routes_as_arrays
 from stentor.guard.contacts import SendKey
 from stentor.guard.holdout import holdout_threshold
 
@@ -37,14 +37,7 @@ async def plan_named(conn: Connection, publication: Publication, routes: Sequenc
         brand_id=publication.brand_id,
         campaign_id=content.campaign_id,
         holdout=holdout_threshold(content.policy.holdout),
-        execution_ids=[route.execution_id for route in routes],
-        channels=[route.channel for route in routes],
-        bits=[ChannelKind(route.channel).bit for route in routes],
-        languages=[route.languages for route in routes],
-        chunk_bases=[route.chunk_base for route in routes],
-        chunks=[route.chunks for route in routes],
-        parts_from=[route.part_from for route in routes],
-        parts_to=[route.part_to for route in routes],
+        **routes_as_arrays(routes),
     )
 
 

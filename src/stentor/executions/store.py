@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
@@ -121,17 +122,24 @@ async def plan_sends(conn: Connection, publication: Publication, routes: Sequenc
         campaign_id=content.campaign_id,
         holdout=holdout_threshold(content.policy.holdout),
         heeded=heeded_flags(content),
-        execution_ids=[route.execution_id for route in routes],
         topic_ids=[route.topic_id for route in routes],
-        channels=[route.channel for route in routes],
-        bits=[ChannelKind(route.channel).bit for route in routes],
-        languages=[route.languages for route in routes],
-        chunk_bases=[route.chunk_base for route in routes],
-        chunks=[route.chunks for route in routes],
-        parts_from=[route.part_from for route in routes],
-        parts_to=[route.part_to for route in routes],
+        **routes_as_arrays(routes),
         quiets=[None if route.quiet is None else Jsonb(route.quiet.verdicts) for route in routes],
     )
+
+
+def routes_as_arrays(routes: Sequence[PlannedRoute]) -> dict[str, Any]:
+    """Routes as the statements that plan them take them."""
+    return {
+        "execution_ids": [route.execution_id for route in routes],
+        "channels": [route.channel for route in routes],
+        "bits": [ChannelKind(route.channel).bit for route in routes],
+        "languages": [route.languages for route in routes],
+        "chunk_bases": [route.chunk_base for route in routes],
+        "chunks": [route.chunks for route in routes],
+        "parts_from": [route.part_from for route in routes],
+        "parts_to": [route.part_to for route in routes],
+    }
 
 
 def heeded_flags(content: PublishedContent) -> int:

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from msgspec import Meta
 
-from stentor.domain.type_rules import in_words
+from stentor.domain.type_rules import choices_at, in_words
 
 
 class Choice(msgspec.Struct, forbid_unknown_fields=True):
@@ -30,6 +30,28 @@ def test_no_words_of_a_library_are_shown(value: Any, kind: Any, said: str):
         msgspec.convert(value, kind)
 
     assert in_words(str(error.value)) == said
+
+
+class Route(msgspec.Struct):
+    channel: Literal["email", "sms"] | None = None
+    modes: list[Annotated[Literal[1, 2], Meta(description="How.")]] = []
+    by_name: dict[str, "Route"] = {}
+
+
+@pytest.mark.parametrize(
+    ("steps", "choices"),
+    [
+        (["channel"], ["email", "sms"]),
+        (["modes", "3"], [1, 2]),
+        (["by_name", "any", "channel"], ["email", "sms"]),
+        (["modes"], []),
+        (["nowhere", "channel"], []),
+        ([], []),
+    ],
+)
+def test_where_only_some_values_may_stand_they_are_named(steps: list[str], choices: list[Any]):
+    assert choices_at(Route, steps) == choices
+    assert in_words("Invalid enum value 'x'", choices).endswith(", ".join(map(str, choices)))
 
 
 def test_what_is_not_about_types_stays_as_it_is():

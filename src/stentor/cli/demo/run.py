@@ -2,6 +2,7 @@
 
 import asyncio
 import shlex
+import socket
 import time
 from pathlib import Path
 from uuid import UUID
@@ -32,6 +33,7 @@ _POLL_EVERY_S = 0.02
 _LOOK_EVERY_S = 0.1
 _ENDS_WITHIN_S = 900.0
 _LEAVERS_AT_ONCE = 4
+_RELAY_ANSWERS_WITHIN_S = 5.0
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +66,8 @@ def run_demo(
     for.
     """
     demo = _Demo(Crowd(people), None if smtp is None else _host_and_port(smtp), Show(quiet=as_json))
+    if demo.smtp is not None:
+        _check_listens(*demo.smtp)
     if port is None:
         port = usual_port(HOST)
     outcome = on_premises(lambda premises: demo.play(premises, stay=not exit_at_end), data=data, port=port)
@@ -78,7 +82,7 @@ class _Demo:
 
     def __init__(self, crowd: Crowd, smtp: tuple[str, int] | None, show: Show) -> None:
         self._crowd = crowd
-        self._smtp = smtp
+        self.smtp = smtp
         self._show = show
 
     async def play(self, premises: Premises, *, stay: bool) -> Outcome:
@@ -101,7 +105,7 @@ class _Demo:
     async def _prepare(self, premises: Premises) -> tuple[Stage, int]:
         started_at_s = time.monotonic()
         self._show.say(f"Making up {self._crowd.people:,} people who opted in, and some who did not …")
-        stage = await set_the_stage(premises.services, self._smtp)
+        stage = await set_the_stage(premises.services, self.smtp)
         brand_id = stage.brand.id
         made = await import_blocks(premises, brand_id, "customers", self._crowd.customers(), source="the demo's crowd")
         choices = self._crowd.subscriptions(TOPIC)
@@ -235,3 +239,13 @@ def _host_and_port(text: str) -> tuple[str, int]:
     if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
         fail(f"{text!r} is no mail server; write HOST:PORT, as 127.0.0.1:2525.", Exit.USAGE)
     return host.strip("[]"), int(port)
+
+
+def _check_listens(host: str, port: int) -> None:
+    # Deliveries would wait for a relay that is away; whoever types this wants to know now.
+    try:
+        socket.create_connection((host, port), timeout=_RELAY_ANSWERS_WITHIN_S).close()
+    except OSError as error:
+        fail(
+            f"No mail server answers at {host}:{port}: {error}. Start it first, or leave --smtp away: then the sandbox takes the messages."
+        )
