@@ -48,6 +48,26 @@ class World(msgspec.Struct):
         return key.token
 
 
+async def subscribe(world: World, topic: str, *names: str) -> None:
+    """The topic, for e-mail, and customers of these names who want it."""
+    await world.ask("POST", "/topics", json={"key": topic, "name": topic.upper(), "channels": ["email"]})
+    for name in names:
+        await world.ask("POST", "/customers", json={"external_id": name, "email": f"{name.strip('=')}@example.org"})
+        await world.ask("PUT", f"/customers/{name}/subscriptions/{topic}", json={})
+
+
+async def mail_generator(world: World, name: str, *, subject: str = "Hi", **more: Any) -> None:
+    """A published event generator that mails the subscribers of a topic."""
+    content = {"subject": subject, "html": "<p>Hi</p>", "text": "Hi"}
+    draft = {"name": name, "channel": "email", "default_language": "en", "variants": {"en": content}}
+    template = await world.ask("POST", "/templates", json=draft)
+    route = {"channel": "email", "template_id": template.json()["id"]}
+    campaign = await world.ask("POST", "/campaigns", json={"name": name, "routes": [route]})
+    said = {"id": name, "name": name, "campaign_id": campaign.json()["id"], **more}
+    await world.ask("POST", "/event-generators", json=said)
+    await world.ask("POST", f"/event-generators/{name}/publish")
+
+
 async def shop_generator(world: World, name: str, channels: Sequence[str], **campaign: str) -> None:
     """A published event generator that tells of an `order`, by a transactional campaign unless it is said to be another."""
     texts = {

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from api_world import World
+from api_world import World, mail_generator, subscribe
 from stentor.executions.remedies import carry_out_next
 from stentor.wiring import Core, deliverer, open_channels, planner
 
@@ -21,20 +21,8 @@ REFUSE = {"effect": "refuse", "recipients": "bob@*"}
 @pytest.fixture
 async def path(world: World, installation: Core) -> str:
     """Where an execution is that ended: one person in doubt, one refused, one reached."""
-    await world.ask("POST", "/topics", json={"key": "nfl", "name": "NFL", "channels": ["email"]})
-    for name in ("ann", "bob", "=cay"):
-        await world.ask("POST", "/customers", json={"external_id": name, "email": f"{name.strip('=')}@example.org"})
-        await world.ask("PUT", f"/customers/{name}/subscriptions/nfl", json={})
-    content = {"subject": "Hi", "html": "<p>Hi</p>", "text": "Hi"}
-    template = await world.ask(
-        "POST",
-        "/templates",
-        json={"name": "T", "channel": "email", "default_language": "en", "variants": {"en": content}},
-    )
-    route = {"channel": "email", "template_id": template.json()["id"]}
-    campaign = await world.ask("POST", "/campaigns", json={"name": "C", "routes": [route]})
-    await world.ask("POST", "/event-generators", json={"id": "g", "name": "G", "campaign_id": campaign.json()["id"]})
-    await world.ask("POST", "/event-generators/g/publish")
+    await subscribe(world, "nfl", "ann", "bob", "=cay")
+    await mail_generator(world, "g")
     await world.services.accounts.update_brand_settings(world.brand.id, {"from_address": "news@example.org"})
     assert (await world.ask("PUT", "/inbox/chaos", json={"rules": [DROP, REFUSE]})).status_code == 200
     run = await world.ask("POST", "/event-generators/g/run", json={"topic_key": "nfl", "context": {}})

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from api_world import World
+from api_world import World, mail_generator, subscribe
 
 pytestmark = pytest.mark.anyio
 
@@ -17,22 +17,9 @@ RUN = "/event-generators/match-starts/run"
 @pytest.fixture
 async def club(world: World) -> World:
     """A brand that is ready to run: a topic with two subscribers, and a published generator."""
-    await world.ask("POST", "/topics", json={"key": "nfl", "name": "NFL", "channels": ["email"]})
-    for name in ("ann", "bob"):
-        await world.ask("POST", "/customers", json={"external_id": name, "email": f"{name}@example.org"})
-        await world.ask("PUT", f"/customers/{name}/subscriptions/nfl", json={})
-    content = {"subject": "{{ context.match_name }}", "html": "<p>Hi</p>", "text": "Hi"}
-    template = await world.ask(
-        "POST",
-        "/templates",
-        json={"name": "T", "channel": "email", "default_language": "en", "variants": {"en": content}},
-    )
-    route = {"channel": "email", "template_id": template.json()["id"]}
-    campaign = await world.ask("POST", "/campaigns", json={"name": "C", "routes": [route]})
+    await subscribe(world, "nfl", "ann", "bob")
     schema = {"type": "object", "required": ["match_name"], "properties": {"match_name": {"type": "string"}}}
-    draft = {"id": "match-starts", "name": "G", "campaign_id": campaign.json()["id"], "context_schema": schema}
-    await world.ask("POST", "/event-generators", json=draft)
-    await world.ask("POST", "/event-generators/match-starts/publish")
+    await mail_generator(world, "match-starts", subject="{{ context.match_name }}", context_schema=schema)
     return world
 
 

@@ -38,7 +38,7 @@ class ExecutionBody(msgspec.Struct, frozen=True, kw_only=True):
     lane: LaneName
     is_test: bool
     recipients: Annotated[
-        int, Meta(description="How many people the call named; 0 where a topic's subscribers are meant.")
+        int | None, Meta(description="How many people the call named; null where a topic's subscribers are meant.")
     ]
     triggered_by: str
     audience_size: Annotated[int, Meta(description="People subscribed on at least one channel, before the guard.")]
@@ -123,7 +123,7 @@ def shown(progress: Progress) -> ExecutionBody:
         context=execution.context,
         lane=cast("LaneName", Lane(execution.lane).label),
         is_test=execution.is_test,
-        recipients=execution.recipients,
+        recipients=execution.recipients or None,
         triggered_by=execution.triggered_by,
         audience_size=execution.audience_size,
         error_code=execution.error_code,
