@@ -13,7 +13,7 @@ from litestar.response import ServerSentEvent
 from structlog.testing import capture_logs
 
 from stentor.api.app import Door, create_app
-from stentor.api.server import ApiServer
+from stentor.api.server import ApiServer, ServerLimits
 from stentor.api.services import Services
 from stentor.api.settings import ApiSettings
 from stentor.testing.waiting import eventually
@@ -160,3 +160,57 @@ async def test_slow_connections_keep_nobody_out(server: ApiServer):
     finally:
         for _, writer in idle:
             writer.close()
+
+
+async def test_a_head_without_end_is_refused(server: ApiServer):
+    endless = (b"X-Filler: " + b"x" * 10_000 for _ in range(20))
+    one_field = (b"x" * 10_000 for _ in range(20))
+    whole = b"GET /health HTTP/1.1\nHost: x\nX-Filler: " + b"x" * 70_000 + b"\n\n"
+
+    assert b" 431 " in await ask(server, b"GET /health HTTP/1.1\nHost: x\n", endless)
+    assert b" 431 " in await ask(server, b"GET /health HTTP/1.1\nHost: x\nX-Filler: ", one_field)
+    assert b" 431 " in await ask(server, whole)
+
+
+async def test_what_is_no_request_is_told_so(server: ApiServer):
+    assert b" 400 " in await ask(server, b"HELO example.com\n\n")
+    assert b" 400 " in await ask(
+        server, b"POST /health HTTP/1.1\nHost: x\nContent-Length: 3\nTransfer-Encoding: chunked\n\n0\n\n"
+    )
+
+
+async def test_requests_on_one_connection_are_answered_in_their_order(server: ApiServer):
+    reader, writer = await asyncio.open_connection(server.host, server.port)
+    ask_for = b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n"
+    writer.write(b"".join(ask_for % path for path in (b"/health", b"/nothing-here", b"/health")))
+
+    statuses = []
+    for _ in range(3):
+        head = await reader.readuntil(b"\r\n\r\n")
+        statuses.append(head[9:12])
+        length = re.search(rb"content-length: (\d+)", head)
+        assert length
+        await reader.readexactly(int(length[1]))
+    writer.close()
+
+    assert statuses == [b"200", b"404", b"200"]
+
+
+async def test_a_head_that_is_not_finished_in_time_ends_the_connection(services: Services):
+    app = create_app(services, ApiSettings(secret=b"s"))
+    server, stop = ApiServer(app, host="localhost", port=0, limits=ServerLimits(header_read_s=0.5)), asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(server.run(stop))
+        await _until_up(server)
+        silent, slow, idle = [await asyncio.open_connection(server.host, server.port) for _ in range(3)]
+        slow[1].write(b"GET /health HTTP/1.1\r\nHost:")
+        idle[1].write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        async with asyncio.timeout(20):
+            left = [await reader.read(100_000) for reader, _ in (silent, slow)]
+            answered = await idle[0].read(100_000) + await idle[0].read(100_000)
+        for _, writer in (silent, slow, idle):
+            writer.close()
+        stop.set()
+
+    assert left == [b"", b""]
+    assert b" 200 OK" in answered

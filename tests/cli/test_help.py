@@ -9,7 +9,7 @@ import pytest
 from stentor.cli.app import app
 
 # What takes long to import; help and completion need none of it.
-HEAVY = ["litestar", "psycopg", "numpy", "pydantic", "liquid", "granian", "stentor.wiring"]
+HEAVY = ["litestar", "psycopg", "numpy", "pydantic", "liquid", "uvicorn", "stentor.wiring"]
 
 
 def test_help_imports_nothing_that_takes_long():

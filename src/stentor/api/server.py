@@ -1,17 +1,18 @@
-"""Serving the app with granian inside our own event loop, until told to stop."""
+"""Serving the app inside our own event loop, until told to stop."""
 
 import asyncio
 import contextlib
+import logging
 import resource
+import socket
+from collections.abc import Generator
 
 import msgspec
 import structlog
-from granian.constants import HTTPModes, Interfaces
-from granian.http import HTTP1Settings
-from granian.server.embed import Server
+import uvicorn
 from litestar import Litestar
 
-from stentor.domain.hosts import free_address
+from stentor.api.connection import HttpConnection, end_the_late
 
 log = structlog.get_logger()
 
@@ -22,7 +23,7 @@ FILES_RESERVED = 512
 class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What one process takes on at once, and how long it waits for whom."""
 
-    # Open connections, idle ones too; further ones wait in the kernel. How many requests are inside the app at once is
+    # Open connections, idle ones too; further ones are closed at once. How many requests are inside the app at once is
     # for the app to bound, because 1,000 idle clients must not keep the next one out.
     connections_max: int = 16_384
     backlog: int = 2048
@@ -43,21 +44,26 @@ class ApiServer:
     def __init__(self, app: Litestar, *, host: str, port: int, limits: ServerLimits | None = None) -> None:
         self._limits = limits or ServerLimits()
         self._app = app
-        self.host, self.port = free_address(host, port)
-        self._server = Server(
-            app,
-            address=self.host,
-            port=self.port,
-            interface=Interfaces.ASGINL,
-            http=HTTPModes.http1,
-            websockets=False,
-            backlog=self._limits.backlog,
-            backpressure=min(self._limits.connections_max, _files_max() - FILES_RESERVED),
-            http1_settings=HTTP1Settings(
-                header_read_timeout=round(self._limits.header_read_s * 1000),
-                max_buffer_size=self._limits.header_bytes_max,
-            ),
-            log_enabled=False,
+        self._socket = _bound(host, port)
+        self.host, self.port = self._socket.getsockname()[:2]
+        connections_max = min(self._limits.connections_max, _files_max() - FILES_RESERVED)
+        # What strangers send wrong is answered, and no line in our log.
+        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+        self._server = _Server(
+            uvicorn.Config(
+                app,
+                http=HttpConnection.within(connections_max, self._limits.header_bytes_max),
+                loop="none",
+                lifespan="off",
+                ws="none",
+                backlog=self._limits.backlog,
+                # Later than our own look, which knows of slow heads and of answers that are still being read.
+                timeout_keep_alive=round(self._limits.header_read_s) * 20,
+                timeout_graceful_shutdown=round(self._limits.stop_grace_s),
+                access_log=False,
+                log_config=None,
+                server_header=False,
+            )
         )
 
     @property
@@ -68,7 +74,10 @@ class ApiServer:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serves until `stop` is set; then takes no more connections and lets what is running finish."""
-        serving = asyncio.create_task(self._server.serve())
+        serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+        watching = asyncio.create_task(
+            end_the_late(self._server.server_state.connections, head_s=self._limits.header_read_s)
+        )
         stopping = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -76,13 +85,33 @@ class ApiServer:
                 log.info("api.stopping", port=self.port)
                 # Streams end when they see this; without it they would use up the grace of everything else.
                 self._app.state.stopping.set()
-                self._server.stop()
+                self._server.should_exit = True
                 await asyncio.wait((serving,), timeout=self._limits.stop_grace_s)
         finally:
-            for task in (stopping, serving):
+            for task in (stopping, watching, serving):
                 task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await serving
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to the process that it runs in."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    bound = socket.socket(family, kind, protocol)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except OSError:
+        bound.close()
+        raise
+    return bound
 
 
 def _files_max() -> int:
