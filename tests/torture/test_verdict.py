@@ -3,8 +3,10 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import LiteralString
+from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
@@ -213,11 +215,55 @@ def test_who_left_before_the_next_try_may_have_got_the_first_one_under_that_poli
     assert certificate.unbalanced - UNCOUNTED == unbalanced
 
 
-def test_rules_that_it_cannot_judge_are_refused(lived: Lived):
-    lived.note("began", rules={"quiet_hours": [{"from": "21:00"}]}, fault_kinds=[])
+@pytest.mark.parametrize(("zone", "violations"), [("Asia/Kolkata", 2), ("Pacific/Honolulu", 0)])
+def test_a_message_in_somebodys_night_is_a_violation(lived: Lived, zone: str, violations: int):
+    # The window is on the walls of Kolkata. That person heard of "news" and of "sliced".
+    lived.note("began", rules=quiet("skip", zone), fault_kinds=[])
 
-    with pytest.raises(ValueError, match="cannot judge"):
-        lived.judged()
+    assert lived.judged().certificate.quiet_violations == violations
+
+
+@pytest.mark.parametrize(
+    ("action", "zone", "withheld"),
+    [("skip", "Asia/Kolkata", 0), ("hold", "Asia/Kolkata", 1), ("skip", "Pacific/Honolulu", 1)],
+)
+def test_who_is_skipped_for_a_night_that_is_none_of_theirs_is_wrongly_withheld(
+    lived: Lived, action: str, zone: str, withheld: int
+):
+    lived.run(CHANGE_ONE, 3, 7)
+    lived.note("began", rules=quiet(action, zone), fault_kinds=[])
+
+    assert lived.judged().certificate.wrongly_withheld == withheld
+
+
+@pytest.mark.parametrize(("zone", "withheld"), [("Asia/Kolkata", 0), ("Pacific/Honolulu", 1)])
+def test_only_who_is_in_their_night_may_be_held_at_the_end(lived: Lived, zone: str, withheld: int):
+    lived.run(CHANGE_ONE, 1, 27)
+    lived.run("UPDATE execution SET state = 'sending', ended_at = NULL WHERE topic_key = 'sliced'")
+    lived.note("began", rules=quiet("hold", zone), fault_kinds=[])
+
+    certificate = lived.judged().certificate
+
+    assert (certificate.lost, certificate.wrongly_withheld) == (0, withheld)
+
+
+def test_an_execution_that_did_not_end_and_holds_nobody_is_lost(lived: Lived):
+    lived.run("UPDATE execution SET state = 'sending', ended_at = NULL WHERE topic_key = 'sliced'")
+
+    assert lived.judged().certificate.lost == 1
+
+
+def quiet(action: str, zone: str) -> dict[str, object]:
+    """Quiet hours around this very time on the clocks of Kolkata, and where that person lives."""
+    now = datetime.now(ZoneInfo("Asia/Kolkata"))
+    half = timedelta(minutes=30)
+    window = {
+        "topics": ["sliced", "news"],
+        "action": action,
+        "since": f"{now - half:%H:%M}",
+        "until": f"{now + half:%H:%M}",
+    }
+    return {"quiet_hours": [window], "zones": [{"zone": zone, "people": ["reader-20"]}]}
 
 
 @pytest.mark.parametrize(("at_most", "violations"), [(1, 12), (2, 0)])
@@ -287,6 +333,6 @@ def test_it_knows_the_engine_by_its_tables_alone():
         "",
         ".testing",
         ".testing.torture",
-        *(f".testing.torture.{name}" for name in ("cap_verdict", "certificate", "evidence")),
+        *(f".testing.torture.{name}" for name in ("cap_verdict", "certificate", "evidence", "quiet_verdict")),
     ]
     assert set(done.stdout.split()) == {f"stentor{part}" for part in [*parts, ".testing.torture.verdict"]}

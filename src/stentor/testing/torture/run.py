@@ -6,19 +6,22 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg.conninfo import make_conninfo
 
 from stentor.cli.premises import Premises, import_blocks, on_premises
+from stentor.clock import Clock
 from stentor.db.cluster import read_sockets
 from stentor.db.home import Home
 from stentor.domain.policy import BrandCap
+from stentor.domain.quiet_hours import QuietAction
 from stentor.testing.smtp_local import SinkProcess
 from stentor.testing.torture.cast import Cast
 from stentor.testing.torture.chronicle import Chronicle
 from stentor.testing.torture.nemesis import FAULTS, FREEZE_BRIEFLY_S, FREEZE_S, Nemesis
+from stentor.testing.torture.nights import Nights, lay_nights
 from stentor.testing.torture.proxy import ChaosProxy
 from stentor.testing.torture.stage import Relay, set_stage
 from stentor.testing.torture.verdict import Verdict, judge
@@ -36,6 +39,9 @@ DRAINED_WITHIN_S = 300.0
 _CAPPED = "capped"
 _CAPS = (BrandCap(at_most=1, per="15s", tags=(_CAPPED,)), BrandCap(at_most=2, per="45s", tags=(_CAPPED,)))
 """Windows that roll on while waves are frozen, lost and tried again."""
+
+_NIGHTLY: dict[str, QuietAction] = {"night": "hold", "hush": "skip"}
+"""Topics under quiet hours, and what becomes of people in their night."""
 
 _LONG_MINUTES = 2.0
 _CALL_EVERY_S = 0.1
@@ -60,8 +66,9 @@ async def _run(premises: Premises, seed: int, minutes: float, folder: Path, faul
             ChaosProxy.to_socket(f"{read_sockets(home)}/.s.PGSQL.5432") as database,
         ):
             audiences = _audiences(draw)
-            stage = await set_stage(premises.core, _relays(relay.port), caps=_CAPS)
-            await _add_people(premises, stage.brand.id, audiences)
+            nights = lay_nights(Clock().now(), minutes)
+            stage = await set_stage(premises.core, _relays(relay.port, nights), caps=_CAPS)
+            await _add_people(premises, stage.brand.id, audiences, nights)
             for topic, people in audiences.items():
                 chronicle.people(topic, people)
             through = make_conninfo(dsn, host="127.0.0.1", port=database.port, sslmode="disable")
@@ -81,15 +88,16 @@ async def _run(premises: Premises, seed: int, minutes: float, folder: Path, faul
                     freeze_s=FREEZE_S if minutes >= _LONG_MINUTES else FREEZE_BRIEFLY_S,
                 )
                 clients = Clients(premises.settings.port, stage, chronicle, audiences, draw)
-                chronicle.note("began", rules=_rules(), fault_kinds=list(FAULTS))
+                chronicle.note("began", rules=_rules(audiences, nights), fault_kinds=list(FAULTS))
                 await _torture(minutes, nemesis, clients, _Books(dsn, sink, index), draw)
                 chronicle.note("ended")
                 await _until_drained(dsn)
     return await asyncio.to_thread(judge, dsn, chronicle_file, [index], seed=seed)
 
 
-def _relays(port: int) -> dict[str, Relay | None]:
-    return {
+def _relays(port: int, nights: Nights) -> dict[str, Relay | None]:
+    nightly = {topic: Relay(port, quiet_hours=nights.rules(action)) for topic, action in _NIGHTLY.items()}
+    return nightly | {
         "news": Relay(port),
         "scores": Relay(port),
         "again": Relay(port, "at_least_once"),
@@ -100,9 +108,11 @@ def _relays(port: int) -> dict[str, Relay | None]:
     }
 
 
-def _rules() -> dict[str, list[dict[str, Any]]]:
-    topics = [topic for topic, relay in _relays(0).items() if relay and relay.tag == _CAPPED]
-    return {"caps": [{"at_most": cap.at_most, "per_s": cap.per_s, "topics": topics} for cap in _CAPS]}
+def _rules(audiences: dict[str, list[str]], nights: Nights) -> dict[str, list[Any]]:
+    topics = [topic for topic, relay in _relays(0, nights).items() if relay and relay.tag == _CAPPED]
+    caps = [{"at_most": cap.at_most, "per_s": cap.per_s, "topics": topics} for cap in _CAPS]
+    sleepers = sorted({name for topic in _NIGHTLY for name in audiences[topic]})
+    return {"caps": caps, **nights.noted(_NIGHTLY, sleepers)}
 
 
 def _audiences(draw: random.Random) -> dict[str, list[str]]:
@@ -111,14 +121,24 @@ def _audiences(draw: random.Random) -> dict[str, list[str]]:
     Everybody in the slow one is in the capped one too: a rule counts both together.
     """
     people = [f"fan-{number}" for number in range(PEOPLE)]
-    sizes = {"news": 2_000, "scores": 1_500, "again": 1_000, "paced": 100, "capped": 800, "box": 500}
+    sizes = {
+        "news": 2_000,
+        "scores": 1_500,
+        "again": 1_000,
+        "paced": 100,
+        "capped": 800,
+        "box": 500,
+        "night": 600,
+        "hush": 400,
+    }
     audiences = {topic: draw.sample(people, size) for topic, size in sizes.items()}
     return audiences | {"slow": draw.sample(audiences["capped"], 100)}
 
 
-async def _add_people(premises: Premises, brand_id: Any, audiences: dict[str, list[str]]) -> None:
+async def _add_people(premises: Premises, brand_id: Any, audiences: dict[str, list[str]], nights: Nights) -> None:
     names = sorted({name for people in audiences.values() for name in people})
-    customers = "".join(["external_id,email\n", *(f"{name},{name}@example.com\n" for name in names)]).encode()
+    lines = [f"{name},{name}@example.com,{nights.zone_of(name)}\n" for name in names]
+    customers = "".join(["external_id,email,time_zone\n", *lines]).encode()
     rows = [f"{name},{topic}\n" for topic, people in audiences.items() for name in people]
     await import_blocks(premises, brand_id, "customers", [customers], source="people")
     await import_blocks(
@@ -191,9 +211,22 @@ async def _until_drained(dsn: str) -> None:
 
 async def _open_executions(dsn: str) -> int:
     async with await psycopg.AsyncConnection.connect(dsn) as conn:
-        cursor = await conn.execute("SELECT count(*) FROM execution WHERE state <> 'ended'")
+        cursor = await conn.execute(_OPEN)
         row = await cursor.fetchone()
     return row[0] if row else 0
+
+
+# Those whose only sends left are held until a window opens, long after the run, are at rest.
+_OPEN: LiteralString = """
+    SELECT count(*) FROM execution e
+    WHERE state <> 'ended' AND (
+        state <> 'sending' OR ended_at IS NOT NULL
+        OR NOT EXISTS (SELECT FROM chunk c WHERE c.execution_id = e.id AND c.done_at IS NULL)
+        OR EXISTS (
+            SELECT FROM chunk c
+            WHERE c.execution_id = e.id AND c.done_at IS NULL AND c.due_at < statement_timestamp() + interval '30 minutes'
+        )
+    )"""
 
 
 def tell(verdict: Verdict) -> bool:

@@ -10,6 +10,7 @@ from stentor.campaigns.model import CampaignDraft, GeneratorDraft, LaneName, Rou
 from stentor.channels.model import InDoubtPolicy, NewSender
 from stentor.channels.sandbox.model import ChaosRule
 from stentor.domain.policy import BrandCap, BrandPolicy, CampaignPolicy
+from stentor.domain.quiet_hours import QuietRule
 from stentor.domain.vocabulary import ChannelKind
 from stentor.wiring import Core, services
 
@@ -23,7 +24,7 @@ class Relay(msgspec.Struct, frozen=True):
     """An SMTP server on this machine as a sender; `policy` is for what is in doubt.
 
     What goes by the transactional lane needs no consent, and is for messages to named recipients. `tag` is what the caps of
-    the brand know the campaign by.
+    the brand know the campaign by; `quiet_hours` are the campaign's own.
     """
 
     port: int
@@ -31,6 +32,12 @@ class Relay(msgspec.Struct, frozen=True):
     pace_per_s: float | None = None
     tag: str = ""
     lane: LaneName = "bulk"
+    quiet_hours: tuple[QuietRule, ...] = ()
+
+    @property
+    def campaign_policy(self) -> CampaignPolicy:
+        """What holds for the campaign that goes by it."""
+        return CampaignPolicy(tags=(self.tag,) if self.tag else (), quiet_hours=self.quiet_hours)
 
 
 class Stage(msgspec.Struct, frozen=True):
@@ -81,7 +88,7 @@ async def set_stage(core: Core, topics: Mapping[str, Relay | None], *, caps: Seq
                 consent_basis="none" if lane == "transactional" else "topic",
                 routes=(route,),
                 lane=lane,
-                policy=CampaignPolicy(tags=(relay.tag,) if relay and relay.tag else ()),
+                policy=CampaignPolicy() if relay is None else relay.campaign_policy,
             ),
         )
         await served.generators.create(

@@ -1,6 +1,6 @@
 """The verdict: ledgers ⋈ database ⋈ workload, person by person. It knows the engine by its tables alone.
 
-Run it when everything has come to rest: what is still pending then counts as lost.
+Run it when everything has come to rest: what is still pending then counts as lost. Whoever is held has to be in their night.
 """
 
 from collections import Counter, defaultdict
@@ -15,12 +15,13 @@ import psycopg
 from stentor.testing.torture.cap_verdict import CapVerdict, Withheld
 from stentor.testing.torture.certificate import Certificate
 from stentor.testing.torture.evidence import Taken, Workload, read_chronicle, read_ledgers
+from stentor.testing.torture.quiet_verdict import QuietVerdict
 
 OPT_OUT_S_MAX = 5.0
 """P5: after so long nothing is handed over any more, whatever happened to the worker."""
 
 _PENDING, _HELD, _HANDED_OVER, _SKIPPED, _FAILED, _UNKNOWN = range(6)
-_UNSUBSCRIBED, _SUPPRESSED, _FREQUENCY_CAP = 2, 3, 6
+_UNSUBSCRIBED, _SUPPRESSED, _FREQUENCY_CAP, _QUIET_HOURS_CANCELLED, _QUIET_HOURS = 2, 3, 6, 7, 27
 _IN_DOUBT = 28  # settled as failed by somebody who knew
 _RETRY_BITS = 24  # chunks that differ above them hold the same people, on another try
 
@@ -61,6 +62,7 @@ class _Counts:
     unknown: int = 0
     opted_out_contacted: int = 0
     cap_violations: int = 0
+    quiet_violations: int = 0
     wrongly_withheld: int = 0
     unbalanced: int = 0
     resent: int = 0
@@ -92,8 +94,6 @@ def judge(
 ) -> Verdict:
     """Joins everything. The database may be reached by any road; nothing is written."""
     workload = read_chronicle(chronicle)
-    if workload.rules.get("quiet_hours"):
-        raise ValueError("This verdict cannot judge quiet hours yet, and the workload has some.")
     with psycopg.connect(dsn) as conn:
         judging = _Judging(conn, workload, read_ledgers(ledgers), opt_out_s_max)
         executions = judging.run()
@@ -110,8 +110,7 @@ def judge(
         unknown_allowed=workload.unknown_allowed,
         opted_out_contacted=counts.opted_out_contacted,
         cap_violations=counts.cap_violations,
-        # Without a rule nobody can be written to in quiet hours; who was withheld for one all the same is counted as such.
-        quiet_violations=0,
+        quiet_violations=counts.quiet_violations,
         wrongly_withheld=counts.wrongly_withheld,
         unbalanced=counts.unbalanced,
         resent=counts.resent,
@@ -133,6 +132,8 @@ class _Judging:
         topics: dict[UUID, str] = dict(self._rows(_TOPICS))
         executions = {execution.bytes: topic for execution, topic in topics.items()}
         self._caps = CapVerdict(conn, workload.caps, topics)
+        self._quiet = QuietVerdict(workload.rules)
+        ((self._judged_at_s,),) = self._rows(_PRESENT)
         for taken in ledger:
             self._weigh(taken, executions.get(taken.send.execution))
         for violation in self._caps.violations():
@@ -161,11 +162,14 @@ class _Judging:
         return len(executions)
 
     def _weigh(self, taken: Taken, topic: str | None) -> None:
-        """One message: that it went to the right address, and not after its recipient had left."""
+        """One message: that it went to the right address, not in its recipient's night, and not after they had left."""
         send = taken.send
         self._copies[send.execution][send.customer, send.channel] += 1
-        self._caps.take(UUID(bytes=send.customer), topic or "", self._workload.at_s(taken.at_ns))
+        at_s = self._workload.at_s(taken.at_ns)
+        self._caps.take(UUID(bytes=send.customer), topic or "", at_s)
         name, email = self._people.get(UUID(bytes=send.customer), ("", ""))
+        for violation in self._quiet.violations(topic or "", name, at_s):
+            self.counts.add("quiet_violations", violation)
         if email != taken.recipient:
             self.counts.add("lost", f"a message for {name!r} went to somebody else")
         left = self._workload.departures.get((name, topic or ""))
@@ -174,9 +178,9 @@ class _Judging:
             self.counts.add("opted_out_contacted", f"{name} of {topic}, {late_s:.1f} s after the acknowledgement")
 
     def _judge(self, execution: _Execution) -> None:
-        if execution.state != "ended":
-            self.counts.add("lost", f"execution {execution.id} is {execution.state} at the end")
         sends = [_Send(*row) for row in self._rows(_SENDS, execution.id)]
+        if execution.state != "ended" and all(send.state != _HELD for send in sends):
+            self.counts.add("lost", f"execution {execution.id} is {execution.state} at the end")
         self.counts.recipients += len(sends)
         lost_waves: list[_LostWave] | None = None
         copies = self._copies[execution.id.bytes]
@@ -210,16 +214,23 @@ class _Judging:
             add("unknown", who)
         elif send.state == _HANDED_OVER:
             add("lost", f"{who} was handed over and got nothing", int(got == 0))
-        if send.state in {_PENDING, _HELD}:
+        if send.state == _PENDING:
             add("lost", f"{who} is still pending")
+        elif send.state == _HELD and not self._may_hold(execution, send, name):
+            add("wrongly_withheld", f"{who} is still held, for reason {send.reason}")
         elif send.state == _FAILED and (send.reason != _IN_DOUBT or got):
             add("lost", f"{who} failed for reason {send.reason}, and no provider refused anybody for good")
         elif send.state == _SKIPPED and not self._may_skip(execution, send, name):
             add("wrongly_withheld", f"{who} for reason {send.reason}")
 
+    def _may_hold(self, execution: _Execution, send: _Send, name: str) -> bool:
+        return send.reason == _QUIET_HOURS and self._quiet.explains_hold(execution.topic, name, self._judged_at_s)
+
     def _may_skip(self, execution: _Execution, send: _Send, name: str) -> bool:
         if send.reason == _FREQUENCY_CAP:
             return self._caps.explains(Withheld(execution.id, send.customer, execution.topic, send.decided_at_s))
+        if send.reason == _QUIET_HOURS_CANCELLED:
+            return self._quiet.explains_skip(execution.topic, name, send.decided_at_s)
         return send.reason in {_UNSUBSCRIBED, _SUPPRESSED} and (name, execution.topic) in self._workload.departures
 
     def _judge_copies(
@@ -258,6 +269,7 @@ class _Judging:
 
 _PEOPLE: LiteralString = """
     SELECT customer_id, CASE WHEN anonymous THEN split_part(email, '@', 1) ELSE external_id END, email FROM customer"""
+_PRESENT: LiteralString = "SELECT extract(epoch FROM statement_timestamp())::float"
 _TOPICS: LiteralString = "SELECT id, coalesce(nullif(topic_key, ''), generator_id) FROM execution"
 _EXECUTIONS: LiteralString = """
     SELECT id, coalesce(nullif(topic_key, ''), generator_id), state, extract(epoch FROM published_at)::float, audience_size
