@@ -10,6 +10,7 @@ Problem
 ├── TooLarge         a limit of size was passed
 ├── RateLimited      too many calls; `retry_after_s` says when to come back
 └── Unavailable      a part we need does not answer now; nothing was half done
+    └── NoRoom       the disk is nearly full
 
 Which HTTP status each becomes is the business of `stentor.api.problems` alone.
 """
@@ -123,3 +124,8 @@ class Unavailable(Problem):
 
     def __str__(self) -> str:
         return f"{self.detail} ({self.reason})" if self.reason else self.detail
+
+
+class NoRoom(Unavailable):
+    code = "no-room"
+    title = "The disk is nearly full"

@@ -56,6 +56,9 @@ class Settings(BaseSettings):
     claims: int = Field(default=4, ge=1, le=64)
     """Claims (chunks of one sender) that a worker works on at once."""
 
+    min_free_bytes: int = Field(default=1 << 30, ge=0)
+    """Room on the embedded database's disk below which no files are imported."""
+
     history_days: int = Field(default=400, ge=60, le=3_650)
     """How long executions, and what became of each person in them, are kept; links to unsubscribe live as long."""
 

@@ -40,8 +40,10 @@ from stentor.channels.sandbox.pruning import prune_inboxes
 from stentor.channels.secrets import SecretBox
 from stentor.channels.service import SenderService, ensure_sandbox
 from stentor.clock import Clock
+from stentor.db.home import Home
 from stentor.db.locate import default_data_directory
 from stentor.db.pool import Database
+from stentor.db.reserve import DiskReserve
 from stentor.deliver.partitions import make_weeks
 from stentor.domain.ids import SendIds
 from stentor.domain.links import LinkSigner
@@ -145,6 +147,7 @@ def services(core: Core) -> Services:
     generators = GeneratorSource(core.db, core.publications)
     return Services(
         database=core.db,
+        reserve=disk_reserve(core.settings),
         keys=KeyRing(core.db, core.secret.derive("pepper")),
         brands=brands,
         accounts=accounts(core),
@@ -176,7 +179,14 @@ def services(core: Core) -> Services:
 
 def imports(core: Core) -> ImportService:
     """Imports of people and of what they chose."""
-    return ImportService(core.db)
+    return ImportService(core.db, disk_reserve(core.settings))
+
+
+def disk_reserve(settings: Settings) -> DiskReserve:
+    """What is kept free for the embedded database; of another one's disk nothing is known here."""
+    if settings.database_url:
+        return DiskReserve([], settings.min_free_bytes)
+    return DiskReserve.of_cluster(Home(data_directory(settings)).cluster, settings.min_free_bytes)
 
 
 def api_settings(core: Core) -> ApiSettings:

@@ -5,7 +5,10 @@ from collections.abc import AsyncIterator
 from typing import Self
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from stentor.db.pool import Database
+from stentor.errors import Unavailable
 from stentor.testing.torture.proxy import ChaosProxy
 from stentor.testing.waiting import eventually
 
@@ -95,6 +98,33 @@ async def test_a_lost_commit_reaches_the_server_and_its_reply_nobody(proxy: Chao
     assert echo.heard.endswith(b"COMMIT\x00")
     assert proxy.commits_to_lose == 0
     writer.close()
+
+
+async def test_on_a_full_disk_a_commit_is_refused_and_nothing_of_it_is_stored(database_dsn: str):
+    server = {name: str(value) for name, value in conninfo_to_dict(database_dsn).items()}
+    host, port = server["host"], server["port"]
+    is_path = host.startswith("/")
+    async with (
+        ChaosProxy.to_socket(f"{host}/.s.PGSQL.{port}") if is_path else ChaosProxy.to_port(int(port)) as proxy,
+        Database(make_conninfo(database_dsn, host="127.0.0.1", port=proxy.port, sslmode="disable"), size=1) as db,
+    ):
+        proxy.is_full = True
+
+        with pytest.raises(Unavailable, match="No space left on device"):
+            await add_organisation(db, "first")
+        proxy.is_full = False
+        await add_organisation(db, "second")
+
+        async with db.read() as conn:
+            cursor = await conn.execute("SELECT name FROM organisation")
+            assert await cursor.fetchall() == [("second",)]
+
+
+async def add_organisation(db: Database, name: str) -> None:
+    async with db.transaction() as conn:
+        await conn.execute(
+            "INSERT INTO organisation (id, name, created_at) VALUES (gen_random_uuid(), %s, now())", [name]
+        )
 
 
 async def test_replies_that_are_lost_leave_the_connection_busy(proxy: ChaosProxy, echo: Echo):

@@ -21,7 +21,7 @@ def health() -> dict[str, str]:
 async def ready(request: ApiRequest) -> dict[str, str]:
     """The database answers, its schema is the one of this code, and it is no restored copy that waits to be let go.
 
-    Raises Unavailable when not.
+    Raises Unavailable when not. A disk that is nearly full is told of under `disk`: calls are still accepted.
     """
     try:
         state = await status(request.services.database)
@@ -33,7 +33,8 @@ async def ready(request: ApiRequest) -> dict[str, str]:
     installation = await request.services.accounts.installation()
     if installation.paused_at is not None:
         raise Unavailable(PAUSED, retry_after_s=5)
-    return {"status": "ready"}
+    shortage = request.services.reserve.shortage
+    return {"status": "ready", **({"disk": shortage} if shortage else {})}
 
 
 @get("/metrics", include_in_schema=False)

@@ -15,7 +15,7 @@ from stentor.api.paging import Listing, ListQuery, Walk, listing
 from stentor.api.request import ApiRequest, Caller
 from stentor.audience.imports import SOURCE_CHARS_MAX
 from stentor.audience.model import ImportFormat, ImportJob, ImportKind, Reject
-from stentor.errors import Conflict, Invalid, Unavailable
+from stentor.errors import Conflict, Invalid, NoRoom, Unavailable
 
 imports = group_noun(
     "imports",
@@ -125,7 +125,11 @@ async def begin_import(request: ApiRequest, caller: Caller, body: ImportInput) -
 
 
 @imports.put(
-    "/imports/{import_id:str}/content", scope="write", problems=[Conflict], upload=FILES, bytes_max=FILE_BYTES_MAX
+    "/imports/{import_id:str}/content",
+    scope="write",
+    problems=[Conflict, NoRoom],
+    upload=FILES,
+    bytes_max=FILE_BYTES_MAX,
 )
 async def upload_import(request: ApiRequest, caller: Caller, import_id: UUID) -> ImportBody:
     """Send an import's file; the answer comes when all of it is stored.

@@ -43,6 +43,7 @@ STATUS: dict[type[Problem], int] = {
     errors.Unprocessable: 422,
     errors.RateLimited: 429,
     errors.Unavailable: 503,
+    errors.NoRoom: 507,
 }
 
 METHOD_NOT_ALLOWED = Described("method-not-allowed", 405, "This path does not take that method")

@@ -17,6 +17,7 @@ from stentor.campaigns.templates import TemplateService
 from stentor.channels.sandbox.inbox import InboxService
 from stentor.channels.service import SenderService
 from stentor.db.pool import Database
+from stentor.db.reserve import DiskReserve
 from stentor.executions.service import ExecutionService
 from stentor.triggers.messages import MessageService
 from stentor.triggers.schedules.service import ScheduleService
@@ -27,6 +28,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     """One service per noun; handlers find them as `request.services`."""
 
     database: Database
+    reserve: DiskReserve
     keys: KeyRing
     brands: BrandDirectory
     accounts: AccountService

@@ -18,6 +18,7 @@ from stentor.audience.tables import Layout, read_layout
 from stentor.audience.upsert import until_settled
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
+from stentor.db.reserve import NOTHING_RESERVED, DiskReserve
 from stentor.domain.address import is_region
 from stentor.domain.ids import new_id
 from stentor.errors import Conflict, Invalid, NotFound
@@ -40,8 +41,9 @@ class ImportService:
     of the topic's) and subscribed (true unless said). Lines that cannot be taken are rejected one by one, the others go on.
     """
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, reserve: DiskReserve = NOTHING_RESERVED) -> None:
         self._db = db
+        self._reserve = reserve
 
     async def begin(
         self,
@@ -98,7 +100,7 @@ class ImportService:
 
         Raises NotFound; Conflict for an import that has ended, is taken over by another run, or stands before `offset`,
         and for a file that is shorter or longer than announced, which does not end it; Invalid for a file that cannot be
-        read as a whole, which ends it as failed.
+        read as a whole, which ends it as failed; NoRoom when the disk is nearly full, which does not end it either.
         """
         job, resume = await self._take_over(brand_id, job_id)
         start = job.bytes_done if offset is None else offset
@@ -119,7 +121,7 @@ class ImportService:
         rest = _rest(chunks, start, job.bytes_done, job.bytes_total)
         reader = BlockReader(rest, offset=job.bytes_done, lines_before=job.lines_done)
         try:
-            await _Run(self._db, brand_id, job, resume).go(reader, report)
+            await _Run(self._db, self._reserve, brand_id, job, resume).go(reader, report)
         except Invalid as problem:
             await self._end(brand_id, job_id, resume.runner, "failed", problem.detail)
             raise
@@ -192,8 +194,9 @@ class _Span(msgspec.Struct, frozen=True):
 class _Run:
     """One run of an import, until the end of its bytes or until another run takes over."""
 
-    def __init__(self, db: Database, brand_id: UUID, job: ImportJob, resume: Resume) -> None:
+    def __init__(self, db: Database, reserve: DiskReserve, brand_id: UUID, job: ImportJob, resume: Resume) -> None:
         self._db = db
+        self._reserve = reserve
         self._brand_id = brand_id
         self._job = job
         self._resume = resume
@@ -209,6 +212,7 @@ class _Run:
                         if known := self._resume.ahead.get(block.offset):
                             reader.advance(known[1] - reader.lines_before)
                             continue
+                        self._reserve.check()
                         # In a thread, so that meanwhile the statements of the blocks before go on.
                         prepared = await asyncio.to_thread(preparer.prepare, block, skip=skip)
                         skip = 0

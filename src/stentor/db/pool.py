@@ -190,7 +190,13 @@ def outages_named() -> Iterator[None]:
     except psycopg.OperationalError as error:
         if not is_outage(error):
             raise
-        raise Unavailable("The database does not answer. Try again in a moment.", reason=_reason(error)) from error
+        raise Unavailable(
+            _NO_ROOM if isinstance(error, psycopg.errors.DiskFull) else _NO_ANSWER, reason=_reason(error)
+        ) from error
+
+
+_NO_ANSWER = "The database does not answer. Try again in a moment."
+_NO_ROOM = "The database has no room on its disk. Try again when somebody has made some."
 
 
 def is_outage(error: psycopg.Error) -> bool:

@@ -141,6 +141,7 @@ EXPLAINED: dict[str, str] = {
     "template-invalid": "A part of the template cannot be used. The detail names the part and the line, and says what to do.",
     "too-large": "The body is larger than 1 MiB. Bulk data goes through an import, which streams.",
     "unauthenticated": "No key came, or it is unknown or revoked. Send `Authorization: Bearer <token>`.",
+    "no-room": "The disk of the database has less room than is kept free. What was stored of a file stays; send the rest when there is room.",
     "unavailable": "The database or another part does not answer right now. Nothing was half done; `Retry-After` says when to ask again.",
     "unprocessable": "The request is understood, but refused as a whole, such as an idempotency key used for another request.",
     "unsupported-media": "The Content-Type is not one that this path reads; most read `application/json`, uncompressed.",

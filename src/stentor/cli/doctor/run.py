@@ -34,7 +34,7 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     yield check_environment(os.environ)
     yield check_data_directory(data)
     yield check_secret(settings, data)
-    yield check_disk(data)
+    yield check_disk(data, settings.min_free_bytes)
     yield from examine_database(settings)
     yield check_port(settings.host, settings.port)
     yield check_public_url(settings.public_url)

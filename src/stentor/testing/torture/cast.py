@@ -13,6 +13,7 @@ from typing import Literal, Self, TypeAlias
 from stentor.cli.processes import role_child
 from stentor.db.kernel import end_with_parent
 from stentor.settings import Settings
+from stentor.testing.torture.wrong_clock import WrongClock
 
 Role: TypeAlias = Literal["api", "worker"]
 
@@ -21,18 +22,24 @@ _STOP_S = 40.0  # a worker's thirty seconds and a little
 
 
 class Cast:
-    """One API and some workers, as a service manager keeps them: whoever dies is replaced at once."""
+    """One API and some workers, as a service manager keeps them: whoever dies is replaced at once.
+
+    Each goes by a clock of its own, a file beside the log, and so does whoever replaces it.
+    """
 
     def __init__(self, settings: Settings, *, workers: int, log: Path) -> None:
         self._settings = settings
         self._roles: list[Role] = ["api", *(["worker"] * workers)]
         self._log = log
+        self.clocks = [WrongClock(log.with_name(f"clock-{number}")) for number in range(1 + workers)]
         self._playing: dict[int, Role] = {}
         self._actors: list[asyncio.Task[None]] = []
         self._is_over = False
 
     async def __aenter__(self) -> Self:
-        self._actors = [asyncio.create_task(self._play(role)) for role in self._roles]
+        self._actors = [
+            asyncio.create_task(self._play(role, clock)) for role, clock in zip(self._roles, self.clocks, strict=True)
+        ]
         return self
 
     async def __aexit__(
@@ -58,10 +65,10 @@ class Cast:
                 if pid in self._playing:
                     os.kill(pid, number)
 
-    async def _play(self, role: Role) -> None:
+    async def _play(self, role: Role, clock: WrongClock) -> None:
         child = role_child(role, self._settings)
         while not self._is_over:
-            process = await self._started(child.command, child.environment)
+            process = await self._started(child.command, {**child.environment, **clock.environment})
             self._playing[process.pid] = role
             await process.wait()
             del self._playing[process.pid]

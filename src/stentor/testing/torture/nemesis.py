@@ -30,6 +30,8 @@ _LOOK_EVERY_S = 0.002
 _SETTLED_S = 0.3  # what a killed process had told the database just before is committed by then
 _DATABASE_BACK_S = 60.0
 _OUTAGE_S = 0.5
+_LOOKS_FOR_KEEPER = 40  # for longer than the 15 s of a dead one's lease
+_JUMPS_S = (-86_400.0, -3_600.0, 3_600.0, 86_400.0)
 
 Fault = Callable[["Nemesis"], Awaitable[None]]
 
@@ -92,6 +94,14 @@ class Nemesis:
     async def kill_workers(self) -> None:
         await self._kill("kill_workers", self._workers())
 
+    async def kill_keeper(self) -> None:
+        """The role of the keeper has no process of its own: the worker dies that has it."""
+        for _ in range(_LOOKS_FOR_KEEPER):
+            if keepers := await self._keepers():
+                await self._kill("kill_keeper", keepers)
+                return
+            await asyncio.sleep(_OUTAGE_S)
+
     async def kill_everything(self) -> None:
         await self._kill("kill_everything", [*self._workers(), *self._cast.pids("api")], postmaster=True)
 
@@ -148,6 +158,18 @@ class Nemesis:
         self._database.commits_to_lose = 0
         self._chronicle.fault("lose_commits")
 
+    async def disk_full(self) -> None:
+        """The database has no room for what is to be committed, and then it has."""
+        self._database.is_full = True
+        await asyncio.sleep(2 * _OUTAGE_S)
+        self._database.is_full = False
+        self._chronicle.fault("disk_full")
+
+    async def clock_jump(self) -> None:
+        """The clock of one process is wrong from now on, by an hour or a day, until it jumps again."""
+        self._draw.choice(self._cast.clocks).set(self._draw.choice(_JUMPS_S))
+        self._chronicle.fault("clock_jump")
+
     async def _kill(self, kind: str, victims: Sequence[int], *, postmaster: bool = False) -> None:
         """They stop, so that what they have on the wire can be told, and die where they stopped."""
         if not victims:
@@ -177,6 +199,10 @@ class Nemesis:
             self._cast.signal(signal.SIGCONT, [pid])
         finally:
             self._frozen = self._freezing = None
+
+    async def _keepers(self) -> list[int]:
+        holders = {pid for (pid,) in await self._rows(_KEEPER)}
+        return [pid for pid in self._workers() if str(pid) in holders]
 
     def _workers(self) -> list[int]:
         return [pid for pid in self._cast.pids("worker") if pid != self._frozen]
@@ -218,12 +244,14 @@ class Nemesis:
 
 _OPEN_SENDS: LiteralString = """
     SELECT coalesce(sum(sends), 0) FROM wave WHERE settled_at IS NULL AND split_part(worker, ':', 2) = ANY(%s)"""
+_KEEPER: LiteralString = "SELECT split_part(holder, ':', 2) FROM role_lease WHERE role = 'keeper'"
 _BACKENDS: LiteralString = "SELECT pid FROM pg_stat_activity WHERE starts_with(application_name, 'stentor ')"
 
 FAULTS: dict[str, Fault] = {
     "kill_api": Nemesis.kill_api,
     "kill_worker": Nemesis.kill_worker,
     "kill_workers": Nemesis.kill_workers,
+    "kill_keeper": Nemesis.kill_keeper,
     "kill_everything": Nemesis.kill_everything,
     "kill_postmaster": Nemesis.kill_postmaster,
     "kill_backend": Nemesis.kill_backend,
@@ -234,6 +262,8 @@ FAULTS: dict[str, Fault] = {
     "defer_all": Nemesis.defer_all,
     "cut_database": Nemesis.cut_database,
     "lose_commits": Nemesis.lose_commits,
+    "disk_full": Nemesis.disk_full,
+    "clock_jump": Nemesis.clock_jump,
 }
 """Each kind by the name that the certificate counts it under."""
 

@@ -9,6 +9,11 @@ from typing import Any, Self, TypeAlias
 
 _RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 _COMMIT = b"COMMIT\x00"
+_COMMIT_QUERY = b"Q\x00\x00\x00\x0b" + _COMMIT
+_NO_ROOM = b"""DO $$ BEGIN
+    RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = 'disk_full';
+END $$\x00"""
+_FULL_QUERY = b"Q" + struct.pack("!i", 4 + len(_NO_ROOM)) + _NO_ROOM
 _SLOW_S = 0.1  # between two reads of a slowed connection, which takes at most 256 KB each time
 
 Dial: TypeAlias = Callable[[Callable[[], asyncio.Protocol]], Coroutine[Any, Any, Any]]
@@ -45,6 +50,8 @@ class Link:
             if _COMMIT in data and self._proxy.commits_to_lose:
                 self._proxy.commits_to_lose -= 1
                 self.is_doomed = True
+            if self._proxy.is_full:
+                data = data.replace(_COMMIT_QUERY, _FULL_QUERY)
             if self.target.transport is None:
                 self._early.append(data)
             else:
@@ -116,7 +123,8 @@ class ChaosProxy:
     """Listens on a free port of 127.0.0.1 inside its `async with`. Nothing is spoiled unless told.
 
     `is_slow`: at most a read each 0.1 s. `loses_replies`: what the target says reaches nobody. `commits_to_lose`: of so
-    many transactions to come the COMMIT is passed on, and its reply dropped with the connection.
+    many transactions to come the COMMIT is passed on, and its reply dropped with the connection. `is_full`: a COMMIT is
+    not passed on, and the server says instead what it says when its disk is full; the transaction is over.
     """
 
     def __init__(self, dial: Dial) -> None:
@@ -124,6 +132,7 @@ class ChaosProxy:
         self.is_slow = False
         self.loses_replies = False
         self.commits_to_lose = 0
+        self.is_full = False
         self._dial = dial
         self._dialling: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None

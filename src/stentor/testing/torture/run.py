@@ -45,6 +45,10 @@ _NIGHTLY: dict[str, QuietAction] = {"night": "hold", "hush": "skip"}
 
 _LONG_MINUTES = 2.0
 _CALL_EVERY_S = 0.1
+_NIGHTLY_AT_S = (20, 53)
+"""The seconds of each minute at which those topics are called; it takes 10 s to reach everybody. Windows close at the full
+minute, and the guard sees that 5 s ahead: whoever is planned later is held at once."""
+_LOOK_EVERY_S = 0.2
 _LEAVE_EVERY_S = (0.2, 0.8)
 
 
@@ -87,7 +91,7 @@ async def _run(premises: Premises, seed: int, minutes: float, folder: Path, faul
                     faults=faults,
                     freeze_s=FREEZE_S if minutes >= _LONG_MINUTES else FREEZE_BRIEFLY_S,
                 )
-                clients = Clients(premises.settings.port, stage, chronicle, audiences, draw)
+                clients = Clients(premises.settings.port, stage, chronicle, audiences, draw, by_the_clock=_NIGHTLY)
                 chronicle.note("began", rules=_rules(audiences, nights), fault_kinds=list(FAULTS))
                 await _torture(minutes, nemesis, clients, _Books(dsn, sink, index), draw)
                 chronicle.note("ended")
@@ -96,7 +100,9 @@ async def _run(premises: Premises, seed: int, minutes: float, folder: Path, faul
 
 
 def _relays(port: int, nights: Nights) -> dict[str, Relay | None]:
-    nightly = {topic: Relay(port, quiet_hours=nights.rules(action)) for topic, action in _NIGHTLY.items()}
+    nightly = {
+        topic: Relay(port, pace_per_s=40.0, quiet_hours=nights.rules(action)) for topic, action in _NIGHTLY.items()
+    }
     return nightly | {
         "news": Relay(port),
         "scores": Relay(port),
@@ -129,7 +135,7 @@ def _audiences(draw: random.Random) -> dict[str, list[str]]:
         "capped": 800,
         "box": 500,
         "night": 600,
-        "hush": 400,
+        "hush": 600,
     }
     audiences = {topic: draw.sample(people, size) for topic, size in sizes.items()}
     return audiences | {"slow": draw.sample(audiences["capped"], 100)}
@@ -180,6 +186,12 @@ async def _torture(minutes: float, nemesis: Nemesis, clients: Clients, books: _B
             await clients.call()
         await asyncio.sleep(_CALL_EVERY_S)
 
+    async def call_by_the_clock() -> None:
+        if Clock().now().second in _NIGHTLY_AT_S:
+            await asyncio.gather(*map(clients.call, _NIGHTLY))
+            await asyncio.sleep(1.0)
+        await asyncio.sleep(_LOOK_EVERY_S)
+
     async def leave() -> None:
         await clients.leave_by_api()
         await asyncio.sleep(draw.uniform(*_LEAVE_EVERY_S))
@@ -189,6 +201,7 @@ async def _torture(minutes: float, nemesis: Nemesis, clients: Clients, books: _B
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(nemesis.run(stop))
         tasks.create_task(_until(stop, call))
+        tasks.create_task(_until(stop, call_by_the_clock))
         tasks.create_task(_until(stop, leave))
         await asyncio.sleep(minutes * 60)
         stop.set()

@@ -6,6 +6,7 @@ import itertools
 import json
 import random
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,12 +34,20 @@ class Clients:
     """A brand's backend and its people, over HTTP. What is said to them counts; what is lost on the way they say again."""
 
     def __init__(
-        self, port: int, stage: Stage, chronicle: Chronicle, audiences: dict[str, list[str]], draw: random.Random
+        self,
+        port: int,
+        stage: Stage,
+        chronicle: Chronicle,
+        audiences: dict[str, list[str]],
+        draw: random.Random,
+        *,
+        by_the_clock: Collection[str] = (),
     ) -> None:
+        """Topics that are called by the clock are not drawn."""
         self._port = port
         self._stage = stage
         self._chronicle = chronicle
-        self._topics = list(audiences)
+        self._topics = [topic for topic in audiences if topic not in by_the_clock]
         self._draw = draw
         self._numbers = itertools.count(1)
         seats = [Seat(person, topic) for topic, people in audiences.items() for person in people]
@@ -46,10 +55,10 @@ class Clients:
         self._seats = seats[: round(len(seats) * _LEAVERS_SHARE_MAX)]
         self._gone: set[Seat] = set()
 
-    async def call(self) -> None:
-        """One more execution, of a topic drawn by lot; comes back when it is acknowledged."""
+    async def call(self, topic: str = "") -> None:
+        """One more execution, of a topic drawn by lot unless one is named; comes back when it is acknowledged."""
         number = next(self._numbers)
-        topic, key = self._draw.choice(self._topics), f"call-{number}"
+        topic, key = topic or self._draw.choice(self._topics), f"call-{number}"
         self._chronicle.called(key, topic)
         headers = {
             "x-api-key": self._stage.key.api_key,
