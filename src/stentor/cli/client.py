@@ -70,6 +70,11 @@ class Client:
         path = f"/v1/groups/{self._brand.id}/executions/{execution_id}"
         return msgspec.convert(await self._ask("GET", path, self._bearer), Seen)
 
+    async def unsubscribe(self, external_id: str, topic_key: str) -> None:
+        """Withdraws somebody's subscription; from the answer on it holds."""
+        path = f"/v1/groups/{self._brand.id}/customers/{external_id}/subscriptions/{topic_key}"
+        await self._ask("DELETE", path, self._bearer)
+
     def close(self) -> None:
         """Closes the connection."""
         self._connection.close()

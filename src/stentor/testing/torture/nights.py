@@ -13,8 +13,8 @@ import msgspec
 
 from stentor.domain.quiet_hours import QuietAction, QuietRule
 
-LEAD_S = 25.0
-"""From laying the windows to when the first of them opens or closes: the run has begun by then, mostly."""
+LEAD_S = 23.0
+"""From laying the windows to the first of their edges at least: the run has begun, and people are on their way to be reached."""
 
 _BEFORE_MIN, _AFTER_MIN = 40, 90
 _NAPS_MAX = 12
@@ -74,6 +74,6 @@ def lay_nights(at: datetime, minutes: float) -> Nights:
             "America/New_York": [(0, ends + _AFTER_MIN)],
             "Europe/Lisbon": [],
             "Asia/Kolkata": [(-_BEFORE_MIN, ends + _AFTER_MIN)],
-            "Australia/Lord_Howe": [(since, since + 1) for since in range(0, ends + 1, step)],
+            "Australia/Lord_Howe": [(since, since + 1) for since in range(-1, ends + 1, step)],
         },
     )

@@ -45,9 +45,9 @@ _NIGHTLY: dict[str, QuietAction] = {"night": "hold", "hush": "skip"}
 
 _LONG_MINUTES = 2.0
 _CALL_EVERY_S = 0.1
-_NIGHTLY_AT_S = (20, 53)
-"""The seconds of each minute at which those topics are called; it takes 10 s to reach everybody. Windows close at the full
-minute, and the guard sees that 5 s ahead: whoever is planned later is held at once."""
+_NIGHTLY_AT_S = (18, 47)
+"""The seconds of each minute at which those topics are called. It takes 16 s to reach everybody, and windows close at the
+full minute: whoever is planned in the last 5 s before it is held at once."""
 _LOOK_EVERY_S = 0.2
 _LEAVE_EVERY_S = (0.2, 0.8)
 
@@ -101,7 +101,7 @@ async def _run(premises: Premises, seed: int, minutes: float, folder: Path, faul
 
 def _relays(port: int, nights: Nights) -> dict[str, Relay | None]:
     nightly = {
-        topic: Relay(port, pace_per_s=40.0, quiet_hours=nights.rules(action)) for topic, action in _NIGHTLY.items()
+        topic: Relay(port, pace_per_s=25.0, quiet_hours=nights.rules(action)) for topic, action in _NIGHTLY.items()
     }
     return nightly | {
         "news": Relay(port),
