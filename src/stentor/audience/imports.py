@@ -231,7 +231,8 @@ class _Run:
     async def _preparer(self, reader: BlockReader) -> tuple[Preparer, int]:
         """What reads the blocks, and how many lines of the next one are the header."""
         job, layout, header_lines = self._job, self._resume.layout, 0
-        if job.format == "csv" and layout is None:
+        # As long as the first block is not stored the header comes again, also to whoever knows it from an earlier run.
+        if job.format == "csv" and job.bytes_done == 0:
             block = await reader.block()
             if block is None:
                 raise Invalid("The file is empty; it needs a header line.")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -15,10 +16,11 @@ from stentor.audience.model import Act, CustomerPatch, ImportFormat, ImportJob, 
 from stentor.audience.subscriptions import SubscriptionService
 from stentor.audience.topics import TopicService
 from stentor.db.pool import Database
+from stentor.db.reserve import DiskReserve
 from stentor.domain.address import ADDRESSLESS_CHANNELS
 from stentor.domain.ids import customer_id
 from stentor.domain.vocabulary import ChannelKind
-from stentor.errors import Conflict, Invalid, NotFound
+from stentor.errors import Conflict, Invalid, NoRoom, NotFound
 
 pytestmark = pytest.mark.anyio
 
@@ -280,6 +282,19 @@ async def test_an_import_that_was_cut_off_goes_on_where_it_stands(desk: Desk, db
     assert (done.state, done.bytes_done, done.lines_done) == ("succeeded", len(content), 2 * lines.BLOCK_LINES + 701)
     assert counts(done) == (2 * lines.BLOCK_LINES + 700, 0, 0, 0)
     assert rejects == []
+
+
+async def test_a_header_is_nobody_when_all_that_an_earlier_run_did_was_to_read_it(db: Database, brand_id: UUID):
+    disk = [0]
+    service = ImportService(db, DiskReserve([Path("/")], 1, free_bytes=lambda _place: disk[0]))
+    job = await service.begin(brand_id, "customers", "csv", "people")
+    with pytest.raises(NoRoom):
+        await service.run(brand_id, job.id, pieces(b"external_id\none\n"))
+
+    disk[0] = 1
+    done = await service.run(brand_id, job.id, pieces(b"external_id\none\n"))
+
+    assert (done.state, done.added, done.rejected) == ("succeeded", 1, 0)
 
 
 async def test_bytes_that_are_done_already_are_passed_over(desk: Desk, brand_id: UUID):
