@@ -38,6 +38,7 @@ _PACE_PER_S = 10.0
 _PACED_PEOPLE = 400
 _PACED_LEAVERS_PER_S = 4.0
 _CLIENTS = 4
+_RECENT = 8  # of the messages that were taken last: so many waves go on side by side
 _FROZEN_LEAVERS_MAX = 400
 _WITHIN_S = 300.0
 _LOOK_EVERY_S = 0.01
@@ -90,7 +91,7 @@ class _Line:
         stored = newest(self._index)
         if not stored:
             return None
-        last = UUID(bytes=send_of(self._draw.choice(stored).message_id).customer)
+        last = UUID(bytes=send_of(self._draw.choice(stored[-_RECENT:]).message_id).customer)
         place = bisect_left(self._order, last)
         rest = [one for one in self._order[place + 1 : place + 1 + ahead] if one not in self._asked]
         return self._draw.choice(rest) if rest else None
@@ -143,7 +144,7 @@ class _Bench:
             execution_id = await self._called(line)
             ended = asyncio.create_task(self._until_ended(execution_id))
             pause_s = 1 / _PACED_LEAVERS_PER_S
-            await _leave_until(ended, line, clients[0], ahead=round(3 * _PACE_PER_S), pause_s=pause_s)
+            await _leave_until(ended, line, clients[0], ahead=round(2 * _PACE_PER_S), pause_s=pause_s)
             await ended
         await self._pace(None)
         return line.outcome(execution_id)
