@@ -89,14 +89,16 @@ async def make_generator(
 
 
 @asynccontextmanager
-async def taking_calls(db: Database, limits: CommitLimits | None = None) -> AsyncIterator[TriggerService]:
-    """A service like that of one API process, which takes calls within the block."""
+async def taking_calls(
+    db: Database, limits: CommitLimits | None = None, *, clock: Clock | None = None
+) -> AsyncIterator[TriggerService]:
+    """A service like that of one API process, which takes calls within the block; its clock is right unless given."""
     publications = PublicationSource(db)
     brands = BrandDirectory(db)
     composer = Composer(PlainRenderers(), SendIds(KEY), LinkSigner(KEY), "http://localhost")
     executions = ExecutionService(db, publications, composer, QuietSource(brands))
     generators = GeneratorSource(db, publications)
-    service = TriggerService(db, brands, generators, executions, clock=Clock(), limits=limits)
+    service = TriggerService(db, brands, generators, executions, clock=clock or Clock(), limits=limits)
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(service.run_committer(stop))

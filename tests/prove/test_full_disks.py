@@ -136,8 +136,8 @@ def test_a_full_data_directory_refuses_and_recovers(place: Path):
 def test_a_disk_of_the_log_that_is_full_refuses_and_recovers(place: Path):
     data, disk = place / "data", place / "disk"
     with small_disk(disk, 160):
-        with serving(data, environment=SETTINGS):
-            pass
+        ensure_running(data).release()
+        eventually(lambda: read_postmaster(Home(data)) is None)
         move_log(data, disk / "pg_wal")
         survives(data, lambda: fill(disk).unlink, wear=use_up)
 

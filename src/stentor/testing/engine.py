@@ -97,9 +97,11 @@ class ScriptedChannel:
 
 
 class Engine:
-    """The flow of one process: plans and delivers when asked to."""
+    """The flow of one process: plans and delivers when asked to. Its clock is right unless another is given."""
 
-    def __init__(self, db: Database, channel: Channel, *, worker: str = "worker-1") -> None:
+    def __init__(
+        self, db: Database, channel: Channel, *, worker: str = "worker-1", clock: Clock | None = None
+    ) -> None:
         publications = PublicationSource(db)
         self.composer = Composer(PlainRenderers(), SendIds(_KEY), LinkSigner(_KEY), public_url="https://brand.example")
         brands = BrandDirectory(db)
@@ -113,7 +115,7 @@ class Engine:
             facts=FactsSource(publications),
             composer=self.composer,
             quiet=quiet,
-            clock=Clock(),
+            clock=clock or Clock(),
             worker=worker,
         )
         self.executions = ExecutionService(db, publications, self.composer, quiet)

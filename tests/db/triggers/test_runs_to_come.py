@@ -12,6 +12,7 @@ import pytest
 
 from stentor.accounts.model import Brand
 from stentor.campaigns.model import Deduplication
+from stentor.clock import Clock
 from stentor.db.pool import Database
 from stentor.domain.policy import CampaignPolicy
 from stentor.errors import Conflict, Invalid
@@ -207,3 +208,19 @@ async def test_an_event_is_told_from_the_call_until_the_window_after_its_start(d
         assert await triggers.run(call_of(brand, "told")) == Deduplicated(first)
     async with later(db, TOMORROW + window * 1.1) as then, taking_calls(then) as triggers:
         assert isinstance(await triggers.run(call_of(brand, "told")), Accepted)
+
+
+@pytest.mark.parametrize("hours", [-24, -1, 1, 24])
+async def test_the_clock_of_the_process_that_takes_the_call_is_not_asked(db: Database, brand: Brand, hours: int):
+    half_an_hour = timedelta(minutes=30)
+
+    async with taking_calls(db, clock=Clock(timedelta(hours=hours))) as triggers:
+        outcome = await triggers.run(call_of(brand, start_at=to_come(half_an_hour)))
+        with pytest.raises(Invalid, match="is past"):
+            await triggers.run(call_of(brand, start_at=to_come(-half_an_hour)))
+
+    assert isinstance(outcome, Accepted)
+    assert (await found(db, brand, outcome.execution_id)).state == "scheduled"
+    assert await start_due(db) == 0
+    async with later(db, half_an_hour) as then:
+        assert await start_due(then) == 1

@@ -65,6 +65,7 @@ class Nemesis:
         self._freeze_s = freeze_s
         self._frozen: int | None = None
         self._freezing: asyncio.Task[None] | None = None
+        self._hunting: asyncio.Task[None] | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Every fault once in each round, in an order drawn anew, with pauses between them."""
@@ -74,8 +75,9 @@ class Nemesis:
                     break
                 await FAULTS[name](self)
                 await asyncio.sleep(self._draw.uniform(*_GAP_S))
-        if self._freezing is not None:
-            await self._freezing
+        for task in (self._freezing, self._hunting):
+            if task is not None:
+                await task
 
     def _round(self) -> list[str]:
         names = [name for name in self._faults for _ in range(_PER_ROUND[name])]
@@ -95,12 +97,9 @@ class Nemesis:
         await self._kill("kill_workers", self._workers())
 
     async def kill_keeper(self) -> None:
-        """The role of the keeper has no process of its own: the worker dies that has it."""
-        for _ in range(_LOOKS_FOR_KEEPER):
-            if keepers := await self._keepers():
-                await self._kill("kill_keeper", keepers)
-                return
-            await asyncio.sleep(_OUTAGE_S)
+        """The role of the keeper has no process of its own: the worker dies that has it, as soon as one has."""
+        if self._hunting is None:
+            self._hunting = asyncio.create_task(self._hunt_keeper())
 
     async def kill_everything(self) -> None:
         await self._kill("kill_everything", [*self._workers(), *self._cast.pids("api")], postmaster=True)
@@ -188,6 +187,14 @@ class Nemesis:
         with suppress(ProcessLookupError):
             os.kill(postmaster.pid, signal.SIGKILL)
         return True
+
+    async def _hunt_keeper(self) -> None:
+        for _ in range(_LOOKS_FOR_KEEPER):
+            if keepers := await self._keepers():
+                await self._kill("kill_keeper", keepers)
+                break
+            await asyncio.sleep(_OUTAGE_S)
+        self._hunting = None
 
     async def _freeze(self, pid: int) -> None:
         self._frozen = pid
