@@ -1,0 +1,18 @@
+"""After an opt-out was acknowledged nothing more goes to its person: at full speed, on a slow sender, past a frozen worker."""
+
+import pytest
+
+from stentor.cli.bench.optout import measure_opt_outs
+from stentor.cli.premises import on_premises
+
+pytestmark = [pytest.mark.prove, pytest.mark.timeout(600)]
+
+
+def test_the_last_hand_over_comes_within_a_second_and_never_after_five():
+    measured = on_premises(measure_opt_outs)
+
+    assert set(measured) == {"full_speed", "paced", "frozen"}
+    for situation, opt_outs in measured.items():
+        assert opt_outs.p99_s <= 1, (situation, opt_outs)
+        assert opt_outs.worst_s <= 5, (situation, opt_outs)
+        assert opt_outs.opt_outs >= 100, (situation, opt_outs)
