@@ -30,7 +30,7 @@ from stentor.testing.waiting import eventually
 
 WORKERS = 3
 PEOPLE = 3_000
-OPEN_EXECUTIONS_MAX = 36
+OPEN_EXECUTIONS_MAX = 30
 """So many are under way at once; a new one is called as soon as there are fewer. Most of them wait for a lease to run out."""
 
 DRAINED_WITHIN_S = 300.0
