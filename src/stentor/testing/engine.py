@@ -99,9 +99,7 @@ class ScriptedChannel:
 class Engine:
     """The flow of one process: plans and delivers when asked to. Its clock is right unless another is given."""
 
-    def __init__(
-        self, db: Database, channel: Channel, *, worker: str = "worker-1", clock: Clock | None = None
-    ) -> None:
+    def __init__(self, db: Database, channel: Channel, *, worker: str = "worker-1", clock: Clock | None = None) -> None:
         publications = PublicationSource(db)
         self.composer = Composer(PlainRenderers(), SendIds(_KEY), LinkSigner(_KEY), public_url="https://brand.example")
         brands = BrandDirectory(db)
