@@ -48,7 +48,10 @@ class Settings(BaseSettings):
     """Networks, comma-separated, whose X-Forwarded-For is believed."""
 
     allow_loopback: bool = False
-    """Whether a sender to an SMTP server on this machine may be switched on without a public address: demo and tests."""
+    """Whether a sender to a server on this machine may be switched on without a public address: demo and tests."""
+
+    allow_private_networks: bool = False
+    """Whether webhooks may be sent to private networks, and to this machine, there without https too."""
 
     workers: int = Field(default=2, ge=0, le=64)
     """Worker processes of `serve`."""

@@ -31,6 +31,7 @@ from stentor.campaigns.service import CampaignService
 from stentor.campaigns.sources import GeneratorSource, PublicationSource
 from stentor.campaigns.templates import TemplateService
 from stentor.channels.at_work import OpenChannels, SenderSource
+from stentor.channels.outbound import Outbound
 from stentor.channels.public_address import Reach
 from stentor.channels.sandbox.channel import SandboxChannel
 from stentor.channels.sandbox.chaos import ChaosSource
@@ -201,7 +202,11 @@ def api_settings(core: Core) -> ApiSettings:
 
 def reach(settings: Settings) -> Reach:
     """Whether senders to real people may be switched on here."""
-    return Reach(public_url=settings.public_url or "", allow_loopback=settings.allow_loopback)
+    return Reach(public_url=settings.public_url or "", outbound=_outbound(settings))
+
+
+def _outbound(settings: Settings) -> Outbound:
+    return Outbound(allow_loopback=settings.allow_loopback, allow_private_networks=settings.allow_private_networks)
 
 
 class WorkerRoles(msgspec.Struct, frozen=True):
@@ -233,7 +238,8 @@ def worker_roles(core: Core) -> WorkerRoles:
 
 def open_channels(core: Core) -> OpenChannels:
     """The channels of one process; to be closed by it."""
-    return OpenChannels(core.db, core.sender_secrets, SandboxChannel(core.db, ChaosSource(core.db)))
+    sandbox = SandboxChannel(core.db, ChaosSource(core.db))
+    return OpenChannels(core.db, core.sender_secrets, sandbox, _outbound(core.settings))
 
 
 def planner(core: Core) -> Planner:

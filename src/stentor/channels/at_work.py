@@ -13,6 +13,7 @@ from stentor.channels import store
 from stentor.channels.contract import Channel, Deferred, Message, Outcome, Wave
 from stentor.channels.kinds import open_sender
 from stentor.channels.model import Sender
+from stentor.channels.outbound import Outbound
 from stentor.channels.secrets import SecretBox
 from stentor.db.pool import Database
 from stentor.db.remembered import Remembered
@@ -46,10 +47,11 @@ class SenderSource:
 class OpenChannels:
     """The channels of this process: one per sender, opened anew when the sender's settings change."""
 
-    def __init__(self, db: Database, secrets: SecretBox, sandbox: Channel) -> None:
+    def __init__(self, db: Database, secrets: SecretBox, sandbox: Channel, outbound: Outbound) -> None:
         self._db = db
         self._secrets = secrets
         self._sandbox = sandbox
+        self._outbound = outbound
         self._kept: dict[UUID, _Kept] = {}
         self._opening = asyncio.Lock()
 
@@ -82,7 +84,10 @@ class OpenChannels:
             if former and former.serves(sender):
                 return former
             try:
-                kept = _Kept(open_sender(sender, await self._secret(sender), sandbox=self._sandbox), sender.updated_at)
+                channel = open_sender(
+                    sender, await self._secret(sender), sandbox=self._sandbox, outbound=self._outbound
+                )
+                kept = _Kept(channel, sender.updated_at)
             except Problem as problem:
                 # Not kept: the next wave asks again.
                 log.warning("sender.cannot_open", sender=str(sender.id), why=problem.detail)

@@ -1,19 +1,25 @@
 """The kinds of sender there are: what each must be told, and the channel it opens. A new kind is added here."""
 
 from collections.abc import Mapping
-from typing import Any, assert_never
+from typing import Any, TypeVar, assert_never
 
 import msgspec
 
 from stentor.channels.contract import Channel
 from stentor.channels.model import Sender, SenderKind
+from stentor.channels.outbound import Outbound
 from stentor.channels.smtp.sender import SmtpChannel
 from stentor.channels.smtp.settings import SmtpSettings
+from stentor.channels.webhook.sender import WebhookChannel
+from stentor.channels.webhook.settings import WebhookSettings
 from stentor.domain.type_rules import choices_at, in_words
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Invalid, Violation, pointer_to
 
-_SECRET_FIELD = "password"  # noqa: S105 - the name of the field, not a password
+_Settings = TypeVar("_Settings", SmtpSettings, WebhookSettings)
+
+# The field that holds the sender's secret, which is kept apart from its settings.
+_SECRET_FIELDS: dict[type[Any], str] = {SmtpSettings: "password", WebhookSettings: "secrets"}
 
 
 def checked_settings(
@@ -28,36 +34,47 @@ def checked_settings(
         case "smtp":
             if channel is not ChannelKind.EMAIL:
                 raise Invalid.field("/channel", "channel", "An smtp sender delivers on the channel email.")
-            told = msgspec.to_builtins(_smtp_settings(settings, secret))
-            del told[_SECRET_FIELD]
-            return told
+            return _told(_settings_of(SmtpSettings, settings, secret))
+        case "webhook":
+            if channel is not ChannelKind.WEBHOOK:
+                raise Invalid.field("/channel", "channel", "A webhook sender delivers on the channel webhook.")
+            return _told(_settings_of(WebhookSettings, settings, secret))
         case _:
             assert_never(kind)
 
 
-def open_sender(sender: Sender, secret: str, *, sandbox: Channel) -> Channel:
+def open_sender(sender: Sender, secret: str, *, sandbox: Channel, outbound: Outbound) -> Channel:
     """The channel that a sender delivers by; all sandboxes of an installation are one."""
     match sender.kind:
         case "sandbox":
             return sandbox
         case "smtp":
-            return SmtpChannel(_smtp_settings(sender.settings, secret))
+            return SmtpChannel(_settings_of(SmtpSettings, sender.settings, secret))
+        case "webhook":
+            return WebhookChannel(_settings_of(WebhookSettings, sender.settings, secret), outbound)
         case _:
             assert_never(sender.kind)
 
 
-def _smtp_settings(settings: Mapping[str, Any], secret: str) -> SmtpSettings:
-    known = set(SmtpSettings.__struct_fields__) - {_SECRET_FIELD}
+def _told(settings: SmtpSettings | WebhookSettings) -> dict[str, Any]:
+    told = msgspec.to_builtins(settings)
+    del told[_SECRET_FIELDS[type(settings)]]
+    return told
+
+
+def _settings_of(kind: type[_Settings], settings: Mapping[str, Any], secret: str) -> _Settings:
+    secret_field = _SECRET_FIELDS[kind]
+    known = set(kind.__struct_fields__) - {secret_field}
     if unknown := sorted(settings.keys() - known):
         raise Invalid(
-            f"An smtp sender has no setting {unknown[0]}; the password is the sender's `secret`.",
+            f"A sender of this kind has no setting {unknown[0]}; the {secret_field} is the sender's `secret`.",
             violations=[
                 Violation(pointer_to("settings", name), "unknown-field", "There is no such setting.")
                 for name in unknown
             ],
         )
     try:
-        return msgspec.convert({**settings, _SECRET_FIELD: secret}, SmtpSettings)
+        return msgspec.convert({**settings, secret_field: secret}, kind)
     except msgspec.ValidationError as problem:
         rule, _, place = str(problem).partition(" - at `$.")
         name = place.removesuffix("`")
@@ -69,11 +86,11 @@ def _smtp_settings(settings: Mapping[str, Any], secret: str) -> SmtpSettings:
         raise Invalid(
             problem.detail,
             violations=[
-                msgspec.structs.replace(violation, pointer=_pointer(violation.pointer))
+                msgspec.structs.replace(violation, pointer=_pointer(violation.pointer, secret_field))
                 for violation in problem.violations
             ],
         ) from None
 
 
-def _pointer(pointer: str) -> str:
-    return "/secret" if pointer == f"/{_SECRET_FIELD}" else f"/settings{pointer}"
+def _pointer(pointer: str, secret_field: str) -> str:
+    return "/secret" if pointer == f"/{secret_field}" else f"/settings{pointer}"

@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from stentor.domain.vocabulary import ChannelKind
 
-SenderKind = Literal["sandbox", "smtp"]
+SenderKind = Literal["sandbox", "smtp", "webhook"]
 InDoubtPolicy = Literal["at_most_once", "at_least_once", "ask"]
 
 NAME_CHARS_MAX = 200
@@ -46,7 +46,10 @@ class Sender(msgspec.Struct, frozen=True):
 
 
 class NewSender(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is said to make a sender. `secret` is the password that goes with the settings, where they name a user."""
+    """What is said to make a sender.
+
+    `secret`: the password that goes with SMTP settings, where they name a user; a webhook's signing secrets.
+    """
 
     name: str
     channel: ChannelKind
@@ -59,7 +62,7 @@ class NewSender(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SenderPatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is said to change a sender: fields that are left out stay as they are; `secret: ""` forgets the password."""
+    """What is said to change a sender: fields that are left out stay as they are; `secret: ""` forgets it."""
 
     name: str | UnsetType = UNSET
     settings: dict[str, Any] | UnsetType = UNSET

@@ -1,11 +1,14 @@
-"""When a sender may be switched on: nobody real is written to before their replies and opt-outs can find us."""
+"""When a sender may be switched on: where it leads is allowed, and people's replies and opt-outs can find us."""
 
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 import msgspec
 
+from stentor.channels.outbound import Outbound
+from stentor.channels.webhook.settings import place_of
 from stentor.domain.hosts import ip_of, is_loopback
-from stentor.errors import Unprocessable
+from stentor.errors import Invalid, Unprocessable
 
 
 class NotReachable(Unprocessable):
@@ -18,18 +21,27 @@ class NotReachable(Unprocessable):
 class Reach(msgspec.Struct, frozen=True):
     """How this installation is reached from outside.
 
-    `public_url` is what links in messages begin with. `allow_loopback` lets a sender to an SMTP server on this machine
-    do without: for demo and tests, whose server is a sink. Elsewhere a server on this machine is a relay to everybody.
+    `public_url` is what links in messages begin with. Where `outbound` allows loopback, a sender to a server on this machine
+    does without: for demo and tests, whose server is a sink. Elsewhere a server on this machine is a relay to everybody.
     """
 
     public_url: str = ""
-    allow_loopback: bool = False
+    outbound: Outbound = Outbound()
 
-    def check(self, kind: str, settings: dict[str, object]) -> None:
-        """Raises NotReachable when a sender of this kind and with these settings must not be switched on."""
+    def check(self, kind: str, settings: Mapping[str, object]) -> None:
+        """Raises NotReachable when a sender of this kind and with these settings must not be switched on.
+
+        Raises Invalid for a webhook whose URL leads where no sender may go.
+        """
+        host = str(settings.get("host", ""))
+        if kind == "webhook":
+            place = place_of(str(settings["url"]))
+            host = place.host
+            if objection := self.outbound.early_objection(place.scheme, host, place.port):
+                raise Invalid.field("/settings/url", "url", f"The url cannot be used: {objection}.")
         if kind == "sandbox" or is_public_https(self.public_url):
             return
-        if self.allow_loopback and is_loopback(str(settings.get("host", ""))):
+        if self.outbound.allow_loopback and is_loopback(host):
             return
         raise NotReachable(
             "A sender to real people is switched on only where its unsubscribe links work. Start with "

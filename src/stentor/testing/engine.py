@@ -13,6 +13,7 @@ from stentor.campaigns.model import Publication
 from stentor.campaigns.sources import PublicationSource
 from stentor.channels.at_work import OpenChannels, SenderSource
 from stentor.channels.contract import Accepted, Channel, Message, Outcome, Wave
+from stentor.channels.outbound import Outbound
 from stentor.channels.secrets import SecretBox
 from stentor.clock import Clock
 from stentor.db.pool import Database
@@ -109,7 +110,7 @@ class Engine:
             db,
             brands=brands,
             senders=SenderSource(db),
-            channels=OpenChannels(db, SecretBox(_KEY[:32]), channel),
+            channels=OpenChannels(db, SecretBox(_KEY[:32]), channel, Outbound()),
             facts=FactsSource(publications),
             composer=self.composer,
             quiet=quiet,

@@ -55,11 +55,12 @@ class Store:
         self._bodies: list[bytes | bytearray] = []
         self._lines: list[bytes] = []
 
-    def add(self, recipient: bytes, body: bytes | bytearray, at_ns: int) -> bool:
-        """False when the store is full."""
+    def add(self, recipient: bytes, body: bytes | bytearray, at_ns: int, message_id: bytes | None = None) -> bool:
+        """False when the store is full. Without a `message_id` it is looked for in the body."""
         if self.bytes + len(body) > self._bytes_max:
             return False
-        self._lines.append(b"%d %d %d %b %b\n" % (at_ns, self.bytes, len(body), _message_id(body), recipient))
+        name = _message_id(body) if message_id is None else message_id
+        self._lines.append(b"%d %d %d %b %b\n" % (at_ns, self.bytes, len(body), name, recipient))
         self._bodies.append(body)
         self.messages += 1
         self.bytes += len(body)

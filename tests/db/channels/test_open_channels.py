@@ -8,6 +8,7 @@ from sandbox_letters import letter, wave_for
 from stentor.channels.at_work import OpenChannels, SenderSource
 from stentor.channels.contract import Deferred, NotSent
 from stentor.channels.model import NewSender, Sender, SenderPatch
+from stentor.channels.outbound import Outbound
 from stentor.channels.public_address import Reach
 from stentor.channels.sandbox.channel import SandboxChannel
 from stentor.channels.sandbox.chaos import ChaosSource
@@ -32,7 +33,7 @@ def secrets() -> SecretBox:
 
 @pytest.fixture
 def senders(db: Database, secrets: SecretBox) -> SenderService:
-    return SenderService(db, secrets, Reach(allow_loopback=True))
+    return SenderService(db, secrets, Reach(outbound=Outbound(allow_loopback=True)))
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def sandbox(db: Database) -> SandboxChannel:
 
 @pytest.fixture
 def channels(db: Database, secrets: SecretBox, sandbox: SandboxChannel) -> OpenChannels:
-    return OpenChannels(db, secrets, sandbox)
+    return OpenChannels(db, secrets, sandbox, Outbound())
 
 
 @pytest.fixture
@@ -110,7 +111,7 @@ async def test_all_sandboxes_are_one_and_stay_open(
 async def test_a_sender_that_cannot_be_opened_answers_why_and_is_asked_again(
     db: Database, secrets: SecretBox, sandbox: SandboxChannel, relay: Sender
 ):
-    wrong = OpenChannels(db, SecretBox(bytes(32)), sandbox)
+    wrong = OpenChannels(db, SecretBox(bytes(32)), sandbox, Outbound())
 
     async with wrong.open_channel(relay) as first:
         outcomes = await first.hand_over(wave_for(relay.brand_id), [letter(relay.brand_id)] * 3)

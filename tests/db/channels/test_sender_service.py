@@ -6,6 +6,7 @@ import pytest
 
 from stentor.channels import store
 from stentor.channels.model import NewSender, Sender, SenderPatch
+from stentor.channels.outbound import Outbound
 from stentor.channels.public_address import NotReachable, Reach
 from stentor.channels.secrets import SecretBox
 from stentor.channels.service import SenderService, default_sender, ensure_sandbox, sandbox_sender
@@ -222,7 +223,7 @@ async def test_a_sink_on_this_machine_is_allowed_where_it_is_known_to_be_one_and
     db: Database, secrets: SecretBox, brand_id: UUID
 ):
     sink = {"host": "127.0.0.1", "envelope_from": "demo@example.net", "security": "none"}
-    demo = SenderService(db, secrets, Reach(allow_loopback=True))
+    demo = SenderService(db, secrets, Reach(outbound=Outbound(allow_loopback=True)))
     serve = SenderService(db, secrets, Reach())
 
     sender = await demo.create(brand_id, relay(settings=sink, secret=""))

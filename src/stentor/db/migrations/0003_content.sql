@@ -5,7 +5,7 @@ CREATE TABLE sender (
     brand_id    uuid NOT NULL REFERENCES brand,
     name        text NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
     channel     smallint NOT NULL CHECK (channel BETWEEN 1 AND 9),
-    kind        text NOT NULL CHECK (kind IN ('sandbox', 'smtp')),
+    kind        text NOT NULL CHECK (kind IN ('sandbox', 'smtp', 'webhook')),
     settings    jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(settings) = 'object'),
     secret      bytea,
     enabled     boolean NOT NULL DEFAULT true,
