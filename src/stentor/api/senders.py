@@ -36,11 +36,17 @@ Settings = Annotated[
     dict[str, Any],
     Meta(
         description="What its kind needs: for `smtp` `host` and `envelope_from`, and where they are not the usual ones `port`, "
-        "`security` (`starttls`, `tls` or `none`), `username`, … (no password)."
+        "`security` (`starttls`, `tls` or `none`), `username`, … (no password); for `webhook` `url`, and `batch_max` "
+        "for several messages in one request."
     ),
 ]
 Secret = Annotated[
-    str, Meta(max_length=SECRET_CHARS_MAX, description="The password that goes with the settings; never shown again.")
+    str,
+    Meta(
+        max_length=SECRET_CHARS_MAX,
+        description="For `smtp` the password that goes with the settings; for `webhook` the signing secret (`whsec_…`), or "
+        "several with blanks between them while it changes. Never shown again.",
+    ),
 ]
 InDoubt = Annotated[
     InDoubtPolicy | None,
@@ -75,7 +81,7 @@ class SenderInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SenderChanges(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Changes to a sender; what is left out stays. An empty `secret` forgets the password."""
+    """Changes to a sender; what is left out stays. An empty `secret` forgets it."""
 
     name: Name | UnsetType = UNSET
     settings: Settings | UnsetType = UNSET

@@ -33,7 +33,7 @@ from stentor.report.tally import Moves
 log = structlog.get_logger(__name__)
 
 SENDER_REST_S = 15.0
-"""How long a sender that could not be used at all is left alone."""
+"""How long a sender that could not be used at all is left alone, unless its provider asks for longer."""
 
 SETTLE_PATIENCE_S = 60.0
 """How long a worker waits for a database that is away before what it sent becomes in doubt."""
@@ -140,7 +140,8 @@ async def _write_down(db: Database, claim: Claim, answered: Answered, settlement
             log.warning(
                 "sender.unusable", sender_id=sender_id, answer=without_addresses(settlement.sender_answer.answer)
             )
-            await deliver.release(conn, claim, claim.chunks, delay_s=SENDER_REST_S)
+            rest_s = max(SENDER_REST_S, settlement.sender_answer.retry_after_s or 0.0)
+            await deliver.release(conn, claim, claim.chunks, delay_s=rest_s)
         elif guarded.last:
             await deliver.finish(conn, claim)
         # Last, because every worker of the execution writes these rows.

@@ -123,13 +123,17 @@ class Entry(NamedTuple):
 
 
 class Record:
-    """Shared by all connections of a provider: which faults have struck, and what came of every request."""
+    """Shared by all connections of a provider: which faults have struck, and what came of every request.
+
+    `octets` counts what was received, of requests that never became whole too.
+    """
 
     def __init__(self, faults: Iterable[Fault] = (), store: Store | None = None) -> None:
         self.faults = list(faults)
         self.requests: deque[Request] = deque(maxlen=REQUESTS_KEPT_MAX)
         self.taken: deque[Entry] = deque(maxlen=REQUESTS_KEPT_MAX)
         self.connections = 0
+        self.octets = 0
         self.holding = 0
         self._store = store or Store(None)
         self._struck: Counter[int] = Counter()

@@ -134,8 +134,12 @@ class Exchange:
         match trouble:
             case TimeoutError():
                 said = silence
-            case aiohttp.ClientConnectorError(os_error=NotAllowed() as refusal):
+            case aiohttp.ClientConnectorCertificateError(certificate_error=refusal):
                 said = str(refusal)
+            case aiohttp.ClientConnectorError(os_error=(NotAllowed() | ssl.SSLError()) as refusal):
+                said = str(refusal)
+            case aiohttp.ClientResponseError(message=message):
+                said = f"an answer that is no HTTP: {message}"
             case aiohttp.ClientOSError(errno=int(number)) if number > 0:
                 said = os.strerror(number)
             case _:

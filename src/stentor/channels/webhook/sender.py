@@ -87,20 +87,22 @@ class WebhookChannel:
         """As many couriers as there are requests to be made, and connections to make them on."""
         requests = -(-len(self._waiting) // self._settings.batch_max)
         for _ in range(min(requests, self._settings.connections_max - len(self._couriers))):
-            courier = asyncio.create_task(self._carry(), name="webhook.courier")
+            courier = asyncio.create_task(self._work(), name="webhook.courier")
             self._couriers.add(courier)
-            courier.add_done_callback(self._returned)
 
-    def _returned(self, courier: asyncio.Task[None]) -> None:
-        self._couriers.discard(courier)
-        bug = None if courier.cancelled() else courier.exception()
-        if bug is not None:
+    async def _work(self) -> None:
+        try:
+            await self._carry(await self._opened())
+        except Exception as bug:  # noqa: BLE001 - whoever waits for the waves raises it
             for opened in self._open:
                 opened.abandon(bug)
+        finally:
+            # In the same step as the last look for letters: a wave that comes after it must not count on this courier.
+            if task := asyncio.current_task():
+                self._couriers.discard(task)
 
-    async def _carry(self) -> None:
+    async def _carry(self, exchange: Exchange) -> None:
         """One request after the other, for as long as anything waits."""
-        exchange = await self._opened()
         while letters := self._waiting.take(self._settings.batch_max):
             body = RequestBody(*self._content(letters))
             try:

@@ -7,7 +7,8 @@ import hmac
 from collections.abc import Sequence
 
 SECRETS_MAX = 5
-KEY_BYTES_MIN, KEY_BYTES_MAX = 24, 64
+KEY_BYTES_MIN = 24
+KEY_BYTES_MAX = 64
 PREFIX = "whsec_"
 
 
