@@ -112,6 +112,17 @@ def test_a_second_copy_after_a_lost_wave_is_explained_by_the_policy_alone(
     assert (certificate.doubled, certificate.resent) == (doubled, resent)
 
 
+def test_a_second_copy_of_a_webhook_is_explained_where_its_sender_says_nothing(lived: Lived):
+    text = lived.ledger.read_bytes()
+    lived.ledger.write_bytes(text + text.partition(b"\n")[0] + b"\n")
+    lived.run("UPDATE wave SET lost = true")
+    lived.run("UPDATE sender SET in_doubt = NULL, channel = 8")
+
+    certificate = lived.judged().certificate
+
+    assert (certificate.doubled, certificate.resent) == (0, 1)
+
+
 def test_a_message_to_another_address_is_lost(lived: Lived):
     lines = lived.ledger.read_text().splitlines()
     lines[0] = lines[0].rpartition(" ")[0] + " stranger@example.com"

@@ -2,7 +2,8 @@
 
 In a test: `async with HttpProvider([Fault(status=503, times=2)]) as provider: …`, then `provider.record.taken`. As a process
 of its own: `python -m stentor.testing.http_sink --store FILE` prints `{"port": …}` and serves until SIGTERM, then prints its
-counts. The ledger has the form of `smtp_sink`'s. A list of faults that is PUT to `/-/faults` replaces those before it.
+counts. The ledger has the form of `smtp_sink`'s. A list of faults that is PUT to
+`/-/faults` replaces those before it; only those at CONNECT strike whoever comes to change them, too.
 """
 
 import argparse
@@ -135,7 +136,7 @@ class _Connection(asyncio.Protocol):
         method, path, _ = line.split(" ", 2)
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         size = int(headers.get("content-length", "0"))
-        fault = self._record.strike(Moment.BODY, begun)
+        fault = None if path == FAULTS_PATH else self._record.strike(Moment.BODY, begun)
         if fault:
             self._inbox.clear()
             self._answer(fault)

@@ -302,6 +302,26 @@ async def test_a_sender_that_cannot_be_used_keeps_its_people_for_later(db: Datab
     assert counts.handed_over == 2
 
 
+async def test_a_sender_rests_for_as_long_as_its_provider_asks(db: Database):
+    world = await World.made(db)
+    channel = ScriptedChannel(lambda _message: Deferred("429", retry_after_s=1_200.0, sender_wide=True))
+    engine = Engine(db, channel)
+    await world.people([Someone("one")])
+    execution_id = await world.execution(await world.publication())
+
+    await engine.drain()
+    channel.answer = lambda _message: Accepted()
+    async with Database(db.dsn, size=3, shift=timedelta(minutes=15)) as resting:
+        await Engine(resting, channel).drain()
+    fates = await world.fates(execution_id)
+    async with Database(db.dsn, size=3, shift=IN_AN_HOUR) as later:
+        await Engine(later, channel).drain()
+
+    assert fates == {"one": "pending"}
+    assert await world.fates(execution_id) == {"one": "handed_over"}
+    assert len(channel.taken) == 2
+
+
 async def test_two_planners_and_two_deliverers_share_the_work_and_double_nobody(db: Database):
     world = await World.made(db)
     channels = [ScriptedChannel(), ScriptedChannel()]

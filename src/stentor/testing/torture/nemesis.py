@@ -6,6 +6,7 @@ import random
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, LiteralString
 
 import psycopg
@@ -16,6 +17,7 @@ from stentor.db.postmaster import read_postmaster
 from stentor.testing.smtp_local import SinkProcess
 from stentor.testing.torture.cast import Cast, local_ports
 from stentor.testing.torture.chronicle import Chronicle
+from stentor.testing.torture.provider import TROUBLES, Provider
 from stentor.testing.torture.proxy import ChaosProxy
 
 IN_FLIGHT_MAX = 8
@@ -47,6 +49,7 @@ class Nemesis:
         dsn: str,
         sink: SinkProcess,
         relay: ChaosProxy,
+        provider: Provider,
         database: ChaosProxy,
         chronicle: Chronicle,
         draw: random.Random,
@@ -58,6 +61,7 @@ class Nemesis:
         self._dsn = dsn
         self._sink = sink
         self._relay = relay
+        self._provider = provider
         self._database = database
         self._chronicle = chronicle
         self._draw = draw
@@ -146,6 +150,10 @@ class Nemesis:
         self._sink.defer(now=False)
         self._chronicle.fault("defer_all")
 
+    async def trouble_provider(self, *, kind: str) -> None:
+        """The HTTP provider does something wrong for a moment."""
+        await self._provider.strike(kind)
+
     async def cut_database(self) -> None:
         self._chronicle.fault("cut_database")
         self._database.cut()
@@ -215,7 +223,8 @@ class Nemesis:
         return [pid for pid in self._cast.pids("worker") if pid != self._frozen]
 
     def _busy_ports(self) -> set[int]:
-        return {link.client_port for link in self._relay.links if link.is_busy}
+        proxies = (self._relay, self._provider.proxy)
+        return {link.client_port for proxy in proxies for link in proxy.links if link.is_busy}
 
     def _with_bytes_on_the_wire(self, pids: Sequence[int]) -> list[int]:
         busy = self._busy_ports()
@@ -267,6 +276,7 @@ FAULTS: dict[str, Fault] = {
     "lose_replies": Nemesis.lose_replies,
     "slow_relay": Nemesis.slow_relay,
     "defer_all": Nemesis.defer_all,
+    **{kind: partial(Nemesis.trouble_provider, kind=kind) for kind in TROUBLES},
     "cut_database": Nemesis.cut_database,
     "lose_commits": Nemesis.lose_commits,
     "disk_full": Nemesis.disk_full,

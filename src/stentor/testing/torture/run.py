@@ -17,11 +17,13 @@ from stentor.db.cluster import read_sockets
 from stentor.db.home import Home
 from stentor.domain.policy import BrandCap
 from stentor.domain.quiet_hours import QuietAction
+from stentor.testing.http_local import HttpSinkProcess
 from stentor.testing.smtp_local import SinkProcess
 from stentor.testing.torture.cast import Cast
 from stentor.testing.torture.chronicle import Chronicle
 from stentor.testing.torture.nemesis import FAULTS, FREEZE_BRIEFLY_S, FREEZE_S, Nemesis
 from stentor.testing.torture.nights import Nights, lay_nights
+from stentor.testing.torture.provider import Provider, receivers, subscribers
 from stentor.testing.torture.proxy import ChaosProxy
 from stentor.testing.torture.stage import Relay, set_stage
 from stentor.testing.torture.verdict import Verdict, judge
@@ -61,17 +63,20 @@ async def _run(premises: Premises, seed: int, minutes: float, folder: Path, faul
     draw = random.Random(seed)
     mail = folder / "mail"
     index = folder / "mail.index"
+    hooked = folder / "hooked"
     chronicle_file = folder / "chronicle"
     dsn = premises.core.db.dsn
     home = Home(premises.data)
-    with SinkProcess(mail) as sink, Chronicle(chronicle_file) as chronicle:
+    with SinkProcess(mail) as sink, HttpSinkProcess(hooked) as receiver, Chronicle(chronicle_file) as chronicle:
         async with (
             ChaosProxy.to_port(sink.port) as relay,
+            ChaosProxy.to_port(receiver.port) as hooks,
             ChaosProxy.to_socket(f"{read_sockets(home)}/.s.PGSQL.5432") as database,
         ):
-            audiences = _audiences(draw)
+            audiences = _audiences(draw) | subscribers(draw, PEOPLE)
             nights = lay_nights(Clock().now(), minutes)
-            stage = await set_stage(premises.core, _relays(relay.port, nights), caps=_CAPS)
+            relays = _relays(relay.port, nights) | receivers(hooks.port)
+            stage = await set_stage(premises.core, relays, caps=_CAPS)
             await _add_people(premises, stage.brand.id, audiences, nights)
             for topic, people in audiences.items():
                 chronicle.people(topic, people)
@@ -85,6 +90,7 @@ async def _run(premises: Premises, seed: int, minutes: float, folder: Path, faul
                     dsn=dsn,
                     sink=sink,
                     relay=relay,
+                    provider=Provider(receiver, hooks, chronicle, random.Random(draw.random())),
                     database=database,
                     chronicle=chronicle,
                     draw=random.Random(draw.random()),
@@ -96,7 +102,7 @@ async def _run(premises: Premises, seed: int, minutes: float, folder: Path, faul
                 await _torture(minutes, nemesis, clients, _Books(dsn, sink, index), draw)
                 chronicle.note("ended")
                 await _until_drained(dsn)
-    return await asyncio.to_thread(judge, dsn, chronicle_file, [index], seed=seed)
+    return await asyncio.to_thread(judge, dsn, chronicle_file, [index, folder / "hooked.index"], seed=seed)
 
 
 def _relays(port: int, nights: Nights) -> dict[str, Relay | None]:

@@ -12,11 +12,16 @@ from stentor.channels.sandbox.model import ChaosRule
 from stentor.domain.policy import BrandCap, BrandPolicy, CampaignPolicy
 from stentor.domain.quiet_hours import QuietRule
 from stentor.domain.vocabulary import ChannelKind
+from stentor.testing.http_local import SECRET
 from stentor.wiring import Core, services
 
 CONNECTIONS_MAX = 4
 """Of each worker to a relay: enough to have several cut at once, few enough to be counted."""
 
+HOOK_TIMEOUT_S = 5.0
+"""How long the answer of a receiver is waited for, so that silence is over within a run."""
+
+_WEBHOOK = {"body": '{"to": "{{ external_id }}@example.com", "text": "News"}'}
 _MAIL = {"subject": "News", "html": "<p>Hello {{ external_id }}</p>", "text": "Hello {{ external_id }}"}
 
 
@@ -38,6 +43,12 @@ class Relay(msgspec.Struct, frozen=True):
     def campaign_policy(self) -> CampaignPolicy:
         """What holds for the campaign that goes by it."""
         return CampaignPolicy(tags=(self.tag,) if self.tag else (), quiet_hours=self.quiet_hours)
+
+
+class Hook(Relay, frozen=True):
+    """A webhook's receiver on this machine. What is in doubt is sent again, as with any webhook whose sender says nothing."""
+
+    batch_max: int = 1
 
 
 class Stage(msgspec.Struct, frozen=True):
@@ -72,14 +83,19 @@ async def set_stage(core: Core, topics: Mapping[str, Relay | None], *, caps: Seq
         ],
     )
     content = TemplateContent("en", {"en": _MAIL})
-    template = await served.templates.create(brand.id, name="News", channel=ChannelKind.EMAIL, content=content)
+    mail = await served.templates.create(brand.id, name="News", channel=ChannelKind.EMAIL, content=content)
+    content = TemplateContent("en", {"en": _WEBHOOK})
+    webhook = await served.templates.create(brand.id, name="Event", channel=ChannelKind.WEBHOOK, content=content)
     senders = await served.senders.page(brand.id)
     sandbox = next(sender for sender in senders if sender.channel is ChannelKind.EMAIL)
     for topic, relay in topics.items():
-        draft = TopicDraft(key=topic, name=topic, channels=ChannelKind.EMAIL.bit)
+        channel, template = ChannelKind.EMAIL, mail
+        if isinstance(relay, Hook):
+            channel, template = ChannelKind.WEBHOOK, webhook
+        draft = TopicDraft(key=topic, name=topic, channels=channel.bit)
         await served.topics.create(brand.id, draft)
         sender = sandbox if relay is None else await served.senders.create(brand.id, _sender(topic, relay))
-        route = Route(channel=ChannelKind.EMAIL, template_id=template.id, sender_id=sender.id)
+        route = Route(channel=channel, template_id=template.id, sender_id=sender.id)
         lane: LaneName = "bulk" if relay is None else relay.lane
         campaign = await served.campaigns.create(
             brand.id,
@@ -99,6 +115,8 @@ async def set_stage(core: Core, topics: Mapping[str, Relay | None], *, caps: Seq
 
 
 def _sender(name: str, relay: Relay) -> NewSender:
+    if isinstance(relay, Hook):
+        return _hook_sender(name, relay)
     settings = {
         "host": "127.0.0.1",
         "port": relay.port,
@@ -113,4 +131,21 @@ def _sender(name: str, relay: Relay) -> NewSender:
         settings=settings,
         in_doubt=relay.policy,
         pace_per_s=relay.pace_per_s,
+    )
+
+
+def _hook_sender(name: str, hook: Hook) -> NewSender:
+    settings = {
+        "url": f"http://127.0.0.1:{hook.port}/{name}",
+        "batch_max": hook.batch_max,
+        "connections_max": CONNECTIONS_MAX,
+        "timeout_s": HOOK_TIMEOUT_S,
+    }
+    return NewSender(
+        name=name,
+        channel=ChannelKind.WEBHOOK,
+        kind="webhook",
+        settings=settings,
+        secret=SECRET,
+        pace_per_s=hook.pace_per_s,
     )

@@ -278,13 +278,15 @@ _SENDS: LiteralString = """
     SELECT customer_id, channel, state, reason, chunk, extract(epoch FROM decided_at)::float
     FROM send WHERE execution_id = %s"""
 _SANDBOX: LiteralString = "SELECT execution_id, customer_id, channel FROM sandbox_message"
+# A webhook (channel 8) whose sender says nothing is sent again.
 _LOST_WAVES: LiteralString = """
     SELECT v.chunk, v.key_from, v.key_to FROM wave v JOIN sender s ON s.id = v.sender_id
-    WHERE v.execution_id = %s AND v.lost AND s.in_doubt IN ('at_least_once', 'ask')"""
+    WHERE v.execution_id = %s AND v.lost AND coalesce(s.in_doubt, CASE s.channel WHEN 8 THEN 'at_least_once' END)
+        IN ('at_least_once', 'ask')"""
 _IN_DOUBT_ANSWERS: LiteralString = """
     SELECT count(*) FROM delivery_event e JOIN sender s ON s.id = e.sender_id
     WHERE e.execution_id = %s AND e.customer_id = %s AND e.channel = %s AND e.kind = 'in_doubt'
-        AND s.in_doubt IN ('at_least_once', 'ask')"""
+        AND coalesce(s.in_doubt, CASE s.channel WHEN 8 THEN 'at_least_once' END) IN ('at_least_once', 'ask')"""
 _SUBSCRIBED: LiteralString = """
     SELECT c.external_id, t.key FROM subscription s
     JOIN topic t ON t.id = s.topic_id JOIN customer c ON c.part = s.part AND c.customer_id = s.customer_id
