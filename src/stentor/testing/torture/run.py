@@ -222,7 +222,11 @@ async def _until_drained(dsn: str) -> None:
     """Comes back when nothing is left to do, or when waiting longer makes no sense: the verdict names what is left."""
 
     async def is_drained() -> bool:
-        return not await _open_executions(dsn)
+        try:
+            return not await _open_executions(dsn)
+        except psycopg.OperationalError:
+            # The last blow may have been the database's.
+            return False
 
     with suppress(AssertionError):
         await eventually(is_drained, DRAINED_WITHIN_S)
