@@ -148,7 +148,7 @@ class Exchange:
 
 
 async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
-    """At most 64 KiB of the body, and whether that is all of it. The connection of a longer one is closed."""
+    """At most 64 KiB of the body, and whether that is all of it. Whoever releases a longer one closes its connection."""
     pieces: list[bytes] = []
     left = ANSWER_BYTES_MAX
     try:
@@ -157,7 +157,4 @@ async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
             left -= len(piece)
     except (aiohttp.ClientError, OSError):
         return b"".join(pieces), False
-    is_whole = response.content.at_eof()
-    if not is_whole:
-        response.close()
-    return b"".join(pieces), is_whole
+    return b"".join(pieces), response.content.at_eof()
