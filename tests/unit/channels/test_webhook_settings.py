@@ -49,7 +49,7 @@ def test_a_url_leads_to_a_host_and_a_port(url: str, place: Place):
         "https://example.com:0/",
         "https://example.com:99999/",
         "https://example.com:port/",
-        "https://me:secret@example.com/",
+        "https://me:pw@example.com/",
         "https://example.com@127.0.0.1/",
         "https://example.com/#there",
         "https://example.com./",
