@@ -44,17 +44,17 @@ class _Gone(NotWritten):
 class RequestBody(aiohttp.BytesPayload):
     """A body that asks before its first byte, and knows whether that left. Headers leave with it, never before."""
 
-    def __init__(self, content: bytes, may_start: Callable[[], bool]) -> None:
+    def __init__(self, content: bytes, may_leave: Callable[[], bool]) -> None:
         super().__init__(content, content_type="application/json")
         self.content = content
         self.has_begun = False
         self.refusal: NotWritten | TooLate | None = None
-        self._may_start = may_start
+        self._may_leave = may_leave
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         if writer.transport is None or writer.transport.is_closing():
             self.refusal = _Gone("the receiver closes its connections at once")
-        elif not self._may_start():
+        elif not self._may_leave():
             self.refusal = TooLate()
         else:
             self.refusal = None

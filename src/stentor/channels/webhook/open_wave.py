@@ -2,9 +2,9 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
-from stentor.channels.contract import InDoubt, Message, NotSent, Outcome
+from stentor.channels.contract import InDoubt, Message, NotSent, Outcome, Wave
 
 REQUEST_BYTES_MAX = 1_000_000  # many servers take no body of more than a mebibyte unless told to
 _ENTRY_BYTES = 100  # what stands around a message in an array
@@ -18,8 +18,8 @@ _UNSETTLED = InDoubt("nothing is known of what became of this message")
 class OpenWave:
     """Gives out its messages one by one, collects one outcome for each, and is done with the last."""
 
-    def __init__(self, may_start: Callable[[], bool], messages: Sequence[Message]) -> None:
-        self.may_start = may_start
+    def __init__(self, wave: Wave, messages: Sequence[Message]) -> None:
+        self.may_start = wave.may_start
         self.done: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
         self._messages = messages
         self._outcomes: list[Outcome] = [_UNSETTLED] * len(messages)
@@ -73,6 +73,11 @@ class Letter:
 
     def settle(self, outcome: Outcome) -> None:
         self.wave.settle(self._index, outcome)
+
+
+def may_leave(letters: Sequence[Letter]) -> bool:
+    """Asked right before the first byte of their request: whether all their waves are young enough."""
+    return all(wave.may_start() for wave in {letter.wave for letter in letters})
 
 
 class WaitingLetters:

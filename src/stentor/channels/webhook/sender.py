@@ -2,7 +2,8 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 import structlog
 from aiohttp.abc import AbstractResolver
@@ -10,7 +11,7 @@ from aiohttp.abc import AbstractResolver
 from stentor.channels.contract import Deferred, InDoubt, Message, NotSent, Outcome, Wave
 from stentor.channels.outbound import Outbound
 from stentor.channels.webhook.exchange import Exchange, NotWritten, ReplyLost, RequestBody, TooLate
-from stentor.channels.webhook.open_wave import TOO_OLD, Letter, OpenWave, WaitingLetters
+from stentor.channels.webhook.open_wave import TOO_OLD, Letter, OpenWave, WaitingLetters, may_leave
 from stentor.channels.webhook.settings import WebhookSettings
 from stentor.channels.webhook.signing import Signer, keys_of
 from stentor.channels.webhook.verdicts import judge, judge_batch
@@ -61,7 +62,7 @@ class WebhookChannel:
             return [_CLOSED] * len(messages)
         if not messages:
             return []
-        opened = OpenWave(wave.may_start, messages)
+        opened = OpenWave(wave, messages)
         self._waiting.add(opened)
         self._open.add(opened)
         self._tend()
@@ -104,7 +105,7 @@ class WebhookChannel:
     async def _carry(self, exchange: Exchange) -> None:
         """One request after the other, for as long as anything waits."""
         while letters := self._waiting.take(self._settings.batch_max):
-            body = RequestBody(*self._content(letters))
+            body = RequestBody(self._content(letters), partial(may_leave, letters))
             try:
                 outcomes = await self._post(exchange, letters, body)
             except NotWritten as trouble:
@@ -164,13 +165,11 @@ class WebhookChannel:
     def _is_batched(self) -> bool:
         return self._settings.batch_max > 1
 
-    def _content(self, letters: Sequence[Letter]) -> tuple[bytes, Callable[[], bool]]:
-        """The request's body, and whether it may start: while all its waves are young enough."""
-        waves = {letter.wave for letter in letters}
+    def _content(self, letters: Sequence[Letter]) -> bytes:
         if not self._is_batched:
-            return letters[0].content, letters[0].wave.may_start
+            return letters[0].content
         entries = (b'{"id":"%b","data":%b}' % (letter.send_id.encode(), letter.content) for letter in letters)
-        return b"[%b]" % b",".join(entries), lambda: all(wave.may_start() for wave in waves)
+        return b"[%b]" % b",".join(entries)
 
     def _webhook_id(self, ids: Sequence[str]) -> str:
         """The send's id; of a batch one that the same sends have together, and no others."""
