@@ -6,6 +6,7 @@ from contextlib import suppress
 import pytest
 
 from stentor.testing.databases import TestDatabases
+from stentor.testing.http_local import HttpSinkProcess
 from stentor.testing.smtp_local import SinkProcess
 from stentor.testing.torture.life import prepare
 from stentor.testing.torture.sweep import NeverCame, Sweep, failpoints
@@ -21,8 +22,12 @@ IN_HASTE = {"release.before_commit", "release.after_commit"}
 @pytest.fixture(scope="module")
 def sweep(databases: TestDatabases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sweep]:
     folder = tmp_path_factory.mktemp("sweep")
-    with SinkProcess(folder / "mail") as sink, databases.migrated() as dsn:
-        brand_id = prepare(dsn, sink.port)
+    with (
+        SinkProcess(folder / "mail") as sink,
+        HttpSinkProcess(folder / "hooked") as hooks,
+        databases.migrated() as dsn,
+    ):
+        brand_id = prepare(dsn, sink.port, hooks.port)
         yield Sweep(databases, dsn, brand_id, folder)
 
 

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from stentor.testing.databases import TestDatabases
+from stentor.testing.http_local import HttpSinkProcess
 from stentor.testing.smtp_local import SinkProcess
 from stentor.testing.torture.chronicle import Chronicle
 from stentor.testing.torture.evidence import send_of
@@ -60,12 +61,18 @@ def original(databases: TestDatabases, tmp_path_factory: pytest.TempPathFactory)
     chronicle = folder / "chronicle"
     with Chronicle(chronicle) as notes:
         notes.note("began", rules={}, fault_kinds=["kill_worker"])
-    with SinkProcess(folder / "mail") as sink, databases.migrated() as dsn:
-        brand_id = prepare(dsn, sink.port)
+    with (
+        SinkProcess(folder / "mail") as sink,
+        HttpSinkProcess(folder / "hooked") as hooks,
+        databases.migrated() as dsn,
+    ):
+        brand_id = prepare(dsn, sink.port, hooks.port)
         live(Life(dsn, brand_id, chronicle))
         with Chronicle(chronicle) as notes:
             notes.note("ended")
-        yield Lived(dsn, chronicle, folder / "mail.index")
+        both = folder / "both.index"
+        both.write_bytes((folder / "mail.index").read_bytes() + (folder / "hooked.index").read_bytes())
+        yield Lived(dsn, chronicle, both)
 
 
 @pytest.fixture
@@ -81,8 +88,8 @@ def test_an_undisturbed_life_breaks_no_line(lived: Lived):
     verdict = lived.judged()
 
     assert verdict.certificate.broken == [], verdict.examples
-    assert verdict.certificate.executions == 6
-    assert verdict.certificate.recipients == 116 + 12 + 12 + 10 + 20 + 4
+    assert verdict.certificate.executions == 7
+    assert verdict.certificate.recipients == 116 + 12 + 12 + 10 + 20 + 10 + 4
 
 
 def test_a_message_that_nobody_took_is_lost(lived: Lived):

@@ -13,6 +13,7 @@ from stentor.channels.outbound import Outbound
 from stentor.channels.webhook.resolver import CheckedResolver, NotAllowed
 from stentor.channels.webhook.settings import WebhookSettings
 from stentor.channels.webhook.verdicts import ANSWER_BYTES_MAX, Reply, printable
+from stentor.failpoints import failpoint
 
 # Common servers close an idle connection after 5 s and more. A request that meets the close is in doubt: we leave first.
 IDLE_S = 4.0
@@ -52,15 +53,18 @@ class RequestBody(aiohttp.BytesPayload):
         self._may_leave = may_leave
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        failpoint("webhook.before_write")
+        self.refusal = self._refusal(writer)
+        if self.refusal is not None:
+            raise self.refusal
+        self.has_begun = True
+        await super().write_with_length(writer, content_length)
+        failpoint("webhook.after_write")
+
+    def _refusal(self, writer: AbstractStreamWriter) -> NotWritten | TooLate | None:
         if writer.transport is None or writer.transport.is_closing():
-            self.refusal = _Gone("the receiver closes its connections at once")
-        elif not self._may_leave():
-            self.refusal = TooLate()
-        else:
-            self.refusal = None
-            self.has_begun = True
-            return await super().write_with_length(writer, content_length)
-        raise self.refusal
+            return _Gone("the receiver closes its connections at once")
+        return None if self._may_leave() else TooLate()
 
 
 class Exchange:
@@ -110,6 +114,7 @@ class Exchange:
             async with self._session.post(
                 self._settings.url, data=body, headers=headers, allow_redirects=False
             ) as response:
+                failpoint("webhook.after_read")
                 content, is_whole = await _read(response)
                 return Reply(
                     response.status,

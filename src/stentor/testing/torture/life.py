@@ -35,7 +35,7 @@ from stentor.log import set_up_logging
 from stentor.settings import Settings
 from stentor.testing.torture.chronicle import Chronicle
 from stentor.testing.torture.evidence import Workload, read_chronicle
-from stentor.testing.torture.stage import Relay, set_stage
+from stentor.testing.torture.stage import Hook, Relay, set_stage
 from stentor.triggers.addressees import NamedRecipient
 from stentor.triggers.messages import MessageCall, Once
 from stentor.triggers.model import Replayed, RunCall
@@ -55,6 +55,7 @@ AUDIENCES = {
     "again": [f"reader-{number}" for number in range(12)],
     "box": ["bouncer", DROPPER, *(f"reader-{number}" for number in range(8, 16))],
     "sliced": [f"reader-{number}" for number in range(4, 24)],
+    "hooks": [f"reader-{number}" for number in range(10)],
 }
 ORDERS = "orders"
 ORDERED = [f"reader-{number}" for number in range(20, 23)]
@@ -101,13 +102,14 @@ def live(life: Life) -> None:
         life.hits.write_bytes(msgspec.json.encode(hits()))
 
 
-def prepare(dsn: str, port: int) -> UUID:
-    """Sets the stage in an empty, migrated database, its relays at that port; returns the brand."""
+def prepare(dsn: str, port: int, hooks_port: int) -> UUID:
+    """Sets the stage in an empty, migrated database, its relays at that port, its receiver at that; returns the brand."""
     topics = {
         "news": Relay(port),
         "again": Relay(port, "at_least_once"),
         "box": None,
         "sliced": Relay(port, "ask"),
+        "hooks": Hook(hooks_port, batch_max=4),
         ORDERS: Relay(port, lane="transactional"),
     }
 

@@ -53,13 +53,13 @@ class NeverCame(Exception):
 
 
 class Sweep:
-    """Lives on copies of one prepared database, whose relays are one sink that nothing here touches."""
+    """Lives on copies of one prepared database, whose relays are one sink and whose receivers another. Nothing here touches them."""
 
     def __init__(self, databases: TestDatabases, prepared: str, brand_id: UUID, folder: Path) -> None:
         self._databases = databases
         self._prepared = prepared
         self._brand_id = brand_id
-        self._index = folder / "mail.index"
+        self._indexes = [folder / "mail.index", folder / "hooked.index"]
         self._folder = folder
         self._numbers = itertools.count()
         # Forked off a process that has imported everything: a life starts in 20 ms instead of a second.
@@ -84,7 +84,7 @@ class Sweep:
         `after`: failpoints of a life before that one, for what only heirs come to. Raises NeverCame when the life ended
         without coming there.
         """
-        ledger_from = self._index.stat().st_size
+        ledgers_from = [index.stat().st_size for index in self._indexes]
         with self._life() as first, Chronicle(first.chronicle) as notes:
             notes.note("began", rules={}, fault_kinds=[])
             idle_s_max = DEAF_WAITS_S if action == "deafen" else first.idle_s_max
@@ -96,7 +96,8 @@ class Sweep:
             self._to_its_end(replace(first, shift_s=life.shift_s + 2 * LEASE_OVER_S))
             notes.note("ended")
             ledger = first.chronicle.with_name("ledger.index")
-            ledger.write_bytes(self._index.read_bytes()[ledger_from:])
+            parts = zip(self._indexes, ledgers_from, strict=True)
+            ledger.write_bytes(b"".join(index.read_bytes()[start:] for index, start in parts))
             return judge(first.dsn, first.chronicle, [ledger], seed=hit)
 
     @contextmanager
