@@ -17,10 +17,11 @@ from stentor.channels.outbound import Outbound
 from stentor.channels.secrets import SecretBox
 from stentor.clock import Clock
 from stentor.db.pool import Database
+from stentor.deliver import store as deliver
 from stentor.domain.ids import SendIds
 from stentor.domain.links import LinkSigner
 from stentor.domain.vocabulary import ChannelKind
-from stentor.executions.composing import BoundRenderer, Composer
+from stentor.executions.composing import BoundRenderer, Composer, Renderers
 from stentor.executions.facts import FactsSource
 from stentor.executions.pipeline import Deliverer
 from stentor.executions.planning import Planner
@@ -100,9 +101,20 @@ class ScriptedChannel:
 class Engine:
     """The flow of one process: plans and delivers when asked to. Its clock is right unless another is given."""
 
-    def __init__(self, db: Database, channel: Channel, *, worker: str = "worker-1", clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        db: Database,
+        channel: Channel,
+        *,
+        worker: str = "worker-1",
+        clock: Clock | None = None,
+        renderers: Renderers | None = None,
+    ) -> None:
+        self._db = db
         publications = PublicationSource(db)
-        self.composer = Composer(PlainRenderers(), SendIds(_KEY), LinkSigner(_KEY), public_url="https://brand.example")
+        self.composer = Composer(
+            renderers or PlainRenderers(), SendIds(_KEY), LinkSigner(_KEY), public_url="https://brand.example"
+        )
         brands = BrandDirectory(db)
         quiet = QuietSource(brands)
         self.planner = Planner(db, publications, quiet)
@@ -133,6 +145,15 @@ class Engine:
             await self.deliverer.deliver(claim, stop=asyncio.Event())
             claims += 1
         return claims
+
+    async def deliver_beside_others(self) -> None:
+        """Delivers until nothing is due for anybody: what another worker is just claiming looks as if there were nothing."""
+        while await self._anything_due():
+            await self.deliver()
+
+    async def _anything_due(self) -> bool:
+        async with self._db.read() as conn:
+            return await deliver.anything_due(conn)
 
     async def drain(self) -> None:
         """Plans and delivers until nothing is left to do now."""

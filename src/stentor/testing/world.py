@@ -143,6 +143,7 @@ class World:
         lane: LaneName = "bulk",
         languages: Sequence[str] = ("en",),
         policy: CampaignPolicy = _NO_POLICY,
+        text: str = "Hello",
     ) -> UUID:
         """A published campaign on these channels, sent through the brand's sandbox senders."""
         campaign_id, publication_id = new_id(), new_id()
@@ -155,7 +156,7 @@ class World:
                     template_id=new_id(),
                     template_name="News",
                     template_version=1,
-                    variants=tuple(PublishedVariant(language, {"text": "Hello"}) for language in languages),
+                    variants=tuple(PublishedVariant(language, {"text": text}) for language in languages),
                 )
                 for kind in channels
             ]

@@ -80,6 +80,19 @@ async def test_nothing_leaves_the_copy_while_the_old_installation_sends(backups:
         assert copy.copy.executions_paused == 2
 
 
+async def test_an_execution_that_is_resumed_before_the_copy_is_let_go_sends_nothing(backups: Backups):
+    world, planned = await half_way(backups.db)
+    await backups.taken()
+    channel = ScriptedChannel()
+
+    async with backups.restored(shift=AN_HOUR) as copy:
+        await Engine(copy.db, channel).executions.resume(world.brand_id, planned)
+        await work(copy.db, channel)
+
+        assert channel.taken == []
+        assert set((await world_in(copy.db, world).fates(planned)).values()) == {"pending"}
+
+
 async def test_after_its_release_only_what_was_not_under_way_is_sent(backups: Backups):
     world, planned = await half_way(backups.db)
     await backups.taken()
