@@ -205,6 +205,12 @@ FROM wave v
 WHERE v.execution_id = :execution_id AND v.chunk = :chunk AND v.brand_id = :brand_id AND v.settled_at IS NULL
 ORDER BY v.number
 
+-- name: times_lost
+-- How often an owner of this chunk died with a wave of it on the wire: what was written before it died is all that counts it.
+SELECT count(DISTINCT v.epoch)::integer
+FROM wave v
+WHERE v.execution_id = :execution_id AND v.chunk = :chunk AND v.brand_id = :brand_id AND v.lost
+
 -- name: mark_lost
 UPDATE wave
 SET settled_at = :now, lost = true

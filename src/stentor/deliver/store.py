@@ -47,6 +47,7 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     settle_lost: Statement
     left_pending: Statement
     open_waves_of: Statement
+    times_lost: Statement
     mark_lost: Statement
     lock_chunks: Statement
     add_to_chunks: Statement
@@ -226,6 +227,13 @@ def _lost(chunk: Chunk, lost: KeyRange) -> dict[str, Any]:
         "part_to": lost.part_to,
         "key_to": lost.key_to,
     }
+
+
+async def times_lost(conn: Connection, chunk: Chunk) -> int:
+    """How many owners of the chunk were lost with a wave of it on the wire, the last one apart."""
+    return await Sql.times_lost.value(
+        conn, brand_id=chunk.brand_id, execution_id=chunk.execution_id, chunk=chunk.number
+    )
 
 
 async def mark_lost(conn: Connection, chunk: Chunk) -> None:
