@@ -88,6 +88,7 @@ async def test_a_port_that_is_taken_is_found_out_at_once(services: Services):
         ApiServer(app, host="127.0.0.1", port=taken.getsockname()[1])
 
 
+@pytest.mark.fault("S10")
 async def test_50_mb_are_refused_with_an_answer_that_can_be_read(server: ApiServer):
     start = b"POST /v1/groups/%s/keys HTTP/1.1\nHost: x\n" % str(uuid4()).encode()
 
@@ -153,6 +154,7 @@ async def test_a_head_of_a_stream_ends(server: ApiServer):
     assert answer.endswith(b"\r\n\r\n")
 
 
+@pytest.mark.fault("F24")
 async def test_slow_connections_keep_nobody_out(server: ApiServer):
     idle = [await asyncio.open_connection(server.host, server.port) for _ in range(200)]
     try:
@@ -160,6 +162,35 @@ async def test_slow_connections_keep_nobody_out(server: ApiServer):
     finally:
         for _, writer in idle:
             writer.close()
+
+
+@pytest.mark.fault("F24")
+async def test_clients_that_send_byte_by_byte_keep_nobody_out(server: ApiServer):
+    async with asyncio.TaskGroup() as tasks:
+        dribbling = [tasks.create_task(dribble(server)) for _ in range(100)]
+
+        async with asyncio.timeout(10):
+            answers = [await ask(server, b"GET /health HTTP/1.1\nHost: x\nConnection: close\n\n") for _ in range(10)]
+
+        still_at_it = [task for task in dribbling if not task.done()]
+        for task in still_at_it:
+            task.cancel()
+
+    assert all(b" 200 OK" in answer for answer in answers)
+    assert still_at_it
+
+
+async def dribble(server: ApiServer) -> None:
+    """A client that never comes to the end of its request's head."""
+    _, writer = await asyncio.open_connection(server.host, server.port)
+    try:
+        writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+        while True:
+            writer.write(b"x")
+            await writer.drain()
+            await asyncio.sleep(0.02)
+    finally:
+        writer.close()
 
 
 async def test_a_head_without_end_is_refused(server: ApiServer):
