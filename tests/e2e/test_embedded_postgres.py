@@ -122,6 +122,7 @@ def is_answering(server: EmbeddedServer) -> bool:
     return False
 
 
+@pytest.mark.fault("F3")
 async def test_a_killed_postmaster_is_back_and_nothing_acknowledged_is_lost(data: Path):
     with ensure_running(data) as server:
         async with Database(server.dsn(), size=2) as db:
@@ -245,6 +246,7 @@ async def test_a_path_longer_than_a_socket_address_serves(data: Path):
     await eventually(lambda: is_stopped(deep))
 
 
+@pytest.mark.fault("S23")
 async def test_only_the_socket_is_listened_on_and_it_wants_the_password(shared: Path):
     with ensure_running(shared) as server, psycopg.connect(server.dsn()) as conn:
         listens = conn.execute("SHOW listen_addresses").fetchone()
@@ -258,6 +260,7 @@ async def test_only_the_socket_is_listened_on_and_it_wants_the_password(shared: 
     assert stat.S_IMODE(Home(shared).password.stat().st_mode) == 0o600
 
 
+@pytest.mark.fault("F11")
 async def test_commits_are_durable_whatever_an_operator_sets(shared: Path):
     with ensure_running(shared) as server, psycopg.connect(server.dsn(), autocommit=True) as conn:
 
@@ -268,6 +271,7 @@ async def test_commits_are_durable_whatever_an_operator_sets(shared: Path):
         conn.execute("ALTER SYSTEM SET fsync = off")
         conn.execute("ALTER SYSTEM SET full_page_writes = off")
         conn.execute("ALTER SYSTEM SET synchronous_commit = off")
+        conn.execute("ALTER SYSTEM SET data_sync_retry = on")
         conn.execute("ALTER SYSTEM SET deadlock_timeout = '1234ms'")
         conn.execute("SELECT pg_reload_conf()")
         await eventually(lambda: shown("deadlock_timeout") == "1234")
@@ -275,9 +279,11 @@ async def test_commits_are_durable_whatever_an_operator_sets(shared: Path):
         assert shown("fsync") == "on"
         assert shown("full_page_writes") == "on"
         assert shown("synchronous_commit") == "on"
+        assert shown("data_sync_retry") == "off"
         assert shown("data_checksums") == "on"
 
 
+@pytest.mark.fault("S23")
 @as_root
 async def test_another_local_account_cannot_reach_the_socket(shared: Path):
     knock = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"

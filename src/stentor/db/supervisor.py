@@ -24,6 +24,8 @@ _FIXED_SETTINGS = {
     "fsync": "on",
     "full_page_writes": "on",
     "synchronous_commit": "on",
+    # After a failed fsync nobody knows what is on disk: the server has to stop and replay.
+    "data_sync_retry": "off",
     "listen_addresses": "",
     "port": "5432",
     "unix_socket_permissions": "0700",
