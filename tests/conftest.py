@@ -4,6 +4,7 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,6 +67,16 @@ def fresh_database(databases: TestDatabases) -> Iterator[str]:
     """A database of this test's own without any table."""
     with databases.empty() as dsn:
         yield dsn
+
+
+@pytest.fixture
+def flow_machine(database_dsn: str) -> Iterator[type[Any]]:
+    """The stateful model of the flow, on a database of this test's own."""
+    # Hypothesis takes half a second to import, which most runs have no use for.
+    from flow_machine import machine_on
+
+    with machine_on(database_dsn) as machine:
+        yield machine
 
 
 @pytest.fixture
