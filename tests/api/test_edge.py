@@ -134,6 +134,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.fault("S10", "S13")
 async def test_hostile_json_gets_a_clear_400(world: World):
     answers = {name: await world.ask("POST", "/topics", content=body, headers=JSON) for name, body in HOSTILE.items()}
 
@@ -190,6 +191,7 @@ async def test_a_wrong_parameter_is_named(world: World, query: str):
     assert answer.json()["violations"][0]["pointer"] == "/" + query.partition("=")[0]
 
 
+@pytest.mark.fault("S13")
 @pytest.mark.parametrize("path", ["/topics/%00", "/topics?cursor=%00", "/executions/%00", "/customers/%00/consents"])
 async def test_a_nul_in_the_address_is_refused(world: World, path: str):
     assert (await world.ask("GET", path)).status_code == 400
@@ -231,6 +233,7 @@ async def test_an_envelope_that_breaks_is_told_and_answered_in_our_own(services:
     assert [line["event"] for line in logged] == ["request.answer_failed"] * 2
 
 
+@pytest.mark.fault("F3")
 async def test_what_the_database_says_of_itself_goes_to_the_log_alone(services: Services):
     away = Database("host=127.0.0.1 port=1 dbname=private user=somebody", size=1)
 
@@ -248,6 +251,7 @@ async def test_what_the_database_says_of_itself_goes_to_the_log_alone(services: 
     assert "127.0.0.1" in logged[-1]["detail"]
 
 
+@pytest.mark.fault("F24")
 async def test_a_process_with_all_that_it_takes_at_once_says_so_and_lives(services: Services):
     release = asyncio.Event()
 

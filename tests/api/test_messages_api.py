@@ -240,6 +240,7 @@ async def test_channel_flags_do_not_stop_a_message_and_hard_suppression_does(sho
     ]
 
 
+@pytest.mark.fault("F19")
 async def test_an_opt_out_after_planning_stops_the_message(shop: World, drain: Drain, installation: Core):
     sent = await send(shop, {"external_id": "ann"}, {"external_id": "bob"})
     while await planner(installation).plan_next():

@@ -86,6 +86,7 @@ async def test_looking_shows_a_page_and_changes_nothing(pages_client: Client, se
     assert await got.flags() == (["email"], [])
 
 
+@pytest.mark.fault("F19")
 async def test_one_click_withdraws_the_subscription_at_once(pages_client: Client, services: Services, db: Database):
     got = await mail(pages_client, services, db, about_a_topic=True)
 

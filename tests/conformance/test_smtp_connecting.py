@@ -22,6 +22,7 @@ TWENTY = [mail(number, f"person{number}@example.com") for number in range(20)]
 LOGIN = {"username": "stentor", "password": "fifty voices"}
 
 
+@pytest.mark.fault("F7")
 async def test_a_refused_connection_defers_everything_and_speaks_of_the_sender() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -32,6 +33,7 @@ async def test_a_refused_connection_defers_everything_and_speaks_of_the_sender()
     assert set(outcomes) == {Deferred(f"127.0.0.1:{port}: Connection refused", sender_wide=True)}
 
 
+@pytest.mark.fault("F7")
 async def test_a_name_that_does_not_resolve_defers_everything() -> None:
     async with local_channel(25, host="no-such-host.invalid") as channel:
         outcomes = await channel.hand_over(wave_of(), TWENTY)
@@ -57,6 +59,7 @@ async def test_a_greeting_that_is_none_defers_everything(fault: Fault) -> None:
     assert all(isinstance(outcome, Deferred) and outcome.sender_wide for outcome in outcomes)
 
 
+@pytest.mark.fault("F9")
 async def test_a_server_that_never_greets_is_given_up_in_time() -> None:
     async with FaultyServer([Fault(at=At.CONNECT, then=Then.HANG)]) as server:
         async with local_channel(server.port, connect_timeout_s=0.2) as channel:
@@ -102,6 +105,7 @@ async def test_a_large_message_travels_encrypted(tmp_path: Path) -> None:
     assert large.raw in [taken.body for taken in server.record.ledger]
 
 
+@pytest.mark.fault("F7")
 @pytest.mark.parametrize("security", [Security.STARTTLS, Security.TLS])
 async def test_a_certificate_that_nobody_vouches_for_is_not_talked_to(tmp_path: Path, security: Security) -> None:
     async with (
@@ -216,6 +220,7 @@ async def test_what_the_socket_refuses_to_send_is_not_in_doubt() -> None:
     assert {type(outcome) for outcome in outcomes} == {Accepted}
 
 
+@pytest.mark.fault("F7")
 async def test_a_relay_that_has_recovered_is_used_at_once() -> None:
     crowded = Fault(at=At.CONNECT, say="421 4.7.0 too many connections", then=Then.CLOSE, times=3)
     async with FaultyServer([crowded]) as server, local_channel(server.port) as channel:

@@ -55,6 +55,7 @@ class Cutter:
                 await writer.drain()
 
 
+@pytest.mark.fault("F8")
 @pytest.mark.parametrize("side", ["from_client", "from_server"])
 @pytest.mark.parametrize(
     ("offers", "in_doubt_max"),

@@ -32,6 +32,7 @@ async def hand_over_two(server: FaultyServer, **settings: float) -> Sequence[Out
         return await channel.hand_over(wave_of(), messages)
 
 
+@pytest.mark.fault("F9")
 @pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE.keys())
 async def test_garbage_for_a_final_reply_is_in_doubt(garbage: str) -> None:
     async with FaultyServer([Fault(at=At.FINAL, to="ann@", say=garbage, times=1)], offers=PIPELINED) as server:
@@ -51,6 +52,7 @@ async def test_garbage_before_the_body_is_a_definite_no(garbage: str) -> None:
     assert server.record.recipients == ["ben@example.com"]
 
 
+@pytest.mark.fault("F9")
 async def test_of_an_endless_reply_no_more_than_64_kib_are_read() -> None:
     async with FaultyServer([Fault(at=At.FINAL, to="ann@", say=GARBAGE["a line of 10 MB"])]) as server:
         ann, _ = await hand_over_two(server)
@@ -58,6 +60,7 @@ async def test_of_an_endless_reply_no_more_than_64_kib_are_read() -> None:
     assert ann == InDoubt("the server sent a reply of more than 65536 bytes")
 
 
+@pytest.mark.fault("F9")
 async def test_a_reply_of_one_byte_a_time_is_a_reply() -> None:
     async with FaultyServer([Fault(at=At.FINAL, to="ann@", byte_s=0.001)]) as server:
         outcomes = await hand_over_two(server)
@@ -65,6 +68,7 @@ async def test_a_reply_of_one_byte_a_time_is_a_reply() -> None:
     assert outcomes == [Accepted("F1"), Accepted("F2")]
 
 
+@pytest.mark.fault("F9")
 async def test_a_reply_that_trickles_past_its_time_is_in_doubt() -> None:
     async with FaultyServer([Fault(at=At.FINAL, to="ann@", byte_s=0.05)]) as server:
         ann, _ = await hand_over_two(server, final_reply_timeout_s=0.2)
@@ -72,6 +76,7 @@ async def test_a_reply_that_trickles_past_its_time_is_in_doubt() -> None:
     assert ann == InDoubt("the server gave no reply within 0.2 s")
 
 
+@pytest.mark.fault("F9")
 async def test_a_reply_in_another_encoding_keeps_its_meaning() -> None:
     async with FaultyServer([Fault(at=At.RCPT, to="ann@", say="450 caf\xe9 ferm\xe9")]) as server:
         ann, _ = await hand_over_two(server)

@@ -42,6 +42,7 @@ def assert_true(server: FaultyServer, outcomes: Sequence[Outcome]) -> None:
         assert isinstance(outcome, InDoubt) or (address in recipients) == isinstance(outcome, Accepted)
 
 
+@pytest.mark.fault("F8")
 @EVERY_DIALOGUE
 @pytest.mark.parametrize("then", [Then.CLOSE, Then.CUT])
 async def test_a_reply_lost_after_acceptance_is_in_doubt_and_the_rest_goes_on(
@@ -117,6 +118,7 @@ async def test_a_message_that_makes_the_server_hang_up_stops_nobody_else(offers:
     assert_true(server, outcomes)
 
 
+@pytest.mark.fault("F7")
 @pytest.mark.parametrize("offers", [PIPELINED, IN_STEP], ids=["pipelined", "in step"])
 async def test_a_server_that_always_hangs_up_is_tried_three_times_and_not_for_every_message(
     offers: frozenset[str],
@@ -129,6 +131,7 @@ async def test_a_server_that_always_hangs_up_is_tried_three_times_and_not_for_ev
     assert any(isinstance(outcome, Deferred) and outcome.sender_wide for outcome in outcomes)
 
 
+@pytest.mark.fault("F8")
 @EVERY_DIALOGUE
 async def test_silence_after_the_final_dot_is_in_doubt(offers: frozenset[str]) -> None:
     async with FaultyServer([Fault(at=At.FINAL, to="person0@", then=Then.HANG, takes=True)], offers=offers) as server:
@@ -151,6 +154,7 @@ async def test_closing_puts_in_doubt_what_is_on_the_wire_and_starts_nothing_more
     assert_true(server, outcomes)
 
 
+@pytest.mark.fault("F8")
 @EVERY_DIALOGUE
 async def test_a_final_reply_may_take_longer_than_any_command(offers: frozenset[str]) -> None:
     async with FaultyServer([Fault(at=At.FINAL, to="person0@", after_s=0.8)], offers=offers) as server:
@@ -189,6 +193,7 @@ async def test_a_large_message_arrives_whole(offers: frozenset[str]) -> None:
     assert server.record.ledger[0].body == large.raw
 
 
+@pytest.mark.fault("F19")
 async def test_a_message_that_is_tried_again_asks_its_wave_again() -> None:
     cut = Fault(at=At.MAIL, nth=5, then=Then.CUT)
     async with (
@@ -201,6 +206,7 @@ async def test_a_message_that_is_tried_again_asks_its_wave_again() -> None:
     assert [type(outcome) for outcome in outcomes] == [Accepted] * 4 + [NotSent] * 26
 
 
+@pytest.mark.fault("F19")
 async def test_an_envelope_written_ahead_is_abandoned_when_its_wave_grew_too_old() -> None:
     young = True
     messages = [mail(number, address) for number, address in enumerate(ADDRESSES[:3])]

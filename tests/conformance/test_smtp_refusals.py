@@ -33,6 +33,7 @@ def of_bad_and_others(outcomes: list[Outcome]) -> tuple[set[Outcome], set[type[O
     }
 
 
+@pytest.mark.fault("F15")
 @pytest.mark.parametrize(
     ("offers", "at"),
     [

@@ -47,6 +47,7 @@ async def test_dots_and_line_ends_arrive_as_they_were_meant(offers: frozenset[st
     assert server.record.ledger[0].body == (message.raw if message.raw.endswith(b"\r\n") else message.raw + b"\r\n")
 
 
+@pytest.mark.fault("S7")
 @EVERY_DIALOGUE
 @pytest.mark.parametrize("end", [b"\n.\n", b"\r.\r", b"\n.\r\n", b"\r\n.\n", b"\r\n.\r", b"\r.\r\n", b"\r\n\x00.\r\n"])
 async def test_no_line_end_smuggles_a_second_message(offers: frozenset[str], end: bytes) -> None:
@@ -60,6 +61,7 @@ async def test_no_line_end_smuggles_a_second_message(offers: frozenset[str], end
     assert taken.body.endswith(b"Evil.\r\n")
 
 
+@pytest.mark.fault("S7")
 @EVERY_DIALOGUE
 @pytest.mark.parametrize(
     "address",
@@ -135,6 +137,7 @@ async def test_an_international_address_uses_smtputf8() -> None:
     assert server.record.recipients == ["jörg@example.com"]
 
 
+@pytest.mark.fault("S11")
 async def test_an_international_address_is_rejected_where_smtputf8_is_not_offered() -> None:
     async with FaultyServer(offers=EXTENSIONS - {"SMTPUTF8"}) as server:
         joerg, ann = await hand_over(server, mail(0, "jörg@example.com"), mail(1, "ann@example.com"))

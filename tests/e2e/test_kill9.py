@@ -27,6 +27,7 @@ def sink(tmp_path: Path) -> Iterator[SinkProcess]:
         yield running
 
 
+@pytest.mark.fault("F1")
 def test_nobody_is_lost_or_doubled_when_all_workers_are_killed_with_messages_on_the_wire(
     sink: SinkProcess, tmp_path: Path
 ):

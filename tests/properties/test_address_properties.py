@@ -4,6 +4,7 @@ import string
 
 import email_validator
 import phonenumbers
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from phonenumbers import PhoneMetadata, PhoneNumberFormat, ValidationResult
@@ -28,6 +29,7 @@ def e164(draw: st.DrawFn) -> str:
     return f"+{code}{trunk}{draw(st.text(string.digits, min_size=length, max_size=length))}"
 
 
+@pytest.mark.fault("S11")
 @given(
     local=st.lists(st.sampled_from(LOCAL_PIECES), min_size=1, max_size=6).map("".join),
     domain=st.lists(st.sampled_from(HOSTNAME_PIECES), min_size=1, max_size=4).map("".join),
@@ -57,6 +59,7 @@ def test_the_fast_path_for_email_accepts_what_the_library_accepts(local: str, la
         assert found.normalized.lower() == text.lower()
 
 
+@pytest.mark.fault("S11")
 @given(text=st.text(max_size=40))
 def test_no_text_makes_normalising_raise(text: str) -> None:
     for email in (text, f"{text}@example.com", f"ann@{text}.com"):

@@ -3,6 +3,7 @@
 from email.message import EmailMessage
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +16,7 @@ TEXTS = st.text(st.characters(codec="utf-8"), max_size=120)
 BODIES = st.text(st.characters(codec="utf-8", exclude_characters="\r\x00"), max_size=300)
 
 
+@pytest.mark.fault("S6")
 @settings(max_examples=150, deadline=None)
 @given(subject=TEXTS, name=TEXTS)
 def test_any_subject_arrives_on_its_one_line(subject: str, name: str):

@@ -79,6 +79,7 @@ def quiet_rules(rules: list[QuietRule], zones: tuple[str, ...], at: datetime) ->
     return [rule for rule in rules if any(is_quiet(rule, at.astimezone(ZoneInfo(zone))) for zone in zones)]
 
 
+@pytest.mark.fault("F13")
 @settings(deadline=None, max_examples=300)
 @given(rule_sets, st.lists(st.sampled_from(ZONES), min_size=1, max_size=2, unique=True).map(tuple), instants)
 def test_a_verdict_is_what_looking_at_the_clock_each_minute_says(
@@ -124,6 +125,7 @@ def minutes_after(at: datetime) -> Iterator[datetime]:
 NIGHT = (QuietRule(from_="21:00", to="08:00"),)
 
 
+@pytest.mark.fault("F13")
 @pytest.mark.parametrize(
     ("zone", "rule", "at", "until"),
     [

@@ -56,6 +56,7 @@ clock_times = st.times().map(lambda at: at.replace(second=0, microsecond=0))
 small_hours = st.builds(time, st.integers(0, 3), st.sampled_from([0, 15, 29, 30, 31, 45, 59]))
 
 
+@pytest.mark.fault("F13")
 @settings(deadline=None, max_examples=150)
 @given(edges(), small_hours | clock_times)
 def test_a_daily_time_is_due_once_for_each_day_when_the_clock_first_shows_it_or_a_later_one(
@@ -121,6 +122,7 @@ def test_once_at_a_local_time_is_due_when_the_clock_first_shows_it_or_a_later_on
     assert next_moment(rule, Moment(due, expected)) is None
 
 
+@pytest.mark.fault("F13")
 @pytest.mark.parametrize(
     ("zone", "cron", "after", "due"),
     [
@@ -148,6 +150,7 @@ def test_known_edges(zone: str, cron: str, after: str, due: list[str]):
     assert [f"{moment.at:%Y-%m-%dT%H:%MZ}" for moment in found] == due
 
 
+@pytest.mark.fault("F13")
 def test_a_time_that_was_due_is_not_due_again_when_a_zones_rules_put_its_clock_back():
     # Due at nine by a clock an hour ahead of what the zone, by newer rules, has that day.
     decided = Moment(datetime.fromisoformat("2026-07-01T09:00"), datetime(2026, 7, 1, 6, tzinfo=UTC))

@@ -11,6 +11,7 @@ pytestmark = [pytest.mark.prove, pytest.mark.timeout(600)]
 LOCK = Path(__file__).parents[2] / "requirements.lock"
 
 
+@pytest.mark.fault("S22")
 def test_no_dependency_is_known_to_be_vulnerable():
     audit = subprocess.run(
         [

@@ -11,6 +11,7 @@ pytestmark = [pytest.mark.prove, pytest.mark.timeout(1_800)]
 ON_THE_DATABASE = ["tests/schema", "tests/db", "tests/api", "tests/cli/test_backup_commands.py"]
 
 
+@pytest.mark.fault("F6", "F27")
 def test_the_suite_passes_on_debians_postgresql(debian_server: dict[str, str]):
     suite = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-n", "auto", *ON_THE_DATABASE],

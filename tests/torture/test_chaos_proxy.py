@@ -85,6 +85,7 @@ async def test_a_cut_resets_every_connection(proxy: ChaosProxy):
         writer.close()
 
 
+@pytest.mark.fault("F5")
 async def test_a_lost_commit_reaches_the_server_and_its_reply_nobody(proxy: ChaosProxy, echo: Echo):
     reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
     proxy.commits_to_lose = 1

@@ -37,6 +37,7 @@ def hits(sweep: Sweep) -> dict[str, int]:
     return found | dict.fromkeys(AFTER_A_DEATH | IN_HASTE, 1)
 
 
+@pytest.mark.fault("F1")
 @pytest.mark.parametrize("point", failpoints())
 def test_nobody_is_lost_or_doubled_when_a_process_is_killed(sweep: Sweep, hits: dict[str, int], point: str):
     assert hits[point], "No life comes to this place."
@@ -46,6 +47,7 @@ def test_nobody_is_lost_or_doubled_when_a_process_is_killed(sweep: Sweep, hits: 
         assert verdict.certificate.broken == [], (hit, verdict.examples)
 
 
+@pytest.mark.fault("F4")
 @pytest.mark.parametrize("point", failpoints())
 def test_nobody_is_lost_or_doubled_when_a_process_freezes_and_comes_back(
     sweep: Sweep, hits: dict[str, int], point: str
@@ -55,6 +57,7 @@ def test_nobody_is_lost_or_doubled_when_a_process_freezes_and_comes_back(
     assert verdict.certificate.broken == [], verdict.examples
 
 
+@pytest.mark.fault("F5")
 @pytest.mark.parametrize("point", [point for point in failpoints() if point.endswith(".before_commit")])
 def test_nobody_is_lost_doubled_or_in_doubt_when_the_reply_to_a_commit_is(
     sweep: Sweep, hits: dict[str, int], point: str

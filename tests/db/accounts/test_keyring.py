@@ -75,6 +75,7 @@ async def test_an_admin_key_may_everything_and_others_what_they_say(
     assert [admin.may("run"), admin.may("write"), reader.may("read"), reader.may("run")] == [True, True, True, False]
 
 
+@pytest.mark.fault("S2")
 async def test_a_revoked_key_is_dead_in_every_process_within_a_second(
     accounts: AccountService, brand: Brand, db: Database
 ):
@@ -93,6 +94,7 @@ async def test_a_revoked_key_is_dead_in_every_process_within_a_second(
     assert time.monotonic() - revoked_at < 1.0
 
 
+@pytest.mark.fault("S2")
 async def test_what_fails_its_checksum_is_refused_without_a_query(database_dsn: str):
     closed = Database(database_dsn)
     secret = new_secret(is_test=False)

@@ -87,6 +87,7 @@ async def test_the_ledger_says_how_a_choice_came_about(
     )
 
 
+@pytest.mark.fault("F12")
 async def test_the_ledger_goes_by_the_databases_clock_and_not_by_ids_of_processes(
     db: Database, subscriptions: SubscriptionService, brand_id: UUID, topic: Topic, ann: UUID, by_api: Act
 ):

@@ -98,6 +98,7 @@ async def test_a_draft_that_is_no_template_is_refused(previews: PreviewService, 
         await previews.of_parts(brand_id, ChannelKind.PUSH, {f"data.{n}": "x" for n in range(60)}, Sample())
 
 
+@pytest.mark.fault("S5")
 async def test_a_template_that_goes_on_for_ever_is_stopped(db: Database, brand_id: UUID):
     process = PreviewProcess(deadline_s=0.001)
     loops = "{% for a in (1..1000) %}{% for b in (1..9) %}{{ b | times: a }}{% endfor %}{% endfor %}"

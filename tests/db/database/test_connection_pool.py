@@ -72,6 +72,7 @@ async def test_a_caller_waits_for_a_connection_no_longer_than_its_patience(datab
     assert time.monotonic() - started < 2
 
 
+@pytest.mark.fault("F3")
 async def test_connections_that_the_server_closed_are_replaced_unseen(db: Database, fresh_database: str):
     async with asyncio.TaskGroup() as tasks:
         for _ in range(5):
@@ -94,6 +95,7 @@ async def occupy(db: Database) -> None:
         await conn.execute("SELECT pg_sleep(0.05)")
 
 
+@pytest.mark.fault("F3")
 async def test_a_server_that_cannot_be_reached_is_named(tmp_path: Path):
     nowhere = Database(make_conninfo("", host=str(tmp_path), dbname="x", user="x"), size=1)
 
@@ -118,6 +120,7 @@ async def test_its_connections_carry_the_shift(database_dsn: str):
         assert conn.shift == shift
 
 
+@pytest.mark.fault("F6")
 async def test_prepared_statements_are_forgone_behind_a_pooler(database_dsn: str, tmp_path: Path):
     async with pretended_pooler(database_dsn, tmp_path) as dsn, Database(dsn, size=1) as behind:
         assert not behind.prepared

@@ -22,6 +22,7 @@ async def things(dsn: str) -> list[int]:
         return [row[0] for row in await (await conn.execute("SELECT x FROM thing ORDER BY x")).fetchall()]
 
 
+@pytest.mark.fault("F22")
 async def test_files_run_in_order_and_once(fresh_database: str, files: Path):
     first = await migrate(fresh_database, directory=files)
     second = await migrate(fresh_database, directory=files)
@@ -50,6 +51,7 @@ async def test_several_at_once_take_turns(fresh_database: str, files: Path):
     assert await things(fresh_database) == [1, 2]
 
 
+@pytest.mark.fault("F22")
 async def test_a_failing_file_is_undone_whole_and_named_with_its_line(fresh_database: str, files: Path):
     (files / "0003_wrong.sql").write_text("INSERT INTO thing VALUES (3);\n\nINSERT INTO nothing VALUES (1);\n")
 
@@ -60,6 +62,7 @@ async def test_a_failing_file_is_undone_whole_and_named_with_its_line(fresh_data
     assert len((await status(fresh_database, directory=files)).applied) == 2
 
 
+@pytest.mark.fault("F22")
 async def test_a_schema_newer_than_the_code_is_refused(fresh_database: str, files: Path):
     await migrate(fresh_database, directory=files)
     (files / "0002_more.sql").unlink()
@@ -86,6 +89,7 @@ def test_names_that_do_not_follow_are_refused(files: Path, name: str, refusal: s
         read_migrations(files)
 
 
+@pytest.mark.fault("F22")
 async def test_a_lock_that_others_hold_is_given_up_on(fresh_database: str, files: Path):
     await migrate(fresh_database, directory=files)
     (files / "0003_locked.sql").write_text("SET LOCAL lock_timeout = '50ms'; ALTER TABLE thing ADD COLUMN y int;")
@@ -98,6 +102,7 @@ async def test_a_lock_that_others_hold_is_given_up_on(fresh_database: str, files
     assert [migration.number for migration in await migrate(fresh_database, directory=files)] == [3]
 
 
+@pytest.mark.fault("F22")
 async def test_a_file_runs_under_time_limits(fresh_database: str, tmp_path: Path):
     (tmp_path / "0001_limits.sql").write_text(
         "CREATE TABLE seen AS SELECT current_setting('lock_timeout') AS a, current_setting('statement_timeout') AS b"

@@ -43,6 +43,7 @@ async def rows(db: Database, query: str) -> list[tuple[object, ...]]:
         return await (await conn.execute(query.encode())).fetchall()
 
 
+@pytest.mark.fault("F20")
 async def test_twenty_executions_at_once_reach_everybody_exactly_as_often_as_the_cap_allows(db: Database):
     world = await capped_world(db, brand_cap(3))
     channels = [ScriptedChannel() for _ in range(4)]
@@ -308,6 +309,7 @@ async def on_the_wire_and_gone(db: Database) -> None:
     await asyncio.wait([task])
 
 
+@pytest.mark.fault("F20")
 async def test_one_person_in_many_executions_of_one_wave_is_counted_one_after_another(db: Database):
     world, channel = await capped_world(db, brand_cap(3)), ScriptedChannel()
     engine = Engine(db, channel)

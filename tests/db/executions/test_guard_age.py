@@ -26,6 +26,7 @@ class Hesitant(ScriptedChannel):
         return [NotSent("too old")] * len(messages)
 
 
+@pytest.mark.fault("F19")
 async def test_nothing_starts_two_seconds_after_its_people_were_asked_about(db: Database):
     world = await World.made(db)
     await world.people([Someone("one")])

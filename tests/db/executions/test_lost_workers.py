@@ -52,6 +52,7 @@ async def frozen_at_hand_over(db: Database, world: World, channel: FrozenChannel
     return task
 
 
+@pytest.mark.fault("F1")
 async def test_sends_on_the_wire_of_a_lost_worker_are_in_doubt_and_sent_to_nobody_twice(db: Database):
     world, frozen, channel = await World.made(db), FrozenChannel(), ScriptedChannel()
     await world.people([Someone("one"), Someone("two")])
@@ -72,6 +73,7 @@ async def _set_in_doubt(db: Database, policy: InDoubtPolicy | None) -> None:
         await conn.execute("UPDATE sender SET in_doubt = %s", (policy,))
 
 
+@pytest.mark.fault("F1")
 @pytest.mark.parametrize(
     ("policy", "lane", "kind"),
     [
@@ -115,6 +117,7 @@ async def test_sends_in_doubt_stay_so_where_the_sender_wants_that(db: Database, 
     await asyncio.wait([task])
 
 
+@pytest.mark.fault("F4")
 async def test_a_worker_that_thaws_after_its_lease_settles_nothing(db: Database):
     world, frozen, channel = await World.made(db), FrozenChannel(), ScriptedChannel()
     await world.people([Someone("one")])
@@ -192,6 +195,7 @@ async def test_a_lost_wave_of_the_sandbox_was_certainly_not_accepted_and_is_sent
     await asyncio.wait([task])
 
 
+@pytest.mark.fault("F1")
 async def test_people_whose_wave_was_never_opened_are_reached_by_the_next_worker(db: Database):
     world, channel = await World.made(db), ScriptedChannel()
     lost, heir = Engine(db, ScriptedChannel(), worker="lost"), None
@@ -225,6 +229,7 @@ async def test_a_channel_that_fails_leaves_its_wave_in_doubt_and_the_worker_goes
     assert (await engine.executions.find(world.brand_id, execution_id)).state == "ended"
 
 
+@pytest.mark.fault("F12")
 async def test_a_lease_is_kept_by_the_databases_clock_whatever_the_workers_says(db: Database):
     world = await World.made(db)
     await world.people([Someone("one")])

@@ -59,6 +59,7 @@ async def failing(db: Database) -> AsyncIterator[Failing]:
         yield opened
 
 
+@pytest.mark.fault("F5")
 @pytest.mark.parametrize("outage", ["before_commit", "after_commit"])
 async def test_a_chunks_last_wave_is_settled_as_it_was_answered_whenever_the_database_goes_away(
     db: Database, failing: Failing, outage: str
@@ -75,6 +76,7 @@ async def test_a_chunks_last_wave_is_settled_as_it_was_answered_whenever_the_dat
     assert len(channel.taken) == 2
 
 
+@pytest.mark.fault("F5")
 async def test_a_wave_whose_commit_was_not_heard_of_was_never_started_and_is_sent_by_the_next_worker(
     db: Database, failing: Failing
 ):

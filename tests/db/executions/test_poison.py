@@ -49,6 +49,7 @@ async def assert_alone(world: World, engine: Engine, execution_id: UUID, fate: s
     assert books.balanced
 
 
+@pytest.mark.fault("F15")
 async def test_a_template_that_fails_for_one_person_holds_up_nobody_else(db: Database):
     text = "Hi{% if customer.odd %}{{ 1 | divided_by: customer.zero }}{% endif %}"
 
@@ -59,12 +60,14 @@ async def test_a_template_that_fails_for_one_person_holds_up_nobody_else(db: Dat
     assert [answer.kind for answer in channel.answers] == ["template_error"]
 
 
+@pytest.mark.fault("F15")
 async def test_a_message_that_says_nothing_is_left_out_with_its_reason(db: Database):
     world, engine, execution_id = await told(db, "{% unless customer.mute %}Hi{% endunless %}", about={"mute": True})
 
     await assert_alone(world, engine, execution_id, "skipped empty_content")
 
 
+@pytest.mark.fault("F15")
 @pytest.mark.parametrize(
     ("text", "fate"),
     [("Hi", "handed_over"), ("Hi {{ customer.bio }}", "skipped template_error")],
@@ -75,6 +78,7 @@ async def test_a_megabyte_about_one_person_concerns_that_person_alone(db: Databa
     await assert_alone(world, engine, execution_id, fate)
 
 
+@pytest.mark.fault("F15")
 async def test_a_refusal_of_one_address_concerns_that_address_alone(db: Database):
     channel = ScriptedChannel(
         lambda message: Rejected("550 5.1.1 no", bad_address=True) if message.address.endswith("013") else Accepted()

@@ -58,6 +58,7 @@ class DeadlySandbox(Deadly):
         return None
 
 
+@pytest.mark.fault("F16")
 @pytest.mark.parametrize("kind", [Deadly, DeadlySandbox], ids=["at_least_once", "sandbox"])
 async def test_what_three_workers_died_of_is_given_up_and_everybody_else_is_reached(db: Database, kind: type[Deadly]):
     world, channel = await World.made(db), kind()

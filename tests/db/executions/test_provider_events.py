@@ -66,6 +66,7 @@ async def history(db: Database, brand_id: UUID) -> list[tuple[UUID, str]]:
         return [(row[0], row[1]) for row in await rows.fetchall()]
 
 
+@pytest.mark.fault("F19")
 async def test_a_bounce_and_a_complaint_bar_the_person_and_the_address_and_stand_in_the_history(
     db: Database, world: World
 ):

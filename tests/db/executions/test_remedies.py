@@ -128,6 +128,7 @@ async def make_due(db: Database) -> None:
         await conn.execute("UPDATE chunk SET due_at = created_at FROM execution e WHERE e.id = execution_id")
 
 
+@pytest.mark.fault("F8")
 async def test_what_is_in_doubt_is_sent_again_with_the_same_send_id(db: Database):
     stage = await Stage.made(db, lambda _message: DOUBT)
     assert await stage.fates() == {"unknown": 3}
@@ -141,6 +142,7 @@ async def test_what_is_in_doubt_is_sent_again_with_the_same_send_id(db: Database
     assert set(Counter(message.send_id for message in stage.channel.taken).values()) == {2}
 
 
+@pytest.mark.fault("F8")
 @pytest.mark.parametrize(
     ("action", "fate"),
     [("settle_as_handed_over", "handed_over"), ("settle_as_failed", "failed in_doubt")],

@@ -89,6 +89,7 @@ async def test_each_objection_that_is_keyed_by_the_person_skips_with_its_reason(
     }
 
 
+@pytest.mark.fault("F19")
 async def test_a_withdrawal_between_planning_and_hand_over_stops_the_send(db: Database):
     world, channel = await World.made(db), ScriptedChannel()
     engine = Engine(db, channel)
@@ -103,6 +104,7 @@ async def test_a_withdrawal_between_planning_and_hand_over_stops_the_send(db: Da
     assert channel.addresses == ["stays@example.com"]
 
 
+@pytest.mark.fault("F19")
 async def test_an_address_on_the_built_in_list_is_left_out_at_the_last_moment(db: Database):
     world, channel = await World.made(db), ScriptedChannel()
     engine = Engine(db, channel)
@@ -188,6 +190,7 @@ async def test_a_person_reads_their_own_language_or_the_nearest_one(db: Database
     assert await world.variants(execution_id) == {"default": 0, "brazil": 2, "portugal": 1, "taiwan": 3, "unsaid": 0}
 
 
+@pytest.mark.fault("F7")
 async def test_a_temporary_refusal_is_pending_until_its_next_try(db: Database):
     world = await World.made(db)
     channel = ScriptedChannel(lambda _message: Deferred("450 greylisted"))
@@ -241,6 +244,7 @@ async def test_a_dead_address_fails_and_is_never_written_to_again(db: Database):
     assert listed == [(email_digest("one@example.com"), "bounce", f"execution {first}")]
 
 
+@pytest.mark.fault("F8")
 async def test_a_lost_reply_is_in_doubt_and_not_sent_again(db: Database):
     world = await World.made(db)
     channel = ScriptedChannel(lambda _message: InDoubt("the connection was lost"))
@@ -286,6 +290,7 @@ async def test_what_was_not_started_is_guarded_and_sent_again(db: Database):
     assert sorted(channel.addresses) == ["fast@example.com", "slow@example.com", "slow@example.com"]
 
 
+@pytest.mark.fault("F7")
 async def test_a_sender_that_cannot_be_used_keeps_its_people_for_later(db: Database):
     world = await World.made(db)
     channel = ScriptedChannel(lambda _message: Deferred("connection refused", sender_wide=True))

@@ -36,6 +36,7 @@ async def test_first_come_is_first_served(db: Database):
     assert [type(outcome) for outcome in outcomes] == [Accepted] + [RateLimited] * 9
 
 
+@pytest.mark.fault("F24")
 async def test_processes_share_one_bucket(db: Database):
     rate = 200
     brand = await make_brand(db, run_rate_per_s=rate)
@@ -55,6 +56,7 @@ async def test_processes_share_one_bucket(db: Database):
     assert 0.8 * (rate + rate * seconds) < kinds[Accepted] <= rate + rate * seconds
 
 
+@pytest.mark.fault("F24")
 async def test_a_brand_at_its_limit_takes_nothing_from_another(db: Database):
     slow, fast = await make_brand(db, "Slow", run_rate_per_s=1), await make_brand(db, "Fast")
     for brand in (slow, fast):

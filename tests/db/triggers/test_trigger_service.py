@@ -43,6 +43,7 @@ async def test_an_accepted_call_is_a_queued_execution_on_disk(db: Database, bran
     )
 
 
+@pytest.mark.fault("F12")
 async def test_times_come_from_the_database_and_its_shift(brand: Brand, db: Database, database_dsn: str):
     await make_generator(db, brand, "kick-off")
 
@@ -53,6 +54,7 @@ async def test_times_come_from_the_database_and_its_shift(brand: Brand, db: Data
     assert await rows(db, query) == [(True, True)]
 
 
+@pytest.mark.fault("F14")
 async def test_equal_calls_without_a_key_are_two_executions(db: Database, brand: Brand):
     await make_generator(db, brand, "kick-off")
 

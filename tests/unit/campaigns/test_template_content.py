@@ -149,6 +149,7 @@ def test_an_external_channel_has_no_templates_here():
     assert "no templates here" in _refused(ChannelKind.EXTERNAL, {"text": "Hi"})[0][1]
 
 
+@pytest.mark.fault("S13")
 def test_a_nul_is_refused_because_it_cannot_be_stored():
     [(pointer, _)] = _refused(ChannelKind.SMS, {"text": "Hi\x00"})
 

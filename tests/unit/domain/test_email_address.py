@@ -13,6 +13,7 @@ from stentor.domain.address import (
 )
 
 
+@pytest.mark.fault("S11")
 @pytest.mark.parametrize(
     ("given", "normal"),
     [
@@ -88,6 +89,7 @@ def test_one_bad_address_does_not_stop_a_batch() -> None:
     assert answers == ["ann@example.com", normal_email("nobody"), "Bob@example.com"]
 
 
+@pytest.mark.fault("S11")
 def test_an_opt_out_holds_whatever_the_case_of_the_address() -> None:
     assert email_digest("Ann@example.com") == email_digest(" ann@example.com ")
     assert email_digest("ann@example.com") == hashlib.md5(b"ann@example.com", usedforsecurity=False).digest()

@@ -17,6 +17,7 @@ def compiled(template: str) -> None:
     compile_message(ChannelKind.SMS, {"text": template}, {})
 
 
+@pytest.mark.fault("S5")
 @pytest.mark.parametrize(
     ("template", "complaint"),
     [
@@ -59,6 +60,7 @@ def test_a_complaint_names_the_line():
     assert str(refused.value).startswith("text, line 3: There is no filter nothing")
 
 
+@pytest.mark.fault("S5")
 @pytest.mark.parametrize(
     "template",
     [
@@ -81,6 +83,7 @@ def test_a_million_characters_of_nonsense_are_refused_promptly(template: str):
     assert time.monotonic() - started < PROMPT_S
 
 
+@pytest.mark.fault("S5")
 @pytest.mark.parametrize(
     ("template", "limit"),
     [
