@@ -46,14 +46,14 @@ class FlowMachine(RuleBasedStateMachine):
     def do(self, step: Coroutine[Any, Any, Any]) -> Any:
         return self.runner.run(step)
 
-    @initialize(target=executions, absent=st.sets(NAMES, max_size=2), is_planned=st.booleans())
-    def begin(self, absent: set[str], is_planned: bool) -> Any:
+    @initialize(target=executions, absent=st.sets(NAMES, max_size=2), calls=st.integers(1, 3), is_planned=st.booleans())
+    def begin(self, absent: set[str], calls: int, is_planned: bool) -> Any:
         self.do(self.stage.cleared())
         self.do(self.stage.subscribe(set(PEOPLE) - absent))
-        execution = self.do(self.stage.trigger("news", ""))
+        called = [self.do(self.stage.trigger("news", "")) for _ in range(calls)]
         if is_planned:
             self.do(self.stage.plan())
-        return execution
+        return multiple(*called)
 
     @rule(names=SOME, choice=CHOICES)
     def people_choose(self, names: set[str], choice: str) -> None:
