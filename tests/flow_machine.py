@@ -75,6 +75,11 @@ class FlowMachine(RuleBasedStateMachine):
     def processes_work(self, work: str) -> None:
         self.do(getattr(self.stage, work)())
 
+    @rule()
+    def workers_do_all_that_is_due(self) -> None:
+        self.do(self.stage.carry_out())
+        self.do(self.stage.deliver())
+
     @rule(work=st.sampled_from(WORK[:-1]), point=st.sampled_from(DEATHS), hit=st.integers(1, 2))
     def a_process_dies_at_work(self, work: str, point: str, hit: int) -> None:
         self.do(self.stage.dying(getattr(self.stage, work), point, hit))

@@ -115,7 +115,7 @@ class FarSide:
     def _answer(self, key: SendKey) -> Outcome:
         outcome = self.answers.get(key[1], Taken())
         self.tried[key].append(self._stage.now)
-        if isinstance(outcome, Taken | InDoubt):
+        if isinstance(outcome, Taken | InDoubt) and outcome is not NEVER_TAKEN:
             self.taken[key].append(self._stage.now)
             if not self._stage.may_be_written_to(key[1]):
                 self.contacted_against_their_will.append(key)
@@ -133,12 +133,14 @@ class FarSide:
         ]
 
 
+NEVER_TAKEN = InDoubt("the connection was lost, and the message with it")
 OUTCOMES: dict[str, Outcome] = {
     "accepted": Taken(),
     "deferred": Deferred("450 later"),
     "rejected": Rejected("550 no"),
     "dead": Rejected("550 5.1.1 nobody", bad_address=True),
     "in_doubt": InDoubt("the reply was lost"),
+    "never_taken": NEVER_TAKEN,
     "not_sent": NotSent("too old"),
     "away": Deferred("connection refused", sender_wide=True),
 }
