@@ -13,6 +13,7 @@ from api_world import World, client_of, shop_generator
 from stentor.api.app import create_app
 from stentor.api.services import Services
 from stentor.audience.imports import ImportService
+from stentor.db.pool import Database
 from stentor.db.reserve import DiskReserve
 from stentor.settings import Settings
 from stentor.testing.torture.proxy import ChaosProxy
@@ -22,6 +23,8 @@ from stentor.wiring import services as services_of
 pytestmark = pytest.mark.anyio
 
 KEPT_FREE = 1_000_000_000
+ORDER = {"topic_key": "news", "context": {"order": "7"}}
+RUN = "/event-generators/orders/run"
 CSV = {"Content-Type": "text/csv"}
 FILE = b"external_id\n" + b"".join(b"person-%d\n" % number for number in range(80_000))
 
@@ -90,6 +93,7 @@ def filling(disk: Disk, content: bytes, after: int) -> Callable[[], AsyncIterato
     return blocks
 
 
+@pytest.mark.fault("F10")
 async def test_a_file_is_turned_away_before_the_disk_is_full_and_goes_on_when_there_is_room(
     small_world: World, disk: Disk
 ):
@@ -108,6 +112,7 @@ async def test_a_file_is_turned_away_before_the_disk_is_full_and_goes_on_when_th
     assert (done.json()["state"], done.json()["added"]) == ("succeeded", 80_000)
 
 
+@pytest.mark.fault("F10")
 async def test_what_is_ready_says_that_its_disk_is_nearly_full(small_world: World, disk: Disk):
     before = await small_world.client.get("/ready")
     disk.free = KEPT_FREE - 1
@@ -118,6 +123,7 @@ async def test_what_is_ready_says_that_its_disk_is_nearly_full(small_world: Worl
     assert "999 MB left" in after.json()["disk"]
 
 
+@pytest.mark.fault("F10")
 async def test_calls_are_refused_while_the_database_has_no_room_and_taken_once_when_it_has(
     far_world: tuple[World, ChaosProxy],
 ):
@@ -135,4 +141,36 @@ async def test_calls_are_refused_while_the_database_has_no_room_and_taken_once_w
     assert "no room on its disk" in refused[0].text
     assert [answer.status_code for answer in taken] == [202, 202]
     assert taken[0].content == taken[1].content
+    assert len((await world.ask("GET", "/executions")).json()["data"]) == 1
+
+
+async def full_table(db: Database, *, is_left: bool) -> None:
+    """Lets the database answer inserts of executions as one does whose disk is full, or no longer."""
+    async with db.autocommit() as conn:
+        if is_left:
+            await conn.execute("DROP TRIGGER full_disk ON execution")
+            return
+        await conn.execute(
+            "CREATE OR REPLACE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN RAISE 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$"
+        )
+        await conn.execute("CREATE TRIGGER full_disk AFTER INSERT ON execution EXECUTE FUNCTION full_disk()")
+
+
+@pytest.mark.fault("F10")
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "order-7"}], ids=["without a key", "under a key"])
+async def test_a_run_that_the_database_has_no_room_for_is_told_so_and_nothing_is_half_done(
+    world: World, db: Database, headers: dict[str, str]
+):
+    await shop_generator(world, "orders", ["sms"], consent_basis="topic", lane="bulk")
+    await full_table(db, is_left=False)
+
+    full = await world.ask("POST", RUN, json=ORDER, headers=headers)
+    listed = (await world.ask("GET", "/executions")).json()["data"]
+    await full_table(db, is_left=True)
+    again = await world.ask("POST", RUN, json=ORDER, headers=headers)
+
+    assert (full.status_code, int(full.headers["retry-after"]) > 0, listed) == (503, True, [])
+    assert "idempotency-replayed" not in again.headers
+    assert again.status_code == 202
     assert len((await world.ask("GET", "/executions")).json()["data"]) == 1

@@ -68,6 +68,7 @@ def assert_nobody_was_reached(outcomes: Sequence[Outcome], words: str) -> None:
         assert words in outcome.answer
 
 
+@pytest.mark.fault("F7")
 async def test_a_refused_connection_is_a_definite_no():
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
@@ -76,12 +77,14 @@ async def test_a_refused_connection_is_a_definite_no():
     assert_nobody_was_reached(outcomes, "Connection refused")
 
 
+@pytest.mark.fault("F7")
 async def test_a_name_that_nobody_knows_is_a_definite_no():
     outcomes = await hand_over("https://hooks.example.com/", HERE, Answers([]))
 
     assert_nobody_was_reached(outcomes, "Name or service not known")
 
 
+@pytest.mark.fault("F7")
 async def test_a_certificate_that_nobody_vouches_for_is_a_definite_no(tmp_path: Path):
     async with HttpProvider(tls=self_signed_context(tmp_path)) as provider:
         outcomes = await hand_over(f"https://localhost:{provider.port}/", HERE)
@@ -140,6 +143,7 @@ async def test_a_wave_that_grew_too_old_while_its_connection_was_made_stays(tmp_
 # --- S3: where nobody may go ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("S3")
 async def test_a_name_that_leads_here_is_not_connected_to():
     async with HttpProvider() as provider:
         outcomes = await hand_over(f"https://hooks.example.com:{provider.port}/", Outbound(), Answers(["127.0.0.1"]))
@@ -148,6 +152,7 @@ async def test_a_name_that_leads_here_is_not_connected_to():
     assert provider.record.connections == 0
 
 
+@pytest.mark.fault("S3")
 async def test_an_address_in_the_url_is_not_connected_to_either():
     async with HttpProvider() as provider:
         outcomes = await hand_over(f"http://127.0.0.1:{provider.port}/", Outbound())
@@ -157,6 +162,7 @@ async def test_an_address_in_the_url_is_not_connected_to_either():
 
 
 @pytest.mark.parametrize("answer", [["127.0.0.1", "169.254.169.254"], ["::ffff:10.0.0.1", "127.0.0.1"]])
+@pytest.mark.fault("S3")
 async def test_one_forbidden_answer_among_others_forbids_the_name(answer: list[str]):
     async with HttpProvider() as provider:
         outcomes = await hand_over(f"http://hooks.example.com:{provider.port}/", HERE, Answers(answer))
@@ -165,6 +171,7 @@ async def test_one_forbidden_answer_among_others_forbids_the_name(answer: list[s
     assert provider.record.connections == 0
 
 
+@pytest.mark.fault("S3")
 async def test_a_name_that_leads_elsewhere_the_next_time_is_looked_at_again():
     async with HttpProvider([Fault(headers={"Connection": "close"})]) as provider:
         answers = Answers(["127.0.0.1"], ["169.254.169.254"])
@@ -178,6 +185,7 @@ async def test_a_name_that_leads_elsewhere_the_next_time_is_looked_at_again():
     assert len(provider.record.requests) == 1
 
 
+@pytest.mark.fault("S3")
 async def test_the_address_that_was_checked_is_the_one_that_is_connected_to():
     answers = Answers(["127.0.0.1"], ["127.0.0.2"])
     async with HttpProvider() as provider:
@@ -188,6 +196,7 @@ async def test_the_address_that_was_checked_is_the_one_that_is_connected_to():
     assert provider.record.requests[0].headers["host"] == place
 
 
+@pytest.mark.fault("S3")
 async def test_no_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")

@@ -36,6 +36,7 @@ def kinds(outcomes: Sequence[Outcome]) -> set[type[Outcome]]:
 
 
 @pytest.mark.parametrize("batch_max", [1, 10])
+@pytest.mark.fault("F7", "F15")
 async def test_trouble_of_one_message_does_not_hold_up_the_others(batch_max: int):
     async with HttpProvider([Fault(to="person7@", status=500, alone=True)]) as provider:
         outcomes = await hand_over(provider, batch_max=batch_max)
@@ -54,6 +55,7 @@ async def test_trouble_of_one_message_does_not_hold_up_the_others(batch_max: int
         Fault(status=401),
     ],
 )
+@pytest.mark.fault("F7")
 async def test_a_storm_is_met_once_and_everybody_waits(fault: Fault):
     async with HttpProvider([fault]) as provider:
         outcomes = await hand_over(provider, connections_max=2)
@@ -66,6 +68,7 @@ async def test_a_storm_is_met_once_and_everybody_waits(fault: Fault):
         assert outcomes[-1] == Deferred(outcomes[-1].answer, retry_after_s=7.0, sender_wide=True)  # type: ignore[union-attr]
 
 
+@pytest.mark.fault("F9", "S3")
 async def test_a_redirect_is_not_followed():
     async with HttpProvider() as elsewhere:
         there = {"Location": f"http://127.0.0.1:{elsewhere.port}/"}
@@ -80,6 +83,7 @@ async def test_a_redirect_is_not_followed():
 
 @pytest.mark.parametrize("then", [Then.CUT, Then.CLOSE])
 @pytest.mark.parametrize("batch_max", [1, 10])
+@pytest.mark.fault("F8")
 async def test_a_lost_answer_leaves_in_doubt_what_was_in_its_request_and_nothing_else(then: Then, batch_max: int):
     async with HttpProvider([Fault(to="person7@", then=then)]) as provider:
         outcomes = await hand_over(provider, batch_max=batch_max)
@@ -90,6 +94,7 @@ async def test_a_lost_answer_leaves_in_doubt_what_was_in_its_request_and_nothing
     assert sorted(provider.record.recipients) == sorted(ADDRESSES)
 
 
+@pytest.mark.fault("F8")
 async def test_a_request_that_was_cut_off_in_its_midst_is_in_doubt():
     async with HttpProvider([Fault(at=Moment.BODY, then=Then.CUT, times=1)]) as provider:
         outcomes = await hand_over(provider, ADDRESSES[:1])
@@ -97,6 +102,7 @@ async def test_a_request_that_was_cut_off_in_its_midst_is_in_doubt():
     assert kinds(outcomes) == {InDoubt}
 
 
+@pytest.mark.fault("F8")
 async def test_silence_is_in_doubt_when_the_deadline_is_over():
     async with HttpProvider([Fault(then=Then.HANG)]) as provider:
         begun_s = time.monotonic()
@@ -147,6 +153,7 @@ async def test_a_connection_that_was_closed_while_nobody_used_it_costs_nobody_an
         (Fault(status=999), Deferred),
     ],
 )
+@pytest.mark.fault("F9")
 async def test_whatever_a_receiver_answers_the_outcome_is_honest_and_comes_in_time(fault: Fault, kind: type[Outcome]):
     async with HttpProvider([fault]) as provider:
         begun_s = time.monotonic()
@@ -173,6 +180,7 @@ async def test_after_a_bad_answer_the_next_message_is_answered_on_its_own():
     assert [type(outcome) for outcome in outcomes] == [Accepted, Accepted, Rejected, Accepted]
 
 
+@pytest.mark.fault("F9")
 async def test_endless_answers_are_not_held_in_memory():
     async with (
         HttpProvider([Fault(status=500, body_bytes=10_000_000)]) as provider,

@@ -11,6 +11,7 @@ PEOPLE = 800
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.fault("F20")
 def test_twenty_executions_in_the_same_second_exceed_no_cap_and_withhold_nobody_below_it(tmp_path: Path):
     verdict = meet(PEOPLE, tmp_path)
 

@@ -127,12 +127,14 @@ def survives(data: Path, break_it: Callable[[], Callable[[], object]], *, wear: 
         backend.check_books(data)
 
 
+@pytest.mark.fault("F10")
 def test_a_full_data_directory_refuses_and_recovers(place: Path):
     disk = place / "disk"
     with small_disk(disk, 400):
         survives(disk / "data", lambda: fill(disk).unlink, wear=use_up)
 
 
+@pytest.mark.fault("F10")
 def test_a_disk_of_the_log_that_is_full_refuses_and_recovers(place: Path):
     data, disk = place / "data", place / "disk"
     with small_disk(disk, 160):
@@ -142,6 +144,7 @@ def test_a_disk_of_the_log_that_is_full_refuses_and_recovers(place: Path):
         survives(data, lambda: fill(disk).unlink, wear=use_up)
 
 
+@pytest.mark.fault("F10")
 def test_a_file_is_turned_away_before_the_disk_is_full(place: Path):
     disk = place / "disk"
     with small_disk(disk, 400), serving(disk / "data", environment=SETTINGS) as served:
@@ -162,6 +165,7 @@ def test_a_file_is_turned_away_before_the_disk_is_full(place: Path):
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace makes fsync fail; apt-get install -y strace")
+@pytest.mark.fault("F11")
 def test_an_fsync_that_fails_loses_nothing_that_was_acknowledged(place: Path):
     data = place / "data"
     survives(data, lambda: failing_fsync(data), wear=lambda _data: None)

@@ -23,6 +23,7 @@ PEOPLE = [f"fan-{number}" for number in range(12)]
 
 @pytest.mark.parametrize("begin", BEGIN, ids=str)
 @pytest.mark.parametrize("minutes", [1, 5, 30])
+@pytest.mark.fault("F13")
 def test_the_verdict_reads_the_clocks_as_the_guard_does(begin: datetime, minutes: float):
     nights = lay_nights(begin, minutes)
     verdict = QuietVerdict(nights.noted({"night": "hold", "hush": "skip"}, PEOPLE))

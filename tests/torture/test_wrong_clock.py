@@ -7,6 +7,8 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from stentor.clock import Clock
 from stentor.testing.torture.wrong_clock import WrongClock
 
@@ -18,6 +20,7 @@ while input():
 A_MOMENT_S = 5.0
 
 
+@pytest.mark.fault("F12")
 def test_a_clock_jumps_in_a_process_that_runs_and_in_no_other(tmp_path: Path):
     clock = WrongClock(tmp_path / "clock")
     command, environment = [sys.executable, "-c", PROGRAM], {**os.environ, **clock.environment}

@@ -17,6 +17,7 @@ from stentor.db.pool import Database
 pytestmark = pytest.mark.anyio
 
 
+@pytest.mark.fault("F6")
 async def test_a_backup_is_not_taken_through_a_pooler(db: Database, backups: Backups, tmp_path: Path):
     await check_installation(db, SECRET)
 
@@ -27,6 +28,7 @@ async def test_a_backup_is_not_taken_through_a_pooler(db: Database, backups: Bac
     assert not (tmp_path / "backup").exists()
 
 
+@pytest.mark.fault("F6")
 async def test_a_backup_is_not_restored_through_a_pooler(backups: Backups, fresh_database: str, tmp_path: Path):
     source = look_at(await backups.taken())
 

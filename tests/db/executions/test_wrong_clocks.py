@@ -30,6 +30,7 @@ def in_the_night_of(zone: str) -> CampaignPolicy:
     )
 
 
+@pytest.mark.fault("F12")
 async def test_it_holds_people_in_their_night_and_reaches_the_others(db: Database, hours: int):
     world, channel = await World.made(db), ScriptedChannel()
     await world.people([Someone("asleep", time_zone=ASLEEP), Someone("awake", time_zone=AWAKE)])
@@ -41,6 +42,7 @@ async def test_it_holds_people_in_their_night_and_reaches_the_others(db: Databas
     assert channel.addresses == ["awake@example.com"]
 
 
+@pytest.mark.fault("F12")
 async def test_what_it_claimed_is_its_own_until_its_lease_is_over(db: Database, hours: int):
     world, channel = await World.made(db), ScriptedChannel()
     await world.people([Someone("one")])
@@ -56,6 +58,7 @@ async def test_what_it_claimed_is_its_own_until_its_lease_is_over(db: Database, 
     assert await world.fates(execution) == {"one": "handed_over"}
 
 
+@pytest.mark.fault("F12")
 async def test_it_takes_nothing_from_others_whose_lease_holds(db: Database, hours: int):
     world = await World.made(db)
     await world.people([Someone("one")])
@@ -67,6 +70,7 @@ async def test_it_takes_nothing_from_others_whose_lease_holds(db: Database, hour
     assert await Engine(db, ScriptedChannel(), worker="wrong", clock=Clock(timedelta(hours=hours))).deliver() == 0
 
 
+@pytest.mark.fault("F12")
 async def test_a_deadline_ends_nothing_early(db: Database, hours: int):
     world = await World.made(db)
     await world.people([Someone("one")])
