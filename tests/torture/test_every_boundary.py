@@ -15,7 +15,10 @@ from stentor.testing.torture.verdict import Verdict
 pytestmark = pytest.mark.timeout(300)
 
 # What only the heir of a dead life comes to, and what only a worker that is told to stop.
-AFTER_A_DEATH = {"recover.before_commit", "recover.after_commit"}
+LARGEST_WAVE = 99
+"""The first hundred of "news", less whoever left, whose sender leaves them in doubt."""
+
+AFTER_A_DEATH = {"recover.revoked", "recover.before_commit", "recover.after_commit"}
 IN_HASTE = {"release.before_commit", "release.after_commit"}
 
 
@@ -28,7 +31,7 @@ def sweep(databases: TestDatabases, tmp_path_factory: pytest.TempPathFactory) ->
         databases.migrated() as dsn,
     ):
         brand_id = prepare(dsn, sink.port, hooks.port)
-        yield Sweep(databases, dsn, brand_id, folder)
+        yield Sweep(databases, dsn, brand_id, sink.port, folder)
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +68,18 @@ def test_nobody_is_lost_doubled_or_in_doubt_when_the_reply_to_a_commit_is(
     for hit in chosen(hits[point], 4):
         verdict = struck(sweep, "deafen", point, hit)
         assert verdict.certificate.broken == [], (hit, verdict.examples)
+
+
+def test_who_dies_with_its_journal_leaves_its_open_wave_in_doubt_as_a_whole(sweep: Sweep, hits: dict[str, int]):
+    unknown = []
+    for wave in range(1, hits["wave.after_commit"] + 1):
+        with suppress(NeverCame):
+            verdict = sweep.struck("kill", "wave.after_commit", wave, loses_journal=True)
+            assert verdict.certificate.broken == [], (wave, verdict.examples)
+            unknown.append(verdict.certificate.unknown)
+
+    # With its journal nobody would be: nothing had left yet.
+    assert max(unknown) == LARGEST_WAVE
 
 
 def test_a_resend_that_was_ordered_is_carried_out_whoever_dies_of_it(sweep: Sweep, hits: dict[str, int]):

@@ -18,7 +18,21 @@ from uuid import UUID
 
 import msgspec
 
-from stentor.channels.contract import Accepted, Channel, Deferred, InDoubt, Message, NotSent, Outcome, Rejected, Wave
+from stentor.channels.contract import (
+    UNNOTED,
+    Accepted,
+    Channel,
+    Deferred,
+    InDoubt,
+    Message,
+    Notes,
+    Noting,
+    NotSent,
+    Outcome,
+    Rejected,
+    Wave,
+)
+from stentor.deliver.model import WAVE_SENDS_MAX
 from stentor.domain.vocabulary import ChannelKind, Lane
 from stentor.testing.waiting import eventually
 
@@ -86,11 +100,47 @@ def mail(number: int, address: str, *, body: bytes = b"Good evening.\r\n") -> Pl
     return PlainMessage(send_id, address, head.encode() + body)
 
 
+class KeptNotes:
+    """A wave's notes as a channel makes them. After `starts_max` starts the wave is another worker's."""
+
+    def __init__(self, starts_max: int = WAVE_SENDS_MAX) -> None:
+        self.started: set[int] = set()
+        """Those that may have been accepted, as far as is known."""
+        self.answered: dict[int, Outcome] = {}
+        self.began_with: dict[int, Outcome] = {}
+        """Answers that say of a message which was not started that it may have been accepted: none, if the channel is right."""
+        self._starts_left = starts_max
+
+    @property
+    def revoked(self) -> bool:
+        return not self._starts_left
+
+    def start(self, index: int) -> bool:
+        if self.revoked:
+            return False
+        self._starts_left -= 1
+        self.started.add(index)
+        return True
+
+    def take_back(self, index: int) -> None:
+        self.started.discard(index)
+
+    def answer(self, index: int, outcome: Outcome) -> None:
+        if isinstance(outcome, Accepted | InDoubt) and index not in self.started:
+            self.began_with[index] = outcome
+        self.started.discard(index)
+        self.answered[index] = outcome
+
+
 def wave_of(
-    kind: ChannelKind = ChannelKind.EMAIL, may_start: Callable[[], bool] = lambda: True, *, lane: Lane = Lane.BULK
+    kind: ChannelKind = ChannelKind.EMAIL,
+    may_start: Callable[[], bool] = lambda: True,
+    *,
+    lane: Lane = Lane.BULK,
+    notes: Notes = UNNOTED,
 ) -> Wave:
     """A wave whose messages may start, unless said otherwise."""
-    return Wave(brand_id=BRAND_ID, sender_id=SENDER_ID, kind=kind, lane=lane, may_start=may_start)
+    return Wave(brand_id=BRAND_ID, sender_id=SENDER_ID, kind=kind, lane=lane, may_start=may_start, notes=notes)
 
 
 class ChannelSuite:
@@ -177,6 +227,55 @@ class ChannelSuite:
         assert {type(outcome) for outcome in good} == {Accepted}
         assert {type(outcome) for outcome in bad} == {Rejected}
 
+    async def test_what_is_noted_is_what_is_answered(self, rig: Rig) -> None:
+        _skip_unless_noting(rig)
+        notes = KeptNotes()
+        await _set_answer(rig, "deferred@example.com", Answer.DEFER)
+        await _set_answer(rig, "refused@example.com", Answer.REFUSE)
+        await _set_answer(rig, "lost@example.com", Answer.LOSE_REPLY)
+        names = ["a", "deferred", "b", "refused", "lost", *(f"after{number}" for number in range(20))]
+
+        outcomes = await _hand_over(rig, [f"{name}@example.com" for name in names], notes=notes)
+
+        assert [notes.answered[index] for index in range(len(names))] == outcomes
+        assert notes.began_with == {}
+
+    async def test_what_may_have_been_taken_is_noted_before_it_is(self, rig: Rig) -> None:
+        _skip_unless_noting(rig)
+        notes = KeptNotes()
+        await _set_answer(rig, "slow@example.com", Answer.HOLD)
+        addresses = [*(f"person{number}@example.com" for number in range(12)), "slow@example.com"]
+        waiting = asyncio.create_task(_hand_over(rig, addresses, notes=notes))
+        await eventually(rig.held)
+
+        accepted = {index for index, outcome in notes.answered.items() if isinstance(outcome, Accepted)}
+        taken = {addresses.index(address) for address in await rig.taken()}
+
+        assert accepted <= taken <= accepted | notes.started
+        await rig.release()
+        await waiting
+
+    async def test_nothing_more_leaves_when_another_worker_has_taken_the_wave_over(self, rig: Rig) -> None:
+        _skip_unless_noting(rig)
+        notes = KeptNotes(starts_max=5)
+        addresses = [f"person{number}@example.com" for number in range(30)]
+
+        outcomes = await _hand_over(rig, addresses, may_start=lambda: not notes.revoked, notes=notes)
+
+        assert len(await rig.taken()) <= 5
+        assert {type(outcome) for outcome in outcomes} <= {Accepted, NotSent}
+        await _assert_honest(rig, addresses, outcomes)
+
+    async def test_nothing_leaves_that_was_begun_when_the_wave_was_taken_over(self, rig: Rig) -> None:
+        _skip_unless_noting(rig)
+        notes = KeptNotes(starts_max=0)
+        addresses = [f"person{number}@example.com" for number in range(3)]
+
+        outcomes = await _hand_over(rig, addresses, notes=notes)
+
+        assert await rig.taken() == []
+        assert not any(isinstance(outcome, Accepted | InDoubt) for outcome in outcomes)
+
     async def test_an_empty_wave_has_no_outcomes(self, rig: Rig) -> None:
         assert list(await _hand_over(rig, [])) == []
 
@@ -214,11 +313,20 @@ class ChannelSuite:
         assert await rig.taken() == []
 
 
+def _skip_unless_noting(rig: Rig) -> None:
+    if not isinstance(rig.channel, Noting):
+        raise SkipTest("This channel accepts nothing elsewhere, or keeps no notes.")
+
+
 async def _hand_over(
-    rig: Rig, addresses: Sequence[str], *, may_start: Callable[[], bool] = lambda: True
+    rig: Rig,
+    addresses: Sequence[str],
+    *,
+    may_start: Callable[[], bool] = lambda: True,
+    notes: Notes = UNNOTED,
 ) -> Sequence[Outcome]:
     messages = [rig.message(number, address) for number, address in enumerate(addresses)]
-    outcomes = await rig.channel.hand_over(wave_of(rig.kind, may_start), messages)
+    outcomes = await rig.channel.hand_over(wave_of(rig.kind, may_start, notes=notes), messages)
     assert len(outcomes) == len(messages)
     return outcomes
 

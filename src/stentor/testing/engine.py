@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from stentor.channels.secrets import SecretBox
 from stentor.clock import Clock
 from stentor.db.pool import Database
 from stentor.deliver import store as deliver
+from stentor.deliver.journals import Journals
 from stentor.domain.ids import SendIds
 from stentor.domain.links import LinkSigner
 from stentor.domain.vocabulary import ChannelKind
@@ -29,6 +31,7 @@ from stentor.executions.quieting import QuietSource
 from stentor.executions.service import ExecutionService
 
 _KEY = b"a key for tests that is long enough to be one"
+_WAVES_AT_ONCE = 2
 
 
 class PlainMessage(msgspec.Struct, frozen=True):
@@ -109,8 +112,12 @@ class Engine:
         worker: str = "worker-1",
         clock: Clock | None = None,
         renderers: Renderers | None = None,
+        data: Path | None = None,
     ) -> None:
+        """`data`: the directory in which its journal lies; without one it keeps none, and finds nobody's."""
         self._db = db
+        self.journals = None if data is None else Journals(data)
+        self.journal = None if self.journals is None else self.journals.open(worker, waves=_WAVES_AT_ONCE)
         publications = PublicationSource(db)
         self.composer = Composer(
             renderers or PlainRenderers(), SendIds(_KEY), LinkSigner(_KEY), public_url="https://brand.example"
@@ -128,6 +135,8 @@ class Engine:
             quiet=quiet,
             clock=clock or Clock(),
             worker=worker,
+            journals=self.journals,
+            journal=self.journal,
         )
         self.executions = ExecutionService(db, publications, self.composer, quiet)
 

@@ -88,6 +88,16 @@ class Cast:
 
 def local_ports(pid: int) -> set[int]:
     """The local ports of a process's TCP connections; none when it is gone."""
+    return {local for local, _ in _connections(pid)}
+
+
+def connections_to(pid: int, port: int) -> int:
+    """How many TCP connections a process has to that port of this machine; none when it is gone."""
+    return sum(remote == port for _, remote in _connections(pid))
+
+
+def _connections(pid: int) -> list[tuple[int, int]]:
+    """The local and the remote port of each."""
     sockets: set[str] = set()
     try:
         for descriptor in Path(f"/proc/{pid}/fd").iterdir():
@@ -99,6 +109,10 @@ def local_ports(pid: int) -> set[int]:
                 sockets.add(target[len("socket:[") : -1])
         lines = Path(f"/proc/{pid}/net/tcp").read_text(encoding="ascii").splitlines()[1:]
     except (FileNotFoundError, ProcessLookupError):
-        return set()
+        return []
     fields = [line.split() for line in lines]
-    return {int(field[1].rpartition(":")[2], 16) for field in fields if field[9] in sockets}
+    return [(_port(field[1]), _port(field[2])) for field in fields if field[9] in sockets]
+
+
+def _port(address: str) -> int:
+    return int(address.rpartition(":")[2], 16)

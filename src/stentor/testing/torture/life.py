@@ -41,7 +41,17 @@ from stentor.triggers.messages import MessageCall, Once
 from stentor.triggers.model import Replayed, RunCall
 from stentor.triggers.schedules.keeping import ScheduleKeeper
 from stentor.triggers.schedules.model import ScheduleDraft
-from stentor.wiring import Core, core, deliverer, open_channels, planner, schedule_keeper, services
+from stentor.wiring import (
+    Core,
+    core,
+    deliverer,
+    open_channels,
+    planner,
+    schedule_keeper,
+    services,
+    worker_journal,
+    worker_name,
+)
 
 SECRET = "a secret for tortured installations only"  # noqa: S105 - of databases that live for a second
 
@@ -137,14 +147,14 @@ def _once_in(time: timedelta) -> ScheduleDraft:
 
 
 @asynccontextmanager
-async def _core(dsn: str, shift_s: float) -> AsyncIterator[Core]:
-    settings = Settings.model_validate({"secret": SECRET, "allow_loopback": True})
+async def _core(dsn: str, shift_s: float, data: Path | None = None) -> AsyncIterator[Core]:
+    settings = Settings.model_validate({"secret": SECRET, "allow_loopback": True, "data": data})
     async with core(settings, dsn, role="torture", size=_CONNECTIONS, shift=timedelta(seconds=shift_s)) as started:
         yield started
 
 
 async def _live(life: Life) -> None:
-    async with _core(life.dsn, life.shift_s) as started:
+    async with _core(life.dsn, life.shift_s, life.chronicle.parent) as started:
         with Chronicle(life.chronicle) as chronicle:
             try:
                 async with asyncio.timeout(life.patience_s):
@@ -177,12 +187,14 @@ class _Living:
         await self._leave()
         channels = open_channels(self._core)
         try:
-            delivering = deliverer(self._core, channels, f"life:{self._life.shift_s:g}:{id(self):x}")
-            if self._life.is_hasty:
-                await self._let_go(delivering)
-            await self._work(planning, schedules, delivering)
-            await self._decide()
-            await self._work(planning, schedules, delivering)
+            name = worker_name()
+            with worker_journal(self._core, name) as journal:
+                delivering = deliverer(self._core, channels, name, journal=journal)
+                if self._life.is_hasty:
+                    await self._let_go(delivering)
+                await self._work(planning, schedules, delivering)
+                await self._decide()
+                await self._work(planning, schedules, delivering)
             await apply_due(self._core.db)
             await drop_history(self._core.db, days=HISTORY_DAYS)
         finally:

@@ -15,13 +15,16 @@ from stentor.clock import boottime_s
 from stentor.db.home import Home
 from stentor.db.postmaster import read_postmaster
 from stentor.testing.smtp_local import SinkProcess
-from stentor.testing.torture.cast import Cast, local_ports
+from stentor.testing.torture.cast import Cast, connections_to, local_ports
 from stentor.testing.torture.chronicle import Chronicle
 from stentor.testing.torture.provider import TROUBLES, Provider
 from stentor.testing.torture.proxy import ChaosProxy
 
 IN_FLIGHT_MAX = 8
-"""Messages whose reply is awaited on one SMTP connection with CHUNKING."""
+"""Messages whose reply is awaited on one SMTP connection with CHUNKING: what a killed or frozen worker leaves in doubt."""
+
+JOURNALS = "journals"
+"""Where workers keep what they know of their open waves, in the data directory: a file each, named `machine:pid:…`."""
 
 FREEZE_S, FREEZE_BRIEFLY_S = 30.0, 24.0
 """Both longer than a lease of 20 s: whoever comes back has been given up. The second is for runs of a minute."""
@@ -96,6 +99,20 @@ class Nemesis:
         workers = self._workers()
         victims = self._with_bytes_on_the_wire(workers) or workers
         await self._kill("kill_worker", self._draw.sample(victims, min(1, len(victims))))
+
+    async def lose_journal(self) -> None:
+        """A worker dies and its journal with it, as on a machine that is lost: nothing is known of its open waves."""
+        await self._until_busy(self._workers())
+        workers = self._workers()
+        victims = self._with_bytes_on_the_wire(workers) or workers
+        for pid in self._draw.sample(victims, min(1, len(victims))):
+            self._cast.signal(signal.SIGSTOP, [pid])
+            on_wire = self._with_bytes_on_the_wire([pid])
+            for journal in (self._home.data / JOURNALS).glob(f"*:{pid}:*"):
+                journal.unlink()
+            self._cast.signal(signal.SIGKILL, [pid])
+            allows = await self._open_sends([pid])
+            self._chronicle.fault("lose_journal", kills=1, on_wire=len(on_wire), allows=allows)
 
     async def kill_workers(self) -> None:
         await self._kill("kill_workers", self._workers())
@@ -184,9 +201,10 @@ class Nemesis:
         await self._until_busy(victims)
         self._cast.signal(signal.SIGSTOP, victims)
         on_wire = self._with_bytes_on_the_wire(victims)
+        allows = self._in_flight(victims)
         self._cast.signal(signal.SIGKILL, victims)
         killed = len(victims) + (postmaster and self._kill_postmaster())
-        self._chronicle.fault(kind, kills=killed, on_wire=len(on_wire), allows=await self._open_sends(victims))
+        self._chronicle.fault(kind, kills=killed, on_wire=len(on_wire), allows=allows)
 
     def _kill_postmaster(self) -> bool:
         postmaster = read_postmaster(self._home)
@@ -209,7 +227,7 @@ class Nemesis:
         try:
             await self._until_busy([pid])
             self._cast.signal(signal.SIGSTOP, [pid])
-            self._chronicle.fault("freeze_worker", allows=await self._open_sends([pid]))
+            self._chronicle.fault("freeze_worker", allows=self._in_flight([pid]))
             await asyncio.sleep(self._freeze_s)
             self._cast.signal(signal.SIGCONT, [pid])
         finally:
@@ -238,8 +256,12 @@ class Nemesis:
                 return
             await asyncio.sleep(_LOOK_EVERY_S)
 
+    def _in_flight(self, pids: Sequence[int]) -> int:
+        """The most that these processes, which stand still, can have on the wire to the relay."""
+        return IN_FLIGHT_MAX * sum(connections_to(pid, self._relay.port) for pid in pids)
+
     async def _open_sends(self, pids: Sequence[int]) -> int:
-        """The sends of the waves that these processes leave open: workers keep no journal that would tell more."""
+        """The sends of the waves that these processes leave open."""
         await asyncio.sleep(_SETTLED_S)
         ((sends,),) = await self._rows(_OPEN_SENDS, [str(pid) for pid in pids])
         return int(sends)
@@ -266,6 +288,7 @@ _BACKENDS: LiteralString = "SELECT pid FROM pg_stat_activity WHERE starts_with(a
 FAULTS: dict[str, Fault] = {
     "kill_api": Nemesis.kill_api,
     "kill_worker": Nemesis.kill_worker,
+    "lose_journal": Nemesis.lose_journal,
     "kill_workers": Nemesis.kill_workers,
     "kill_keeper": Nemesis.kill_keeper,
     "kill_everything": Nemesis.kill_everything,

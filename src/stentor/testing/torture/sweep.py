@@ -4,6 +4,7 @@ import itertools
 import multiprocessing
 import os
 import re
+import shutil
 import signal
 import sys
 import time
@@ -19,8 +20,10 @@ from msgspec.structs import replace
 
 import stentor
 from stentor.testing.databases import TestDatabases
+from stentor.testing.torture.cast import connections_to
 from stentor.testing.torture.chronicle import Chronicle
 from stentor.testing.torture.life import Life, live
+from stentor.testing.torture.nemesis import IN_FLIGHT_MAX, JOURNALS
 from stentor.testing.torture.verdict import Verdict, judge
 
 LEASE_OVER_S = 30.0
@@ -55,10 +58,11 @@ class NeverCame(Exception):
 class Sweep:
     """Lives on copies of one prepared database, whose relays are one sink and whose receivers another. Nothing here touches them."""
 
-    def __init__(self, databases: TestDatabases, prepared: str, brand_id: UUID, folder: Path) -> None:
+    def __init__(self, databases: TestDatabases, prepared: str, brand_id: UUID, port: int, folder: Path) -> None:
         self._databases = databases
         self._prepared = prepared
         self._brand_id = brand_id
+        self._port = port
         self._indexes = [folder / "mail.index", folder / "hooked.index"]
         self._folder = folder
         self._numbers = itertools.count()
@@ -75,14 +79,16 @@ class Sweep:
             self._to_its_end(replace(life, failpoints=script, hits=counted))
             return msgspec.json.decode(counted.read_bytes(), type=dict[str, int])
 
-    def struck(self, action: str, point: str, hit: int, *, after: str = "", is_hasty: bool = False) -> Verdict:
+    def struck(
+        self, action: str, point: str, hit: int, *, after: str = "", is_hasty: bool = False, loses_journal: bool = False
+    ) -> Verdict:
         """What came of it when a life met that at a place that it comes to.
 
         `kill`, `freeze` (for longer than its lease), or `deafen`: it hears nothing more on its connections to the database,
         and lives on.
 
-        `after`: failpoints of a life before that one, for what only heirs come to. Raises NeverCame when the life ended
-        without coming there.
+        `after`: failpoints of a life before that one, for what only heirs come to. `loses_journal`: its heirs find none.
+        Raises NeverCame when the life ended without coming there.
         """
         ledgers_from = [index.stat().st_size for index in self._indexes]
         with self._life() as first, Chronicle(first.chronicle) as notes:
@@ -92,7 +98,7 @@ class Sweep:
             if after:
                 self._strike(replace(first, failpoints=after), notes)
                 life = replace(life, shift_s=LEASE_OVER_S)
-            self._strike(life, notes)
+            self._strike(life, notes, loses_journal=loses_journal)
             self._to_its_end(replace(first, shift_s=life.shift_s + 2 * LEASE_OVER_S))
             notes.note("ended")
             ledger = first.chronicle.with_name("ledger.index")
@@ -107,8 +113,9 @@ class Sweep:
         with self._databases.copied(self._prepared) as dsn:
             yield Life(dsn, self._brand_id, folder / "chronicle")
 
-    def _strike(self, life: Life, notes: Chronicle) -> None:
-        process = self._started(life)
+    def _strike(self, life: Life, notes: Chronicle, *, loses_journal: bool = False) -> None:
+        # Who is to be killed stops first, so that its connections can be counted.
+        process = self._started(replace(life, failpoints=life.failpoints.replace("=kill@", "=freeze@")))
         give_up_at_s = time.monotonic() + ENDS_WITHIN_S
         while process.exitcode is None and not _is_frozen(process):
             if time.monotonic() > give_up_at_s:
@@ -119,11 +126,16 @@ class Sweep:
             if process.exitcode != 0:
                 raise ChildProcessError(f"A life ended with {process.exitcode} of an outage; it says above why.")
             return
-        if process.exitcode not in {None, -signal.SIGKILL}:
+        if process.exitcode is not None:
             raise NeverCame(f"A life ended with {process.exitcode} and never came to {life.failpoints}.")
-        # What it knew of its open waves is gone with it.
-        notes.fault(life.failpoints, kills=1, allows=_open_sends(life.dsn))
-        if process.exitcode is None:
+        in_flight = IN_FLIGHT_MAX * connections_to(process.pid or 0, self._port)
+        notes.fault(life.failpoints, kills=1, allows=_open_sends(life.dsn) if loses_journal else in_flight)
+        if loses_journal:
+            shutil.rmtree(life.chronicle.with_name(JOURNALS))
+        if "=kill@" in life.failpoints:
+            process.kill()
+            self._join(process)
+        else:
             # Its heirs believe that it is dead; then it goes on where it stood.
             self._to_its_end(
                 replace(

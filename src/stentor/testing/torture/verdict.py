@@ -23,7 +23,6 @@ OPT_OUT_S_MAX = 5.0
 _PENDING, _HELD, _HANDED_OVER, _SKIPPED, _FAILED, _UNKNOWN = range(6)
 _UNSUBSCRIBED, _SUPPRESSED, _FREQUENCY_CAP, _QUIET_HOURS_CANCELLED, _QUIET_HOURS = 2, 3, 6, 7, 27
 _IN_DOUBT = 28  # settled as failed by somebody who knew
-_RETRY_BITS = 24  # chunks that differ above them hold the same people, on another try
 
 _CLOCKS_DIFFER_S = 1.0
 """How far an opt-out's time as its client saw it and a publication's as the database has it may be apart on one machine."""
@@ -36,14 +35,7 @@ class _Send(NamedTuple):
     channel: int
     state: int
     reason: int
-    chunk: int
     decided_at_s: float
-
-
-class _LostWave(NamedTuple):
-    chunk: int
-    key_from: UUID
-    key_to: UUID
 
 
 @dataclass
@@ -182,7 +174,6 @@ class _Judging:
         if execution.state != "ended" and all(send.state != _HELD for send in sends):
             self.counts.add("lost", f"execution {execution.id} is {execution.state} at the end")
         self.counts.recipients += len(sends)
-        lost_waves: list[_LostWave] | None = None
         copies = self._copies[execution.id.bytes]
         seen: set[str] = set()
         for send in sends:
@@ -192,9 +183,7 @@ class _Judging:
             self._judge_send(execution, send, name, got)
             more = got - (send.state in {_HANDED_OVER, _UNKNOWN})
             if more > 0:
-                if lost_waves is None:
-                    lost_waves = [_LostWave(*row) for row in self._rows(_LOST_WAVES, execution.id)]
-                self._judge_copies(execution, send, name, more, lost_waves)
+                self._judge_copies(execution, send, name, more)
         for customer, _ in copies:
             self.counts.add(
                 "unbalanced", f"a message of {execution.id} to {UUID(bytes=customer)}, who has no send in it"
@@ -233,20 +222,13 @@ class _Judging:
             return self._quiet.explains_skip(execution.topic, name, send.decided_at_s)
         return send.reason in {_UNSUBSCRIBED, _SUPPRESSED} and (name, execution.topic) in self._workload.departures
 
-    def _judge_copies(
-        self, execution: _Execution, send: _Send, name: str, more: int, lost_waves: Sequence[_LostWave]
-    ) -> None:
+    def _judge_copies(self, execution: _Execution, send: _Send, name: str, more: int) -> None:
         """More copies than its state speaks of: an `at_least_once` sender tries once more for each time of doubt.
 
         So does one that asks: in these workloads the answer is to send again.
         """
-        in_doubt = sum(
-            wave.chunk % (1 << _RETRY_BITS) == send.chunk % (1 << _RETRY_BITS)
-            and wave.key_from <= send.customer <= wave.key_to
-            for wave in lost_waves
-        )
-        ((told,),) = self._rows(_IN_DOUBT_ANSWERS, execution.id, send.customer, send.channel)
-        explained = min(more, in_doubt + told)
+        ((in_doubt,),) = self._rows(_IN_DOUBT_ANSWERS, execution.id, send.customer, send.channel)
+        explained = min(more, in_doubt)
         is_sent = send.state in {_HANDED_OVER, _UNKNOWN}
         self.counts.add("resent", name, explained if is_sent else max(0, explained - 1))
         line = "doubled" if is_sent else "unbalanced"
@@ -275,14 +257,9 @@ _EXECUTIONS: LiteralString = """
     SELECT id, coalesce(nullif(topic_key, ''), generator_id), state, extract(epoch FROM published_at)::float, audience_size
     FROM execution ORDER BY id"""
 _SENDS: LiteralString = """
-    SELECT customer_id, channel, state, reason, chunk, extract(epoch FROM decided_at)::float
+    SELECT customer_id, channel, state, reason, extract(epoch FROM decided_at)::float
     FROM send WHERE execution_id = %s"""
 _SANDBOX: LiteralString = "SELECT execution_id, customer_id, channel FROM sandbox_message"
-# A webhook (channel 8) whose sender says nothing is sent again.
-_LOST_WAVES: LiteralString = """
-    SELECT v.chunk, v.key_from, v.key_to FROM wave v JOIN sender s ON s.id = v.sender_id
-    WHERE v.execution_id = %s AND v.lost AND coalesce(s.in_doubt, CASE s.channel WHEN 8 THEN 'at_least_once' END)
-        IN ('at_least_once', 'ask')"""
 _IN_DOUBT_ANSWERS: LiteralString = """
     SELECT count(*) FROM delivery_event e JOIN sender s ON s.id = e.sender_id
     WHERE e.execution_id = %s AND e.customer_id = %s AND e.channel = %s AND e.kind = 'in_doubt'
