@@ -33,7 +33,7 @@ class Settings(BaseSettings):
     """Where another PostgreSQL's programs are (`initdb`, `postgres`), instead of the bundled ones."""
 
     data: Path | None = None
-    """The data directory: the embedded database and the installation's secret."""
+    """The data directory: the embedded database, the installation's secret, and the workers' journals."""
 
     secret: SecretStr | None = None
     """The installation's secret, where it is not kept in the data directory: at least 32 bytes, the same everywhere."""

@@ -1,15 +1,17 @@
 """The composition root: settings → database → services and roles. Only `stentor.doors`, on top of it, knows more."""
 
 import os
+import re
 import secrets
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
 
 import msgspec
+import structlog
 
 from stentor.accounts.directory import BrandDirectory
 from stentor.accounts.installation import SECRET_FILE, InstallationSecret, check_installation
@@ -45,6 +47,8 @@ from stentor.db.home import Home
 from stentor.db.locate import default_data_directory
 from stentor.db.pool import Database
 from stentor.db.reserve import DiskReserve
+from stentor.deliver.journal import Journal
+from stentor.deliver.journals import Journals
 from stentor.deliver.partitions import make_weeks
 from stentor.domain.ids import SendIds
 from stentor.domain.links import LinkSigner
@@ -75,6 +79,10 @@ from stentor.worker.keeper import Chore, KeeperRole
 from stentor.worker.loop import Bell
 from stentor.worker.planner import PlannerRole
 from stentor.worker.remedier import RemedierRole
+
+log = structlog.get_logger(__name__)
+
+_HOST_CHARS_MAX = 100
 
 
 class Core(msgspec.Struct, frozen=True):
@@ -219,16 +227,61 @@ class WorkerRoles(msgspec.Struct, frozen=True):
     channels: OpenChannels
 
 
-def worker_roles(core: Core) -> WorkerRoles:
-    """The roles of this worker process, named after machine and process."""
-    name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
+def worker_name() -> str:
+    """This process's, after its machine; no other process ever has the same."""
+    host = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())[:_HOST_CHARS_MAX].lstrip(".-")
+    return f"{host or 'host'}:{os.getpid()}:{secrets.token_hex(3)}"
+
+
+@contextmanager
+def worker_journal(core: Core, worker: str) -> Iterator[Journal | None]:
+    """This worker's journal for the length of the block; None, told loudly, where the data directory can hold none.
+
+    It sends all the same: without a journal a killed worker leaves its open waves in doubt, which is better than silence.
+    """
+    data = data_directory(core.settings)
+    try:
+        journal = journals(core).open(worker, waves=core.settings.claims)
+    except OSError as error:
+        log.warning(
+            "journal.missing",
+            why=str(error),
+            consequence="if this worker is killed, all messages of its open waves are in doubt",
+            what_next=f"make room in {data}, or let this account write there, and start the worker again",
+        )
+        yield None
+        return
+    try:
+        yield journal
+    finally:
+        journal.close()
+
+
+async def tidy_journals(core: Core) -> None:
+    """Removes the journals of dead workers that nobody needs any more."""
+    try:
+        await journals(core).tidy(core.db)
+    except OSError as error:
+        log.warning("journals.untidy", why=str(error))
+
+
+def journals(core: Core) -> Journals:
+    """The journals of the workers that share this data directory."""
+    return Journals(data_directory(core.settings))
+
+
+def worker_roles(core: Core, name: str, journal: Journal | None) -> WorkerRoles:
+    """The roles of the worker process of that name."""
     due = Bell()
     channels = open_channels(core)
     planning = planner(core)
     return WorkerRoles(
         planner=PlannerRole(planning, planned=due),
         deliverer=DelivererRole(
-            deliverer(core, channels, name), slots=core.settings.claims, due=due, bulk_waits=planning.goes_first
+            deliverer(core, channels, name, journal=journal),
+            slots=core.settings.claims,
+            due=due,
+            bulk_waits=planning.goes_first,
         ),
         remedier=RemedierRole(core.db, due=due),
         keeper=KeeperRole(Role(core.db, "keeper", name), _chores(core)),
@@ -247,7 +300,7 @@ def planner(core: Core) -> Planner:
     return Planner(core.db, core.publications, QuietSource(BrandDirectory(core.db)))
 
 
-def deliverer(core: Core, channels: OpenChannels, worker: str) -> Deliverer:
+def deliverer(core: Core, channels: OpenChannels, worker: str, *, journal: Journal | None = None) -> Deliverer:
     """What takes claims from due to settled, under that worker's name."""
     brands = BrandDirectory(core.db)
     return Deliverer(
@@ -260,6 +313,8 @@ def deliverer(core: Core, channels: OpenChannels, worker: str) -> Deliverer:
         quiet=QuietSource(brands),
         clock=Clock(core.db.shift),
         worker=worker,
+        journals=journals(core),
+        journal=journal,
     )
 
 

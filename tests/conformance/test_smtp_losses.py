@@ -7,7 +7,7 @@ import pytest
 
 from stentor.channels.contract import Accepted, Deferred, InDoubt, NotSent, Outcome
 from stentor.channels.smtp.sender import SmtpChannel
-from stentor.testing.channels import mail, wave_of
+from stentor.testing.channels import KeptNotes, mail, wave_of
 from stentor.testing.smtp_faults import FaultyServer
 from stentor.testing.smtp_local import local_channel, local_settings
 from stentor.testing.smtp_script import EXTENSIONS, At, Fault, Then
@@ -76,6 +76,35 @@ async def test_whole_messages_in_flight_are_in_doubt_when_the_connection_is_cut_
     assert 1 <= count(outcomes, InDoubt) <= 8
     assert count(outcomes, Accepted) + count(outcomes, InDoubt) == 30
     assert_true(server, outcomes)
+
+
+@EVERY_DIALOGUE
+async def test_only_what_is_on_the_wire_may_have_been_taken_as_far_as_is_noted(offers: frozenset[str]) -> None:
+    notes = KeptNotes()
+    async with (
+        FaultyServer([Fault(at=At.FINAL, to="person7@", held=True)], offers=offers) as server,
+        local_channel(server.port, connections_max=1) as channel,
+    ):
+        messages = [mail(number, address) for number, address in enumerate(ADDRESSES)]
+        waiting = asyncio.create_task(channel.hand_over(wave_of(notes=notes), messages))
+        await eventually(lambda: server.record.holding > 0)
+
+        assert 7 in notes.started
+        assert len(notes.started) <= (8 if offers == CHUNKED else 1)
+        server.record.release()
+        await waiting
+
+
+@EVERY_DIALOGUE
+async def test_a_large_body_is_noted_as_started_before_its_end_leaves(offers: frozenset[str]) -> None:
+    notes = KeptNotes(starts_max=0)
+    async with FaultyServer(offers=offers) as server:
+        async with local_channel(server.port, connections_max=1) as channel:
+            large = mail(1, ADDRESSES[0], body=b"A line of an annual report.\r\n" * 40_000)
+            (outcome,) = await channel.hand_over(wave_of(notes=notes), [large])
+
+        assert server.record.recipients == []
+    assert not isinstance(outcome, Accepted | InDoubt)
 
 
 async def test_fewer_in_flight_are_fewer_in_doubt() -> None:

@@ -42,6 +42,7 @@ ALL_BRANDS = {
     "deliver/queries.sql:anything_due",
     "deliver/queries.sql:claim_chunks",
     "deliver/queries.sql:unpark_chunks",
+    "deliver/queries.sql:workers_with_open_waves",
     "deliver/queries.sql:extend_leases",
     "executions/ending.sql:end",
     "executions/ending.sql:endable",

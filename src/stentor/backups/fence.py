@@ -5,6 +5,7 @@ set. Then it is fenced: leases end, what was on the wire is in doubt, what was u
 An operator lets the copy go, and after that each of these executions.
 """
 
+import random
 from itertools import groupby
 
 import msgspec
@@ -89,7 +90,7 @@ async def _fence(conn: Connection) -> None:
     for (brand_id, sender_id, channel), held in groupby(chunks, lambda one: (one.brand_id, one.sender_id, one.channel)):
         # Whatever their sender's policy is for doubt: it is not known here what became of them in the other installation.
         claim = Claim(brand_id, sender_id, ChannelKind(channel), Lane.BULK, list(held))
-        await recover(conn, claim, resend=False, perhaps_accepted=True)
+        await recover(conn, claim, resend=False, perhaps_accepted=True, jitter=random.Random())
     await Sql.end_leases.run(conn, leap=EPOCH_LEAP)
     await Sql.end_roles.run(conn)
     paused = await Sql.pause_under_way.run(conn)

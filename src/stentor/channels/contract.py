@@ -5,7 +5,7 @@ for something that a provider, a network or a recipient did; an exception is a b
 """
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 from uuid import UUID
 
 import msgspec
@@ -68,6 +68,43 @@ class Message(Protocol):
         """The whole message as the channel puts it on the wire: RFC 5322 with CRLF line ends for email, text or JSON else."""
 
 
+class Notes(Protocol):
+    """What became of each message of a wave, noted as it happens where a process that is killed does not take it along.
+
+    `index` is the message's place in what `hand_over` was given. A call costs well under a microsecond and never waits.
+    """
+
+    def start(self, index: int) -> bool:
+        """Notes that the message may be accepted from now on; called right before what completes it is written.
+
+        False: another worker has taken the wave over, and no byte of the message may leave any more.
+        """
+        ...
+
+    def take_back(self, index: int) -> None:
+        """Nothing of the message left after all: it was certainly not accepted."""
+        ...
+
+    def answer(self, index: int, outcome: Outcome) -> None:
+        """Notes what is known of the message now."""
+        ...
+
+
+class _Unnoted:
+    def start(self, index: int) -> bool:  # noqa: ARG002 - the protocol's
+        return True
+
+    def take_back(self, index: int) -> None:
+        """Keeps nothing."""
+
+    def answer(self, index: int, outcome: Outcome) -> None:
+        """Keeps nothing."""
+
+
+UNNOTED: Notes = _Unnoted()
+"""Where there is no journal."""
+
+
 class Wave(msgspec.Struct, frozen=True):
     """What a channel needs to know of the messages that it is handed together: at most 500 of one sender."""
 
@@ -78,6 +115,8 @@ class Wave(msgspec.Struct, frozen=True):
     """Whose messages go first where several waves wait: those of the smaller number."""
     may_start: Callable[[], bool]
     """Asked before each message's first byte: False once the wave's guard is too old, and the rest is `NotSent`."""
+    notes: Notes = UNNOTED
+    """Kept by a channel that is `Noting`."""
 
 
 class Channel(Protocol):
@@ -91,11 +130,24 @@ class Channel(Protocol):
 
 
 @runtime_checkable
+class Noting(Protocol):
+    """A channel that keeps its waves' notes: a killed process leaves in doubt what it had started and not seen answered.
+
+    Of any other channel that accepts messages elsewhere, it leaves the whole wave in doubt.
+    """
+
+    @property
+    def keeps_notes(self) -> Literal[True]:
+        """That it notes every start before the far side can accept the message, and every answer when it comes."""
+
+
+@runtime_checkable
 class Recorder(Protocol):
     """A channel that accepts messages by storing them in our own database: the sandbox.
 
     Its `hand_over` only decides; `record` stores what was accepted in the transaction that settles the wave, so that a
-    message is in the inbox exactly when its send is handed over, and a lost wave was certainly not accepted.
+    message is in the inbox exactly when its send is handed over, and a lost wave was certainly not accepted. There is
+    nothing to note.
     """
 
     async def record(self, conn: Connection, wave: Wave, accepted: Sequence[Message]) -> None:

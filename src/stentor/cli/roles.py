@@ -21,7 +21,17 @@ from stentor.cli.processes import (
 )
 from stentor.doors import doors
 from stentor.settings import Settings
-from stentor.wiring import Core, accounts, api_settings, core, services, worker_roles
+from stentor.wiring import (
+    Core,
+    accounts,
+    api_settings,
+    core,
+    services,
+    tidy_journals,
+    worker_journal,
+    worker_name,
+    worker_roles,
+)
 from stentor.worker.process import run_roles
 
 log = structlog.get_logger(__name__)
@@ -84,15 +94,18 @@ async def _run_worker(settings: Settings, dsn: str, *, as_json: bool) -> None:
     await until_migrated(dsn)
     async with core(settings, dsn, role="worker", size=settings.claims + 5) as started:
         await _tell_if_paused(started)
-        roles = worker_roles(started)
-        spare_the_collector()
-        if as_json:
-            print_json({"role": "worker", "pid": os.getpid()})
-        try:
-            await run_roles(
-                [roles.planner, roles.deliverer, roles.remedier, roles.keeper],
-                stop,
-                close_channels=roles.channels.aclose,
-            )
-        finally:
-            await roles.channels.aclose()
+        await tidy_journals(started)
+        name = worker_name()
+        with worker_journal(started, name) as journal:
+            roles = worker_roles(started, name, journal)
+            spare_the_collector()
+            if as_json:
+                print_json({"role": "worker", "pid": os.getpid()})
+            try:
+                await run_roles(
+                    [roles.planner, roles.deliverer, roles.remedier, roles.keeper],
+                    stop,
+                    close_channels=roles.channels.aclose,
+                )
+            finally:
+                await roles.channels.aclose()

@@ -188,6 +188,24 @@ class Attempt(msgspec.Struct, frozen=True):
         return KeyRange(self.chunk.execution_id, self.chunk.number, self.key_from, self.key_to)
 
 
+class LostWave(msgspec.Struct, frozen=True):
+    """An attempt that its worker opened and never settled; `place` is its chunk's among the chunks that were asked about."""
+
+    place: int
+    execution_id: UUID
+    chunk: int
+    number: int
+    epoch: int
+    worker: str
+    key_from: UUID
+    key_to: UUID
+
+    @property
+    def range(self) -> "KeyRange":
+        """The keys between which its sends lie."""
+        return KeyRange(self.execution_id, self.chunk, self.key_from, self.key_to)
+
+
 class Change(msgspec.Struct, frozen=True):
     """What one send becomes. `retry_after_s` moves it to the chunk of its next try, `held_until` to that of its due time."""
 

@@ -181,17 +181,31 @@ WHERE s.execution_id = w.execution_id AND s.chunk = w.number AND s.channel = :ch
     AND (s.part, s.customer_id) >= (w.part_from, w.key_from) AND (s.part, s.customer_id) <= (w.part_to, w.key_to)
     AND s.brand_id = :brand_id
 
--- name: settle_lost
--- What a lost wave left pending is in doubt, person by person in one range; what is sent again is pending still, and remembers it.
+-- name: settle_accepted
+-- What a lost worker had noted as accepted: with the time at which it was.
 UPDATE send s
-SET state = CASE WHEN :is_resent THEN 0 ELSE 5 END, tries = s.tries + 1, doubts = s.doubts + 1, decided_at = :now
-WHERE s.execution_id = :execution_id AND s.chunk = :chunk AND s.channel = :channel AND s.state = 0
-    AND (s.part, s.customer_id) >= (:part_from::smallint, :key_from::uuid)
-    AND (s.part, s.customer_id) <= (:part_to::smallint, :key_to::uuid)
+SET state = 2, tries = s.tries + 1, decided_at = :now - make_interval(secs => t.age_s)
+FROM unnest(
+        :execution_ids::uuid[], :parts::smallint[], :customer_ids::uuid[], :chunks::integer[], :ages_s::double precision[]
+    ) AS t (execution_id, part, customer_id, chunk, age_s)
+WHERE s.execution_id = t.execution_id AND s.part = t.part AND s.customer_id = t.customer_id AND s.channel = :channel
+    AND s.chunk = t.chunk AND s.state = 0 AND s.brand_id = :brand_id
+
+-- name: left_by_lost
+-- The sends that lost waves left pending, each with the place of its wave.
+SELECT w.ordinal::integer - 1, s.customer_id, s.variant, s.tries, s.doubts
+FROM unnest(
+        :execution_ids::uuid[], :numbers::integer[], :parts_from::smallint[], :keys_from::uuid[], :parts_to::smallint[],
+        :keys_to::uuid[]
+    ) WITH ORDINALITY AS w (execution_id, number, part_from, key_from, part_to, key_to, ordinal)
+JOIN send s ON s.execution_id = w.execution_id AND s.chunk = w.number
+WHERE s.channel = :channel AND s.state = 0
+    AND (s.part, s.customer_id) >= (w.part_from, w.key_from) AND (s.part, s.customer_id) <= (w.part_to, w.key_to)
     AND s.brand_id = :brand_id
+ORDER BY w.ordinal, s.part, s.customer_id
 
 -- name: left_pending
--- Whom a lost wave left pending: perhaps they were written to.
+-- Whom a wave that was never started left pending.
 SELECT s.customer_id
 FROM send s
 WHERE s.execution_id = :execution_id AND s.chunk = :chunk AND s.channel = :channel AND s.state = 0
@@ -199,22 +213,36 @@ WHERE s.execution_id = :execution_id AND s.chunk = :chunk AND s.channel = :chann
     AND (s.part, s.customer_id) <= (:part_to::smallint, :key_to::uuid)
     AND s.brand_id = :brand_id
 
--- name: open_waves_of
-SELECT v.number, v.key_from, v.key_to, v.sends
-FROM wave v
-WHERE v.execution_id = :execution_id AND v.chunk = :chunk AND v.brand_id = :brand_id AND v.settled_at IS NULL
-ORDER BY v.number
+-- name: lost_waves
+SELECT c.ordinal::integer - 1 AS place, v.execution_id, v.chunk, v.number, v.epoch, v.worker, v.key_from, v.key_to
+FROM unnest(:execution_ids::uuid[], :numbers::integer[]) WITH ORDINALITY AS c (execution_id, number, ordinal)
+JOIN wave v ON v.execution_id = c.execution_id AND v.chunk = c.number
+WHERE v.brand_id = :brand_id AND v.settled_at IS NULL
+ORDER BY c.ordinal, v.number
 
 -- name: times_lost
--- How often an owner of this chunk died with a wave of it on the wire: what was written before it died is all that counts it.
-SELECT count(DISTINCT v.epoch)::integer
-FROM wave v
-WHERE v.execution_id = :execution_id AND v.chunk = :chunk AND v.brand_id = :brand_id AND v.lost
+-- How many owners in a row of each of these chunks were lost before anything of what they had open was answered.
+SELECT v.execution_id, v.chunk, count(DISTINCT v.epoch)::integer
+FROM unnest(:execution_ids::uuid[], :numbers::integer[]) AS c (execution_id, number)
+JOIN wave v ON v.execution_id = c.execution_id AND v.chunk = c.number
+WHERE v.brand_id = :brand_id AND v.barren AND NOT EXISTS (
+    SELECT FROM wave n
+    WHERE n.execution_id = v.execution_id AND n.chunk = v.chunk AND n.brand_id = :brand_id AND n.number > v.number
+        AND n.settled_at IS NOT NULL AND NOT n.barren
+)
+GROUP BY v.execution_id, v.chunk
 
--- name: mark_lost
-UPDATE wave
-SET settled_at = :now, lost = true
-WHERE execution_id = :execution_id AND chunk = :chunk AND brand_id = :brand_id AND settled_at IS NULL
+-- name: close_lost
+-- `lost`: nothing is known of them, because their worker's journal is not here.
+UPDATE wave v
+SET settled_at = :now, lost = w.lost, barren = w.barren
+FROM unnest(:execution_ids::uuid[], :chunks::integer[], :numbers::integer[], :lost::boolean[], :barren::boolean[])
+    AS w (execution_id, chunk, number, lost, barren)
+WHERE v.execution_id = w.execution_id AND v.chunk = w.chunk AND v.number = w.number AND v.brand_id = :brand_id
+
+-- name: workers_with_open_waves
+-- all brands: journals belong to processes, not to brands.
+SELECT DISTINCT v.worker FROM wave v WHERE v.settled_at IS NULL AND v.worker = ANY (:workers::text[])
 
 -- name: lock_chunks
 -- In the order of their key, so that two settlements that move sends to each other's chunks cannot deadlock.

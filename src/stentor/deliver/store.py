@@ -24,6 +24,8 @@ from stentor.deliver.model import (
     ChunkStanding,
     Claim,
     KeyRange,
+    LostWave,
+    PendingSend,
     released_at,
 )
 from stentor.deliver.settling import Settlement
@@ -44,11 +46,13 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     close_own_waves: Statement
     settle_each: Statement
     settle_handed_over: Statement
-    settle_lost: Statement
+    settle_accepted: Statement
+    left_by_lost: Statement
     left_pending: Statement
-    open_waves_of: Statement
     times_lost: Statement
-    mark_lost: Statement
+    lost_waves: Statement
+    close_lost: Statement
+    workers_with_open_waves: Statement
     lock_chunks: Statement
     add_to_chunks: Statement
     wake_held: Statement
@@ -198,47 +202,86 @@ def _expect(settled: int, expected: int) -> None:
         raise RuntimeError(f"A wave of {expected} sends settled {settled}.")
 
 
-async def lost_waves(conn: Connection, chunk: Chunk) -> list[KeyRange]:
-    """The ranges of waves that an earlier owner of the chunk opened and never settled."""
-    rows = await Sql.open_waves_of.tuples(
-        conn, brand_id=chunk.brand_id, execution_id=chunk.execution_id, chunk=chunk.number
+async def lost_waves(conn: Connection, claim: Claim, chunks: Sequence[Chunk]) -> list[LostWave]:
+    """The waves that earlier owners of the chunks opened and never settled."""
+    return await Sql.lost_waves.rows(conn, LostWave, brand_id=claim.brand_id, **_numbers(chunks))
+
+
+async def left_by_lost(
+    conn: Connection, claim: Claim, chunks: Sequence[Chunk], lost: Sequence[LostWave]
+) -> list[list[PendingSend]]:
+    """What each lost wave left pending. `chunks`: those that the waves' places are of."""
+    left: list[list[PendingSend]] = [[] for _ in lost]
+    places = {(chunk.execution_id, chunk.number): place for place, chunk in enumerate(claim.chunks)}
+    rows = await Sql.left_by_lost.tuples(
+        conn,
+        brand_id=claim.brand_id,
+        channel=int(claim.channel),
+        **ranges_as_arrays([wave.range for wave in lost]),
     )
-    return [KeyRange(chunk.execution_id, chunk.number, key_from, key_to) for _, key_from, key_to, _ in rows]
+    for wave, customer_id, variant, tries, doubts in rows:
+        chunk = chunks[lost[wave].place]
+        place = places[chunk.execution_id, chunk.number]
+        left[wave].append(PendingSend(place, chunk.execution_id, chunk.number, customer_id, variant, tries, doubts))
+    return left
 
 
-async def settle_lost(conn: Connection, chunk: Chunk, lost: KeyRange, *, resend: bool) -> int:
-    """Notes that what a lost wave left pending is in doubt: unknown, or with `resend` pending still. Returns how many."""
-    return await Sql.settle_lost.run(conn, is_resent=resend, **_lost(chunk, lost))
-
-
-async def left_pending(conn: Connection, chunk: Chunk, lost: KeyRange) -> list[UUID]:
-    """The customers whose sends a lost wave left pending."""
-    return await Sql.left_pending.column(conn, **_lost(chunk, lost))
-
-
-def _lost(chunk: Chunk, lost: KeyRange) -> dict[str, Any]:
-    return {
-        "brand_id": chunk.brand_id,
-        "execution_id": chunk.execution_id,
-        "chunk": chunk.number,
-        "channel": chunk.channel,
-        "part_from": lost.part_from,
-        "key_from": lost.key_from,
-        "part_to": lost.part_to,
-        "key_to": lost.key_to,
-    }
-
-
-async def times_lost(conn: Connection, chunk: Chunk) -> int:
-    """How many owners of the chunk were lost with a wave of it on the wire, the last one apart."""
-    return await Sql.times_lost.value(
-        conn, brand_id=chunk.brand_id, execution_id=chunk.execution_id, chunk=chunk.number
+async def close_lost(
+    conn: Connection, claim: Claim, lost: Sequence[LostWave], *, journals_lost: Sequence[bool], barren: Sequence[bool]
+) -> None:
+    """Closes lost waves, each with whether nothing is known of it, and whether nothing of it was answered."""
+    await Sql.close_lost.run(
+        conn,
+        brand_id=claim.brand_id,
+        execution_ids=[wave.execution_id for wave in lost],
+        chunks=[wave.chunk for wave in lost],
+        numbers=[wave.number for wave in lost],
+        lost=list(journals_lost),
+        barren=list(barren),
     )
 
 
-async def mark_lost(conn: Connection, chunk: Chunk) -> None:
-    """Closes the chunk's open waves as lost."""
-    await Sql.mark_lost.run(conn, brand_id=chunk.brand_id, execution_id=chunk.execution_id, chunk=chunk.number)
+async def settle_accepted(conn: Connection, claim: Claim, accepted: Sequence[tuple[PendingSend, float]]) -> None:
+    """Settles sends that were accepted so many seconds ago."""
+    if not accepted:
+        return
+    settled = await Sql.settle_accepted.run(
+        conn,
+        brand_id=claim.brand_id,
+        channel=int(claim.channel),
+        execution_ids=[send.execution_id for send, _ in accepted],
+        parts=[part_of(send.customer_id) for send, _ in accepted],
+        customer_ids=[send.customer_id for send, _ in accepted],
+        chunks=[send.number for send, _ in accepted],
+        ages_s=[age_s for _, age_s in accepted],
+    )
+    _expect(settled, len(accepted))
+
+
+async def workers_with_open_waves(conn: Connection, workers: Sequence[str]) -> set[str]:
+    """Those of the workers that waves are open of."""
+    return set(await Sql.workers_with_open_waves.column(conn, workers=list(workers)))
+
+
+async def times_lost(conn: Connection, claim: Claim, chunks: Sequence[Chunk]) -> dict[tuple[UUID, int], int]:
+    """How many owners in a row of each chunk were lost before anything of what they had open was answered; absent: none."""
+    rows = await Sql.times_lost.tuples(conn, brand_id=claim.brand_id, **_numbers(chunks))
+    return {(execution_id, number): times for execution_id, number, times in rows}
+
+
+async def left_pending(conn: Connection, chunk: Chunk, left: KeyRange) -> list[UUID]:
+    """The customers whose sends a wave left pending."""
+    return await Sql.left_pending.column(
+        conn,
+        brand_id=chunk.brand_id,
+        execution_id=chunk.execution_id,
+        chunk=chunk.number,
+        channel=chunk.channel,
+        part_from=left.part_from,
+        key_from=left.key_from,
+        part_to=left.part_to,
+        key_to=left.key_to,
+    )
 
 
 class _Moved(msgspec.Struct):

@@ -12,13 +12,15 @@ import structlog
 
 from stentor.accounts.directory import BrandDirectory
 from stentor.channels.at_work import OpenChannels, SenderSource
-from stentor.channels.contract import Channel, InDoubt, Message, Outcome, Recorder, Wave
+from stentor.channels.contract import Channel, InDoubt, Message, Noting, Outcome, Recorder, Wave
 from stentor.channels.model import Sender
 from stentor.clock import Clock, boottime_s
 from stentor.db.by_keys import go_by_keys
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.deliver import store as deliver
+from stentor.deliver.journal import NOTHING_NOTED, Journal, WaveNotes
+from stentor.deliver.journals import Journals
 from stentor.deliver.model import WAVE_SENDS_MAX, Change, ChunkStanding, Claim
 from stentor.deliver.pacing import Pace
 from stentor.domain.policy import BrandPolicy
@@ -63,7 +65,10 @@ class Deliverer:
         quiet: QuietSource,
         clock: Clock,
         worker: str,
+        journals: Journals | None = None,
+        journal: Journal | None = None,
     ) -> None:
+        """`journals`: where to look for what lost workers noted; `journal`: this worker's own. Without, waves are lost whole."""
         self._db = db
         self._brands = brands
         self._senders = senders
@@ -74,6 +79,8 @@ class Deliverer:
         self._clock = clock
         self.guard_meter = GuardMeter()
         self._worker = worker
+        self._journals = journals
+        self._journal = journal
         self._pace = Pace()
         self._at_hand: list[Claim] = []
         self._unpark_due_s = 0.0
@@ -113,41 +120,67 @@ class Deliverer:
             async with self._channels.open_channel(sender) as channel:
                 await self._recover(claim, sender, channel)
                 while claim.chunks and not stop.is_set():
-                    guarded = await self._open_surely(claim, sender)
+                    guarded = await self._open_surely(claim, sender, channel)
                     if guarded is not None:
-                        composed = self._composer.compose(
-                            claim.channel, guarded.facts, guarded.cleared, self._clock.now(), contexts=guarded.contexts
-                        )
-                        outcomes = await self._hand_over(channel, guarded.wave, composed.messages)
-                        answered = Answered(sender, channel, guarded, composed, outcomes)
-                        await write_down_surely(self._db, claim, answered, self._jitter)
+                        await self._deliver_wave(claim, sender, channel, guarded)
         finally:
             self._at_hand.remove(claim)
             await self._release(claim)
         if claim.finished:
             await end_finished(self._db, claim.finished)
 
+    async def _deliver_wave(self, claim: Claim, sender: Sender, channel: Channel, guarded: GuardedWave) -> None:
+        try:
+            composed = self._composer.compose(
+                claim.channel, guarded.facts, guarded.cleared, self._clock.now(), contexts=guarded.contexts
+            )
+            guarded.notes.list(composed.sends, composed.messages)
+            outcomes = await self._hand_over(channel, guarded.wave, composed.messages)
+            answered = Answered(sender, channel, guarded, composed, outcomes)
+            await write_down_surely(self._db, claim, answered, self._jitter)
+        finally:
+            guarded.notes.leave()
+
     async def _recover(self, claim: Claim, sender: Sender, channel: Channel) -> None:
         if not any(chunk.has_open_waves for chunk in claim.chunks):
             return
         async with self._db.transaction() as conn:
+            await go_by_keys(conn)
             # What was never stored was certainly not accepted: a lost wave of the sandbox is simply sent again.
             facts = await self._facts.load(conn, claim.brand_id, claim.execution_ids)
             resend = isinstance(channel, Recorder) or resends_in_doubt(sender, facts)
-            await recover(conn, claim, resend=resend, perhaps_accepted=not isinstance(channel, Recorder))
+            await recover(
+                conn,
+                claim,
+                resend=resend,
+                perhaps_accepted=not isinstance(channel, Recorder),
+                journals=self._journals,
+                jitter=self._jitter,
+            )
             failpoint("recover.before_commit")
         failpoint("recover.after_commit")
 
-    async def _open_surely(self, claim: Claim, sender: Sender) -> GuardedWave | None:
+    async def _open_surely(self, claim: Claim, sender: Sender, channel: Channel) -> GuardedWave | None:
         """As `_open`. A wave whose commit was not heard of is closed before the outage is raised: nothing of it has left."""
         chunks = list(claim.chunks)
+        notes = self._journal.take() if self._journal and isinstance(channel, Noting) else NOTHING_NOTED
         try:
-            return await self._open(claim, sender)
+            guarded = await self._open(claim, sender, notes)
         except Unavailable:
-            await close_unstarted(self._db, claim, chunks)
+            try:
+                await close_unstarted(self._db, claim, chunks)
+                notes.close()
+            finally:
+                notes.leave()
             raise
+        except BaseException:
+            notes.leave()
+            raise
+        if guarded is None:
+            notes.close()
+        return guarded
 
-    async def _open(self, claim: Claim, sender: Sender) -> GuardedWave | None:
+    async def _open(self, claim: Claim, sender: Sender, notes: WaveNotes) -> GuardedWave | None:
         """The next wave, guarded and committed; None when there is nobody to send to right now."""
         guarded_at_s = boottime_s()
         quiet = await self._quiet.load(claim.brand_id)
@@ -172,6 +205,7 @@ class Deliverer:
             contexts = await own_contexts(conn, claim.brand_id, facts, verdicts.cleared)
             attempts = cut_attempts(claim.chunks, loaded, verdicts.cleared)
             if attempts:
+                notes.open(claim, attempts)
                 await deliver.open_attempts(conn, claim, attempts, self._worker)
             elif last:
                 await deliver.finish(conn, claim)
@@ -186,10 +220,11 @@ class Deliverer:
             sender_id=claim.sender_id,
             kind=claim.channel,
             lane=claim.lane,
-            may_start=lambda: boottime_s() < expires_at_s,
+            may_start=lambda: boottime_s() < expires_at_s and not notes.revoked,
+            notes=notes.channel_notes,
         )
         reserved = capping.executions.keys() if capping else ()
-        return GuardedWave(wave, attempts, verdicts.cleared, reserved, facts, last, contexts)
+        return GuardedWave(wave, attempts, verdicts.cleared, reserved, facts, last, contexts, notes)
 
     async def _policy(self, brand_id: UUID) -> BrandPolicy:
         """The brand's policy as it was less than a second ago; asked outside of any transaction, which would hold two connections."""

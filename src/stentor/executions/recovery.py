@@ -1,47 +1,177 @@
-"""What happens to a wave whose worker was never heard of again."""
+"""What happens to waves whose worker was never heard of again, or took too long."""
 
+import random
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import chain
+from typing import TypeAlias
+from uuid import UUID
+
+import msgspec
 import structlog
 
+from stentor.audience import reach
+from stentor.audience.reach import Recipient
+from stentor.channels.contract import Accepted, Deferred, InDoubt, NotSent, Rejected
 from stentor.db.connection import Connection
 from stentor.deliver import store as deliver
-from stentor.deliver.model import Claim
-from stentor.domain.vocabulary import Reason, SendState
+from stentor.deliver.journal_file import address_sum
+from stentor.deliver.journals import Journals, Noted, TakenOver
+from stentor.deliver.model import Answer, Change, Claim, LostWave, PendingSend
+from stentor.deliver.settling import Settlement, settle
+from stentor.domain.vocabulary import SendState
+from stentor.executions.capping import settle_contacts
+from stentor.executions.writing_down import after_refusals, moves_of
+from stentor.failpoints import failpoint
 from stentor.guard import contacts
-from stentor.report.tally import Moves
+from stentor.guard.contacts import SendKey
 
 log = structlog.get_logger(__name__)
 
+ChunkKey: TypeAlias = tuple[UUID, int]
+"""An execution and a number."""
+
 GIVEN_UP_AFTER = 3
-"""How many workers may be lost with the same chunk on the wire; then perhaps it is the chunk that kills them."""
+"""How many owners in a row a chunk may lose with nothing answered; then perhaps it is the chunk that kills them."""
+
+_NOT_LISTED = Noted(NotSent("its worker had not begun with it"))
+_UNKNOWN = Noted(InDoubt("Its wave was never settled, and nothing more is known of it."))
+_GIVEN_UP = Noted(
+    InDoubt(f"{GIVEN_UP_AFTER} workers were lost with it, one after the other, and perhaps it is what they died of.")
+)
 
 
-async def recover(conn: Connection, claim: Claim, *, resend: bool, perhaps_accepted: bool) -> None:
+class _Found(msgspec.Struct, frozen=True):
+    """What is known of a lost wave's sends. `journal_lost`: nothing."""
+
+    wave: LostWave
+    told: list[tuple[PendingSend, Noted]]
+    journal_lost: bool
+
+    @property
+    def barren(self) -> bool:
+        """Whether nothing of it was answered."""
+        return not any(isinstance(noted.outcome, Accepted | Deferred | Rejected) for _, noted in self.told)
+
+
+async def recover(
+    conn: Connection,
+    claim: Claim,
+    *,
+    resend: bool,
+    perhaps_accepted: bool,
+    journals: Journals | None = None,
+    jitter: random.Random,
+) -> None:
     """Closes the waves that an earlier owner left open.
 
-    Their unsettled sends were perhaps on the wire: they are in doubt, named and counted as `unknown`, unless the sender
-    is one whose sends are repeated; then they are pending still. Frequency caps count what was perhaps accepted either way.
-    What three workers were lost with is repeated by nobody. Of several chunks the claim keeps the first, and the others go
-    their own ways, so that what kills a worker is soon alone.
+    What that worker's journal says was answered is settled so, with the time at which it was; what it had not started is
+    pending still. What it had on the wire, and everything of a wave whose journal is not here, is in doubt: named and
+    counted as `unknown`, unless the sender is one whose sends are repeated; then it is pending too. Frequency caps count
+    what was perhaps accepted either way. What three workers in a row were lost with is repeated by nobody. Of several
+    chunks the claim keeps the first, and the others go their own ways, so that what kills a worker is soon alone.
     """
     standing = await deliver.standing(conn, claim)
-    moves = Moves(claim.brand_id)
-    for chunk in claim.chunks:
-        if not chunk.has_open_waves or (chunk.execution_id, chunk.number) not in standing:
-            continue
-        is_given_up = resend and await deliver.times_lost(conn, chunk) + 1 >= GIVEN_UP_AFTER
-        doubtful, again = perhaps_accepted or is_given_up, resend and not is_given_up
-        for lost in await deliver.lost_waves(conn, chunk):
-            people = [(chunk.execution_id, customer) for customer in await deliver.left_pending(conn, chunk, lost)]
-            if doubtful:
-                await contacts.settle(conn, claim.brand_id, claim.channel, in_doubt=people)
-            else:
-                await contacts.settle(conn, claim.brand_id, claim.channel, refused=people)
-            in_doubt = await deliver.settle_lost(conn, chunk, lost, resend=again) if doubtful else 0
-            if in_doubt and not again:
-                moves.settled(chunk.execution_id, chunk.channel, SendState.UNKNOWN, Reason.NONE, in_doubt)
-            log.warning(
-                "wave.lost", execution_id=str(chunk.execution_id), chunk=chunk.number, in_doubt=in_doubt, resend=again
-            )
-        await deliver.mark_lost(conn, chunk)
+    chunks = [
+        chunk for chunk in claim.chunks if chunk.has_open_waves and (chunk.execution_id, chunk.number) in standing
+    ]
+    lost = await deliver.lost_waves(conn, claim, chunks)
+    taken = journals.take_over(lost) if journals and perhaps_accepted else [None] * len(lost)
+    failpoint("recover.revoked")
+    # The round trip that a revocation takes to be seen before the notes are read.
+    left = await deliver.left_by_lost(conn, claim, chunks, lost)
+    waves = [
+        _found(wave, notes, sends, perhaps_accepted=perhaps_accepted)
+        for wave, notes, sends in zip(lost, taken, left, strict=True)
+    ]
+    given_up = _given_up(waves, await deliver.times_lost(conn, claim, chunks))
+    told = _told(waves, given_up)
+    settlement = _settlement(told.values(), resend=resend, given_up=given_up, jitter=jitter)
+    await _write_down(conn, claim, settlement, told)
+    await deliver.close_lost(
+        conn, claim, lost, journals_lost=[wave.journal_lost for wave in waves], barren=[wave.barren for wave in waves]
+    )
+    log.warning(
+        "claim.recovered",
+        waves=len(waves),
+        journals_lost=sum(wave.journal_lost for wave in waves),
+        handed_over=len(settlement.handed_over),
+        in_doubt=len(settlement.in_doubt),
+        resend=resend,
+        given_up=len(given_up),
+    )
+    moves = moves_of(claim, settlement)
     await deliver.release(conn, claim, claim.chunks[1:], delay_s=0.0)
+    # Last, because every worker of the execution writes these rows.
     await moves.write(conn)
+
+
+def _found(wave: LostWave, notes: TakenOver | None, sends: Sequence[PendingSend], *, perhaps_accepted: bool) -> _Found:
+    noted = notes.read() if notes else None
+    if noted is None and perhaps_accepted:
+        return _Found(wave, [(send, _UNKNOWN) for send in sends], journal_lost=True)
+    noted = noted or {}
+    return _Found(wave, [(send, noted.get(send.customer_id, _NOT_LISTED)) for send in sends], journal_lost=False)
+
+
+def _given_up(waves: Sequence[_Found], times_lost: Mapping[ChunkKey, int]) -> set[ChunkKey]:
+    """The chunks that have killed too many."""
+    fruitful = {(one.wave.execution_id, one.wave.chunk) for one in waves if not one.barren}
+    return {key for key, times in times_lost.items() if times + 1 >= GIVEN_UP_AFTER} - fruitful
+
+
+def _told(waves: Sequence[_Found], given_up: Collection[ChunkKey]) -> dict[SendKey, tuple[PendingSend, Noted]]:
+    """What is known of each send; a send that was not started in one wave may have been in another."""
+    told: dict[SendKey, tuple[PendingSend, Noted]] = {}
+    for send, noted in chain.from_iterable(one.told for one in waves):
+        key = send.execution_id, send.customer_id
+        if key not in told or isinstance(told[key][1].outcome, NotSent):
+            is_lost = (send.execution_id, send.number) in given_up and isinstance(noted.outcome, NotSent | InDoubt)
+            told[key] = send, _GIVEN_UP if is_lost else noted
+    return told
+
+
+def _settlement(
+    told: Iterable[tuple[PendingSend, Noted]], *, resend: bool, given_up: Collection[ChunkKey], jitter: random.Random
+) -> Settlement:
+    known = [(send, noted.outcome) for send, noted in told]
+    definite = [(send, outcome) for send, outcome in known if not isinstance(outcome, InDoubt)]
+    doubtful = [(send, outcome.answer) for send, outcome in known if isinstance(outcome, InDoubt)]
+    settlement = settle(definite, resend_in_doubt=resend, jitter=jitter)
+    for send, words in doubtful:
+        again = resend and (send.execution_id, send.number) not in given_up
+        # Sent again at once, not after a pause as the provider's own "not now" is: it lasted as long as a lease already.
+        settlement.changes.append(Change(send, SendState.PENDING if again else SendState.UNKNOWN, doubted=True))
+        settlement.in_doubt.append(send)
+        settlement.answers.append(Answer(send, "in_doubt", words))
+    return settlement
+
+
+async def _write_down(
+    conn: Connection, claim: Claim, settlement: Settlement, found: Mapping[SendKey, tuple[PendingSend, Noted]]
+) -> None:
+    ages_s = [found[send.execution_id, send.customer_id][1].age_s for send in settlement.handed_over]
+    await deliver.settle_accepted(conn, claim, list(zip(settlement.handed_over, ages_s, strict=True)))
+    await deliver.settle_each(conn, claim, settlement.changes)
+    await deliver.record_answers(conn, claim, settlement.answers)
+    await settle_contacts(conn, claim, claim.execution_ids, settlement)
+    keys = [(send.execution_id, send.customer_id) for send in settlement.handed_over]
+    await contacts.date(conn, claim.brand_id, claim.channel, list(zip(keys, ages_s, strict=True)))
+    people = await _dead_people(conn, claim, settlement, found)
+    await after_refusals(conn, claim, settlement, people.__getitem__)
+
+
+async def _dead_people(
+    conn: Connection, claim: Claim, settlement: Settlement, found: Mapping[SendKey, tuple[PendingSend, Noted]]
+) -> dict[SendKey, Recipient]:
+    """Who is to be barred; leaves out of the dead who has another address by now, or is erased."""
+    if not settlement.dead:
+        return {}
+    keys = [(send.execution_id, send.customer_id) for send in settlement.dead]
+    people = await reach.recipients(conn, claim.brand_id, [(customer, None) for _, customer in keys])
+    same = {
+        key: person
+        for key, person in zip(keys, people, strict=True)
+        if person is not None and address_sum(person.address_on(claim.channel)) == found[key][1].address_sum
+    }
+    settlement.dead[:] = [send for send in settlement.dead if (send.execution_id, send.customer_id) in same]
+    return same

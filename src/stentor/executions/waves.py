@@ -8,6 +8,7 @@ import msgspec
 from stentor.audience.reach import Recipient
 from stentor.channels.contract import Wave
 from stentor.db.connection import Connection
+from stentor.deliver.journal import WaveNotes
 from stentor.deliver.model import Attempt, Change, Chunk, Claim, PendingSend
 from stentor.deliver.store import ranges_as_arrays
 from stentor.domain.objections import Skip
@@ -29,7 +30,8 @@ _EXTERNAL_ID = Recipient._fields.index("external_id") - 1
 class GuardedWave(msgspec.Struct, frozen=True):
     """People who may be written to now, under attempts that are committed. `last`: the claim holds nobody after them.
 
-    `reserved`: the executions whose sends a frequency cap counts. `contexts`: of whoever has one of their own.
+    `reserved`: the executions whose sends a frequency cap counts. `contexts`: of whoever has one of their own. `notes`: the
+    wave's in this process's journal, where its channel keeps them.
     """
 
     wave: Wave
@@ -39,6 +41,7 @@ class GuardedWave(msgspec.Struct, frozen=True):
     facts: Mapping[UUID, ExecutionFacts]
     last: bool
     contexts: OwnContexts
+    notes: WaveNotes
 
 
 class Verdicts(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 import structlog
 
+from stentor.audience.reach import Recipient
 from stentor.channels.contract import Accepted, Channel, Message, Outcome, Recorder
 from stentor.channels.model import Sender
 from stentor.clock import boottime_s
@@ -26,6 +27,7 @@ from stentor.executions.facts import resends_in_doubt
 from stentor.executions.waves import GuardedWave
 from stentor.failpoints import failpoint
 from stentor.guard import contacts
+from stentor.guard.contacts import SendKey
 from stentor.guard.store import release_addresses
 from stentor.log import without_addresses
 from stentor.report.tally import Moves
@@ -122,7 +124,7 @@ def _settlement(answered: Answered, jitter: random.Random) -> Settlement:
 
 
 async def _write_down(db: Database, claim: Claim, answered: Answered, settlement: Settlement) -> None:
-    """Once, unless another worker has taken the claim over."""
+    """Once, unless another worker has taken the claim over. Only when it is committed its notes are of no more use."""
     guarded, sender_id = answered.guarded, str(claim.sender_id)
     async with db.transaction() as conn:
         await go_by_keys(conn)
@@ -134,8 +136,9 @@ async def _write_down(db: Database, claim: Claim, answered: Answered, settlement
         if isinstance(answered.channel, Recorder):
             await answered.channel.record(conn, guarded.wave, answered.accepted)
         await settle_contacts(conn, claim, guarded.reserved, settlement)
-        await _after_refusals(conn, claim, guarded, settlement)
-        moves = _moves(claim, settlement)
+        people = {(send.execution_id, send.customer_id): person for send, person in guarded.cleared}
+        await after_refusals(conn, claim, settlement, people.__getitem__)
+        moves = moves_of(claim, settlement)
         if settlement.sender_answer is not None:
             log.warning(
                 "sender.unusable", sender_id=sender_id, answer=without_addresses(settlement.sender_answer.answer)
@@ -148,11 +151,14 @@ async def _write_down(db: Database, claim: Claim, answered: Answered, settlement
         await moves.write(conn)
         failpoint("settle.before_commit")
     failpoint("settle.after_commit")
+    guarded.notes.close()
     log.debug("wave.settled", sender_id=sender_id, handed_over=len(settlement.handed_over))
 
 
-async def _after_refusals(conn: Connection, claim: Claim, guarded: GuardedWave, settlement: Settlement) -> None:
-    """Frees shared addresses that were definitely refused, and bars the dead ones."""
+async def after_refusals(
+    conn: Connection, claim: Claim, settlement: Settlement, person_of: Callable[[SendKey], Recipient]
+) -> None:
+    """Frees shared addresses that were definitely refused, and bars the dead ones. `person_of`: asked about these alone."""
     refused = [
         (change.send.execution_id, change.send.customer_id)
         for change in settlement.changes
@@ -160,12 +166,11 @@ async def _after_refusals(conn: Connection, claim: Claim, guarded: GuardedWave, 
     ]
     await release_addresses(conn, claim.brand_id, claim.channel, refused)
     if settlement.dead:
-        people = {(send.execution_id, send.customer_id): person for send, person in guarded.cleared}
         dead = [
             Barred(
                 execution_id=send.execution_id,
                 customer_id=send.customer_id,
-                digest=people[send.execution_id, send.customer_id].digest_on(claim.channel),
+                digest=person_of((send.execution_id, send.customer_id)).digest_on(claim.channel),
                 cause="bounce",
             )
             for send in settlement.dead
@@ -173,7 +178,8 @@ async def _after_refusals(conn: Connection, claim: Claim, guarded: GuardedWave, 
         await bar(conn, claim.brand_id, claim.channel, dead)
 
 
-def _moves(claim: Claim, settlement: Settlement) -> Moves:
+def moves_of(claim: Claim, settlement: Settlement) -> Moves:
+    """What the counters are told of it."""
     moves = Moves(claim.brand_id)
     for place, sends in Counter(send.chunk for send in settlement.handed_over).items():
         moves.settled(claim.chunks[place].execution_id, claim.channel, SendState.HANDED_OVER, Reason.NONE, sends)

@@ -17,6 +17,7 @@ class Sql(QuerySet, file="contacts.sql", package=__package__):
     count_contacts: Statement
     reserve_contacts: Statement
     settle_contacts: Statement
+    date_contacts: Statement
     give_back_contacts: Statement
     forget_contacts: Statement
 
@@ -94,6 +95,20 @@ async def settle(
             **_keys(keys),
             refused=[place >= certain for place in range(len(keys))],
             doubted=[len(accepted) <= place < certain for place in range(len(keys))],
+        )
+
+
+async def date(
+    conn: Connection, brand_id: UUID, channel: ChannelKind, accepted: Sequence[tuple[SendKey, float]]
+) -> None:
+    """Stamps settled sends with the moment, so many seconds ago, at which they were accepted."""
+    if accepted:
+        await Sql.date_contacts.run(
+            conn,
+            brand_ids=[brand_id] * len(accepted),
+            channels=[int(channel)] * len(accepted),
+            **_keys([key for key, _ in accepted]),
+            ages_s=[age_s for _, age_s in accepted],
         )
 
 

@@ -46,6 +46,18 @@ FROM unnest(
 WHERE c.brand_id = w.brand_id AND c.part = w.part AND c.customer_id = w.customer_id AND c.execution_id = w.execution_id
     AND c.channel = w.channel
 
+-- name: date_contacts
+-- planned anew: as count_contacts, and the channel comes with the keys too
+-- Of what was accepted a while ago and is settled only now: it counts from then on.
+UPDATE contact c
+SET at = :now - make_interval(secs => w.age_s)
+FROM unnest(
+        :brand_ids::uuid[], :parts::smallint[], :customer_ids::uuid[], :execution_ids::uuid[], :channels::smallint[],
+        :ages_s::double precision[]
+    ) AS w (brand_id, part, customer_id, execution_id, channel, age_s)
+WHERE c.brand_id = w.brand_id AND c.part = w.part AND c.customer_id = w.customer_id AND c.execution_id = w.execution_id
+    AND c.channel = w.channel
+
 -- name: give_back_contacts
 -- planned anew: as count_contacts, and the channel comes with the keys too
 -- Somebody said that it was not accepted: it counts no more, whatever was in doubt.

@@ -234,6 +234,7 @@ class MailConnection(Conversation):
             if self._has_left(transaction) and not all_refused:
                 transaction.settle(InDoubt(why))
             else:
+                transaction.did_not_leave()
                 transaction.tries -= self._unproven  # a kept connection that had died unnoticed is nobody's try
                 self._source.give_back(transaction, why)
         self._source.ended(self, why, failed=bool(in_flight))

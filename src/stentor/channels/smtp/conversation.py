@@ -75,10 +75,15 @@ class Conversation(asyncio.BufferedProtocol):
         self._expected.append((then, transaction))
 
     def _say_payload(self, payload: bytes, transaction: Transaction) -> None:
-        """Adds the last thing that a message needs: once this segment has left, the message may have been accepted."""
+        """Adds the last thing that a message needs: once this segment has left, the message may have been accepted.
+
+        Ends the connection instead when the message must not leave any more.
+        """
         if len(payload) > WHOLE_BYTES_MAX:
             self._segment.append(payload[:-_TAIL_BYTES])
             self._tail = transaction, payload[-_TAIL_BYTES:]
+        elif not transaction.may_complete():
+            self._give_up()
         else:
             self._segment.append(payload)
             self._segment_bytes += len(payload)
@@ -93,6 +98,9 @@ class Conversation(asyncio.BufferedProtocol):
         if self._tail and not self._paused and not self._transport.is_closing():
             transaction, tail = self._tail
             self._tail = None
+            if not transaction.may_complete():
+                self._give_up()
+                return
             transaction.body_segment = self._segments_sent + 1
             self._send(tail)
 
@@ -102,6 +110,12 @@ class Conversation(asyncio.BufferedProtocol):
         failpoint("smtp.after_write")
         if not self._transport.is_closing():  # else the write failed: nothing of this segment reached the socket
             self._segments_sent += 1
+
+    def _give_up(self) -> None:
+        # Also what the segment holds of others: they go to another connection, if their waves are still ours.
+        self._segment.clear()
+        self._segment_bytes = 0
+        self.end("another worker has taken the wave over")
 
     def _has_left(self, transaction: Transaction) -> bool:
         return 0 < transaction.body_segment <= self._segments_sent

@@ -42,6 +42,14 @@ class Transaction:
         if self.refusal is None:
             self.refusal = said, reply
 
+    def may_complete(self) -> bool:
+        """Asked right before what completes it is written: it may be accepted from then on. False: it must not leave."""
+        return self.wave.notes.start(self.index)
+
+    def did_not_leave(self) -> None:
+        """What would have completed it was certainly not written."""
+        self.wave.notes.take_back(self.index)
+
     def settle(self, outcome: Outcome) -> None:
         self.wave.settle(self.index, outcome)
 
@@ -52,6 +60,7 @@ class OpenWave:
     def __init__(self, wave: Wave, messages: Sequence[Message]) -> None:
         self.lane = wave.lane
         self.may_start = wave.may_start
+        self.notes = wave.notes
         self.done: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
         self._messages = messages
         self._outcomes: list[Outcome] = [_UNSETTLED] * len(messages)
@@ -74,6 +83,7 @@ class OpenWave:
         return Transaction(self, self._next - 1, self._messages[self._next - 1])
 
     def settle(self, index: int, outcome: Outcome) -> None:
+        self.notes.answer(index, outcome)
         self._outcomes[index] = outcome
         self._unsettled -= 1
         if not self._unsettled and not self.done.done():

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from typing import Literal
 
 import structlog
 
@@ -25,6 +26,8 @@ log = structlog.get_logger(__name__)
 
 class SmtpChannel:
     """Hands mail over to one relay. Safe to share: several waves at once are served by lane, then in the order of their arrival."""
+
+    keeps_notes: Literal[True] = True
 
     def __init__(self, settings: SmtpSettings, *, finish_s: float = FINISH_S) -> None:
         self._settings = settings
@@ -144,6 +147,9 @@ class SmtpChannel:
         self._crowded_until = 0.0
         connection = MailConnection(transport, offers, self._settings, self)
         self._connections.add(connection)
+        # Before it begins: should it end at its first message, another one is dialled instead.
+        if (dial := asyncio.current_task()) is not None:
+            self._dials.discard(dial)
         connection.nudge()
 
     def _dialled(self, dial: asyncio.Task[None]) -> None:

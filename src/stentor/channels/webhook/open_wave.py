@@ -20,6 +20,7 @@ class OpenWave:
 
     def __init__(self, wave: Wave, messages: Sequence[Message]) -> None:
         self.may_start = wave.may_start
+        self.notes = wave.notes
         self.done: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
         self._messages = messages
         self._outcomes: list[Outcome] = [_UNSETTLED] * len(messages)
@@ -42,6 +43,7 @@ class OpenWave:
         return Letter(self, self._next - 1, self._messages[self._next - 1])
 
     def settle(self, index: int, outcome: Outcome) -> None:
+        self.notes.answer(index, outcome)
         self._outcomes[index] = outcome
         self._unsettled -= 1
         if not self._unsettled and not self.done.done():
@@ -71,13 +73,31 @@ class Letter:
         self.content = message.wire()
         self._index = index
 
+    def may_complete(self) -> bool:
+        """Asked right before it is written: it may be accepted from then on. False: it must not leave."""
+        return self.wave.notes.start(self._index)
+
+    def did_not_leave(self) -> None:
+        """It was certainly not written after all."""
+        self.wave.notes.take_back(self._index)
+
     def settle(self, outcome: Outcome) -> None:
         self.wave.settle(self._index, outcome)
 
 
 def may_leave(letters: Sequence[Letter]) -> bool:
-    """Asked right before the first byte of their request: whether all their waves are young enough."""
-    return all(wave.may_start() for wave in {letter.wave for letter in letters})
+    """Asked right before the first byte of their request: whether all their waves are young enough, and still this worker's.
+
+    They may be accepted from then on, and are noted so; or none of them is.
+    """
+    if not all(wave.may_start() for wave in {letter.wave for letter in letters}):
+        return False
+    for place, letter in enumerate(letters):
+        if not letter.may_complete():
+            for started in letters[:place]:
+                started.did_not_leave()
+            return False
+    return True
 
 
 class WaitingLetters:

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from functools import partial
+from typing import Literal
 
 import structlog
 from aiohttp.abc import AbstractResolver
@@ -28,6 +29,8 @@ class WebhookChannel:
 
     `resolver` asks for addresses in place of the system's.
     """
+
+    keeps_notes: Literal[True] = True
 
     def __init__(
         self,

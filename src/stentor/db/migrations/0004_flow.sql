@@ -183,10 +183,11 @@ CREATE TABLE wave (
     opened_at     timestamptz NOT NULL,
     settled_at    timestamptz,
     lost          boolean NOT NULL DEFAULT false,
+    barren        boolean NOT NULL DEFAULT false,
     PRIMARY KEY (execution_id, chunk, number),
     FOREIGN KEY (execution_id, chunk) REFERENCES chunk ON DELETE CASCADE
 );
-COMMENT ON TABLE wave IS 'kind: local. An attempt: sends of a chunk handed over together after a fresh guard. Committed before the first byte leaves; lost when its worker never settled it.';
+COMMENT ON TABLE wave IS 'kind: local. An attempt: sends of a chunk handed over together after a fresh guard. Committed before the first byte leaves; lost when its worker never settled it and nothing is known of what it did, barren when nothing of it was answered before its worker was lost.';
 CREATE INDEX wave_open ON wave (execution_id, chunk) WHERE settled_at IS NULL;
 
 CREATE TABLE tally (
