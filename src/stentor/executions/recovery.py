@@ -157,7 +157,7 @@ async def _write_down(
     keys = [(send.execution_id, send.customer_id) for send in settlement.handed_over]
     await contacts.date(conn, claim.brand_id, claim.channel, list(zip(keys, ages_s, strict=True)))
     people = await _dead_people(conn, claim, settlement, found)
-    await after_refusals(conn, claim, settlement, people.__getitem__)
+    await after_refusals(conn, claim, settlement, lambda: people)
 
 
 async def _dead_people(

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 import structlog
@@ -136,8 +136,7 @@ async def _write_down(db: Database, claim: Claim, answered: Answered, settlement
         if isinstance(answered.channel, Recorder):
             await answered.channel.record(conn, guarded.wave, answered.accepted)
         await settle_contacts(conn, claim, guarded.reserved, settlement)
-        people = {(send.execution_id, send.customer_id): person for send, person in guarded.cleared}
-        await after_refusals(conn, claim, settlement, people.__getitem__)
+        await after_refusals(conn, claim, settlement, lambda: _people(guarded))
         moves = moves_of(claim, settlement)
         if settlement.sender_answer is not None:
             log.warning(
@@ -156,9 +155,9 @@ async def _write_down(db: Database, claim: Claim, answered: Answered, settlement
 
 
 async def after_refusals(
-    conn: Connection, claim: Claim, settlement: Settlement, person_of: Callable[[SendKey], Recipient]
+    conn: Connection, claim: Claim, settlement: Settlement, people: Callable[[], Mapping[SendKey, Recipient]]
 ) -> None:
-    """Frees shared addresses that were definitely refused, and bars the dead ones. `person_of`: asked about these alone."""
+    """Frees shared addresses that were definitely refused, and bars the dead ones. `people`: asked only if some are dead."""
     refused = [
         (change.send.execution_id, change.send.customer_id)
         for change in settlement.changes
@@ -166,16 +165,21 @@ async def after_refusals(
     ]
     await release_addresses(conn, claim.brand_id, claim.channel, refused)
     if settlement.dead:
+        found = people()
         dead = [
             Barred(
                 execution_id=send.execution_id,
                 customer_id=send.customer_id,
-                digest=person_of((send.execution_id, send.customer_id)).digest_on(claim.channel),
+                digest=found[send.execution_id, send.customer_id].digest_on(claim.channel),
                 cause="bounce",
             )
             for send in settlement.dead
         ]
         await bar(conn, claim.brand_id, claim.channel, dead)
+
+
+def _people(guarded: GuardedWave) -> dict[SendKey, Recipient]:
+    return {(send.execution_id, send.customer_id): person for send, person in guarded.cleared}
 
 
 def moves_of(claim: Claim, settlement: Settlement) -> Moves:
