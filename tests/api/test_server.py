@@ -193,6 +193,7 @@ async def dribble(server: ApiServer) -> None:
         writer.close()
 
 
+@pytest.mark.fault("F24")
 async def test_a_head_without_end_is_refused(server: ApiServer):
     endless = (b"X-Filler: " + b"x" * 10_000 for _ in range(20))
     one_field = (b"x" * 10_000 for _ in range(20))
@@ -227,6 +228,7 @@ async def test_requests_on_one_connection_are_answered_in_their_order(server: Ap
     assert statuses == [b"200", b"404", b"200"]
 
 
+@pytest.mark.fault("F24")
 async def test_a_head_that_is_not_finished_in_time_ends_the_connection(services: Services):
     app = create_app(services, ApiSettings(secret=b"s"))
     server, stop = ApiServer(app, host="localhost", port=0, limits=ServerLimits(header_read_s=0.5)), asyncio.Event()

@@ -83,6 +83,7 @@ async def end(task: "asyncio.Task[int]") -> None:
     await asyncio.wait([task])
 
 
+@pytest.mark.fault("F1")
 async def test_what_was_answered_stays_so_what_was_not_started_is_sent_and_only_the_rest_is_in_doubt(
     db: Database, tmp_path: Path
 ):
@@ -124,6 +125,7 @@ async def test_what_was_on_the_wire_is_sent_again_where_the_sender_wants_that_an
     await end(task)
 
 
+@pytest.mark.fault("F4")
 async def test_a_worker_that_comes_back_starts_nothing_of_what_was_taken_over(db: Database, tmp_path: Path):
     world, channel = await World.made(db), NotingChannel({"started": None})
     await world.people([Someone(name) for name in ("started", "one", "two")])
@@ -139,6 +141,7 @@ async def test_a_worker_that_comes_back_starts_nothing_of_what_was_taken_over(db
     assert await world.fates(execution_id) == {"started": "unknown", "one": "handed_over", "two": "handed_over"}
 
 
+@pytest.mark.fault("F1")
 async def test_without_its_journal_a_lost_wave_is_in_doubt_as_a_whole(db: Database, tmp_path: Path):
     world, channel = await World.made(db), NotingChannel(ANSWERS)
     await world.people([Someone(name) for name in [*ANSWERS, "untouched"]])
@@ -249,6 +252,7 @@ def grow_old(data: Path) -> None:
         os.utime(file, (0, 0))
 
 
+@pytest.mark.fault("F10")
 async def test_a_worker_that_can_have_no_journal_works_without(db: Database, tmp_path: Path):
     (tmp_path / DIRECTORY).write_bytes(b"a file where the directory should be")
     settings = Settings.model_validate({"secret": "a secret that is long enough to be one", "data": tmp_path})

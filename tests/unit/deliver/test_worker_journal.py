@@ -123,6 +123,7 @@ def test_each_chunk_of_a_wave_has_its_own_people(tmp_path: Path):
     assert (set(evens or {}), set(odds or {})) == ({0, 2, 4, 6}, {1, 3, 5, 7})
 
 
+@pytest.mark.fault("F1")
 def test_what_was_noted_outlives_a_killed_process(tmp_path: Path):
     program = f"""
 import os, signal
@@ -254,6 +255,7 @@ def test_a_journal_goes_with_a_worker_that_leaves_nothing_open(tmp_path: Path):
     assert [path.name for path in (tmp_path / DIRECTORY).iterdir() if not path.name.startswith(".")] == ["w:2:b"]
 
 
+@pytest.mark.fault("F10")
 def test_room_is_claimed_at_once(tmp_path: Path):
     Journals(tmp_path).open("w:1:a", waves=4)
 

@@ -7,7 +7,8 @@ from typing import Any
 from stentor.cli.bench.alerts import PEOPLE_PER_ALERT, Timed, alerts, messages
 from stentor.cli.bench.club import Club, add_generator, add_people, add_topics, found_club
 from stentor.cli.bench.executions import call, until_ended, until_published
-from stentor.cli.bench.result import Measure, megabytes, microseconds, milliseconds, per_s, ratio
+from stentor.cli.bench.optout import measure_opt_outs
+from stentor.cli.bench.result import Measure, megabytes, microseconds, milliseconds, per_s, ratio, seconds
 from stentor.cli.bench.sink import checked_sink
 from stentor.cli.memory import MemoryWatch
 from stentor.cli.output import fail
@@ -27,9 +28,14 @@ _ALL, _SOME, _FEW = "all", "some", "few"
 
 
 async def measure(premises: Premises, people: int) -> dict[str, Measure]:
-    """All measures of the guard and of the lanes; a blast goes to `people`, guarded deliveries to an eighth of them."""
+    """All measures of the guard and of the lanes; a blast goes to `people`, guarded deliveries to an eighth of them.
+
+    Opt-outs are measured at full speed, at ten messages a second and across a frozen worker; the worst of the three counts.
+    """
     async with MemoryWatch(premises.data) as memory:
         results = await _guarded(premises, people)
+        situations = await measure_opt_outs(premises)
+    results["optout_to_last_handover_p99_s"] = seconds(max(found.p99_s for found in situations.values()))
     return results | {"peak_rss_mb": megabytes(memory.peak_mb)}
 
 
