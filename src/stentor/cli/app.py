@@ -294,7 +294,9 @@ def demo(
 
 @app.command()
 def bench(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="trigger, plan, render, smtp, e2e, guard, import or start.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="trigger, plan, render, smtp, e2e, guard, import or start.")
+    ],
     people: Annotated[
         int | None,
         typer.Option(

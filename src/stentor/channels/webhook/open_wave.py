@@ -19,6 +19,7 @@ class OpenWave:
     """Gives out its messages one by one, collects one outcome for each, and is done with the last."""
 
     def __init__(self, wave: Wave, messages: Sequence[Message]) -> None:
+        self.lane = wave.lane
         self.may_start = wave.may_start
         self.notes = wave.notes
         self.done: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
@@ -101,7 +102,7 @@ def may_leave(letters: Sequence[Letter]) -> bool:
 
 
 class WaitingLetters:
-    """All that waits: letters that came back, then the waves in the order of their arrival."""
+    """All that waits: letters that came back, then the waves by lane, and in the order of their arrival."""
 
     def __init__(self) -> None:
         self._returned: deque[Letter] = deque()
@@ -111,7 +112,7 @@ class WaitingLetters:
         return len(self._returned) + sum(wave.waiting for wave in self._waves)
 
     def add(self, wave: OpenWave) -> None:
-        self._waves.append(wave)
+        self._waves.insert(sum(ahead.lane <= wave.lane for ahead in self._waves), wave)
 
     def give_back(self, letters: Sequence[Letter]) -> None:
         """They are the next to be taken, in their order."""

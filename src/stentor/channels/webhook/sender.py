@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 
 class WebhookChannel:
-    """Posts messages to one URL. Safe to share: several waves at once are served in the order of their arrival.
+    """Posts messages to one URL. Safe to share: several waves at once are served by lane, then in the order of their arrival.
 
     `resolver` asks for addresses in place of the system's.
     """
