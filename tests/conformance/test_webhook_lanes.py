@@ -2,7 +2,8 @@
 
 import pytest
 
-from stentor.channels.webhook.open_wave import OpenWave, WaitingLetters
+from stentor.channels.open_waves import OpenWave
+from stentor.channels.webhook.letters import Letter, WaitingLetters
 from stentor.domain.vocabulary import ChannelKind, Lane
 from stentor.testing.channels import PlainMessage, wave_of
 
@@ -13,7 +14,7 @@ async def test_letters_of_an_earlier_lane_leave_before_those_that_wait():
     waiting = WaitingLetters()
     for lane in (Lane.BULK, Lane.ALERT, Lane.TRANSACTIONAL, Lane.BULK):
         messages = [PlainMessage(f"{lane.label}-{number}", "a@example.com", b"{}") for number in range(2)]
-        waiting.add(OpenWave(wave_of(ChannelKind.WEBHOOK, lane=lane), messages))
+        waiting.add(OpenWave(Letter, wave_of(ChannelKind.WEBHOOK, lane=lane), messages))
 
     taken = [letter.send_id for letter in waiting.take(8)]
 

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from stentor.channels.contract import Accepted, NotSent
-from stentor.channels.webhook.open_wave import REQUEST_BYTES_MAX
+from stentor.channels.webhook.letters import REQUEST_BYTES_MAX
 from stentor.domain.vocabulary import ChannelKind
 from stentor.testing.channels import PlainMessage, wave_of
 from stentor.testing.http_local import SECRET, local_webhooks, webhook

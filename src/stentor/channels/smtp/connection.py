@@ -10,9 +10,9 @@ from typing import Protocol
 from stentor.channels.contract import InDoubt, NotSent, Outcome, Rejected
 from stentor.channels.smtp.conversation import WHOLE_BYTES_MAX, Conversation
 from stentor.channels.smtp.envelope import Offers, Unsendable, dot_stuffed, letter_for
-from stentor.channels.smtp.open_wave import Transaction
 from stentor.channels.smtp.replies import Reply, answer
 from stentor.channels.smtp.settings import SmtpSettings
+from stentor.channels.smtp.transaction import Transaction
 from stentor.channels.smtp.verdicts import Said, accepted, refused
 
 QUIET_S = 1.0  # a connection that said nothing for so long may be dead without our knowing

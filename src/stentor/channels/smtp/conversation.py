@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import TypeAlias
 
-from stentor.channels.smtp.open_wave import Transaction
 from stentor.channels.smtp.replies import CLOSING, Garbage, Reply, ReplyReader, answer
+from stentor.channels.smtp.transaction import Transaction
 from stentor.failpoints import failpoint
 
 RECEIVE_BYTES = 16 * 1024  # the replies to 100 messages; one buffer a connection, kept

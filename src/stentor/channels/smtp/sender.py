@@ -8,10 +8,11 @@ from typing import Literal
 import structlog
 
 from stentor.channels.contract import Deferred, Message, NotSent, Outcome, Wave
+from stentor.channels.open_waves import TOO_OLD, OpenWave, WavesInLine
 from stentor.channels.smtp.connection import MailConnection
 from stentor.channels.smtp.dial import CannotConnect, Dialler
-from stentor.channels.smtp.open_wave import TOO_OLD, OpenWave, Transaction
 from stentor.channels.smtp.settings import SmtpSettings
+from stentor.channels.smtp.transaction import Transaction
 from stentor.log import without_addresses
 
 FINISH_S = 30.0  # what aclose gives the messages on the wire
@@ -33,8 +34,8 @@ class SmtpChannel:
         self._settings = settings
         self._finish_s = finish_s
         self._dialler = Dialler(settings)
-        self._waves: deque[OpenWave] = deque()
-        self._open: set[OpenWave] = set()
+        self._waves: WavesInLine[Transaction] = WavesInLine()
+        self._open: set[OpenWave[Transaction]] = set()
         self._returned: deque[Transaction] = deque()
         self._connections: set[MailConnection] = set()
         self._dials: set[asyncio.Task[None]] = set()
@@ -51,8 +52,8 @@ class SmtpChannel:
             return [_CLOSED] * len(messages)
         if not messages:
             return []
-        opened = OpenWave(wave, messages)
-        self._waves.insert(sum(ahead.lane <= opened.lane for ahead in self._waves), opened)
+        opened = OpenWave(Transaction, wave, messages)
+        self._waves.add(opened)
         self._open.add(opened)
         self._tend()
         try:
@@ -88,12 +89,7 @@ class SmtpChannel:
                 transaction.begin()
                 return transaction
             transaction.settle(TOO_OLD)
-        while self._waves:
-            transaction = self._waves[0].take()
-            if transaction:
-                return transaction
-            self._waves.popleft()
-        return None
+        return self._waves.take()
 
     def give_back(self, transaction: Transaction, why: str) -> None:
         """Another connection may try it once more; after that it is deferred."""
@@ -129,7 +125,7 @@ class SmtpChannel:
             return
         for connection in list(self._connections):
             connection.nudge()
-        waiting = len(self._returned) + sum(opened.waiting for opened in self._waves)
+        waiting = len(self._returned) + self._waves.waiting
         wanted = -(-waiting // MESSAGES_PER_CONNECTION) - len(self._dials)
         for _ in range(min(wanted, self._room() - len(self._connections) - len(self._dials))):
             dial = asyncio.create_task(self._dial(), name="smtp.dial")
@@ -169,8 +165,7 @@ class SmtpChannel:
     def _settle_waiting(self, outcome: Outcome) -> None:
         while self._returned:
             self._returned.popleft().settle(outcome)
-        while self._waves:
-            self._waves.popleft().settle_waiting(outcome)
+        self._waves.settle(outcome)
 
 
 _CLOSED = NotSent("the sender is closing")

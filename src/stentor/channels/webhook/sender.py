@@ -10,9 +10,10 @@ import structlog
 from aiohttp.abc import AbstractResolver
 
 from stentor.channels.contract import Deferred, InDoubt, Message, NotSent, Outcome, Wave
+from stentor.channels.open_waves import TOO_OLD, OpenWave
 from stentor.channels.outbound import Outbound
 from stentor.channels.webhook.exchange import Exchange, NotWritten, ReplyLost, RequestBody, TooLate
-from stentor.channels.webhook.open_wave import TOO_OLD, Letter, OpenWave, WaitingLetters, may_leave
+from stentor.channels.webhook.letters import Letter, WaitingLetters, may_leave
 from stentor.channels.webhook.settings import WebhookSettings
 from stentor.channels.webhook.signing import Signer, keys_of
 from stentor.channels.webhook.verdicts import judge, judge_batch
@@ -49,7 +50,7 @@ class WebhookChannel:
         # Receivers compare it with their own clock: never the shifted time of a demo.
         self._clock = Clock()
         self._waiting = WaitingLetters()
-        self._open: set[OpenWave] = set()
+        self._open: set[OpenWave[Letter]] = set()
         self._couriers: set[asyncio.Task[None]] = set()
         self._on_wire = 0
         self._exchange: Exchange | None = None
@@ -65,7 +66,7 @@ class WebhookChannel:
             return [_CLOSED] * len(messages)
         if not messages:
             return []
-        opened = OpenWave(wave, messages)
+        opened = OpenWave(Letter, wave, messages)
         self._waiting.add(opened)
         self._open.add(opened)
         self._tend()

@@ -1,12 +1,11 @@
-"""A wave in the course of its hand-over, and each of its messages as one SMTP transaction."""
+"""Waves in the course of their hand-over, for channels that have many messages of many waves on the way at once."""
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
+from typing import Generic, TypeVar
 
 from stentor.channels.contract import InDoubt, Message, NotSent, Outcome, Wave
-from stentor.channels.smtp.envelope import Letter
-from stentor.channels.smtp.replies import Reply
-from stentor.channels.smtp.verdicts import Said
 
 TOO_OLD = NotSent("the wave's guard is too old; the rest is guarded again")
 
@@ -14,33 +13,15 @@ TOO_OLD = NotSent("the wave's guard is too old; the rest is guarded again")
 _UNSETTLED = InDoubt("nothing is known of what became of this message")
 
 
-class Transaction:
-    """One message on one connection: what was refused of it so far, and how much of it has left this process."""
+class GivenOut:
+    """One message of a wave that is on its way."""
 
-    __slots__ = ("ahead", "body_segment", "index", "letter", "message", "rcpt_refused", "refusal", "tries", "wave")
+    __slots__ = ("index", "message", "wave")
 
-    letter: Letter
-
-    def __init__(self, wave: "OpenWave", index: int, message: Message) -> None:
+    def __init__(self, wave: "OpenWave[GivenOut]", index: int, message: Message) -> None:
         self.wave = wave
         self.index = index
         self.message = message
-        self.tries = 0
-        self.begin()
-
-    def begin(self) -> None:
-        """Nothing of it is on the connection that takes it now."""
-        self.tries += 1
-        self.refusal: tuple[Said, Reply] | None = None
-        self.rcpt_refused = False
-        self.ahead = False
-        self.body_segment = 0
-
-    def refuse(self, said: Said, reply: Reply) -> None:
-        """Keeps the first refusal: the later ones only follow from it (503, "need RCPT first")."""
-        self.rcpt_refused = self.rcpt_refused or said is Said.TO_RCPT
-        if self.refusal is None:
-            self.refusal = said, reply
 
     def may_complete(self) -> bool:
         """Asked right before what completes it is written: it may be accepted from then on. False: it must not leave."""
@@ -51,17 +32,23 @@ class Transaction:
         self.wave.notes.take_back(self.index)
 
     def settle(self, outcome: Outcome) -> None:
+        """That is what became of it."""
         self.wave.settle(self.index, outcome)
 
 
-class OpenWave:
-    """Gives out its messages one by one, collects one outcome for each, and is done with the last."""
+G = TypeVar("G", bound=GivenOut)
+G_co = TypeVar("G_co", bound=GivenOut, covariant=True)
 
-    def __init__(self, wave: Wave, messages: Sequence[Message]) -> None:
+
+class OpenWave(Generic[G_co]):
+    """Gives out its messages one by one as `kind`, collects one outcome for each, and is done with the last."""
+
+    def __init__(self, kind: type[G_co], wave: Wave, messages: Sequence[Message]) -> None:
         self.lane = wave.lane
         self.may_start = wave.may_start
         self.notes = wave.notes
         self.done: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
+        self._kind = kind
         self._messages = messages
         self._outcomes: list[Outcome] = [_UNSETTLED] * len(messages)
         self._next = 0
@@ -72,7 +59,7 @@ class OpenWave:
         """How many messages have not been given out."""
         return len(self._messages) - self._next
 
-    def take(self) -> Transaction | None:
+    def take(self) -> G_co | None:
         """The next message, or None when there is none, or when the wave may start no more of them."""
         if self._next == len(self._messages):
             return None
@@ -80,9 +67,10 @@ class OpenWave:
             self.settle_waiting(TOO_OLD)
             return None
         self._next += 1
-        return Transaction(self, self._next - 1, self._messages[self._next - 1])
+        return self._kind(self, self._next - 1, self._messages[self._next - 1])
 
     def settle(self, index: int, outcome: Outcome) -> None:
+        """That is what became of the message at that place."""
         self.notes.answer(index, outcome)
         self._outcomes[index] = outcome
         self._unsettled -= 1
@@ -100,3 +88,33 @@ class OpenWave:
         self._next = len(self._messages)
         if bug is not None and not self.done.done():
             self.done.set_exception(bug)
+
+
+class WavesInLine(Generic[G]):
+    """Waves that have messages to give out: by lane, then in the order of their arrival."""
+
+    def __init__(self) -> None:
+        self._waves: deque[OpenWave[G]] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """How many messages have not been given out."""
+        return sum(wave.waiting for wave in self._waves)
+
+    def add(self, wave: OpenWave[G]) -> None:
+        """It comes before all waves of later lanes."""
+        self._waves.insert(sum(ahead.lane <= wave.lane for ahead in self._waves), wave)
+
+    def take(self) -> G | None:
+        """The next message of the first wave; None when there is none that may start."""
+        while self._waves:
+            taken = self._waves[0].take()
+            if taken:
+                return taken
+            self._waves.popleft()
+        return None
+
+    def settle(self, outcome: Outcome) -> None:
+        """Every message that was not given out has this outcome."""
+        while self._waves:
+            self._waves.popleft().settle_waiting(outcome)
