@@ -14,10 +14,12 @@ from stentor.testing.torture.verdict import Verdict
 
 pytestmark = pytest.mark.timeout(300)
 
-# What only the heir of a dead life comes to, and what only a worker that is told to stop.
 LARGEST_WAVE = 99
-"""The first hundred of "news", less whoever left, whose sender leaves them in doubt."""
+"""At least: the first hundred of "news", less who has left by then; their sender leaves them in doubt."""
 
+RESENDS = 3
+
+# What only the heir of a dead life comes to, and what only a worker that is told to stop.
 AFTER_A_DEATH = {"recover.revoked", "recover.before_commit", "recover.after_commit"}
 IN_HASTE = {"release.before_commit", "release.after_commit"}
 
@@ -79,19 +81,21 @@ def test_who_dies_with_its_journal_leaves_its_open_wave_in_doubt_as_a_whole(swee
             unknown.append(verdict.certificate.unknown)
 
     # With its journal nobody would be: nothing had left yet.
-    assert max(unknown) == LARGEST_WAVE
+    assert max(unknown) >= LARGEST_WAVE
 
 
 def test_a_resend_that_was_ordered_is_carried_out_whoever_dies_of_it(sweep: Sweep, hits: dict[str, int]):
     resent = 0
-    for wave in range(1, hits["wave.after_commit"] + 1):
-        # The second order is for what was on the wire of the sender that asks; a death in other waves leaves it nothing.
+    for write in range(1, hits["smtp.after_write"] + 1):
+        # The second order is for what was on the wire of the sender that asks; a death at other writes leaves it nothing.
         with suppress(NeverCame):
-            verdict = sweep.struck("kill", "remedy.before_commit", 2, after=f"wave.after_commit=kill@{wave}")
-            assert verdict.certificate.broken == [], (wave, verdict.examples)
+            verdict = sweep.struck("kill", "remedy.before_commit", 2, after=f"smtp.after_write=kill@{write}")
+            assert verdict.certificate.broken == [], (write, verdict.examples)
             resent += 1
+        if resent == RESENDS:
+            return
 
-    assert resent
+    pytest.fail(f"{resent} lives came to a resend, not {RESENDS}.")
 
 
 def struck(sweep: Sweep, action: str, point: str, hit: int) -> Verdict:
