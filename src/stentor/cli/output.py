@@ -1,6 +1,8 @@
 """What commands print: a line or a table for people, one JSON object for programs; and how they end."""
 
+import shutil
 import sys
+import textwrap
 from enum import IntEnum
 from typing import Any, NoReturn
 
@@ -32,8 +34,9 @@ def say(sentence: str) -> None:
 
 
 def fail(sentence: str, code: Exit = Exit.FAILED) -> NoReturn:
-    """Ends the command with a sentence that says what to do next."""
-    say(f"stentor: {sentence}")
+    """Ends the command with a sentence that says what to do next; in a terminal it is broken between words."""
+    lines = f"stentor: {sentence}".splitlines()
+    say("\n".join(map(_wrapped, lines) if sys.stderr.isatty() else lines))
     raise SystemExit(int(code))
 
 
@@ -55,3 +58,9 @@ def end_with(error: Exception) -> NoReturn:
             fail("\n".join(["These settings cannot be used:", *settings]), Exit.USAGE)
         case _:
             raise error
+
+
+def _wrapped(line: str) -> str:
+    """The line as the terminal is wide. Paths and addresses stay whole, so that they can be copied."""
+    columns = shutil.get_terminal_size().columns
+    return textwrap.fill(line, columns, break_long_words=False, break_on_hyphens=False)
