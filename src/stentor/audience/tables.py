@@ -197,6 +197,8 @@ class _Rows:
 def _in_words(error: csv.Error) -> str:
     if str(error).startswith("field larger than field limit"):
         return f"one of its values has more than {csv.field_size_limit():,} characters"
+    if str(error) == "unexpected end of data":
+        return "a quote in it is never closed"
     return str(error)
 
 

@@ -68,6 +68,14 @@ def test_a_value_that_is_too_long_is_refused_in_words_for_people():
     assert table.values == [["2", "3"]]
 
 
+def test_a_quote_that_is_never_closed_is_named_in_words_for_people():
+    table = read_csv(TWO, block_of(b'1,2\n3,"4\n'))
+
+    assert [refusal.violation.message for refusal in table.refused] == [
+        "The line cannot be read: a quote in it is never closed."
+    ]
+
+
 def test_a_quote_that_is_never_closed_costs_its_own_line_only():
     content = b'1,2\n3,"4\n' + b"5,6\n" * (RECORD_LINES_MAX + 5)
 
