@@ -14,7 +14,7 @@ from stentor.campaigns.languages import ordered_languages
 from stentor.campaigns.model import PublishedContent, PublishedRoute, PublishedVariant, Template
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Invalid, Violation, pointer_to
-from stentor.render.analysis import Usage, usages
+from stentor.render.analysis import FieldPath, Usage, usages
 from stentor.render.compiled import MailSender
 from stentor.render.errors import TemplateInvalid
 from stentor.render.messages import compile_message
@@ -49,15 +49,16 @@ def freeze(ingredients: Ingredients, templates: Mapping[UUID, Template]) -> Froz
     """The publication of these ingredients; `templates` are theirs, in the versions that they name.
 
     Raises Invalid when a message could have a gap: for each context field that a template prints although a valid
-    context may lack it, and that neither has a `default` nor stands inside an `if` on it. Fields that a person may lack
-    are warnings. Without a schema no context is refused. Takes up to seconds: call it in a thread.
+    context may lack it, and that neither has a `default` nor stands inside an `if` on it. Fields that a person may lack,
+    and those that no message has, are warnings. Without a schema no context is refused. Takes up to seconds: call it in a
+    thread.
     """
     _check_senders(ingredients)
     wordings = _wordings(ingredients, templates)
     schema = None if ingredients.context_schema is None else ContextSchema(ingredients.context_schema)
     found = [usage for wording in wordings for usage in wording.usages]
     bindings = bind_names(found, context_fields=None if schema is None else schema.guarantees.fields())
-    warnings = _check_wordings(wordings, bindings, ingredients.context_schema)
+    warnings = _check_wordings(wordings, bindings, ingredients.context_schema, _always_blank(ingredients))
     content = PublishedContent(
         campaign_id=ingredients.campaign_id,
         campaign_name=ingredients.campaign_name,
@@ -106,8 +107,24 @@ def _wordings(ingredients: Ingredients, templates: Mapping[UUID, Template]) -> l
     return wordings
 
 
+def _always_blank(ingredients: Ingredients) -> dict[FieldPath, str]:
+    """The fields that are blank in every message of this publication, each with what to do about it."""
+    blank: dict[FieldPath, str] = {
+        ("brand", name): f"The brand has no {name}; set it in the brand's settings, then publish."
+        for name, value in ingredients.brand.items()
+        if not value
+    }
+    if ingredients.consent_basis == "none":
+        text = "Messages of the consent basis none have no unsubscribe_url; leave it out, or ask for it with if."
+        blank["unsubscribe_url",] = text
+    return blank
+
+
 def _check_wordings(
-    wordings: Sequence[_Wording], bindings: Mapping[str, str], schema: Mapping[str, Any] | None
+    wordings: Sequence[_Wording],
+    bindings: Mapping[str, str],
+    schema: Mapping[str, Any] | None,
+    always_blank: Mapping[FieldPath, str],
 ) -> tuple[Violation, ...]:
     """What is worth a warning. Raises Invalid for what no message may be made of."""
     errors: list[Violation] = []
@@ -120,6 +137,11 @@ def _check_wordings(
             text = with_line(finding.message, finding.line)
             told = errors if finding.level == "error" else warnings
             told.append(_violation(wording.template, wording.language, finding.part, "blank-field", text))
+        for usage in wording.usages:
+            message = always_blank.get(usage.path)
+            if message and usage.printed and not usage.has_default and usage.path not in usage.given:
+                text = with_line(message, usage.line)
+                warnings.append(_violation(wording.template, wording.language, usage.part, "blank-field", text))
         try:
             compile_message(wording.channel, wording.parts, bindings)
         except TemplateInvalid as refusal:

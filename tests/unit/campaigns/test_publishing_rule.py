@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from stentor.campaigns.ingredients import Ingredients, RouteIngredients
-from stentor.campaigns.model import Template, TemplateContent
+from stentor.campaigns.model import Basis, Template, TemplateContent
 from stentor.campaigns.publishing import Frozen, freeze
 from stentor.domain.policy import CampaignPolicy
 from stentor.domain.vocabulary import ChannelKind
@@ -30,7 +30,12 @@ NULLABLE: dict[str, Any] = {
 
 
 def _frozen(
-    parts: dict[str, str] | str, schema: dict[str, Any] | None, channel: ChannelKind = ChannelKind.SMS
+    parts: dict[str, str] | str,
+    schema: dict[str, Any] | None,
+    channel: ChannelKind = ChannelKind.SMS,
+    *,
+    basis: Basis = "topic",
+    postal_address: str = "1 Arena Way",
 ) -> Frozen:
     parts = {"text": parts} if isinstance(parts, str) else parts
     content = TemplateContent("en", {"en": parts})
@@ -38,14 +43,14 @@ def _frozen(
     ingredients = Ingredients(
         campaign_id=UUID(int=2),
         campaign_name="Match day",
-        consent_basis="topic",
+        consent_basis=basis,
         mode="all",
         lane="bulk",
         policy=CampaignPolicy(),
         routes=(RouteIngredients(channel, TEMPLATE_ID, 1, UUID(int=3), "sandbox"),),
         context_schema=schema,
         deduplication=None,
-        brand={"name": "Goal Rush", "postal_address": "1 Arena Way"},
+        brand={"name": "Goal Rush", "postal_address": postal_address},
         from_name="Goal Rush",
         from_address="",
     )
@@ -168,6 +173,33 @@ def test_what_looks_like_coping_is_not_taken_for_it(text: str):
 
 def test_asking_for_a_field_is_not_printing_it():
     assert _warnings("{% if context.match %}Soon{% else %}Later{% endif %}", OPTIONAL) == []
+
+
+# --- what no message has ----------------------------------------------------------------------------------------------
+
+
+def test_an_unsubscribe_link_is_missed_where_nobody_opted_in():
+    (warning,) = _frozen("Shipped. Stop: {{ unsubscribe_url }}", None, basis="none").warnings
+
+    assert warning.pointer == f"/templates/{TEMPLATE_ID}/variants/en/text"
+    assert warning.message.startswith("Template 'Match starts', en, text: Line 1: Messages of the consent basis none")
+
+
+@pytest.mark.parametrize(
+    ("text", "basis"),
+    [
+        ("Soon. Stop: {{ unsubscribe_url }}", "topic"),
+        ("Shipped.{% if unsubscribe_url %} Stop: {{ unsubscribe_url }}{% endif %}", "none"),
+    ],
+)
+def test_an_unsubscribe_link_that_is_there_or_asked_for_is_not_missed(text: str, basis: Basis):
+    assert _frozen(text, None, basis=basis).warnings == ()
+
+
+def test_a_setting_that_the_brand_has_not_made_is_missed():
+    (warning,) = _frozen("{{ brand.name }}, {{ brand.postal_address }}", None, postal_address="").warnings
+
+    assert "The brand has no postal_address; set it" in warning.message
 
 
 def test_one_language_that_copes_does_not_excuse_another():
