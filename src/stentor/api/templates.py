@@ -30,8 +30,8 @@ Variants = Annotated[
     Meta(
         min_length=1,
         max_length=VARIANTS_MAX,
-        description="By language (BCP 47) the channel's parts: `subject`, `preheader`, `html` or `mjml`, and `text` for email; "
-        "`text` for sms.",
+        description="By language (BCP 47) the channel's parts. email: `subject`, `html` or `mjml`, and if wanted `preheader` and `text`; "
+        "sms, whatsapp: `text`; push, web_push, in_app: `title`, `body`, and if wanted `url` and `data.…`; voice: `script`; webhook: `body`.",
     ),
 ]
 Language = Annotated[

@@ -170,7 +170,7 @@ class ExpressionCompiler:
         timely = filters.TIMELY_FILTERS.get(node.name)
         function = timely or self._environment.filters.get(node.name)
         if function is None:
-            raise self._scope.refused(f"There is no filter {node.name}; look its name up among the filters.")
+            raise self._scope.refused(f"There is no filter {node.name}; docs/templates.md lists those that there are.")
         if getattr(function, "with_environment", False):
             function = partial(function, environment=self._environment)
         handed = ("at", "customer") if timely else ()
