@@ -8,7 +8,7 @@ import msgspec
 
 from stentor.accounts.model import BrandSettings
 from stentor.domain.address import InvalidAddress, is_region, normal_email
-from stentor.domain.locale import normal_locale, normal_time_zone
+from stentor.domain.locale import normal_time_zone
 from stentor.domain.policy import policy_violations
 from stentor.domain.quiet_hours import violations_of
 from stentor.domain.text import NOT_IN_A_LINE
@@ -35,8 +35,6 @@ def changed_settings(present: BrandSettings, changes: Mapping[str, Any]) -> Bran
 
 
 def _violations(settings: BrandSettings) -> Iterator[Violation]:
-    if normal_locale(settings.default_locale) is None:
-        yield Violation("/default_locale", "invalid-locale", "This is no language tag; send one like `en` or `pt-BR`.")
     if normal_time_zone(settings.default_time_zone) is None:
         yield Violation(
             "/default_time_zone", "invalid-time-zone", "This is no time zone; send one like `Europe/Berlin`."
@@ -56,7 +54,6 @@ def _violations(settings: BrandSettings) -> Iterator[Violation]:
 def _normal(settings: BrandSettings) -> BrandSettings:
     return msgspec.structs.replace(
         settings,
-        default_locale=normal_locale(settings.default_locale),
         default_time_zone=normal_time_zone(settings.default_time_zone),
         default_country=settings.default_country.upper() if settings.default_country else None,
         from_address=normal_email(settings.from_address) if settings.from_address else "",
