@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from documents import ROOT
+from stentor.accounts.model import BrandSettings
 from stentor.channels.smtp.settings import SmtpSettings
 from stentor.cli.output import Exit
 from stentor.domain.quiet_hours import presets
@@ -27,6 +28,16 @@ def test_every_setting_is_listed_with_its_default():
     rows = {row[0].strip("`"): row[1].strip("`") for row in table_rows("docs/operating.md") if "`STENTOR_" in row[0]}
 
     assert rows == {f"STENTOR_{name.upper()}": as_shown(each.default) for name, each in Settings.model_fields.items()}
+
+
+def test_every_setting_of_a_brand_is_listed_with_its_default():
+    section = text("docs/operating.md").partition("## A brand's settings")[2].partition("\n## ")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` \| `?([^`|]*?)`? ?\|", section, re.MULTILINE))
+
+    shown = {name: str(rows.get(name)) for name in BrandSettings.__struct_fields__}
+    defaults = {name: as_shown(default) for name, default in msgspec.structs.asdict(BrandSettings()).items()}
+    assert rows.keys() == shown.keys()
+    assert shown == {**defaults, "quiet_hours": "", "policy": ""}
 
 
 def test_every_setting_of_a_relay_is_listed_with_its_default():
