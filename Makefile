@@ -31,7 +31,8 @@ serve: setup ## Start everything on 127.0.0.1:8080
 test: setup ## Run the tests; T=path for some of them
 	$(BIN)/python -m pytest $(SPREAD) $(T) $(ARGS)
 
-test-on: setup ## Run the tests on another server: URL=postgresql://… of a superuser, DIRECT=… its own address where URL is a PgBouncer's
+# URL is a superuser's; where it leads to a PgBouncer, DIRECT=… is the server's own address.
+test-on: setup ## Run the tests on another PostgreSQL; URL=postgresql://…
 	@test -n '$(URL)' || { echo 'Name the server: make test-on URL=postgresql://postgres@127.0.0.1:5432/postgres'; exit 2; }
 	STENTOR_TEST_DATABASE_URL='$(URL)' STENTOR_TEST_DIRECT_URL='$(DIRECT)' $(BIN)/python -m pytest $(SPREAD) $(T) $(ARGS)
 
@@ -47,16 +48,16 @@ format: setup ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup ## Measure; ARGS='smtp --people 100000 --json', without ARGS which benches there are
+bench: setup ## Measure; ARGS='smtp --json', without ARGS the list of benches
 	$(BIN)/stentor bench $(or $(ARGS),--help)
 
-prove: setup ## The longer proofs: Debian's PostgreSQL, PgBouncer, a million people, known vulnerabilities
+prove: setup ## The longer proofs: PostgreSQL 15, PgBouncer, a million people
 	$(BIN)/python -m pytest -m prove tests/prove $(ARGS)
 
-torture: setup ## Kill, freeze and cut everything while messages flow; SEED=7 MINUTES=30
+torture: setup ## Kill, freeze and cut while messages flow; SEED=7 MINUTES=30
 	$(BIN)/python -m stentor.testing.torture --minutes $(or $(MINUTES),5) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-sbom: setup ## Write what Stentor is made of to dist/sbom.cdx.json, in CycloneDX
+sbom: setup ## Write what it is made of to dist/sbom.cdx.json (CycloneDX)
 	mkdir -p dist
 	$(BIN)/python tools/sbom.py > dist/sbom.cdx.json
 
