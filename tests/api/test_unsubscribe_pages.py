@@ -182,7 +182,7 @@ async def test_a_link_that_is_not_ours_leads_nowhere(pages_client: Client):
     for method, token in itertools.product(("GET", "POST"), ("x", "A" * 66, "%00", "..%2F..", "A" * 5000)):
         answer = await pages_client.request(method, f"/u/{token}", data=ONE_CLICK if method == "POST" else None)
         assert answer.status_code in {400, 404}
-        assert "This link is not complete" in answer.text
+        assert "This link does not work" in answer.text
 
 
 async def test_our_own_troubles_are_told_as_a_page(pages_client: Client, services: Services, db: Database):
