@@ -99,6 +99,11 @@ class Crowd:
         self._draw = random.Random(SEED)
         self._homes = self._draw.choices(HOMES, weights=[home.share for home in HOMES], k=people + self.strangers)
 
+    @property
+    def lines(self) -> int:
+        """How many `customers` and `subscriptions` have together, headers too."""
+        return 2 * self.people + self.strangers + self._leavers + 2
+
     def customers(self) -> Iterator[bytes]:
         """A CSV of everybody, in blocks."""
         yield _csv([HEADER])

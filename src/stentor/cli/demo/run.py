@@ -4,6 +4,7 @@ import asyncio
 import shlex
 import socket
 import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from uuid import UUID
 
@@ -29,6 +30,7 @@ from stentor.report.funnel import ChannelFunnel
 PEOPLE = 127_450
 """As many as in the example that the demo re-enacts."""
 
+_SOURCE = "the demo's crowd"
 _POLL_EVERY_S = 0.02
 _LOOK_EVERY_S = 0.1
 _ENDS_WITHIN_S = 900.0
@@ -107,9 +109,10 @@ class _Demo:
         self._show.say(f"Making up {self._crowd.people:,} people who opted in, and some who did not …")
         stage = await set_the_stage(premises.services, self.smtp)
         brand_id = stage.brand.id
-        made = await import_blocks(premises, brand_id, "customers", self._crowd.customers(), source="the demo's crowd")
-        choices = self._crowd.subscriptions(TOPIC)
-        await import_blocks(premises, brand_id, "subscriptions", choices, source="the demo's crowd")
+        with self._show.progress(self._crowd.lines) as move_on:
+            people, choices = self._crowd.customers(), self._crowd.subscriptions(TOPIC)
+            made = await import_blocks(premises, brand_id, "customers", _seen(people, move_on), source=_SOURCE)
+            await import_blocks(premises, brand_id, "subscriptions", _seen(choices, move_on), source=_SOURCE)
         await _suppress(premises, stage, self._crowd.suppressed())
         await _leave(premises, stage, self._crowd.leavers())
         await premises.until_listening()
@@ -154,6 +157,13 @@ class _Demo:
         seen = await client.execution(called.execution_id)
         self._show.funnel(next(iter(seen.channels), None), called.elapsed_s, seen.state)
         return seen
+
+
+def _seen(blocks: Iterable[bytes], move_on: Callable[[int], None]) -> Iterator[bytes]:
+    """The blocks, each counted when the next one is asked for."""
+    for block in blocks:
+        yield block
+        move_on(block.count(b"\n"))
 
 
 async def _suppress(premises: Premises, stage: Stage, addresses: list[str]) -> None:

@@ -1,7 +1,11 @@
 """The demo in the terminal: the funnel as it fills, and where to look afterwards."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 from rich.console import Console, Group
 from rich.live import Live
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -32,6 +36,16 @@ class Show:
     def hand(self, text: str) -> None:
         """Text to copy from, with its lines as they are."""
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    @contextmanager
+    def progress(self, total: int) -> Iterator[Callable[[int], None]]:
+        """A bar in a terminal, which the function that it gives moves on; it is gone at the end."""
+        columns = (BarColumn(bar_width=44), TaskProgressColumn(), TimeRemainingColumn())
+        with Progress(
+            *columns, console=self._console, transient=True, disable=not self._console.is_terminal
+        ) as progress:
+            task = progress.add_task("", total=total)
+            yield lambda steps: progress.advance(task, steps)
 
     def funnel(self, channel: ChannelFunnel | None, seconds: float, status: str) -> None:
         """The numbers as they are now."""
