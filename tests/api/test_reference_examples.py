@@ -112,3 +112,9 @@ async def test_every_body_has_an_example(world: World):
         for said in operation.get("requestBody", {}).get("content", {}).values()
         if "example" not in said
     ] == []
+
+
+async def test_what_is_said_has_no_indentation_of_ours(world: World):
+    document = (await world.client.get("/openapi.json")).text
+
+    assert re.findall(r'"description":"[^"]*\\n {2,}[^"]*"', document) == []

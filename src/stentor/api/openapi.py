@@ -1,5 +1,6 @@
 """The OpenAPI 3.1 document, derived from the operations and the types that they decode and encode."""
 
+import inspect
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
@@ -132,15 +133,20 @@ def _public_name(name: str) -> str:
 
 
 def _tidied(schema: Any) -> Any:
-    """The schema with the public names in its references."""
+    """The schema with the public names in its references, and docstrings without their indentation."""
     if isinstance(schema, dict):
-        return {
-            key: _REF.format(name=_public_name(value.rpartition("/")[2])) if key == "$ref" else _tidied(value)
-            for key, value in schema.items()
-        }
+        return {key: _tidied_member(key, value) for key, value in schema.items()}
     if isinstance(schema, (list, tuple)):
         return [_tidied(inner) for inner in schema]
     return schema
+
+
+def _tidied_member(key: str, value: Any) -> Any:
+    if key == "$ref":
+        return _REF.format(name=_public_name(value.rpartition("/")[2]))
+    if key == "description" and isinstance(value, str):
+        return inspect.cleandoc(value)
+    return _tidied(value)
 
 
 def _is_raw(kind: Any) -> bool:
