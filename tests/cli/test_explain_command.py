@@ -43,8 +43,10 @@ def test_each_check_is_told_in_its_order(command: Command, execution: UUID):
 
 def test_people_read_what_became_of_somebody(command: Command, execution: UUID):
     reached = command("explain", execution, "ann")
+    skipped = command("explain", execution, "bob")
     outside = command("explain", execution, "cy", "--brand", "Fan Club")
 
+    assert "·  address      not reached" in skipped.stdout
     assert "ann on email: handed_over (" in reached.stdout
     assert "in en" in reached.stdout
     assert outside.stdout.startswith("cy: ")

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from stentor.cli.installation import brand_named, with_core
@@ -17,6 +18,7 @@ _EXECUTION_ID = re.compile(
     r"(?:exec-)?([0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12})", re.IGNORECASE
 )
 _MARKS = {"passed": "[green]✓[/]", "objected": "[red]✗[/]", "not_reached": "[bright_black]·[/]"}
+_UNSAID = {"not_reached": "[bright_black]not reached[/]"}
 
 
 def explain_person(
@@ -66,7 +68,8 @@ def _fate(channel: ChannelExplanation) -> str:
 def _checks(channel: ChannelExplanation) -> Table:
     table = Table.grid(padding=(0, 0, 0, 2), pad_edge=True)
     for check in channel.checks:
-        table.add_row(_MARKS[check.outcome], check.name, ": ".join(filter(None, (check.reason, check.detail))))
+        said = escape(": ".join(filter(None, (check.reason, check.detail))))
+        table.add_row(_MARKS[check.outcome], check.name, said or _UNSAID.get(check.outcome, ""))
     return table
 
 
