@@ -5,6 +5,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,6 +14,12 @@ import pytest
 from served import STENTOR
 
 pytestmark = pytest.mark.timeout(60)
+
+
+@pytest.fixture(autouse=True)
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The directory in which a worker keeps its journal, which would be one of this machine's otherwise."""
+    monkeypatch.setenv("STENTOR_DATA", str(tmp_path))
 
 
 @contextmanager
