@@ -11,12 +11,13 @@ import httpx
 import pytest
 from litestar import Response, get
 from litestar.response import Stream
-from litestar.types import HTTPRequestEvent, Message
+from litestar.types import HTTPReceiveMessage, HTTPRequestEvent, Message
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from api_world import Client, World, client_of
 from stentor.api.app import REQUESTS_MAX, Door, create_app
+from stentor.api.connection import ABORT
 from stentor.api.docs.pages import EXPLAINED
 from stentor.api.edge import ANSWER_WAIT_S_MAX, AnswerCutOff, Exchange
 from stentor.api.metrics import RequestMetrics
@@ -358,6 +359,33 @@ async def test_a_stream_that_breaks_off_is_closed(services: Services):
         await app(cast("HTTPScope", _scope("/endless")), _endless_wait, send)
 
     assert closed.is_set()
+
+
+async def test_a_stream_that_is_cut_off_ends_its_connection_and_is_no_fault(services: Services):
+    @get("/endless")
+    async def endless() -> Stream:
+        return Stream(_more())
+
+    async def send(event: Message) -> None:
+        if event["type"] == "http.response.body":
+            raise TimeoutError
+
+    async def receive() -> HTTPReceiveMessage:
+        await aborted.wait()
+        return {"type": "http.disconnect"}
+
+    aborted = asyncio.Event()
+    scope = _scope("/endless") | {"extensions": {ABORT: {"now": aborted.set}}}
+    app = create_app(services, ApiSettings(secret=b"s"), doors=[Door("/endless", [endless])])
+    async with asyncio.timeout(10):
+        await app(cast("HTTPScope", scope), receive, send)
+
+    assert aborted.is_set()
+
+
+async def _more() -> AsyncGenerator[bytes, None]:
+    while True:
+        yield b"more"
 
 
 async def test_who_does_not_read_a_stream_is_cut_off():

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 import msgspec
 from litestar import Litestar
 from litestar.datastructures import State
+from litestar.exceptions import LitestarException
 from prometheus_client import CollectorRegistry
 
 from stentor.api import health
@@ -167,6 +168,9 @@ class _App(Litestar):
             await super().__call__(scope, receive, send)
             return
         http = cast("HTTPScope", scope)
+        if http["method"] == "HEAD":
+            # A GET from the edge on; the server, which leaves the body out, looks at its own.
+            http = cast("HTTPScope", {**scope})
         self._inside += 1
         try:
             await self._serve(http, cast("Receive", receive), cast("Send", send))
@@ -187,6 +191,10 @@ class _App(Litestar):
             return
         try:
             await super().__call__(http, exchange.receive, exchange.send)
+        except LitestarException:
+            if not exchange.is_cut_off:
+                raise
+            await exchange.break_off()
         finally:
             # The framework leaves a stream that broke off to the garbage collector, with all that is behind it.
             if (stream := http["state"].get(STREAM)) is not None:

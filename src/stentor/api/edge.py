@@ -4,15 +4,19 @@ import asyncio
 import random
 import re
 import time
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote, unquote_to_bytes
 
 import structlog
 from litestar.types import HTTPReceiveMessage, HTTPResponseBodyEvent, HTTPScope, Message, Receive, Send
 
+from stentor.api.connection import ABORT
 from stentor.api.metrics import RequestMetrics
 from stentor.api.slow_bodies import Deadlines
 from stentor.errors import Invalid, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +68,6 @@ class Exchange:
 
     __slots__ = (
         "_bytes",
-        "_cut_off",
         "_deadlines",
         "_head",
         "_metrics",
@@ -76,6 +79,7 @@ class Exchange:
         "_started",
         "_unread",
         "_waited_s",
+        "is_cut_off",
     )
 
     def __init__(
@@ -91,7 +95,7 @@ class Exchange:
         self._bytes = 0
         self._sent_bytes = 0
         self._waited_s = 0.0
-        self._cut_off = False
+        self.is_cut_off = False
         self._head = scope["method"] == "HEAD"
         if self._head:
             scope["method"] = "GET"
@@ -121,7 +125,7 @@ class Exchange:
         return event
 
     async def send(self, event: Message) -> None:
-        if self._cut_off:
+        if self.is_cut_off:
             # Nor would its reader read that something went wrong.
             raise AnswerCutOff
         if event["type"] == "http.response.start":
@@ -137,12 +141,23 @@ class Exchange:
             event["headers"] = headers
             if status >= 400 and self._unread:
                 await self._drain()
-        elif self._head and event["type"] == "http.response.body":
-            event = {**event, "body": b""}
+            if self._head:
+                await self._send(event)
+                event = {"type": "http.response.body", "body": b"", "more_body": False}
+        elif self._head:
+            return
         elif event["type"] == "http.response.body" and event["more_body"]:
             await self._send_part(event)
             return
         await self._send(event)
+
+    async def break_off(self) -> None:
+        """Ends the connection in the middle of an answer, with what of it is still to be read."""
+        extensions = cast("dict[str, dict[str, Callable[[], None]]]", self._scope.get("extensions") or {})
+        if ABORT in extensions:
+            extensions[ABORT]["now"]()
+            while (await self._receive())["type"] != "http.disconnect":
+                pass
 
     async def _send_part(self, event: HTTPResponseBodyEvent) -> None:
         """Sends a part of a stream. Raises AnswerCutOff when its reader has kept us waiting for too long altogether."""
@@ -151,7 +166,7 @@ class Exchange:
         try:
             await self._deadlines.until(started + left_s, self._send(event))
         except TimeoutError:
-            self._cut_off = True
+            self.is_cut_off = True
             log.info("answer.cut_off", request_id=self._request_id.decode("ascii"), bytes=self._sent_bytes)
             raise AnswerCutOff from None
         self._waited_s += time.monotonic() - started

@@ -61,6 +61,8 @@ class ApiServer:
                 timeout_keep_alive=round(self._limits.header_read_s) * 20,
                 timeout_graceful_shutdown=round(self._limits.stop_grace_s),
                 access_log=False,
+                # Whom to believe about a caller's address is ours to say (`proxies`); this would believe all of this machine.
+                proxy_headers=False,
                 log_config=None,
                 server_header=False,
             )
