@@ -50,6 +50,7 @@ from stentor.db.reserve import DiskReserve
 from stentor.deliver.journal import Journal
 from stentor.deliver.journals import Journals
 from stentor.deliver.partitions import make_weeks
+from stentor.domain.hosts import url_of
 from stentor.domain.ids import SendIds
 from stentor.domain.links import LinkSigner
 from stentor.executions.composing import Composer
@@ -127,7 +128,7 @@ async def core(
             send_ids = SendIds(secret.derive("send-ids"))
             publications = PublicationSource(db)
             links = LinkSigner(secret.derive("links"))
-            public_url = settings.public_url or f"http://{settings.host}:{settings.port}"
+            public_url = settings.public_url or url_of(settings.host, settings.port)
             yield Core(
                 settings=settings,
                 db=db,

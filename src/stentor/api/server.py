@@ -13,6 +13,7 @@ import uvicorn
 from litestar import Litestar
 
 from stentor.api.connection import HttpConnection, end_the_late
+from stentor.domain.hosts import url_of
 
 log = structlog.get_logger()
 
@@ -72,7 +73,7 @@ class ApiServer:
     def url(self) -> str:
         """Where a browser on this machine finds it."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104  what we bound, not what to bind
-        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+        return url_of(host, self.port)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serves until `stop` is set; then takes no more connections and lets what is running finish."""

@@ -22,6 +22,7 @@ from stentor.cli.processes import claimed_port, role_child, stopped_by_signals, 
 from stentor.db.home import Home
 from stentor.db.locks import try_exclusive
 from stentor.db.migrate import migrate
+from stentor.domain.hosts import url_of
 from stentor.log import set_up_logging
 from stentor.settings import Settings
 from stentor.wiring import Core, core, services
@@ -46,7 +47,7 @@ class Premises(msgspec.Struct, frozen=True):
     @property
     def url(self) -> str:
         """Where its HTTP listens while `running`."""
-        return f"http://{self.settings.host}:{self.settings.port}"
+        return url_of(self.settings.host, self.settings.port)
 
     @asynccontextmanager
     async def running(self, *, workers: int = WORKERS) -> AsyncIterator[None]:

@@ -19,6 +19,7 @@ from stentor.cli.processes import (
     stopped_by_signals,
     until_listening,
 )
+from stentor.domain.hosts import url_of
 from stentor.doors import doors
 from stentor.settings import Settings
 from stentor.wiring import (
@@ -86,7 +87,7 @@ async def _serve_api(settings: Settings, dsn: str, *, as_json: bool) -> None:
 
 async def _tell_when_listening(settings: Settings) -> None:
     await until_listening(settings.host, settings.port)
-    print_json({"role": "api", "url": f"http://{settings.host}:{settings.port}"})
+    print_json({"role": "api", "url": url_of(settings.host, settings.port)})
 
 
 async def _run_worker(settings: Settings, dsn: str, *, as_json: bool) -> None:

@@ -10,6 +10,7 @@ from stentor.cli.output import print_json, say
 from stentor.cli.processes import claimed_port, process_settings, role_child, stopped_by_signals, until_listening
 from stentor.db.locate import default_data_directory
 from stentor.db.migrate import migrate
+from stentor.domain.hosts import url_of
 from stentor.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ async def _serve_everything(settings: Settings, *, as_json: bool) -> None:
             for number in range(1, settings.workers + 1):
                 children.keep(role_child("worker", settings, number))
             if not stop.is_set():
-                _tell(f"http://{settings.host}:{settings.port}", first, as_json=as_json)
+                _tell(url_of(settings.host, settings.port), first, as_json=as_json)
             await stop.wait()
 
 

@@ -26,6 +26,11 @@ def free_address(host: str, port: int) -> tuple[str, int]:
     return bound[0], bound[1]
 
 
+def url_of(host: str, port: int) -> str:
+    """The http URL of a host as settings have it, an IPv6 address in the brackets that it needs there."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def is_loopback(host: str) -> bool:
     """Whether the host is this machine, by its literal address; a name could mean another machine a minute later."""
     address = ip_of(host)
