@@ -15,8 +15,7 @@ def ip_of(host: str) -> IPv4Address | IPv6Address | None:
 def free_address(host: str, port: int) -> tuple[str, int]:
     """The address in numbers, free at this moment; a port of 0 takes any. Raises OSError when it cannot be listened on.
 
-    Servers here bind with SO_REUSEPORT, which would let two of them share a port without a word; binding once without it
-    finds that out.
+    Asked before the server's own process is started, so that a command can end with a sentence about it.
     """
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     with socket.socket(family, kind, protocol) as probe:
