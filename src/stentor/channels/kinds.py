@@ -80,7 +80,7 @@ def _settings_of(kind: type[_Settings], settings: Mapping[str, Any], secret: str
         name = place.removesuffix("`")
         subject = f"The setting `{name}` cannot" if name else "The settings cannot"
         pointer = pointer_to("settings", *([name] if name else []))
-        choices = choices_at(SmtpSettings, [name] if name else [])
+        choices = choices_at(kind, [name] if name else [])
         raise Invalid.field(pointer, "type", f"{subject} be used: {in_words(rule, choices)}.") from None
     except Invalid as problem:
         raise Invalid(

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from stentor.channels.contract import InDoubt, Message, NotSent, Outcome, Wave
 
 TOO_OLD = NotSent("the wave's guard is too old; the rest is guarded again")
+CLOSED = NotSent("the sender is closing")
 
 # Stands until a message is settled. If a bug ever lets it stand, it errs to the safe side.
 _UNSETTLED = InDoubt("nothing is known of what became of this message")
@@ -88,6 +89,42 @@ class OpenWave(Generic[G_co]):
         self._next = len(self._messages)
         if bug is not None and not self.done.done():
             self.done.set_exception(bug)
+
+
+class OpenWaves(Generic[G]):
+    """All waves that a channel hands over now, each until its last message is settled or nobody waits for it any more."""
+
+    def __init__(self, kind: type[G]) -> None:
+        self._kind = kind
+        self._open: set[OpenWave[G]] = set()
+
+    async def outcomes(
+        self, wave: Wave, messages: Sequence[Message], begin: Callable[[OpenWave[G]], None]
+    ) -> Sequence[Outcome]:
+        """One outcome for each message, in their order, after `begin` has put the wave in line.
+
+        When cancelled, no further message starts; those on the wire are finished without anybody to tell.
+        """
+        if not messages:
+            return []
+        opened = OpenWave(self._kind, wave, messages)
+        self._open.add(opened)
+        begin(opened)
+        try:
+            return await opened.done
+        finally:
+            opened.abandon()
+            self._open.discard(opened)
+
+    def abandon(self, bug: BaseException) -> None:
+        """Whoever waits for one of them is told of the bug."""
+        for opened in self._open:
+            opened.abandon(bug)
+
+    async def until_done(self, timeout_s: float) -> None:
+        """Comes back when all are done, or the time is over."""
+        if self._open:
+            await asyncio.wait([opened.done for opened in self._open], timeout=timeout_s)
 
 
 class WavesInLine(Generic[G]):

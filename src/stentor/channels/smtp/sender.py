@@ -7,8 +7,8 @@ from typing import Literal
 
 import structlog
 
-from stentor.channels.contract import Deferred, Message, NotSent, Outcome, Wave
-from stentor.channels.open_waves import TOO_OLD, OpenWave, WavesInLine
+from stentor.channels.contract import Deferred, Message, Outcome, Wave
+from stentor.channels.open_waves import CLOSED, TOO_OLD, OpenWave, OpenWaves, WavesInLine
 from stentor.channels.smtp.connection import MailConnection
 from stentor.channels.smtp.dial import CannotConnect, Dialler
 from stentor.channels.smtp.settings import SmtpSettings
@@ -35,7 +35,7 @@ class SmtpChannel:
         self._finish_s = finish_s
         self._dialler = Dialler(settings)
         self._waves: WavesInLine[Transaction] = WavesInLine()
-        self._open: set[OpenWave[Transaction]] = set()
+        self._open = OpenWaves(Transaction)
         self._returned: deque[Transaction] = deque()
         self._connections: set[MailConnection] = set()
         self._dials: set[asyncio.Task[None]] = set()
@@ -49,30 +49,19 @@ class SmtpChannel:
         When cancelled, no further message starts; those on the wire are finished without anybody to tell.
         """
         if self._closing:
-            return [_CLOSED] * len(messages)
-        if not messages:
-            return []
-        opened = OpenWave(Transaction, wave, messages)
-        self._waves.add(opened)
-        self._open.add(opened)
-        self._tend()
-        try:
-            return await opened.done
-        finally:
-            opened.abandon()
-            self._open.discard(opened)
+            return [CLOSED] * len(messages)
+        return await self._open.outcomes(wave, messages, self._begin)
 
     async def aclose(self) -> None:
         """Starts nothing more, gives what is on the wire 30 seconds, says goodbye and closes. May be called twice."""
         self._closing = True
-        self._settle_waiting(_CLOSED)
+        self._settle_waiting(CLOSED)
         dials = list(self._dials)
         for dial in dials:
             dial.cancel()
         if dials:
             await asyncio.wait(dials)
-        if self._open:
-            await asyncio.wait([opened.done for opened in self._open], timeout=self._finish_s)
+        await self._open.until_done(self._finish_s)
         closing = [connection.closed for connection in self._connections]
         for connection in list(self._connections):
             connection.close("the sender was closed before the reply came")
@@ -94,7 +83,7 @@ class SmtpChannel:
     def give_back(self, transaction: Transaction, why: str) -> None:
         """Another connection may try it once more; after that it is deferred."""
         if self._closing:
-            transaction.settle(_CLOSED)
+            transaction.settle(CLOSED)
         elif transaction.tries < TRIES_MAX:
             self._returned.append(transaction)
         else:
@@ -117,6 +106,10 @@ class SmtpChannel:
         if self._barren >= BARREN_MAX and not any(kept.answered for kept in self._connections):
             self._barren = 0
             self._settle_waiting(Deferred(why, sender_wide=True))
+        self._tend()
+
+    def _begin(self, opened: OpenWave[Transaction]) -> None:
+        self._waves.add(opened)
         self._tend()
 
     def _tend(self) -> None:
@@ -154,8 +147,7 @@ class SmtpChannel:
         if problem is None:
             return
         if not isinstance(problem, CannotConnect):
-            for opened in self._open:
-                opened.abandon(problem)
+            self._open.abandon(problem)
             return
         self._crowded_until = asyncio.get_running_loop().time() + CROWDED_S
         if not self._connections and not self._dials:
@@ -166,6 +158,3 @@ class SmtpChannel:
         while self._returned:
             self._returned.popleft().settle(outcome)
         self._waves.settle(outcome)
-
-
-_CLOSED = NotSent("the sender is closing")

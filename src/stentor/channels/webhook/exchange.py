@@ -102,7 +102,8 @@ class Exchange:
     async def post(self, body: RequestBody, headers: Mapping[str, str]) -> Reply:
         """The answer, within `timeout_s`. Raises NotWritten, TooLate or ReplyLost, and nothing else.
 
-        Where a kept connection turns out to be closed, which costs no time, another is made. Once the status is there, the request is answered: what the body lacks by then, it lacks.
+        Where a kept connection turns out to be closed, which costs no time, another is made. Once the status is there, the
+        request is answered: what the body lacks by then, it lacks.
         """
         try:
             return await self._post(body, headers)

@@ -9,8 +9,8 @@ from typing import Literal
 import structlog
 from aiohttp.abc import AbstractResolver
 
-from stentor.channels.contract import Deferred, InDoubt, Message, NotSent, Outcome, Wave
-from stentor.channels.open_waves import TOO_OLD, OpenWave
+from stentor.channels.contract import Deferred, InDoubt, Message, Outcome, Wave
+from stentor.channels.open_waves import CLOSED, TOO_OLD, OpenWave, OpenWaves
 from stentor.channels.outbound import Outbound
 from stentor.channels.webhook.exchange import Exchange, NotWritten, ReplyLost, RequestBody, TooLate
 from stentor.channels.webhook.letters import Letter, WaitingLetters, may_leave
@@ -50,7 +50,7 @@ class WebhookChannel:
         # Receivers compare it with their own clock: never the shifted time of a demo.
         self._clock = Clock()
         self._waiting = WaitingLetters()
-        self._open: set[OpenWave[Letter]] = set()
+        self._open = OpenWaves(Letter)
         self._couriers: set[asyncio.Task[None]] = set()
         self._on_wire = 0
         self._exchange: Exchange | None = None
@@ -63,23 +63,13 @@ class WebhookChannel:
         When cancelled, no further message starts; those on the wire are finished without anybody to tell.
         """
         if self._closing:
-            return [_CLOSED] * len(messages)
-        if not messages:
-            return []
-        opened = OpenWave(Letter, wave, messages)
-        self._waiting.add(opened)
-        self._open.add(opened)
-        self._tend()
-        try:
-            return await opened.done
-        finally:
-            opened.abandon()
-            self._open.discard(opened)
+            return [CLOSED] * len(messages)
+        return await self._open.outcomes(wave, messages, self._begin)
 
     async def aclose(self) -> None:
         """Starts nothing more, gives what is on the wire 30 seconds, and closes. May be called twice."""
         self._closing = True
-        self._waiting.settle(_CLOSED)
+        self._waiting.settle(CLOSED)
         if self._couriers:
             _, late = await asyncio.wait(self._couriers, timeout=self._finish_s)
             for courier in late:
@@ -87,6 +77,10 @@ class WebhookChannel:
             await asyncio.gather(*late, return_exceptions=True)
         if self._exchange is not None:
             await self._exchange.close()
+
+    def _begin(self, opened: OpenWave[Letter]) -> None:
+        self._waiting.add(opened)
+        self._tend()
 
     def _tend(self) -> None:
         """As many couriers as there are requests to be made, and connections to make them on."""
@@ -99,8 +93,7 @@ class WebhookChannel:
         try:
             await self._carry(await self._opened())
         except Exception as bug:  # noqa: BLE001 - whoever waits for the waves raises it
-            for opened in self._open:
-                opened.abandon(bug)
+            self._open.abandon(bug)
         finally:
             # In the same step as the last look for letters: a wave that comes after it must not count on this courier.
             if task := asyncio.current_task():
@@ -116,7 +109,7 @@ class WebhookChannel:
                 self._give_back(letters, str(trouble))
                 return
             except asyncio.CancelledError:
-                _settle(letters, [_CUT_SHORT if body.has_begun else _CLOSED] * len(letters))
+                _settle(letters, [_CUT_SHORT if body.has_begun else CLOSED] * len(letters))
                 raise
             _settle(letters, outcomes)
             self._heed(outcomes)
@@ -144,7 +137,7 @@ class WebhookChannel:
         While others have a connection the receiver may count ours, and the ones there are must do.
         """
         if self._closing:
-            _settle(letters, [_CLOSED] * len(letters))
+            _settle(letters, [CLOSED] * len(letters))
         elif self._on_wire:
             self._waiting.give_back(letters)
         else:
@@ -187,5 +180,4 @@ def _settle(letters: Sequence[Letter], outcomes: Sequence[Outcome]) -> None:
         letter.settle(outcome)
 
 
-_CLOSED = NotSent("the sender is closing")
 _CUT_SHORT = InDoubt("the sender was closed before the answer came")
