@@ -8,8 +8,9 @@ import pytest
 from stentor.channels.contract import Accepted, Deferred, InDoubt
 from stentor.domain.vocabulary import ChannelKind
 from stentor.testing.channels import wave_of
+from stentor.testing.far_side import Then
 from stentor.testing.http_local import HttpSinkProcess, local_webhooks, webhook
-from stentor.testing.http_script import Fault, Then
+from stentor.testing.http_script import Fault
 from stentor.testing.torture.provider import TROUBLES
 
 pytestmark = pytest.mark.anyio

@@ -7,9 +7,10 @@ import pytest
 from stentor.channels.smtp.sender import SmtpChannel
 from stentor.domain.vocabulary import ChannelKind
 from stentor.testing.channels import Answer, ChannelSuite, PlainMessage, Rig, mail
+from stentor.testing.far_side import Then
 from stentor.testing.smtp_faults import FaultyServer
 from stentor.testing.smtp_local import local_channel
-from stentor.testing.smtp_script import EXTENSIONS, At, Fault, Then
+from stentor.testing.smtp_script import EXTENSIONS, At, Fault
 
 pytestmark = pytest.mark.anyio
 

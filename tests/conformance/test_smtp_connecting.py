@@ -10,9 +10,10 @@ from stentor.channels.contract import Accepted, Deferred, NotSent
 from stentor.channels.smtp.connection import QUIET_S
 from stentor.channels.smtp.settings import Security
 from stentor.testing.channels import mail, wave_of
+from stentor.testing.far_side import Then
 from stentor.testing.smtp_faults import FaultyServer
 from stentor.testing.smtp_local import local_channel
-from stentor.testing.smtp_script import EXTENSIONS, At, Fault, Then
+from stentor.testing.smtp_script import EXTENSIONS, At, Fault
 from stentor.testing.tls import self_signed_context
 from stentor.testing.waiting import eventually
 

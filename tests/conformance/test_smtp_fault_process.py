@@ -11,8 +11,9 @@ import pytest
 
 from stentor.channels.contract import Accepted, InDoubt
 from stentor.testing.channels import mail, wave_of
+from stentor.testing.far_side import Then
 from stentor.testing.smtp_local import local_channel
-from stentor.testing.smtp_script import At, Fault, Then
+from stentor.testing.smtp_script import At, Fault
 
 pytestmark = pytest.mark.anyio
 

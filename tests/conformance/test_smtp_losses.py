@@ -8,9 +8,10 @@ import pytest
 from stentor.channels.contract import Accepted, Deferred, InDoubt, NotSent, Outcome
 from stentor.channels.smtp.sender import SmtpChannel
 from stentor.testing.channels import KeptNotes, mail, wave_of
+from stentor.testing.far_side import Then
 from stentor.testing.smtp_faults import FaultyServer
 from stentor.testing.smtp_local import local_channel, local_settings
-from stentor.testing.smtp_script import EXTENSIONS, At, Fault, Then
+from stentor.testing.smtp_script import EXTENSIONS, At, Fault
 from stentor.testing.waiting import eventually
 
 pytestmark = pytest.mark.anyio

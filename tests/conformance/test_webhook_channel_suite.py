@@ -7,8 +7,9 @@ import pytest
 from stentor.channels.webhook.sender import WebhookChannel
 from stentor.domain.vocabulary import ChannelKind
 from stentor.testing.channels import Answer, ChannelSuite, PlainMessage, Rig
+from stentor.testing.far_side import Then
 from stentor.testing.http_local import local_webhooks, webhook
-from stentor.testing.http_script import Fault, Then
+from stentor.testing.http_script import Fault
 from stentor.testing.http_sink import HttpProvider
 
 pytestmark = pytest.mark.anyio

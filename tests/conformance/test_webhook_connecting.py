@@ -13,8 +13,9 @@ from stentor.channels.outbound import Outbound
 from stentor.channels.webhook.sender import WebhookChannel
 from stentor.domain.vocabulary import ChannelKind
 from stentor.testing.channels import wave_of
+from stentor.testing.far_side import Then
 from stentor.testing.http_local import local_webhook_settings, webhook
-from stentor.testing.http_script import Fault, Moment, Then
+from stentor.testing.http_script import Fault, Moment
 from stentor.testing.http_sink import HttpProvider
 from stentor.testing.tls import self_signed_context
 

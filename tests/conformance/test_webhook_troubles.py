@@ -11,8 +11,9 @@ import pytest
 from stentor.channels.contract import Accepted, Deferred, InDoubt, NotSent, Outcome, Rejected
 from stentor.domain.vocabulary import ChannelKind
 from stentor.testing.channels import wave_of
+from stentor.testing.far_side import Then
 from stentor.testing.http_local import local_webhooks, webhook
-from stentor.testing.http_script import Fault, Moment, Then
+from stentor.testing.http_script import Fault, Moment
 from stentor.testing.http_sink import HttpProvider
 from stentor.testing.waiting import eventually
 

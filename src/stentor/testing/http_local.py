@@ -1,14 +1,10 @@
 """Webhooks on this machine: a channel to a local port, and the fake provider as a process of its own."""
 
 import http.client
-import json
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 
@@ -16,11 +12,11 @@ from stentor.channels.outbound import Outbound
 from stentor.channels.webhook.sender import WebhookChannel
 from stentor.channels.webhook.settings import WebhookSettings
 from stentor.testing.channels import PlainMessage
+from stentor.testing.far_side import STOP_S, SinkModule
 from stentor.testing.http_script import Fault
 from stentor.testing.http_sink import FAULTS_PATH
 
 SECRET = "whsec_c3RlbnRvciBzaWducyBmb3IgdGVzdHMgb25seSE="  # noqa: S105 - of receivers that live for a test
-STOP_S = 10.0
 
 _HERE = Outbound(allow_loopback=True)
 
@@ -49,33 +45,11 @@ async def local_webhooks(
         await channel.aclose()
 
 
-class HttpSinkProcess:
+class HttpSinkProcess(SinkModule):
     """`python -m stentor.testing.http_sink` for the length of a `with`; `port` is where it listens."""
 
     def __init__(self, store: Path) -> None:
-        self.port = 0
-        self._command = [sys.executable, "-m", "stentor.testing.http_sink", "--store", str(store)]
-        self._process: subprocess.Popen[str] | None = None
-
-    def __enter__(self) -> Self:
-        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own module
-        if self._process.stdout is not None:
-            self.port = json.loads(self._process.stdout.readline())["port"]
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def stop(self) -> dict[str, int]:
-        """Ends the sink; what it counted: `messages` and `bytes`. Empty when it had ended before."""
-        if self._process is None:
-            return {}
-        process, self._process = self._process, None
-        process.terminate()
-        said, _ = process.communicate(timeout=STOP_S)
-        return json.loads(said)
+        super().__init__("stentor.testing.http_sink", ["--store", str(store)])
 
     def set_faults(self, faults: Iterable[Fault]) -> None:
         """From now on it does this wrong, and nothing else."""

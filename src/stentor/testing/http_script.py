@@ -1,6 +1,5 @@
 """What a fake HTTP provider is to do wrong, and its record of what it was sent and what it took."""
 
-import asyncio
 import json
 import re
 import time
@@ -12,6 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from stentor.testing.far_side import Gate, Then
 from stentor.testing.smtp_sink import Store
 
 REQUESTS_KEPT_MAX = 10_000
@@ -24,16 +24,6 @@ class Moment(StrEnum):
     CONNECT = "connect"
     BODY = "body"
     ANSWER = "answer"
-
-
-@unique
-class Then(StrEnum):
-    """What follows the answer: the next request, an orderly close, a cut, or silence for ever."""
-
-    GO_ON = "go_on"
-    CLOSE = "close"
-    CUT = "cut"
-    HANG = "hang"
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,22 +121,21 @@ _BATCH = msgspec.json.Decoder(list[_InBatch])
 _ADDRESSED = msgspec.json.Decoder(_Addressed)
 
 
-class Record:
+class Record(Gate):
     """Shared by all connections of a provider: which faults have struck, and what came of every request.
 
     `octets` counts what was received, of requests that never became whole too.
     """
 
     def __init__(self, faults: Iterable[Fault] = (), store: Store | None = None) -> None:
+        super().__init__()
         self.faults = list(faults)
         self.requests: deque[Request] = deque(maxlen=REQUESTS_KEPT_MAX)
         self.taken: deque[Entry] = deque(maxlen=REQUESTS_KEPT_MAX)
         self.connections = 0
         self.octets = 0
-        self.holding = 0
         self._store = store or Store(None)
         self._struck: Counter[int] = Counter()
-        self._released = asyncio.Event()
 
     @property
     def recipients(self) -> list[str]:
@@ -187,16 +176,6 @@ class Record:
             self.taken.append(entry)
             self._store.add(entry.recipient.encode() or b"-", entry.raw, time.monotonic_ns(), entry.send_id.encode())
         self._store.flush()
-
-    async def hold(self) -> None:
-        """Comes back after `release`."""
-        self.holding += 1
-        await self._released.wait()
-        self.holding -= 1
-
-    def release(self) -> None:
-        """Every answer that is held, or would be, is given."""
-        self._released.set()
 
     @property
     def counts(self) -> dict[str, int]:

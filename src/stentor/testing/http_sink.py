@@ -9,9 +9,7 @@ counts. The ledger has the form of `smtp_sink`'s. A list of faults that is PUT t
 import argparse
 import asyncio
 import json
-import socket
 import ssl
-import struct
 import sys
 import time
 from collections.abc import Iterable
@@ -22,14 +20,14 @@ from typing import Self
 
 import msgspec
 
-from stentor.testing.http_script import USUAL, Fault, Moment, Record, Request, Then
+from stentor.testing.far_side import Then, cut, port_of
+from stentor.testing.http_script import USUAL, Fault, Moment, Record, Request
 from stentor.testing.smtp_sink import Store
 
 REQUEST_BYTES_MAX = 64 * 1024 * 1024
 FAULTS_PATH = "/-/faults"
 
 _PIECE = b"x" * 64 * 1024
-_RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 
 
 class HttpProvider:
@@ -51,9 +49,7 @@ class HttpProvider:
 
     @property
     def port(self) -> int:
-        if self._server is None:
-            raise RuntimeError("Enter the provider with `async with` first.")
-        return self._server.sockets[0].getsockname()[1]
+        return port_of(self._server)
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
@@ -123,8 +119,7 @@ class _Connection(asyncio.Protocol):
         if self._transport is None or then in {Then.GO_ON, Then.HANG}:
             return
         if then is Then.CUT:
-            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
-            self._transport.abort()
+            cut(self._transport)
         else:
             self._transport.close()
 

@@ -9,9 +9,7 @@ import argparse
 import asyncio
 import base64
 import json
-import socket
 import ssl
-import struct
 import sys
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
@@ -21,13 +19,12 @@ from typing import Self, SupportsIndex, TypeAlias
 
 import msgspec
 
-from stentor.testing.smtp_script import EXTENSIONS, At, Fault, Record, Then
+from stentor.testing.far_side import Then, cut, port_of
+from stentor.testing.smtp_script import EXTENSIONS, At, Fault, Record
 
 LINE_BYTES_MAX = 64 * 1024
 BODY_BYTES_MAX = 64 * 1024 * 1024
 MIDST_BYTES = 10  # how much of a body is read before a fault at BODY
-
-_RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 
 Command: TypeAlias = Callable[[str], Awaitable[object]]
 
@@ -55,9 +52,7 @@ class FaultyServer:
 
     @property
     def port(self) -> int:
-        if self._server is None:
-            raise RuntimeError("Enter the server with `async with` first.")
-        return self._server.sockets[0].getsockname()[1]
+        return port_of(self._server)
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.get_running_loop().create_server(
@@ -84,8 +79,7 @@ class FaultyServer:
         """Resets every open connection at once."""
         for writer in self._sessions.values():
             if not writer.is_closing():
-                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
-                writer.transport.abort()
+                cut(writer.transport)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

@@ -1,22 +1,17 @@
 """SMTP on this machine: a channel to a local port, and the sink as a process of its own with its index read back."""
 
-import json
 import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 
 from stentor.channels.smtp.sender import SmtpChannel
 from stentor.channels.smtp.settings import Security, SmtpSettings
+from stentor.testing.far_side import SinkModule
 from stentor.testing.smtp_sink import STORE_BYTES_MAX
-
-STOP_S = 10.0
 
 
 def local_settings(port: int, **changes: Any) -> SmtpSettings:
@@ -45,53 +40,29 @@ class Stored(msgspec.Struct, frozen=True):
     recipient: str
 
 
-class SinkProcess:
+class SinkProcess(SinkModule):
     """`python -m stentor.testing.smtp_sink` for the length of a `with`; `port` is where it listens."""
 
     def __init__(
         self, store: Path | None = None, *, without: Iterable[str] = (), store_bytes_max: int = STORE_BYTES_MAX
     ) -> None:
-        self.port = 0
+        stored = ["--store", str(store)] if store else []
+        limits = ["--without", ",".join(without), "--store-bytes-max", str(store_bytes_max)]
+        super().__init__("stentor.testing.smtp_sink", ["--json", *limits, *stored])
         self._store = store
-        self._command = [sys.executable, "-m", "stentor.testing.smtp_sink", "--json", "--without", ",".join(without)]
-        self._command += ["--store-bytes-max", str(store_bytes_max)] + (["--store", str(store)] if store else [])
-        self._process: subprocess.Popen[str] | None = None
-
-    def __enter__(self) -> Self:
-        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own module
-        self.port = self._line()["port"]
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def stop(self) -> dict[str, int]:
-        """Ends the sink; what it counted: `messages` and `bytes`. Empty when it had ended before."""
-        if self._process is None:
-            return {}
-        process, self._process = self._process, None
-        process.terminate()
-        said, _ = process.communicate(timeout=STOP_S)
-        return json.loads(said)
 
     def defer(self, *, now: bool) -> None:
         """From now on every message is answered with 451, or is taken again."""
-        if self._process is None:
-            raise RuntimeError("The sink is not running.")
-        self._process.send_signal(signal.SIGUSR1 if now else signal.SIGUSR2)
+        self.signal(signal.SIGUSR1 if now else signal.SIGUSR2)
 
     @contextmanager
     def standing_still(self) -> Iterator[None]:
         """Inside, the sink answers nobody and closes nothing, like a relay whose machine hangs; afterwards it goes on."""
-        if self._process is None:
-            raise RuntimeError("The sink is not running.")
-        self._process.send_signal(signal.SIGSTOP)
+        self.signal(signal.SIGSTOP)
         try:
             yield
         finally:
-            self._process.send_signal(signal.SIGCONT)
+            self.signal(signal.SIGCONT)
 
     def stored(self) -> Iterator[Stored]:
         """The messages stored so far, in the order of their acceptance."""
@@ -109,8 +80,3 @@ class SinkProcess:
         with self._store.open("rb") as bodies:
             bodies.seek(stored.offset)
             return bodies.read(stored.size)
-
-    def _line(self) -> dict[str, int]:
-        if self._process is None or self._process.stdout is None:
-            raise RuntimeError("The sink is not running.")
-        return json.loads(self._process.stdout.readline())

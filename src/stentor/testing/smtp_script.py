@@ -1,6 +1,5 @@
 """What a scripted SMTP server is to do wrong, and its record of what it heard and took."""
 
-import asyncio
 import json
 import re
 import time
@@ -10,6 +9,8 @@ from enum import StrEnum, unique
 from pathlib import Path
 
 import msgspec
+
+from stentor.testing.far_side import Gate, Then
 
 HEARD_MAX = 10_000
 
@@ -30,16 +31,6 @@ class At(StrEnum):
     DATA = "data"
     BODY = "body"
     FINAL = "final"
-
-
-@unique
-class Then(StrEnum):
-    """What follows the reply: the dialogue, an orderly close, a cut, or silence for ever."""
-
-    GO_ON = "go_on"
-    CLOSE = "close"
-    CUT = "cut"
-    HANG = "hang"
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,23 +63,22 @@ class Taken(msgspec.Struct, frozen=True):
     body: bytes
 
 
-class Record:
+class Record(Gate):
     """Shared by all connections of a server: which faults have struck, and what came of every message.
 
-    `holding` counts replies that wait for `release`. `strays` are bodies that were written although no recipient stood; a
+    `strays` are bodies that were written although no recipient stood; a
     client must never write one. `improper` counts commands that came before the reply to the one before, from a client that
     was not offered PIPELINING.
     """
 
     def __init__(self, faults: Iterable[Fault], ledger_file: Path | None = None) -> None:
+        super().__init__()
         self.ledger: list[Taken] = []
         self.heard: deque[str] = deque(maxlen=HEARD_MAX)
         self.strays: list[bytes] = []
         self.connections = 0
         self.messages = 0
         self.improper = 0
-        self.holding = 0
-        self._released = asyncio.Event()
         self.faults = list(faults)
         self._struck: Counter[int] = Counter()
         self._file = ledger_file.open("a", encoding="utf-8") if ledger_file else None
@@ -116,16 +106,6 @@ class Record:
                 facts = {"at_ns": taken.at_ns, "sender": sender, "recipient": recipient, "body": body.decode("latin-1")}
                 self._file.write(json.dumps(facts) + "\n")
                 self._file.flush()
-
-    async def hold(self) -> None:
-        """Comes back after `release`."""
-        self.holding += 1
-        await self._released.wait()
-        self.holding -= 1
-
-    def release(self) -> None:
-        """Every reply that is held, or would be, is given."""
-        self._released.set()
 
     def close(self) -> None:
         if self._file:

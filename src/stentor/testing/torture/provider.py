@@ -7,8 +7,9 @@ from contextlib import suppress
 
 from msgspec.structs import replace
 
+from stentor.testing.far_side import Then
 from stentor.testing.http_local import HttpSinkProcess
-from stentor.testing.http_script import Fault, Moment, Then
+from stentor.testing.http_script import Fault, Moment
 from stentor.testing.torture.chronicle import Chronicle
 from stentor.testing.torture.proxy import ChaosProxy
 from stentor.testing.torture.stage import Hook

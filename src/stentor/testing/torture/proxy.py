@@ -1,13 +1,13 @@
 """A TCP proxy on this machine that passes everything on, and spoils connections when it is told to."""
 
 import asyncio
-import socket
 import struct
 from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
-_RESET_AT_CLOSE = struct.pack("ii", 1, 0)
+from stentor.testing.far_side import cut
+
 _COMMIT = b"COMMIT\x00"
 _COMMIT_QUERY = b"Q\x00\x00\x00\x0b" + _COMMIT
 _NO_ROOM = b"""DO $$ BEGIN
@@ -82,8 +82,7 @@ class Link:
         self._proxy.links.discard(self)
         for side in (self.client, self.target):
             if side.transport is not None:
-                side.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
-                side.transport.abort()
+                cut(side.transport)
 
 
 class _Side(asyncio.Protocol):
