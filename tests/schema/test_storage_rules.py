@@ -50,7 +50,6 @@ ALL_BRANDS = {
     "executions/history.sql:add_totals",
     "executions/history.sql:drop_executions",
     "executions/history.sql:drop_week",
-    "executions/history.sql:give_way",
     "executions/history.sql:lock_old",
     "executions/queries.sql:claim_queued",
     "executions/queries.sql:claim_slice",

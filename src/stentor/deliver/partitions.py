@@ -1,8 +1,11 @@
 """The weekly partitions of what grows with sends."""
 
+from collections.abc import Awaitable, Callable
+
 import psycopg
 import structlog
 
+from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.db.sql import QuerySet, Statement
 
@@ -21,10 +24,15 @@ async def make_weeks(db: Database) -> int:
 
     Returns how many it made: none while somebody reads the tables for long, as a backup does. Its next turn is soon enough.
     """
+    return await giving_way(db, lambda conn: Sql.make_weeks.value(conn, ahead=WEEKS_AHEAD))
+
+
+async def giving_way(db: Database, change: Callable[[Connection], Awaitable[int]]) -> int:
+    """How many partitions a change made or dropped, in a transaction of its own; none where somebody is in its way."""
     try:
         async with db.transaction() as conn:
             await Sql.give_way.run(conn)
-            return await Sql.make_weeks.value(conn, ahead=WEEKS_AHEAD)
+            return await change(conn)
     except psycopg.errors.LockNotAvailable:
         log.info("partitions.waiting")
         return 0

@@ -1,6 +1,7 @@
 -- name: give_way
 -- all brands: sends are partitioned by time, not by brand.
--- A new partition needs the catch-all alone for a moment. Behind whoever waits for that, everybody else would wait too.
+-- Whoever makes a partition needs the catch-all alone for a moment, and whoever drops one its parent. Behind those who wait
+-- for that, everybody else would wait too.
 SELECT set_config('lock_timeout', '200ms', true)
 
 -- name: make_weeks

@@ -1,13 +1,9 @@
 """How long history is kept. What is older is dropped, step by step, and leaves its daily totals."""
 
-import psycopg
-import structlog
-
 from stentor.db.pool import Database
 from stentor.db.sql import QuerySet, Statement
+from stentor.deliver.partitions import giving_way
 from stentor.failpoints import failpoint
-
-log = structlog.get_logger(__name__)
 
 HISTORY_DAYS = 400
 """How long history is kept unless an operator says otherwise. Links to unsubscribe live as long, and the law asks for a year."""
@@ -20,7 +16,6 @@ class Sql(QuerySet, file="history.sql", package=__package__):
     lock_old: Statement
     add_totals: Statement
     drop_executions: Statement
-    give_way: Statement
     drop_week: Statement
 
 
@@ -38,14 +33,4 @@ async def drop_history(db: Database, *, days: int) -> int:
             await Sql.drop_executions.run(conn, execution_ids=old)
         failpoint("history.before_commit")
     failpoint("history.after_commit")
-    return len(old) or await _drop_week(db, days)
-
-
-async def _drop_week(db: Database, days: int) -> int:
-    try:
-        async with db.transaction() as conn:
-            await Sql.give_way.run(conn)
-            return await Sql.drop_week.value(conn, days=days)
-    except psycopg.errors.LockNotAvailable:
-        log.info("history.waiting")
-        return 0
+    return len(old) or await giving_way(db, lambda conn: Sql.drop_week.value(conn, days=days))

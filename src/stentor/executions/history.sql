@@ -27,11 +27,6 @@ ON CONFLICT (brand_id, day, campaign_id, channel, state, reason) DO UPDATE SET s
 -- all brands: those whose totals were added in this transaction. Slices, chunks, waves, tallies, books and remedies go with them.
 DELETE FROM execution WHERE id = ANY(:execution_ids)
 
--- name: give_way
--- all brands: of a transaction, not of a brand.
--- A partition that is dropped needs its parent alone for a moment. Behind whoever waits for that, everybody else would wait.
-SELECT set_config('lock_timeout', '200ms', true)
-
 -- name: drop_week
 -- all brands: sends are partitioned by time, not by brand.
 SELECT CASE
