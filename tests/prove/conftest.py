@@ -36,11 +36,23 @@ default_pool_size = 10
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    is_needed = any("debian_server" in getattr(item, "fixturenames", ()) for item in session.items)
-    if is_needed and not (_PGBOUNCER and _postgresql_bin()):
+    """Stops before the first proof where one of them could not be run; nothing is left out in silence."""
+    on_debians = any("debian_server" in getattr(item, "fixturenames", ()) for item in session.items)
+    on_bad_disks = any(item.get_closest_marker("bad_disks") for item in session.items)
+    missing = []
+    if on_debians and not (_PGBOUNCER and _postgresql_bin()):
+        missing += ["postgresql", "pgbouncer"]
+    if on_bad_disks and not shutil.which("strace"):
+        missing += ["strace"]
+    if missing:
         pytest.exit(
-            "Some proofs run on Debian's PostgreSQL and PgBouncer. Install them as root and start again:"
-            " apt-get install -y postgresql pgbouncer",
+            "Some proofs need programs that are not here. Install them as root and start again:"
+            f" apt-get install -y {' '.join(missing)}",
+            returncode=3,
+        )
+    if on_bad_disks and os.geteuid() != 0:
+        pytest.exit(
+            "Some proofs mount file systems and make writes fail, as root alone may. Run as root: make prove",
             returncode=3,
         )
 

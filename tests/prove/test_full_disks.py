@@ -19,11 +19,7 @@ from stentor.db.embedded import ensure_running
 from stentor.db.home import Home
 from stentor.db.postmaster import read_postmaster
 
-pytestmark = [
-    pytest.mark.prove,
-    pytest.mark.timeout(600),
-    pytest.mark.skipif(os.geteuid() != 0, reason="mounts file systems and traces processes, as root alone may"),
-]
+pytestmark = [pytest.mark.prove, pytest.mark.timeout(600), pytest.mark.bad_disks]
 
 KEPT_FREE_BYTES = 64_000_000
 SETTINGS = {"STENTOR_MIN_FREE_BYTES": str(KEPT_FREE_BYTES), "STENTOR_WORKERS": "1", "STENTOR_LOG_LEVEL": "error"}
@@ -164,7 +160,6 @@ def test_a_file_is_turned_away_before_the_disk_is_full(place: Path):
         assert taken.json()["added"] == 1
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace makes fsync fail; apt-get install -y strace")
 @pytest.mark.fault("F11")
 def test_an_fsync_that_fails_loses_nothing_that_was_acknowledged(place: Path):
     data = place / "data"
