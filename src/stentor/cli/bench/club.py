@@ -28,12 +28,12 @@ class Club(msgspec.Struct, frozen=True):
     template_id: UUID
 
 
-async def found_club(premises: Premises, *, smtp_port: int | None = None) -> Club:
+async def found_club(premises: Premises, *, name: str = "Bench Rovers", smtp_port: int | None = None) -> Club:
     """Makes the brand and publishes its mail; it goes to the SMTP server at that port of this machine, or the sandbox."""
     served = premises.services
-    brand = await served.accounts.create_brand("Bench Rovers")
+    brand = await served.accounts.create_brand(name)
     changes = {
-        "from_name": "Bench Rovers",
+        "from_name": name,
         "from_address": "news@rovers.example",
         "postal_address": "1 Stadium Road, Harbour City",
         "default_country": fixtures.REGION,

@@ -63,7 +63,7 @@ async def measure_opt_outs(premises: Premises, people: int = PEOPLE) -> dict[str
     """
     with tempfile.TemporaryDirectory(prefix="stentor-sink-") as folder, SinkProcess(Path(folder) / "mail") as sink:
         async with premises.running():
-            club = await found_club(premises, smtp_port=sink.port)
+            club = await found_club(premises, name="Bench Wanderers", smtp_port=sink.port)
             await add_people(premises, club, people)
             bench = _Bench(premises, club, Path(folder) / "mail.index")
             return {

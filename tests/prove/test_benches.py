@@ -1,0 +1,44 @@
+"""Every bench measures what it says, and ends with 0, whatever the figure."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = [pytest.mark.prove, pytest.mark.timeout(900)]
+
+MEASURES = {
+    "trigger": {"triggers_per_s", "trigger_p99_ms", "small_executions_per_s", "peak_rss_mb"},
+    "plan": {"plan_1_worker_per_s", "plan_2_workers_per_s", "plan_growth", "peak_rss_mb"},
+    "render": {"render_per_s", "peak_rss_mb"},
+    "smtp": {"smtp_per_s", "peak_rss_mb"},
+    "e2e": {"published_s", "handed_over_s", "peak_rss_mb"},
+    "import": {"customers_per_s", "peak_rss_mb"},
+    "start": {"ready_s", "help_s", "peak_rss_mb"},
+    "guard": {
+        "guarded_plan_2_workers_per_s",
+        "guarded_smtp_per_s",
+        "guard_us_per_person",
+        "alert_idle_p99_ms",
+        "alert_busy_p99_ms",
+        "blast_slowdown",
+        "transactional_p99_ms",
+        "optout_to_last_handover_p99_s",
+        "peak_rss_mb",
+    },
+}
+PEOPLE = {"plan": 20_000, "guard": 20_000}
+
+
+@pytest.mark.parametrize("bench", MEASURES)
+def test_a_bench_measures_what_it_says(bench: str):
+    command = [sys.executable, "-m", "stentor", "bench", bench, "--json"]
+    limits = ["--seconds", "4"] if bench == "trigger" else ["--people", str(PEOPLE.get(bench, 2_000))]
+
+    done = subprocess.run([*command, *limits], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr[-2_000:]
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert (told["bench"], set(told["results"])) == (bench, MEASURES[bench])
+    assert all(measure["value"] >= 0 for measure in told["results"].values())
