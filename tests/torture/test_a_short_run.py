@@ -14,7 +14,7 @@ from stentor.testing.torture.nemesis import FAULTS
 pytestmark = pytest.mark.timeout(500)
 
 
-@pytest.mark.fault("F2", "F3", "F19")
+@pytest.mark.fault("F2", "F3", "F12", "F19")
 def test_a_minute_of_faults_loses_and_doubles_nobody(tmp_path: Path):
     command = [sys.executable, "-m", "stentor.testing.torture", "--seed", "49", "--minutes", "1"]
 

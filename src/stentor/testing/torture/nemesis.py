@@ -19,6 +19,7 @@ from stentor.testing.torture.cast import Cast, connections_to, local_ports
 from stentor.testing.torture.chronicle import Chronicle
 from stentor.testing.torture.provider import TROUBLES, Provider
 from stentor.testing.torture.proxy import ChaosProxy
+from stentor.testing.torture.wrong_clock import WrongClock
 
 IN_FLIGHT_MAX = 8
 """Messages whose reply is awaited on one SMTP connection with CHUNKING: what a killed or frozen worker leaves in doubt."""
@@ -37,6 +38,9 @@ _DATABASE_BACK_S = 60.0
 _OUTAGE_S = 0.5
 _LOOKS_FOR_KEEPER = 40  # for longer than the 15 s of a dead one's lease
 _JUMPS_S = (-86_400.0, -3_600.0, 3_600.0, 86_400.0)
+_DRIFT_STEPS, _DRIFT_EVERY_S = 100, 0.05
+_DRIFTS = (-0.5, -0.05, 0.05, 0.5)
+"""Seconds that a clock goes wrong in each second."""
 
 Fault = Callable[["Nemesis"], Awaitable[None]]
 
@@ -73,6 +77,7 @@ class Nemesis:
         self._frozen: int | None = None
         self._freezing: asyncio.Task[None] | None = None
         self._hunting: asyncio.Task[None] | None = None
+        self._drifting: asyncio.Task[None] | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Every fault once in each round, in an order drawn anew, with pauses between them."""
@@ -82,7 +87,7 @@ class Nemesis:
                     break
                 await FAULTS[name](self)
                 await asyncio.sleep(self._draw.uniform(*_GAP_S))
-        for task in (self._freezing, self._hunting):
+        for task in (self._freezing, self._hunting, self._drifting):
             if task is not None:
                 await task
 
@@ -194,6 +199,12 @@ class Nemesis:
         self._draw.choice(self._cast.clocks).set(self._draw.choice(_JUMPS_S))
         self._chronicle.fault("clock_jump")
 
+    async def clock_drift(self) -> None:
+        """The clock of one process goes too fast or too slow for five seconds, and is wrong by so much from then on."""
+        if self._drifting is None:
+            clock, drift = self._draw.choice(self._cast.clocks), self._draw.choice(_DRIFTS)
+            self._drifting = asyncio.create_task(self._drift(clock, drift))
+
     async def _kill(self, kind: str, victims: Sequence[int], *, postmaster: bool = False) -> None:
         """They stop, so that what they have on the wire can be told, and die where they stopped."""
         if not victims:
@@ -221,6 +232,13 @@ class Nemesis:
                 break
             await asyncio.sleep(_OUTAGE_S)
         self._hunting = None
+
+    async def _drift(self, clock: WrongClock, drift: float) -> None:
+        for _ in range(_DRIFT_STEPS):
+            clock.set(clock.ahead_s + drift * _DRIFT_EVERY_S)
+            await asyncio.sleep(_DRIFT_EVERY_S)
+        self._chronicle.fault("clock_drift")
+        self._drifting = None
 
     async def _freeze(self, pid: int) -> None:
         self._frozen = pid
@@ -304,6 +322,7 @@ FAULTS: dict[str, Fault] = {
     "lose_commits": Nemesis.lose_commits,
     "disk_full": Nemesis.disk_full,
     "clock_jump": Nemesis.clock_jump,
+    "clock_drift": Nemesis.clock_drift,
 }
 """Each kind by the name that the certificate counts it under."""
 

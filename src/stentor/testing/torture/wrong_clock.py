@@ -11,6 +11,7 @@ class WrongClock:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.ahead_s = 0.0
         self.set(0.0)
 
     @property
@@ -20,5 +21,6 @@ class WrongClock:
 
     def set(self, ahead_s: float) -> None:
         """It jumps: from now on it is so far ahead of the true time, or behind it."""
+        self.ahead_s = ahead_s
         with self._path.open("r+b" if self._path.exists() else "wb") as file:
             file.write(struct.pack("=q", round(ahead_s * 1e6)))
