@@ -37,6 +37,8 @@ ALL_BRANDS = {
     "backups/fence.sql:pause_overdue",
     "backups/fence.sql:pause_under_way",
     "db/by_keys.sql:go_by_keys",
+    "deliver/queries.sql:floors",
+    "executions/queries.sql:floors",
     "deliver/partitions.sql:give_way",
     "deliver/partitions.sql:make_weeks",
     "deliver/queries.sql:anything_due",

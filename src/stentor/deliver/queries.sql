@@ -3,9 +3,14 @@
 -- One look without a transaction and without a lock, twenty times a second: an idle worker that claimed nothing as often took
 -- 12 % of a processor, and takes 6 with it. What is parked may be claimable again, which is for unpark_chunks to find out.
 SELECT EXISTS (
-    SELECT FROM chunk c
-    WHERE c.done_at IS NULL AND NOT c.parked AND c.lane <= :last_lane AND c.due_at <= :now
-        AND (c.lease_until IS NULL OR c.lease_until < :now)
+    SELECT FROM unnest(:lanes::smallint[], :floors::timestamptz[]) AS l (lane, floor)
+    CROSS JOIN LATERAL (
+        SELECT FROM chunk c
+        WHERE c.done_at IS NULL AND NOT c.parked AND c.lane = l.lane AND c.due_at <= :now
+            AND c.due_at >= least(l.floor, :now - make_interval(secs => :lag_s))
+            AND (c.lease_until IS NULL OR c.lease_until < :now)
+        LIMIT 1
+    ) c
 ) OR EXISTS (SELECT FROM chunk c WHERE c.done_at IS NULL AND c.parked)
 
 -- name: claim_chunks
@@ -16,7 +21,7 @@ SELECT EXISTS (
 -- sender, and after a deadline no pause holds: the people are skipped, whether their sender is paused or gone.
 -- A chunk that a pause holds up is parked where it is met, out of the index that is read here: ten paused executions of a
 -- million people made each claim take 40 ms.
--- A restored copy that nobody has let go claims nothing.
+-- A restored copy that nobody has let go claims nothing. The lanes come in their order, each from its floor on.
 WITH due AS MATERIALIZED (
     SELECT c.execution_id, c.number, c.brand_id, c.sender_id, c.channel, c.lane, c.sends, c.due_at,
         NOT EXISTS (
@@ -27,13 +32,19 @@ WITH due AS MATERIALIZED (
                 OR e.paused_at IS NULL AND (s.paused_at IS NULL OR e.state IN ('cancelled', 'failed'))
             )
         ) AS parked
-    FROM chunk c
-    WHERE c.done_at IS NULL AND NOT c.parked AND c.lane <= :last_lane AND c.due_at <= :now
-        AND (c.lease_until IS NULL OR c.lease_until < :now)
-        AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
-    ORDER BY c.lane, c.due_at, c.execution_id, c.number
+    FROM unnest(:lanes::smallint[], :floors::timestamptz[]) AS l (lane, floor)
+    CROSS JOIN LATERAL (
+        SELECT c.execution_id, c.number, c.brand_id, c.sender_id, c.channel, c.lane, c.sends, c.due_at
+        FROM chunk c
+        WHERE c.done_at IS NULL AND NOT c.parked AND c.lane = l.lane AND c.due_at <= :now
+            AND c.due_at >= least(l.floor, :now - make_interval(secs => :lag_s))
+            AND (c.lease_until IS NULL OR c.lease_until < :now)
+            AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
+        ORDER BY c.due_at, c.execution_id, c.number
+        LIMIT :look_ahead
+        FOR UPDATE OF c SKIP LOCKED
+    ) c
     LIMIT :look_ahead
-    FOR UPDATE OF c SKIP LOCKED
 ),
 same_sender AS (
     SELECT d.*, sum(d.sends) OVER (ORDER BY d.lane, d.due_at, d.execution_id, d.number) - d.sends AS before
@@ -66,32 +77,32 @@ RETURNING t.parked, c.execution_id, c.number, c.brand_id, c.sender_id, c.channel
         SELECT FROM wave v WHERE v.execution_id = c.execution_id AND v.chunk = c.number AND v.settled_at IS NULL
     ) AS unsettled
 
+-- name: floors
+-- all brands: a worker looks for whatever is due, whoever it belongs to.
+-- From where on each lane has to be looked through: its first chunk that is not done, or what a pause holds up, which comes
+-- back to where it was.
+SELECT least(
+    :now - make_interval(secs => :lag_s),
+    (
+        SELECT c.due_at
+        FROM chunk c
+        WHERE c.done_at IS NULL AND NOT c.parked AND c.lane = l.lane
+            AND c.due_at >= least(l.floor, :now - make_interval(secs => :lag_s))
+        ORDER BY c.due_at
+        LIMIT 1
+    ),
+    (SELECT min(e.created_at) FROM parked_pairs() p JOIN execution e ON e.id = p.execution_id)
+)
+FROM unnest(:lanes::smallint[], :floors::timestamptz[]) WITH ORDINALITY AS l (lane, floor, ordinal)
+ORDER BY l.ordinal
+
 -- name: unpark_chunks
 -- all brands: any worker, twice a second, takes back to the claims what no pause holds up any more.
--- It looks at pairs of execution and sender, by leaps through the index of what is parked, and not at their chunks. A chunk
--- that is parked by a claim which saw the pause, just after it ended, is found at the next look.
-WITH RECURSIVE pair AS (
-    (
-        SELECT c.execution_id, c.sender_id
-        FROM chunk c
-        WHERE c.parked AND c.done_at IS NULL
-        ORDER BY c.execution_id, c.sender_id
-        LIMIT 1
-    )
-    UNION ALL
-    SELECT n.execution_id, n.sender_id
-    FROM pair p
-    CROSS JOIN LATERAL (
-        SELECT c.execution_id, c.sender_id
-        FROM chunk c
-        WHERE c.parked AND c.done_at IS NULL AND (c.execution_id, c.sender_id) > (p.execution_id, p.sender_id)
-        ORDER BY c.execution_id, c.sender_id
-        LIMIT 1
-    ) n
-),
-claimable AS (
+-- It looks at pairs of execution and sender, and not at their chunks. A chunk that is parked by a claim which saw the pause, just
+-- after it ended, is found at the next look.
+WITH claimable AS (
     SELECT c.execution_id, c.number
-    FROM pair p
+    FROM parked_pairs() p
     JOIN execution e ON e.id = p.execution_id
     JOIN sender s ON s.id = p.sender_id
     JOIN chunk c ON c.execution_id = p.execution_id AND c.sender_id = p.sender_id

@@ -31,12 +31,14 @@ from stentor.deliver.model import (
 from stentor.deliver.settling import Settlement
 from stentor.domain.ids import new_id, part_of
 from stentor.domain.vocabulary import ChannelKind, Lane, SendState
+from stentor.queue.floors import Floors
 
 _KEY_FROM = Chunk.__struct_fields__.index("key_from")
 
 
 class Sql(QuerySet, file="queries.sql", package=__package__):
     anything_due: Statement
+    floors: Statement
     claim_chunks: Statement
     unpark_chunks: Statement
     extend_leases: Statement
@@ -64,12 +66,17 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     record_answers: Statement
 
 
-async def anything_due(conn: Connection, last_lane: Lane = Lane.BULK) -> bool:
+async def raise_floors(conn: Connection, floors: Floors) -> None:
+    """Finds out from where on there may be something to claim, unless that was done a moment ago."""
+    await floors.raised(lambda lanes: Sql.floors.column(conn, **lanes))
+
+
+async def anything_due(conn: Connection, floors: Floors, last_lane: Lane = Lane.BULK) -> bool:
     """Whether there may be something to claim in the lanes up to the last."""
-    return await Sql.anything_due.value(conn, last_lane=last_lane)
+    return await Sql.anything_due.value(conn, **floors.up_to(last_lane))
 
 
-async def claim_due(conn: Connection, worker: str, last_lane: Lane = Lane.BULK) -> Claim | None:
+async def claim_due(conn: Connection, worker: str, floors: Floors, last_lane: Lane = Lane.BULK) -> Claim | None:
     """The chunks that are due first in the lanes up to the last, leased to this worker.
 
     None when nothing is due there, or nothing but what a pause holds up.
@@ -79,7 +86,7 @@ async def claim_due(conn: Connection, worker: str, last_lane: Lane = Lane.BULK) 
             conn,
             worker=worker,
             lease=LEASE,
-            last_lane=last_lane,
+            **floors.up_to(last_lane),
             look_ahead=CHUNKS_LOOK_AHEAD,
             sends_max=CLAIM_SENDS_MAX,
         )

@@ -37,6 +37,7 @@ from stentor.executions.waves import GuardedWave, cut_attempts, guard_sends, loa
 from stentor.executions.writing_down import Answered, close_unstarted, write_down_surely
 from stentor.failpoints import failpoint
 from stentor.guard.meter import GuardMeter
+from stentor.queue.floors import Floors
 from stentor.report.tally import Moves
 
 log = structlog.get_logger(__name__)
@@ -83,13 +84,15 @@ class Deliverer:
         self._journal = journal
         self._pace = Pace()
         self._at_hand: list[Claim] = []
+        self._floors = Floors()
         self._unpark_due_s = 0.0
         self._jitter = random.Random()
 
     async def claim(self, last_lane: Lane = Lane.BULK) -> Claim | None:
         """What is due first in the lanes up to the last, leased to this worker for 20 s at a time; None when nothing is due."""
         async with self._db.read() as conn:
-            if not await deliver.anything_due(conn, last_lane):
+            await deliver.raise_floors(conn, self._floors)
+            if not await deliver.anything_due(conn, self._floors, last_lane):
                 return None
         async with self._db.transaction() as conn:
             claim = await self._claim(conn, last_lane)
@@ -101,9 +104,9 @@ class Deliverer:
         if boottime_s() >= self._unpark_due_s:
             self._unpark_due_s = boottime_s() + UNPARK_EVERY_S
             await deliver.unpark(conn)
-        claim = await deliver.claim_due(conn, self._worker, last_lane)
+        claim = await deliver.claim_due(conn, self._worker, self._floors, last_lane)
         if claim is None and await deliver.unpark(conn):
-            claim = await deliver.claim_due(conn, self._worker, last_lane)
+            claim = await deliver.claim_due(conn, self._worker, self._floors, last_lane)
         return claim
 
     async def keep_leases(self) -> None:

@@ -28,6 +28,7 @@ from stentor.executions.named import plan_named
 from stentor.executions.quieting import QuietSource
 from stentor.executions.slicing import SLICE_PEOPLE, Slice, cut_slices
 from stentor.failpoints import failpoint
+from stentor.queue.floors import Floors
 from stentor.report.tally import Moves
 
 log = structlog.get_logger(__name__)
@@ -79,6 +80,7 @@ class Planner:
         self._publications = publications
         self._quiet = quiet
         self._missed: Counter[UUID] = Counter()
+        self._floors = Floors()
         self._slicing_since_s: float | None = None
 
     def goes_first(self) -> bool:
@@ -96,7 +98,8 @@ class Planner:
         as INTERNAL and holds up nobody else.
         """
         async with self._db.read() as conn:
-            of_slices, of_queued = await store.next_lanes(conn)
+            await store.raise_floors(conn, self._floors)
+            of_slices, of_queued = await store.next_lanes(conn, self._floors)
         if of_slices is None or (of_queued is not None and of_queued < of_slices):
             return await self._resolve_queued() or await self._plan_slice()
         return await self._plan_slice() or await self._resolve_queued()
@@ -136,7 +139,7 @@ class Planner:
         for limit in (QUEUED_MAX, 1):
             try:
                 async with self._db.transaction() as conn:
-                    queued = await store.claim_queued(conn, limit)
+                    queued = await store.claim_queued(conn, self._floors, limit)
                     small = await self._resolve(conn, queued)
                     failpoint("resolve.before_commit")
                 failpoint("resolve.after_commit")

@@ -9,21 +9,52 @@ SELECT
         AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
     ORDER BY s.lane, s.execution_id, s.number
     LIMIT 1),
-    (SELECT lane
-    FROM execution
-    WHERE state = 'queued' AND paused_at IS NULL AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
-    ORDER BY lane, id
+    (SELECT e.lane
+    FROM unnest(:lanes::smallint[], :floors::timestamptz[]) AS l (lane, floor)
+    CROSS JOIN LATERAL (
+        SELECT e.lane
+        FROM execution e
+        WHERE e.state = 'queued' AND e.paused_at IS NULL AND e.lane = l.lane
+            AND e.status_at >= least(l.floor, :now - make_interval(secs => :lag_s))
+            AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
+        LIMIT 1
+    ) e
     LIMIT 1)
 
 -- name: claim_queued
 -- all brands: a planner takes whatever is first in its lane, whoever it belongs to.
 -- The row lock is the lease: it ends with the transaction, also when the worker is killed.
-SELECT id, brand_id, publication_id, topic_key, lane, is_test, recipients
-FROM execution
-WHERE state = 'queued' AND paused_at IS NULL AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
-ORDER BY lane, id
+-- The lanes come in their order, each from its floor on.
+SELECT e.id, e.brand_id, e.publication_id, e.topic_key, e.lane, e.is_test, e.recipients
+FROM unnest(:lanes::smallint[], :floors::timestamptz[]) AS l (lane, floor)
+CROSS JOIN LATERAL (
+    SELECT e.id, e.brand_id, e.publication_id, e.topic_key, e.lane, e.is_test, e.recipients
+    FROM execution e
+    WHERE e.state = 'queued' AND e.paused_at IS NULL AND e.lane = l.lane
+        AND e.status_at >= least(l.floor, :now - make_interval(secs => :lag_s))
+        AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
+    ORDER BY e.status_at, e.id
+    LIMIT :limit
+    FOR UPDATE SKIP LOCKED
+) e
 LIMIT :limit
-FOR UPDATE SKIP LOCKED
+
+-- name: floors
+-- all brands: a planner asks what there is to do, whoever it belongs to.
+-- From where on each lane has to be looked through: its first execution that is queued, paused or not.
+SELECT least(
+    :now - make_interval(secs => :lag_s),
+    (
+        SELECT e.status_at
+        FROM execution e
+        WHERE e.state = 'queued' AND e.lane = l.lane
+            AND e.status_at >= least(l.floor, :now - make_interval(secs => :lag_s))
+        ORDER BY e.status_at
+        LIMIT 1
+    )
+)
+FROM unnest(:lanes::smallint[], :floors::timestamptz[]) WITH ORDINALITY AS l (lane, floor, ordinal)
+ORDER BY l.ordinal
 
 -- name: claim_slice
 -- all brands: a planner takes whatever is first in its lane, whoever it belongs to.

@@ -13,7 +13,7 @@ from stentor.db.by_keys import go_by_keys
 from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
 from stentor.deliver.model import place_in
-from stentor.domain.vocabulary import ALL_CHANNELS_MASK, ChannelKind, SendState
+from stentor.domain.vocabulary import ALL_CHANNELS_MASK, ChannelKind, Lane, SendState
 from stentor.executions.model import (
     ClaimedSlice,
     ErrorCode,
@@ -25,11 +25,13 @@ from stentor.executions.model import (
 )
 from stentor.executions.slicing import Slice, chunk_keys
 from stentor.guard.holdout import holdout_threshold
+from stentor.queue.floors import Floors
 
 
 class Sql(QuerySet, file="queries.sql", package=__package__):
     next_lanes: Statement
     claim_queued: Statement
+    floors: Statement
     claim_slice: Statement
     insert_slices: Statement
     start_planning: Statement
@@ -65,15 +67,20 @@ class PlanSql(QuerySet, file="plan.sql", package=__package__):
     sample_people: Statement
 
 
-async def next_lanes(conn: Connection) -> tuple[int | None, int | None]:
+async def raise_floors(conn: Connection, floors: Floors) -> None:
+    """Finds out from where on there may be executions to resolve, unless that was done a moment ago."""
+    await floors.raised(lambda lanes: Sql.floors.column(conn, **lanes))
+
+
+async def next_lanes(conn: Connection, floors: Floors) -> tuple[int | None, int | None]:
     """The first lane that has a slice to plan, and the first that has an execution to resolve; None where there is none."""
-    ((of_slices, of_queued),) = await Sql.next_lanes.tuples(conn)
+    ((of_slices, of_queued),) = await Sql.next_lanes.tuples(conn, **floors.up_to(Lane.BULK))
     return of_slices, of_queued
 
 
-async def claim_queued(conn: Connection, limit: int) -> list[QueuedExecution]:
+async def claim_queued(conn: Connection, floors: Floors, limit: int) -> list[QueuedExecution]:
     """Executions to resolve, first lane first, locked until the transaction ends."""
-    return await Sql.claim_queued.rows(conn, QueuedExecution, limit=limit)
+    return await Sql.claim_queued.rows(conn, QueuedExecution, limit=limit, **floors.up_to(Lane.BULK))
 
 
 async def claim_slice(conn: Connection) -> ClaimedSlice | None:

@@ -29,6 +29,7 @@ from stentor.executions.pipeline import Deliverer
 from stentor.executions.planning import Planner
 from stentor.executions.quieting import QuietSource
 from stentor.executions.service import ExecutionService
+from stentor.queue.floors import Floors
 
 _KEY = b"a key for tests that is long enough to be one"
 _WAVES_AT_ONCE = 2
@@ -162,7 +163,7 @@ class Engine:
 
     async def _anything_due(self) -> bool:
         async with self._db.read() as conn:
-            return await deliver.anything_due(conn)
+            return await deliver.anything_due(conn, Floors())
 
     async def drain(self) -> None:
         """Plans and delivers until nothing is left to do now."""

@@ -18,6 +18,7 @@ from stentor.domain.timetable import Rule
 from stentor.errors import Conflict
 from stentor.executions.remedies import carry_out_next
 from stentor.executions.service import start_due
+from stentor.queue.floors import Floors
 from stentor.testing.engine import Engine, ScriptedChannel
 from stentor.testing.world import Someone, World
 from stentor.triggers.checking import CallChecker
@@ -165,7 +166,7 @@ async def test_what_was_on_the_wire_is_in_doubt_whatever_its_sender_does_with_do
 async def test_a_worker_of_the_old_installation_owns_nothing_in_the_copy(backups: Backups):
     await half_way(backups.db)
     async with backups.db.transaction() as conn:
-        claim = await claim_due(conn, "old")
+        claim = await claim_due(conn, "old", Floors())
     assert claim is not None
     await backups.taken()
 

@@ -10,7 +10,7 @@ from stentor.db.pool import Database
 pytestmark = pytest.mark.anyio
 
 ROUNDS = 30
-# Six times what it takes at first on two busy cores. Each execution that ends beside the reader adds microseconds to it.
+# Ten times what it takes on two busy cores.
 CLAIM_S_MAX = 0.06
 
 

@@ -37,7 +37,7 @@ CREATE TABLE execution (
 );
 COMMENT ON TABLE execution IS 'kind: local. One run of a campaign. lane: 0 transactional, 1 alert, 2 bulk. audience_size counts people, before the guard. recipients: how many the call named, in send_context; 0 where a topic''s subscribers are meant. Its id is a UUIDv7 of when it starts, so that its sends lie in that week''s partition; restored_at is set, and it is paused, where a backup caught it under way; schedule_id and occurrence_at say which occurrence of a schedule it is. ended_at is set when nothing is pending any more, also of a cancelled or failed one; remedies counts those that were ordered.';
 CREATE INDEX execution_by_brand ON execution (brand_id, id);
-CREATE INDEX execution_to_plan ON execution (lane, id) WHERE state = 'queued';
+CREATE INDEX execution_to_plan ON execution (lane, status_at, id) WHERE state = 'queued';
 CREATE INDEX execution_to_start ON execution (start_at) WHERE state = 'scheduled';
 CREATE INDEX execution_with_deadline ON execution (deadline_at) WHERE state IN ('scheduled', 'queued', 'planning', 'sending') AND deadline_at IS NOT NULL;
 CREATE INDEX execution_open ON execution (id) WHERE state IN ('sending', 'cancelled', 'failed') AND ended_at IS NULL;
@@ -168,6 +168,32 @@ CREATE TABLE chunk (
 COMMENT ON TABLE chunk IS 'kind: local. Sends that are claimed together: those of the execution whose chunk is this number, all between key_from and key_to inclusive; parked while a pause holds them up.';
 CREATE INDEX chunk_to_claim ON chunk (lane, due_at, execution_id, number) WHERE done_at IS NULL AND NOT parked;
 CREATE INDEX chunk_parked ON chunk (execution_id, sender_id) WHERE done_at IS NULL AND parked;
+
+-- The executions and senders of what is parked, by leaps through its index past their chunks.
+CREATE FUNCTION parked_pairs() RETURNS TABLE (execution_id uuid, sender_id uuid)
+LANGUAGE sql STABLE
+AS $$
+    WITH RECURSIVE pair AS (
+        (
+            SELECT c.execution_id, c.sender_id
+            FROM chunk c
+            WHERE c.parked AND c.done_at IS NULL
+            ORDER BY c.execution_id, c.sender_id
+            LIMIT 1
+        )
+        UNION ALL
+        SELECT n.execution_id, n.sender_id
+        FROM pair p
+        CROSS JOIN LATERAL (
+            SELECT c.execution_id, c.sender_id
+            FROM chunk c
+            WHERE c.parked AND c.done_at IS NULL AND (c.execution_id, c.sender_id) > (p.execution_id, p.sender_id)
+            ORDER BY c.execution_id, c.sender_id
+            LIMIT 1
+        ) n
+    )
+    SELECT p.execution_id, p.sender_id FROM pair p
+$$;
 
 CREATE TABLE wave (
     execution_id  uuid NOT NULL,
