@@ -116,6 +116,30 @@ async def test_an_execution_is_paused_resumed_and_cancelled(club: World):
     assert too_late.status_code == 409
 
 
+async def test_a_test_key_lets_nothing_go_on_that_goes_to_people(club: World):
+    test = await club.services.accounts.create_key("test", brand_id=club.brand.id, scopes=("write",), is_test=True)
+    path = "/executions/" + (await club.ask("POST", RUN, json=CALL)).json()["execution_id"]
+    relay = {
+        "name": "Relay",
+        "channel": "email",
+        "kind": "smtp",
+        "settings": {"host": "mail.example.org", "envelope_from": "bounce@example.org"},
+        "enabled": False,
+    }
+    sender = "/senders/" + (await club.ask("POST", "/senders", json=relay)).json()["id"]
+    sandbox = "/senders/" + next(
+        one["id"] for one in (await club.ask("GET", "/senders")).json()["data"] if one["kind"] == "sandbox"
+    )
+
+    answers = []
+    for paused in (path, sender, sandbox):
+        await club.ask("POST", f"{paused}/pause")
+        answers.append((await club.ask("POST", f"{paused}/resume", token=test.token)).status_code)
+
+    assert answers == [403, 403, 200]
+    assert (await club.ask("GET", path)).json()["paused_at"] is not None
+
+
 async def test_a_stream_tells_what_changes_and_ends_with_the_execution(club: World):
     path = "/executions/" + (await club.ask("POST", RUN, json=CALL)).json()["execution_id"]
 

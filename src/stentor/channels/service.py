@@ -22,7 +22,7 @@ from stentor.db.names import name_free, name_taken
 from stentor.db.pool import Database
 from stentor.domain.ids import new_id
 from stentor.domain.vocabulary import ChannelKind
-from stentor.errors import Conflict, Invalid, NotFound, Violation
+from stentor.errors import Conflict, Forbidden, Invalid, NotFound, Violation
 
 PAGE_MAX = 200
 
@@ -143,12 +143,17 @@ class SenderService:
             await store.pause_sender(conn, brand_id, sender_id)
             return await _found(conn, brand_id, sender_id)
 
-    async def resume(self, brand_id: UUID, sender_id: UUID) -> Sender:
-        """Lets its messages go on. Raises Conflict when it is switched off."""
+    async def resume(self, brand_id: UUID, sender_id: UUID, *, is_test: bool = False) -> Sender:
+        """Lets its messages go on.
+
+        Raises Conflict when it is switched off, and Forbidden where a test (`is_test`) would resume one that reaches people.
+        """
         async with self._db.transaction() as conn:
             sender = await store.lock_sender(conn, brand_id, sender_id)
             if sender is None:
                 raise _missing(sender_id)
+            if is_test and sender.kind != "sandbox":
+                raise Forbidden("A test key sends nothing to people: this sender reaches them. Use another key.")
             if not sender.enabled:
                 raise Conflict(f"The sender {sender.name} is switched off. Switch it on with `enabled: true`.")
             await store.resume_sender(conn, brand_id, sender_id)

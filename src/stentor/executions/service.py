@@ -118,8 +118,13 @@ class ExecutionService:
         """Stops planning and claiming within a second. Raises Conflict when it is paused or over."""
         return await self._change(store.pause, brand_id, execution_id, "Only a running execution can be paused")
 
-    async def resume(self, brand_id: UUID, execution_id: UUID) -> Progress:
-        """Goes on with a paused execution. Raises Conflict when it is not paused."""
+    async def resume(self, brand_id: UUID, execution_id: UUID, *, is_test: bool = False) -> Progress:
+        """Goes on with a paused execution.
+
+        Raises Conflict when it is not paused, and Forbidden where a test (`is_test`) would go on with what is none.
+        """
+        if is_test and not (await self.find(brand_id, execution_id)).is_test:
+            raise _no_test()
         return await self._change(store.resume, brand_id, execution_id, "Only a paused execution can be resumed")
 
     async def cancel(self, brand_id: UUID, execution_id: UUID) -> Progress:
@@ -165,7 +170,7 @@ class ExecutionService:
             if TREATMENTS[action].sends_again:
                 state, is_late, of_test = locked
                 if is_test and not of_test:
-                    raise Forbidden("A test key sends nothing to people: this execution is no test. Use another key.")
+                    raise _no_test()
                 _check_sends_again(state, is_late)
             await remedies.order(conn, brand_id, execution_id, action, channel, asked_by=asked_by)
             failpoint("remedy_asked.before_commit")
@@ -277,6 +282,10 @@ def _missing(execution_id: UUID, history: timedelta) -> NotFound:
             f"The history of executions is dropped after {history.days} days; this brand has none of this id."
         )
     return NotFound("This brand has no such execution. List them with GET …/executions.")
+
+
+def _no_test() -> Forbidden:
+    return Forbidden("A test key sends nothing to people: this execution is no test. Use another key.")
 
 
 def _check_sends_again(state: ExecutionState, is_late: bool) -> None:
