@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
+from stentor.campaigns.model import LaneName
 from stentor.channels.contract import Message, Outcome, Wave
 from stentor.db.pool import Database
 from stentor.domain.vocabulary import Lane
-from stentor.testing.engine import Engine, ScriptedChannel
+from stentor.executions.composing import TURN_PEOPLE, BoundRenderer
+from stentor.testing.engine import Engine, PlainRenderers, ScriptedChannel
 from stentor.testing.waiting import eventually
 from stentor.testing.world import Someone, World
 from stentor.worker.deliverer import DelivererRole
@@ -30,6 +33,32 @@ class BlockedChannel(ScriptedChannel):
             self.bulk_waves += 1
             await self.free.wait()
         return await super().hand_over(wave, messages)
+
+
+class TurnsSeen(PlainRenderers):
+    """Counts the turns of somebody who shares the event loop, and notes in which of them messages are rendered."""
+
+    def __init__(self) -> None:
+        self.turn = 0
+        self.rendered_in: list[int] = []
+
+    async def tick(self) -> None:
+        while True:
+            self.turn += 1
+            await asyncio.sleep(0)
+
+    def bind(self, *args: Any, **named: Any) -> BoundRenderer:
+        return _Noting(self, super().bind(*args, **named))
+
+
+class _Noting:
+    def __init__(self, seen: TurnsSeen, inner: BoundRenderer) -> None:
+        self._seen = seen
+        self._inner = inner
+
+    def render(self, *args: Any, **named: Any) -> Message:
+        self._seen.rendered_in.append(self._seen.turn)
+        return self._inner.render(*args, **named)
 
 
 async def test_an_alert_is_delivered_while_bulk_has_taken_every_claim_that_it_may(db: Database):
@@ -55,6 +84,23 @@ async def test_an_alert_is_delivered_while_bulk_has_taken_every_claim_that_it_ma
     assert bulk_waves == 2
     for execution_id in (alert, *blasts):
         assert set((await world.fates(execution_id)).values()) == {"handed_over"}
+
+
+@pytest.mark.parametrize(("lane", "turns"), [("bulk", 100 // TURN_PEOPLE), ("alert", 1)])
+async def test_others_get_turns_while_the_messages_of_a_blast_are_made(db: Database, lane: LaneName, turns: int):
+    world = await World.made(db)
+    await world.people([Someone(f"p{number}") for number in range(100)])
+    await world.execution(await world.publication(lane=lane))
+    seen = TurnsSeen()
+    engine = Engine(db, ScriptedChannel(), renderers=seen)
+    await engine.plan()
+
+    others = asyncio.create_task(seen.tick())
+    await engine.deliver()
+    others.cancel()
+
+    assert len(set(seen.rendered_in)) == turns
+    assert len(seen.rendered_in) == 100
 
 
 async def one_chunk_a_claim(db: Database) -> None:
