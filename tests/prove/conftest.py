@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,6 +56,15 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             "Some proofs mount file systems and make writes fail, as root alone may. Run as root: make prove",
             returncode=3,
         )
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory that PostgreSQL's account may pass through."""
+    made = Path(tempfile.mkdtemp(prefix="stentor-prove-"))
+    made.chmod(0o711)
+    yield made
+    shutil.rmtree(made)
 
 
 @pytest.fixture(params=["direct", "pgbouncer"])

@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -64,15 +63,6 @@ class Backend:
         with ensure_running(data) as server, psycopg.connect(server.dsn()) as conn:
             (executions,) = conn.execute("SELECT count(*) FROM execution").fetchone() or (0,)
         assert executions == len(self.accepted)
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """A directory that PostgreSQL's account may pass through."""
-    made = Path(tempfile.mkdtemp(prefix="stentor-prove-"))
-    made.chmod(0o711)
-    yield made
-    shutil.rmtree(made)
 
 
 @contextmanager

@@ -60,10 +60,9 @@ async def idle(served: Served) -> list[asyncio.StreamWriter]:
 
 
 @pytest.mark.fault("F24")
-def test_a_minute_of_ten_times_the_rate_beside_ten_thousand_idle_clients_leaves_others_alone(tmp_path: Path):
+def test_a_minute_of_ten_times_the_rate_beside_ten_thousand_idle_clients_leaves_others_alone(place: Path):
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    tmp_path.chmod(0o755)
 
     async def overload(loud: Served, quiet: Served) -> tuple[LoadResult, LoadResult, LoadResult]:
         alone = await load(quiet, QUIET_PER_S, MINUTE_S // 3)
@@ -73,7 +72,7 @@ def test_a_minute_of_ten_times_the_rate_beside_ten_thousand_idle_clients_leaves_
             writer.close()
         return alone, flood, beside
 
-    data = tmp_path / "data"
+    data = place / "data"
     with serving(data) as loud, httpx.Client(base_url=loud.told["url"], timeout=PATIENCE_S) as client:
         quiet = another_brand(data, loud, client)
         for served in (loud, quiet):
