@@ -144,10 +144,11 @@ class Journals:
 class TakenOver:
     """A wave's notes in another worker's journal, which starts nothing more of it."""
 
-    def __init__(self, slot: memoryview, place: int) -> None:
+    def __init__(self, slot: memoryview, generation: int, place: int) -> None:
+        """`generation`: the slot's before it was looked through; in another one it tells of another wave."""
         self._slot = slot
         self._place = place
-        self._generation = _generation(slot)
+        self._generation = generation
         slot[At.REVOKED] = 1
 
     @classmethod
@@ -156,9 +157,10 @@ class TakenOver:
         packed = key.packed()
         for start in range(HEAD_BYTES, len(memory), SLOT_BYTES):
             slot = memory[start : start + SLOT_BYTES]
+            generation = _generation(slot)
             for row in _rows(slot):
                 if row.startswith(packed):
-                    return cls(slot, place_in_row(row))
+                    return cls(slot, generation, place_in_row(row))
         return None
 
     def read(self) -> Mapping[UUID, Noted] | None:

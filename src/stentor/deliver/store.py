@@ -138,7 +138,12 @@ async def open_attempts(conn: Connection, claim: Claim, attempts: Sequence[Attem
 
 
 async def close_attempts(conn: Connection, claim: Claim, attempts: Sequence[Attempt]) -> bool:
-    """Closes them if the chunks are still this worker's; False: fenced out, and nothing may be settled."""
+    """Closes them if their chunks are still this worker's.
+
+    False: some are not, nothing may be settled, and the transaction has to be rolled back, because others may be closed by now.
+    """
+    # Before their sends, as whoever takes them over does.
+    await Sql.lock_chunks.run(conn, brand_id=claim.brand_id, **_numbers([attempt.chunk for attempt in attempts]))
     closed = await Sql.close_waves.run(conn, brand_id=claim.brand_id, **_attempt_keys(attempts))
     return closed == len(attempts)
 

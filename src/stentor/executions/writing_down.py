@@ -43,6 +43,10 @@ SETTLE_PATIENCE_S = 60.0
 _SETTLE_RETRY_S = 0.5
 
 
+class _Fenced(Exception):
+    """A chunk of the wave is another worker's by now. What is known of the others is settled from the notes, by their heirs."""
+
+
 class Answered(msgspec.Struct, frozen=True):
     """A wave that was handed over: its messages, and what the channel answered to each."""
 
@@ -74,7 +78,11 @@ async def write_down_surely(db: Database, claim: Claim, answered: Answered, jitt
         del claim.finished[finished:]
         await _write_down(db, claim, answered, settlement)
 
-    await _when_it_answers(write_down)
+    try:
+        await _when_it_answers(write_down)
+    except _Fenced:
+        log.warning("wave.fenced", sender_id=str(claim.sender_id), sends=len(answered.guarded.cleared))
+        claim.chunks.clear()
 
 
 async def close_unstarted(db: Database, claim: Claim, chunks: Sequence[Chunk]) -> None:
@@ -124,14 +132,15 @@ def _settlement(answered: Answered, jitter: random.Random) -> Settlement:
 
 
 async def _write_down(db: Database, claim: Claim, answered: Answered, settlement: Settlement) -> None:
-    """Once, unless another worker has taken the claim over. Only when it is committed its notes are of no more use."""
+    """Once. Raises _Fenced when another worker has taken a part of it over: then nothing is settled here, of no part.
+
+    Only when it is committed its notes are of no more use.
+    """
     guarded, sender_id = answered.guarded, str(claim.sender_id)
     async with db.transaction() as conn:
         await go_by_keys(conn)
         if not await deliver.close_attempts(conn, claim, guarded.attempts):
-            log.warning("wave.fenced", sender_id=sender_id, sends=len(guarded.cleared))
-            claim.chunks.clear()
-            return
+            raise _Fenced
         await deliver.write_settlement(conn, claim, guarded.attempts, settlement)
         if isinstance(answered.channel, Recorder):
             await answered.channel.record(conn, guarded.wave, answered.accepted)

@@ -11,8 +11,10 @@ from stentor.channels.contract import Accepted, Deferred, Message, NotSent, Outc
 from stentor.channels.model import InDoubtPolicy
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
+from stentor.deliver.store import claim_due, extend_leases
 from stentor.domain.ids import customer_id
 from stentor.domain.vocabulary import ChannelKind
+from stentor.queue.floors import Floors
 from stentor.testing.engine import Engine, ScriptedChannel
 from stentor.testing.world import Someone, World
 
@@ -241,3 +243,46 @@ async def test_a_lease_is_kept_by_the_databases_clock_whatever_the_workers_says(
         claims = [await engine.deliverer.claim() for engine in (first, second)]
 
     assert [claim is not None for claim in claims] == [True, False]
+
+
+@pytest.mark.fault("F4")
+async def test_a_wave_of_which_a_part_was_taken_over_is_sent_to_nobody_twice(db: Database):
+    world, frozen, channel = await World.made(db), FrozenChannel(), ScriptedChannel()
+    await world.people([Someone("one"), Someone("two")])
+    publication_id = await world.publication()
+    paused, other = [await world.execution(publication_id) for _ in range(2)]
+    task = await frozen_at_hand_over(db, world, frozen)
+    assert len(frozen.taken) == 4
+    await Engine(db, channel).executions.pause(world.brand_id, paused)
+
+    async with Database(db.dsn, size=3, shift=AFTER_THE_LEASE) as later:
+        heir = Engine(later, channel, worker="heir")
+        await heir.deliver()
+        frozen.thawed.set()
+        await task
+        await heir.executions.resume(world.brand_id, paused)
+        await heir.deliver()
+
+    assert channel.taken == []
+    for execution_id in (paused, other):
+        assert set((await world.fates(execution_id)).values()) == {"unknown"}
+
+
+async def test_a_chunk_that_somebody_holds_costs_the_others_of_its_worker_no_lease(db: Database):
+    world = await World.made(db)
+    await world.people([Someone("one")])
+    publication_id = await world.publication()
+    held, kept = [await world.execution(publication_id) for _ in range(2)]
+    await Engine(db, ScriptedChannel()).plan()
+    async with db.transaction() as conn:
+        claim = await claim_due(conn, "busy", Floors())
+    assert claim is not None
+
+    async with db.transaction() as somebody, Database(db.dsn, size=1, shift=AFTER_THE_LEASE / 2) as later:
+        await somebody.execute("SELECT FROM chunk WHERE execution_id = %s FOR UPDATE", [held])
+        async with asyncio.timeout(5), later.transaction() as conn:
+            await extend_leases(conn, claim.chunks)
+
+    async with db.read() as conn:
+        cursor = await conn.execute("SELECT execution_id, lease_until - statement_timestamp() > '25 s' FROM chunk")
+        assert dict(await cursor.fetchall()) == {held: False, kept: True}
