@@ -25,8 +25,14 @@ class Pace:
             limit = min(limit, max(1, int(pace_per_s * _WAVE_S)))
         return limit
 
-    def observe(self, sender_id: UUID, sends: int, took_s: float) -> None:
-        """Learns from a wave that was handed over; the limit at most doubles, and halves at once when it must."""
+    def observe(self, sender_id: UUID, sends: int, took_s: float, *, is_late: bool = False) -> None:
+        """Learns from a wave that was handed over; the limit at most doubles, and halves at once when it must.
+
+        `is_late`: its guard grew too old before all of it had started, whatever took so long: perhaps making the messages did.
+        """
+        if is_late:
+            self._limits[sender_id] = max(1, min(sends, self.limit(sender_id, None)) // 2)
+            return
         managed = int(sends / took_s * _WAVE_S) if took_s > 0 else WAVE_SENDS_MAX
         ceiling = max(self.limit(sender_id, None), sends) * 2
         self._limits[sender_id] = max(1, min(managed, ceiling, WAVE_SENDS_MAX))

@@ -12,7 +12,7 @@ import structlog
 
 from stentor.accounts.directory import BrandDirectory
 from stentor.channels.at_work import OpenChannels, SenderSource
-from stentor.channels.contract import Channel, InDoubt, Message, Noting, Outcome, Recorder, Wave
+from stentor.channels.contract import Channel, InDoubt, Message, Noting, NotSent, Outcome, Recorder, Wave
 from stentor.channels.model import Sender
 from stentor.clock import Clock, boottime_s
 from stentor.db.by_keys import go_by_keys
@@ -286,7 +286,8 @@ class Deliverer:
             # A bug in a channel must not lose the wave: whether anything was accepted is not known, so it is in doubt.
             log.exception("channel.failed", sender_id=str(wave.sender_id))
             return [InDoubt("The sender failed; whether the message was accepted is not known.")] * len(messages)
-        self._pace.observe(wave.sender_id, len(messages), boottime_s() - started_at_s)
+        is_late = any(isinstance(outcome, NotSent) for outcome in outcomes)
+        self._pace.observe(wave.sender_id, len(messages), boottime_s() - started_at_s, is_late=is_late)
         return outcomes
 
     async def _release(self, claim: Claim) -> None:
