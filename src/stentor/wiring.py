@@ -258,6 +258,11 @@ def worker_journal(core: Core, worker: str) -> Iterator[Journal | None]:
         journal.close()
 
 
+async def make_partitions(core: Core) -> None:
+    """Makes the weeks to come where they are missing: before anything is planned into a week that has no partition."""
+    await make_weeks(core.db)
+
+
 async def tidy_journals(core: Core) -> None:
     """Removes the journals of dead workers that nobody needs any more."""
     try:
@@ -331,6 +336,8 @@ def _chores(core: Core) -> list[Chore]:
     contacts = ContactKeeper(db)
     anonymous = AnonymousKeeper(db)
     return [
+        # First: what comes in a week that has no partition lies in the catch-all for good.
+        Chore("make_partitions", 3_600.0, lambda: make_weeks(db)),
         Chore("apply_provider_events", 1.0, lambda: apply_due(db)),
         Chore("prune_inboxes", 30.0, lambda: _prune_inboxes(core)),
         Chore("forget_provider_events", 600.0, lambda: forget_applied(db)),
@@ -339,8 +346,7 @@ def _chores(core: Core) -> list[Chore]:
         Chore("start_due", 1.0, lambda: start_due(db)),
         Chore("sweep_expired", 1.0, lambda: sweep_expired(db)),
         Chore("end_forgotten", 5.0, lambda: end_forgotten(db)),
-        Chore("make_partitions", 3_600.0, lambda: make_weeks(db)),
-        Chore("drop_history", 10.0, lambda: drop_history(db, days=core.settings.history_days)),
+        Chore("drop_history", 1.0, lambda: drop_history(db, days=core.settings.history_days)),
         Chore("forget_claims", 600.0, lambda: forget_claims(db)),
         Chore("forget_contacts", 60.0, lambda: _forget_contacts(core, contacts)),
         Chore("erase_anonymous", 600.0, lambda: _erase_anonymous(core, anonymous)),

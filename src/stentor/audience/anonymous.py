@@ -98,7 +98,15 @@ class AnonymousKeeper:
     async def erase(self, brand_ids: Collection[UUID]) -> int:
         """Takes the next step for these brands; returns how many were erased."""
         first, self._part = self._part, (self._part + _STEP_PARTS) % PARTS
-        return sum([await until_settled(self._db, partial(_erase, brand_id, first)) for brand_id in brand_ids])
+        return sum([await self._erase(brand_id, first) for brand_id in brand_ids])
+
+    async def _erase(self, brand_id: UUID, first: int) -> int:
+        erased = 0
+        while True:
+            step = await until_settled(self._db, partial(_erase, brand_id, first))
+            erased += step
+            if step < ERASED_AT_ONCE_MAX:
+                return erased
 
 
 async def _erase(brand_id: UUID, first: int, conn: Connection) -> int:

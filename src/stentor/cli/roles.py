@@ -27,6 +27,7 @@ from stentor.wiring import (
     accounts,
     api_settings,
     core,
+    make_partitions,
     services,
     tidy_journals,
     worker_journal,
@@ -95,6 +96,7 @@ async def _run_worker(settings: Settings, dsn: str, *, as_json: bool) -> None:
     await until_migrated(dsn)
     async with core(settings, dsn, role="worker", size=settings.claims + 5) as started:
         await _tell_if_paused(started)
+        await make_partitions(started)
         await tidy_journals(started)
         name = worker_name()
         with worker_journal(started, name) as journal:

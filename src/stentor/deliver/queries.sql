@@ -120,10 +120,18 @@ WHERE c.execution_id = u.execution_id AND c.number = u.number
 -- name: extend_leases
 -- all brands: a worker keeps what it holds; run every 5 s against a lease of 20 s.
 -- By name, not by worker: a chunk that an error made its worker forget must be left to expire.
+-- Past those that are being settled or claimed right now: one that somebody frozen holds must not cost the others their leases.
 UPDATE chunk c
 SET lease_until = :now + :lease
-FROM unnest(:execution_ids::uuid[], :numbers::integer[], :epochs::integer[]) AS w (execution_id, number, epoch)
-WHERE c.execution_id = w.execution_id AND c.number = w.number AND c.epoch = w.epoch AND c.done_at IS NULL
+FROM (
+    SELECT h.execution_id, h.number
+    FROM unnest(:execution_ids::uuid[], :numbers::integer[], :epochs::integer[]) AS w (execution_id, number, epoch)
+    JOIN chunk h ON h.execution_id = w.execution_id AND h.number = w.number AND h.epoch = w.epoch
+    WHERE h.done_at IS NULL
+    ORDER BY h.execution_id, h.number
+    FOR UPDATE OF h SKIP LOCKED
+) held
+WHERE c.execution_id = held.execution_id AND c.number = held.number
 
 -- name: standing
 -- Locks the chunks of a wave against a rescuer and reads what may have changed since they were claimed. A chunk whose epoch
@@ -319,11 +327,11 @@ WHERE c.execution_id = w.execution_id AND c.number = w.number AND c.epoch = w.ep
     AND c.done_at IS NULL
 
 -- name: fill_bucket
--- Locks the sender's bucket and answers how many whole tokens are in it by now.
+-- Locks the sender's bucket and answers how many whole tokens are in it by now: no fewer when the clock was put back.
 INSERT INTO sender_bucket AS b (sender_id, brand_id, tokens, refilled_at)
 VALUES (:sender_id, :brand_id, :burst, :now)
 ON CONFLICT (sender_id) DO UPDATE
-SET tokens = least(:burst, b.tokens + :pace_per_s * extract(epoch FROM :now - b.refilled_at)), refilled_at = :now
+SET tokens = least(:burst, b.tokens + :pace_per_s * greatest(0, extract(epoch FROM :now - b.refilled_at))), refilled_at = :now
 RETURNING floor(b.tokens)::integer
 
 -- name: spend_tokens

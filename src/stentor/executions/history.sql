@@ -19,7 +19,7 @@ JOIN execution e ON e.id = t.execution_id
 JOIN publication p ON p.id = e.publication_id
 WHERE t.execution_id = ANY(:execution_ids)
 GROUP BY 1, 2, 3, 4, 5, 6
-HAVING sum(t.sends) <> 0
+HAVING sum(t.sends) > 0
 ORDER BY 1, 2, 3, 4, 5, 6
 ON CONFLICT (brand_id, day, campaign_id, channel, state, reason) DO UPDATE SET sends = d.sends + excluded.sends
 

@@ -34,9 +34,14 @@ async def apply_due(db: Database, limit: int = APPLY_MAX) -> int:
 
 
 async def forget_applied(db: Database) -> int:
-    """Deletes some of the events that were applied more than 30 days ago, and returns how many."""
-    async with db.transaction() as conn:
-        return await events.forget_applied(conn)
+    """Deletes the events that were applied more than 30 days ago, and returns how many."""
+    forgotten = 0
+    while True:
+        async with db.transaction() as conn:
+            deleted = await events.forget_applied(conn)
+        forgotten += deleted
+        if deleted < events.FORGET_BATCH:
+            return forgotten
 
 
 async def _apply(conn: Connection, brand_id: UUID, channel: ChannelKind, told: Sequence[ProviderEvent]) -> None:

@@ -87,8 +87,13 @@ async def release_events(conn: Connection, events: Sequence[EventOfBrand]) -> No
 
 async def forget_events(db: Database) -> int:
     """Forgets events whose window is over; the keeper's chore. Returns how many."""
-    async with db.transaction() as conn:
-        return await Sql.forget_events.run(conn, limit=FORGOTTEN_AT_ONCE_MAX)
+    forgotten = 0
+    while True:
+        async with db.transaction() as conn:
+            deleted = await Sql.forget_events.run(conn, limit=FORGOTTEN_AT_ONCE_MAX)
+        forgotten += deleted
+        if deleted < FORGOTTEN_AT_ONCE_MAX:
+            return forgotten
 
 
 def _value(context: Mapping[str, Any], field: str) -> Any:

@@ -25,8 +25,17 @@ class DelivererRole:
     so, it begins none of the bulk lane.
     """
 
-    def __init__(self, deliverer: Deliverer, *, slots: int, due: Bell, bulk_waits: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        deliverer: Deliverer,
+        *,
+        slots: int,
+        due: Bell,
+        bulk_waits: Callable[[], bool],
+        heartbeat_s: float = _HEARTBEAT_S,
+    ) -> None:
         self._deliverer = deliverer
+        self._heartbeat_s = heartbeat_s
         self._bulk_waits = bulk_waits
         self._slots = slots
         self._at_work = 0
@@ -73,9 +82,12 @@ class DelivererRole:
 
     async def _keep_leases(self) -> None:
         while True:
-            await asyncio.sleep(_HEARTBEAT_S)
+            await asyncio.sleep(self._heartbeat_s)
             log.debug("deliverer.guard", us_per_person=self._deliverer.guard_meter.median_us)
             try:
                 await self._deliverer.keep_leases()
             except Unavailable as outage:
                 log.warning("heartbeat.missed", why=str(outage))
+            except Exception:
+                # A deadlock, a server that takes no writes for a while: the next beat is in time for the lease.
+                log.exception("heartbeat.failed")

@@ -7,6 +7,7 @@ import msgspec
 import structlog
 
 from stentor.clock import boottime_s
+from stentor.errors import Unavailable
 from stentor.queue.leases import Role
 from stentor.worker.loop import Bell, repeat
 
@@ -43,6 +44,16 @@ class KeeperRole:
             if boottime_s() >= self._due_s[chore.name]:
                 # Set before the chore runs: one that fails is logged and comes again in its own time.
                 self._due_s[chore.name] = boottime_s() + chore.every_s
-                if done := await chore.run():
-                    log.debug("chore.done", chore=chore.name, done=done)
+                await _done(chore)
         return False
+
+
+async def _done(chore: Chore) -> None:
+    """An outage ends the whole round; whatever else is wrong with one chore keeps none of the others waiting."""
+    try:
+        if done := await chore.run():
+            log.debug("chore.done", chore=chore.name, done=done)
+    except Unavailable:
+        raise
+    except Exception:
+        log.exception("chore.failed", chore=chore.name)

@@ -144,6 +144,22 @@ async def test_a_paced_sender_does_not_slow_down_what_is_skipped(db: Database):
     assert set((await world.fates(execution_id)).values()) == {"skipped deadline"}
 
 
+@pytest.mark.fault("F12")
+async def test_a_clock_that_is_put_back_keeps_no_paced_sender_waiting(db: Database):
+    world, channel = await World.made(db), ScriptedChannel()
+    await world.people([Someone("one")])
+    publication_id = await world.publication()
+    async with db.autocommit() as conn:
+        await conn.execute("UPDATE sender SET pace_per_s = 10")
+
+    for shift_s in (3_600, 0, 10):
+        async with Database(db.dsn, size=3, shift=timedelta(seconds=shift_s)) as then:
+            await world.execution(publication_id)
+            await Engine(then, channel).drain()
+
+    assert len(channel.taken) == 3
+
+
 async def test_the_people_held_out_are_the_same_in_every_execution_of_a_campaign(db: Database):
     world, channel = await World.made(db), ScriptedChannel()
     names = [f"p{number}" for number in range(300)]
