@@ -105,7 +105,7 @@ WHERE e.id = v.id AND e.brand_id = :brand_id
 -- name: fail
 -- Only before it is published: another planner may have finished it meanwhile, or somebody cancelled it.
 UPDATE execution
-SET state = 'failed', error_code = :error_code, error_message = :error_message, status_at = :now
+SET state = 'failed', error_code = :error_code, error_message = :error_message, paused_at = NULL, status_at = :now
 WHERE id = :execution_id AND brand_id = :brand_id AND state IN ('queued', 'planning')
 
 -- name: insert_chunks
@@ -160,6 +160,22 @@ FROM (
     FROM execution e
     JOIN chunk w ON w.execution_id = e.id
     WHERE e.deadline_at <= :now AND e.state = 'sending' AND w.done_at IS NULL AND w.due_at > :now
+    ORDER BY w.execution_id, w.number
+    LIMIT :limit
+    FOR UPDATE OF w SKIP LOCKED
+) w
+WHERE c.execution_id = w.execution_id AND c.number = w.number
+
+-- name: hasten_over
+-- all brands: the keeper's sweep over executions that were cancelled or failed.
+-- What waits for a retry or for the morning is due now, also what a worker put off in the moment of the cancellation.
+UPDATE chunk c
+SET due_at = :now
+FROM (
+    SELECT w.execution_id, w.number
+    FROM execution e
+    JOIN chunk w ON w.execution_id = e.id
+    WHERE e.state IN ('cancelled', 'failed') AND e.ended_at IS NULL AND w.done_at IS NULL AND w.due_at > :now
     ORDER BY w.execution_id, w.number
     LIMIT :limit
     FOR UPDATE OF w SKIP LOCKED

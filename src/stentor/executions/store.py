@@ -44,6 +44,7 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     fail_expired: Statement
     wake_expired: Statement
     hasten_expired: Statement
+    hasten_over: Statement
     find: Statement
     origin: Statement
     page: Statement
@@ -249,7 +250,8 @@ async def sweep_expired(conn: Connection, limit: int) -> int:
     """Fails executions that were not planned by their deadline, and makes due what others left; returns how many of both."""
     failed = await Sql.fail_expired.run(conn)
     woken = await Sql.wake_expired.run(conn)
-    return failed + woken + await Sql.hasten_expired.run(conn, limit=limit)
+    hastened = await Sql.hasten_expired.run(conn, limit=limit) + await Sql.hasten_over.run(conn, limit=limit)
+    return failed + woken + hastened
 
 
 async def find(conn: Connection, brand_id: UUID, execution_id: UUID) -> Execution | None:

@@ -8,10 +8,12 @@ from psycopg.errors import DeadlockDetected
 from stentor.accounts.directory import BrandDirectory
 from stentor.campaigns.model import Publication
 from stentor.campaigns.sources import PublicationSource
+from stentor.channels.contract import Deferred
 from stentor.db.pool import Database
 from stentor.executions import store
 from stentor.executions.planning import TRIES_MAX, Planner
 from stentor.executions.quieting import QuietSource
+from stentor.executions.service import sweep_expired
 from stentor.testing.engine import Engine, ScriptedChannel
 from stentor.testing.world import Someone, World
 
@@ -111,3 +113,22 @@ async def slices_left(db: Database) -> int:
     async with db.read() as conn:
         (left,) = await (await conn.execute("SELECT coalesce(max(slices_left), 0) FROM execution")).fetchone() or (0,)
     return left
+
+
+async def test_what_fails_while_it_is_paused_is_settled_all_the_same(db: Database):
+    world, channel = await World.made(db), ScriptedChannel(lambda _: Deferred("not now", retry_after_s=600.0))
+    await world.people([Someone("tried")])
+    execution_id = await world.execution(await world.publication())
+    engine = Engine(db, channel)
+    await engine.drain()
+    await engine.executions.pause(world.brand_id, execution_id)
+
+    async with db.transaction() as conn:
+        # As it is while its other slices are still to be planned.
+        await conn.execute("UPDATE execution SET state = 'planning'")
+        await store.fail(conn, world.brand_id, execution_id, "INTERNAL", "A slice could not be planned.")
+    await sweep_expired(db)
+    await engine.drain()
+
+    assert await world.fates(execution_id) == {"tried": "skipped execution_cancelled"}
+    assert (await engine.executions.find(world.brand_id, execution_id)).ended_at is not None

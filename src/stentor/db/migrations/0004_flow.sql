@@ -40,6 +40,7 @@ CREATE INDEX execution_by_brand ON execution (brand_id, id);
 CREATE INDEX execution_to_plan ON execution (lane, status_at, id) WHERE state = 'queued';
 CREATE INDEX execution_to_start ON execution (start_at) WHERE state = 'scheduled';
 CREATE INDEX execution_with_deadline ON execution (deadline_at) WHERE state IN ('scheduled', 'queued', 'planning', 'sending') AND deadline_at IS NOT NULL;
+CREATE INDEX execution_over ON execution (id) WHERE state IN ('cancelled', 'failed') AND ended_at IS NULL;
 CREATE INDEX execution_open ON execution (id) WHERE state IN ('sending', 'cancelled', 'failed') AND ended_at IS NULL;
 
 CREATE TABLE slice (
