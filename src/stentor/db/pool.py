@@ -37,6 +37,10 @@ _PREPARED_MAX = 1000
 
 # Classes of SQLSTATE that speak of the server and not of the statement: connection, resources, operator, system.
 _OUTAGE_CLASSES = ("08", "53", "57", "58")
+# A process that is frozen, or whose machine is gone, holds its locks no longer than this: other servers' default is for ever.
+_END_WHO_STANDS_STILL = "SET idle_in_transaction_session_timeout = '60s'"
+# A transaction that nobody went on with was ended, and its connection with it: this process stood still for a minute.
+_LEFT_ALONE = {"25P03", "25P04"}
 
 
 class Database:
@@ -156,6 +160,9 @@ class Database:
         if not self.prepared:
             conn.prepare_threshold = None
         await conn.set_isolation_level(IsolationLevel.READ_COMMITTED)
+        if self.prepared:
+            # Through a pooler a session is nobody's: there it is the operator's to set.
+            await conn.execute(_END_WHO_STANDS_STILL)
 
 
 def _is_alive(conn: Connection) -> bool:
@@ -187,7 +194,7 @@ def outages_named() -> Iterator[None]:
         yield
     except PoolClosed as error:
         raise Unavailable("This process is closing its database connections. Try again.") from error
-    except psycopg.OperationalError as error:
+    except (psycopg.OperationalError, psycopg.InternalError) as error:
         if not is_outage(error):
             raise
         raise Unavailable(
@@ -201,6 +208,8 @@ _NO_ROOM = "The database has no room on its disk. Try again when somebody has ma
 
 def is_outage(error: psycopg.Error) -> bool:
     """Whether the error speaks of the server and not of the statement; errors without a code are lost connections."""
+    if error.sqlstate in _LEFT_ALONE:
+        return True
     return isinstance(error, psycopg.OperationalError) and (error.sqlstate or "08").startswith(_OUTAGE_CLASSES)
 
 

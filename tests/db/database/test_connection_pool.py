@@ -10,6 +10,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pretended_pooler import pretended_pooler
 from stentor.db.pool import Database
 from stentor.errors import Unavailable
+from stentor.testing.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -126,3 +127,21 @@ async def test_prepared_statements_are_forgone_behind_a_pooler(database_dsn: str
         assert not behind.prepared
         async with behind.read() as conn:
             assert conn.prepare_threshold is None
+
+
+async def test_a_transaction_that_nobody_goes_on_with_is_ended_and_called_an_outage(db: Database):
+    with pytest.raises(Unavailable):
+        await stand_still(db)
+
+
+async def stand_still(db: Database) -> None:
+    async with db.transaction() as conn, db.autocommit() as other:
+        await conn.execute("SET LOCAL idle_in_transaction_session_timeout = '50ms'")
+        pid = await one(conn, "SELECT pg_backend_pid()")
+        await eventually(lambda: is_gone(other, pid))
+        await conn.execute("SELECT 1")
+
+
+async def is_gone(other: psycopg.AsyncConnection, pid: object) -> bool:
+    cursor = await other.execute("SELECT FROM pg_stat_activity WHERE pid = %s", [pid])
+    return not await cursor.fetchall()
