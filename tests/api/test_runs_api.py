@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from api_world import World, mail_generator, subscribe
+from stentor.executions.service import DRY_RUNS_OF_BRAND_MAX
 
 pytestmark = pytest.mark.anyio
 
@@ -136,8 +137,33 @@ async def test_a_test_key_lets_nothing_go_on_that_goes_to_people(club: World):
         await club.ask("POST", f"{paused}/pause")
         answers.append((await club.ask("POST", f"{paused}/resume", token=test.token)).status_code)
 
+    switched_on = await club.ask("PATCH", sender, token=test.token, json={"enabled": True})
+    settled = await club.ask("POST", f"{path}/unknown", token=test.token, json={"action": "settle_as_failed"})
+
     assert answers == [403, 403, 200]
+    assert (switched_on.status_code, settled.status_code) == (403, 403)
     assert (await club.ask("GET", path)).json()["paused_at"] is not None
+
+
+async def test_what_a_test_key_was_answered_is_told_to_no_other(club: World):
+    test = await club.services.accounts.create_key("test", brand_id=club.brand.id, scopes=("run",), is_test=True)
+    headers = {"Idempotency-Key": "order-1001"}
+
+    tried = await club.ask("POST", RUN, token=test.token, json=CALL, headers=headers)
+    meant = await club.ask("POST", RUN, json=CALL, headers=headers)
+
+    assert (tried.status_code, meant.status_code) == (202, 422)
+
+
+async def test_a_brand_has_a_few_dry_runs_at_once_and_the_next_is_told_to_wait(club: World):
+    answers = await asyncio.gather(*(club.ask("POST", f"{RUN}?dry_run=true", json=CALL) for _ in range(40)))
+    afterwards = await club.ask("POST", f"{RUN}?dry_run=true", json=CALL)
+
+    refused = [answer for answer in answers if answer.status_code == 503]
+    assert {answer.status_code for answer in answers} == {200, 503}
+    assert len(answers) - len(refused) >= DRY_RUNS_OF_BRAND_MAX
+    assert {answer.headers["retry-after"] for answer in refused} == {"5"}
+    assert afterwards.status_code == 200
 
 
 async def test_a_stream_tells_what_changes_and_ends_with_the_execution(club: World):

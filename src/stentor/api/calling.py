@@ -50,13 +50,13 @@ class RunQuery(msgspec.Struct, frozen=True):
 
 
 def idempotency_of(
-    key: str | None, scope: HTTPScope, body: bytes, accepted: Callable[[UUID], Answer]
+    key: str | None, caller: Caller, scope: HTTPScope, body: bytes, accepted: Callable[[UUID], Answer]
 ) -> Idempotency | None:
     """The wish to be answered once that a request's `Idempotency-Key` is. Raises Invalid for a key that is none."""
     if key is None:
         return None
     check_key(key)
-    asked = request_hash(scope["method"], scope["path"], scope["query_string"], body)
+    asked = request_hash(scope, body, is_test=caller.principal.is_test)
     return Idempotency(key, asked, lambda execution_id, told: _answered(accepted(execution_id), told_before=told))
 
 

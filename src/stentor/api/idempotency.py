@@ -15,10 +15,11 @@ from typing import Any
 from uuid import UUID
 
 from litestar import Response
+from litestar.types import HTTPScope
 
 from stentor.answers import service as answers
 from stentor.answers.model import Answer
-from stentor.api.request import ApiRequest
+from stentor.api.request import ApiRequest, Caller
 from stentor.db.pool import Database
 from stentor.errors import Invalid, Unprocessable
 
@@ -31,7 +32,7 @@ REPLAYED = "Idempotency-Replayed"
 
 
 async def answered_once(
-    request: ApiRequest, brand_id: UUID, key: str, handle: Callable[[], Awaitable[Response[Any]]]
+    request: ApiRequest, caller: Caller, key: str, handle: Callable[[], Awaitable[Response[Any]]]
 ) -> Response[Any]:
     """The answer of `handle`, or the stored one of an equal request before.
 
@@ -39,10 +40,8 @@ async def answered_once(
     Unprocessable when the key was used for another request, and Conflict when an equal one is still being handled.
     """
     check_key(key)
-    db = request.services.database
-    wanted = request_hash(
-        request.scope["method"], request.scope["path"], request.scope["query_string"], await request.body()
-    )
+    db, brand_id = request.services.database, caller.brand_id
+    wanted = request_hash(request.scope, await request.body(), is_test=caller.principal.is_test)
     claimed_at = await _claim_or_answer(db, brand_id, key, wanted)
     if isinstance(claimed_at, Response):
         return claimed_at
@@ -64,11 +63,14 @@ def check_key(key: str) -> None:
         )
 
 
-def request_hash(method: str, path: str, query: bytes, body: bytes) -> bytes:
-    """32 bytes that are the same for the same request: method, path, query and body."""
-    digest = hashlib.sha256(f"{method} {path}?".encode())
-    digest.update(query)
-    digest.update(b"\n")
+def request_hash(scope: HTTPScope, body: bytes, *, is_test: bool) -> bytes:
+    """32 bytes that are the same for the same request: method, path, query and body, and whether its key is a test's.
+
+    What a test was told is never told to others: their call would be answered as accepted, and reach nobody.
+    """
+    digest = hashlib.sha256(f"{scope['method']} {scope['path']}?".encode())
+    digest.update(scope["query_string"])
+    digest.update(b"\ntest\n" if is_test else b"\n")
     digest.update(body)
     return digest.digest()
 

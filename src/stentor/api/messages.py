@@ -152,7 +152,7 @@ async def send_messages(request: ApiRequest, caller: Caller, body: MessagesInput
             ],
             triggered_by=f"key {caller.principal.key_number}",
             is_test=caller.principal.is_test,
-            once=await _once(request),
+            once=await _once(request, caller),
         )
     )
     if isinstance(outcome, Replayed):
@@ -167,13 +167,12 @@ async def get_message(request: ApiRequest, caller: Caller, message_id: str) -> M
     return _shown(message_id, await request.services.messages.find(caller.brand_id, message_id))
 
 
-async def _once(request: ApiRequest) -> Once | None:
+async def _once(request: ApiRequest, caller: Caller) -> Once | None:
     key = request.headers.get("idempotency-key")
     if key is None:
         return None
     check_key(key)
-    scope = request.scope
-    asked = request_hash(scope["method"], scope["path"], scope["query_string"], await request.body())
+    asked = request_hash(request.scope, await request.body(), is_test=caller.principal.is_test)
     return Once(key, asked, lambda sent: Answer(202, {"Content-Type": JSON}, msgspec.json.encode(_accepted(sent))))
 
 

@@ -149,7 +149,7 @@ def _answering(
         key = request.headers.get("idempotency-key") if operation.is_idempotent else None
         if key is None or access is None:
             return await handle()
-        return await answered_once(request, arguments["caller"].brand_id, key, handle)
+        return await answered_once(request, arguments["caller"], key, handle)
 
     answer.__name__ = handler.__name__
     return answer

@@ -45,7 +45,7 @@ async def run_event_generator(
     """
     key = request.headers.get("idempotency-key")
     accepted = _answers(body)
-    idempotency = idempotency_of(key, request.scope, await request.body(), accepted)
+    idempotency = idempotency_of(key, caller, request.scope, await request.body(), accepted)
     call = run_call(caller, event_generator_id, body, idempotency)
     if query.dry_run:
         return await dry_run(request, call)

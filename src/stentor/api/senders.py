@@ -170,9 +170,10 @@ async def get_sender(request: ApiRequest, caller: Caller, sender_id: UUID) -> Se
 
 @senders.patch("/senders/{sender_id:str}", scope="write", problems=[Conflict], example={"pace_per_s": 20.0})
 async def update_sender(request: ApiRequest, caller: Caller, sender_id: UUID, body: SenderChanges) -> SenderBody:
-    """Change a sender."""
+    """Change a sender. A test key changes the sandbox alone."""
     patch = SenderPatch(**{name: getattr(body, name) for name in SenderChanges.__struct_fields__})
-    return shown(await request.services.senders.update(caller.brand_id, sender_id, patch))
+    is_test = caller.principal.is_test
+    return shown(await request.services.senders.update(caller.brand_id, sender_id, patch, is_test=is_test))
 
 
 @senders.post("/senders/{sender_id:str}/pause", scope="write")

@@ -100,15 +100,17 @@ class SenderService:
         async with self._db.read() as conn:
             return await store.senders_of_brand(conn, brand_id, after=after, limit=min(limit, PAGE_MAX))
 
-    async def update(self, brand_id: UUID, sender_id: UUID, patch: SenderPatch) -> Sender:
+    async def update(self, brand_id: UUID, sender_id: UUID, patch: SenderPatch, *, is_test: bool = False) -> Sender:
         """Changes what is given. What is switched on again is no longer paused.
 
-        Raises as `create` does, and Conflict for another name of a channel's own sandbox.
+        Raises as `create` does, Conflict for another name of a channel's own sandbox, and Forbidden where a test (`is_test`)
+        would change a sender that reaches people.
         """
         async with self._db.transaction() as conn:
             sender = await store.lock_sender(conn, brand_id, sender_id)
             if sender is None:
                 raise _missing(sender_id)
+            _check_is_for(sender, is_test=is_test)
             name = sender.name if patch.name is UNSET else patch.name
             if name != sender.name and _came_with_the_brand(sender):
                 raise Conflict(f"{sender.name} came with the brand, and test keys find it by its name. Leave the name.")
@@ -152,8 +154,7 @@ class SenderService:
             sender = await store.lock_sender(conn, brand_id, sender_id)
             if sender is None:
                 raise _missing(sender_id)
-            if is_test and sender.kind != "sandbox":
-                raise Forbidden("A test key sends nothing to people: this sender reaches them. Use another key.")
+            _check_is_for(sender, is_test=is_test)
             if not sender.enabled:
                 raise Conflict(f"The sender {sender.name} is switched off. Switch it on with `enabled: true`.")
             await store.resume_sender(conn, brand_id, sender_id)
@@ -194,6 +195,11 @@ async def _found(conn: Connection, brand_id: UUID, sender_id: UUID) -> Sender:
     if sender is None:
         raise _missing(sender_id)
     return sender
+
+
+def _check_is_for(sender: Sender, *, is_test: bool) -> None:
+    if is_test and sender.kind != "sandbox":
+        raise Forbidden("A test key sends nothing to people: this sender reaches them. Use another key.")
 
 
 def _missing(sender_id: UUID) -> NotFound:

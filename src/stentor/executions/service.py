@@ -1,6 +1,7 @@
 """What doors do with executions: look, pause, resume, cancel, ask who and why, and try a run without running it."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import timedelta
 from typing import TypeAlias
@@ -37,6 +38,8 @@ EXPORTS_MAX = 4
 
 DRY_RUNS_MAX = 2
 DRY_RUN_S_MAX = 30
+DRY_RUNS_OF_BRAND_MAX = 4
+DRY_RUN_RETRY_AFTER_S = 5
 
 START_GRACE = timedelta(hours=1)
 """How late what has a `start_at` may start; after that it fails, rather than being sent late in silence."""
@@ -83,6 +86,7 @@ class ExecutionService:
         self._publications = publications
         self._composer = composer
         self._dry_runs = asyncio.Semaphore(DRY_RUNS_MAX)
+        self._dry_runs_of: Counter[UUID] = Counter()
         self._quiet = quiet
         self._history = timedelta(days=history_days)
         self._exports = 0
@@ -161,16 +165,16 @@ class ExecutionService:
 
         Asked again while it is carried out, or where nobody stands so, it changes nothing. Raises Conflict where something
         is to be sent again of an execution that was cancelled, failed, or is past its deadline. Raises Forbidden where a
-        test (`is_test`) would send again what is none: that goes to people.
+        test (`is_test`) would change what is none: that is about people.
         """
         async with self._db.transaction() as conn:
             locked = await remedies.lock(conn, brand_id, execution_id)
             if locked is None:
                 raise _missing(execution_id, self._history)
+            state, is_late, of_test = locked
+            if is_test and not of_test:
+                raise _no_test()
             if TREATMENTS[action].sends_again:
-                state, is_late, of_test = locked
-                if is_test and not of_test:
-                    raise _no_test()
                 _check_sends_again(state, is_late)
             await remedies.order(conn, brand_id, execution_id, action, channel, asked_by=asked_by)
             failpoint("remedy_asked.before_commit")
@@ -252,8 +256,22 @@ class ExecutionService:
         """Who a run would reach now, who it would leave out and why, and three rendered samples. Nothing is written.
 
         It looks at everybody who is meant, so few run at once and the others wait. Raises Unavailable when a statement of it
-        takes longer than 30 seconds.
+        takes longer than 30 seconds, and where the brand has as many under way as it may.
         """
+        if self._dry_runs_of[brand_id] >= DRY_RUNS_OF_BRAND_MAX:
+            raise Unavailable(
+                f"This brand has {DRY_RUNS_OF_BRAND_MAX} dry runs under way here. Wait for one of them.",
+                retry_after_s=DRY_RUN_RETRY_AFTER_S,
+            )
+        self._dry_runs_of[brand_id] += 1
+        try:
+            return await self._dry_run(brand_id, publication_id, trial)
+        finally:
+            self._dry_runs_of[brand_id] -= 1
+            # A counter keeps what it has counted down to nothing.
+            self._dry_runs_of += Counter()
+
+    async def _dry_run(self, brand_id: UUID, publication_id: UUID, trial: Trial) -> Forecast:
         publication = await self._publications.load(brand_id, publication_id)
         async with self._dry_runs, self._db.read(statement_timeout=timedelta(seconds=DRY_RUN_S_MAX)) as conn:
             brand = await find_brand(conn, brand_id)

@@ -190,7 +190,7 @@ async def authorised(services: Services, api_key: str, brand_key: str, *scopes: 
 def call_of(caller: Caller, generator_id: str, key: str | None, scope: HTTPScope, body: bytes) -> RunCall:
     """The call that a request makes. Raises Invalid for a body, or an idempotency key, that is none."""
     asked = decode(body, _RUN_INPUT)
-    return run_call(caller, generator_id, asked, idempotency_of(key, scope, body, accepted_answer))
+    return run_call(caller, generator_id, asked, idempotency_of(key, caller, scope, body, accepted_answer))
 
 
 def accepted_answer(execution_id: UUID) -> Answer:
