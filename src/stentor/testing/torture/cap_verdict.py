@@ -36,6 +36,7 @@ class CapVerdict:
         self._caps = caps
         self._executions = [[execution for execution, topic in topics.items() if topic in cap.topics] for cap in caps]
         self._taken: list[dict[UUID, list[float]]] = [defaultdict(list) for _ in caps]
+        self._doubts: dict[int, _Doubts] = {}
 
     def take(self, customer: UUID, topic: str, at_s: float) -> None:
         """A message about the topic was taken for this person, at that second since the epoch."""
@@ -65,25 +66,67 @@ class CapVerdict:
         taken = bisect_right(times, until_s) - bisect_left(times, since_s)
         if taken >= cap.at_most:
             return True
-        facts = {
-            "executions": [execution for execution in self._executions[number] if execution != withheld.execution],
-            "customer": withheld.customer,
-            "since_s": since_s,
-            "until_s": until_s,
-            "open_after_s": withheld.at_s - _MOMENT_S,
+        doubts = self._doubts_of(number)
+        held = doubts.open_between(withheld, withheld.at_s - _MOMENT_S, until_s) + doubts.unknown(
+            withheld, since_s, until_s
+        )
+        return taken + held >= cap.at_most
+
+    def _doubts_of(self, number: int) -> "_Doubts":
+        if number not in self._doubts:
+            self._doubts[number] = _Doubts(self._conn, self._executions[number])
+        return self._doubts[number]
+
+
+class _Wave(NamedTuple):
+    execution: UUID
+    key_from: UUID
+    key_to: UUID
+    opened_s: float
+    settled_s: float
+
+
+class _Doubts:
+    """Of the executions that a rule counts: waves by the seconds in which they were open, and sends that stayed in doubt.
+
+    Read once: asked for each of 300,000 people who were withheld in half an hour, the database took longer than the run.
+    """
+
+    def __init__(self, conn: "psycopg.Connection[tuple[Any, ...]]", executions: Sequence[UUID]) -> None:
+        self._open: dict[int, list[_Wave]] = defaultdict(list)
+        self._unknown: dict[UUID, list[tuple[UUID, float]]] = defaultdict(list)
+        for row in conn.execute(_WAVES, [executions]):
+            wave = _Wave(*row)
+            for second in range(int(wave.opened_s), int(wave.settled_s) + 1):
+                self._open[second].append(wave)
+        for execution, customer, decided_s in conn.execute(_UNKNOWN, [executions]):
+            self._unknown[customer].append((execution, decided_s))
+
+    def open_between(self, withheld: Withheld, since_s: float, until_s: float) -> int:
+        """How many waves of other executions that may hold this person were open at some moment between."""
+        waves = {
+            wave
+            for second in range(int(since_s), int(until_s) + 1)
+            for wave in self._open.get(second, ())
+            if wave.opened_s <= until_s and wave.settled_s >= since_s
         }
-        row = self._conn.execute(_OPEN_OR_IN_DOUBT, facts).fetchone()
-        return taken + (row[0] if row else 0) >= cap.at_most
+        return sum(
+            wave.execution != withheld.execution and wave.key_from <= withheld.customer <= wave.key_to for wave in waves
+        )
+
+    def unknown(self, withheld: Withheld, since_s: float, until_s: float) -> int:
+        """How many sends of other executions to this person came into doubt between, and stayed so."""
+        return sum(
+            execution != withheld.execution and since_s <= decided_s <= until_s
+            for execution, decided_s in self._unknown.get(withheld.customer, ())
+        )
 
 
-_OPEN_OR_IN_DOUBT: LiteralString = """
-    SELECT (
-        SELECT count(*) FROM wave
-        WHERE execution_id = ANY(%(executions)s) AND %(customer)s BETWEEN key_from AND key_to
-            AND opened_at <= to_timestamp(%(until_s)s)
-            AND (settled_at IS NULL OR settled_at >= to_timestamp(%(open_after_s)s))
-    ) + (
-        SELECT count(*) FROM send
-        WHERE execution_id = ANY(%(executions)s) AND customer_id = %(customer)s AND state = 5
-            AND decided_at BETWEEN to_timestamp(%(since_s)s) AND to_timestamp(%(until_s)s)
-    )"""
+# A wave that is still open counts as open until now.
+_WAVES: LiteralString = """
+    SELECT execution_id, key_from, key_to, extract(epoch FROM opened_at)::float,
+        extract(epoch FROM coalesce(settled_at, statement_timestamp()))::float
+    FROM wave WHERE execution_id = ANY(%s)"""
+_UNKNOWN: LiteralString = """
+    SELECT execution_id, customer_id, extract(epoch FROM decided_at)::float
+    FROM send WHERE execution_id = ANY(%s) AND state = 5"""
