@@ -89,7 +89,7 @@ class _Wave(NamedTuple):
 class _Doubts:
     """Of the executions that a rule counts: waves by the seconds in which they were open, and sends that stayed in doubt.
 
-    Read once: asked for each of 300,000 people who were withheld in half an hour, the database took longer than the run.
+    Read once: asked about each person who was withheld in half an hour, the database took ten minutes.
     """
 
     def __init__(self, conn: "psycopg.Connection[tuple[Any, ...]]", executions: Sequence[UUID]) -> None:
