@@ -38,6 +38,17 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         stack.close()
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What may take minutes begins first: drawn as the last test of a run, the minute of torture kept one core alone with it."""
+    items.sort(key=_patience_s, reverse=True)
+
+
+def _patience_s(item: pytest.Item) -> float:
+    marker = item.get_closest_marker("timeout")
+    return float(marker.args[0]) if marker else 0.0
+
+
 def _leave_nothing_behind(run: TestRun, url: str) -> None:
     with TestDatabases.served(run, url) as databases:
         databases.drop_template()
