@@ -103,15 +103,17 @@ class Composer:
         at: datetime,
         *,
         contexts: OwnContexts = MappingProxyType({}),
+        turn_people: int = TURN_PEOPLE,
     ) -> Composed:
-        """As `compose`, a few people at a time: whoever shares the event loop gets a turn every other millisecond."""
+        """As `compose`, so many people at a time: in between, whoever shares the event loop has a turn."""
         composed = Composed()
-        for start in range(0, len(wave), TURN_PEOPLE):
-            turn = self.compose(channel, facts, wave[start : start + TURN_PEOPLE], at, contexts=contexts)
+        for start in range(0, len(wave), turn_people):
+            if start:
+                await asyncio.sleep(0)
+            turn = self.compose(channel, facts, wave[start : start + turn_people], at, contexts=contexts)
             composed.sends.extend(turn.sends)
             composed.messages.extend(turn.messages)
             composed.failures.extend(turn.failures)
-            await asyncio.sleep(0)
         return composed
 
     def _compose_group(

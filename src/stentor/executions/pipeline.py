@@ -27,7 +27,7 @@ from stentor.domain.policy import BrandPolicy
 from stentor.domain.vocabulary import Lane, Reason
 from stentor.errors import Unavailable
 from stentor.executions.capping import capping_of
-from stentor.executions.composing import Composed, Composer
+from stentor.executions.composing import TURN_PEOPLE, Composer
 from stentor.executions.ending import end_finished
 from stentor.executions.facts import FactsSource, resends_in_doubt
 from stentor.executions.named import own_contexts
@@ -134,21 +134,21 @@ class Deliverer:
 
     async def _deliver_wave(self, claim: Claim, sender: Sender, channel: Channel, guarded: GuardedWave) -> None:
         try:
-            composed = await self._compose(claim, guarded)
+            composed = await self._composer.compose_in_turns(
+                claim.channel,
+                guarded.facts,
+                guarded.cleared,
+                self._clock.now(),
+                contexts=guarded.contexts,
+                # Only bulk gives way.
+                turn_people=TURN_PEOPLE if claim.lane is Lane.BULK else WAVE_SENDS_MAX,
+            )
             guarded.notes.list(composed.sends, composed.messages)
             outcomes = await self._hand_over(channel, guarded.wave, composed.messages)
             answered = Answered(sender, channel, guarded, composed, outcomes)
             await write_down_surely(self._db, claim, answered, self._jitter)
         finally:
             guarded.notes.leave()
-
-    async def _compose(self, claim: Claim, guarded: GuardedWave) -> Composed:
-        wave, at = guarded.cleared, self._clock.now()
-        if claim.lane is Lane.BULK:
-            return await self._composer.compose_in_turns(
-                claim.channel, guarded.facts, wave, at, contexts=guarded.contexts
-            )
-        return self._composer.compose(claim.channel, guarded.facts, wave, at, contexts=guarded.contexts)
 
     async def _recover(self, claim: Claim, sender: Sender, channel: Channel) -> None:
         if not any(chunk.has_open_waves for chunk in claim.chunks):

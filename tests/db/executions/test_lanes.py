@@ -2,20 +2,25 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from psycopg.errors import DeadlockDetected
 
 from stentor.campaigns.model import LaneName
 from stentor.channels.contract import Message, Outcome, Wave
 from stentor.db.pool import Database
 from stentor.domain.vocabulary import Lane
 from stentor.executions.composing import TURN_PEOPLE, BoundRenderer
+from stentor.guard.meter import GuardMeter
 from stentor.testing.engine import Engine, PlainRenderers, ScriptedChannel
 from stentor.testing.waiting import eventually
 from stentor.testing.world import Someone, World
 from stentor.worker.deliverer import DelivererRole
 from stentor.worker.loop import Bell
+
+if TYPE_CHECKING:
+    from stentor.executions.pipeline import Deliverer
 
 pytestmark = pytest.mark.anyio
 
@@ -101,6 +106,31 @@ async def test_others_get_turns_while_the_messages_of_a_blast_are_made(db: Datab
 
     assert len(set(seen.rendered_in)) == turns
     assert len(seen.rendered_in) == 100
+
+
+class Deadlocked:
+    """A deliverer that has nothing to do and cannot keep its leases."""
+
+    def __init__(self) -> None:
+        self.guard_meter = GuardMeter()
+        self.beats = 0
+
+    async def claim(self, _last_lane: Lane) -> None:
+        return None
+
+    async def keep_leases(self) -> None:
+        self.beats += 1
+        raise DeadlockDetected("deadlock detected")
+
+
+async def test_a_heartbeat_that_fails_ends_no_worker():
+    deliverer, stop = Deadlocked(), asyncio.Event()
+    role = DelivererRole(cast("Deliverer", deliverer), slots=1, due=Bell(), bulk_waits=lambda: False, heartbeat_s=0.01)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(role.run(stop))
+        await eventually(lambda: deliverer.beats > 2)
+        stop.set()
 
 
 async def one_chunk_a_claim(db: Database) -> None:
