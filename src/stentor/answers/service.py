@@ -5,6 +5,7 @@ from uuid import UUID
 
 from stentor.answers import store
 from stentor.answers.model import Answer, StoredAnswer
+from stentor.db.batches import until_short
 from stentor.db.pool import Database
 from stentor.errors import Conflict, Unprocessable
 
@@ -47,10 +48,9 @@ async def abandon(db: Database, brand_id: UUID, key: str, *, claimed_at: datetim
 
 async def forget_answers(db: Database) -> int:
     """Forgets answers that are older than seven days; the keeper's chore. Returns how many."""
-    forgotten = 0
-    while True:
+
+    async def forget() -> int:
         async with db.transaction() as conn:
-            deleted = await store.forget_answers(conn, FORGOTTEN_AT_ONCE_MAX)
-        forgotten += deleted
-        if deleted < FORGOTTEN_AT_ONCE_MAX:
-            return forgotten
+            return await store.forget_answers(conn, FORGOTTEN_AT_ONCE_MAX)
+
+    return await until_short(forget, FORGOTTEN_AT_ONCE_MAX)

@@ -20,6 +20,7 @@ from stentor.audience.customer_store import Owners
 from stentor.audience.intake import Given, take_in
 from stentor.audience.model import CustomerPatch
 from stentor.audience.upsert import until_settled, upsert
+from stentor.db.batches import until_short
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.db.sql import QuerySet, Statement
@@ -101,12 +102,7 @@ class AnonymousKeeper:
         return sum([await self._erase(brand_id, first) for brand_id in brand_ids])
 
     async def _erase(self, brand_id: UUID, first: int) -> int:
-        erased = 0
-        while True:
-            step = await until_settled(self._db, partial(_erase, brand_id, first))
-            erased += step
-            if step < ERASED_AT_ONCE_MAX:
-                return erased
+        return await until_short(lambda: until_settled(self._db, partial(_erase, brand_id, first)), ERASED_AT_ONCE_MAX)
 
 
 async def _erase(brand_id: UUID, first: int, conn: Connection) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from uuid import UUID
 
+from stentor.db.batches import until_short
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.domain.vocabulary import ChannelKind
@@ -35,13 +36,12 @@ async def apply_due(db: Database, limit: int = APPLY_MAX) -> int:
 
 async def forget_applied(db: Database) -> int:
     """Deletes the events that were applied more than 30 days ago, and returns how many."""
-    forgotten = 0
-    while True:
+
+    async def forget() -> int:
         async with db.transaction() as conn:
-            deleted = await events.forget_applied(conn)
-        forgotten += deleted
-        if deleted < events.FORGET_BATCH:
-            return forgotten
+            return await events.forget_applied(conn)
+
+    return await until_short(forget, events.FORGET_BATCH)
 
 
 async def _apply(conn: Connection, brand_id: UUID, channel: ChannelKind, told: Sequence[ProviderEvent]) -> None:

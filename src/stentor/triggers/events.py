@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 
 from stentor.campaigns.model import Deduplication
+from stentor.db.batches import until_short
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.db.sql import QuerySet, Statement
@@ -87,13 +88,12 @@ async def release_events(conn: Connection, events: Sequence[EventOfBrand]) -> No
 
 async def forget_events(db: Database) -> int:
     """Forgets events whose window is over; the keeper's chore. Returns how many."""
-    forgotten = 0
-    while True:
+
+    async def forget() -> int:
         async with db.transaction() as conn:
-            deleted = await Sql.forget_events.run(conn, limit=FORGOTTEN_AT_ONCE_MAX)
-        forgotten += deleted
-        if deleted < FORGOTTEN_AT_ONCE_MAX:
-            return forgotten
+            return await Sql.forget_events.run(conn, limit=FORGOTTEN_AT_ONCE_MAX)
+
+    return await until_short(forget, FORGOTTEN_AT_ONCE_MAX)
 
 
 def _value(context: Mapping[str, Any], field: str) -> Any:
