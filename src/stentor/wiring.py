@@ -45,7 +45,7 @@ from stentor.channels.service import SenderService, ensure_sandbox
 from stentor.clock import Clock
 from stentor.db.home import Home
 from stentor.db.locate import default_data_directory
-from stentor.db.pool import Database
+from stentor.db.pool import STANDS_STILL, Database
 from stentor.db.reserve import DiskReserve
 from stentor.deliver.journal import Journal
 from stentor.deliver.journals import Journals
@@ -114,14 +114,27 @@ def installation_secret(settings: Settings) -> InstallationSecret:
 
 @asynccontextmanager
 async def core(
-    settings: Settings, dsn: str, *, role: str, size: int, shift: timedelta = timedelta()
+    settings: Settings,
+    dsn: str,
+    *,
+    role: str,
+    size: int,
+    shift: timedelta = timedelta(),
+    stands_still: timedelta = STANDS_STILL,
 ) -> AsyncIterator[Core]:
     """The core of one process, its database open for the length of the block.
 
     Raises Unavailable when the database does not answer, SecretRefused when it was made with another secret.
     """
     secret = installation_secret(settings)
-    db = Database(dsn, size=size, shift=shift, prepared=settings.database_prepared, application_name=f"stentor {role}")
+    db = Database(
+        dsn,
+        size=size,
+        shift=shift,
+        prepared=settings.database_prepared,
+        application_name=f"stentor {role}",
+        stands_still=stands_still,
+    )
     with closing(PreviewProcess()) as preview_process:
         async with db:
             await check_installation(db, secret)

@@ -62,19 +62,6 @@ async def test_brands_do_not_share_keys(world: World, other_world: World):
     assert answers[0].content != answers[1].content
 
 
-async def test_a_call_whose_process_died_is_taken_over_after_a_minute(world: World):
-    await post(world, "k-1")
-    async with world.services.database.transaction() as conn:
-        await conn.execute("UPDATE idempotency_key SET status = 0, created_at = created_at - interval '61 s'")
-        await conn.execute("DELETE FROM topic_counter")
-        await conn.execute("DELETE FROM topic")
-
-    again = await post(world, "k-1")
-
-    assert again.status_code == 201
-    assert "idempotency-replayed" not in again.headers
-
-
 async def test_a_key_is_one_to_255_printable_characters(world: World):
     answers = [await post(world, key) for key in ("", "a" * 256, "a\x7fb")]
 

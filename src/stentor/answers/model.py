@@ -32,7 +32,7 @@ class Idempotency(msgspec.Struct, frozen=True):
 
 
 class StoredAnswer(msgspec.Struct, frozen=True):
-    """What an idempotency key was used for; its status is 0 while the call is being handled."""
+    """What an idempotency key was used for."""
 
     brand_id: UUID
     key: str

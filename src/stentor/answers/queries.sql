@@ -1,22 +1,6 @@
--- name: begin
--- Status 0 is a call that is being handled. One whose process died is taken over after a minute by an equal call.
-INSERT INTO idempotency_key (brand_id, key, request_hash, status, headers, body, created_at)
-VALUES (:brand_id, :key, :request_hash, 0, '{}', '', :now)
-ON CONFLICT (brand_id, key) DO UPDATE SET created_at = excluded.created_at
-WHERE idempotency_key.brand_id = :brand_id
-    AND idempotency_key.status = 0
-    AND idempotency_key.request_hash = excluded.request_hash
-    AND idempotency_key.created_at < excluded.created_at - interval '60 seconds'
-RETURNING created_at
-
--- name: finish
-UPDATE idempotency_key
-SET status = :status, headers = :headers, body = :body
-WHERE brand_id = :brand_id AND key = :key AND status = 0 AND created_at = :claimed_at
-
--- name: abandon
-DELETE FROM idempotency_key
-WHERE brand_id = :brand_id AND key = :key AND status = 0 AND created_at = :claimed_at
+-- name: reserve
+-- For as long as the transaction lasts, or not at all: whoever waited here would hold a connection.
+SELECT pg_try_advisory_xact_lock(hashtextextended(:key, hashtextextended((:brand_id)::uuid::text, 0)))
 
 -- name: claim_keys
 -- In (brand, key) order: unsorted, two batches with keys in common deadlocked. An equal call that is being stored by

@@ -1,21 +1,17 @@
 """Idempotency keys and what was answered under them, in the database."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from uuid import UUID
 
 import msgspec
-from psycopg.types.json import Jsonb
 
-from stentor.answers.model import Answer, KeyOfBrand, StoredAnswer
+from stentor.answers.model import KeyOfBrand, StoredAnswer
 from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
 
 
 class Sql(QuerySet, file="queries.sql", package=__package__):
-    begin: Statement
-    finish: Statement
-    abandon: Statement
+    reserve: Statement
     claim_keys: Statement
     restate: Statement
     stored_answers: Statement
@@ -23,27 +19,9 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     forget_answers: Statement
 
 
-async def begin(conn: Connection, brand_id: UUID, key: str, request_hash: bytes) -> datetime | None:
-    """Claims the key for a call that is handled now and returns when; None when it was used before."""
-    return await Sql.begin.value(conn, brand_id=brand_id, key=key, request_hash=request_hash)
-
-
-async def finish(conn: Connection, brand_id: UUID, key: str, answer: Answer, *, claimed_at: datetime) -> None:
-    """Stores the answer, unless an equal call has taken the key over meanwhile."""
-    await Sql.finish.run(
-        conn,
-        brand_id=brand_id,
-        key=key,
-        status=answer.status,
-        headers=Jsonb(dict(answer.headers)),
-        body=answer.body,
-        claimed_at=claimed_at,
-    )
-
-
-async def abandon(conn: Connection, brand_id: UUID, key: str, *, claimed_at: datetime) -> None:
-    """Frees a key whose call failed, unless an equal call has taken it over meanwhile."""
-    await Sql.abandon.run(conn, brand_id=brand_id, key=key, claimed_at=claimed_at)
+async def reserve(conn: Connection, brand_id: UUID, key: str) -> bool:
+    """Keeps others from the key until the transaction ends; False when another transaction does so."""
+    return bool(await Sql.reserve.value(conn, brand_id=brand_id, key=key))
 
 
 async def claim_keys(conn: Connection, claims: Sequence[StoredAnswer]) -> set[KeyOfBrand]:

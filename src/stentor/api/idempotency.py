@@ -1,18 +1,8 @@
-"""A POST with an `Idempotency-Key` is handled once, and its answer is replayed to whoever asks the same again.
+"""A POST with an `Idempotency-Key` is handled once, and its answer is replayed to whoever asks the same again."""
 
-Calls that are one transaction of their own (running an event generator) store their answer in it and do not come here.
-The others are claimed first, handled, and stored: a second call with the same key waits for the first one's answer. What
-they did is committed before their answer is stored. When the process is killed in between, an equal call is handled again
-after a minute: things that carry a name or an id of the caller's are then found to exist, others are made a second time.
-"""
-
-import asyncio
 import hashlib
-import time
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from litestar import Response
 from litestar.types import HTTPScope
@@ -20,13 +10,9 @@ from litestar.types import HTTPScope
 from stentor.answers import service as answers
 from stentor.answers.model import Answer
 from stentor.api.request import ApiRequest, Caller
-from stentor.db.pool import Database
-from stentor.errors import Invalid, Unprocessable
+from stentor.errors import Invalid
 
 KEY_CHARS_MAX = 255
-# How long a call waits for the answer of an equal one that is being handled.
-WAIT_S_MAX = 10.0
-_LOOK_EVERY_S = 0.05
 
 REPLAYED = "Idempotency-Replayed"
 
@@ -34,25 +20,20 @@ REPLAYED = "Idempotency-Replayed"
 async def answered_once(
     request: ApiRequest, caller: Caller, key: str, handle: Callable[[], Awaitable[Response[Any]]]
 ) -> Response[Any]:
-    """The answer of `handle`, or the stored one of an equal request before.
+    """The answer of `handle`, or the stored one of an equal request before. What `handle` stores is stored with its answer.
 
     Only a success is stored; what failed may be tried again under the same key. Raises Invalid for a key that is none,
     Unprocessable when the key was used for another request, and Conflict when an equal one is still being handled.
     """
     check_key(key)
-    db, brand_id = request.services.database, caller.brand_id
     wanted = request_hash(request.scope, await request.body(), is_test=caller.principal.is_test)
-    claimed_at = await _claim_or_answer(db, brand_id, key, wanted)
-    if isinstance(claimed_at, Response):
-        return claimed_at
-    try:
+
+    async def handled() -> Answer:
         response = await handle()
-    except BaseException:
-        await asyncio.shield(answers.abandon(db, brand_id, key, claimed_at=claimed_at))
-        raise
-    answer = Answer(response.status_code or 200, _stored_headers(response), response.content or b"")
-    await answers.finish(db, brand_id, key, answer, claimed_at=claimed_at)
-    return response
+        return Answer(response.status_code or 200, _stored_headers(response), response.content or b"")
+
+    answer, is_replayed = await answers.answered_once(request.services.database, caller.brand_id, key, wanted, handled)
+    return _response(answer, {REPLAYED: "true"} if is_replayed else {})
 
 
 def check_key(key: str) -> None:
@@ -75,23 +56,8 @@ def request_hash(scope: HTTPScope, body: bytes, *, is_test: bool) -> bytes:
     return digest.digest()
 
 
-async def _claim_or_answer(db: Database, brand_id: UUID, key: str, wanted: bytes) -> datetime | Response[Any]:
-    give_up_at = time.monotonic() + WAIT_S_MAX
-    while True:
-        found = await answers.begin(db, brand_id, key, wanted)
-        if isinstance(found, datetime):
-            return found
-        if found is not None:
-            answer = answers.replay(wanted, found)
-            if isinstance(answer, Answer):
-                return _replayed(answer)
-            if isinstance(answer, Unprocessable) or time.monotonic() > give_up_at:
-                raise answer
-        await asyncio.sleep(_LOOK_EVERY_S)
-
-
-def _replayed(answer: Answer) -> Response[Any]:
-    headers = {**answer.headers, REPLAYED: "true"}
+def _response(answer: Answer, more: dict[str, str]) -> Response[Any]:
+    headers = {**answer.headers, **more}
     return Response(
         answer.body or None,
         status_code=answer.status,

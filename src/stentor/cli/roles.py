@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -39,6 +40,8 @@ from stentor.worker.process import run_roles
 log = structlog.get_logger(__name__)
 
 _API_CONNECTIONS = 12
+# Calls of a brand wait behind each other; none of theirs stands still between two statements for longer than a few ms.
+_API_STANDS_STILL = timedelta(seconds=10)
 
 
 def serve_api(given: Mapping[str, Any], *, as_json: bool) -> None:
@@ -65,7 +68,7 @@ async def _tell_if_paused(started: Core) -> None:
 async def _serve_api(settings: Settings, dsn: str, *, as_json: bool) -> None:
     stop = stopped_by_signals()
     await until_migrated(dsn)
-    async with core(settings, dsn, role="api", size=_API_CONNECTIONS) as started:
+    async with core(settings, dsn, role="api", size=_API_CONNECTIONS, stands_still=_API_STANDS_STILL) as started:
         await _tell_if_paused(started)
         served = services(started)
         told = api_settings(started)

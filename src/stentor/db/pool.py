@@ -4,10 +4,12 @@ Nothing here relies on the state of a session, so a PgBouncer in transaction mod
 session-level advisory locks, no startup options; what a transaction needs is set by `SET LOCAL`.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from datetime import timedelta
-from typing import Self
+from typing import NamedTuple, Self
 
 import psycopg
 from psycopg import IsolationLevel
@@ -38,9 +40,20 @@ _PREPARED_MAX = 1000
 # Classes of SQLSTATE that speak of the server and not of the statement: connection, resources, operator, system.
 _OUTAGE_CLASSES = ("08", "53", "57", "58")
 # A process that is frozen, or whose machine is gone, holds its locks no longer than this: other servers' default is for ever.
-_END_WHO_STANDS_STILL = "SET idle_in_transaction_session_timeout = '60s'"
-# A transaction that nobody went on with was ended, and its connection with it: this process stood still for a minute.
+STANDS_STILL = timedelta(seconds=60)
+# A transaction that nobody went on with was ended, and its connection with it: this process stood still for too long.
 _LEFT_ALONE = {"25P03", "25P04"}
+
+
+class _Joint(NamedTuple):
+    """A transaction that takes in what its task does with its database."""
+
+    database: "Database"
+    task: asyncio.Task[object] | None
+    conn: Connection
+
+
+_joint: ContextVar[_Joint | None] = ContextVar("joint", default=None)
 
 
 class Database:
@@ -48,7 +61,8 @@ class Database:
 
     `size` is the most connections it holds. `shift` moves every "now" of its statements (tests and the demo only).
     `prepared=False` forgoes prepared statements; they are forgone too when a pooler is found in between at `open`.
-    A caller waits at most `patience` for a free connection.
+    A caller waits at most `patience` for a free connection. The server ends a transaction with which nobody goes on for
+    `stands_still`.
     """
 
     def __init__(
@@ -60,12 +74,14 @@ class Database:
         prepared: bool = True,
         application_name: str = "stentor",
         patience: timedelta = timedelta(seconds=5),
+        stands_still: timedelta = STANDS_STILL,
     ) -> None:
         given = {name: value for name, value in conninfo_to_dict(dsn).items() if value is not None}
         self.dsn = make_conninfo("", **{**_CONNECT_DEFAULTS, "application_name": application_name, **given})
         self.shift = shift
         self.prepared = prepared
         self._size = size
+        self._stands_still = stands_still
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             self.dsn,
             connection_class=Connection,
@@ -107,10 +123,24 @@ class Database:
         repeats must do so under an idempotency key.
         """
         with outages_named():
-            async with self._borrowed() as conn, conn.transaction():
+            async with self._connection(joins=statement_timeout is None) as conn, conn.transaction():
                 if statement_timeout is not None:
-                    await _limit_statements(conn, statement_timeout)
+                    await _set(conn, "statement_timeout", statement_timeout, is_local=True)
                 yield conn
+
+    @asynccontextmanager
+    async def as_one(self) -> AsyncIterator[Connection]:
+        """One transaction for all that this task does with this database inside the block: all of it is stored, or nothing.
+
+        What would be transactions of their own are savepoints of it, and see what it has not committed yet; those with a
+        `statement_timeout`, and what other tasks do, also such as are started inside, stay their own. Raises as `transaction`.
+        """
+        async with self.transaction() as conn:
+            token = _joint.set(_Joint(self, asyncio.current_task(), conn))
+            try:
+                yield conn
+            finally:
+                _joint.reset(token)
 
     @asynccontextmanager
     async def read(self, *, statement_timeout: timedelta | None = None) -> AsyncIterator[Connection]:
@@ -134,6 +164,20 @@ class Database:
         It saves the round trips of BEGIN and COMMIT, half the time of a small write. Raises as `transaction`.
         """
         with outages_named():
+            async with self._connection() as conn:
+                yield conn
+
+    def _joined(self) -> Connection | None:
+        joint = _joint.get()
+        if joint is None or joint.database is not self or joint.task is not asyncio.current_task():
+            return None
+        return joint.conn
+
+    @asynccontextmanager
+    async def _connection(self, *, joins: bool = True) -> AsyncIterator[Connection]:
+        if joins and (joined := self._joined()) is not None:
+            yield joined
+        else:
             async with self._borrowed() as conn:
                 yield conn
 
@@ -162,7 +206,7 @@ class Database:
         await conn.set_isolation_level(IsolationLevel.READ_COMMITTED)
         if self.prepared:
             # Through a pooler a session is nobody's: there it is the operator's to set.
-            await conn.execute(_END_WHO_STANDS_STILL)
+            await _set(conn, "idle_in_transaction_session_timeout", self._stands_still, is_local=False)
 
 
 def _is_alive(conn: Connection) -> bool:
@@ -182,9 +226,9 @@ async def behind_pooler(conn: Connection) -> bool:
     return await cursor.fetchone() != (conn.pgconn.backend_pid,)
 
 
-async def _limit_statements(conn: Connection, limit: timedelta) -> None:
+async def _set(conn: Connection, name: str, limit: timedelta, *, is_local: bool) -> None:
     milliseconds = max(1, round(limit.total_seconds() * 1000))
-    await conn.execute("SELECT set_config('statement_timeout', %s, true)", [str(milliseconds)])
+    await conn.execute("SELECT set_config(%s, %s, %s)", [name, str(milliseconds), is_local])
 
 
 @contextmanager

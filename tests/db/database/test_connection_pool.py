@@ -33,6 +33,48 @@ async def test_a_transaction_commits_at_its_end_and_is_undone_by_an_error(db: Da
         assert await one(conn, "SELECT array_agg(x) FROM kept") == [1]
 
 
+async def test_what_is_done_as_one_is_stored_together_or_not_at_all(db: Database):
+    async with db.autocommit() as conn:
+        await conn.execute("CREATE TABLE kept (x int)")
+
+    async def keep(number: object) -> None:
+        async with db.transaction() as conn:
+            await conn.execute("INSERT INTO kept VALUES (%s)", [number])
+
+    async def keep_and_fail() -> None:
+        async with db.as_one():
+            await keep(3)
+            await keep("three")
+
+    async with db.as_one():
+        await keep(1)
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            async with db.transaction() as conn:
+                await conn.execute("INSERT INTO kept VALUES (2); SELECT 1 / 0")
+        async with db.read() as conn:
+            assert await one(conn, "SELECT array_agg(x) FROM kept") == [1]
+    with pytest.raises(psycopg.errors.InvalidTextRepresentation):
+        await keep_and_fail()
+
+    async with db.read() as conn:
+        assert await one(conn, "SELECT array_agg(x) FROM kept") == [1]
+
+
+async def test_what_another_task_does_meanwhile_is_its_own(db: Database):
+    async def pid() -> object:
+        async with db.read() as conn:
+            return await one(conn, "SELECT pg_backend_pid()")
+
+    async with db.as_one() as conn:
+        assert await pid() == await one(conn, "SELECT pg_backend_pid()")
+        assert await asyncio.create_task(pid()) != await one(conn, "SELECT pg_backend_pid()")
+
+
+async def test_a_process_says_how_long_it_may_stand_still(database_dsn: str):
+    async with Database(database_dsn, size=1, stands_still=timedelta(seconds=10)) as opened, opened.read() as conn:
+        assert await one(conn, "SHOW idle_in_transaction_session_timeout") == "10s"
+
+
 async def test_transactions_are_read_committed_whatever_the_server_prefers(db: Database, database_dsn: str):
     name = conninfo_to_dict(database_dsn)["dbname"]
     async with db.read() as conn:

@@ -1,34 +1,17 @@
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import timedelta
 
 import pytest
 
+from losing_replies import LosingReplies
 from stentor.accounts.model import Brand
 from stentor.answers.service import forget_answers
-from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.errors import Invalid, NotFound, RateLimited, Unavailable, Unprocessable
 from stentor.triggers.model import Accepted, Replayed
 from trigger_world import SCHEMA, answer_of, call_of, make_brand, make_generator, outcomes_of, rows, taking_calls
 
 pytestmark = pytest.mark.anyio
-
-
-class LosingReplies(Database):
-    """A database whose reply to a COMMIT is lost on the way, as often as told."""
-
-    lose = 0
-
-    @asynccontextmanager
-    async def transaction(self, *, statement_timeout: timedelta | None = None) -> AsyncIterator[Connection]:
-        async with super().transaction(statement_timeout=statement_timeout) as conn:
-            yield conn
-        if self.lose:
-            self.lose -= 1
-            raise Unavailable("The database does not answer: the connection is closed")
 
 
 @pytest.fixture
