@@ -24,6 +24,16 @@ async def club(world: World) -> World:
     return world
 
 
+async def tell_events_apart(club: World) -> None:
+    """From now on a match of the same name, within ten minutes, is the same event."""
+    generator = (await club.ask("GET", "/event-generators/match-starts")).json()
+    changed = {name: generator[name] for name in ("name", "campaign_id", "context_schema")}
+    said = {"fields": ["match_name"], "window_s": 600}
+    answer = await club.ask("PUT", "/event-generators/match-starts", json={**changed, "deduplication": said})
+    assert (answer.json()["deduplication"], answer.json()["is_stale"]) == (said, True)
+    await club.ask("POST", "/event-generators/match-starts/publish")
+
+
 async def test_a_run_is_an_execution_that_can_be_looked_at(club: World):
     run = await club.ask("POST", RUN, json=CALL)
     found = await club.ask("GET", f"/executions/{run.json()['execution_id']}")
@@ -45,12 +55,7 @@ async def test_a_run_under_a_key_is_answered_once(club: World):
 
 
 async def test_a_generator_that_tells_events_apart_runs_once_for_each(club: World):
-    generator = (await club.ask("GET", "/event-generators/match-starts")).json()
-    changed = {name: generator[name] for name in ("name", "campaign_id", "context_schema")}
-    said = {"fields": ["match_name"], "window_s": 600}
-    answer = await club.ask("PUT", "/event-generators/match-starts", json={**changed, "deduplication": said})
-    assert (answer.json()["deduplication"], answer.json()["is_stale"]) == (said, True)
-    await club.ask("POST", "/event-generators/match-starts/publish")
+    await tell_events_apart(club)
 
     first, second = [await club.ask("POST", RUN, json=CALL) for _ in range(2)]
 
@@ -221,6 +226,18 @@ async def test_a_run_to_come_is_scheduled_and_can_be_cancelled(club: World):
     assert found["state"] == "scheduled"
     assert datetime.fromisoformat(found["start_at"]) == start_at
     assert (cancelled.status_code, cancelled.json()["state"]) == (200, "cancelled")
+
+
+async def test_a_call_about_an_event_told_before_says_whether_that_execution_is_still_to_start(club: World):
+    await tell_events_apart(club)
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+
+    to_come = await club.ask("POST", RUN, json={**CALL, "start_at": tomorrow})
+    again = await club.ask("POST", RUN, json=CALL)
+
+    assert again.headers["stentor-deduplicated"] == "true"
+    assert again.json() == to_come.json()
+    assert again.json()["status"] == "scheduled"
 
 
 @pytest.mark.parametrize("start_at", ["2026-12-24T18:00:00", "tomorrow", 1_800_000_000, "2020-01-01T00:00:00Z"])

@@ -10,7 +10,7 @@ from stentor.accounts.model import NAME_CHARS_MAX, SCOPES, ApiKey, Scope
 from stentor.api.groups import group_noun
 from stentor.api.paging import Listing
 from stentor.api.request import ApiRequest, Caller
-from stentor.errors import NotFound
+from stentor.errors import Invalid, NotFound
 
 keys = group_noun("keys", "What opens the API for a group. Needs a key with the scope `admin`.")
 
@@ -62,9 +62,14 @@ async def list_keys(request: ApiRequest, caller: Caller) -> Listing[Key]:
 async def create_key(request: ApiRequest, caller: Caller, body: KeyInput) -> SecretKey:
     """Make a key.
 
-    The answer is the only place where its secret is ever shown; it is not kept for an `Idempotency-Key` either. What a test
-    key makes is a test key.
+    The answer is the only place where its secret is ever shown. It is not kept, so a call with an `Idempotency-Key` is
+    refused. What a test key makes is a test key.
     """
+    if "idempotency-key" in request.headers:
+        raise Invalid(
+            "A secret is not kept to be shown again, so making a key takes no Idempotency-Key. Leave it out; when no answer "
+            "comes, look through the keys by name and revoke the one whose secret you missed."
+        )
     is_test = body.is_test or caller.principal.is_test
     made = await request.services.accounts.create_key(
         body.name, brand_id=caller.brand_id, scopes=body.scopes, is_test=is_test
