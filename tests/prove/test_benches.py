@@ -25,6 +25,7 @@ MEASURES = {
         "blast_slowdown",
         "transactional_p99_ms",
         "optout_to_last_handover_p99_s",
+        "stop_to_last_handover_worst_s",
         "peak_rss_mb",
     },
 }

@@ -6,9 +6,7 @@ the hand-over is the sink's own time; both go by the monotonic clock of this mac
 
 import asyncio
 import math
-import os
 import random
-import signal
 import tempfile
 import time
 from bisect import bisect_left
@@ -19,33 +17,29 @@ from uuid import UUID
 
 import msgspec
 
-from stentor.channels.model import SenderPatch
 from stentor.cli.bench.club import Club, add_people, add_topics, found_club
-from stentor.cli.bench.executions import call
+from stentor.cli.bench.executions import Ended, call, until_ended
+from stentor.cli.bench.interfering import PACE_PER_S, frozen_worker, paced
+from stentor.cli.bench.stops import StopBench, Stops
 from stentor.cli.client import Client
 from stentor.cli.output import fail
 from stentor.cli.premises import Premises
-from stentor.db.sql import QuerySet, Statement
 from stentor.domain.ids import customer_id
 from stentor.testing.smtp_local import SinkProcess
 from stentor.testing.torture.evidence import read_ledgers, send_of
 from stentor.testing.torture.workload import newest
 
 PEOPLE = 60_000
-FREEZE_S = 30.0
 
-_PACE_PER_S = 10.0
+FULL_SPEED, PACED, FROZEN = "full_speed", "paced", "frozen"
+"""The situations, and the topics of those who are written to in them."""
+
 _PACED_PEOPLE = 400
 _PACED_LEAVERS_PER_S = 4.0
 _CLIENTS = 4
 _RECENT = 8  # of the messages that were taken last: so many waves go on side by side
 _FROZEN_LEAVERS_MAX = 400
-_WITHIN_S = 300.0
 _LOOK_EVERY_S = 0.01
-
-
-class Sql(QuerySet, file="optout.sql", package=__package__):
-    open_waves: Statement
 
 
 class OptOuts(msgspec.Struct, frozen=True):
@@ -56,8 +50,15 @@ class OptOuts(msgspec.Struct, frozen=True):
     opt_outs: int
 
 
-async def measure_opt_outs(premises: Premises, people: int = PEOPLE) -> dict[str, OptOuts]:
-    """The three situations, `full_speed`, `paced` and `frozen`, one after the other, on a server with two workers: 90 s.
+class Situation(msgspec.Struct, frozen=True):
+    """What was seen in one of the situations: of people who opted out, and of stopping everybody's messages."""
+
+    opt_outs: OptOuts
+    stops: Stops
+
+
+async def measure_opt_outs(premises: Premises, people: int = PEOPLE) -> dict[str, Situation]:
+    """The three situations, `full_speed`, `paced` and `frozen`, one after the other, on a server with two workers: 4 min.
 
     Ends the command when an execution does not end.
     """
@@ -65,11 +66,14 @@ async def measure_opt_outs(premises: Premises, people: int = PEOPLE) -> dict[str
         async with premises.running():
             club = await found_club(premises, name="Bench Wanderers", smtp_port=sink.port)
             await add_people(premises, club, people)
-            bench = _Bench(premises, club, Path(folder) / "mail.index")
+            index = Path(folder) / "mail.index"
+            bench, stopping = _Bench(premises, club, index), StopBench(premises, club, index)
             return {
-                "full_speed": await bench.at_full_speed(people),
-                "paced": await bench.paced(min(_PACED_PEOPLE, people)),
-                "frozen": await bench.past_a_frozen_worker(people),
+                FULL_SPEED: Situation(await bench.at_full_speed(people), await stopping.at_full_speed(FULL_SPEED)),
+                PACED: Situation(await bench.paced(min(_PACED_PEOPLE, people)), await stopping.paced(PACED)),
+                FROZEN: Situation(
+                    await bench.past_a_frozen_worker(people), await stopping.past_a_frozen_worker(FROZEN)
+                ),
             }
 
 
@@ -128,65 +132,36 @@ class _Bench:
 
     async def at_full_speed(self, people: int) -> OptOuts:
         """Some clients opt out as fast as they are answered."""
-        line = await self._line("full-speed", people)
+        line = await self._line(FULL_SPEED, people)
         async with self._clients() as clients:
             execution_id = await self._called(line)
-            ended = asyncio.create_task(self._until_ended(execution_id))
+            ended = asyncio.create_task(until_ended(self._premises, self._club, execution_id))
             await asyncio.gather(*(_leave_until(ended, line, client, ahead=2_000) for client in clients))
             await ended
         return line.outcome(execution_id)
 
     async def paced(self, people: int) -> OptOuts:
         """A few in each second, of the people whom the sender's pace lets wait."""
-        await self._pace(_PACE_PER_S)
-        line = await self._line("paced", people)
-        async with self._clients() as clients:
+        line = await self._line(PACED, people)
+        async with self._clients() as clients, paced(self._premises, self._club):
             execution_id = await self._called(line)
-            ended = asyncio.create_task(self._until_ended(execution_id))
+            ended = asyncio.create_task(until_ended(self._premises, self._club, execution_id))
             pause_s = 1 / _PACED_LEAVERS_PER_S
-            await _leave_until(ended, line, clients[0], ahead=round(2 * _PACE_PER_S), pause_s=pause_s)
+            await _leave_until(ended, line, clients[0], ahead=round(2 * PACE_PER_S), pause_s=pause_s)
             await ended
-        await self._pace(None)
         return line.outcome(execution_id)
 
     async def past_a_frozen_worker(self, people: int) -> OptOuts:
         """A worker stands still with waves in its hands; while it does, people of these waves opt out."""
-        line = await self._line("frozen", people)
+        line = await self._line(FROZEN, people)
         async with self._clients() as clients:
             execution_id = await self._called(line)
-            pid, ranges = await self._frozen(execution_id)
-            thaws_at_s = time.monotonic() + FREEZE_S
-            try:
+            async with frozen_worker(self._premises, self._club, execution_id) as ranges:
                 leavers = line.between(ranges, _FROZEN_LEAVERS_MAX)
                 for person, client in zip(leavers, _round_robin(clients, len(leavers)), strict=True):
                     await line.leave(client, person)
-                await asyncio.sleep(thaws_at_s - time.monotonic())
-            finally:
-                os.kill(pid, signal.SIGCONT)
-            await self._until_ended(execution_id)
+            await until_ended(self._premises, self._club, execution_id)
         return line.outcome(execution_id)
-
-    async def _frozen(self, execution_id: UUID) -> tuple[int, list[tuple[UUID, UUID]]]:
-        """Stops a worker that has waves of the execution open; which people they hold."""
-        async with asyncio.timeout(_WITHIN_S):
-            while True:
-                waves = await self._open_waves(execution_id)
-                if waves:
-                    pid = int(waves[0][0])
-                    os.kill(pid, signal.SIGSTOP)
-                    held = [
-                        (first, last)
-                        for owner, first, last in await self._open_waves(execution_id)
-                        if int(owner) == pid
-                    ]
-                    if held:
-                        return pid, held
-                    os.kill(pid, signal.SIGCONT)
-                await asyncio.sleep(_LOOK_EVERY_S)
-
-    async def _open_waves(self, execution_id: UUID) -> list[tuple[str, UUID, UUID]]:
-        async with self._premises.core.db.read() as conn:
-            return await Sql.open_waves.tuples(conn, brand_id=self._club.brand.id, execution_id=execution_id)
 
     async def _line(self, topic_key: str, people: int) -> _Line:
         await add_topics(self._premises, self._club, [topic_key], people)
@@ -194,18 +169,6 @@ class _Bench:
 
     async def _called(self, line: _Line) -> UUID:
         return (await call(self._premises, self._club, line.topic_key)).execution_id
-
-    async def _until_ended(self, execution_id: UUID) -> None:
-        async with asyncio.timeout(_WITHIN_S):
-            while True:
-                found = await self._premises.services.executions.find(self._club.brand.id, execution_id)
-                if found.ended_at is not None:
-                    return
-                await asyncio.sleep(0.1)
-
-    async def _pace(self, per_s: float | None) -> None:
-        patch = SenderPatch(pace_per_s=per_s)
-        await self._premises.services.senders.update(self._club.brand.id, self._club.sender.id, patch)
 
     @asynccontextmanager
     async def _clients(self) -> AsyncIterator[Sequence[Client]]:
@@ -219,7 +182,7 @@ class _Bench:
 
 
 async def _leave_until(
-    ended: "asyncio.Task[None]", line: _Line, client: Client, *, ahead: int, pause_s: float = _LOOK_EVERY_S
+    ended: asyncio.Task[Ended], line: _Line, client: Client, *, ahead: int, pause_s: float = _LOOK_EVERY_S
 ) -> None:
     while not ended.done():
         if (person := line.next_ones(ahead)) is not None:
