@@ -2,10 +2,13 @@
 
 import asyncio
 import random
+import zoneinfo
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from importlib import resources
+from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -220,6 +223,40 @@ async def test_what_is_released_into_another_night_is_held_again(at: AtTime):
     async with at(NOON + timedelta(hours=35, seconds=1), world) as db:
         await Engine(db, channel).deliver()
         assert await world.fates(execution_id) == {"tokyo": "handed_over"}
+
+
+@pytest.fixture
+def decreed(tmp_path: Path) -> Iterator[Callable[[str, str], None]]:
+    """Gives a zone the clocks of another one, as its government may, and as the next release of tzdata tells."""
+
+    def decree(zone: str, like: str) -> None:
+        changed = tmp_path / zone
+        changed.parent.mkdir(parents=True)
+        changed.write_bytes(resources.files("tzdata").joinpath("zoneinfo", like).read_bytes())
+        zoneinfo.reset_tzpath([tmp_path])
+        ZoneInfo.clear_cache()
+
+    before = zoneinfo.TZPATH
+    yield decree
+    zoneinfo.reset_tzpath(before)
+    ZoneInfo.clear_cache()
+
+
+async def test_a_country_that_sets_its_clocks_back_while_its_people_are_held_is_not_woken_by_its_old_ones(
+    at: AtTime, decreed: Callable[[str, str], None]
+):
+    channel, midnight = ScriptedChannel(), NOON + timedelta(hours=12)
+    async with at(midnight) as db:
+        world = await a_world(db, in_zone("athens", "Europe/Athens"))
+        execution_id = await world.execution(await world.publication())
+        await Engine(db, ScriptedChannel()).plan()
+    decreed("Europe/Athens", "Europe/London")
+    async with at(midnight + timedelta(hours=5, minutes=15), world) as db:
+        await Engine(db, channel).deliver()
+        assert await world.fates(execution_id) == {"athens": "held quiet_hours"}
+    async with at(midnight + timedelta(hours=7, minutes=15), world) as db:
+        await Engine(db, channel).deliver()
+        assert await world.fates(execution_id) == {"athens": "handed_over"}
 
 
 async def test_a_try_that_falls_into_the_night_waits_for_the_morning_and_stays_the_same_try(at: AtTime):
