@@ -39,6 +39,14 @@ class ExecutionFacts(msgspec.Struct, frozen=True):
         """What entitles this execution to write."""
         return ConsentBasis[self.publication.content.consent_basis.upper()]
 
+    @property
+    def heeds_topic(self) -> bool:
+        """Whether it writes to its topic's subscribers alone, so that who leaves the topic is stopped.
+
+        A campaign by channel flags that is run on a topic does too: its messages' links end the subscription and nothing else.
+        """
+        return self.basis is ConsentBasis.TOPIC or (self.basis is ConsentBasis.CHANNEL and self.topic_id is not None)
+
 
 class PublicationSource(Protocol):
     """Where frozen campaigns come from; it keeps what it decoded."""

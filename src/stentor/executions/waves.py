@@ -90,14 +90,16 @@ async def guard_sends(
     channel = claim.channel
     digests = [digest for _, person in loaded if person and (digest := person.digest_on(channel)) is not None]
     listed = await suppressed(conn, claim.brand_id, digests)
-    bases = [facts[chunk.execution_id].basis for chunk in claim.chunks]
+    consents = [(one.basis, one.heeds_topic) for one in (facts[chunk.execution_id] for chunk in claim.chunks)]
     ends = [over.get(chunk.execution_id, Reason.NONE) for chunk in claim.chunks]
     cleared: list[tuple[PendingSend, Recipient]] = []
     objected: list[Change] = []
     for send, person in loaded:
         if person is None or ends[send.chunk] is Reason.EXECUTION_CANCELLED:
             objected.append(_skip(send, ends[send.chunk] or Reason.NO_ADDRESS))
-        elif reason := wave_objection(person, channel, bases[send.chunk], listed) or ends[send.chunk]:
+            continue
+        basis, heeds_topic = consents[send.chunk]
+        if reason := wave_objection(person, channel, basis, listed, heeds_topic=heeds_topic) or ends[send.chunk]:
             objected.append(_skip(send, reason))
         else:
             cleared.append((send, person))

@@ -24,13 +24,13 @@ class Candidate(PersonFacts, Protocol):
 
 
 def wave_objection(
-    person: Candidate, channel: ChannelKind, basis: ConsentBasis, suppressed: Collection[bytes]
+    person: Candidate, channel: ChannelKind, basis: ConsentBasis, suppressed: Collection[bytes], *, heeds_topic: bool
 ) -> Reason:
     """Why this send must not go out, by the first check that objects, or `Reason.NONE`.
 
-    `suppressed` holds the digests of this wave that are on an opt-out list.
+    `suppressed` holds the digests of this wave that are on an opt-out list. `heeds_topic`: only subscribers are written to.
     """
-    if basis is ConsentBasis.TOPIC and not person.topic_channels & channel.bit:
+    if heeds_topic and not person.topic_channels & channel.bit:
         return Reason.UNSUBSCRIBED
     if reason := person_objection(person, channel, heeds_flags=basis is not ConsentBasis.NONE):
         return reason

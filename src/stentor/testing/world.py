@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 from psycopg.types.json import Jsonb
 
-from stentor.campaigns.model import LaneName, Mode, PublishedContent, PublishedRoute, PublishedVariant
+from stentor.campaigns.model import Basis, LaneName, Mode, PublishedContent, PublishedRoute, PublishedVariant
 from stentor.channels.service import ensure_sandbox, sandbox_sender
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
@@ -141,6 +141,7 @@ class World:
         *,
         mode: Mode = "all",
         lane: LaneName = "bulk",
+        basis: Basis = "topic",
         languages: Sequence[str] = ("en",),
         policy: CampaignPolicy = _NO_POLICY,
         text: str = "Hello",
@@ -163,7 +164,7 @@ class World:
             content = PublishedContent(
                 campaign_id=campaign_id,
                 campaign_name="News",
-                consent_basis="topic",
+                consent_basis=basis,
                 mode=mode,
                 lane=lane,
                 routes=tuple(routes),

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 
+from stentor.campaigns.model import Basis
 from stentor.channels.contract import Accepted, Deferred, InDoubt, NotSent, Rejected
 from stentor.db.pool import Database
 from stentor.domain.address import email_digest
@@ -90,11 +91,12 @@ async def test_each_objection_that_is_keyed_by_the_person_skips_with_its_reason(
 
 
 @pytest.mark.fault("F19")
-async def test_a_withdrawal_between_planning_and_hand_over_stops_the_send(db: Database):
+@pytest.mark.parametrize("basis", ["topic", "channel"])
+async def test_a_withdrawal_between_planning_and_hand_over_stops_the_send(db: Database, basis: Basis):
     world, channel = await World.made(db), ScriptedChannel()
     engine = Engine(db, channel)
     await world.people([Someone("stays"), Someone("leaves")])
-    execution_id = await world.execution(await world.publication())
+    execution_id = await world.execution(await world.publication(basis=basis))
     await engine.plan()
 
     await world.choose("leaves", 0)
