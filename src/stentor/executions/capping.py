@@ -55,10 +55,12 @@ class Capping(msgspec.Struct, frozen=True):
         return [Asked(send.execution_id, send.customer_id, *self.executions[send.execution_id]) for send in sends]
 
 
-async def settle_contacts(conn: Connection, claim: Claim, reserved: Collection[UUID], settlement: Settlement) -> None:
+async def settle_contacts(
+    conn: Connection, claim: Claim, reserved: Collection[UUID], settlement: Settlement, ages_s: Mapping[SendKey, float]
+) -> None:
     """Makes of a wave's reservations what was accepted and what is in doubt, and gives back all others.
 
-    `reserved`: the executions whose sends hold some.
+    `reserved`: the executions whose sends hold some. `ages_s`: how long ago they were answered, where it was not just now.
     """
 
     def keys(sends: Iterable[PendingSend]) -> list[SendKey]:
@@ -74,6 +76,7 @@ async def settle_contacts(conn: Connection, claim: Claim, reserved: Collection[U
             accepted=keys(settlement.handed_over),
             in_doubt=in_doubt,
             refused=list(set(others).difference(in_doubt)),
+            ages_s=ages_s,
         )
 
 

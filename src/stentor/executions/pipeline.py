@@ -19,6 +19,7 @@ from stentor.db.by_keys import go_by_keys
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.deliver import store as deliver
+from stentor.deliver.answer_times import AnswerTimes
 from stentor.deliver.journal import NOTHING_NOTED, Journal, WaveNotes
 from stentor.deliver.journals import Journals
 from stentor.deliver.model import WAVE_SENDS_MAX, Change, ChunkStanding, Claim
@@ -145,6 +146,8 @@ class Deliverer:
             )
             guarded.notes.list(composed.sends, composed.messages)
             outcomes = await self._hand_over(channel, guarded.wave, composed.messages)
+            if guarded.times:
+                guarded.times.end()
             answered = Answered(sender, channel, guarded, composed, outcomes)
             await write_down_surely(self._db, claim, answered, self._jitter)
         finally:
@@ -224,16 +227,17 @@ class Deliverer:
             return None
         left_s = [state.left_s for state in standing.values() if state.left_s is not None and not state.over]
         expires_at_s = guarded_at_s + min([GUARD_AGE_S_MAX, *left_s])
+        times = AnswerTimes(notes.channel_notes) if capping else None
         wave = Wave(
             brand_id=claim.brand_id,
             sender_id=claim.sender_id,
             kind=claim.channel,
             lane=claim.lane,
             may_start=lambda: boottime_s() < expires_at_s and not notes.revoked,
-            notes=notes.channel_notes,
+            notes=times or notes.channel_notes,
         )
         reserved = capping.executions.keys() if capping else ()
-        return GuardedWave(wave, attempts, verdicts.cleared, reserved, facts, last, contexts, notes)
+        return GuardedWave(wave, attempts, verdicts.cleared, reserved, times, facts, last, contexts, notes)
 
     async def _policy(self, brand_id: UUID) -> BrandPolicy:
         """The brand's policy as it was less than a second ago; asked outside of any transaction, which would hold two connections."""

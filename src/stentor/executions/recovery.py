@@ -22,7 +22,6 @@ from stentor.domain.vocabulary import SendState
 from stentor.executions.capping import settle_contacts
 from stentor.executions.writing_down import after_refusals, moves_of
 from stentor.failpoints import failpoint
-from stentor.guard import contacts
 from stentor.guard.contacts import SendKey
 
 log = structlog.get_logger(__name__)
@@ -153,9 +152,8 @@ async def _write_down(
     await deliver.settle_accepted(conn, claim, list(zip(settlement.handed_over, ages_s, strict=True)))
     await deliver.settle_each(conn, claim, settlement.changes)
     await deliver.record_answers(conn, claim, settlement.answers)
-    await settle_contacts(conn, claim, claim.execution_ids, settlement)
-    keys = [(send.execution_id, send.customer_id) for send in settlement.handed_over]
-    await contacts.date(conn, claim.brand_id, claim.channel, list(zip(keys, ages_s, strict=True)))
+    ages_by_key = {key: noted.age_s for key, (_, noted) in found.items()}
+    await settle_contacts(conn, claim, claim.execution_ids, settlement, ages_by_key)
     people = await _dead_people(conn, claim, settlement, found)
     await after_refusals(conn, claim, settlement, lambda: people)
 

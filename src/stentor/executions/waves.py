@@ -8,6 +8,7 @@ import msgspec
 from stentor.audience.reach import Recipient
 from stentor.channels.contract import Wave
 from stentor.db.connection import Connection
+from stentor.deliver.answer_times import AnswerTimes
 from stentor.deliver.journal import WaveNotes
 from stentor.deliver.model import Attempt, Change, Chunk, Claim, PendingSend
 from stentor.deliver.store import ranges_as_arrays
@@ -30,14 +31,15 @@ _EXTERNAL_ID = Recipient._fields.index("external_id") - 1
 class GuardedWave(msgspec.Struct, frozen=True):
     """People who may be written to now, under attempts that are committed. `last`: the claim holds nobody after them.
 
-    `reserved`: the executions whose sends a frequency cap counts. `contexts`: of whoever has one of their own. `notes`: the
-    wave's in this process's journal, where its channel keeps them.
+    `reserved`: the executions whose sends a frequency cap counts. `times`: kept where there are such. `contexts`: of whoever
+    has one of their own. `notes`: the wave's in this process's journal, where its channel keeps them.
     """
 
     wave: Wave
     attempts: list[Attempt]
     cleared: list[tuple[PendingSend, Recipient]]
     reserved: Collection[UUID]
+    times: AnswerTimes | None
     facts: Mapping[UUID, ExecutionFacts]
     last: bool
     contexts: OwnContexts

@@ -62,6 +62,14 @@ class Answered(msgspec.Struct, frozen=True):
         answered = zip(self.composed.messages, self.outcomes, strict=True)
         return [message for message, outcome in answered if isinstance(outcome, Accepted)]
 
+    def ages_s(self) -> dict[SendKey, float]:
+        """How many seconds ago each send was answered that a cap may count; what is accepted by being stored is so now."""
+        if self.guarded.times is None or isinstance(self.channel, Recorder):
+            return {}
+        sends = self.composed.sends
+        ages_s = self.guarded.times.ages_s(len(sends))
+        return {(send.execution_id, send.customer_id): age_s for send, age_s in zip(sends, ages_s, strict=True)}
+
 
 async def write_down_surely(db: Database, claim: Claim, answered: Answered, jitter: random.Random) -> None:
     """Writes it down as soon as the database answers again: what was accepted is known here and nowhere else.
@@ -144,7 +152,7 @@ async def _write_down(db: Database, claim: Claim, answered: Answered, settlement
         await deliver.write_settlement(conn, claim, guarded.attempts, settlement)
         if isinstance(answered.channel, Recorder):
             await answered.channel.record(conn, guarded.wave, answered.accepted)
-        await settle_contacts(conn, claim, guarded.reserved, settlement)
+        await settle_contacts(conn, claim, guarded.reserved, settlement, answered.ages_s())
         await after_refusals(conn, claim, settlement, lambda: _people(guarded))
         moves = moves_of(claim, settlement)
         if settlement.sender_answer is not None:

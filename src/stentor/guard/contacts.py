@@ -1,6 +1,7 @@
 """Who was written to and when, as far as caps count it: reserved before a message leaves, settled when it was answered."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -17,7 +18,6 @@ class Sql(QuerySet, file="contacts.sql", package=__package__):
     count_contacts: Statement
     reserve_contacts: Statement
     settle_contacts: Statement
-    date_contacts: Statement
     give_back_contacts: Statement
     forget_contacts: Statement
 
@@ -80,10 +80,11 @@ async def settle(
     accepted: Sequence[SendKey] = (),
     in_doubt: Sequence[SendKey] = (),
     refused: Sequence[SendKey] = (),
+    ages_s: Mapping[SendKey, float] = MappingProxyType({}),
 ) -> None:
-    """Stamps what was accepted, and perhaps accepted, with this moment; what was refused for sure counts no more.
+    """Stamps what was accepted, and what was given up in doubt, with when it was; what was refused for sure counts no more.
 
-    Sends that hold no reservation are passed over.
+    `ages_s`: how many seconds ago that was, where it was not at this moment. Sends that hold no reservation are passed over.
     """
     keys = [*accepted, *in_doubt, *refused]
     if keys:
@@ -95,20 +96,7 @@ async def settle(
             **_keys(keys),
             refused=[place >= certain for place in range(len(keys))],
             doubted=[len(accepted) <= place < certain for place in range(len(keys))],
-        )
-
-
-async def date(
-    conn: Connection, brand_id: UUID, channel: ChannelKind, accepted: Sequence[tuple[SendKey, float]]
-) -> None:
-    """Stamps settled sends with the moment, so many seconds ago, at which they were accepted."""
-    if accepted:
-        await Sql.date_contacts.run(
-            conn,
-            brand_ids=[brand_id] * len(accepted),
-            channels=[int(channel)] * len(accepted),
-            **_keys([key for key, _ in accepted]),
-            ages_s=[age_s for _, age_s in accepted],
+            ages_s=[ages_s.get(key, 0.0) for key in keys],
         )
 
 

@@ -34,27 +34,15 @@ ON CONFLICT (part, customer_id, execution_id, channel) DO UPDATE SET at = 'infin
 
 -- name: settle_contacts
 -- planned anew: as count_contacts, and the channel comes with the keys too
--- Accepted or in doubt, it counts from now on; refused, it counts no more, unless an earlier try is in doubt: then from when
--- that one was given up.
+-- Accepted or in doubt, it counts from when that was known; refused, it counts no more, unless an earlier try is in doubt: then
+-- from when that one was given up.
 UPDATE contact c
-SET at = CASE WHEN w.refused THEN coalesce(c.doubted_at, '-infinity') ELSE :now END,
-    doubted_at = CASE WHEN w.doubted THEN :now ELSE c.doubted_at END
+SET at = CASE WHEN w.refused THEN coalesce(c.doubted_at, '-infinity') ELSE :now - make_interval(secs => w.age_s) END,
+    doubted_at = CASE WHEN w.doubted THEN :now - make_interval(secs => w.age_s) ELSE c.doubted_at END
 FROM unnest(
         :brand_ids::uuid[], :parts::smallint[], :customer_ids::uuid[], :execution_ids::uuid[], :channels::smallint[],
-        :refused::boolean[], :doubted::boolean[]
-    ) AS w (brand_id, part, customer_id, execution_id, channel, refused, doubted)
-WHERE c.brand_id = w.brand_id AND c.part = w.part AND c.customer_id = w.customer_id AND c.execution_id = w.execution_id
-    AND c.channel = w.channel
-
--- name: date_contacts
--- planned anew: as count_contacts, and the channel comes with the keys too
--- Of what was accepted a while ago and is settled only now: it counts from then on.
-UPDATE contact c
-SET at = :now - make_interval(secs => w.age_s)
-FROM unnest(
-        :brand_ids::uuid[], :parts::smallint[], :customer_ids::uuid[], :execution_ids::uuid[], :channels::smallint[],
-        :ages_s::double precision[]
-    ) AS w (brand_id, part, customer_id, execution_id, channel, age_s)
+        :refused::boolean[], :doubted::boolean[], :ages_s::double precision[]
+    ) AS w (brand_id, part, customer_id, execution_id, channel, refused, doubted, age_s)
 WHERE c.brand_id = w.brand_id AND c.part = w.part AND c.customer_id = w.customer_id AND c.execution_id = w.execution_id
     AND c.channel = w.channel
 

@@ -32,7 +32,8 @@ async def test_a_wave_asks_for_its_own_people_in_a_table_that_was_filled_a_momen
         "channels": [1] * WAVE,
     }
     rules = {"at_mosts": [3], "pers_s": [60], "masks": [-1], "topics": [None], "campaigns": [None], "tags": [None]}
-    flags = {"refused": [False] * WAVE, "doubted": [False] * WAVE, "channel": 1, "every": False, "shift": timedelta()}
+    flags = {"refused": [False] * WAVE, "doubted": [False] * WAVE, "ages_s": [0.0] * WAVE}
+    others = {"channel": 1, "every": False, "shift": timedelta()}
     async with db.transaction() as conn:
         await conn.execute(
             b"""INSERT INTO contact (brand_id, part, customer_id, execution_id, channel, at, campaign_id)
@@ -41,7 +42,7 @@ async def test_a_wave_asks_for_its_own_people_in_a_table_that_was_filled_a_momen
         )
         await go_by_keys(conn)
 
-        cursor = await conn.execute(b"EXPLAIN " + statement.text.encode(), keys | rules | flags)
+        cursor = await conn.execute(b"EXPLAIN " + statement.text.encode(), keys | rules | flags | others)
         plan = [line for (line,) in await cursor.fetchall()]
 
     assert any("Index Cond" in line and "customer_id = w.customer_id" in line for line in plan), plan

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import Literal
 from uuid import UUID
 
 import pytest
@@ -79,6 +80,56 @@ async def test_a_window_rolls_from_the_moment_of_acceptance(db: Database):
             await Engine(then, channel).deliver()
 
     assert [await fate_of(world, one) for one in (now, soon, later)] == ["handed_over", CAPPED, "handed_over"]
+
+
+class SlowForOne(ScriptedChannel):
+    """Notes the answers as they come: at once, but for one message, which is answered when it is told to be."""
+
+    def __init__(self, slow: str, answer: Callable[[Message], Outcome] = lambda _message: Accepted()) -> None:
+        super().__init__(answer)
+        self.slow = slow
+        self.reached = asyncio.Event()
+        self.answered = asyncio.Event()
+
+    @property
+    def keeps_notes(self) -> Literal[True]:
+        return True
+
+    async def hand_over(self, wave: Wave, messages: Sequence[Message]) -> Sequence[Outcome]:
+        outcomes = await super().hand_over(wave, messages)
+        slow = self.addresses.index(self.slow)
+        for index, outcome in enumerate(outcomes):
+            if index != slow:
+                wave.notes.answer(index, outcome)
+        self.reached.set()
+        await self.answered.wait()
+        wave.notes.answer(slow, outcomes[slow])
+        return outcomes
+
+
+@pytest.mark.parametrize("outcome", [Accepted(), InDoubt("the connection was lost")], ids=["accepted", "in doubt"])
+async def test_each_message_of_a_wave_counts_from_its_own_answer_however_late_the_last_one_is(
+    db: Database, outcome: Outcome
+):
+    world = await capped_world(db, brand_cap(1, "1m"))
+    channel = SlowForOne("slow@example.com", lambda _message: outcome)
+    await world.people([Someone("one"), Someone("slow"), Someone("two")])
+    await world.execution(await world.publication())
+    engine = Engine(db, channel)
+    await engine.plan()
+    task = asyncio.create_task(engine.deliver())
+    await channel.reached.wait()
+    # More than what lies between two statements, and the others are answered well before it.
+    ((late,),) = await rows(db, "SELECT clock_timestamp() FROM (SELECT pg_sleep(0.3)) slept")
+
+    channel.answered.set()
+    await task
+
+    async with db.read() as conn:
+        contacts = await conn.execute(
+            "SELECT external_id, at < %s FROM contact JOIN customer USING (customer_id) ORDER BY external_id", [late]
+        )
+        assert await contacts.fetchall() == [("one", True), ("slow", False), ("two", True)]
 
 
 async def test_the_stricter_of_two_rules_holds_back_and_is_named(db: Database):
