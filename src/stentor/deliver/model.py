@@ -88,6 +88,21 @@ class Chunk(msgspec.Struct):
     has_open_waves: bool
     """Whether an earlier owner left attempts that nobody settled."""
     cursor: UUID
+    suspects: int = 0
+    """How many sends its last owner was lost with, unanswered and pending still: perhaps one of them is what it died of."""
+    suspect_to: UUID | None = None
+    """The last key of the wave that they were in."""
+    times_lost: int = 0
+    """How many owners in a row were lost before anything of what they had open was answered."""
+
+    @property
+    def wave_max(self) -> int:
+        """The most sends for its next wave: half of those that its last owner was lost with, until these are answered."""
+        return max(1, self.suspects // 2) if self.suspects else WAVE_SENDS_MAX
+
+    def trust(self) -> None:
+        """Nothing in it is suspected of what its owners died of."""
+        self.suspects, self.suspect_to, self.times_lost = 0, None, 0
 
     @property
     def whole(self) -> "KeyRange":

@@ -22,8 +22,9 @@ SELECT EXISTS (
 -- A chunk that a pause holds up is parked where it is met, out of the index that is read here: ten paused executions of a
 -- million people made each claim take 40 ms.
 -- A restored copy that nobody has let go claims nothing. The lanes come in their order, each from its floor on.
+-- What a worker was lost with is taken by itself, and only :with_suspects.
 WITH due AS MATERIALIZED (
-    SELECT c.execution_id, c.number, c.brand_id, c.sender_id, c.channel, c.lane, c.sends, c.due_at,
+    SELECT c.execution_id, c.number, c.brand_id, c.sender_id, c.channel, c.lane, c.sends, c.due_at, c.suspects,
         NOT EXISTS (
             SELECT FROM execution e
             JOIN sender s ON s.id = c.sender_id
@@ -34,11 +35,12 @@ WITH due AS MATERIALIZED (
         ) AS parked
     FROM unnest(:lanes::smallint[], :floors::timestamptz[]) AS l (lane, floor)
     CROSS JOIN LATERAL (
-        SELECT c.execution_id, c.number, c.brand_id, c.sender_id, c.channel, c.lane, c.sends, c.due_at
+        SELECT c.execution_id, c.number, c.brand_id, c.sender_id, c.channel, c.lane, c.sends, c.due_at, c.suspects
         FROM chunk c
         WHERE c.done_at IS NULL AND NOT c.parked AND c.lane = l.lane AND c.due_at <= :now
             AND c.due_at >= least(l.floor, :now - make_interval(secs => :lag_s))
             AND (c.lease_until IS NULL OR c.lease_until < :now)
+            AND (c.suspects = 0 OR :with_suspects)
             AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
         ORDER BY c.due_at, c.execution_id, c.number
         LIMIT :look_ahead
@@ -46,15 +48,19 @@ WITH due AS MATERIALIZED (
     ) c
     LIMIT :look_ahead
 ),
+first AS (
+    SELECT f.execution_id, f.number, f.brand_id, f.sender_id, f.channel, f.lane, f.suspects
+    FROM due f
+    WHERE NOT f.parked
+    ORDER BY f.lane, f.due_at, f.execution_id, f.number
+    LIMIT 1
+),
 same_sender AS (
     SELECT d.*, sum(d.sends) OVER (ORDER BY d.lane, d.due_at, d.execution_id, d.number) - d.sends AS before
     FROM due d
-    WHERE NOT d.parked AND (d.brand_id, d.sender_id, d.channel, d.lane) = (
-        SELECT f.brand_id, f.sender_id, f.channel, f.lane
-        FROM due f
-        WHERE NOT f.parked
-        ORDER BY f.lane, f.due_at, f.execution_id, f.number
-        LIMIT 1
+    JOIN first f ON f.brand_id = d.brand_id AND f.sender_id = d.sender_id AND f.channel = d.channel AND f.lane = d.lane
+    WHERE NOT d.parked AND (
+        d.suspects = 0 AND f.suspects = 0 OR d.execution_id = f.execution_id AND d.number = f.number
     )
 ),
 taken AS (
@@ -75,7 +81,8 @@ RETURNING t.parked, c.execution_id, c.number, c.brand_id, c.sender_id, c.channel
     (SELECT coalesce(max(v.number) + 1, 0) FROM wave v WHERE v.execution_id = c.execution_id AND v.chunk = c.number),
     EXISTS (
         SELECT FROM wave v WHERE v.execution_id = c.execution_id AND v.chunk = c.number AND v.settled_at IS NULL
-    ) AS unsettled
+    ) AS unsettled,
+    c.key_from AS cursor, c.suspects, c.suspect_to, c.times_lost
 
 -- name: floors
 -- all brands: a worker looks for whatever is due, whoever it belongs to.
@@ -239,25 +246,23 @@ JOIN wave v ON v.execution_id = c.execution_id AND v.chunk = c.number
 WHERE v.brand_id = :brand_id AND v.settled_at IS NULL
 ORDER BY c.ordinal, v.number
 
--- name: times_lost
--- How many owners in a row of each of these chunks were lost before anything of what they had open was answered.
-SELECT v.execution_id, v.chunk, count(DISTINCT v.epoch)::integer
-FROM unnest(:execution_ids::uuid[], :numbers::integer[]) AS c (execution_id, number)
-JOIN wave v ON v.execution_id = c.execution_id AND v.chunk = c.number
-WHERE v.brand_id = :brand_id AND v.barren AND NOT EXISTS (
-    SELECT FROM wave n
-    WHERE n.execution_id = v.execution_id AND n.chunk = v.chunk AND n.brand_id = :brand_id AND n.number > v.number
-        AND n.settled_at IS NOT NULL AND NOT n.barren
-)
-GROUP BY v.execution_id, v.chunk
-
 -- name: close_lost
 -- `lost`: nothing is known of them, because their worker's journal is not here.
 UPDATE wave v
-SET settled_at = :now, lost = w.lost, barren = w.barren
-FROM unnest(:execution_ids::uuid[], :chunks::integer[], :numbers::integer[], :lost::boolean[], :barren::boolean[])
-    AS w (execution_id, chunk, number, lost, barren)
+SET settled_at = :now, lost = w.lost
+FROM unnest(:execution_ids::uuid[], :chunks::integer[], :numbers::integer[], :lost::boolean[])
+    AS w (execution_id, chunk, number, lost)
 WHERE v.execution_id = w.execution_id AND v.chunk = w.chunk AND v.number = w.number AND v.brand_id = :brand_id
+
+-- name: suspect
+-- A worker was lost with sends of these chunks, or they are past suspicion.
+UPDATE chunk c
+SET suspects = w.suspects, suspect_to = w.suspect_to, times_lost = w.times_lost
+FROM unnest(
+        :execution_ids::uuid[], :numbers::integer[], :epochs::integer[], :suspects::integer[], :suspects_to::uuid[],
+        :times_lost::integer[]
+    ) AS w (execution_id, number, epoch, suspects, suspect_to, times_lost)
+WHERE c.execution_id = w.execution_id AND c.number = w.number AND c.epoch = w.epoch AND c.brand_id = :brand_id
 
 -- name: workers_with_open_waves
 -- all brands: journals belong to processes, not to brands.
@@ -314,7 +319,7 @@ WHERE EXISTS (
 
 -- name: finish_chunks
 UPDATE chunk c
-SET done_at = :now, lease_until = NULL
+SET done_at = :now, lease_until = NULL, suspects = 0, suspect_to = NULL, times_lost = 0
 FROM unnest(:execution_ids::uuid[], :numbers::integer[], :epochs::integer[]) AS w (execution_id, number, epoch)
 WHERE c.execution_id = w.execution_id AND c.number = w.number AND c.epoch = w.epoch AND c.brand_id = :brand_id
 

@@ -33,8 +33,6 @@ from stentor.domain.ids import new_id, part_of
 from stentor.domain.vocabulary import ChannelKind, Lane, SendState
 from stentor.queue.floors import Floors
 
-_KEY_FROM = Chunk.__struct_fields__.index("key_from")
-
 
 class Sql(QuerySet, file="queries.sql", package=__package__):
     anything_due: Statement
@@ -51,7 +49,7 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     settle_accepted: Statement
     left_by_lost: Statement
     left_pending: Statement
-    times_lost: Statement
+    suspect: Statement
     lost_waves: Statement
     close_lost: Statement
     workers_with_open_waves: Statement
@@ -76,10 +74,13 @@ async def anything_due(conn: Connection, floors: Floors, last_lane: Lane = Lane.
     return await Sql.anything_due.value(conn, **floors.up_to(last_lane))
 
 
-async def claim_due(conn: Connection, worker: str, floors: Floors, last_lane: Lane = Lane.BULK) -> Claim | None:
+async def claim_due(
+    conn: Connection, worker: str, floors: Floors, last_lane: Lane = Lane.BULK, *, with_suspects: bool = True
+) -> Claim | None:
     """The chunks that are due first in the lanes up to the last, leased to this worker.
 
-    None when nothing is due there, or nothing but what a pause holds up.
+    A chunk that a worker was lost with is claimed alone, and only `with_suspects`. None when nothing is due there, or nothing
+    but what a pause holds up.
     """
     for _ in range(LOOKS_MAX):
         rows = await Sql.claim_chunks.tuples(
@@ -89,8 +90,9 @@ async def claim_due(conn: Connection, worker: str, floors: Floors, last_lane: La
             **floors.up_to(last_lane),
             look_ahead=CHUNKS_LOOK_AHEAD,
             sends_max=CLAIM_SENDS_MAX,
+            with_suspects=with_suspects,
         )
-        chunks = [Chunk(*row, cursor=row[_KEY_FROM]) for parked, *row in rows if not parked]
+        chunks = [Chunk(*row) for parked, *row in rows if not parked]
         if chunks:
             chunks.sort(key=lambda chunk: (chunk.execution_id, chunk.number))
             first = chunks[0]
@@ -239,9 +241,9 @@ async def left_by_lost(
 
 
 async def close_lost(
-    conn: Connection, claim: Claim, lost: Sequence[LostWave], *, journals_lost: Sequence[bool], barren: Sequence[bool]
+    conn: Connection, claim: Claim, lost: Sequence[LostWave], *, journals_lost: Sequence[bool]
 ) -> None:
-    """Closes lost waves, each with whether nothing is known of it, and whether nothing of it was answered."""
+    """Closes lost waves, each with whether nothing is known of it."""
     await Sql.close_lost.run(
         conn,
         brand_id=claim.brand_id,
@@ -249,7 +251,19 @@ async def close_lost(
         chunks=[wave.chunk for wave in lost],
         numbers=[wave.number for wave in lost],
         lost=list(journals_lost),
-        barren=list(barren),
+    )
+
+
+async def suspect(conn: Connection, claim: Claim, chunks: Sequence[Chunk]) -> None:
+    """Keeps what these chunks say of the sends that a worker was lost with."""
+    await Sql.suspect.run(
+        conn,
+        brand_id=claim.brand_id,
+        **_numbers(chunks),
+        epochs=[chunk.epoch for chunk in chunks],
+        suspects=[chunk.suspects for chunk in chunks],
+        suspects_to=[chunk.suspect_to for chunk in chunks],
+        times_lost=[chunk.times_lost for chunk in chunks],
     )
 
 
@@ -273,12 +287,6 @@ async def settle_accepted(conn: Connection, claim: Claim, accepted: Sequence[tup
 async def workers_with_open_waves(conn: Connection, workers: Sequence[str]) -> set[str]:
     """Those of the workers that waves are open of."""
     return set(await Sql.workers_with_open_waves.column(conn, workers=list(workers)))
-
-
-async def times_lost(conn: Connection, claim: Claim, chunks: Sequence[Chunk]) -> dict[tuple[UUID, int], int]:
-    """How many owners in a row of each chunk were lost before anything of what they had open was answered; absent: none."""
-    rows = await Sql.times_lost.tuples(conn, brand_id=claim.brand_id, **_numbers(chunks))
-    return {(execution_id, number): times for execution_id, number, times in rows}
 
 
 async def left_pending(conn: Connection, chunk: Chunk, left: KeyRange) -> list[UUID]:

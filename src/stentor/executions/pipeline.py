@@ -90,7 +90,10 @@ class Deliverer:
         self._jitter = random.Random()
 
     async def claim(self, last_lane: Lane = Lane.BULK) -> Claim | None:
-        """What is due first in the lanes up to the last, leased to this worker for 20 s at a time; None when nothing is due."""
+        """What is due first in the lanes up to the last, leased to this worker for 20 s at a time; None when nothing is due.
+
+        Of what workers were lost with, one chunk at a time: what is at hand when this one dies is not suspected twice for it.
+        """
         async with self._db.read() as conn:
             await deliver.raise_floors(conn, self._floors)
             if not await deliver.anything_due(conn, self._floors, last_lane):
@@ -99,15 +102,18 @@ class Deliverer:
             claim = await self._claim(conn, last_lane)
             failpoint("claim.before_commit")
         failpoint("claim.after_commit")
+        if claim is not None:
+            self._at_hand.append(claim)
         return claim
 
     async def _claim(self, conn: Connection, last_lane: Lane) -> Claim | None:
         if boottime_s() >= self._unpark_due_s:
             self._unpark_due_s = boottime_s() + UNPARK_EVERY_S
             await deliver.unpark(conn)
-        claim = await deliver.claim_due(conn, self._worker, self._floors, last_lane)
+        with_suspects = not any(chunk.suspects for claim in self._at_hand for chunk in claim.chunks)
+        claim = await deliver.claim_due(conn, self._worker, self._floors, last_lane, with_suspects=with_suspects)
         if claim is None and await deliver.unpark(conn):
-            claim = await deliver.claim_due(conn, self._worker, self._floors, last_lane)
+            claim = await deliver.claim_due(conn, self._worker, self._floors, last_lane, with_suspects=with_suspects)
         return claim
 
     async def keep_leases(self) -> None:
@@ -117,8 +123,7 @@ class Deliverer:
             await deliver.extend_leases(conn, chunks)
 
     async def deliver(self, claim: Claim, *, stop: asyncio.Event) -> None:
-        """Takes a claim as far as it goes; after `stop` the wave at hand is the last."""
-        self._at_hand.append(claim)
+        """Takes one of its own claims as far as it goes; after `stop` the wave at hand is the last."""
         try:
             sender = await self._senders.load(claim.brand_id, claim.sender_id)
             async with self._channels.open_channel(sender) as channel:
@@ -251,7 +256,7 @@ class Deliverer:
         """
         if over.keys() >= set(claim.execution_ids):
             return WAVE_SENDS_MAX
-        limit = self._pace.limit(claim.sender_id, sender.pace_per_s)
+        limit = min([self._pace.limit(claim.sender_id, sender.pace_per_s), *(chunk.wave_max for chunk in claim.chunks)])
         if sender.pace_per_s is None or not claim.chunks:
             return limit
         limit = await deliver.take_tokens(conn, claim, sender.pace_per_s, limit)

@@ -1,6 +1,7 @@
 """What happens to waves whose worker was never heard of again, or took too long."""
 
 import random
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import TypeAlias
@@ -11,12 +12,12 @@ import structlog
 
 from stentor.audience import reach
 from stentor.audience.reach import Recipient
-from stentor.channels.contract import Accepted, Deferred, InDoubt, NotSent, Rejected
+from stentor.channels.contract import InDoubt, NotSent
 from stentor.db.connection import Connection
 from stentor.deliver import store as deliver
 from stentor.deliver.journal_file import address_sum
 from stentor.deliver.journals import Journals, Noted, TakenOver
-from stentor.deliver.model import Answer, Change, Claim, LostWave, PendingSend
+from stentor.deliver.model import Answer, Change, Chunk, Claim, LostWave, PendingSend
 from stentor.deliver.settling import Settlement, settle
 from stentor.domain.vocabulary import SendState
 from stentor.executions.capping import settle_contacts
@@ -30,12 +31,12 @@ ChunkKey: TypeAlias = tuple[UUID, int]
 """An execution and a number."""
 
 GIVEN_UP_AFTER = 3
-"""How many owners in a row a chunk may lose with nothing answered; then perhaps it is the chunk that kills them."""
+"""How many owners in a row a chunk must have lost, with nothing answered, for the one send that was open to be given up."""
 
 _NOT_LISTED = Noted(NotSent("its worker had not begun with it"))
 _UNKNOWN = Noted(InDoubt("Its wave was never settled, and nothing more is known of it."))
 _GIVEN_UP = Noted(
-    InDoubt(f"{GIVEN_UP_AFTER} workers were lost with it, one after the other, and perhaps it is what they died of.")
+    InDoubt("One worker after the other was lost with it, the last one with it alone: perhaps it is what they died of.")
 )
 
 
@@ -45,11 +46,6 @@ class _Found(msgspec.Struct, frozen=True):
     wave: LostWave
     told: list[tuple[PendingSend, Noted]]
     journal_lost: bool
-
-    @property
-    def barren(self) -> bool:
-        """Whether nothing of it was answered."""
-        return not any(isinstance(noted.outcome, Accepted | Deferred | Rejected) for _, noted in self.told)
 
 
 async def recover(
@@ -61,13 +57,16 @@ async def recover(
     journals: Journals | None = None,
     jitter: random.Random,
 ) -> None:
-    """Closes the waves that an earlier owner left open.
+    """Closes the waves that an earlier owner left open, and lets go of the claim.
 
     What that worker's journal says was answered is settled so, with the time at which it was; what it had not started is
     pending still. What it had on the wire, and everything of a wave whose journal is not here, is in doubt: named and
     counted as `unknown`, unless the sender is one whose sends are repeated; then it is pending too. Frequency caps count
-    what was perhaps accepted either way. What three workers in a row were lost with is repeated by nobody. Of several
-    chunks the claim keeps the first, and the others go their own ways, so that what kills a worker is soon alone.
+    what was perhaps accepted either way.
+
+    What is pending still is suspected of what its worker died of. From then on its chunk is claimed by itself, one such chunk
+    at a time, and in waves of half as many sends as were open: so what kills workers is soon alone. Then it is repeated by
+    nobody, and everybody else was reached.
     """
     standing = await deliver.standing(conn, claim)
     chunks = [
@@ -82,13 +81,15 @@ async def recover(
         _found(wave, notes, sends, perhaps_accepted=perhaps_accepted)
         for wave, notes, sends in zip(lost, taken, left, strict=True)
     ]
-    given_up = _given_up(waves, await deliver.times_lost(conn, claim, chunks))
-    told = _told(waves, given_up)
+    told = _told(waves)
+    given_up = _suspect(chunks, waves, told.values(), resend=resend)
+    for key, (send, noted) in told.items():
+        if (send.execution_id, send.number) in given_up and _is_open(noted):
+            told[key] = send, _GIVEN_UP
     settlement = _settlement(told.values(), resend=resend, given_up=given_up, jitter=jitter)
     await _write_down(conn, claim, settlement, told)
-    await deliver.close_lost(
-        conn, claim, lost, journals_lost=[wave.journal_lost for wave in waves], barren=[wave.barren for wave in waves]
-    )
+    await deliver.close_lost(conn, claim, lost, journals_lost=[wave.journal_lost for wave in waves])
+    await deliver.suspect(conn, claim, chunks)
     log.warning(
         "claim.recovered",
         waves=len(waves),
@@ -99,7 +100,7 @@ async def recover(
         given_up=len(given_up),
     )
     moves = moves_of(claim, settlement)
-    await deliver.release(conn, claim, claim.chunks[1:], delay_s=0.0)
+    await deliver.release(conn, claim, claim.chunks, delay_s=0.0)
     # Last, because every worker of the execution writes these rows.
     await moves.write(conn)
 
@@ -112,21 +113,42 @@ def _found(wave: LostWave, notes: TakenOver | None, sends: Sequence[PendingSend]
     return _Found(wave, [(send, noted.get(send.customer_id, _NOT_LISTED)) for send in sends], journal_lost=False)
 
 
-def _given_up(waves: Sequence[_Found], times_lost: Mapping[ChunkKey, int]) -> set[ChunkKey]:
-    """The chunks that have killed too many."""
-    fruitful = {(one.wave.execution_id, one.wave.chunk) for one in waves if not one.barren}
-    return {key for key, times in times_lost.items() if times + 1 >= GIVEN_UP_AFTER} - fruitful
-
-
-def _told(waves: Sequence[_Found], given_up: Collection[ChunkKey]) -> dict[SendKey, tuple[PendingSend, Noted]]:
+def _told(waves: Sequence[_Found]) -> dict[SendKey, tuple[PendingSend, Noted]]:
     """What is known of each send; a send that was not started in one wave may have been in another."""
     told: dict[SendKey, tuple[PendingSend, Noted]] = {}
     for send, noted in chain.from_iterable(one.told for one in waves):
         key = send.execution_id, send.customer_id
         if key not in told or isinstance(told[key][1].outcome, NotSent):
-            is_lost = (send.execution_id, send.number) in given_up and isinstance(noted.outcome, NotSent | InDoubt)
-            told[key] = send, _GIVEN_UP if is_lost else noted
+            told[key] = send, noted
     return told
+
+
+def _suspect(
+    chunks: Sequence[Chunk], waves: Sequence[_Found], told: Iterable[tuple[PendingSend, Noted]], *, resend: bool
+) -> set[ChunkKey]:
+    """Notes in the chunks what their owner was lost with; returns those whose one open send has been lost with too many."""
+    by_chunk: defaultdict[ChunkKey, list[Noted]] = defaultdict(list)
+    for send, noted in told:
+        by_chunk[send.execution_id, send.number].append(noted)
+    given_up: set[ChunkKey] = set()
+    for chunk in chunks:
+        key = chunk.execution_id, chunk.number
+        still_open = [noted for noted in by_chunk[key] if _is_open(noted)]
+        times_lost = chunk.times_lost + 1 if len(still_open) == len(by_chunk[key]) else 0
+        pending = sum(resend or isinstance(noted.outcome, NotSent) for noted in still_open)
+        if len(still_open) == 1 and times_lost >= GIVEN_UP_AFTER:
+            given_up.add(key)
+            pending = 0
+        chunk.trust()
+        if pending:
+            chunk.suspects, chunk.times_lost = pending, times_lost
+            chunk.suspect_to = max(one.wave.key_to for one in waves if (one.wave.execution_id, one.wave.chunk) == key)
+    return given_up
+
+
+def _is_open(noted: Noted) -> bool:
+    """Whether nothing was answered."""
+    return isinstance(noted.outcome, NotSent | InDoubt)
 
 
 def _settlement(

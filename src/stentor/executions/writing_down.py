@@ -150,6 +150,7 @@ async def _write_down(db: Database, claim: Claim, answered: Answered, settlement
         if not await deliver.close_attempts(conn, claim, guarded.attempts):
             raise _Fenced
         await deliver.write_settlement(conn, claim, guarded.attempts, settlement)
+        await _trust(conn, claim, guarded)
         if isinstance(answered.channel, Recorder):
             await answered.channel.record(conn, guarded.wave, answered.accepted)
         await settle_contacts(conn, claim, guarded.reserved, settlement, answered.ages_s())
@@ -169,6 +170,19 @@ async def _write_down(db: Database, claim: Claim, answered: Answered, settlement
     failpoint("settle.after_commit")
     guarded.notes.close()
     log.debug("wave.settled", sender_id=sender_id, handed_over=len(settlement.handed_over))
+
+
+async def _trust(conn: Connection, claim: Claim, guarded: GuardedWave) -> None:
+    """What earlier workers were lost with, and this one was not, is no longer suspected."""
+    passed = [
+        chunk
+        for chunk in claim.chunks
+        if chunk.suspect_to is not None and (guarded.last or chunk.cursor > chunk.suspect_to)
+    ]
+    for chunk in passed:
+        chunk.trust()
+    if passed:
+        await deliver.suspect(conn, claim, passed)
 
 
 async def after_refusals(
