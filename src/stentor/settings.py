@@ -57,7 +57,7 @@ class Settings(BaseSettings):
     """Worker processes of `serve`."""
 
     claims: int = Field(default=4, ge=1, le=64)
-    """Claims (chunks of one sender) that a worker works on at once."""
+    """Claims of one sender's bulk lane that a worker works on at once; three more are kept for alerts and for other senders."""
 
     min_free_bytes: int = Field(default=1 << 30, ge=0)
     """Room on the embedded database's disk below which no files are imported."""

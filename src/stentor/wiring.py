@@ -75,7 +75,7 @@ from stentor.triggers.messages import MessageService
 from stentor.triggers.schedules.keeping import ScheduleKeeper
 from stentor.triggers.schedules.service import ScheduleService
 from stentor.triggers.service import TriggerService
-from stentor.worker.deliverer import DelivererRole
+from stentor.worker.deliverer import DelivererRole, claims_at_once
 from stentor.worker.keeper import Chore, KeeperRole
 from stentor.worker.loop import Bell
 from stentor.worker.planner import PlannerRole
@@ -255,7 +255,7 @@ def worker_journal(core: Core, worker: str) -> Iterator[Journal | None]:
     """
     data = data_directory(core.settings)
     try:
-        journal = journals(core).open(worker, waves=core.settings.claims)
+        journal = journals(core).open(worker, waves=claims_at_once(core.settings.claims))
     except OSError as error:
         log.warning(
             "journal.missing",

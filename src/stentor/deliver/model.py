@@ -1,5 +1,6 @@
 """Chunks as a worker holds them, and the waves that it cuts from them."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -152,6 +153,20 @@ class Claim(msgspec.Struct, frozen=True):
     def execution_ids(self) -> list[UUID]:
         """The executions in the claim, each once."""
         return list(dict.fromkeys(chunk.execution_id for chunk in self.chunks))
+
+
+class Busy(msgspec.Struct, frozen=True):
+    """Senders that are not claimed for now, in any lane or in bulk: so many claims are at hand for them."""
+
+    everywhere: Collection[UUID] = ()
+    in_bulk: Collection[UUID] = ()
+
+    def as_arrays(self) -> dict[str, list[UUID]]:
+        """As statements take them."""
+        return {"busy": list(self.everywhere), "busy_in_bulk": [*self.everywhere, *self.in_bulk]}
+
+
+NOBODY_BUSY = Busy()
 
 
 class PendingSend(msgspec.Struct, frozen=True):

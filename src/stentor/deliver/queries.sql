@@ -9,6 +9,7 @@ SELECT EXISTS (
         WHERE c.done_at IS NULL AND NOT c.parked AND c.lane = l.lane AND c.due_at <= :now
             AND c.due_at >= least(l.floor, :now - make_interval(secs => :lag_s))
             AND (c.lease_until IS NULL OR c.lease_until < :now)
+            AND c.sender_id <> ALL (CASE WHEN l.lane = 2 THEN :busy_in_bulk::uuid[] ELSE :busy::uuid[] END)
         LIMIT 1
     ) c
 ) OR EXISTS (SELECT FROM chunk c WHERE c.done_at IS NULL AND c.parked)
@@ -22,7 +23,8 @@ SELECT EXISTS (
 -- A chunk that a pause holds up is parked where it is met, out of the index that is read here: ten paused executions of a
 -- million people made each claim take 40 ms.
 -- A restored copy that nobody has let go claims nothing. The lanes come in their order, each from its floor on.
--- What a worker was lost with is taken by itself, and only :with_suspects.
+-- What a worker was lost with is taken by itself, and only :with_suspects. Of senders who have enough claims at hand nothing
+-- more is taken: as arrays, because a join would have all that is due sorted for each claim.
 WITH due AS MATERIALIZED (
     SELECT c.execution_id, c.number, c.brand_id, c.sender_id, c.channel, c.lane, c.sends, c.due_at, c.suspects,
         NOT EXISTS (
@@ -41,6 +43,7 @@ WITH due AS MATERIALIZED (
             AND c.due_at >= least(l.floor, :now - make_interval(secs => :lag_s))
             AND (c.lease_until IS NULL OR c.lease_until < :now)
             AND (c.suspects = 0 OR :with_suspects)
+            AND c.sender_id <> ALL (CASE WHEN l.lane = 2 THEN :busy_in_bulk::uuid[] ELSE :busy::uuid[] END)
             AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
         ORDER BY c.due_at, c.execution_id, c.number
         LIMIT :look_ahead

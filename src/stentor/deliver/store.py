@@ -16,9 +16,11 @@ from stentor.deliver.model import (
     CLAIM_SENDS_MAX,
     LEASE,
     LOOKS_MAX,
+    NOBODY_BUSY,
     UNPARKED_MAX,
     Answer,
     Attempt,
+    Busy,
     Change,
     Chunk,
     ChunkStanding,
@@ -69,15 +71,21 @@ async def raise_floors(conn: Connection, floors: Floors) -> None:
     await floors.raised(lambda lanes: Sql.floors.column(conn, **lanes))
 
 
-async def anything_due(conn: Connection, floors: Floors, last_lane: Lane = Lane.BULK) -> bool:
+async def anything_due(conn: Connection, floors: Floors, last_lane: Lane = Lane.BULK, busy: Busy = NOBODY_BUSY) -> bool:
     """Whether there may be something to claim in the lanes up to the last."""
-    return await Sql.anything_due.value(conn, **floors.up_to(last_lane))
+    return await Sql.anything_due.value(conn, **floors.up_to(last_lane), **busy.as_arrays())
 
 
 async def claim_due(
-    conn: Connection, worker: str, floors: Floors, last_lane: Lane = Lane.BULK, *, with_suspects: bool = True
+    conn: Connection,
+    worker: str,
+    floors: Floors,
+    last_lane: Lane = Lane.BULK,
+    busy: Busy = NOBODY_BUSY,
+    *,
+    with_suspects: bool = True,
 ) -> Claim | None:
-    """The chunks that are due first in the lanes up to the last, leased to this worker.
+    """The chunks that are due first in the lanes up to the last, of senders who are not busy, leased to this worker.
 
     A chunk that a worker was lost with is claimed alone, and only `with_suspects`. None when nothing is due there, or nothing
     but what a pause holds up.
@@ -91,6 +99,7 @@ async def claim_due(
             look_ahead=CHUNKS_LOOK_AHEAD,
             sends_max=CLAIM_SENDS_MAX,
             with_suspects=with_suspects,
+            **busy.as_arrays(),
         )
         chunks = [Chunk(*row) for parked, *row in rows if not parked]
         if chunks:

@@ -6,6 +6,7 @@ Read `Deliverer.deliver` first: it is the table of contents.
 import asyncio
 import random
 from collections.abc import Mapping, Sequence
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -22,7 +23,7 @@ from stentor.deliver import store as deliver
 from stentor.deliver.answer_times import AnswerTimes
 from stentor.deliver.journal import NOTHING_NOTED, Journal, WaveNotes
 from stentor.deliver.journals import Journals
-from stentor.deliver.model import WAVE_SENDS_MAX, Change, ChunkStanding, Claim
+from stentor.deliver.model import NOBODY_BUSY, WAVE_SENDS_MAX, Busy, Change, ChunkStanding, Claim
 from stentor.deliver.pacing import Pace
 from stentor.domain.policy import BrandPolicy
 from stentor.domain.vocabulary import Lane, Reason
@@ -89,31 +90,34 @@ class Deliverer:
         self._unpark_due_s = 0.0
         self._jitter = random.Random()
 
-    async def claim(self, last_lane: Lane = Lane.BULK) -> Claim | None:
+    async def claim(self, last_lane: Lane = Lane.BULK, busy: Busy = NOBODY_BUSY) -> Claim | None:
         """What is due first in the lanes up to the last, leased to this worker for 20 s at a time; None when nothing is due.
 
-        Of what workers were lost with, one chunk at a time: what is at hand when this one dies is not suspected twice for it.
+        Nothing of a sender who is busy. Of what workers were lost with, one chunk at a time: what is at hand when this one dies is not suspected twice for it.
         """
         async with self._db.read() as conn:
             await deliver.raise_floors(conn, self._floors)
-            if not await deliver.anything_due(conn, self._floors, last_lane):
+            if not await deliver.anything_due(conn, self._floors, last_lane, busy):
                 return None
         async with self._db.transaction() as conn:
-            claim = await self._claim(conn, last_lane)
+            claim = await self._claim(conn, last_lane, busy)
             failpoint("claim.before_commit")
         failpoint("claim.after_commit")
         if claim is not None:
             self._at_hand.append(claim)
         return claim
 
-    async def _claim(self, conn: Connection, last_lane: Lane) -> Claim | None:
+    async def _claim(self, conn: Connection, last_lane: Lane, busy: Busy) -> Claim | None:
         if boottime_s() >= self._unpark_due_s:
             self._unpark_due_s = boottime_s() + UNPARK_EVERY_S
             await deliver.unpark(conn)
         with_suspects = not any(chunk.suspects for claim in self._at_hand for chunk in claim.chunks)
-        claim = await deliver.claim_due(conn, self._worker, self._floors, last_lane, with_suspects=with_suspects)
+        take = partial(
+            deliver.claim_due, conn, self._worker, self._floors, last_lane, busy, with_suspects=with_suspects
+        )
+        claim = await take()
         if claim is None and await deliver.unpark(conn):
-            claim = await deliver.claim_due(conn, self._worker, self._floors, last_lane, with_suspects=with_suspects)
+            claim = await take()
         return claim
 
     async def keep_leases(self) -> None:

@@ -1,8 +1,10 @@
-"""Nobody who cannot wait stands behind a blast: one of a worker's claims is kept for them."""
+"""Nobody who cannot wait stands behind a blast, and nobody behind another's slow relay: some of a worker's claims are kept."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
 
 import pytest
 from psycopg.errors import DeadlockDetected
@@ -10,6 +12,7 @@ from psycopg.errors import DeadlockDetected
 from stentor.campaigns.model import LaneName
 from stentor.channels.contract import Message, Outcome, Wave
 from stentor.db.pool import Database
+from stentor.deliver.model import Busy
 from stentor.domain.vocabulary import Lane
 from stentor.executions.composing import TURN_PEOPLE, BoundRenderer
 from stentor.guard.meter import GuardMeter
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
+LANES: tuple[LaneName, ...] = ("alert", "bulk")
+
 
 class BlockedChannel(ScriptedChannel):
     """Keeps bulk waves waiting until it is let go on."""
@@ -36,6 +41,22 @@ class BlockedChannel(ScriptedChannel):
     async def hand_over(self, wave: Wave, messages: Sequence[Message]) -> Sequence[Outcome]:
         if wave.lane is Lane.BULK:
             self.bulk_waves += 1
+            await self.free.wait()
+        return await super().hand_over(wave, messages)
+
+
+class SlowRelay(ScriptedChannel):
+    """Takes the messages of one brand, and does not answer until it is let go on."""
+
+    def __init__(self, brand_id: UUID) -> None:
+        super().__init__()
+        self.brand_id = brand_id
+        self.waiting: Counter[Lane] = Counter()
+        self.free = asyncio.Event()
+
+    async def hand_over(self, wave: Wave, messages: Sequence[Message]) -> Sequence[Outcome]:
+        if wave.brand_id == self.brand_id:
+            self.waiting[wave.lane] += 1
             await self.free.wait()
         return await super().hand_over(wave, messages)
 
@@ -91,6 +112,37 @@ async def test_an_alert_is_delivered_while_bulk_has_taken_every_claim_that_it_ma
         assert set((await world.fates(execution_id)).values()) == {"handed_over"}
 
 
+@pytest.mark.fault("F9")
+@pytest.mark.parametrize("slots", [1, 2])
+async def test_nobody_waits_for_the_slow_relay_of_somebody_else(db: Database, slots: int):
+    slow, other = await World.made(db, "Slow"), await World.made(db, "Other")
+    channel = SlowRelay(slow.brand_id)
+    engine, stop = Engine(db, channel), asyncio.Event()
+    for world in (slow, other):
+        await world.people([Someone("one")])
+    publications = {(world, lane): await world.publication(lane=lane) for world in (slow, other) for lane in LANES}
+    for _ in range(4):
+        for lane in LANES:
+            await slow.execution(publications[slow, lane])
+    await engine.plan()
+    await one_chunk_a_claim(db)
+    role = DelivererRole(engine.deliverer, slots=slots, due=Bell(), bulk_waits=lambda: False)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(role.run(stop))
+        await eventually(lambda: channel.waiting.total() == slots + 1)
+        runs = [await other.execution(publications[other, lane]) for lane in LANES]
+        await engine.plan()
+        await eventually(lambda: len(channel.taken) == 2)
+        waiting = channel.waiting.total()
+        channel.free.set()
+        await eventually(lambda: len(channel.taken) == 10)
+        stop.set()
+
+    assert waiting == slots + 1
+    assert [await other.fates(run) for run in runs] == [{"one": "handed_over"}] * 2
+
+
 @pytest.mark.parametrize(("lane", "turns"), [("bulk", 100 // TURN_PEOPLE), ("alert", 1)])
 async def test_others_get_turns_while_the_messages_of_a_blast_are_made(db: Database, lane: LaneName, turns: int):
     world = await World.made(db)
@@ -115,7 +167,7 @@ class Deadlocked:
         self.guard_meter = GuardMeter()
         self.beats = 0
 
-    async def claim(self, _last_lane: Lane) -> None:
+    async def claim(self, _last_lane: Lane, _busy: Busy) -> None:
         return None
 
     async def keep_leases(self) -> None:
