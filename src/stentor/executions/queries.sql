@@ -138,17 +138,18 @@ FROM (
 WHERE e.id = d.id
 
 -- name: fail_expired
--- all brands: the keeper's sweep over executions that were not planned by their deadline.
+-- all brands: the keeper's sweep over executions of which nobody was planned by their deadline.
+-- One that is being planned goes on, so that everybody who is left is skipped and counted.
 UPDATE execution
-SET state = 'failed', error_code = 'DEADLINE', error_message = 'The deadline passed before everybody was planned.',
+SET state = 'failed', error_code = 'DEADLINE', error_message = 'The deadline passed before anybody was planned.',
     paused_at = NULL, status_at = :now
-WHERE deadline_at <= :now AND state IN ('scheduled', 'queued', 'planning')
+WHERE deadline_at <= :now AND state IN ('scheduled', 'queued')
 
 -- name: wake_expired
 -- all brands: the keeper's sweep over executions that are past their deadline.
 UPDATE execution
 SET paused_at = NULL
-WHERE deadline_at <= :now AND state = 'sending' AND paused_at IS NOT NULL
+WHERE deadline_at <= :now AND state IN ('planning', 'sending') AND paused_at IS NOT NULL
 
 -- name: hasten_expired
 -- all brands: the keeper's sweep over executions that are past their deadline.
@@ -159,7 +160,7 @@ FROM (
     SELECT w.execution_id, w.number
     FROM execution e
     JOIN chunk w ON w.execution_id = e.id
-    WHERE e.deadline_at <= :now AND e.state = 'sending' AND w.done_at IS NULL AND w.due_at > :now
+    WHERE e.deadline_at <= :now AND e.state IN ('planning', 'sending') AND w.done_at IS NULL AND w.due_at > :now
     ORDER BY w.execution_id, w.number
     LIMIT :limit
     FOR UPDATE OF w SKIP LOCKED

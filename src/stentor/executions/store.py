@@ -247,7 +247,7 @@ async def start_due(conn: Connection, grace: timedelta, limit: int) -> int:
 
 
 async def sweep_expired(conn: Connection, limit: int) -> int:
-    """Fails executions that were not planned by their deadline, and makes due what others left; returns how many of both."""
+    """Fails executions of which nobody was planned by their deadline, and makes due what others left; returns how many of both."""
     failed = await Sql.fail_expired.run(conn)
     woken = await Sql.wake_expired.run(conn)
     hastened = await Sql.hasten_expired.run(conn, limit=limit) + await Sql.hasten_over.run(conn, limit=limit)

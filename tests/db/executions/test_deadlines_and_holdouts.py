@@ -15,6 +15,7 @@ from stentor.domain.policy import BrandCap, BrandPolicy, CampaignPolicy
 from stentor.domain.vocabulary import ChannelKind
 from stentor.executions.pipeline import GUARD_AGE_S_MAX
 from stentor.executions.service import sweep_expired
+from stentor.executions.slicing import SLICE_PEOPLE
 from stentor.guard.holdout import is_held_out
 from stentor.testing.engine import Engine, ScriptedChannel
 from stentor.testing.waiting import eventually
@@ -129,6 +130,34 @@ async def test_an_execution_that_was_not_planned_in_time_fails_with_its_reason(d
     execution = await Engine(db, channel).executions.find(world.brand_id, execution_id)
     assert (execution.state, execution.error_code, execution.paused_at) == ("failed", "DEADLINE", None)
     assert channel.taken == []
+
+
+@pytest.mark.parametrize("is_paused", [False, True])
+async def test_everybody_whom_the_deadline_meets_in_the_middle_of_planning_is_skipped_and_counted(
+    db: Database, is_paused: bool
+):
+    world, channel = await World.made(db), ScriptedChannel()
+    await world.people([Someone(f"p{number}") for number in range(40)])
+    await in_slices(db)
+    execution_id = await world.execution(await world.publication(policy=DEADLINE))
+    engine = Engine(db, channel)
+    await engine.planner.plan_next()
+    await engine.planner.plan_next()
+    if is_paused:
+        await engine.executions.pause(world.brand_id, execution_id)
+    planned = len(await world.fates(execution_id))
+
+    await after_the_deadline(db, channel)
+
+    assert 0 < planned < 40
+    assert list((await world.fates(execution_id)).values()) == ["skipped deadline"] * 40
+    assert (channel.taken, await state_of(db, world, execution_id)) == ([], "ended")
+
+
+async def in_slices(db: Database) -> None:
+    """As if the topic had so many subscribers that its executions are planned slice by slice."""
+    async with db.autocommit() as conn:
+        await conn.execute("UPDATE topic_counter SET subscribers = %s", [3 * SLICE_PEOPLE])
 
 
 async def test_a_paced_sender_does_not_slow_down_what_is_skipped(db: Database):
