@@ -23,6 +23,7 @@ from stentor.api.settings import ApiSettings
 from stentor.audience.anonymous import AddressNames, AnonymousKeeper
 from stentor.audience.customers import CustomerService
 from stentor.audience.imports import ImportService
+from stentor.audience.past import PastKeeper
 from stentor.audience.preferences import PreferenceService
 from stentor.audience.subscriptions import SubscriptionService
 from stentor.audience.topics import TopicService
@@ -348,6 +349,7 @@ def _chores(core: Core) -> list[Chore]:
     schedules = schedule_keeper(core)
     contacts = ContactKeeper(db)
     anonymous = AnonymousKeeper(db)
+    past = PastKeeper(db, days=core.settings.history_days)
     return [
         # First: what comes in a week that has no partition lies in the catch-all for good.
         Chore("make_partitions", 3_600.0, lambda: make_weeks(db)),
@@ -363,6 +365,7 @@ def _chores(core: Core) -> list[Chore]:
         Chore("forget_claims", 600.0, lambda: forget_claims(db)),
         Chore("forget_contacts", 60.0, lambda: _forget_contacts(core, contacts)),
         Chore("erase_anonymous", 600.0, lambda: _erase_anonymous(core, anonymous)),
+        Chore("forget_past", 600.0, lambda: _forget_past(core, past)),
         Chore("forget_answers", 600.0, lambda: forget_answers(db)),
         Chore("forget_events", 600.0, lambda: forget_events(db)),
     ]
@@ -382,3 +385,7 @@ async def _forget_contacts(core: Core, contacts: ContactKeeper) -> int:
 
 async def _erase_anonymous(core: Core, anonymous: AnonymousKeeper) -> int:
     return await anonymous.erase([brand.id for brand in await accounts(core).brands()])
+
+
+async def _forget_past(core: Core, past: PastKeeper) -> int:
+    return await past.forget([brand.id for brand in await accounts(core).brands()])

@@ -58,6 +58,14 @@ class BrandSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     """What holds for all its messages: frequency caps."""
 
 
+class PolicyVersion(msgspec.Struct, frozen=True):
+    """What the guard went by in a brand's settings from a moment on: caps, quiet hours, time zone, country. All else is default."""
+
+    version: int
+    settings: BrandSettings
+    since: datetime
+
+
 class Organisation(msgspec.Struct, frozen=True):
     """Owns brands; `number` is the X-Tenant-Id of older clients."""
 

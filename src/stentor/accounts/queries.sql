@@ -56,6 +56,26 @@ SELECT settings::text FROM brand WHERE id = :brand_id FOR UPDATE
 -- name: update_settings
 UPDATE brand SET settings = :settings, updated_at = :now WHERE id = :brand_id
 
+-- name: note_policy
+-- What the brand's guard goes by from now on, where that is another than before. In the transaction that writes the settings.
+INSERT INTO brand_policy_version (brand_id, version, policy, since)
+SELECT b.id, coalesce(l.version, 0) + 1, policy_in(b.settings), :now
+FROM brand b
+LEFT JOIN LATERAL (
+    SELECT v.version, v.policy FROM brand_policy_version v WHERE v.brand_id = b.id ORDER BY v.version DESC LIMIT 1
+) l ON true
+WHERE b.id = :brand_id AND policy_in(b.settings) IS DISTINCT FROM l.policy
+
+-- name: policies_between
+-- What held at any moment between the two; before the first version, that one.
+SELECT v.version, v.policy::text, v.since
+FROM brand_policy_version v
+WHERE v.brand_id = :brand_id AND v.since <= greatest(:until::timestamptz, (SELECT min(f.since) FROM brand_policy_version f WHERE f.brand_id = :brand_id))
+    AND v.version >= coalesce(
+        (SELECT max(l.version) FROM brand_policy_version l WHERE l.brand_id = :brand_id AND l.since <= :since::timestamptz), 1
+    )
+ORDER BY v.version
+
 -- name: insert_key
 INSERT INTO api_key (organisation_id, brand_id, name, digest, hint, scopes, is_test, created_at)
 VALUES (:organisation_id, :brand_id, :name, :digest, :hint, :scopes, :is_test, :now)

@@ -1,6 +1,7 @@
 """Organisations, brands and keys: made, changed, listed, revoked."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from stentor.accounts.model import (
     Installation,
     NewKey,
     Organisation,
+    PolicyVersion,
     Scope,
 )
 from stentor.db.connection import Connection
@@ -34,6 +36,11 @@ FIRST_ORGANISATION_NAME = "Organisation"
 async def find_brand(conn: Connection, brand_id: UUID) -> Brand | None:
     """The brand as it is now, for what is to be consistent with it."""
     return await store.find_brand(conn, brand_id)
+
+
+async def policies_between(conn: Connection, brand_id: UUID, since: datetime, until: datetime) -> list[PolicyVersion]:
+    """The versions of what the brand's guard goes by that held at any moment between the two, oldest first."""
+    return await store.policies_between(conn, brand_id, since, until)
 
 
 class AccountService:

@@ -1,13 +1,23 @@
 """Organisations, brands and keys in the database."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import msgspec
 from psycopg.types.json import Jsonb
 
-from stentor.accounts.model import ApiKey, Brand, BrandSettings, Installation, Organisation, Principal, Scope
+from stentor.accounts.model import (
+    ApiKey,
+    Brand,
+    BrandSettings,
+    Installation,
+    Organisation,
+    PolicyVersion,
+    Principal,
+    Scope,
+)
 from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
 
@@ -26,6 +36,8 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     brands: Statement
     lock_brand: Statement
     update_settings: Statement
+    note_policy: Statement
+    policies_between: Statement
     insert_key: Statement
     find_principal: Statement
     keys_of_organisation: Statement
@@ -77,6 +89,8 @@ async def insert_brand(
         brand_key=brand_key,
         settings=Jsonb(settings),
     )
+    if inserted:
+        await note_policy(conn, brand_id)
     return inserted > 0
 
 
@@ -101,6 +115,18 @@ async def lock_brand(conn: Connection, brand_id: UUID) -> BrandSettings | None:
 
 async def update_settings(conn: Connection, brand_id: UUID, settings: BrandSettings) -> None:
     await Sql.update_settings.run(conn, brand_id=brand_id, settings=Jsonb(settings))
+    await note_policy(conn, brand_id)
+
+
+async def note_policy(conn: Connection, brand_id: UUID) -> None:
+    """Keeps what the guard goes by in the settings that were just written as a version, where it is another than before."""
+    await Sql.note_policy.run(conn, brand_id=brand_id)
+
+
+async def policies_between(conn: Connection, brand_id: UUID, since: datetime, until: datetime) -> list[PolicyVersion]:
+    """The versions that held at any moment between the two, oldest first; before the first one, that one."""
+    rows = await Sql.policies_between.tuples(conn, brand_id=brand_id, since=since, until=until)
+    return [PolicyVersion(version, _settings(policy), from_) for version, policy, from_ in rows]
 
 
 async def insert_key(

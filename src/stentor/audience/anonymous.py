@@ -41,6 +41,7 @@ class Sql(QuerySet, file="anonymous.sql", package=__package__):
     without_messages: Statement
     lock_anonymous: Statement
     erase_anonymous: Statement
+    erase_past: Statement
 
 
 class BareAddress(msgspec.Struct, frozen=True):
@@ -117,6 +118,7 @@ async def _erase(brand_id: UUID, first: int, conn: Connection) -> int:
     await Sql.lock_anonymous.run(conn, brand_id=brand_id, **keys)
     erased = set(await Sql.erase_anonymous.column(conn, brand_id=brand_id, **keys))
     if erased:
+        await Sql.erase_past.run(conn, brand_id=brand_id, **_keys(list(erased)))
         leavers = _owners([person for person in found if person[0] in erased])
         await customer_store.leave_addresses(conn, brand_id, leavers)
     return len(erased)

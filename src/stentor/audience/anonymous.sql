@@ -54,3 +54,8 @@ WHERE c.part = n.part AND c.customer_id = n.customer_id AND c.brand_id = :brand_
         WHERE m.part = c.part AND m.customer_id = c.customer_id AND m.brand_id = :brand_id
     )
 RETURNING c.customer_id
+
+-- name: erase_past
+DELETE FROM customer_past p
+USING unnest(:parts::smallint[], :customer_ids::uuid[]) AS n (part, customer_id)
+WHERE p.part = n.part AND p.customer_id = n.customer_id AND p.brand_id = :brand_id

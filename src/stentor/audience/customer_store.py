@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from stentor.audience.intake import Rows
+from stentor.audience.intake import TIME_ZONE, Rows
 from stentor.audience.model import Customer
 from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
@@ -27,6 +27,7 @@ class Sql(QuerySet, file="customers.sql", package=__package__):
     free_addresses: Statement
     lock_customers: Statement
     insert_customers: Statement
+    keep_past: Statement
     update_customers: Statement
     mark_shared: Statement
     customer_by_id: Statement
@@ -140,24 +141,32 @@ async def insert_customers(conn: Connection, brand_id: UUID, rows: Rows) -> None
 
 
 async def update_customers(conn: Connection, brand_id: UUID, rows: Rows, renewed: Sequence[int]) -> int:
-    """Writes what was said; on the channels of `renewed` (masks) the address is another one now. Answers how many."""
+    """Writes what was said; on the channels of `renewed` (masks) the address is another one now. Answers how many.
+
+    What the guard knew of them until now is kept where that becomes something else.
+    """
+    guarded = {
+        **_keys(rows),
+        "given": _joined(map(str, rows.given)),
+        "touched": _joined(map(str, rows.touched)),
+        "addresses": _joined(map(str, rows.addresses)),
+        "valid": _joined(map(str, rows.valid)),
+        "renewed": _joined(map(str, renewed)),
+        "time_zones": _nullable(rows.time_zones),
+    }
+    if any(rows.touched) or any(given & TIME_ZONE for given in rows.given):
+        await Sql.keep_past.run(conn, brand_id=brand_id, separator=_SEPARATOR, **guarded)
     return await Sql.update_customers.run(
         conn,
         brand_id=brand_id,
         separator=_SEPARATOR,
-        **_keys(rows),
-        given=_joined(map(str, rows.given)),
-        touched=_joined(map(str, rows.touched)),
-        addresses=_joined(map(str, rows.addresses)),
-        valid=_joined(map(str, rows.valid)),
-        renewed=_joined(map(str, renewed)),
+        **guarded,
         emails=_nullable(rows.emails),
         email_digests=_nullable(rows.email_digests),
         phones=_nullable(rows.phones),
         phone_digests=_nullable(rows.phone_digests),
         push_tokens=_joined(rows.push_tokens),
         locales=_nullable(rows.locales),
-        time_zones=_nullable(rows.time_zones),
         attributes=_joined(rows.attributes),
         removed=_joined(rows.removed),
     )

@@ -163,6 +163,27 @@ FROM unnest(
     )
 ORDER BY n.customer_id
 
+-- name: keep_past
+-- What the guard asks of these people, of those of whom it will hear something else. Under their locks.
+INSERT INTO customer_past (
+    part, customer_id, until, brand_id, address_mask, valid_mask, bounced_mask, complained_mask, email_digest, phone_digest,
+    place
+)
+SELECT c.part, c.customer_id, :now, c.brand_id, c.address_mask, c.valid_mask, c.bounced_mask, c.complained_mask,
+    c.email_digest, c.phone_digest, c.place
+FROM unnest(
+        string_to_array(:parts, :separator), string_to_array(:customer_ids, :separator),
+        string_to_array(:given, :separator), string_to_array(:touched, :separator),
+        string_to_array(:addresses, :separator), string_to_array(:valid, :separator),
+        string_to_array(:renewed, :separator), string_to_array(:time_zones, :separator, '')
+    ) AS n (part, customer_id, given, touched, addresses, valid, renewed, time_zone)
+JOIN customer c ON c.part = n.part::smallint AND c.customer_id = n.customer_id::uuid
+WHERE c.brand_id = :brand_id AND (
+    n.renewed::integer <> 0 OR c.address_mask & n.touched::integer <> n.addresses::integer
+    OR c.valid_mask & n.touched::integer <> n.valid::integer
+    OR n.given::integer & 16 <> 0 AND n.time_zone IS DISTINCT FROM c.time_zone
+)
+
 -- name: update_customers
 -- What was not said is kept. An address that is another one now starts clean on its channels (:renewed).
 UPDATE customer c

@@ -16,8 +16,16 @@ class Sql(QuerySet, file="reach.sql", package=__package__):
     topics_to_plan: Statement
     recipients: Statement
     lock_people: Statement
+    keep_past: Statement
     mark_people: Statement
     last_choice: Statement
+
+
+def digest_on(channel: ChannelKind, email: bytes | None, phone: bytes | None) -> bytes | None:
+    """Of the digests of somebody's addresses, the one that messages on this channel go to; None where there is none."""
+    if channel is ChannelKind.EMAIL:
+        return email
+    return phone if channel.bit & PHONE_CHANNELS else None
 
 
 class PlannableTopic(NamedTuple):
@@ -80,11 +88,7 @@ class Recipient(NamedTuple):
 
     def digest_on(self, channel: ChannelKind) -> bytes | None:
         """The digest that opt-out lists know the address by; None on channels that have no such lists."""
-        if channel is ChannelKind.EMAIL:
-            return self.email_digest
-        if channel.bit & PHONE_CHANNELS:
-            return self.phone_digest
-        return None
+        return digest_on(channel, self.email_digest, self.phone_digest)
 
     def fields(self) -> dict[str, Any]:
         """What templates read as `customer.x`: the system fields, which win, and the attributes."""
@@ -137,18 +141,17 @@ async def mark(conn: Connection, brand_id: UUID, channel: ChannelKind, marks: Se
     Each (customer, digest) may come once.
     """
     people = {
-        "parts": [part_of(said.customer_id) for said in marks],
-        "customer_ids": [said.customer_id for said in marks],
+        "parts": [part_of(one.customer_id) for one in marks],
+        "customer_ids": [one.customer_id for one in marks],
+    }
+    said = {
+        "digests": [one.digest for one in marks],
+        "bounced": [channel.bit if one.bounced else 0 for one in marks],
+        "complained": [channel.bit if one.complained else 0 for one in marks],
     }
     await Sql.lock_people.run(conn, brand_id=brand_id, **people)
-    await Sql.mark_people.run(
-        conn,
-        brand_id=brand_id,
-        **people,
-        digests=[said.digest for said in marks],
-        bounced=[channel.bit if said.bounced else 0 for said in marks],
-        complained=[channel.bit if said.complained else 0 for said in marks],
-    )
+    await Sql.keep_past.run(conn, brand_id=brand_id, **people, **said)
+    await Sql.mark_people.run(conn, brand_id=brand_id, **people, **said)
 
 
 async def last_choice(conn: Connection, brand_id: UUID, customer: UUID, topic_id: UUID | None) -> LastChoice | None:

@@ -32,6 +32,20 @@ WHERE c.brand_id = :brand_id
 ORDER BY c.part, c.customer_id
 FOR UPDATE OF c
 
+-- name: keep_past
+-- What the guard asks of these people, of those whom the next statement marks with something new.
+INSERT INTO customer_past (
+    part, customer_id, until, brand_id, address_mask, valid_mask, bounced_mask, complained_mask, email_digest, phone_digest,
+    place
+)
+SELECT DISTINCT ON (c.part, c.customer_id) c.part, c.customer_id, :now, c.brand_id, c.address_mask, c.valid_mask,
+    c.bounced_mask, c.complained_mask, c.email_digest, c.phone_digest, c.place
+FROM unnest(:parts::smallint[], :customer_ids::uuid[], :digests::bytea[], :bounced::integer[], :complained::integer[])
+    AS e (part, customer_id, digest, bounced, complained)
+JOIN customer c ON c.part = e.part AND c.customer_id = e.customer_id
+WHERE c.brand_id = :brand_id AND (e.digest IS NULL OR e.digest IN (c.email_digest, c.phone_digest))
+    AND (e.bounced & ~c.bounced_mask <> 0 OR e.complained & ~c.complained_mask <> 0)
+
 -- name: mark_people
 -- Only while the address is still the one that was written to; a channel without digests has but one.
 UPDATE customer c

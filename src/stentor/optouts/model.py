@@ -1,5 +1,6 @@
 """What an opt-out says."""
 
+from datetime import datetime
 from typing import Literal
 
 import msgspec
@@ -25,3 +26,17 @@ class OptOut(msgspec.Struct, frozen=True):
     digest: bytes
     cause: Cause
     source: str = ""
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """An address on a list: since when and why, and when that was lifted, if it was."""
+
+    list: str
+    cause: Cause
+    at: datetime
+    source: str
+    lifted_at: datetime | None
+
+    def holds_at(self, instant: datetime) -> bool:
+        """Whether the address was on the list at that moment."""
+        return self.at <= instant and (self.lifted_at is None or instant < self.lifted_at)

@@ -5,13 +5,14 @@ from uuid import UUID
 
 from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
-from stentor.optouts.model import OptOut
+from stentor.optouts.model import Entry, OptOut
 
 
 class Sql(QuerySet, file="queries.sql", package=__package__):
     insert_builtin: Statement
     insert_entries: Statement
     delete_entries: Statement
+    entries_of: Statement
     entries_among: Statement
 
 
@@ -35,6 +36,11 @@ async def insert_entries(conn: Connection, brand_id: UUID, entries: Sequence[Opt
 async def delete_entries(conn: Connection, brand_id: UUID, digests: Sequence[bytes]) -> int:
     """Takes the digests off the list and returns how many were on it."""
     return await Sql.delete_entries.run(conn, brand_id=brand_id, digests=list(digests))
+
+
+async def entries_of(conn: Connection, brand_id: UUID, digest: bytes) -> list[Entry]:
+    """All entries of the address, lifted ones too, oldest first."""
+    return await Sql.entries_of.rows(conn, Entry, brand_id=brand_id, digest=digest)
 
 
 async def entries_among(conn: Connection, brand_id: UUID, digests: Sequence[bytes]) -> set[bytes]:

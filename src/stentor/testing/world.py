@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 from psycopg.types.json import Jsonb
 
+from stentor.accounts.store import note_policy
 from stentor.campaigns.model import Basis, LaneName, Mode, PublishedContent, PublishedRoute, PublishedVariant
 from stentor.channels.service import ensure_sandbox, sandbox_sender
 from stentor.db.connection import Connection
@@ -26,6 +27,8 @@ class Sql(QuerySet, file="world.sql", package=__package__):
     set_settings: Statement
     add_topic: Statement
     add_people: Statement
+    note_refusals: Statement
+    note_choices: Statement
     subscribe: Statement
     count_subscribers: Statement
     add_campaign: Statement
@@ -80,6 +83,7 @@ class World:
                 name=name,
                 brand_key=f"br_{world.brand_id.hex[-22:]}",
             )
+            await note_policy(conn, world.brand_id)
             await ensure_sandbox(conn, world.brand_id)
             await ensure_builtin(conn, world.brand_id)
             await Sql.add_topic.run(
@@ -111,6 +115,13 @@ class World:
                 time_zones=[one.time_zone for one in people],
                 phones=[one.phone for one in people],
             )
+            await Sql.note_refusals.run(
+                conn,
+                brand_id=self.brand_id,
+                parts=parts,
+                customer_ids=ids,
+                refused_masks=[one.refused_mask for one in people],
+            )
             await self._subscribe(conn, ids, [one.channels for one in people])
             await Sql.count_subscribers.run(
                 conn,
@@ -124,6 +135,7 @@ class World:
         """Replaces the brand's settings by these; an engine that was made before knows them within a second."""
         async with self.db.transaction() as conn:
             await Sql.set_settings.run(conn, brand_id=self.brand_id, settings=Jsonb(settings))
+            await note_policy(conn, self.brand_id)
 
     async def choose(self, name: str, channels: int) -> None:
         """Changes a person's subscription to `news`."""
@@ -134,6 +146,7 @@ class World:
         """Changes the brand's policy; workers that run know it within a second."""
         async with self.db.transaction() as conn:
             await Sql.set_policy.run(conn, brand_id=self.brand_id, policy=Jsonb(policy))
+            await note_policy(conn, self.brand_id)
 
     async def publication(
         self,
@@ -225,11 +238,11 @@ class World:
         return {name: variant for name, _, _, _, variant in rows}
 
     async def _subscribe(self, conn: Connection, ids: Sequence[UUID], channels: Sequence[int]) -> None:
-        await Sql.subscribe.run(
-            conn,
-            brand_id=self.brand_id,
-            topic_id=self.topic_id,
-            parts=[part_of(one) for one in ids],
-            customer_ids=list(ids),
-            channels=list(channels),
-        )
+        chosen: dict[str, Any] = {
+            "topic_id": self.topic_id,
+            "parts": [part_of(one) for one in ids],
+            "customer_ids": list(ids),
+            "channels": list(channels),
+        }
+        await Sql.note_choices.run(conn, brand_id=self.brand_id, **chosen)
+        await Sql.subscribe.run(conn, brand_id=self.brand_id, **chosen)

@@ -7,7 +7,7 @@ INSERT INTO brand (id, organisation_id, name, brand_key, created_at, updated_at)
 VALUES (:brand_id, :organisation_id, :name, :brand_key, :now, :now)
 
 -- name: set_settings
-UPDATE brand SET settings = :settings WHERE id = :brand_id
+UPDATE brand SET settings = :settings, updated_at = :now WHERE id = :brand_id
 
 -- name: set_policy
 UPDATE brand SET settings = settings || jsonb_build_object('policy', :policy::jsonb) WHERE id = :brand_id
@@ -27,6 +27,23 @@ FROM unnest(
         :emails::text[], :digests::bytea[], :locales::text[], :time_zones::text[], :phones::text[]
     ) AS p (part, customer_id, external_id, address_mask, valid_mask, refused_mask, bounced_mask, complained_mask,
         shared_address, email, email_digest, locale, time_zone, phone)
+
+-- name: note_refusals
+INSERT INTO consent_event (part, customer_id, event_id, brand_id, at, kind, channels, source)
+SELECT p.part, p.customer_id, gen_random_uuid(), :brand_id, :now, 'refused', p.refused_mask, 'one_click'
+FROM unnest(:parts::smallint[], :customer_ids::uuid[], :refused_masks::integer[]) AS p (part, customer_id, refused_mask)
+WHERE p.refused_mask <> 0
+
+-- name: note_choices
+INSERT INTO consent_event (part, customer_id, event_id, brand_id, at, kind, topic_id, channels, source)
+SELECT n.part, n.customer_id, gen_random_uuid(), :brand_id, :now, k.kind, :topic_id, k.channels, 'api'
+FROM unnest(:parts::smallint[], :customer_ids::uuid[], :channels::integer[]) AS n (part, customer_id, channels)
+LEFT JOIN subscription s
+    ON s.topic_id = :topic_id AND s.part = n.part AND s.customer_id = n.customer_id AND s.brand_id = :brand_id
+CROSS JOIN LATERAL (
+    VALUES ('subscribed', n.channels & ~coalesce(s.channels, 0)), ('unsubscribed', coalesce(s.channels, 0) & ~n.channels)
+) AS k (kind, channels)
+WHERE k.channels <> 0
 
 -- name: subscribe
 INSERT INTO subscription (part, customer_id, topic_id, brand_id, channels, changed_at)
