@@ -1,16 +1,18 @@
 """What holds on the stage of the stateful model, whatever was done there: the promises, as an onlooker can check them."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from flow_stage import CAP, WINDOW, Send, SendKey, Stage
+from flow_stage import CAP, PEOPLE, WINDOW, Send, SendKey, Stage
 from stentor.domain.vocabulary import Reason, SendState
 
 if TYPE_CHECKING:
     from uuid import UUID
 
+# Whether a sender was paused, what a template said, and how many of a cap's messages were on the wire.
+NOT_KEPT = {"sender", "content", "cap"}
 # The far side notes a message a moment before its acceptance is stamped.
 _SLACK = timedelta(seconds=5)
 _DIFFERENT_COUNTS = """
@@ -27,6 +29,10 @@ _OTHER_AUDIENCES = """
 async def assert_promises(stage: Stage) -> None:
     """All of them at this moment. Raises AssertionError for the first one that is broken."""
     sends = await stage.sends()
+    await _every_verdict_is_found_again(
+        stage, {key: send for key, send in sends.items() if stage.told.get(key) != send}
+    )
+    stage.told = sends
     await _every_number_adds_up(stage)
     await _nobody_is_lost_and_nobody_is_decided_twice(stage, sends)
     _what_is_told_of_a_send_is_what_happened(stage, sends)
@@ -40,6 +46,9 @@ async def assert_everything_ended(stage: Stage) -> None:
     waiting = {SendState.PENDING, SendState.HELD}
     assert [key for key, send in (await stage.sends()).items() if send.state in waiting] == []
     assert await stage.rows("SELECT id, state FROM execution WHERE ended_at IS NULL") == []
+    # Also by what was chosen, reported and settled since.
+    await _every_verdict_is_found_again(stage, await stage.sends())
+    await _nobody_is_left_out_who_was_opted_in(stage)
 
 
 async def _every_number_adds_up(stage: Stage) -> None:
@@ -59,6 +68,23 @@ async def _nobody_is_lost_and_nobody_is_decided_twice(stage: Stage, sends: Mappi
             assert decided[execution] == stage.audiences.setdefault(execution, set(stage.subscribed))
         else:
             assert not decided[execution]
+
+
+async def _every_verdict_is_found_again(stage: Stage, sends: Iterable[SendKey]) -> None:
+    """By what is kept of that moment, each check that was made comes to what it came to then."""
+    for execution_id, name in sends:
+        (told,) = await stage.explained(execution_id, name)
+        assert [check for check in told.checks if check.differs] == [], f"{name} in {execution_id} is {told}"
+        made = {check.name: check.replayed for check in told.checks if check.outcome != "not_reached"}
+        # Nobody is erased here and no address is shared, so little is not kept.
+        assert {name for name, is_kept in made.items() if not is_kept} <= NOT_KEPT
+
+
+async def _nobody_is_left_out_who_was_opted_in(stage: Stage) -> None:
+    for execution_id, audience in stage.audiences.items():
+        for name in set(PEOPLE) - audience:
+            told = await stage.engine.executions.explain(stage.world.brand_id, execution_id, name)
+            assert "fault" not in told.outside
 
 
 def _what_is_told_of_a_send_is_what_happened(stage: Stage, sends: Mapping[SendKey, Send]) -> None:

@@ -16,6 +16,7 @@ from stentor.audience.customers import CustomerService
 from stentor.audience.imports import ImportService
 from stentor.audience.model import Act, CustomerPatch, Source
 from stentor.audience.subscriptions import SubscriptionService
+from stentor.campaigns.sources import PublicationSource
 from stentor.channels.contract import Accepted as Taken
 from stentor.channels.contract import Deferred, InDoubt, Message, NotSent, Outcome, Rejected, Wave
 from stentor.db.connection import Connection
@@ -26,6 +27,7 @@ from stentor.domain.policy import BrandCap, BrandPolicy, CampaignPolicy
 from stentor.domain.vocabulary import ChannelKind, Reason, SendState
 from stentor.errors import Conflict, Unprocessable
 from stentor.executions.ending import end_forgotten
+from stentor.executions.explaining import ChannelExplanation, explain_channels
 from stentor.executions.provider_events import apply_due
 from stentor.executions.remedies import TREATMENTS, carry_out_next
 from stentor.executions.service import sweep_expired
@@ -50,7 +52,7 @@ GENERATORS = {"news": CampaignPolicy(), "flash": CampaignPolicy(deadline="2h")}
 _CLEARED = (
     "execution, slice, chunk, wave, tally, send, delivery_event, contact, address_claim, provider_event, customer, subscription, "
     "consent_event, address_owner, optout_recent, idempotency_key, topic_counter, import_job, run_bucket, sender_bucket, "
-    "reconciliation, remedy"
+    "reconciliation, remedy, customer_past, optout_lifted"
 )
 
 LEASE_OVER = timedelta(seconds=30)
@@ -152,6 +154,7 @@ class Stage:
     def __init__(self, db: Database, world: World) -> None:
         self.db = db
         self.world = world
+        self.publications = PublicationSource(db)
         self.names = {customer_id(world.brand_id, name): name for name in PEOPLE}
         self._forget()
 
@@ -168,6 +171,7 @@ class Stage:
         self.doubts: Counter[SendKey] = Counter()
         self.resends: Counter[SendKey] = Counter()
         self.settled_by_word: set[SendKey] = set()
+        self.told: dict[SendKey, Send] = {}
         self._begin_life()
 
     def _begin_life(self) -> None:
@@ -185,7 +189,8 @@ class Stage:
     @classmethod
     async def made(cls, db: Database) -> "Stage":
         """The stage, with nobody on it."""
-        db.shift = BEGINNING - datetime.now(UTC)
+        # Before the stories begin: each of them is told by the brand's last settings.
+        db.shift = BEGINNING - datetime.now(UTC) - timedelta(minutes=1)
         world = await World.made(db)
         await world.settings(quiet_hours=[NIGHT], default_time_zone="Europe/Berlin")
         await world.brand_policy(BrandPolicy((BrandCap(CAP, f"{WINDOW.seconds}s"),)))
@@ -223,6 +228,13 @@ class Stage:
             (execution, self.names[customer]): Send(SendState(state), Reason(reason), at)
             for execution, customer, state, reason, at in rows
         }
+
+    async def explained(self, execution_id: UUID, name: str) -> list[ChannelExplanation]:
+        """What is told of a person in an execution. Nothing happens meanwhile here: what was stamped was just decided."""
+        execution = await self.engine.executions.find(self.world.brand_id, execution_id)
+        publication = await self.publications.load(self.world.brand_id, execution.publication_id)
+        async with self.db.read() as conn:
+            return await explain_channels(conn, execution, publication, self._id(name), meanwhile=timedelta())
 
     # What people choose.
 

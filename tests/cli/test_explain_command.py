@@ -3,6 +3,7 @@ import json
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
+import psycopg
 import pytest
 
 from command_line import Command
@@ -32,7 +33,9 @@ def test_each_check_is_told_in_its_order(command: Command, execution: UUID):
 
     (email,) = told["channels"]
     assert (email["channel"], email["state"], email["reason"]) == ("email", "skipped", "bounced_before")
-    assert [(check["name"], check["outcome"]) for check in email["checks"]][1:6] == [
+    assert [(check["name"], check["outcome"]) for check in email["checks"]][:7] == [
+        ("execution", "not_reached"),
+        ("sender", "not_reached"),
         ("consent", "passed"),
         ("suppression", "not_reached"),
         ("complaint", "passed"),
@@ -46,10 +49,22 @@ def test_people_read_what_became_of_somebody(command: Command, execution: UUID):
     skipped = command("explain", execution, "bob")
     outside = command("explain", execution, "cy", "--brand", "Fan Club")
 
+    assert "✓  consent      Subscribed (email) at " in skipped.stdout
+    assert "✗  bounce       bounced_before " in skipped.stdout
     assert "·  address      not reached" in skipped.stdout
     assert "ann on email: handed_over (" in reached.stdout
     assert "in en" in reached.stdout
-    assert outside.stdout.startswith("cy: ")
+    assert outside.stdout == "cy: Not in the audience. Never opted in to the topic 'news'.\n"
+
+
+def test_a_verdict_that_differs_from_what_is_kept_is_marked(command: Command, execution: UUID, database_dsn: str):
+    with psycopg.connect(database_dsn, autocommit=True) as conn:
+        conn.execute("UPDATE customer SET bounced_mask = 0")
+
+    skipped = command("explain", execution, "bob")
+
+    said = " ".join(skipped.stdout.split())
+    assert "✗ bounce bounced_before (differs: made again, it comes to something else)" in said
 
 
 def test_an_execution_of_another_brand_than_the_one_that_is_named_is_none(command: Command, execution: UUID):

@@ -76,6 +76,14 @@ class RemedyBody(msgspec.Struct, frozen=True, kw_only=True):
     done_at: Annotated[datetime | None, Meta(description="Null while it is being carried out.")]
 
 
+class PausedSenderBody(msgspec.Struct, frozen=True, kw_only=True):
+    """A sender that lets nothing go until it is resumed."""
+
+    name: str
+    channel: ChannelName
+    paused_at: datetime
+
+
 class ExecutionDetail(ExecutionBody, frozen=True, kw_only=True):
     """An execution with what was ordered for it and the books of its last end."""
 
@@ -84,6 +92,9 @@ class ExecutionDetail(ExecutionBody, frozen=True, kw_only=True):
         Meta(description="Sends that are `unknown` because their sender's `in_doubt` is `ask`: somebody has to say."),
     ]
     remedies: Annotated[list[RemedyBody], Meta(description="Newest first; at most 100.")]
+    paused_senders: Annotated[
+        list[PausedSenderBody], Meta(description="Senders that somebody of it waits for, because they are paused.")
+    ]
     reconciliation: Annotated[
         Reconciliation | None, Meta(description="The books of its last end, counted from rows; null before the first.")
     ]
@@ -96,6 +107,10 @@ def detailed(overview: Overview) -> ExecutionDetail:
         **msgspec.structs.asdict(body),
         to_decide=overview.to_decide,
         remedies=[_remedy(one) for one in overview.remedies],
+        paused_senders=[
+            PausedSenderBody(name=one.name, channel=name_of(one.channel), paused_at=one.paused_at)
+            for one in overview.paused_senders
+        ],
         reconciliation=overview.reconciliation,
     )
 

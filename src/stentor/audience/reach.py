@@ -1,7 +1,6 @@
 """What the flow asks of the audience: which topic is meant, and how people stand at this moment."""
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -18,7 +17,6 @@ class Sql(QuerySet, file="reach.sql", package=__package__):
     lock_people: Statement
     keep_past: Statement
     mark_people: Statement
-    last_choice: Statement
 
 
 def digest_on(channel: ChannelKind, email: bytes | None, phone: bytes | None) -> bytes | None:
@@ -35,15 +33,6 @@ class PlannableTopic(NamedTuple):
     key: str
     enabled: bool
     subscribers: int
-
-
-class LastChoice(NamedTuple):
-    """One entry of the consent ledger about a topic; `channels` is a mask."""
-
-    kind: str
-    channels: int
-    at: datetime
-    source: str
 
 
 class Mark(NamedTuple):
@@ -152,11 +141,3 @@ async def mark(conn: Connection, brand_id: UUID, channel: ChannelKind, marks: Se
     await Sql.lock_people.run(conn, brand_id=brand_id, **people)
     await Sql.keep_past.run(conn, brand_id=brand_id, **people, **said)
     await Sql.mark_people.run(conn, brand_id=brand_id, **people, **said)
-
-
-async def last_choice(conn: Connection, brand_id: UUID, customer: UUID, topic_id: UUID | None) -> LastChoice | None:
-    """What the ledger says last about this person and topic; None when it says nothing."""
-    rows = await Sql.last_choice.tuples(
-        conn, brand_id=brand_id, part=part_of(customer), customer_id=customer, topic_id=topic_id
-    )
-    return LastChoice(*rows[0]) if rows else None

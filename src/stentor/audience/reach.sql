@@ -54,10 +54,3 @@ FROM unnest(:parts::smallint[], :customer_ids::uuid[], :digests::bytea[], :bounc
     AS e (part, customer_id, digest, bounced, complained)
 WHERE c.part = e.part AND c.customer_id = e.customer_id AND c.brand_id = :brand_id
     AND (e.digest IS NULL OR e.digest IN (c.email_digest, c.phone_digest))
-
--- name: last_choice
-SELECT e.kind, e.channels, e.at, e.source
-FROM consent_event e
-WHERE e.part = :part AND e.customer_id = :customer_id AND e.topic_id = :topic_id AND e.brand_id = :brand_id
-ORDER BY e.at DESC, e.event_id DESC
-LIMIT 1

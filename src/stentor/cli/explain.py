@@ -11,7 +11,7 @@ from rich.table import Table
 
 from stentor.cli.installation import brand_named, with_core
 from stentor.cli.output import Exit, fail, print_json
-from stentor.executions.explaining import ChannelExplanation, Explanation
+from stentor.executions.explaining import ChannelExplanation, Check, Explanation
 from stentor.wiring import Core, accounts, services
 
 _EXECUTION_ID = re.compile(
@@ -69,8 +69,15 @@ def _checks(channel: ChannelExplanation) -> Table:
     table = Table.grid(padding=(0, 0, 0, 2), pad_edge=True)
     for check in channel.checks:
         said = escape(": ".join(filter(None, (check.reason, check.detail))))
-        table.add_row(_MARKS[check.outcome], check.name, said or _UNSAID.get(check.outcome, ""))
+        table.add_row(_MARKS[check.outcome], check.name, (said or _UNSAID.get(check.outcome, "")) + _certainty(check))
     return table
+
+
+def _certainty(check: Check) -> str:
+    """What is to be said of an answer that is not found again by what is kept."""
+    if check.differs:
+        return " [bold red](differs: made again, it comes to something else)[/]"
+    return " [bright_black](as stored)[/]" if check.outcome == "objected" and not check.replayed else ""
 
 
 def _rest(channel: ChannelExplanation) -> Iterator[str]:

@@ -106,6 +106,7 @@ class Reason(IntEnum):
     REVOKED = 26
     QUIET_HOURS = 27
     IN_DOUBT = 28
+    EXECUTION_PAUSED = 29
 
     @property
     def label(self) -> str:

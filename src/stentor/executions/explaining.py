@@ -1,44 +1,54 @@
-"""Why one person did or did not get a message: the stored verdict, the checks before it, and what was answered."""
+"""Why one person did or did not get a message: each check, what it went by, what was decided, and what was answered.
 
-from datetime import datetime
+Planning and a wave ask different checks in different orders, so what is told depends on which of them decided. Every check
+that was made is made again, by what held then (`replaying.py`).
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import msgspec
 
-from stentor.audience import reach
+from stentor.accounts.service import policies_between
 from stentor.audience.customers import missing_customer
+from stentor.audience.past import Past, past_of
 from stentor.campaigns.model import Publication
 from stentor.db.connection import Connection
-from stentor.domain.ids import recipient_id
-from stentor.domain.vocabulary import Reason, SendState, channels_in
-from stentor.executions import store
+from stentor.db.sql import QuerySet, Statement
+from stentor.domain.ids import part_of, recipient_id
+from stentor.domain.vocabulary import ChannelKind, Reason, SendState, channel_mask, channels_in
 from stentor.executions.model import Execution
-from stentor.executions.quieting import BrandQuiet
-from stentor.guard.caps import BRAND_RULES_FROM
-from stentor.guard.places import place_of
-from stentor.guard.quiet_hours import QuietHours
+from stentor.executions.replaying import CHECKS, KNOWN_WITHIN, MEANWHILE, Kept, Replay
+from stentor.guard.contacts import contacts_of
+from stentor.guard.store import claimant, present
+from stentor.optouts.service import entries_of
 from stentor.report.recipients import DeliveryAnswer, SendTrace, answers_of, sends_of
 
-_QUIET_REASONS = frozenset({Reason.QUIET_HOURS, Reason.QUIET_HOURS_CANCELLED, Reason.NO_TIMEZONE})
-_CHECKS: tuple[tuple[str, frozenset[Reason]], ...] = (
-    ("execution", frozenset({Reason.EXECUTION_CANCELLED})),
-    ("consent", frozenset({Reason.NOT_OPTED_IN, Reason.UNSUBSCRIBED})),
-    ("complaint", frozenset({Reason.COMPLAINED})),
-    ("bounce", frozenset({Reason.BOUNCED_BEFORE})),
-    ("address", frozenset({Reason.NO_ADDRESS, Reason.INVALID_ADDRESS})),
-    ("holdout", frozenset({Reason.HOLDOUT})),
-    ("suppression", frozenset({Reason.SUPPRESSED})),
-    ("deadline", frozenset({Reason.DEADLINE})),
-    ("quiet_hours", _QUIET_REASONS),
-    ("cap", frozenset({Reason.FREQUENCY_CAP})),
-    ("duplicate", frozenset({Reason.DUPLICATE_ADDRESS, Reason.DUPLICATE_RECIPIENT})),
-    ("content", frozenset({Reason.TEMPLATE_ERROR, Reason.EMPTY_CONTENT, Reason.ABORT_BY_TEMPLATE})),
+_PLANNING = ("consent", "complaint", "bounce", "address", "holdout", "quiet_hours")
+"""What planning asks, in its order."""
+
+_WAVE = (
+    "holdout",
+    "execution",
+    "sender",
+    "consent",
+    "complaint",
+    "bounce",
+    "address",
+    "suppression",
+    "deadline",
+    "quiet_hours",
+    "cap",
+    "duplicate",
+    "content",
 )
-"""The checks in the order in which the guard makes them, each with the reasons that it objects with."""
+"""What a wave asks, in its order, after what planning asked once and for all."""
 
 _TRACE = (
     "execution",
+    "sender",
     "consent",
     "suppression",
     "complaint",
@@ -53,19 +63,29 @@ _TRACE = (
 )
 """The checks in the order in which they are told: what a person said, where they are reached, what the sender set."""
 
-_ZONES_TOLD = 3
+_WAITING = frozenset({SendState.PENDING, SendState.HELD})
+
+
+class Sql(QuerySet, file="explaining.sql", package=__package__):
+    planned_at: Statement
+    waves_of: Statement
+    chunk_and_sender: Statement
+    paused_senders: Statement
 
 
 class Check(msgspec.Struct, frozen=True):
     """One check of the guard: `passed`, `objected`, or `not_reached` because an earlier one objected or none was due yet.
 
-    `detail` says which rule objected, and with what it found, where there are several.
+    `detail` says what it went by. `replayed`: it was made again by what held then, and not only read as it was stored;
+    `differs`: it came to something else, which is a fault of ours.
     """
 
     name: str
     outcome: str
     reason: str = ""
     detail: str = ""
+    replayed: bool = False
+    differs: bool = False
 
 
 class ChannelExplanation(msgspec.Struct, frozen=True):
@@ -98,136 +118,260 @@ class Explanation(msgspec.Struct, frozen=True):
     outside: str = ""
 
 
-async def explain(
-    conn: Connection, execution: Execution, publication: Publication, quiet: BrandQuiet, external_id: str
-) -> Explanation:
+class PausedSender(msgspec.Struct, frozen=True):
+    """A sender that somebody of an execution waits for."""
+
+    name: str
+    channel: ChannelKind
+    paused_at: datetime
+
+
+class _Asked(NamedTuple):
+    """Who is asked about, in which execution."""
+
+    execution: Execution
+    publication: Publication
+    customer: UUID
+    past: Past
+
+
+class _Chunk(NamedTuple):
+    """Where a send waits: until when, and for which sender."""
+
+    due_at: datetime | None = None
+    sender: str = ""
+    sender_paused_at: datetime | None = None
+
+
+async def explain(conn: Connection, execution: Execution, publication: Publication, external_id: str) -> Explanation:
     """The story of the customer with that external id. Raises NotFound when the brand has no such customer."""
     try:
         customer = recipient_id(execution.brand_id, external_id)
     except ValueError:
         raise missing_customer(external_id) from None
-    channels = await explain_channels(conn, execution, publication, quiet, customer)
-    outside = "" if channels else await _outside(conn, execution, customer, external_id)
+    channels = await explain_channels(conn, execution, publication, customer)
+    outside = "" if channels else await _outside(conn, execution, publication, customer, external_id)
     return Explanation(
         execution_id=execution.id, external_id=external_id, customer_id=customer, channels=channels, outside=outside
     )
 
 
 async def explain_channels(
-    conn: Connection, execution: Execution, publication: Publication, quiet: BrandQuiet, customer: UUID
-) -> list[ChannelExplanation]:
-    """What became of that person on each channel; nothing when they were not in the audience, or are not planned yet."""
-    traces = await sends_of(conn, execution.brand_id, execution.id, customer)
-    answers = await answers_of(conn, execution.brand_id, execution.id, customer) if traces else []
-    return [
-        _channel(
-            trace,
-            publication,
-            answers,
-            held_until=await _held_until(conn, execution, trace),
-            detail=_cap_detail(trace, publication)
-            or await _quiet_detail(conn, execution, quiet.on(publication.content, trace.channel), trace, customer),
-        )
-        for trace in traces
-    ]
-
-
-async def _held_until(conn: Connection, execution: Execution, trace: SendTrace) -> datetime | None:
-    if trace.state is not SendState.HELD:
-        return None
-    return await store.chunk_due_at(conn, execution.brand_id, execution.id, trace.chunk)
-
-
-async def _quiet_detail(
-    conn: Connection, execution: Execution, hours: QuietHours | None, trace: SendTrace, customer: UUID
-) -> str:
-    """What the clock said when quiet hours objected, by where the person is now."""
-    if hours is None or trace.reason not in _QUIET_REASONS:
-        return ""
-    (person,) = await reach.recipients(conn, execution.brand_id, [(customer, execution.topic_id)])
-    if person is None:
-        return ""
-    zones = hours.zones(place_of(person.time_zone, person.phone))
-    clocks = ", ".join(
-        f"{trace.decided_at.astimezone(ZoneInfo(zone)):%a %H:%M} in {zone}" for zone in zones[:_ZONES_TOLD]
-    )
-    more = f" and {len(zones) - _ZONES_TOLD} more zones" if len(zones) > _ZONES_TOLD else ""
-    return f"It was {clocks}{more}; rule {trace.rule} objected."
-
-
-def _channel(
-    trace: SendTrace,
+    conn: Connection,
+    execution: Execution,
     publication: Publication,
-    answers: list[DeliveryAnswer],
+    customer: UUID,
     *,
-    held_until: datetime | None,
-    detail: str,
-) -> ChannelExplanation:
-    route = next(route for route in publication.content.routes if route.channel == trace.channel)
-    return ChannelExplanation(
-        channel=trace.channel.label,
-        state=trace.state.label,
-        reason=trace.reason.label,
-        decided_at=trace.decided_at,
-        held_until=held_until,
-        tries=trace.tries,
-        doubts=trace.doubts,
-        template=route.template_name,
-        template_version=route.template_version,
-        language=route.variants[trace.variant].language,
-        checks=_checks(trace, detail),
-        answers=[answer for answer in answers if answer.channel is trace.channel],
+    meanwhile: timedelta = MEANWHILE,
+) -> list[ChannelExplanation]:
+    """What became of that person on each channel; nothing when they were not in the audience, or are not planned yet.
+
+    `meanwhile`: how long before its stamp a decision may have been made.
+    """
+    traces = await sends_of(conn, execution.brand_id, execution.id, customer)
+    if not traces:
+        return []
+    answers = await answers_of(conn, execution.brand_id, execution.id, customer)
+    past = await past_of(conn, execution.brand_id, customer, execution.topic_id)
+    asked = _Asked(execution, publication, customer, past)
+    told: list[ChannelExplanation] = []
+    for trace in traces:
+        kept = await _kept(conn, asked, trace, meanwhile)
+        chunk = await _chunk(conn, execution, trace)
+        route = next(route for route in publication.content.routes if route.channel == trace.channel)
+        told.append(
+            ChannelExplanation(
+                channel=trace.channel.label,
+                state=trace.state.label,
+                reason=trace.reason.label,
+                decided_at=trace.decided_at,
+                held_until=chunk.due_at if trace.state is SendState.HELD else None,
+                tries=trace.tries,
+                doubts=trace.doubts,
+                template=route.template_name,
+                template_version=route.template_version,
+                language=route.variants[trace.variant].language,
+                checks=_checks(kept, chunk, Replay(kept, meanwhile=meanwhile)),
+                answers=[answer for answer in answers if answer.channel is trace.channel],
+            )
+        )
+    return told
+
+
+async def paused_senders(conn: Connection, brand_id: UUID, execution_id: UUID) -> list[PausedSender]:
+    """The senders that somebody of the execution waits for because they are paused, by name."""
+    rows = await Sql.paused_senders.tuples(conn, brand_id=brand_id, execution_id=execution_id)
+    return [PausedSender(name, ChannelKind(channel), paused_at) for name, channel, paused_at in rows]
+
+
+async def _planned_at(
+    conn: Connection, execution: Execution, customer: UUID
+) -> tuple[datetime | None, datetime | None]:
+    """The execution's deadline, and when this person's part of it was planned; None where there is none, or not yet."""
+    rows = await Sql.planned_at.tuples(
+        conn, brand_id=execution.brand_id, execution_id=execution.id, part=part_of(customer)
+    )
+    deadline_at, planned_at = rows[0] if rows else (None, None)
+    return deadline_at, planned_at
+
+
+async def _chunk(conn: Connection, execution: Execution, trace: SendTrace) -> _Chunk:
+    if trace.state not in _WAITING:
+        return _Chunk()
+    rows = await Sql.chunk_and_sender.tuples(
+        conn, brand_id=execution.brand_id, execution_id=execution.id, number=trace.chunk
+    )
+    return _Chunk(*rows[0]) if rows else _Chunk()
+
+
+async def _kept(conn: Connection, asked: _Asked, trace: SendTrace, meanwhile: timedelta) -> Kept:
+    execution, publication, customer, past = asked
+    brand_id = execution.brand_id
+    deadline_at, planned_at = await _planned_at(conn, execution, customer)
+    by_planning = trace.state is SendState.PENDING or (planned_at is not None and trace.decided_at <= planned_at)
+    moments: list[datetime] = [trace.decided_at]
+    if trace.state is SendState.PENDING:
+        moments = [planned_at] if planned_at else []
+    elif _objecting(trace) in {None, "content"}:
+        waves: Sequence[datetime] = await Sql.waves_of.column(
+            conn, brand_id=brand_id, execution_id=execution.id, chunk=trace.chunk, customer_id=customer
+        )
+        moments = [at for at in waves if at <= trace.decided_at + KNOWN_WITHIN]
+    digests = past.digests(trace.channel)
+    then = past.at(moments[0]) if moments else None
+    digest = None if then is None else then.digest_on(trace.channel)
+    owner = None if digest is None else await claimant(conn, brand_id, execution.id, trace.channel, digest)
+    return Kept(
+        execution=execution,
+        publication=publication,
+        deadline_at=deadline_at,
+        customer=customer,
+        send=trace,
+        moments=moments,
+        by_planning=by_planning,
+        past=past,
+        opt_outs={digest: await entries_of(conn, brand_id, digest) for digest in digests},
+        policies=await policies_between(conn, brand_id, min(moments) - meanwhile - KNOWN_WITHIN, max(moments))
+        if moments
+        else [],
+        contacts=await contacts_of(conn, brand_id, customer),
+        shares_address=owner is not None and owner != customer,
+        now=await present(conn),
     )
 
 
-def _checks(trace: SendTrace, detail: str) -> list[Check]:
-    objecting = next((name for name, reasons in _CHECKS if trace.reason in reasons), None)
-    if objecting is None:
-        outcome = "not_reached" if trace.state is SendState.PENDING else "passed"
-        return [Check(name, outcome) for name in _TRACE]
-    made = [name for name, _ in _CHECKS]
-    passed = made[: made.index(objecting)]
-    return [
-        Check(name, "objected", trace.reason.label, detail)
-        if name == objecting
-        else Check(name, "passed" if name in passed else "not_reached")
-        for name in _TRACE
-    ]
+def _checks(kept: Kept, chunk: _Chunk, replay: Replay) -> list[Check]:
+    objecting = _objecting(kept.send)
+    made = _made(kept, objecting)
+    pauses = _pauses(kept, chunk)
+    checks: list[Check] = []
+    for name in _TRACE:
+        if name in pauses:
+            checks.append(pauses[name])
+        elif name in made:
+            reason = kept.send.reason if name == objecting else Reason.NONE
+            found = replay.find(name, reason)
+            differs = found.is_kept and found.reason is not reason
+            outcome = "objected" if name == objecting else "passed"
+            checks.append(Check(name, outcome, reason.label, found.detail, replayed=found.is_kept, differs=differs))
+        else:
+            checks.append(Check(name, "not_reached"))
+    return checks
 
 
-def _cap_detail(trace: SendTrace, publication: Publication) -> str:
-    """The cap as it was then: a campaign's is frozen in its publication, a brand's may have been changed since."""
-    if trace.reason is not Reason.FREQUENCY_CAP:
-        return ""
-    counted = f"{trace.evidence} counted"
-    if trace.rule > BRAND_RULES_FROM:
-        return f"The brand's cap {trace.rule - BRAND_RULES_FROM}: {counted}."
-    cap = publication.content.policy.caps[trace.rule - 1]
-    return f"The campaign's cap {trace.rule}, at most {cap.at_most} per {cap.per}: {counted}."
+def _objecting(trace: SendTrace) -> str | None:
+    return next((name for name, reasons in CHECKS.items() if trace.reason in reasons), None)
 
 
-async def _outside(conn: Connection, execution: Execution, customer: UUID, external_id: str) -> str:
-    (person,) = await reach.recipients(conn, execution.brand_id, [(customer, execution.topic_id)])
-    if person is None:
+def _made(kept: Kept, objecting: str | None) -> Sequence[str]:
+    """The checks that were made for this decision, up to the one that objected."""
+    if kept.send.state is SendState.PENDING:
+        # Whether it is quiet is asked when it leaves: planning only holds what can be told beforehand.
+        return _PLANNING[: _PLANNING.index("quiet_hours")]
+    order = list(_PLANNING if kept.by_planning else _WAVE)
+    if objecting == "execution" and kept.execution.cancelled_at is None:
+        # That it failed is asked of a wave where a deadline is: after all that is about the person.
+        order.remove("execution")
+        order.insert(order.index("deadline"), "execution")
+    if objecting in {"execution", "deadline"}:
+        # What is over waits for no sender.
+        order.remove("sender")
+    return order if objecting is None else order[: order.index(objecting) + 1]
+
+
+def _pauses(kept: Kept, chunk: _Chunk) -> dict[str, Check]:
+    """What a message waits for that nobody has decided about: until it is resumed, its deadline passes, or it is cancelled."""
+    execution = kept.execution
+    is_over = execution.state in {"cancelled", "failed"} or (
+        kept.deadline_at is not None and kept.deadline_at <= kept.now
+    )
+    if kept.send.state not in _WAITING or is_over:
+        return {}
+    pauses: dict[str, Check] = {}
+    if execution.paused_at is not None:
+        pauses["execution"] = Check(
+            "execution",
+            "objected",
+            Reason.EXECUTION_PAUSED.label,
+            f"Paused since {execution.paused_at:%Y-%m-%d %H:%M:%S} UTC.",
+            replayed=True,
+        )
+    if chunk.sender_paused_at is not None:
+        pauses["sender"] = Check(
+            "sender",
+            "objected",
+            Reason.SENDER_PAUSED.label,
+            f"The sender {chunk.sender!r} is paused since {chunk.sender_paused_at:%Y-%m-%d %H:%M:%S} UTC.",
+            replayed=True,
+        )
+    return pauses
+
+
+async def _outside(
+    conn: Connection, execution: Execution, publication: Publication, customer: UUID, external_id: str
+) -> str:
+    past = await past_of(conn, execution.brand_id, customer, execution.topic_id)
+    if past.is_erased:
         raise missing_customer(external_id)
-    if execution.published_at is None:
+    _, planned_at = await _planned_at(conn, execution, customer)
+    if planned_at is None:
         return unplanned(execution)
     if execution.recipients:
         return "Not among the recipients that the call named."
-    changed = await reach.last_choice(conn, execution.brand_id, customer, execution.topic_id)
-    if changed is None:
-        return f"Never opted in to the topic {execution.topic_key!r}."
-    kinds = ", ".join(kind.label for kind in channels_in(changed.channels))
-    return (
-        f"Not in the audience. The last choice for the topic {execution.topic_key!r} was {changed.kind} "
-        f"({kinds}) at {changed.at:%Y-%m-%d %H:%M:%S} UTC by {changed.source}."
+    return "Not in the audience. " + _told_by_the_ledger(past, execution, publication, planned_at)
+
+
+def _told_by_the_ledger(past: Past, execution: Execution, publication: Publication, planned_at: datetime) -> str:
+    """What it said of the topic when the execution was planned, and what was chosen only after that."""
+    topic, planned = repr(execution.topic_key), f"{planned_at:%Y-%m-%d %H:%M:%S} UTC"
+    last = past.last(planned_at, of_topic=True)
+    if last is None:
+        later = next((entry for entry in past.entries if entry.is_of_topic), None)
+        if later is None:
+            return f"Never opted in to the topic {topic}."
+        return (
+            f"Opted in to the topic {topic} only at {later.at:%Y-%m-%d %H:%M:%S} UTC by {later.source}, "
+            f"after the execution was planned at {planned}."
+        )
+    kinds = ", ".join(kind.label for kind in channels_in(last.channels))
+    told = (
+        f"When it was planned, at {planned}, the last choice for the topic {topic} was {last.kind} ({kinds}) "
+        f"at {last.at:%Y-%m-%d %H:%M:%S} UTC by {last.source}."
     )
+    then = past.at(planned_at)
+    wanted = channel_mask(route.channel for route in publication.content.routes)
+    if then is not None and then.topic_channels & wanted:
+        return f"{told} By the ledger they were in the audience: that they have no message is a fault of ours."
+    return told
 
 
 def unplanned(execution: Execution) -> str:
-    """Why nobody of the execution has a send: it is not planned yet, or never will be."""
+    """Why somebody of the execution has no send: they are not planned yet, or never will be."""
     if execution.state not in {"failed", "cancelled"}:
+        if execution.paused_at is not None:
+            return f"The execution is paused since {execution.paused_at:%Y-%m-%d %H:%M:%S} UTC, and not planned yet."
         return "The execution is not planned yet; ask again when it is published."
     ended = "failed" if execution.state == "failed" else "was cancelled"
     why = ": ".join(filter(None, (execution.error_code, execution.error_message)))
-    return f"The execution {ended} before anybody was planned{f' ({why})' if why else ''}."
+    whom = "anybody was planned" if not execution.audience_size else "this person's part of the audience was planned"
+    return f"The execution {ended} before {whom}{f' ({why})' if why else ''}."

@@ -12,7 +12,6 @@ from stentor.domain.vocabulary import ChannelKind, Reason, SendState
 from stentor.executions.explaining import ChannelExplanation, explain_channels, unplanned
 from stentor.executions.model import Execution
 from stentor.executions.named import is_named
-from stentor.executions.quieting import BrandQuiet
 
 
 class MessageEvent(msgspec.Struct, frozen=True):
@@ -43,13 +42,12 @@ async def message_story(
     conn: Connection,
     execution: Execution,
     publication: Publication,
-    quiet: BrandQuiet,
     *,
     customer: UUID,
     channel: ChannelKind,
 ) -> MessageStory | None:
     """The story of the execution's message to that person on that channel; None when there is none."""
-    channels = await explain_channels(conn, execution, publication, quiet, customer)
+    channels = await explain_channels(conn, execution, publication, customer)
     told = next((one for one in channels if one.channel == channel.label), None)
     if told is None and not await is_named(conn, execution.brand_id, execution.id, customer):
         return None

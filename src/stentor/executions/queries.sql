@@ -241,6 +241,3 @@ FROM (
     FOR UPDATE
 ) later
 WHERE c.execution_id = :execution_id AND c.number = later.number AND c.brand_id = :brand_id
-
--- name: chunk_due_at
-SELECT due_at FROM chunk WHERE execution_id = :execution_id AND number = :number AND brand_id = :brand_id

@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from stentor.accounts.directory import BrandDirectory
+from stentor.accounts.model import BrandSettings
 from stentor.audience.reach import Recipient
 from stentor.campaigns.model import Publication, PublishedContent
 from stentor.db.by_keys import go_by_keys
@@ -40,6 +41,12 @@ class BrandQuiet(msgspec.Struct, frozen=True):
     rules: tuple[QuietRule, ...]
     fallback: Zones
 
+    @classmethod
+    def of(cls, settings: BrandSettings) -> "BrandQuiet":
+        """What these settings say of it."""
+        zones = brand_zones(settings.default_time_zone, settings.default_country)
+        return cls(settings.quiet_hours, zones)
+
     def on(self, content: PublishedContent, channel: ChannelKind) -> QuietHours | None:
         """The brand's and the campaign's rules on that channel; None where there are none, and for transactional ones."""
         of_campaign = content.policy.quiet_hours
@@ -60,8 +67,7 @@ class QuietSource:
         brand = await self._brands.by_id(brand_id)
         if brand is None:
             return BrandQuiet((), ("UTC",))
-        settings = brand.settings
-        return BrandQuiet(settings.quiet_hours, brand_zones(settings.default_time_zone, settings.default_country))
+        return BrandQuiet.of(brand.settings)
 
     async def plan(
         self, conn: Connection, publication: Publication, routes: Sequence[PlannedRoute]

@@ -19,7 +19,7 @@ from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Conflict, Forbidden, NotFound, Unavailable
 from stentor.executions import remedies, store
 from stentor.executions.composing import Composer
-from stentor.executions.explaining import Explanation, explain
+from stentor.executions.explaining import Explanation, PausedSender, explain, paused_senders
 from stentor.executions.facts import PublicationSource
 from stentor.executions.forecasting import Forecast, Trial, forecast
 from stentor.executions.history import HISTORY_DAYS
@@ -60,7 +60,8 @@ class Progress(msgspec.Struct, frozen=True):
 class Overview(msgspec.Struct, frozen=True):
     """An execution with its numbers, what was ordered for it, and the books of its last end.
 
-    `to_decide` are sends in doubt whose sender asks what becomes of them.
+    `to_decide` are sends in doubt whose sender asks what becomes of them; `paused_senders` are those that somebody of it
+    waits for.
     """
 
     execution: Execution
@@ -68,6 +69,7 @@ class Overview(msgspec.Struct, frozen=True):
     to_decide: int
     remedies: list[Remedy]
     reconciliation: Reconciliation | None
+    paused_senders: list[PausedSender]
 
 
 class ExecutionService:
@@ -147,9 +149,10 @@ class ExecutionService:
             ends = await reconciliations.page(conn, brand_id, execution_id, before=None, limit=1)
             channels = counts.get(execution_id, [])
             is_in_doubt = any(channel.unknown for channel in channels)
+            paused = await paused_senders(conn, brand_id, execution_id)
             asking = await remedies.asking_channels(conn, brand_id, execution_id) if is_in_doubt else set()
         to_decide = sum(channel.unknown for channel in channels if channel.channel in asking)
-        return Overview(execution, channels, to_decide, ordered, next(iter(ends), None))
+        return Overview(execution, channels, to_decide, ordered, next(iter(ends), None), paused)
 
     async def remedy(
         self,
@@ -237,17 +240,15 @@ class ExecutionService:
         execution = await self.find(brand_id, execution_id)
         # Before a connection is taken: who holds one and waits for a second one can wait for others who do the same.
         publication = await self._publications.load(brand_id, execution.publication_id)
-        quiet = await self._quiet.load(brand_id)
         async with self._db.read() as conn:
-            return await explain(conn, execution, publication, quiet, external_id)
+            return await explain(conn, execution, publication, external_id)
 
     async def message(self, brand_id: UUID, execution_id: UUID, customer: UUID, channel: ChannelKind) -> MessageStory:
         """How the message to one person on one channel stands, and what happened to it. Raises NotFound."""
         execution = await self.find(brand_id, execution_id)
         publication = await self._publications.load(brand_id, execution.publication_id)
-        quiet = await self._quiet.load(brand_id)
         async with self._db.read() as conn:
-            story = await message_story(conn, execution, publication, quiet, customer=customer, channel=channel)
+            story = await message_story(conn, execution, publication, customer=customer, channel=channel)
         if story is None:
             raise NotFound("This brand has no such message.")
         return story

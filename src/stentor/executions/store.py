@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -53,7 +53,6 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     resume: Statement
     cancel: Statement
     hurry: Statement
-    chunk_due_at: Statement
 
 
 class PlanSql(QuerySet, file="plan.sql", package=__package__):
@@ -280,11 +279,6 @@ async def cancel(conn: Connection, brand_id: UUID, execution_id: UUID) -> bool:
         return False
     await hurry(conn, brand_id, execution_id)
     return True
-
-
-async def chunk_due_at(conn: Connection, brand_id: UUID, execution_id: UUID, number: int) -> datetime | None:
-    """When the chunk falls due, or did."""
-    return await Sql.chunk_due_at.value(conn, brand_id=brand_id, execution_id=execution_id, number=number)
 
 
 async def hurry(conn: Connection, brand_id: UUID, execution_id: UUID) -> None:

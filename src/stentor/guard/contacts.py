@@ -1,8 +1,9 @@
 """Who was written to and when, as far as caps count it: reserved before a message leaves, settled when it was answered."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
 from stentor.db.connection import Connection
@@ -11,11 +12,12 @@ from stentor.db.sql import QuerySet, Statement
 from stentor.domain.ids import PARTS, part_of
 from stentor.domain.policy import PER_DAYS_MAX
 from stentor.domain.vocabulary import ChannelKind
-from stentor.guard.caps import Asked, CapRule, Counted, Counts, writes_twice
+from stentor.guard.caps import Asked, CapRule, Counted, Counts, Subject, writes_twice
 
 
 class Sql(QuerySet, file="contacts.sql", package=__package__):
     count_contacts: Statement
+    contacts_of: Statement
     reserve_contacts: Statement
     settle_contacts: Statement
     give_back_contacts: Statement
@@ -24,6 +26,15 @@ class Sql(QuerySet, file="contacts.sql", package=__package__):
 
 SendKey: TypeAlias = tuple[UUID, UUID]
 """A send on a channel that is known: its execution and its customer."""
+
+
+class Contact(NamedTuple):
+    """A message that somebody got, or perhaps got: whose send it was, what it was, and when."""
+
+    execution_id: UUID
+    subject: Subject
+    at: datetime
+
 
 STEPS = 128
 """In how many steps of the keeper everybody is looked at: with one a minute, in about two hours."""
@@ -44,6 +55,15 @@ async def count(
         every=writes_twice(asked),
     )
     return {(place, rule): Counted(others, own) for place, rule, others, own in rows}
+
+
+async def contacts_of(conn: Connection, brand_id: UUID, customer: UUID) -> list[Contact]:
+    """What one person got lately, or perhaps got, as far as it is counted."""
+    rows = await Sql.contacts_of.tuples(conn, brand_id=brand_id, part=part_of(customer), customer_id=customer)
+    return [
+        Contact(execution, Subject(ChannelKind(channel), campaign, topic, tuple(tags or ())), at)
+        for execution, channel, at, campaign, topic, tags in rows
+    ]
 
 
 def rules_as_arrays(rules: Sequence[CapRule]) -> dict[str, Any]:

@@ -22,6 +22,12 @@ FROM (
 GROUP BY f.place, f.rule, f.at_most
 HAVING :every OR count(*) FILTER (WHERE NOT f.own) >= f.at_most
 
+-- name: contacts_of
+-- When one person was written to, as far as caps count it: what was accepted, or given up in doubt.
+SELECT c.execution_id, c.channel, c.at, c.campaign_id, c.topic_id, c.tags
+FROM contact c
+WHERE c.part = :part AND c.customer_id = :customer_id AND c.brand_id = :brand_id AND isfinite(c.at)
+
 -- name: reserve_contacts
 -- A send that is tried again opens the row that it has.
 INSERT INTO contact (brand_id, part, customer_id, execution_id, channel, at, campaign_id, topic_id, tags)

@@ -20,6 +20,12 @@ JOIN address_claim a
     ON a.shard = c.shard AND a.execution_id = c.execution_id AND a.channel = :channel AND a.digest = c.digest
 WHERE a.brand_id = :brand_id AND a.customer_id <> c.customer_id
 
+-- name: claimant
+-- Who has an address in an execution.
+SELECT a.customer_id
+FROM address_claim a
+WHERE a.shard = :shard AND a.execution_id = :execution_id AND a.channel = :channel AND a.digest = :digest AND a.brand_id = :brand_id
+
 -- name: release_addresses
 -- A definite refusal frees the address for the next person who shares it.
 DELETE FROM address_claim a

@@ -15,6 +15,7 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     clock: Statement
     claim_addresses: Statement
     lost_addresses: Statement
+    claimant: Statement
     release_addresses: Statement
     forget_claims: Statement
 
@@ -57,6 +58,20 @@ async def claim_addresses(
     }
     await Sql.claim_addresses.run(conn, **arrays)
     return {(execution, customer) for execution, customer in await Sql.lost_addresses.tuples(conn, **arrays)}
+
+
+async def claimant(
+    conn: Connection, brand_id: UUID, execution_id: UUID, channel: ChannelKind, digest: bytes
+) -> UUID | None:
+    """Who of those who share the address has claimed it for the execution, while that is kept; None: nobody."""
+    return await Sql.claimant.value(
+        conn,
+        brand_id=brand_id,
+        shard=digest_shard(digest),
+        execution_id=execution_id,
+        channel=int(channel),
+        digest=digest,
+    )
 
 
 async def release_addresses(

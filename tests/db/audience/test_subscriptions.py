@@ -6,9 +6,9 @@ from uuid import UUID
 
 import pytest
 
-from stentor.audience import reach
 from stentor.audience.customers import CustomerService
 from stentor.audience.model import Act, CustomerPatch, Source, Topic, TopicDraft
+from stentor.audience.past import past_of
 from stentor.audience.subscriptions import SubscriptionService
 from stentor.audience.topics import TopicService
 from stentor.db.pool import Database
@@ -96,13 +96,14 @@ async def test_the_ledger_goes_by_the_databases_clock_and_not_by_ids_of_processe
     async with db.transaction() as conn:
         # As if the line with the later id had been written first, by a process whose clock is fast.
         await conn.execute("UPDATE consent_event SET at = at - interval '1 hour' WHERE kind = 'unsubscribed'")
-        last = await reach.last_choice(conn, brand_id, ann, topic.id)
+        past = await past_of(conn, brand_id, ann, topic.id)
 
     [newest] = await subscriptions.ledger(brand_id, "ann", limit=1)
     [older] = await subscriptions.ledger(brand_id, "ann", before=newest.event_id)
 
     assert (newest.kind, older.kind) == ("subscribed", "unsubscribed")
     assert await subscriptions.ledger(brand_id, "ann", before=older.event_id) == []
+    last = past.last(newest.at, of_topic=True)
     assert last is not None
     assert last.kind == "subscribed"
 

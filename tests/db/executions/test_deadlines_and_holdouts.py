@@ -154,6 +154,23 @@ async def test_everybody_whom_the_deadline_meets_in_the_middle_of_planning_is_sk
     assert (channel.taken, await state_of(db, world, execution_id)) == ([], "ended")
 
 
+async def test_who_was_not_planned_when_it_was_cancelled_is_told_that_others_were(db: Database):
+    world, engine = await World.made(db), Engine(db, ScriptedChannel())
+    await world.people([Someone(f"p{number}") for number in range(40)])
+    await in_slices(db)
+    execution_id = await world.execution(await world.publication())
+    await engine.planner.plan_next()
+    await engine.planner.plan_next()
+    planned = set(await world.fates(execution_id))
+
+    await engine.executions.cancel(world.brand_id, execution_id)
+    await engine.drain()
+
+    left = min({f"p{number}" for number in range(40)} - planned)
+    told = await engine.executions.explain(world.brand_id, execution_id, left)
+    assert told.outside.startswith("The execution was cancelled before this person's part of the audience was planned")
+
+
 async def in_slices(db: Database) -> None:
     """As if the topic had so many subscribers that its executions are planned slice by slice."""
     async with db.autocommit() as conn:
@@ -224,5 +241,9 @@ async def test_the_story_of_a_person_names_the_check_and_the_rule(db: Database):
 
     outcomes = {check.name: (check.outcome, check.reason, check.detail) for check in told.checks}
     assert outcomes["deadline"] == ("passed", "", "")
-    assert outcomes["cap"] == ("objected", "frequency_cap", "The brand's cap 1: 1 counted.")
+    assert outcomes["cap"] == (
+        "objected",
+        "frequency_cap",
+        "The brand's cap 1 (policy version 2), at most 1 per 24h: 1 counted.",
+    )
     assert outcomes["duplicate"] == ("not_reached", "", "")

@@ -440,7 +440,10 @@ async def test_a_person_is_told_until_when_they_are_held_and_what_their_clock_sa
         (objected,) = [check for check in told.checks if check.outcome == "objected"]
         assert told.held_until == NOON + timedelta(hours=11)
         assert (objected.name, objected.reason) == ("quiet_hours", "quiet_hours")
-        assert objected.detail == "It was Wed 21:00 in Asia/Tokyo; rule 1 objected."
+        assert objected.detail == (
+            "It was Wed 21:00 in Asia/Tokyo; the brand's quiet hours 1 (21:00 to 08:00, policy version 2) objected until "
+            "2026-07-15 23:00:00 UTC."
+        )
 
 
 async def test_a_worker_that_is_lost_with_released_people_on_the_wire_leaves_them_in_doubt_and_nobody_else(at: AtTime):
