@@ -102,7 +102,10 @@ class Replay:
         self._kept = kept
         self._content = kept.publication.content
         self._channel = kept.send.channel
-        self._basis = ConsentBasis[self._content.consent_basis.upper()]
+        execution = kept.execution
+        self._facts = ExecutionFacts(
+            execution.id, kept.publication, execution.topic_id, execution.context, execution.is_test
+        )
         self._meanwhile = meanwhile
 
     def find(self, check: str, stored: Reason) -> Found:
@@ -178,11 +181,11 @@ class Replay:
         return Found(detail=self._consent_told(then, at) if check == "consent" else "")
 
     def _person_objection(self, then: PersonThen, at: datetime) -> Reason:
-        heeds_flags = self._basis is not ConsentBasis.NONE
+        heeds_flags = self._facts.basis is not ConsentBasis.NONE
         if not self._kept.by_planning:
             digest = then.digest_on(self._channel)
             entry = self._entry(digest, at)
-            return wave_objection(then, self._channel, self._basis, {digest} if digest and entry else ())
+            return wave_objection(then, self._channel, self._facts.basis, {digest} if digest and entry else ())
         if not self._kept.execution.recipients and not then.topic_channels & self._channel.bit:
             return Reason.UNSUBSCRIBED
         return person_objection(then, self._channel, heeds_flags=heeds_flags)
@@ -204,9 +207,9 @@ class Replay:
 
     def _consent_told(self, then: PersonThen, at: datetime) -> str:
         """The entry of the ledger that it went by."""
-        if self._basis is ConsentBasis.NONE and self._kept.execution.recipients:
+        if self._facts.basis is ConsentBasis.NONE and self._kept.execution.recipients:
             return "No consent is needed."
-        is_opted_in = self._basis is not ConsentBasis.TOPIC or then.topic_channels & self._channel.bit
+        is_opted_in = self._facts.basis is not ConsentBasis.TOPIC or then.topic_channels & self._channel.bit
         of_topic = not (is_opted_in and then.refused_mask & self._channel.bit)
         entry = self._kept.past.last(at, of_topic=of_topic, channel=self._channel)
         if entry is None:
@@ -265,14 +268,7 @@ class Replay:
         return f"the campaign's quiet hours {own} ({_window(self._content.policy.quiet_hours[own - 1])})"
 
     def _cap(self, at: datetime, version: PolicyVersion) -> Found:
-        facts = ExecutionFacts(
-            self._kept.execution.id,
-            self._kept.publication,
-            self._kept.execution.topic_id,
-            self._kept.execution.context,
-            self._kept.execution.is_test,
-        )
-        rules = caps_on(self._channel, facts, version.settings.policy)
+        rules = caps_on(self._channel, self._facts, version.settings.policy)
         told: list[str] = []
         for rule in rules:
             named = self._cap_told(rule.number, version)
