@@ -185,7 +185,8 @@ class Replay:
         if not self._kept.by_planning:
             digest = then.digest_on(self._channel)
             entry = self._entry(digest, at)
-            return wave_objection(then, self._channel, self._facts.basis, {digest} if digest and entry else ())
+            listed = {digest} if digest and entry else set[bytes]()
+            return wave_objection(then, self._channel, self._facts.basis, listed, heeds_topic=self._facts.heeds_topic)
         if not self._kept.execution.recipients and not then.topic_channels & self._channel.bit:
             return Reason.UNSUBSCRIBED
         return person_objection(then, self._channel, heeds_flags=heeds_flags)
@@ -209,7 +210,7 @@ class Replay:
         """The entry of the ledger that it went by."""
         if self._facts.basis is ConsentBasis.NONE and self._kept.execution.recipients:
             return "No consent is needed."
-        is_opted_in = self._facts.basis is not ConsentBasis.TOPIC or then.topic_channels & self._channel.bit
+        is_opted_in = not self._facts.heeds_topic or then.topic_channels & self._channel.bit
         of_topic = not (is_opted_in and then.refused_mask & self._channel.bit)
         entry = self._kept.past.last(at, of_topic=of_topic, channel=self._channel)
         if entry is None:
