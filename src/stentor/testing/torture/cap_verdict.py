@@ -3,6 +3,7 @@
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from math import inf
 from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple
 from uuid import UUID
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 STAMP_S = 5.0
 """A message counts from when its acceptance was written down, which is so much later than the relay's time at most."""
+
+_BELOW_PART = 116  # of a customer's 128 bits the first 12 are the part
 
 _MOMENT_S = 1.0  # a look at the clock and the write that it is for, on a busy machine
 
@@ -93,6 +96,7 @@ class _Doubts:
     """
 
     def __init__(self, conn: "psycopg.Connection[tuple[Any, ...]]", executions: Sequence[UUID]) -> None:
+        self._conn = conn
         self._open: dict[int, list[_Wave]] = defaultdict(list)
         self._unknown: dict[UUID, list[tuple[UUID, float]]] = defaultdict(list)
         for row in conn.execute(_WAVES, [executions]):
@@ -103,16 +107,25 @@ class _Doubts:
             self._unknown[customer].append((execution, decided_s))
 
     def open_between(self, withheld: Withheld, since_s: float, until_s: float) -> int:
-        """How many waves of other executions that may hold this person were open at some moment between."""
+        """How many waves of other executions that may hold this person were open at some moment between.
+
+        A wave holds nobody whose send was settled before it was opened: skipped by its guard, or reached by another wave.
+        """
         waves = {
             wave
             for second in range(int(since_s), int(until_s) + 1)
             for wave in self._open.get(second, ())
-            if wave.opened_s <= until_s and wave.settled_s >= since_s
+            if wave.opened_s <= until_s
+            and wave.settled_s >= since_s
+            and wave.execution != withheld.execution
+            and wave.key_from <= withheld.customer <= wave.key_to
         }
-        return sum(
-            wave.execution != withheld.execution and wave.key_from <= withheld.customer <= wave.key_to for wave in waves
-        )
+        if not waves:
+            return 0
+        executions = list({wave.execution for wave in waves})
+        settled = self._conn.execute(_SETTLED, [executions, withheld.customer.int >> _BELOW_PART, withheld.customer])
+        settled_s: dict[UUID, float] = dict(settled.fetchall())
+        return sum(settled_s.get(wave.execution, inf) > wave.opened_s for wave in waves)
 
     def unknown(self, withheld: Withheld, since_s: float, until_s: float) -> int:
         """How many sends of other executions to this person came into doubt between, and stayed so."""
@@ -127,6 +140,10 @@ _WAVES: LiteralString = """
     SELECT execution_id, key_from, key_to, extract(epoch FROM opened_at)::float,
         extract(epoch FROM coalesce(settled_at, statement_timestamp()))::float
     FROM wave WHERE execution_id = ANY(%s)"""
+_SETTLED: LiteralString = """
+    SELECT execution_id, extract(epoch FROM max(decided_at))::float FROM send
+    WHERE execution_id = ANY(%s) AND part = %s AND customer_id = %s
+    GROUP BY execution_id HAVING min(state) >= 2"""
 _UNKNOWN: LiteralString = """
     SELECT execution_id, customer_id, extract(epoch FROM decided_at)::float
     FROM send WHERE execution_id = ANY(%s) AND state = 5"""
