@@ -24,11 +24,15 @@ async def test_the_ledger_has_what_was_taken_also_when_no_answer_was_given(tmp_p
     with HttpSinkProcess(ledger) as sink:
         async with local_webhooks(sink.port, connections_max=1, batch_max=batch_max) as channel:
             outcomes: list[object] = []
+            taken = []
             for number, fault in enumerate([Fault(), Fault(then=Then.CUT), Fault(status=503), Fault()]):
-                sink.set_faults([fault])
+                taken.append(sink.set_faults([fault]))
                 outcomes += await channel.hand_over(WAVE, [webhook(number, f"person{number}@example.com")])
+            taken.append(sink.set_faults([]))
         counts = sink.stop()
 
+    # Of requests that a fault struck, each time those before it.
+    assert taken == [0, 1, 1, 0, 1]
     assert [type(outcome) for outcome in outcomes] == [Accepted, InDoubt, Deferred, Accepted]
     lines = [line.split(" ") for line in ledger.with_name("hooked.index").read_text().splitlines()]
     assert [(line[3], line[4]) for line in lines] == [(f"{n:060d}", f"person{n}@example.com") for n in (0, 1, 3)]

@@ -51,11 +51,11 @@ class HttpSinkProcess(SinkModule):
     def __init__(self, store: Path) -> None:
         super().__init__("stentor.testing.http_sink", ["--store", str(store)])
 
-    def set_faults(self, faults: Iterable[Fault]) -> None:
-        """From now on it does this wrong, and nothing else."""
+    def set_faults(self, faults: Iterable[Fault]) -> int:
+        """From now on it does this wrong, and nothing else. How many messages it took while those before struck their requests."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=STOP_S)
         try:
             connection.request("PUT", FAULTS_PATH, msgspec.json.encode(list(faults)))
-            connection.getresponse().read()
+            return int(connection.getresponse().read())
         finally:
             connection.close()

@@ -136,16 +136,19 @@ class Record(Gate):
         self.octets = 0
         self._store = store or Store(None)
         self._struck: Counter[int] = Counter()
+        self._taken_amiss = 0
 
     @property
     def recipients(self) -> list[str]:
         """Who got a message, in the order of the ledger."""
         return [taken.recipient for taken in self.taken]
 
-    def set_faults(self, faults: Iterable[Fault]) -> None:
-        """From now on these and no others."""
+    def set_faults(self, faults: Iterable[Fault]) -> int:
+        """From now on these and no others; how many messages were taken of requests that those before struck."""
+        taken, self._taken_amiss = self._taken_amiss, 0
         self.faults = list(faults)
         self._struck.clear()
+        return taken
 
     def answer_to(self, request: Request) -> Fault:
         """How the request is answered; what is taken of it is in the ledger by then."""
@@ -156,7 +159,9 @@ class Record(Gate):
             refused = {entry.send_id: fault for entry, fault in apart if fault}
         fault = self.strike(Moment.ANSWER, request.body, alone=None if len(entries) == 1 else False) or USUAL
         if fault.is_taking:
-            self._take([entry for entry in entries if entry.send_id not in refused])
+            taken = [entry for entry in entries if entry.send_id not in refused]
+            self._take(taken)
+            self._taken_amiss += 0 if fault is USUAL else len(taken)
         if not refused or fault is not USUAL:
             return fault
         results = [{"id": name, "status": fault.status, "error": fault.body} for name, fault in refused.items()]

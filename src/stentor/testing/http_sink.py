@@ -2,8 +2,9 @@
 
 In a test: `async with HttpProvider([Fault(status=503, times=2)]) as provider: …`, then `provider.record.taken`. As a process
 of its own: `python -m stentor.testing.http_sink --store FILE` prints `{"port": …}` and serves until SIGTERM, then prints its
-counts. The ledger has the form of `smtp_sink`'s. A list of faults that is PUT to
-`/-/faults` replaces those before it; only those at CONNECT strike whoever comes to change them, too.
+counts. The ledger has the form of `smtp_sink`'s. A list of faults that is PUT to `/-/faults` replaces those before it, and
+is answered with the number of messages that were taken of requests which those struck; only those at CONNECT strike
+whoever comes to change them, too.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from typing import Self
 import msgspec
 
 from stentor.testing.far_side import Then, cut, port_of
-from stentor.testing.http_script import USUAL, Fault, Moment, Record, Request
+from stentor.testing.http_script import Fault, Moment, Record, Request
 from stentor.testing.smtp_sink import Store
 
 REQUEST_BYTES_MAX = 64 * 1024 * 1024
@@ -143,8 +144,8 @@ class _Connection(asyncio.Protocol):
 
     def _serve(self, request: Request) -> None:
         if request.path == FAULTS_PATH:
-            self._record.set_faults(msgspec.json.decode(request.body, type=list[Fault]))
-            self._answer(USUAL)
+            taken = self._record.set_faults(msgspec.json.decode(request.body, type=list[Fault]))
+            self._answer(Fault(body=str(taken)))
             return
         self._record.requests.append(request)
         self._answer(self._record.answer_to(request))
