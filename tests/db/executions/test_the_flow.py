@@ -2,14 +2,16 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
 
 from stentor.campaigns.model import Basis
-from stentor.channels.contract import Accepted, Deferred, InDoubt, NotSent, Rejected
+from stentor.channels.contract import Accepted, Deferred, InDoubt, Message, NotSent, Outcome, Rejected, Wave
 from stentor.db.pool import Database
+from stentor.deliver.model import WAVE_SENDS_MAX
 from stentor.domain.address import email_digest
 from stentor.domain.vocabulary import ChannelKind, Lane
 from stentor.optouts.model import OptOut
@@ -456,6 +458,38 @@ async def test_a_paused_execution_waits_and_a_resumed_one_goes_on(db: Database):
     await engine.drain()
 
     assert (taken_while_paused, len(channel.taken)) == (0, 1)
+
+
+class Interrupted(ScriptedChannel):
+    """Something happens, to its end, while the first wave is on its way."""
+
+    def __init__(self, meanwhile: Callable[[], Awaitable[object]]) -> None:
+        super().__init__()
+        self._meanwhile: Callable[[], Awaitable[object]] | None = meanwhile
+
+    async def hand_over(self, wave: Wave, messages: Sequence[Message]) -> Sequence[Outcome]:
+        if self._meanwhile:
+            meanwhile, self._meanwhile = self._meanwhile, None
+            await meanwhile()
+        return await super().hand_over(wave, messages)
+
+
+@pytest.mark.parametrize(("order", "becomes"), [("pause", "pending"), ("cancel", "skipped execution_cancelled")])
+async def test_after_the_answer_to_an_order_only_the_wave_that_was_guarded_before_it_is_handed_over(
+    db: Database, order: str, becomes: str
+):
+    world = await World.made(db)
+    await world.people([Someone(f"p{number}") for number in range(700)])
+    execution_id = await world.execution(await world.publication())
+    channel = Interrupted(lambda: getattr(engine.executions, order)(world.brand_id, execution_id))
+    engine = Engine(db, channel)
+
+    await engine.drain()
+
+    first_wave = len(channel.taken)
+    assert 0 < first_wave <= WAVE_SENDS_MAX
+    fates = Counter((await world.fates(execution_id)).values())
+    assert fates == {"handed_over": first_wave, becomes: 700 - first_wave}
 
 
 async def test_what_a_pause_holds_up_is_parked_and_stands_in_nobodys_way(db: Database):
