@@ -25,6 +25,7 @@ def test_a_minute_of_faults_loses_and_doubles_nobody(tmp_path: Path):
     certificate = Certificate(**said)
     assert certificate.broken == [], done.stdout
     assert set(certificate.faults) == set(FAULTS)
+    assert min(certificate.faults.values()) >= 1
     assert certificate.executions > 0
     assert certificate.kills > 0
     assert done.returncode == 1

@@ -143,6 +143,21 @@ async def test_replies_that_are_lost_leave_the_connection_busy(proxy: ChaosProxy
     writer.close()
 
 
+async def test_what_its_client_wrote_is_counted_though_nobody_has_read_it(echo: Echo):
+    body = b"Subject: late\r\n"
+    message = b"MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nBDAT %d LAST\r\n%b" % (len(body), body)
+    async with ChaosProxy.to_port(echo.port, carries_mail=True) as proxy:
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+        writer.write(b"EHLO client\r\n")
+        await reader.readline()
+
+        writer.write(message * 2)
+        (link,) = proxy.links
+
+        assert link.unanswered() == 2
+        writer.close()
+
+
 async def test_a_target_that_is_away_resets_the_client():
     async with Echo() as gone:
         port = gone.port

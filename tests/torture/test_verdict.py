@@ -116,10 +116,10 @@ def test_a_second_copy_is_doubled(lived: Lived):
 def test_a_second_copy_after_a_try_in_doubt_is_explained_by_the_policy_alone(
     lived: Lived, policy: str, doubled: int, resent: int
 ):
-    text = lived.ledger.read_bytes()
-    lived.ledger.write_bytes(text + text.partition(b"\n")[0] + b"\n")
+    add_copy(lived, "smtp")
     lived.run(ALL_IN_DOUBT)
     lived.run("UPDATE sender SET in_doubt = %s", policy)
+    lived.note("fault", kind="kill_worker", kills=1, on_wire=1, allows=1, repeats=0)
 
     certificate = lived.judged().certificate
 
@@ -127,14 +127,47 @@ def test_a_second_copy_after_a_try_in_doubt_is_explained_by_the_policy_alone(
 
 
 def test_a_second_copy_of_a_webhook_is_explained_where_its_sender_says_nothing(lived: Lived):
-    text = lived.ledger.read_bytes()
-    lived.ledger.write_bytes(text + text.partition(b"\n")[0] + b"\n")
+    add_copy(lived, "webhook")
     lived.run(ALL_IN_DOUBT)
-    lived.run("UPDATE sender SET in_doubt = NULL, channel = 8")
+    lived.note("fault", kind="http_drop", kills=0, on_wire=0, allows=0, repeats=1)
 
     certificate = lived.judged().certificate
 
     assert (certificate.doubled, certificate.resent) == (0, 1)
+
+
+@pytest.mark.parametrize(("kind", "allows", "repeats"), [("smtp", 0, 1), ("webhook", 1, 0)])
+def test_doubt_that_no_fault_explains_is_no_excuse_for_a_second_copy(
+    lived: Lived, kind: str, allows: int, repeats: int
+):
+    add_copy(lived, kind)
+    lived.run(ALL_IN_DOUBT)
+    lived.run("UPDATE sender SET in_doubt = 'at_least_once'")
+    lived.note("fault", kind="kill_worker", kills=1, on_wire=1, allows=allows, repeats=repeats)
+
+    certificate = lived.judged().certificate
+
+    assert (certificate.doubled, certificate.resent) == (1, 0)
+
+
+def test_what_stays_in_doubt_is_no_excuse_for_a_second_copy_of_somebody_else(lived: Lived):
+    add_copy(lived, "smtp")
+    lived.run(ALL_IN_DOUBT)
+    lived.run("UPDATE sender SET in_doubt = 'at_least_once'")
+    lived.run(CHANGE_ONE, 5, 0)
+    lived.note("fault", kind="kill_worker", kills=1, on_wire=1, allows=1, repeats=0)
+
+    certificate = lived.judged().certificate
+
+    assert (certificate.unknown, certificate.doubled, certificate.resent) == (1, 1, 0)
+
+
+def add_copy(lived: Lived, kind: str) -> None:
+    """The ledger has one message twice, which went by that kind of sender."""
+    lines = lived.ledger.read_bytes().splitlines(keepends=True)
+    number = 8 if kind == "webhook" else 1
+    copy = next(line for line in lines if send_of(line.split(b" ")[3].decode()).channel == number)
+    lived.ledger.write_bytes(b"".join([*lines, copy]))
 
 
 def test_a_message_to_another_address_is_lost(lived: Lived):
@@ -173,6 +206,15 @@ def test_two_executions_under_one_key_are_doubled(lived: Lived):
     assert lived.judged().certificate.doubled == 1
 
 
+def test_an_execution_more_than_calls_is_doubled_though_nobody_heard_of_it(lived: Lived):
+    lived.run("""
+        INSERT INTO execution
+        SELECT (jsonb_populate_record(e, jsonb_build_object('id', gen_random_uuid()))).*
+        FROM execution e WHERE topic_key = 'news'""")
+
+    assert lived.judged().certificate.doubled == 1
+
+
 def test_an_occurrence_that_was_started_twice_is_doubled(lived: Lived):
     lived.run("""
         UPDATE execution e SET schedule_id = s.schedule_id, occurrence_at = s.occurrence_at
@@ -190,7 +232,7 @@ def test_an_occurrence_that_nobody_decided_is_lost(lived: Lived):
 def test_who_is_in_doubt_is_unknown_and_needs_a_fault_that_allows_it(lived: Lived):
     lived.run(CHANGE_ONE, 5, 0)
     without_cause = lived.judged().certificate
-    lived.note("fault", kind="kill_worker", kills=1, on_wire=1, allows=1)
+    lived.note("fault", kind="kill_worker", kills=1, on_wire=1, allows=1, repeats=0)
     with_cause = lived.judged().certificate
 
     assert (without_cause.unknown, without_cause.unknown_allowed, "unknown" in without_cause.broken) == (1, 0, True)
@@ -325,6 +367,29 @@ def test_what_was_in_doubt_or_on_the_wire_counts_towards_a_cap(lived: Lived):
     on_the_wire = lived.judged().certificate.wrongly_withheld
 
     assert (in_doubt, on_the_wire) == (0, 0)
+
+
+@pytest.mark.parametrize(("after_s", "withheld"), [(-1, 1), (1, 0)])
+def test_a_wave_that_was_opened_after_somebody_was_skipped_does_not_count_for_them(
+    lived: Lived, after_s: int, withheld: int
+):
+    lived.run(CHANGE_ONE, 3, 6)
+    without_sliced(lived)
+    lived.note("began", rules={"caps": [cap(2, "sliced", "news")]}, fault_kinds=[])
+    lived.run(
+        "UPDATE wave SET settled_at = NULL WHERE execution_id = (SELECT id FROM execution WHERE topic_key = 'news')"
+    )
+    lived.note("leaving", person="reader-20", topic="news")
+    lived.run(
+        """
+        UPDATE send s SET state = 3, reason = 2, decided_at = w.opened_at + %s * interval '1 second'
+        FROM execution e, customer c, (SELECT execution_id, min(opened_at) AS opened_at FROM wave GROUP BY 1) w
+        WHERE e.topic_key = 'news' AND c.external_id = 'reader-20'
+            AND s.execution_id = e.id AND w.execution_id = e.id AND s.customer_id = c.customer_id""",
+        after_s,
+    )
+
+    assert lived.judged().certificate.wrongly_withheld == withheld
 
 
 def cap(at_most: int, *topics: str) -> dict[str, object]:

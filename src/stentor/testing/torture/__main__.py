@@ -27,7 +27,7 @@ def main() -> None:
     folder = asked.folder or Path(tempfile.mkdtemp(prefix="stentor-torture-"))
     folder.mkdir(parents=True, exist_ok=True)
     sys.stderr.write(f"seed {seed}, {asked.minutes:g} minutes; chronicle, ledger and log lie in {folder}\n")
-    sys.exit(0 if tell(run(seed=seed, minutes=asked.minutes, folder=folder, faults=faults)) else 1)
+    sys.exit(tell(run(seed=seed, minutes=asked.minutes, folder=folder, faults=faults)))
 
 
 if __name__ == "__main__":

@@ -8,9 +8,10 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self, TypeAlias
+from typing import Literal, NamedTuple, Self, TypeAlias
 
 from stentor.cli.processes import role_child
+from stentor.clock import boottime_s
 from stentor.db.kernel import end_with_parent
 from stentor.settings import Settings
 from stentor.testing.torture.wrong_clock import WrongClock
@@ -18,6 +19,7 @@ from stentor.testing.torture.wrong_clock import WrongClock
 Role: TypeAlias = Literal["api", "worker"]
 
 _RESTART_S = 0.2
+_STANDING_WITHIN_S = 1.0
 _STOP_S = 40.0  # a worker's thirty seconds and a little
 
 
@@ -65,6 +67,14 @@ class Cast:
                 if pid in self._playing:
                     os.kill(pid, number)
 
+    def stop(self, pids: Iterable[int]) -> None:
+        """They stand still where they are, when this comes back."""
+        stopped = list(pids)
+        self.signal(signal.SIGSTOP, stopped)
+        give_up_at_s = boottime_s() + _STANDING_WITHIN_S
+        while boottime_s() < give_up_at_s and any(state_of(pid) not in {"T", "Z", ""} for pid in stopped):
+            continue
+
     async def _play(self, role: Role, clock: WrongClock) -> None:
         child = role_child(role, self._settings)
         while not self._is_over:
@@ -86,18 +96,36 @@ class Cast:
             )
 
 
+class _Connection(NamedTuple):
+    local_port: int
+    remote_port: int
+    has_unread: bool
+
+
 def local_ports(pid: int) -> set[int]:
     """The local ports of a process's TCP connections; none when it is gone."""
-    return {local for local, _ in _connections(pid)}
+    return {connection.local_port for connection in _connections(pid)}
+
+
+def unread_ports(pid: int) -> set[int]:
+    """Those of them on which there is something that the process has not read yet."""
+    return {connection.local_port for connection in _connections(pid) if connection.has_unread}
 
 
 def connections_to(pid: int, port: int) -> int:
     """How many TCP connections a process has to that port of this machine; none when it is gone."""
-    return sum(remote == port for _, remote in _connections(pid))
+    return sum(connection.remote_port == port for connection in _connections(pid))
 
 
-def _connections(pid: int) -> list[tuple[int, int]]:
-    """The local and the remote port of each."""
+def state_of(pid: int | None) -> str:
+    """A process's state as the system has it: `T` where it stands still, `Z` at its end, empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def _connections(pid: int) -> list[_Connection]:
     sockets: set[str] = set()
     try:
         for descriptor in Path(f"/proc/{pid}/fd").iterdir():
@@ -111,8 +139,11 @@ def _connections(pid: int) -> list[tuple[int, int]]:
     except (FileNotFoundError, ProcessLookupError):
         return []
     fields = [line.split() for line in lines]
-    return [(_port(field[1]), _port(field[2])) for field in fields if field[9] in sockets]
+    return [
+        _Connection(_last(field[1]), _last(field[2]), _last(field[4]) > 0) for field in fields if field[9] in sockets
+    ]
 
 
-def _port(address: str) -> int:
-    return int(address.rpartition(":")[2], 16)
+def _last(numbers: str) -> int:
+    """Of an address its port, of a pair of queues the one of what was received."""
+    return int(numbers.rpartition(":")[2], 16)

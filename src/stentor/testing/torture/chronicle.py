@@ -53,9 +53,10 @@ class Chronicle:
         """The opt-out was acknowledged."""
         self.note("left", person=person, topic=topic)
 
-    def fault(self, kind: str, *, kills: int = 0, on_wire: int = 0, allows: int = 0) -> None:
+    def fault(self, kind: str, *, kills: int = 0, on_wire: int = 0, allows: int = 0, repeats: int = 0) -> None:
         """The nemesis struck.
 
-        `kills` processes died, `on_wire` of them with bytes on the wire. At most `allows` sends may be in doubt for it.
+        `kills` processes died, `on_wire` of them with bytes on the wire. At most `allows` mails may be in doubt for it, and
+        `repeats` webhooks, which are sent again.
         """
-        self.note("fault", kind=kind, kills=kills, on_wire=on_wire, allows=allows)
+        self.note("fault", kind=kind, kills=kills, on_wire=on_wire, allows=allows, repeats=repeats)

@@ -50,7 +50,7 @@ class Workload:
 
     audiences: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     called: dict[str, str] = field(default_factory=dict)
-    """Topics by idempotency key."""
+    """Topics by idempotency key; a call without one has a name of its own here."""
     accepted: dict[str, set[UUID]] = field(default_factory=lambda: defaultdict(set))
     """Acknowledged executions by idempotency key: one each, if the engine keeps its word."""
     departures: dict[tuple[str, str], Departure] = field(default_factory=dict)
@@ -61,6 +61,8 @@ class Workload:
     kills: int = 0
     kills_on_wire: int = 0
     unknown_allowed: int = 0
+    repeats_allowed: int = 0
+    """So many webhooks may have been in doubt, and come once more."""
     rules: Mapping[str, list[Any]] = field(default_factory=dict)
     """The caps and quiet hours that were in force."""
     began_s: float = 0.0
@@ -119,6 +121,7 @@ def _take_note(workload: Workload, note: Mapping[str, Any]) -> None:
             workload.kills += note["kills"]
             workload.kills_on_wire += note["on_wire"]
             workload.unknown_allowed += note["allows"]
+            workload.repeats_allowed += note["repeats"]
         case unknown:
             raise ValueError(f"The chronicle has a note of {unknown!r}, which this verdict cannot weigh.")
 

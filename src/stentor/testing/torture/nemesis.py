@@ -15,11 +15,12 @@ from stentor.clock import boottime_s
 from stentor.db.home import Home
 from stentor.db.postmaster import read_postmaster
 from stentor.testing.smtp_local import SinkProcess
-from stentor.testing.torture.cast import Cast, connections_to, local_ports
+from stentor.testing.torture.cast import Cast, connections_to, local_ports, unread_ports
 from stentor.testing.torture.chronicle import Chronicle
-from stentor.testing.torture.provider import TROUBLES, Provider
+from stentor.testing.torture.provider import BATCH_MAX, TROUBLES, Provider
 from stentor.testing.torture.proxy import ChaosProxy
 from stentor.testing.torture.wrong_clock import WrongClock
+from stentor.testing.waiting import eventually
 
 IN_FLIGHT_MAX = 8
 """Messages whose reply is awaited on one SMTP connection with CHUNKING: what a killed or frozen worker leaves in doubt."""
@@ -80,16 +81,29 @@ class Nemesis:
         self._drifting: asyncio.Task[None] | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Every fault once in each round, in an order drawn anew, with pauses between them."""
-        while not stop.is_set():
+        """Every fault once in each round, in an order drawn anew, with pauses between them; the first round to its end."""
+        is_first = True
+        while is_first or not stop.is_set():
             for name in self._round():
-                if stop.is_set():
+                if stop.is_set() and not is_first:
                     break
+                await self._until_all_play()
                 await FAULTS[name](self)
                 await asyncio.sleep(self._draw.uniform(*_GAP_S))
+            is_first = False
         for task in (self._freezing, self._hunting, self._drifting):
             if task is not None:
                 await task
+
+    async def _until_all_play(self) -> None:
+        """Whoever was killed a moment ago is there again, so that there is something to strike at."""
+        with suppress(AssertionError):
+            await eventually(self._has_victims, _DATABASE_BACK_S)
+
+    async def _has_victims(self) -> bool:
+        if not (self._cast.pids("api") and self._workers() and read_postmaster(self._home)):
+            return False
+        return bool(await self._rows(_BACKENDS))
 
     def _round(self) -> list[str]:
         names = [name for name in self._faults for _ in range(_PER_ROUND[name])]
@@ -111,13 +125,19 @@ class Nemesis:
         workers = self._workers()
         victims = self._with_bytes_on_the_wire(workers) or workers
         for pid in self._draw.sample(victims, min(1, len(victims))):
-            self._cast.signal(signal.SIGSTOP, [pid])
+            self._cast.stop([pid])
             on_wire = self._with_bytes_on_the_wire([pid])
             for journal in (self._home.data / JOURNALS).glob(f"*:{pid}:*"):
                 journal.unlink()
             self._cast.signal(signal.SIGKILL, [pid])
-            allows = await self._open_sends([pid])
-            self._chronicle.fault("lose_journal", kills=1, on_wire=len(on_wire), allows=allows)
+            open_sends = await self._open_sends([pid])
+            self._chronicle.fault(
+                "lose_journal",
+                kills=1,
+                on_wire=len(on_wire),
+                allows=open_sends.get("smtp", 0),
+                repeats=open_sends.get("webhook", 0),
+            )
 
     async def kill_workers(self) -> None:
         await self._kill("kill_workers", self._workers())
@@ -143,22 +163,21 @@ class Nemesis:
 
     async def freeze_worker(self) -> None:
         """One worker at a time stands still for longer than its lease while everything else goes on."""
-        workers = self._workers()
-        if self._freezing is None and len(workers) > 1:
-            self._freezing = asyncio.create_task(self._freeze(self._draw.choice(workers)))
+        if self._freezing is None:
+            self._freezing = asyncio.create_task(self._freeze())
 
     async def cut_relay(self) -> None:
         await self._until_busy()
-        self._chronicle.fault("cut_relay", allows=IN_FLIGHT_MAX * self._relay.cut())
+        self._chronicle.fault("cut_relay", allows=self._cut_relay())
 
     async def lose_replies(self) -> None:
         """The relay takes what comes, and nobody hears of it."""
         await self._until_busy()
         self._relay.loses_replies = True
         await asyncio.sleep(_OUTAGE_S)
-        links = self._relay.cut()
+        allows = self._cut_relay()
         self._relay.loses_replies = False
-        self._chronicle.fault("lose_replies", allows=IN_FLIGHT_MAX * links)
+        self._chronicle.fault("lose_replies", allows=allows)
 
     async def slow_relay(self) -> None:
         self._relay.is_slow = True
@@ -210,12 +229,12 @@ class Nemesis:
         if not victims:
             return
         await self._until_busy(victims)
-        self._cast.signal(signal.SIGSTOP, victims)
+        self._cast.stop(victims)
         on_wire = self._with_bytes_on_the_wire(victims)
-        allows = self._in_flight(victims)
+        allows, repeats = self._in_flight(victims)
         self._cast.signal(signal.SIGKILL, victims)
         killed = len(victims) + (postmaster and self._kill_postmaster())
-        self._chronicle.fault(kind, kills=killed, on_wire=len(on_wire), allows=allows)
+        self._chronicle.fault(kind, kills=killed, on_wire=len(on_wire), allows=allows, repeats=repeats)
 
     def _kill_postmaster(self) -> bool:
         postmaster = read_postmaster(self._home)
@@ -240,14 +259,18 @@ class Nemesis:
         self._chronicle.fault("clock_drift")
         self._drifting = None
 
-    async def _freeze(self, pid: int) -> None:
-        self._frozen = pid
+    async def _freeze(self) -> None:
         try:
-            await self._until_busy([pid])
-            self._cast.signal(signal.SIGSTOP, [pid])
-            self._chronicle.fault("freeze_worker", allows=self._in_flight([pid]))
-            await asyncio.sleep(self._freeze_s)
-            self._cast.signal(signal.SIGCONT, [pid])
+            await self._until_busy(self._workers())
+            workers = self._workers()
+            victims = self._with_bytes_on_the_wire(workers) or workers
+            for pid in self._draw.sample(victims, min(1, len(victims))):
+                self._frozen = pid
+                self._cast.stop([pid])
+                allows, repeats = self._in_flight([pid])
+                self._chronicle.fault("freeze_worker", allows=allows, repeats=repeats)
+                await asyncio.sleep(self._freeze_s)
+                self._cast.signal(signal.SIGCONT, [pid])
         finally:
             self._frozen = self._freezing = None
 
@@ -266,6 +289,24 @@ class Nemesis:
         busy = self._busy_ports()
         return [pid for pid in pids if busy and local_ports(pid) & busy]
 
+    def _cut_relay(self) -> int:
+        """Cuts its connections while the workers stand still; how many messages they have written without hearing a reply.
+
+        Whoever is frozen was allowed what it has on the wire when it froze.
+        """
+        workers = self._workers()
+        self._cast.stop(workers)
+        unread = {port for pid in workers for port in unread_ports(pid)}
+        standing = {port for pid in workers for port in local_ports(pid)}
+        allows = sum(
+            IN_FLIGHT_MAX if link.client_port in unread else link.unanswered()
+            for link in self._relay.links
+            if link.client_port in standing
+        )
+        self._relay.cut()
+        self._cast.signal(signal.SIGCONT, workers)
+        return allows
+
     async def _until_busy(self, victims: Sequence[int] | None = None) -> None:
         """Waits a little for the moment when one of them, or anybody, has bytes on the wire."""
         give_up_at_s = boottime_s() + _WIRE_WITHIN_S
@@ -274,15 +315,17 @@ class Nemesis:
                 return
             await asyncio.sleep(_LOOK_EVERY_S)
 
-    def _in_flight(self, pids: Sequence[int]) -> int:
-        """The most that these processes, which stand still, can have on the wire to the relay."""
-        return IN_FLIGHT_MAX * sum(connections_to(pid, self._relay.port) for pid in pids)
+    def _in_flight(self, pids: Sequence[int]) -> tuple[int, int]:
+        """The most that these processes, which stand still, can have on the wire to the relay and to the provider."""
+        mails = sum(connections_to(pid, self._relay.port) for pid in pids)
+        requests = sum(connections_to(pid, self._provider.proxy.port) for pid in pids)
+        return IN_FLIGHT_MAX * mails, BATCH_MAX * requests
 
-    async def _open_sends(self, pids: Sequence[int]) -> int:
-        """The sends of the waves that these processes leave open."""
+    async def _open_sends(self, pids: Sequence[int]) -> dict[str, int]:
+        """By kind of sender: the sends of the waves that these processes leave open."""
         await asyncio.sleep(_SETTLED_S)
-        ((sends,),) = await self._rows(_OPEN_SENDS, [str(pid) for pid in pids])
-        return int(sends)
+        rows = await self._rows(_OPEN_SENDS, [str(pid) for pid in pids])
+        return {kind: int(sends) for kind, sends in rows}
 
     async def _rows(self, query: LiteralString, *values: Any) -> list[tuple[Any, ...]]:
         """What the database answers, when it is back, by a road of its own past the proxy."""
@@ -299,7 +342,9 @@ class Nemesis:
 
 
 _OPEN_SENDS: LiteralString = """
-    SELECT coalesce(sum(sends), 0) FROM wave WHERE settled_at IS NULL AND split_part(worker, ':', 2) = ANY(%s)"""
+    SELECT s.kind, sum(w.sends) FROM wave w JOIN sender s ON s.id = w.sender_id
+    WHERE w.settled_at IS NULL AND split_part(w.worker, ':', 2) = ANY(%s)
+    GROUP BY s.kind"""
 _KEEPER: LiteralString = "SELECT split_part(holder, ':', 2) FROM role_lease WHERE role = 'keeper'"
 _BACKENDS: LiteralString = "SELECT pid FROM pg_stat_activity WHERE starts_with(application_name, 'stentor ')"
 

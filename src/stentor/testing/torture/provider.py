@@ -16,7 +16,9 @@ from stentor.testing.torture.stage import Hook
 from stentor.testing.waiting import eventually
 
 SUBSCRIBERS = {"hooks": 300, "batches": 600}
-"""One request for each message, and up to 50 in one."""
+"""One request for each message, and up to `BATCH_MAX` in one."""
+
+BATCH_MAX = 50
 
 _TROUBLE_S = 0.5
 _BUSY_WITHIN_S = 3.0
@@ -32,7 +34,7 @@ _GARBAGE = [
     Fault(status=500, body_bytes=10_000_000),
     Fault(body_bytes=10_000_000),
 ]
-_SLOW = [Fault(after_s=2.0), Fault(byte_s=0.02), Fault(then=Then.HANG)]
+_SLOW = [Fault(after_s=2.0), Fault(byte_s=0.02)]
 
 
 def _refusal(draw: random.Random, *statuses: int) -> Fault:
@@ -45,6 +47,7 @@ TROUBLES: dict[str, Callable[[random.Random], Fault]] = {
     "http_5xx": lambda draw: _refusal(draw, 500, 502, 503, 504, 408),
     "http_drop": lambda draw: draw.choice(_DROPS),
     "http_slow": lambda draw: draw.choice(_SLOW),
+    "http_silent": lambda _: Fault(then=Then.HANG),
     "http_garbage": lambda draw: draw.choice(_GARBAGE),
 }
 """Each kind, and one of its variants drawn anew."""
@@ -60,13 +63,16 @@ class Provider:
         self._draw = draw
 
     async def strike(self, kind: str) -> None:
-        """For half a second, some requests meet it. A webhook in doubt is sent again, so nobody may be unknown for it."""
+        """For half a second, some requests meet it. A webhook in doubt is sent again, so nobody may be unknown for it.
+
+        Only what was taken and not answered as usual may come once more.
+        """
         await self._until_busy()
         fault = replace(TROUBLES[kind](self._draw), times=self._draw.randint(1, _TIMES_MAX))
         await asyncio.to_thread(self._sink.set_faults, [fault])
         await asyncio.sleep(_TROUBLE_S)
-        await asyncio.to_thread(self._sink.set_faults, [])
-        self._chronicle.fault(kind)
+        taken = await asyncio.to_thread(self._sink.set_faults, [])
+        self._chronicle.fault(kind, repeats=taken)
 
     async def _until_busy(self) -> None:
         with suppress(AssertionError):
@@ -75,7 +81,7 @@ class Provider:
 
 def receivers(port: int) -> dict[str, Hook]:
     """The topics that go to the provider, as senders."""
-    return {"hooks": Hook(port), "batches": Hook(port, batch_max=50)}
+    return {"hooks": Hook(port), "batches": Hook(port, batch_max=BATCH_MAX)}
 
 
 def subscribers(draw: random.Random, people: int) -> dict[str, list[str]]:

@@ -1,12 +1,16 @@
 """A TCP proxy on this machine that passes everything on, and spoils connections when it is told to."""
 
 import asyncio
+import os
+import socket
 import struct
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
 from stentor.testing.far_side import cut
+from stentor.testing.torture.mail_meter import MailMeter
 
 _COMMIT = b"COMMIT\x00"
 _COMMIT_QUERY = b"Q\x00\x00\x00\x0b" + _COMMIT
@@ -20,11 +24,18 @@ Dial: TypeAlias = Callable[[Callable[[], asyncio.Protocol]], Coroutine[Any, Any,
 """Connects a protocol to the target: `loop.create_connection` or `create_unix_connection` with the address filled in."""
 
 
+_READ_BYTES = 256 * 1024
+
+
 class Link:
-    """One connection through the proxy. `is_busy`: its client said something and nothing came back since."""
+    """One connection through the proxy. `is_busy`: its client said something and nothing came back since.
+
+    `mails` counts the messages on it, where the proxy carries mail.
+    """
 
     def __init__(self, proxy: "ChaosProxy") -> None:
         self.is_busy = False
+        self.mails = MailMeter() if proxy.carries_mail else None
         self.is_doomed = False
         self.client = _Side(self)
         self.target = _Side(self)
@@ -46,24 +57,47 @@ class Link:
 
     def take(self, side: "_Side", data: bytes) -> None:
         if side is self.client:
-            self.is_busy = True
-            if _COMMIT in data and self._proxy.commits_to_lose:
-                self._proxy.commits_to_lose -= 1
-                self.is_doomed = True
-            if self._proxy.is_full:
-                data = data.replace(_COMMIT_QUERY, _FULL_QUERY)
-            if self.target.transport is None:
-                self._early.append(data)
-            else:
-                self.target.transport.write(data)
+            self._pass_on(data)
         elif self.is_doomed:
             self.reset()
         elif not self._proxy.loses_replies:
-            self.is_busy = False
-            if self.client.transport is not None:
-                self.client.transport.write(data)
+            self._pass_back(data)
         if self._proxy.is_slow:
             side.rest(_SLOW_S)
+
+    def _pass_on(self, data: bytes) -> None:
+        self.is_busy = True
+        if self.mails:
+            self.mails.said(data)
+        if _COMMIT in data and self._proxy.commits_to_lose:
+            self._proxy.commits_to_lose -= 1
+            self.is_doomed = True
+        if self._proxy.is_full:
+            data = data.replace(_COMMIT_QUERY, _FULL_QUERY)
+        if self.target.transport is None:
+            self._early.append(data)
+        else:
+            self.target.transport.write(data)
+
+    def _pass_back(self, data: bytes) -> None:
+        self.is_busy = False
+        if self.mails:
+            self.mails.replied(data)
+        if self.client.transport is not None:
+            self.client.transport.write(data)
+
+    def unanswered(self) -> int:
+        """Of a connection that is about to be cut and whose client stands still: the messages whose reply has not come.
+
+        What the client wrote and nobody has read yet is counted, and goes no further.
+        """
+        if self.mails is None or self.client.transport is None or self.client.transport.is_closing():
+            return 0
+        descriptor = self.client.transport.get_extra_info("socket").fileno()
+        with socket.socket(fileno=os.dup(descriptor)) as same, suppress(BlockingIOError, ConnectionError):
+            while data := same.recv(_READ_BYTES, socket.MSG_DONTWAIT):
+                self.mails.said(data)
+        return self.mails.unanswered
 
     def pause(self, side: "_Side", *, paused: bool) -> None:
         """The other side is read from only as fast as this one takes it."""
@@ -126,8 +160,10 @@ class ChaosProxy:
     not passed on, and the server says instead what it says when its disk is full; the transaction is over.
     """
 
-    def __init__(self, dial: Dial) -> None:
+    def __init__(self, dial: Dial, *, carries_mail: bool = False) -> None:
+        """`carries_mail`: by SMTP with CHUNKING, and its messages are counted."""
         self.links: set[Link] = set()
+        self.carries_mail = carries_mail
         self.is_slow = False
         self.loses_replies = False
         self.commits_to_lose = 0
@@ -137,9 +173,12 @@ class ChaosProxy:
         self._server: asyncio.Server | None = None
 
     @classmethod
-    def to_port(cls, port: int) -> Self:
+    def to_port(cls, port: int, *, carries_mail: bool = False) -> Self:
         """In front of a server on this machine."""
-        return cls(lambda made: asyncio.get_running_loop().create_connection(made, "127.0.0.1", port))
+        return cls(
+            lambda made: asyncio.get_running_loop().create_connection(made, "127.0.0.1", port),
+            carries_mail=carries_mail,
+        )
 
     @classmethod
     def to_socket(cls, path: str) -> Self:

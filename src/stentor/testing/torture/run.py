@@ -69,7 +69,7 @@ async def _run(premises: Premises, seed: int, minutes: float, folder: Path, faul
     home = Home(premises.data)
     with SinkProcess(mail) as sink, HttpSinkProcess(hooked) as receiver, Chronicle(chronicle_file) as chronicle:
         async with (
-            ChaosProxy.to_port(sink.port) as relay,
+            ChaosProxy.to_port(sink.port, carries_mail=True) as relay,
             ChaosProxy.to_port(receiver.port) as hooks,
             ChaosProxy.to_socket(f"{read_sockets(home)}/.s.PGSQL.5432") as database,
         ):
@@ -252,12 +252,12 @@ _OPEN: LiteralString = """
     )"""
 
 
-def tell(verdict: Verdict) -> bool:
-    """Prints the certificate, as a table and as JSON; whether it holds and the run counts."""
+def tell(verdict: Verdict) -> int:
+    """Prints the certificate, as a table and as JSON. The exit code: 0 when it holds and the run counts, else 1."""
     certificate = verdict.certificate
     shortfalls = certificate.shortfalls(verdict.minutes)
     lines = [certificate.table(), f"minutes  {verdict.minutes:.1f}"]
     lines += [f"{line}: {example}" for line in certificate.broken for example in verdict.examples.get(line, [])]
     lines += [f"does not count: {shortfall}" for shortfall in shortfalls]
     sys.stdout.write("\n".join([*lines, certificate.json(), ""]))
-    return not certificate.broken and not shortfalls
+    return int(bool(certificate.broken or shortfalls))

@@ -27,6 +27,8 @@ _IN_DOUBT = 28  # settled as failed by somebody who knew
 _CLOCKS_DIFFER_S = 1.0
 """How far an opt-out's time as its client saw it and a publication's as the database has it may be apart on one machine."""
 
+_WEBHOOK = 8  # the channel
+
 _Row: TypeAlias = tuple[Any, ...]
 
 
@@ -45,6 +47,7 @@ class _Execution:
     state: str
     published_at_s: float | None
     audience_size: int
+    is_called: bool
 
 
 @dataclass
@@ -121,6 +124,7 @@ class _Judging:
         self._opt_out_s_max = opt_out_s_max
         self._people = {customer: (name, email) for customer, name, email in self._rows(_PEOPLE)}
         self._copies: dict[bytes, Counter[tuple[bytes, int]]] = defaultdict(Counter)
+        self._repeats: Counter[str] = Counter()
         topics: dict[UUID, str] = dict(self._rows(_TOPICS))
         executions = {execution.bytes: topic for execution, topic in topics.items()}
         self._caps = CapVerdict(conn, workload.caps, topics)
@@ -140,10 +144,12 @@ class _Judging:
         for key, ids in self._workload.accepted.items():
             self.counts.add("lost", f"call {key} was acknowledged and is not there", len(ids - known))
             self.counts.add("doubled", f"call {key} has several executions", len(ids) - 1)
+        self._count_calls(executions)
         for stray in set(self._copies) - {one.bytes for one in known}:
             self.counts.add("unbalanced", f"messages of no execution {UUID(bytes=stray)}", len(self._copies[stray]))
         for execution in executions:
             self._judge(execution)
+        self._judge_repeats()
         self._judge_departures()
         for schedule_id, due_at, started in self._rows(_OCCURRENCES):
             what = f"the occurrence of {schedule_id} at {due_at}"
@@ -152,6 +158,13 @@ class _Judging:
         for execution_id, channel, said, found in self._rows(_UNBALANCED):
             self.counts.add("unbalanced", f"execution {execution_id} channel {channel}: counted {said}, rows {found}")
         return len(executions)
+
+    def _count_calls(self, executions: Iterable[_Execution]) -> None:
+        """Of a key that was called again and again only one answer may ever have been heard: two executions have one key then."""
+        made = Counter(execution.topic for execution in executions if execution.is_called)
+        called = Counter(self._workload.called.values())
+        for topic, times in (made - called).items():
+            self.counts.add("doubled", f"{topic} has {made[topic]} executions of {called[topic]} calls", times)
 
     def _weigh(self, taken: Taken, topic: str | None) -> None:
         """One message: that it went to the right address, not in its recipient's night, and not after they had left."""
@@ -230,9 +243,22 @@ class _Judging:
         ((in_doubt,),) = self._rows(_IN_DOUBT_ANSWERS, execution.id, send.customer, send.channel)
         explained = min(more, in_doubt)
         is_sent = send.state in {_HANDED_OVER, _UNKNOWN}
-        self.counts.add("resent", name, explained if is_sent else max(0, explained - 1))
+        resent = explained if is_sent else max(0, explained - 1)
+        self.counts.add("resent", name, resent)
+        self._repeats["webhooks" if send.channel == _WEBHOOK else "mails"] += resent
         line = "doubled" if is_sent else "unbalanced"
         self.counts.add(line, f"{name} in {execution.id}, state {send.state}: {more} copies too many", more - explained)
+
+    def _judge_repeats(self) -> None:
+        """Doubt explains no more copies than what was done to the engine explains doubts, or it could resend whatever it liked."""
+        allowed = {
+            "mails": max(0, self._workload.unknown_allowed - self.counts.unknown),
+            "webhooks": self._workload.repeats_allowed,
+        }
+        for what, repeats in self._repeats.items():
+            beyond = max(0, repeats - allowed[what])
+            self.counts.resent -= beyond
+            self.counts.add("doubled", f"{repeats} {what} came again; the faults explain {allowed[what]}", beyond)
 
     def _had_left(self, name: str, execution: _Execution) -> bool:
         left = self._workload.departures.get((name, execution.topic))
@@ -254,7 +280,8 @@ _PEOPLE: LiteralString = """
 _PRESENT: LiteralString = "SELECT extract(epoch FROM statement_timestamp())::float"
 _TOPICS: LiteralString = "SELECT id, coalesce(nullif(topic_key, ''), generator_id) FROM execution"
 _EXECUTIONS: LiteralString = """
-    SELECT id, coalesce(nullif(topic_key, ''), generator_id), state, extract(epoch FROM published_at)::float, audience_size
+    SELECT id, coalesce(nullif(topic_key, ''), generator_id), state, extract(epoch FROM published_at)::float, audience_size,
+        schedule_id IS NULL
     FROM execution ORDER BY id"""
 _SENDS: LiteralString = """
     SELECT customer_id, channel, state, reason, extract(epoch FROM decided_at)::float
