@@ -1,4 +1,4 @@
-"""At each boundary a process dies, freezes for longer than its lease, or hears no reply: the books balance all the same."""
+"""At each boundary a process dies, freezes for longer than its lease, hears no reply, or people leave: the books balance."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -8,7 +8,8 @@ import pytest
 from stentor.testing.databases import TestDatabases
 from stentor.testing.http_local import HttpSinkProcess
 from stentor.testing.smtp_local import SinkProcess
-from stentor.testing.torture.life import prepare
+from stentor.testing.torture.life import BATCH_MAX, prepare
+from stentor.testing.torture.nemesis import IN_FLIGHT_MAX
 from stentor.testing.torture.sweep import NeverCame, Sweep, failpoints
 from stentor.testing.torture.verdict import Verdict
 
@@ -18,6 +19,11 @@ LARGEST_WAVE = 99
 """At least: the first hundred of "news", less who has left by then; their sender leaves them in doubt."""
 
 RESENDS = 3
+
+IN_FLIGHT_WITHOUT_CHUNKS_MAX = 2
+
+IN_THE_MIDST = range(20, 101, 20)
+"""Writes and reads while a wave is on the wire: each message takes some of either."""
 
 # What only the heir of a dead life comes to, and what only a worker that is told to stop.
 AFTER_A_DEATH = {"recover.revoked", "recover.before_commit", "recover.after_commit"}
@@ -33,7 +39,28 @@ def sweep(databases: TestDatabases, tmp_path_factory: pytest.TempPathFactory) ->
         databases.migrated() as dsn,
     ):
         brand_id = prepare(dsn, sink.port, hooks.port)
-        yield Sweep(databases, dsn, brand_id, sink.port, folder)
+        yield Sweep(databases, dsn, brand_id, port=sink.port, hooks_port=hooks.port, folder=folder)
+
+
+@pytest.fixture(scope="module")
+def sweep_without_chunks(databases: TestDatabases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sweep]:
+    """Its relay takes messages as DATA: one at a time, and one more envelope."""
+    folder = tmp_path_factory.mktemp("without")
+    with (
+        SinkProcess(folder / "mail", without=["CHUNKING"]) as sink,
+        HttpSinkProcess(folder / "hooked") as hooks,
+        databases.migrated() as dsn,
+    ):
+        brand_id = prepare(dsn, sink.port, hooks.port)
+        yield Sweep(
+            databases,
+            dsn,
+            brand_id,
+            port=sink.port,
+            hooks_port=hooks.port,
+            folder=folder,
+            in_flight_max=IN_FLIGHT_WITHOUT_CHUNKS_MAX,
+        )
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +99,41 @@ def test_nobody_is_lost_doubled_or_in_doubt_when_the_reply_to_a_commit_is(
         assert verdict.certificate.broken == [], (hit, verdict.examples)
 
 
+@pytest.mark.fault("F19")
+@pytest.mark.parametrize("point", ["wave.after_commit", "hand_over.before"])
+def test_nothing_goes_to_whoever_left_while_a_wave_stood_for_longer_than_its_guard_counts(
+    sweep: Sweep, hits: dict[str, int], point: str
+):
+    for hit in chosen(hits[point], 3):
+        verdict = left(sweep, point, hit)
+        assert verdict.certificate.broken == [], (hit, verdict.examples)
+
+
+@pytest.mark.fault("F19")
+@pytest.mark.parametrize(("point", "most"), [("smtp.before_write", IN_FLIGHT_MAX), ("webhook.before_write", BATCH_MAX)])
+def test_of_those_who_left_meanwhile_only_what_one_write_holds_is_sent(
+    sweep: Sweep, hits: dict[str, int], point: str, most: int
+):
+    for hit in chosen(hits[point], 3):
+        certificate = left(sweep, point, hit).certificate
+        assert set(certificate.broken) <= {"opted_out_contacted"}, hit
+        assert certificate.opted_out_contacted <= most, hit
+
+
+@pytest.mark.fault("F1")
+@pytest.mark.parametrize("point", ["smtp.before_write", "smtp.after_write", "smtp.after_read"])
+def test_without_chunking_a_killed_process_leaves_two_of_a_connection_in_doubt_at_most(
+    sweep_without_chunks: Sweep, point: str
+):
+    unknown = []
+    for hit in IN_THE_MIDST:
+        certificate = sweep_without_chunks.struck("kill", point, hit).certificate
+        assert certificate.broken == [], hit
+        unknown.append(certificate.unknown)
+
+    assert sum(unknown) > 0
+
+
 def test_who_dies_with_its_journal_leaves_its_open_wave_in_doubt_as_a_whole(sweep: Sweep, hits: dict[str, int]):
     unknown = []
     for wave in range(1, hits["wave.after_commit"] + 1):
@@ -107,6 +169,17 @@ def struck(sweep: Sweep, action: str, point: str, hit: int) -> Verdict:
     while True:
         try:
             return sweep.struck(action, point, hit, after=after, is_hasty=point in IN_HASTE)
+        except NeverCame:
+            if hit == 1:
+                raise
+            hit -= 1
+
+
+def left(sweep: Sweep, point: str, hit: int) -> Verdict:
+    """What came of it there when everybody left; at the hit before, where this life came there less often."""
+    while True:
+        try:
+            return sweep.left(point, hit)
         except NeverCame:
             if hit == 1:
                 raise

@@ -21,6 +21,7 @@ from stentor.answers.model import Answer, Idempotency
 from stentor.audience.model import Act, ImportKind, Source
 from stentor.backups.fence import fence, resume
 from stentor.clock import Clock, boottime_s
+from stentor.domain.ids import new_id
 from stentor.domain.timetable import Rule
 from stentor.errors import Conflict, Unavailable
 from stentor.executions.ending import end_forgotten
@@ -52,6 +53,9 @@ from stentor.wiring import (
     worker_journal,
     worker_name,
 )
+
+BATCH_MAX = 4
+"""Webhooks in one request."""
 
 SECRET = "a secret for tortured installations only"  # noqa: S105 - of databases that live for a second
 
@@ -112,6 +116,12 @@ def live(life: Life) -> None:
         life.hits.write_bytes(msgspec.json.encode(hits()))
 
 
+def say_no(life: Life) -> None:
+    """Everybody opts out of everything, whatever another process is in the midst of."""
+    set_up_logging("error", "json")
+    asyncio.run(_say_no(life))
+
+
 def prepare(dsn: str, port: int, hooks_port: int) -> UUID:
     """Sets the stage in an empty, migrated database, its relays at that port, its receiver at that; returns the brand."""
     topics = {
@@ -119,7 +129,7 @@ def prepare(dsn: str, port: int, hooks_port: int) -> UUID:
         "again": Relay(port, "at_least_once"),
         "box": None,
         "sliced": Relay(port, "ask"),
-        "hooks": Hook(hooks_port, batch_max=4),
+        "hooks": Hook(hooks_port, batch_max=BATCH_MAX),
         ORDERS: Relay(port, lane="transactional"),
     }
 
@@ -163,6 +173,21 @@ async def _live(life: Life) -> None:
                 return
 
 
+async def _say_no(life: Life) -> None:
+    async with _core(life.dsn, life.shift_s) as started:
+        with Chronicle(life.chronicle) as chronicle:
+            for topic, audience in AUDIENCES.items():
+                for name in audience:
+                    await _leave(life, started, chronicle, name, topic)
+
+
+async def _leave(life: Life, started: Core, chronicle: Chronicle, name: str, topic: str) -> None:
+    chronicle.leaving(name, topic)
+    act = Act(source=Source.API)
+    await services(started).subscriptions.unsubscribe(life.brand_id, name, topic, None, act)
+    chronicle.left(name, topic)
+
+
 class _Living:
     def __init__(self, life: Life, started: Core, chronicle: Chronicle) -> None:
         self._life = life
@@ -184,7 +209,7 @@ class _Living:
         await self._call_all()
         planning, schedules = planner(self._core), schedule_keeper(self._core)
         await _until_false(planning.plan_next)
-        await self._leave()
+        await _leave(self._life, self._core, self._chronicle, LEAVER, "news")
         channels = open_channels(self._core)
         try:
             name = worker_name()
@@ -273,7 +298,7 @@ class _Living:
     async def _call(self, topic: str) -> None:
         # One call goes the way of those who give no key: said again, it is another call.
         has_key = topic != "box"
-        name = topic if has_key else f"{topic}, {self._life.shift_s:g} s later"
+        name = topic if has_key else f"{topic} {new_id()}"
         self._chronicle.called(name, topic)
         call = RunCall(
             brand_id=self._life.brand_id,
@@ -304,12 +329,6 @@ class _Living:
         outcome = await self._services.messages.send(call)
         execution = UUID(bytes=outcome.answer.body) if isinstance(outcome, Replayed) else outcome.execution_id
         self._chronicle.accepted(ORDERS, ORDERS, str(execution))
-
-    async def _leave(self) -> None:
-        self._chronicle.leaving(LEAVER, "news")
-        act = Act(source=Source.API)
-        await self._services.subscriptions.unsubscribe(self._life.brand_id, LEAVER, "news", None, act)
-        self._chronicle.left(LEAVER, "news")
 
     async def _let_go(self, delivering: Deliverer) -> None:
         stop = asyncio.Event()

@@ -8,10 +8,11 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import LiteralString
 from uuid import UUID
 
 import msgspec
@@ -19,10 +20,11 @@ import psycopg
 from msgspec.structs import replace
 
 import stentor
+from stentor.executions.pipeline import GUARD_AGE_S_MAX
 from stentor.testing.databases import TestDatabases
-from stentor.testing.torture.cast import connections_to
+from stentor.testing.torture.cast import connections_to, state_of
 from stentor.testing.torture.chronicle import Chronicle
-from stentor.testing.torture.life import Life, live
+from stentor.testing.torture.life import BATCH_MAX, Life, live, say_no
 from stentor.testing.torture.nemesis import IN_FLIGHT_MAX, JOURNALS
 from stentor.testing.torture.verdict import Verdict, judge
 
@@ -36,6 +38,9 @@ HEIR_IDLE_S = 0.5
 
 DEAF_WAITS_S = 2.0
 """How long a life waits after an outage: what it claimed and does not know of is free at the end of its own lease."""
+
+STANDS_S = GUARD_AGE_S_MAX + 0.2
+"""How long a life stands still while everybody leaves: until nothing that its guard allowed may begin any more."""
 
 _FAILPOINT = re.compile(r'failpoint\("([a-z_.]+)"\)')
 _LOOK_EVERY_S = 0.005
@@ -58,11 +63,24 @@ class NeverCame(Exception):
 class Sweep:
     """Lives on copies of one prepared database, whose relays are one sink and whose receivers another. Nothing here touches them."""
 
-    def __init__(self, databases: TestDatabases, prepared: str, brand_id: UUID, port: int, folder: Path) -> None:
+    def __init__(
+        self,
+        databases: TestDatabases,
+        prepared: str,
+        brand_id: UUID,
+        *,
+        port: int,
+        hooks_port: int,
+        folder: Path,
+        in_flight_max: int = IN_FLIGHT_MAX,
+    ) -> None:
+        """`in_flight_max`: what a connection to that sink may have on the wire, which depends on what it offers."""
         self._databases = databases
         self._prepared = prepared
         self._brand_id = brand_id
         self._port = port
+        self._hooks_port = hooks_port
+        self._in_flight_max = in_flight_max
         self._indexes = [folder / "mail.index", folder / "hooked.index"]
         self._folder = folder
         self._numbers = itertools.count()
@@ -90,9 +108,8 @@ class Sweep:
         `after`: failpoints of a life before that one, for what only heirs come to. `loses_journal`: its heirs find none.
         Raises NeverCame when the life ended without coming there.
         """
-        ledgers_from = [index.stat().st_size for index in self._indexes]
         with self._life() as first, Chronicle(first.chronicle) as notes:
-            notes.note("began", rules={}, fault_kinds=[])
+            ledgers_from = self._begun(notes)
             idle_s_max = DEAF_WAITS_S if action == "deafen" else first.idle_s_max
             life = replace(first, failpoints=f"{point}={action}@{hit}", is_hasty=is_hasty, idle_s_max=idle_s_max)
             if after:
@@ -100,11 +117,36 @@ class Sweep:
                 life = replace(life, shift_s=LEASE_OVER_S)
             self._strike(life, notes, loses_journal=loses_journal)
             self._to_its_end(replace(first, shift_s=life.shift_s + 2 * LEASE_OVER_S))
-            notes.note("ended")
-            ledger = first.chronicle.with_name("ledger.index")
-            parts = zip(self._indexes, ledgers_from, strict=True)
-            ledger.write_bytes(b"".join(index.read_bytes()[start:] for index, start in parts))
-            return judge(first.dsn, first.chronicle, [ledger], seed=hit)
+            return self._judged(first, notes, ledgers_from, hit)
+
+    def left(self, point: str, hit: int) -> Verdict:
+        """What came of it when everybody left while a life stood at a place for longer than its guard counts.
+
+        Raises NeverCame when the life ended without coming there.
+        """
+        with self._life() as life, Chronicle(life.chronicle) as notes:
+            ledgers_from = self._begun(notes)
+            process = self._standing(replace(life, failpoints=f"{point}=freeze@{hit}"))
+            stands_until_s = time.monotonic() + STANDS_S
+            self._join(self._started(life, say_no))
+            time.sleep(max(0.0, stands_until_s - time.monotonic()))
+            _send(process, signal.SIGCONT)
+            self._join(process)
+            self._to_its_end(replace(life, shift_s=LEASE_OVER_S))
+            return self._judged(life, notes, ledgers_from, hit)
+
+    def _begun(self, notes: Chronicle) -> list[int]:
+        """Where this life's part of each ledger begins."""
+        notes.note("began", rules={}, fault_kinds=[])
+        return [index.stat().st_size for index in self._indexes]
+
+    def _judged(self, life: Life, notes: Chronicle, ledgers_from: list[int], seed: int) -> Verdict:
+        notes.note("ended")
+        ledger = life.chronicle.with_name("ledger.index")
+        parts = zip(self._indexes, ledgers_from, strict=True)
+        ledger.write_bytes(b"".join(index.read_bytes()[start:] for index, start in parts))
+        # Whoever leaves has left before anybody delivers: no moment after it is excused.
+        return judge(life.dsn, life.chronicle, [ledger], seed=seed, opt_out_s_max=0.0)
 
     @contextmanager
     def _life(self) -> Iterator[Life]:
@@ -114,22 +156,18 @@ class Sweep:
             yield Life(dsn, self._brand_id, folder / "chronicle")
 
     def _strike(self, life: Life, notes: Chronicle, *, loses_journal: bool = False) -> None:
-        # Who is to be killed stops first, so that its connections can be counted.
-        process = self._started(replace(life, failpoints=life.failpoints.replace("=kill@", "=freeze@")))
-        give_up_at_s = time.monotonic() + ENDS_WITHIN_S
-        while process.exitcode is None and not _is_frozen(process):
-            if time.monotonic() > give_up_at_s:
-                process.kill()
-                raise TimeoutError(f"A life neither ended nor came to {life.failpoints} within {ENDS_WITHIN_S:g} s.")
-            process.join(_LOOK_EVERY_S)
         if "=deafen@" in life.failpoints:
-            if process.exitcode != 0:
-                raise ChildProcessError(f"A life ended with {process.exitcode} of an outage; it says above why.")
+            self._to_its_end(life)
             return
-        if process.exitcode is not None:
-            raise NeverCame(f"A life ended with {process.exitcode} and never came to {life.failpoints}.")
-        in_flight = IN_FLIGHT_MAX * connections_to(process.pid or 0, self._port)
-        notes.fault(life.failpoints, kills=1, allows=_open_sends(life.dsn) if loses_journal else in_flight)
+        # Who is to be killed stops first, so that its connections can be counted.
+        process = self._standing(replace(life, failpoints=life.failpoints.replace("=kill@", "=freeze@")))
+        allows = {
+            "smtp": self._in_flight_max * connections_to(process.pid or 0, self._port),
+            "webhook": BATCH_MAX * connections_to(process.pid or 0, self._hooks_port),
+        }
+        if loses_journal:
+            allows |= _open_sends(life.dsn)
+        notes.fault(life.failpoints, kills=1, allows=allows["smtp"], repeats=allows["webhook"])
         if loses_journal:
             shutil.rmtree(life.chronicle.with_name(JOURNALS))
         if "=kill@" in life.failpoints:
@@ -156,8 +194,21 @@ class Sweep:
         if process.exitcode != 0:
             raise ChildProcessError(f"A life ended with {process.exitcode}; it says above why.")
 
-    def _started(self, life: Life) -> BaseProcess:
-        process = self._processes.Process(target=live, args=(life,))
+    def _standing(self, life: Life) -> BaseProcess:
+        """A life that has come to where it freezes."""
+        process = self._started(life)
+        give_up_at_s = time.monotonic() + ENDS_WITHIN_S
+        while process.exitcode is None and state_of(process.pid) != "T":
+            if time.monotonic() > give_up_at_s:
+                process.kill()
+                raise TimeoutError(f"A life neither ended nor came to {life.failpoints} within {ENDS_WITHIN_S:g} s.")
+            process.join(_LOOK_EVERY_S)
+        if process.exitcode is not None:
+            raise NeverCame(f"A life ended with {process.exitcode} and never came to {life.failpoints}.")
+        return process
+
+    def _started(self, life: Life, lives: Callable[[Life], None] = live) -> BaseProcess:
+        process = self._processes.Process(target=lives, args=(life,))
         process.start()
         return process
 
@@ -168,18 +219,15 @@ class Sweep:
             raise TimeoutError(f"A life did not end within {ENDS_WITHIN_S:g} s.")
 
 
-def _is_frozen(process: BaseProcess) -> bool:
-    try:
-        state = Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state == "T"
-
-
-def _open_sends(dsn: str) -> int:
+def _open_sends(dsn: str) -> dict[str, int]:
+    """By kind of sender."""
     with psycopg.connect(dsn) as conn:
-        row = conn.execute("SELECT coalesce(sum(sends), 0) FROM wave WHERE settled_at IS NULL").fetchone()
-    return row[0] if row else 0
+        return dict(conn.execute(_OPEN_SENDS).fetchall())
+
+
+_OPEN_SENDS: LiteralString = """
+    SELECT s.kind, sum(w.sends)::integer FROM wave w JOIN sender s ON s.id = w.sender_id
+    WHERE w.settled_at IS NULL GROUP BY s.kind"""
 
 
 def _send(process: BaseProcess, number: signal.Signals) -> None:
