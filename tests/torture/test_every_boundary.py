@@ -27,6 +27,8 @@ IN_THE_MIDST = range(20, 101, 20)
 
 # What only the heir of a dead life comes to, and what only a worker that is told to stop.
 AFTER_A_DEATH = {"recover.revoked", "recover.before_commit", "recover.after_commit"}
+# What only a worker comes to whose commit of a wave was not heard of.
+IN_IGNORANCE = {"unstarted.before_commit", "unstarted.after_commit"}
 IN_HASTE = {"release.before_commit", "release.after_commit"}
 
 
@@ -66,7 +68,7 @@ def sweep_without_chunks(databases: TestDatabases, tmp_path_factory: pytest.Temp
 @pytest.fixture(scope="module")
 def hits(sweep: Sweep) -> dict[str, int]:
     found = sweep.hits()
-    return found | dict.fromkeys(AFTER_A_DEATH | IN_HASTE, 1)
+    return found | dict.fromkeys(AFTER_A_DEATH | IN_IGNORANCE | IN_HASTE, 1)
 
 
 @pytest.mark.fault("F1")
@@ -166,9 +168,10 @@ def struck(sweep: Sweep, action: str, point: str, hit: int) -> Verdict:
     What starts by the clock falls together with other work in one life, and has a claim of its own in the next.
     """
     after = "wave.after_commit=kill@1" if point in AFTER_A_DEATH else ""
+    once = "wave.before_commit=deafen@1" if point in IN_IGNORANCE else ""
     while True:
         try:
-            return sweep.struck(action, point, hit, after=after, is_hasty=point in IN_HASTE)
+            return sweep.struck(action, point, hit, after=after, once=once, is_hasty=point in IN_HASTE)
         except NeverCame:
             if hit == 1:
                 raise

@@ -1,13 +1,66 @@
 """Failpoints: armed by a script, counted, and nothing at all when unarmed."""
 
+import ast
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from typing import TypeAlias
 
 import pytest
 
 from stentor import failpoints
+from documents import ROOT
 from stentor.testing.torture.sweep import failpoints as names
+
+SOURCE = ROOT / "src" / "stentor"
+
+WITHOUT_A_BOUNDARY = {
+    "It configures: nobody is written to by it, and whoever hears no answer says it again.": (
+        "accounts/service.py",
+        "campaigns/generators.py",
+        "campaigns/service.py",
+        "campaigns/templates.py",
+        "audience/topics.py",
+        "channels/service.py: create",
+        "channels/service.py: update",
+        "channels/service.py: delete",
+        "channels/sandbox/inbox.py",
+        "triggers/schedules/service.py",
+        "triggers/service.py: _open_bucket",
+    ),
+    "It clears up or keeps up, and finds again what it did not commit.": (
+        "accounts/keyring.py: flush",
+        "channels/sandbox/pruning.py",
+        "deliver/partitions.py: giving_way",
+        "executions/planning.py: _try_again_or_give_up",
+        "executions/provider_events.py: forget",
+        "executions/service.py: sweep_expired",
+        "guard/contacts.py: forget",
+        "guard/store.py: forget_claims",
+        "triggers/events.py: forget",
+        "triggers/schedules/keeping.py: reckon",
+    ),
+    "It keeps or leaves a lease, which is nobody's when its time is over.": (
+        "executions/pipeline.py: keep_leases",
+        "queue/leases.py",
+    ),
+    "A key that was begun and not finished is taken over by an equal call.": ("answers/service.py",),
+    "It reads at one moment.": (
+        "executions/ending.py: _count",
+        "executions/service.py: export_recipients",
+        "backups/taking.py",
+    ),
+    "It works on what nobody uses yet.": (
+        "accounts/installation.py: check_installation",
+        "backups/restoring.py",
+        "cli/demo/run.py",
+        "db/migrate.py",
+    ),
+    "It is what transactions are made of.": ("db/pool.py",),
+}
+
+Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 @pytest.mark.parametrize("script", ["wave", "wave=die@1", "wave=delay@1", "wave=delay:soon@1", "wave=kill@often"])
@@ -43,4 +96,35 @@ def test_every_theme_has_its_boundaries():
 
     assert {"trigger", "resolve", "plan", "claim", "recover", "wave", "hand_over", "settle", "end"} <= themes
     assert {"start", "schedule", "smtp", "people", "import_end", "provider_events"} <= themes
+    assert {"unstarted", "order", "sender_pause", "sender_resume", "import_begin", "import_take_over"} <= themes
     assert all(name.replace("before", "after") in names() for name in names() if "before_commit" in name)
+
+
+def test_every_transaction_has_its_boundary_or_a_reason_to_have_none():
+    without = {place for place, block in transactions() if not has_boundary(block)}
+    excused = {place for places in WITHOUT_A_BOUNDARY.values() for place in places}
+
+    assert {place for place in without if not {place, place.partition(":")[0]} & excused} == set()
+    assert {place for place in excused if ": " in place} <= without
+
+
+def transactions() -> Iterator[tuple[str, ast.AsyncWith]]:
+    """Each block that is a transaction, by `file: function`; of functions in functions the inner one's name."""
+    for file in sorted(SOURCE.rglob("*.py")):
+        if SOURCE / "testing" in file.parents:
+            continue
+        names_of: dict[ast.AST, str] = {}
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            name = node.name if isinstance(node, Function) else names_of.get(node, "")
+            names_of.update(dict.fromkeys(ast.iter_child_nodes(node), name))
+            if isinstance(node, ast.AsyncWith) and any(is_transaction(item.context_expr) for item in node.items):
+                yield f"{file.relative_to(SOURCE).as_posix()}: {name}", node
+
+
+def is_transaction(opened: ast.expr) -> bool:
+    return isinstance(opened, ast.Call) and isinstance(opened.func, ast.Attribute) and opened.func.attr == "transaction"
+
+
+def has_boundary(block: ast.AsyncWith) -> bool:
+    called = (node.func for node in ast.walk(block) if isinstance(node, ast.Call))
+    return any(isinstance(function, ast.Name) and function.id == "failpoint" for function in called)

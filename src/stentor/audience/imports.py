@@ -80,7 +80,10 @@ class ImportService:
                     bytes_total=bytes_total,
                     resume=Resume(region=region),
                 )
-            return await _found(conn, brand_id, job_id)
+            job = await _found(conn, brand_id, job_id)
+            failpoint("import_begin.before_commit")
+        failpoint("import_begin.after_commit")
+        return job
 
     async def run(
         self,
@@ -157,7 +160,10 @@ class ImportService:
             resume = standing.resume
             resume.runner = new_id()
             await _write(conn, brand_id, job_id, standing, Tally())
-            return await _found(conn, brand_id, job_id), resume
+            job = await _found(conn, brand_id, job_id)
+            failpoint("import_take_over.before_commit")
+        failpoint("import_take_over.after_commit")
+        return job, resume
 
     async def _end(
         self,
@@ -248,6 +254,8 @@ class _Run:
             standing = await self._mine(conn)
             standing.resume.layout = layout
             await _write(conn, self._brand_id, self._job.id, standing, Tally())
+            failpoint("import_layout.before_commit")
+        failpoint("import_layout.after_commit")
 
     async def _store(self, span: _Span, prepared: Prepared) -> _Done:
         async def work(conn: Connection) -> _Done:

@@ -23,6 +23,7 @@ from stentor.db.pool import Database
 from stentor.domain.ids import new_id
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Conflict, Forbidden, Invalid, NotFound, Violation
+from stentor.failpoints import failpoint
 
 PAGE_MAX = 200
 
@@ -143,7 +144,10 @@ class SenderService:
         """Lets its messages wait from the next wave on. Does nothing when it is paused."""
         async with self._db.transaction() as conn:
             await store.pause_sender(conn, brand_id, sender_id)
-            return await _found(conn, brand_id, sender_id)
+            sender = await _found(conn, brand_id, sender_id)
+            failpoint("sender_pause.before_commit")
+        failpoint("sender_pause.after_commit")
+        return sender
 
     async def resume(self, brand_id: UUID, sender_id: UUID, *, is_test: bool = False) -> Sender:
         """Lets its messages go on.
@@ -158,7 +162,10 @@ class SenderService:
             if not sender.enabled:
                 raise Conflict(f"The sender {sender.name} is switched off. Switch it on with `enabled: true`.")
             await store.resume_sender(conn, brand_id, sender_id)
-            return await _found(conn, brand_id, sender_id)
+            resumed = await _found(conn, brand_id, sender_id)
+            failpoint("sender_resume.before_commit")
+        failpoint("sender_resume.after_commit")
+        return resumed
 
     async def delete(self, brand_id: UUID, sender_id: UUID) -> None:
         """Takes the sender away; what still waits for it is held. Raises Conflict for a channel's own sandbox."""

@@ -291,6 +291,8 @@ class ExecutionService:
                 execution = await self._find(conn, brand_id, execution_id)
                 state = "paused" if execution.paused_at else execution.state
                 raise Conflict(f"{rule}; this one is {state}.", state=state)
+            failpoint("order.before_commit")
+        failpoint("order.after_commit")
         return await self.progress(brand_id, execution_id)
 
 

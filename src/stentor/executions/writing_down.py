@@ -112,6 +112,8 @@ async def close_unstarted(db: Database, claim: Claim, chunks: Sequence[Chunk]) -
                 await contacts.settle(
                     conn, claim.brand_id, claim.channel, refused=[(chunk.execution_id, customer) for customer in people]
                 )
+            failpoint("unstarted.before_commit")
+        failpoint("unstarted.after_commit")
 
     await _when_it_answers(close)
 

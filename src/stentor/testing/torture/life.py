@@ -210,6 +210,7 @@ class _Living:
         planning, schedules = planner(self._core), schedule_keeper(self._core)
         await _until_false(planning.plan_next)
         await _leave(self._life, self._core, self._chronicle, LEAVER, "news")
+        await self._hesitate()
         channels = open_channels(self._core)
         try:
             name = worker_name()
@@ -330,6 +331,19 @@ class _Living:
         execution = UUID(bytes=outcome.answer.body) if isinstance(outcome, Replayed) else outcome.execution_id
         self._chronicle.accepted(ORDERS, ORDERS, str(execution))
 
+    async def _hesitate(self) -> None:
+        """An operator pauses the news and who sends them, and lets both go on; what has ended meanwhile needs neither."""
+        brand_id, executions, senders = self._life.brand_id, self._services.executions, self._services.senders
+        async with self._core.db.read() as conn:
+            cursor = await conn.execute(_NEWS)
+            rows = await cursor.fetchall()
+        for execution_id, sender_id in rows:
+            for order in (executions.pause, executions.resume):
+                with suppress(Conflict):
+                    await order(brand_id, execution_id)
+            await senders.pause(brand_id, sender_id)
+            await senders.resume(brand_id, sender_id)
+
     async def _let_go(self, delivering: Deliverer) -> None:
         stop = asyncio.Event()
         stop.set()
@@ -355,6 +369,9 @@ _ARRIVE_PAUSED = """
     UPDATE installation SET backup_at = created_at, restored_at = created_at, paused_at = created_at"""
 _IS_OPEN = """
     SELECT EXISTS (SELECT FROM execution WHERE ended_at IS NULL) OR EXISTS (SELECT FROM schedule WHERE next_at IS NOT NULL)"""
+_NEWS = """
+    SELECT e.id, s.id FROM execution e JOIN sender s ON s.brand_id = e.brand_id AND s.name = e.topic_key
+    WHERE e.topic_key = 'news'"""
 _CLAIM_MANY = """
     UPDATE topic_counter SET subscribers = %(subscribers)s
     WHERE topic_id = (SELECT id FROM topic WHERE key = 'sliced') AND shard = (SELECT min(shard) FROM topic_counter)"""

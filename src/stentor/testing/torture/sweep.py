@@ -98,20 +98,30 @@ class Sweep:
             return msgspec.json.decode(counted.read_bytes(), type=dict[str, int])
 
     def struck(
-        self, action: str, point: str, hit: int, *, after: str = "", is_hasty: bool = False, loses_journal: bool = False
+        self,
+        action: str,
+        point: str,
+        hit: int,
+        *,
+        after: str = "",
+        once: str = "",
+        is_hasty: bool = False,
+        loses_journal: bool = False,
     ) -> Verdict:
         """What came of it when a life met that at a place that it comes to.
 
         `kill`, `freeze` (for longer than its lease), or `deafen`: it hears nothing more on its connections to the database,
         and lives on.
 
-        `after`: failpoints of a life before that one, for what only heirs come to. `loses_journal`: its heirs find none.
+        `after`: failpoints of a life before that one, for what only heirs come to; `once`: those of this one that come first,
+        for what only trouble leads to. `loses_journal`: its heirs find none.
         Raises NeverCame when the life ended without coming there.
         """
         with self._life() as first, Chronicle(first.chronicle) as notes:
             ledgers_from = self._begun(notes)
             idle_s_max = DEAF_WAITS_S if action == "deafen" else first.idle_s_max
-            life = replace(first, failpoints=f"{point}={action}@{hit}", is_hasty=is_hasty, idle_s_max=idle_s_max)
+            script = ",".join([*filter(None, [once]), f"{point}={action}@{hit}"])
+            life = replace(first, failpoints=script, is_hasty=is_hasty, idle_s_max=idle_s_max)
             if after:
                 self._strike(replace(first, failpoints=after), notes)
                 life = replace(life, shift_s=LEASE_OVER_S)
@@ -156,7 +166,7 @@ class Sweep:
             yield Life(dsn, self._brand_id, folder / "chronicle")
 
     def _strike(self, life: Life, notes: Chronicle, *, loses_journal: bool = False) -> None:
-        if "=deafen@" in life.failpoints:
+        if "=deafen@" in life.failpoints.rpartition(",")[2]:
             self._to_its_end(life)
             return
         # Who is to be killed stops first, so that its connections can be counted.
