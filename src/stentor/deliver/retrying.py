@@ -4,17 +4,20 @@ import random
 
 TRIES_MAX = 8
 _FIRST_DELAY_S = 30.0
-_DELAY_S_MAX = 3_600.0
+_LEAST_S = 5.0
+_SPREAD_S_MIN = 15.0
+"""Whoever is told when to come again does not come with everybody else who was told so."""
 
 
 def retry_delay_s(tries: int, retry_after_s: float | None, *, jitter: random.Random) -> float | None:
     """Seconds until the next try after `tries` tries; None when they are used up.
 
-    Doubles from 30 s to an hour, half of it by chance, so that a provider that refused thousands at once does not get
-    them all back at once. A longer `Retry-After` wins. Eight tries span about two hours; whoever is tried after that was
-    ordered to be, and gets eight more.
+    Between 5 s and what doubles from 30 s to half an hour, all of it by chance, so that a provider that refused thousands
+    at once does not get them all back at once; never before `Retry-After`, and by chance then, too. Eight tries span an
+    hour at the most; whoever is tried after that was ordered to be, and gets eight more.
     """
     if tries % TRIES_MAX == 0:
         return None
-    delay_s = min(_FIRST_DELAY_S * 2 ** (tries % TRIES_MAX - 1), _DELAY_S_MAX)
-    return max(delay_s / 2 + jitter.random() * delay_s / 2, retry_after_s or 0.0)
+    soonest_s = max(_LEAST_S, retry_after_s or 0.0)
+    latest_s = max(_FIRST_DELAY_S * 2 ** (tries % TRIES_MAX - 1), soonest_s + _SPREAD_S_MIN)
+    return jitter.uniform(soonest_s, latest_s)
