@@ -20,7 +20,7 @@ from psycopg.conninfo import conninfo_to_dict
 from stentor.answers.model import Answer, Idempotency
 from stentor.audience.model import Act, ImportKind, Source
 from stentor.backups.fence import fence, resume
-from stentor.clock import Clock, boottime_s
+from stentor.clock import boottime_s
 from stentor.domain.ids import new_id
 from stentor.domain.timetable import Rule
 from stentor.errors import Conflict, Unavailable
@@ -307,7 +307,7 @@ class _Living:
             topic_key=topic,
             context={},
             triggered_by="torture",
-            start_at=Clock(self._core.db.shift).now() + _MOMENT if topic == _TO_COME else None,
+            start_at=datetime.now(UTC) + self._core.db.shift + _MOMENT if topic == _TO_COME else None,
             idempotency=Idempotency(topic, bytes(32), _answer_of) if has_key else None,
         )
         outcome = await self._services.triggers.run(call)
