@@ -5,10 +5,9 @@ from contextlib import suppress
 
 import pytest
 
+from boundaries import hits_of, struck, sweeping
 from stentor.testing.databases import TestDatabases
-from stentor.testing.http_local import HttpSinkProcess
-from stentor.testing.smtp_local import SinkProcess
-from stentor.testing.torture.life import BATCH_MAX, prepare
+from stentor.testing.torture.life import BATCH_MAX
 from stentor.testing.torture.nemesis import IN_FLIGHT_MAX
 from stentor.testing.torture.sweep import NeverCame, Sweep, failpoints
 from stentor.testing.torture.verdict import Verdict
@@ -25,50 +24,24 @@ IN_FLIGHT_WITHOUT_CHUNKS_MAX = 2
 IN_THE_MIDST = range(20, 101, 20)
 """Writes and reads while a wave is on the wire: each message takes some of either."""
 
-# What only the heir of a dead life comes to, and what only a worker that is told to stop.
-AFTER_A_DEATH = {"recover.revoked", "recover.before_commit", "recover.after_commit"}
-# What only a worker comes to whose commit of a wave was not heard of.
-IN_IGNORANCE = {"unstarted.before_commit", "unstarted.after_commit"}
-IN_HASTE = {"release.before_commit", "release.after_commit"}
-
 
 @pytest.fixture(scope="module")
 def sweep(databases: TestDatabases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sweep]:
-    folder = tmp_path_factory.mktemp("sweep")
-    with (
-        SinkProcess(folder / "mail") as sink,
-        HttpSinkProcess(folder / "hooked") as hooks,
-        databases.migrated() as dsn,
-    ):
-        brand_id = prepare(dsn, sink.port, hooks.port)
-        yield Sweep(databases, dsn, brand_id, port=sink.port, hooks_port=hooks.port, folder=folder)
+    with sweeping(databases, tmp_path_factory.mktemp("sweep")) as begun:
+        yield begun
 
 
 @pytest.fixture(scope="module")
 def sweep_without_chunks(databases: TestDatabases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sweep]:
     """Its relay takes messages as DATA: one at a time, and one more envelope."""
     folder = tmp_path_factory.mktemp("without")
-    with (
-        SinkProcess(folder / "mail", without=["CHUNKING"]) as sink,
-        HttpSinkProcess(folder / "hooked") as hooks,
-        databases.migrated() as dsn,
-    ):
-        brand_id = prepare(dsn, sink.port, hooks.port)
-        yield Sweep(
-            databases,
-            dsn,
-            brand_id,
-            port=sink.port,
-            hooks_port=hooks.port,
-            folder=folder,
-            in_flight_max=IN_FLIGHT_WITHOUT_CHUNKS_MAX,
-        )
+    with sweeping(databases, folder, without=["CHUNKING"], in_flight_max=IN_FLIGHT_WITHOUT_CHUNKS_MAX) as begun:
+        yield begun
 
 
 @pytest.fixture(scope="module")
 def hits(sweep: Sweep) -> dict[str, int]:
-    found = sweep.hits()
-    return found | dict.fromkeys(AFTER_A_DEATH | IN_IGNORANCE | IN_HASTE, 1)
+    return hits_of(sweep)
 
 
 @pytest.mark.fault("F1")
@@ -160,22 +133,6 @@ def test_a_resend_that_was_ordered_is_carried_out_whoever_dies_of_it(sweep: Swee
             return
 
     pytest.fail(f"{resent} lives came to a resend, not {RESENDS}.")
-
-
-def struck(sweep: Sweep, action: str, point: str, hit: int) -> Verdict:
-    """What came of it there; at the hit before, where this life came there less often than the one whose hits were counted.
-
-    What starts by the clock falls together with other work in one life, and has a claim of its own in the next.
-    """
-    after = "wave.after_commit=kill@1" if point in AFTER_A_DEATH else ""
-    once = "wave.before_commit=deafen@1" if point in IN_IGNORANCE else ""
-    while True:
-        try:
-            return sweep.struck(action, point, hit, after=after, once=once, is_hasty=point in IN_HASTE)
-        except NeverCame:
-            if hit == 1:
-                raise
-            hit -= 1
 
 
 def left(sweep: Sweep, point: str, hit: int) -> Verdict:

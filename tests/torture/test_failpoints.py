@@ -9,8 +9,8 @@ from typing import TypeAlias
 
 import pytest
 
-from stentor import failpoints
 from documents import ROOT
+from stentor import failpoints
 from stentor.testing.torture.sweep import failpoints as names
 
 SOURCE = ROOT / "src" / "stentor"
