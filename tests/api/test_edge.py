@@ -13,6 +13,7 @@ from litestar import Response, get
 from litestar.response import Stream
 from litestar.types import HTTPReceiveMessage, HTTPRequestEvent, Message
 from prometheus_client import CollectorRegistry
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from structlog.testing import capture_logs
 
 from api_world import Client, World, client_of
@@ -30,6 +31,7 @@ from stentor.api.settings import ApiSettings
 from stentor.api.slow_bodies import Deadlines
 from stentor.db.pool import Database
 from stentor.errors import Invalid
+from stentor.testing.torture.proxy import ChaosProxy
 from stentor.testing.waiting import eventually
 
 if TYPE_CHECKING:
@@ -250,6 +252,35 @@ async def test_what_the_database_says_of_itself_goes_to_the_log_alone(services: 
     assert answer.status_code == 503
     assert answer.json()["detail"] == "The database does not answer. Try again in a moment."
     assert "127.0.0.1" in logged[-1]["detail"]
+
+
+@pytest.mark.fault("F3")
+async def test_while_the_database_is_away_every_call_hears_so_at_once(services: Services, database_dsn: str):
+    server = {name: str(value) for name, value in conninfo_to_dict(database_dsn).items()}
+    host, port = server["host"], server["port"]
+    dial = ChaosProxy.to_socket(f"{host}/.s.PGSQL.{port}") if host.startswith("/") else ChaosProxy.to_port(int(port))
+
+    @get("/asking")
+    async def ask() -> None:
+        async with db.read() as conn:
+            await conn.execute("SELECT 1")
+
+    app = create_app(services, ApiSettings(secret=b"s"), doors=[Door("/asking", [ask])])
+    async with client_of(app) as client:
+        async with dial as proxy:
+            db = Database(make_conninfo(database_dsn, host="127.0.0.1", port=proxy.port, sslmode="disable"), size=2)
+            await db.open()
+            before = await client.get("/asking")
+        began_s = time.monotonic()
+        answers = [await client.get("/asking") for _ in range(4)]
+        took_s = time.monotonic() - began_s
+    await db.aclose()
+
+    assert before.status_code == 200
+    assert [answer.status_code for answer in answers] == [503] * 4
+    assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers)
+    # A second each, where a free connection is waited for five.
+    assert took_s < 8
 
 
 @pytest.mark.fault("F24")

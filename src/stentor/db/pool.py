@@ -34,6 +34,10 @@ _CONNECT_DEFAULTS = {
 # that comes back is found within about a second instead of after a minute's pause.
 _RECONNECT_PATIENCE_S = 2.0
 
+# Whoever waits while others work with connections gets one of theirs. When nobody has any, a server that is there is connected
+# to in milliseconds, and of one that is not callers are to hear within a second.
+_AWAY_S = 0.8
+
 # Prepared statements kept per connection: every statement of ours at once, so that none is thrown out and made again.
 _PREPARED_MAX = 1000
 
@@ -61,8 +65,8 @@ class Database:
 
     `size` is the most connections it holds. `shift` moves every "now" of its statements (tests and the demo only).
     `prepared=False` forgoes prepared statements; they are forgone too when a pooler is found in between at `open`.
-    A caller waits at most `patience` for a free connection. The server ends a transaction with which nobody goes on for
-    `stands_still`.
+    A caller waits at most `patience` for a free connection, and less than a second where nobody has one: then the server is
+    away. The server ends a transaction with which nobody goes on for `stands_still`.
     """
 
     def __init__(
@@ -82,6 +86,8 @@ class Database:
         self.prepared = prepared
         self._size = size
         self._stands_still = stands_still
+        self._patience_s = patience.total_seconds()
+        self._lent = 0
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             self.dsn,
             connection_class=Connection,
@@ -91,7 +97,7 @@ class Database:
             max_size=size,
             open=False,
             configure=self._configure,
-            timeout=patience.total_seconds(),
+            timeout=self._patience_s,
             reconnect_timeout=_RECONNECT_PATIENCE_S,
             name=application_name,
         )
@@ -183,18 +189,23 @@ class Database:
 
     @asynccontextmanager
     async def _borrowed(self) -> AsyncIterator[Connection]:
-        conn = await self._pool.getconn()
+        conn = await self._waited_for()
         # After a restart of the server every idle connection is dead. Each is found out by a look at its socket, which
         # costs no round trip, and replaced by the pool.
         for _ in range(self._size):
             if _is_alive(conn):
                 break
             await self._pool.putconn(conn)
-            conn = await self._pool.getconn()
+            conn = await self._waited_for()
+        self._lent += 1
         try:
             yield conn
         finally:
+            self._lent -= 1
             await self._pool.putconn(conn)
+
+    async def _waited_for(self) -> Connection:
+        return await self._pool.getconn(self._patience_s if self._lent else min(self._patience_s, _AWAY_S))
 
     async def _configure(self, conn: Connection) -> None:
         conn.shift = self.shift
