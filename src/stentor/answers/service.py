@@ -11,6 +11,7 @@ from stentor.db.batches import until_short
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.errors import Conflict, Unprocessable
+from stentor.failpoints import failpoint
 
 # A transaction of well under a second.
 FORGOTTEN_AT_ONCE_MAX = 10_000
@@ -38,9 +39,14 @@ async def answered_once(
     """
     give_up_at = time.monotonic() + WAIT_S_MAX
     while True:
+        found: tuple[Answer, bool] | None = None
         async with db.as_one() as conn:
             if await store.reserve(conn, brand_id, key):
-                return await _replayed_or_handled(conn, (brand_id, key), request_hash, handle)
+                found = await _replayed_or_handled(conn, (brand_id, key), request_hash, handle)
+                failpoint("answer.before_commit")
+        if found is not None:
+            failpoint("answer.after_commit")
+            return found
         if time.monotonic() > give_up_at:
             raise Conflict("A call with this Idempotency-Key is still being handled. Ask again in a moment.")
         await asyncio.sleep(_LOOK_EVERY_S)
