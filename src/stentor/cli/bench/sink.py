@@ -8,6 +8,9 @@ from pathlib import Path
 from stentor.cli.output import fail
 from stentor.testing.smtp_local import SinkProcess
 
+# Two blasts of a million people and the alerts beside them; a full store refuses, and everything waits.
+_STORE_BYTES_MAX = 32 * 1024**3
+
 
 class CheckedSink:
     """A sink that parses and stores every message, in a process of its own."""
@@ -30,5 +33,8 @@ class CheckedSink:
 @contextmanager
 def checked_sink() -> Iterator[CheckedSink]:
     """A sink for the length of the block; what it stored is gone after it."""
-    with tempfile.TemporaryDirectory(prefix="stentor-sink-") as folder, SinkProcess(Path(folder) / "mail") as sink:
+    with (
+        tempfile.TemporaryDirectory(prefix="stentor-sink-") as folder,
+        SinkProcess(Path(folder) / "mail", store_bytes_max=_STORE_BYTES_MAX) as sink,
+    ):
         yield CheckedSink(sink)
