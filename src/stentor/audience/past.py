@@ -143,7 +143,8 @@ class Past:
         for version in self._versions:
             if version.until is not None and version.until <= instant:
                 mask = version.complained_mask if complained else version.bounced_mask
-                since = None if mask & channel.bit else version.until
+                if not mask & channel.bit:
+                    since = version.until
         return since
 
     def _version(self, instant: datetime) -> Version:

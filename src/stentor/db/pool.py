@@ -88,6 +88,8 @@ class Database:
         self._stands_still = stands_still
         self._patience_s = patience.total_seconds()
         self._lent = 0
+        # Between its statements such a transaction may work for seconds; whoever has short ones finds a connection.
+        self._joint_free = asyncio.Semaphore(max(1, size // 3))
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             self.dsn,
             connection_class=Connection,
@@ -107,7 +109,8 @@ class Database:
         with outages_named():
             async with await Connection.connect(self.dsn, autocommit=True) as probe:
                 self.prepared = self.prepared and not await behind_pooler(probe)
-            await self._pool.open()
+            # Before the first caller comes, who would not wait as long for a server that seems to be away.
+            await self._pool.open(wait=True, timeout=self._patience_s)
 
     async def aclose(self) -> None:
         """Gives all connections back to the server; whoever still waits for one gets Unavailable."""
@@ -141,7 +144,8 @@ class Database:
         What would be transactions of their own are savepoints of it, and see what it has not committed yet; those with a
         `statement_timeout`, and what other tasks do, also such as are started inside, stay their own. Raises as `transaction`.
         """
-        async with self.transaction() as conn:
+        async with self._joint_free, self.transaction() as conn:
+            await _set(conn, "idle_in_transaction_session_timeout", STANDS_STILL, is_local=True)
             token = _joint.set(_Joint(self, asyncio.current_task(), conn))
             try:
                 yield conn

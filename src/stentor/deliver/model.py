@@ -154,6 +154,11 @@ class Claim(msgspec.Struct, frozen=True):
         """The executions in the claim, each once."""
         return list(dict.fromkeys(chunk.execution_id for chunk in self.chunks))
 
+    @property
+    def has_suspects(self) -> bool:
+        """Whether a worker was lost with sends of it."""
+        return any(chunk.suspects for chunk in self.chunks)
+
 
 class Busy(msgspec.Struct, frozen=True):
     """Senders that are not claimed for now, in any lane or in bulk: so many claims are at hand for them."""

@@ -289,10 +289,6 @@ def _made(kept: Kept, objecting: str | None) -> Sequence[str]:
         # Whether it is quiet is asked when it leaves: planning only holds what can be told beforehand.
         return _PLANNING[: _PLANNING.index("quiet_hours")]
     order = list(_PLANNING if kept.by_planning else _WAVE)
-    if objecting == "execution" and kept.execution.cancelled_at is None:
-        # That it failed is asked of a wave where a deadline is: after all that is about the person.
-        order.remove("execution")
-        order.insert(order.index("deadline"), "execution")
     if objecting in {"execution", "deadline"}:
         # What is over waits for no sender.
         order.remove("sender")
@@ -358,11 +354,14 @@ def _told_by_the_ledger(past: Past, execution: Execution, publication: Publicati
         f"When it was planned, at {planned}, the last choice for the topic {topic} was {last.kind} ({kinds}) "
         f"at {last.at:%Y-%m-%d %H:%M:%S} UTC by {last.source}."
     )
-    then = past.at(planned_at)
     wanted = channel_mask(route.channel for route in publication.content.routes)
-    if then is not None and then.topic_channels & wanted:
-        return f"{told} By the ledger they were in the audience: that they have no message is a fault of ours."
-    return told
+    # What was being committed while others were planned bears an earlier time.
+    before, then = (past.at(at) for at in (planned_at - MEANWHILE, planned_at))
+    if then is None or not then.topic_channels & wanted:
+        return told
+    if before is None or not before.topic_channels & wanted:
+        return f"{told} That was while the execution was being planned, which did not see it yet."
+    return f"{told} By the ledger they were in the audience: that they have no message is a fault of ours."
 
 
 def unplanned(execution: Execution) -> str:

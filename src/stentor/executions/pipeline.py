@@ -51,6 +51,8 @@ UNPARK_EVERY_S = 0.5
 """How long a busy worker leaves chunks unlooked at whose pause is over; an idle one looks at once."""
 
 _UNFINISHED_REST_S = 1.0
+# What kills a worker does so while it is guarded, rendered or written, not while its provider thinks about it.
+_EYED_S = 10.0
 
 
 class Deliverer:
@@ -88,12 +90,14 @@ class Deliverer:
         self._at_hand: list[Claim] = []
         self._floors = Floors()
         self._unpark_due_s = 0.0
+        self._eyed_until_s = 0.0
         self._jitter = random.Random()
 
     async def claim(self, last_lane: Lane = Lane.BULK, busy: Busy = NOBODY_BUSY) -> Claim | None:
         """What is due first in the lanes up to the last, leased to this worker for 20 s at a time; None when nothing is due.
 
-        Nothing of a sender who is busy. Of what workers were lost with, one chunk at a time: what is at hand when this one dies is not suspected twice for it.
+        Nothing of a sender who is busy. Of what workers were lost with, one chunk at a time, so that another one is not suspected
+        again for it; what has been outlived for ten seconds waits for its provider, and others need not wait for that.
         """
         async with self._db.read() as conn:
             await deliver.raise_floors(conn, self._floors)
@@ -111,14 +115,20 @@ class Deliverer:
         if boottime_s() >= self._unpark_due_s:
             self._unpark_due_s = boottime_s() + UNPARK_EVERY_S
             await deliver.unpark(conn)
-        with_suspects = not any(chunk.suspects for claim in self._at_hand for chunk in claim.chunks)
+        with_suspects = boottime_s() >= self._eyed_until_s or not self._has_suspects
         take = partial(
             deliver.claim_due, conn, self._worker, self._floors, last_lane, busy, with_suspects=with_suspects
         )
         claim = await take()
         if claim is None and await deliver.unpark(conn):
             claim = await take()
+        if claim is not None and claim.has_suspects:
+            self._eyed_until_s = boottime_s() + _EYED_S
         return claim
+
+    @property
+    def _has_suspects(self) -> bool:
+        return any(claim.has_suspects for claim in self._at_hand)
 
     async def keep_leases(self) -> None:
         """Extends the leases of all claims at hand; called every 5 s."""

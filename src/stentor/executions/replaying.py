@@ -222,7 +222,9 @@ class Replay:
         execution = self._kept.execution
         if execution.cancelled_at is not None and execution.cancelled_at <= at:
             return Found(Reason.EXECUTION_CANCELLED, f"Cancelled at {_told(execution.cancelled_at)}.")
-        if execution.state == "failed" and execution.status_at <= at:
+        deadline = self._kept.deadline_at
+        # Past its deadline nobody is asked any more whether it had failed.
+        if execution.state == "failed" and execution.status_at <= at and (deadline is None or at < deadline):
             return Found(Reason.EXECUTION_CANCELLED, f"It had failed at {_told(execution.status_at)}.")
         return Found()
 

@@ -68,8 +68,25 @@ async def test_a_call_that_dies_before_its_answer_is_stored_leaves_nothing(db: D
     assert await answered_once(db, BRAND, "k-1", HASH, handler) == (MADE, False)
 
 
+async def test_calls_that_take_their_time_leave_connections_to_others(db: Database, handler: Handler):
+    begun, may_end = asyncio.Semaphore(0), asyncio.Event()
+
+    async def slow() -> Answer:
+        begun.release()
+        await may_end.wait()
+        return MADE
+
+    calls = [asyncio.create_task(answered_once(db, BRAND, f"k-{number}", HASH, slow)) for number in range(20)]
+    await begun.acquire()
+    async with asyncio.timeout(5):
+        assert await handler.made() == 0
+    may_end.set()
+
+    assert await asyncio.gather(*calls) == [(MADE, False)] * 20
+
+
 async def test_calls_that_wait_for_an_equal_one_hold_no_connection(handler: Handler, database_dsn: str):
-    async with Database(database_dsn, size=2) as db:
+    async with Database(database_dsn, size=6) as db:
         begun, waited_for = asyncio.Event(), asyncio.Event()
 
         async def slow() -> Answer:
