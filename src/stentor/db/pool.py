@@ -38,6 +38,9 @@ _RECONNECT_PATIENCE_S = 2.0
 # to in milliseconds, and of one that is not callers are to hear within a second.
 _AWAY_S = 0.8
 
+# All connections of a pool, on a machine that is busy with something else.
+_OPENED_WITHIN_S = 10.0
+
 # Prepared statements kept per connection: every statement of ours at once, so that none is thrown out and made again.
 _PREPARED_MAX = 1000
 
@@ -110,7 +113,7 @@ class Database:
             async with await Connection.connect(self.dsn, autocommit=True) as probe:
                 self.prepared = self.prepared and not await behind_pooler(probe)
             # Before the first caller comes, who would not wait as long for a server that seems to be away.
-            await self._pool.open(wait=True, timeout=self._patience_s)
+            await self._pool.open(wait=True, timeout=_OPENED_WITHIN_S)
 
     async def aclose(self) -> None:
         """Gives all connections back to the server; whoever still waits for one gets Unavailable."""
