@@ -41,7 +41,7 @@ from stentor.worker.process import run_roles
 log = structlog.get_logger(__name__)
 
 _API_CONNECTIONS = 12
-# Calls of a brand wait behind each other; none of theirs stands still between two statements for longer than a few ms.
+# Runs of a brand wait behind each other for its bucket. What works between its statements has a limit of its own (`as_one`).
 _API_STANDS_STILL = timedelta(seconds=10)
 
 
