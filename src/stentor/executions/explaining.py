@@ -305,22 +305,16 @@ def _pauses(kept: Kept, chunk: _Chunk) -> dict[str, Check]:
         return {}
     pauses: dict[str, Check] = {}
     if execution.paused_at is not None:
-        pauses["execution"] = Check(
-            "execution",
-            "objected",
-            Reason.EXECUTION_PAUSED.label,
-            f"Paused since {execution.paused_at:%Y-%m-%d %H:%M:%S} UTC.",
-            replayed=True,
-        )
+        told = f"Paused since {execution.paused_at:%Y-%m-%d %H:%M:%S} UTC."
+        pauses["execution"] = _paused("execution", Reason.EXECUTION_PAUSED, told)
     if chunk.sender_paused_at is not None:
-        pauses["sender"] = Check(
-            "sender",
-            "objected",
-            Reason.SENDER_PAUSED.label,
-            f"The sender {chunk.sender!r} is paused since {chunk.sender_paused_at:%Y-%m-%d %H:%M:%S} UTC.",
-            replayed=True,
-        )
+        told = f"The sender {chunk.sender!r} is paused since {chunk.sender_paused_at:%Y-%m-%d %H:%M:%S} UTC."
+        pauses["sender"] = _paused("sender", Reason.SENDER_PAUSED, told)
     return pauses
+
+
+def _paused(name: str, reason: Reason, told: str) -> Check:
+    return Check(name, "objected", reason.label, told, replayed=True)
 
 
 async def _outside(
