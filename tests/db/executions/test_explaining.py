@@ -15,7 +15,6 @@ from stentor.audience.model import Act, CustomerPatch, Source
 from stentor.audience.past import STEPS, PastKeeper
 from stentor.audience.reach import Mark
 from stentor.audience.subscriptions import SubscriptionService
-from stentor.campaigns.model import Publication
 from stentor.campaigns.sources import PublicationSource
 from stentor.channels.contract import Accepted, Deferred, InDoubt, Message, Outcome, Rejected
 from stentor.db.pool import Database
@@ -58,16 +57,8 @@ async def db(database_dsn: str) -> AsyncIterator[Database]:
 class Choosy(PlainRenderers):
     """Cannot write to some people."""
 
-    def bind(
-        self,
-        publication: Publication,
-        channel: ChannelKind,
-        variant: int,
-        context_id: UUID | None,
-        context: Mapping[str, Any],
-    ) -> BoundRenderer:
-        plain = super().bind(publication, channel, variant, context_id, context)
-        return _Choosy(plain)
+    def bind(self, *args: Any, **named: Any) -> BoundRenderer:
+        return _Choosy(super().bind(*args, **named))
 
 
 class _Choosy:
@@ -91,6 +82,29 @@ def moody(message: Message) -> Outcome:
 
 def someone(name: str, time_zone: str | None = "Europe/Berlin", **facts: Any) -> Someone:
     return Someone(name, time_zone=time_zone, **facts)
+
+
+async def planned_for(
+    db: Database, *people: Someone, policy: CampaignPolicy | None = None, **settings: Any
+) -> tuple[World, Engine, UUID]:
+    """A brand with these settings and people, and its execution for them, planned and not delivered."""
+    world, engine = await World.made(db), Engine(db, ScriptedChannel())
+    await world.settings(**settings)
+    await world.people(people)
+    execution_id = await world.execution(await world.publication(policy=policy or CampaignPolicy()))
+    await engine.plan()
+    return world, engine, execution_id
+
+
+async def refused_unseen(db: Database, before: timedelta) -> None:
+    """A refusal that the ledger has from so long before the wave was guarded, and that nobody saw then."""
+    async with db.autocommit() as conn:
+        await conn.execute(
+            "INSERT INTO consent_event (part, customer_id, event_id, brand_id, at, kind, channels, source)"
+            " SELECT e.part, e.customer_id, gen_random_uuid(), e.brand_id, v.opened_at - %s, 'refused', 2, 'reply'"
+            " FROM consent_event e, wave v",
+            [before],
+        )
 
 
 async def told_of(engine: Engine, world: World, execution_id: UUID, name: str) -> ChannelExplanation:
@@ -220,16 +234,9 @@ async def test_every_verdict_is_found_again_whatever_has_changed_since(db: Datab
 
 
 async def test_a_verdict_that_the_ledger_contradicts_is_said_to_differ(db: Database):
-    world, engine = await World.made(db), Engine(db, ScriptedChannel())
-    await world.people([someone("ann")])
-    execution_id = await world.execution(await world.publication())
-    await engine.drain()
-    async with db.autocommit() as conn:
-        await conn.execute(
-            "INSERT INTO consent_event (part, customer_id, event_id, brand_id, at, kind, channels, source)"
-            " SELECT part, customer_id, gen_random_uuid(), brand_id, at - interval '1 day', 'refused', 2, 'reply'"
-            " FROM consent_event"
-        )
+    world, engine, execution_id = await planned_for(db, someone("ann"))
+    await engine.deliver()
+    await refused_unseen(db, timedelta(days=1))
 
     told = await told_of(engine, world, execution_id, "ann")
 
@@ -239,27 +246,19 @@ async def test_a_verdict_that_the_ledger_contradicts_is_said_to_differ(db: Datab
 
 
 async def test_what_was_committed_while_it_was_decided_may_have_been_seen_or_not(db: Database):
-    world, engine = await World.made(db), Engine(db, ScriptedChannel())
-    await world.people([someone("ann")])
-    execution_id = await world.execution(await world.publication())
-    await engine.drain()
-    async with db.autocommit() as conn:
-        # As if it had been on its way when the wave was guarded.
-        await conn.execute(
-            "INSERT INTO consent_event (part, customer_id, event_id, brand_id, at, kind, channels, source)"
-            " SELECT e.part, e.customer_id, gen_random_uuid(), e.brand_id, v.opened_at - interval '1 ms', 'refused', 2, 'reply'"
-            " FROM consent_event e, wave v"
-        )
+    world, engine, execution_id = await planned_for(db, someone("ann"))
+    await engine.deliver()
+    # As if it had been on its way when the wave was guarded.
+    await refused_unseen(db, timedelta(milliseconds=1))
 
     assert not _differs(await told_of(engine, world, execution_id, "ann"))
 
 
 async def test_of_what_planning_decided_only_planning_s_checks_are_told(db: Database):
-    world, engine = await World.made(db), Engine(db, ScriptedChannel())
-    await world.settings(quiet_hours=[NIGHT])
-    await world.people([someone("tokyo", time_zone="Asia/Tokyo"), someone("bounced", bounced_mask=EMAIL.bit)])
-    execution_id = await world.execution(await world.publication(policy=CampaignPolicy(deadline="1h")))
-    await engine.plan()
+    people = [someone("tokyo", time_zone="Asia/Tokyo"), someone("bounced", bounced_mask=EMAIL.bit)]
+    world, engine, execution_id = await planned_for(
+        db, *people, policy=CampaignPolicy(deadline="1h"), quiet_hours=[NIGHT]
+    )
 
     held = outcomes(await told_of(engine, world, execution_id, "tokyo"))
     skipped = outcomes(await told_of(engine, world, execution_id, "bounced"))
@@ -274,10 +273,7 @@ async def test_of_what_planning_decided_only_planning_s_checks_are_told(db: Data
 
 
 async def test_what_planning_asked_is_told_where_a_wave_decided(db: Database):
-    world, engine = await World.made(db), Engine(db, ScriptedChannel())
-    await world.people([someone("ann")])
-    execution_id = await world.execution(await world.publication(policy=CampaignPolicy(holdout=1e-9)))
-    await engine.plan()
+    world, engine, execution_id = await planned_for(db, someone("ann"), policy=CampaignPolicy(holdout=1e-9))
     pending = outcomes(await told_of(engine, world, execution_id, "ann"))
     async with db.autocommit() as conn:
         await conn.execute("UPDATE customer SET complained_mask = 2")
@@ -292,10 +288,7 @@ async def test_what_planning_asked_is_told_where_a_wave_decided(db: Database):
 
 
 async def test_a_pause_is_told_with_its_reason_and_since_when(db: Database):
-    world, engine = await World.made(db), Engine(db, ScriptedChannel())
-    await world.people([someone("ann")])
-    execution_id = await world.execution(await world.publication())
-    await engine.plan()
+    world, engine, execution_id = await planned_for(db, someone("ann"))
     async with db.autocommit() as conn:
         await conn.execute("UPDATE sender SET paused_at = '2026-07-15 11:00Z' WHERE channel = 1")
     await engine.executions.pause(world.brand_id, execution_id)
@@ -341,11 +334,7 @@ async def test_a_cap_is_told_with_its_limit_window_scope_and_count_as_it_was_the
 
 
 async def test_quiet_hours_are_told_by_the_rule_and_the_zone_that_were_judged(db: Database):
-    world, engine = await World.made(db), Engine(db, ScriptedChannel())
-    await world.settings(quiet_hours=[NIGHT])
-    await world.people([someone("tokyo", time_zone="Asia/Tokyo")])
-    execution_id = await world.execution(await world.publication())
-    await engine.plan()
+    world, _, execution_id = await planned_for(db, someone("tokyo", time_zone="Asia/Tokyo"), quiet_hours=[NIGHT])
     async with Database(db.dsn, size=3, shift=db.shift + timedelta(minutes=5)) as later:
         world.db = later
         await CustomerService(later).upsert_many(
@@ -362,15 +351,11 @@ async def test_quiet_hours_are_told_by_the_rule_and_the_zone_that_were_judged(db
 
 
 async def test_consent_and_suppression_name_their_entries_also_when_they_were_lifted_since(db: Database):
-    world, engine = await World.made(db), Engine(db, ScriptedChannel())
-    await world.people([someone("ann"), someone("ben")])
-    publication_id = await world.publication()
+    world, engine, execution_id = await planned_for(db, someone("ann"), someone("ben"))
     async with db.transaction() as conn:
         await add_to_builtin(
             conn, world.brand_id, [OptOut(EMAIL, email_digest("ann@example.com"), "import", "old.csv")]
         )
-    execution_id = await world.execution(publication_id)
-    await engine.plan()
     await subscriptions(db).withdraw(world.brand_id, _id(world, "ben"), world.topic_id, by())
     await engine.drain()
     async with Database(db.dsn, size=3, shift=db.shift + timedelta(hours=1)) as later:
@@ -419,10 +404,7 @@ async def test_who_is_outside_is_answered_from_the_ledger_as_it_was_when_the_exe
 
 
 async def test_what_was_decided_of_an_erased_person_is_told_as_it_was_stored(db: Database):
-    world, engine = await World.made(db), Engine(db, ScriptedChannel())
-    await world.people([someone("ann")])
-    execution_id = await world.execution(await world.publication())
-    await engine.plan()
+    world, engine, execution_id = await planned_for(db, someone("ann"))
     async with db.autocommit() as conn:
         await conn.execute("DELETE FROM customer")
     await engine.drain()
