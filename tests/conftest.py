@@ -4,12 +4,15 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from stentor.db.pool import Database
 from stentor.testing.databases import TestDatabases, TestRun
+
+if TYPE_CHECKING:
+    from stentor.testing.torture.sweep import Sweep
 
 # `STENTOR_TEST_DATABASE_URL`: a superuser's DSN of a server to use instead of our own. `STENTOR_TEST_DIRECT_URL`: the
 # server itself, where the other is a PgBouncer in front of it, in transaction mode.
@@ -88,6 +91,23 @@ def flow_machine(database_dsn: str) -> Iterator[type[Any]]:
 
     with machine_on(database_dsn) as machine:
         yield machine
+
+
+@pytest.fixture(scope="module")
+def sweep(databases: TestDatabases, tmp_path_factory: pytest.TempPathFactory) -> Iterator["Sweep"]:
+    """The sweep over every boundary, begun, on a database of this module's own."""
+    from boundaries import sweeping
+
+    with sweeping(databases, tmp_path_factory.mktemp("sweep")) as begun:
+        yield begun
+
+
+@pytest.fixture(scope="module")
+def hits(sweep: "Sweep") -> dict[str, int]:
+    """How often a life of that sweep comes to each boundary."""
+    from boundaries import hits_of
+
+    return hits_of(sweep)
 
 
 @pytest.fixture

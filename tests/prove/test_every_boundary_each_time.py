@@ -1,28 +1,14 @@
 """At each boundary a process is killed each time that it comes there, and not only the first times and the last."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from boundaries import hits_of, struck, sweeping
-from stentor.testing.databases import TestDatabases
+from boundaries import struck
 from stentor.testing.torture.sweep import Sweep, failpoints
 
 pytestmark = [pytest.mark.prove, pytest.mark.timeout(1_200)]
 
 HITS_MAX = 100
 """Of more (each segment of each connection is one) so many, evenly over the life."""
-
-
-@pytest.fixture(scope="module")
-def sweep(databases: TestDatabases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sweep]:
-    with sweeping(databases, tmp_path_factory.mktemp("sweep")) as begun:
-        yield begun
-
-
-@pytest.fixture(scope="module")
-def hits(sweep: Sweep) -> dict[str, int]:
-    return hits_of(sweep)
 
 
 @pytest.mark.fault("F1")

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from boundaries import hits_of, struck, sweeping
+from boundaries import struck, sweeping
 from stentor.testing.databases import TestDatabases
 from stentor.testing.torture.life import BATCH_MAX
 from stentor.testing.torture.nemesis import IN_FLIGHT_MAX
@@ -26,22 +26,11 @@ IN_THE_MIDST = range(20, 101, 20)
 
 
 @pytest.fixture(scope="module")
-def sweep(databases: TestDatabases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sweep]:
-    with sweeping(databases, tmp_path_factory.mktemp("sweep")) as begun:
-        yield begun
-
-
-@pytest.fixture(scope="module")
 def sweep_without_chunks(databases: TestDatabases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sweep]:
     """Its relay takes messages as DATA: one at a time, and one more envelope."""
     folder = tmp_path_factory.mktemp("without")
     with sweeping(databases, folder, without=["CHUNKING"], in_flight_max=IN_FLIGHT_WITHOUT_CHUNKS_MAX) as begun:
         yield begun
-
-
-@pytest.fixture(scope="module")
-def hits(sweep: Sweep) -> dict[str, int]:
-    return hits_of(sweep)
 
 
 @pytest.mark.fault("F1")
