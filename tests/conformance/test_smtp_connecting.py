@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dialogues import CHUNKED, PIPELINED
 from stentor.channels.contract import Accepted, Deferred, NotSent
 from stentor.channels.smtp.connection import QUIET_S
 from stentor.channels.smtp.settings import Security
@@ -13,7 +14,7 @@ from stentor.testing.channels import mail, wave_of
 from stentor.testing.far_side import Then
 from stentor.testing.smtp_faults import FaultyServer
 from stentor.testing.smtp_local import local_channel
-from stentor.testing.smtp_script import EXTENSIONS, At, Fault
+from stentor.testing.smtp_script import At, Fault
 from stentor.testing.tls import self_signed_context
 from stentor.testing.waiting import eventually
 
@@ -186,7 +187,7 @@ async def test_a_kept_connection_that_died_unnoticed_puts_nothing_in_doubt() -> 
     assert server.record.connections == 2
 
 
-@pytest.mark.parametrize("offers", [EXTENSIONS, EXTENSIONS - {"CHUNKING"}], ids=["chunked", "pipelined"])
+@pytest.mark.parametrize("offers", [CHUNKED, PIPELINED], ids=["chunked", "pipelined"])
 async def test_a_kept_connection_that_was_quiet_goes_on(offers: frozenset[str]) -> None:
     async with FaultyServer(offers=offers) as server, local_channel(server.port, connections_max=1) as channel:
         await channel.hand_over(wave_of(), TWENTY[:1])

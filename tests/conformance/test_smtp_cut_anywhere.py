@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from dialogues import CHUNKED, IN_STEP, PIPELINED
 from stentor.channels.contract import Accepted, InDoubt
 from stentor.testing.channels import mail, wave_of
 from stentor.testing.smtp_faults import FaultyServer
 from stentor.testing.smtp_local import local_channel
-from stentor.testing.smtp_script import EXTENSIONS
 
 pytestmark = pytest.mark.anyio
 
@@ -59,7 +59,7 @@ class Cutter:
 @pytest.mark.parametrize("side", ["from_client", "from_server"])
 @pytest.mark.parametrize(
     ("offers", "in_doubt_max"),
-    [(EXTENSIONS, 8), (EXTENSIONS - {"CHUNKING"}, 1), (EXTENSIONS - {"CHUNKING", "PIPELINING"}, 1)],
+    [(CHUNKED, 8), (PIPELINED, 1), (IN_STEP, 1)],
     ids=["chunked", "pipelined", "in step"],
 )
 async def test_every_message_is_accounted_for(offers: frozenset[str], in_doubt_max: int, side: str) -> None:

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 
 import pytest
 
+from dialogues import PIPELINED
 from stentor.channels.contract import Accepted, Deferred, InDoubt, Outcome
 from stentor.testing.channels import mail, wave_of
 from stentor.testing.smtp_faults import FaultyServer
 from stentor.testing.smtp_local import local_channel
-from stentor.testing.smtp_script import EXTENSIONS, At, Fault
+from stentor.testing.smtp_script import At, Fault
 
 pytestmark = pytest.mark.anyio
 
-PIPELINED = EXTENSIONS - {"CHUNKING"}
 GARBAGE = {
     "not SMTP": "HTTP/1.1 400 Bad Request",
     "a code out of range": "999 what",

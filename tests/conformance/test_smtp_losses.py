@@ -5,23 +5,18 @@ from collections.abc import Sequence
 
 import pytest
 
+from dialogues import CHUNKED, EVERY_DIALOGUE, IN_STEP, PIPELINED, UNCHUNKED_DIALOGUES
 from stentor.channels.contract import Accepted, Deferred, InDoubt, NotSent, Outcome
 from stentor.channels.smtp.sender import SmtpChannel
 from stentor.testing.channels import KeptNotes, mail, wave_of
 from stentor.testing.far_side import Then
 from stentor.testing.smtp_faults import FaultyServer
 from stentor.testing.smtp_local import local_channel, local_settings
-from stentor.testing.smtp_script import EXTENSIONS, At, Fault
+from stentor.testing.smtp_script import At, Fault
 from stentor.testing.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
-CHUNKED = EXTENSIONS
-PIPELINED = EXTENSIONS - {"CHUNKING"}
-IN_STEP = EXTENSIONS - {"CHUNKING", "PIPELINING"}
-EVERY_DIALOGUE = pytest.mark.parametrize(
-    "offers", [CHUNKED, PIPELINED, IN_STEP], ids=["chunked", "pipelined", "in step"]
-)
 ADDRESSES = [f"person{number}@example.com" for number in range(30)]
 
 
@@ -59,7 +54,7 @@ async def test_a_reply_lost_after_acceptance_is_in_doubt_and_the_rest_goes_on(
     assert_true(server, outcomes)
 
 
-@pytest.mark.parametrize("offers", [PIPELINED, IN_STEP], ids=["pipelined", "in step"])
+@UNCHUNKED_DIALOGUES
 @pytest.mark.parametrize("at", [At.MAIL, At.RCPT, At.DATA])
 async def test_a_connection_lost_before_the_body_costs_nobody_anything(offers: frozenset[str], at: At) -> None:
     async with FaultyServer([Fault(at=at, nth=5, then=Then.CUT)], offers=offers) as server:
@@ -137,7 +132,7 @@ async def test_421_to_the_final_dot_is_a_definite_no(offers: frozenset[str]) -> 
     assert_true(server, outcomes)
 
 
-@pytest.mark.parametrize("offers", [PIPELINED, IN_STEP], ids=["pipelined", "in step"])
+@UNCHUNKED_DIALOGUES
 async def test_a_message_that_makes_the_server_hang_up_stops_nobody_else(offers: frozenset[str]) -> None:
     async with FaultyServer([Fault(at=At.RCPT, to="person7@", then=Then.CUT)], offers=offers) as server:
         outcomes = await hand_over(server)
@@ -149,7 +144,7 @@ async def test_a_message_that_makes_the_server_hang_up_stops_nobody_else(offers:
 
 
 @pytest.mark.fault("F7")
-@pytest.mark.parametrize("offers", [PIPELINED, IN_STEP], ids=["pipelined", "in step"])
+@UNCHUNKED_DIALOGUES
 async def test_a_server_that_always_hangs_up_is_tried_three_times_and_not_for_every_message(
     offers: frozenset[str],
 ) -> None:
@@ -193,7 +188,7 @@ async def test_a_final_reply_may_take_longer_than_any_command(offers: frozenset[
     assert outcome == Accepted("F1")
 
 
-@pytest.mark.parametrize("offers", [PIPELINED, IN_STEP], ids=["pipelined", "in step"])
+@UNCHUNKED_DIALOGUES
 @pytest.mark.parametrize("at", [At.MAIL, At.RCPT, At.DATA])
 async def test_silence_before_the_body_is_a_definite_no(offers: frozenset[str], at: At) -> None:
     async with FaultyServer([Fault(at=at, then=Then.HANG)], offers=offers) as server:

@@ -2,20 +2,14 @@
 
 import pytest
 
+from dialogues import CHUNKED, EVERY_DIALOGUE, IN_STEP, PIPELINED
 from stentor.channels.contract import Accepted, Deferred, Outcome, Rejected
 from stentor.testing.channels import mail, wave_of
 from stentor.testing.smtp_faults import FaultyServer
 from stentor.testing.smtp_local import local_channel
-from stentor.testing.smtp_script import EXTENSIONS, At, Fault
+from stentor.testing.smtp_script import At, Fault
 
 pytestmark = pytest.mark.anyio
-
-CHUNKED = EXTENSIONS
-PIPELINED = EXTENSIONS - {"CHUNKING"}
-IN_STEP = EXTENSIONS - {"CHUNKING", "PIPELINING"}
-EVERY_DIALOGUE = pytest.mark.parametrize(
-    "offers", [CHUNKED, PIPELINED, IN_STEP], ids=["chunked", "pipelined", "in step"]
-)
 
 NAMES = ["ann", "bad", "cid", "dan", "bad", "eve", "fay", "bad", "gus", "hal", "bad"]
 

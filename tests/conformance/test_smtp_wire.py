@@ -4,6 +4,7 @@ from email import message_from_bytes, policy
 
 import pytest
 
+from dialogues import EVERY_DIALOGUE
 from stentor.channels.contract import Accepted, Outcome, Rejected
 from stentor.testing.channels import PlainMessage, mail, wave_of
 from stentor.testing.smtp_faults import FaultyServer
@@ -12,12 +13,6 @@ from stentor.testing.smtp_script import EXTENSIONS
 
 pytestmark = pytest.mark.anyio
 
-CHUNKED = EXTENSIONS
-PIPELINED = EXTENSIONS - {"CHUNKING"}
-IN_STEP = EXTENSIONS - {"CHUNKING", "PIPELINING"}
-EVERY_DIALOGUE = pytest.mark.parametrize(
-    "offers", [CHUNKED, PIPELINED, IN_STEP], ids=["chunked", "pipelined", "in step"]
-)
 SMUGGLED = b"MAIL FROM:<evil@example.com>\r\nRCPT TO:<victim@example.com>\r\nDATA\r\nSubject: evil\r\n\r\nEvil.\r\n"
 
 
