@@ -19,16 +19,6 @@ from stentor.errors import Invalid, NotFound
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def sandbox(db: Database) -> SandboxChannel:
-    return SandboxChannel(db, ChaosSource(db))
-
-
-@pytest.fixture
-def inbox(db: Database) -> InboxService:
-    return InboxService(db, SEND_IDS, reassemble)
-
-
 async def names(inbox: InboxService, brand_id: UUID, **asked: Any) -> list[str]:
     page = await inbox.page(brand_id, **asked)
     return [entry.recipient.partition("@")[0] for entry in page.entries]

@@ -11,7 +11,6 @@ from stentor.channels.model import NewSender, Sender, SenderPatch
 from stentor.channels.outbound import Outbound
 from stentor.channels.public_address import Reach
 from stentor.channels.sandbox.channel import SandboxChannel
-from stentor.channels.sandbox.chaos import ChaosSource
 from stentor.channels.secrets import SecretBox
 from stentor.channels.service import SenderService, sandbox_sender
 from stentor.channels.smtp.sender import SmtpChannel
@@ -34,11 +33,6 @@ def secrets() -> SecretBox:
 @pytest.fixture
 def senders(db: Database, secrets: SecretBox) -> SenderService:
     return SenderService(db, secrets, Reach(outbound=Outbound(allow_loopback=True)))
-
-
-@pytest.fixture
-def sandbox(db: Database) -> SandboxChannel:
-    return SandboxChannel(db, ChaosSource(db))
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from sandbox_letters import SEND_IDS, Letter, deliver, letter, mail_skeleton, reassemble, wave_for
+from sandbox_letters import Letter, deliver, letter, mail_skeleton, wave_for
 from stentor.channels.contract import Deferred
 from stentor.channels.sandbox.channel import SandboxChannel
 from stentor.channels.sandbox.chaos import ChaosSource
@@ -17,16 +17,6 @@ from stentor.domain.ids import customer_id, new_id, part_of
 from stentor.domain.vocabulary import ChannelKind
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def sandbox(db: Database) -> SandboxChannel:
-    return SandboxChannel(db, ChaosSource(db))
-
-
-@pytest.fixture
-def inbox(db: Database) -> InboxService:
-    return InboxService(db, SEND_IDS, reassemble)
 
 
 async def skeletons(db: Database) -> int:
