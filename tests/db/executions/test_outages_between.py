@@ -59,6 +59,15 @@ async def failing(db: Database) -> AsyncIterator[Failing]:
         yield opened
 
 
+async def open_unheard(engine: Engine, failing: Failing) -> None:
+    """Commits a wave, hears nothing of it, and does not start it."""
+    claim = await engine.deliverer.claim()
+    assert claim is not None
+    failing.after_commit = 1
+    with pytest.raises(Unavailable):
+        await engine.deliverer.deliver(claim, stop=asyncio.Event())
+
+
 @pytest.mark.fault("F5")
 @pytest.mark.parametrize("outage", ["before_commit", "after_commit"])
 async def test_a_chunks_last_wave_is_settled_as_it_was_answered_whenever_the_database_goes_away(
@@ -85,12 +94,8 @@ async def test_a_wave_whose_commit_was_not_heard_of_was_never_started_and_is_sen
     execution_id = await world.execution(await world.publication())
     engine = Engine(failing, channel)
     await engine.plan()
-    claim = await engine.deliverer.claim()
-    assert claim is not None
 
-    failing.after_commit = 1
-    with pytest.raises(Unavailable):
-        await engine.deliverer.deliver(claim, stop=asyncio.Event())
+    await open_unheard(engine, failing)
     async with Database(db.dsn, size=3, shift=AFTER_THE_LEASE) as later:
         await Engine(later, channel, worker="heir").drain()
 
@@ -106,12 +111,8 @@ async def test_a_wave_that_was_never_started_gives_back_what_it_reserved_of_a_ca
     unstarted = await world.execution(publication_id)
     engine = Engine(failing, channel)
     await engine.plan()
-    claim = await engine.deliverer.claim()
-    assert claim is not None
 
-    failing.after_commit = 1
-    with pytest.raises(Unavailable):
-        await engine.deliverer.deliver(claim, stop=asyncio.Event())
+    await open_unheard(engine, failing)
     await engine.executions.cancel(world.brand_id, unstarted)
     next_one = await world.execution(publication_id)
     async with Database(db.dsn, size=3, shift=AFTER_THE_LEASE) as later:

@@ -21,6 +21,7 @@ from stentor.testing.waiting import eventually
 from stentor.testing.world import Someone, World
 from stentor.worker.loop import Bell
 from stentor.worker.remedier import RemedierRole
+from tallies import unbalanced
 
 pytestmark = pytest.mark.anyio
 
@@ -67,19 +68,6 @@ class Stage:
 
     def accept_all(self) -> None:
         self.channel.answer = lambda _message: Accepted()
-
-
-async def unbalanced(db: Database) -> list[tuple[object, ...]]:
-    """Where counters and rows differ in one snapshot."""
-    query = """
-        SELECT execution_id, channel, state, c.sends, r.sends
-        FROM (SELECT execution_id, channel, state, reason, sum(sends) AS sends FROM tally WHERE state >= 0
-            GROUP BY 1, 2, 3, 4 HAVING sum(sends) <> 0) c
-        FULL JOIN (SELECT execution_id, channel, state, reason, count(*) AS sends FROM send GROUP BY 1, 2, 3, 4) r
-            USING (execution_id, channel, state, reason)
-        WHERE c.sends IS DISTINCT FROM r.sends"""
-    async with db.read() as conn:
-        return await (await conn.execute(query.encode())).fetchall()
 
 
 async def test_failed_sends_are_tried_again_and_the_execution_ends_anew(db: Database):

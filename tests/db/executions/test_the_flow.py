@@ -4,7 +4,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
-from uuid import UUID
 
 import pytest
 
@@ -16,9 +15,9 @@ from stentor.domain.address import email_digest
 from stentor.domain.vocabulary import ChannelKind, Lane
 from stentor.optouts.model import OptOut
 from stentor.optouts.service import add_to_builtin
-from stentor.report.funnel import ChannelFunnel
 from stentor.testing.engine import Engine, ScriptedChannel
 from stentor.testing.world import Someone, World
+from tallies import funnel
 
 pytestmark = pytest.mark.anyio
 
@@ -26,10 +25,10 @@ EMAIL, SMS = ChannelKind.EMAIL, ChannelKind.SMS
 IN_AN_HOUR = timedelta(hours=1)
 
 
-async def funnel(engine: Engine, world: World, execution_id: UUID) -> ChannelFunnel:
-    (channel,) = (await engine.executions.progress(world.brand_id, execution_id)).channels
-    assert channel.balanced
-    return channel
+async def accepted_in_an_hour(db: Database, channel: ScriptedChannel) -> None:
+    channel.answer = lambda _message: Accepted()
+    async with Database(db.dsn, size=3, shift=IN_AN_HOUR) as later:
+        await Engine(later, channel).drain()
 
 
 async def test_everybody_who_opted_in_is_reached_and_the_execution_ends(db: Database):
@@ -217,9 +216,7 @@ async def test_a_retry_that_is_accepted_ends_the_execution(db: Database):
     execution_id = await world.execution(await world.publication())
     await engine.drain()
 
-    channel.answer = lambda _message: Accepted()
-    async with Database(db.dsn, size=3, shift=IN_AN_HOUR) as later:
-        await Engine(later, channel).drain()
+    await accepted_in_an_hour(db, channel)
 
     counts = await funnel(engine, world, execution_id)
     assert (counts.handed_over, len(channel.taken)) == (2, 4)
@@ -271,9 +268,7 @@ async def test_a_lost_reply_is_answered_by_another_try_where_the_sender_wants_th
     execution_id = await world.execution(await world.publication(lane="transactional"))
     await engine.drain()
 
-    channel.answer = lambda _message: Accepted()
-    async with Database(db.dsn, size=3, shift=IN_AN_HOUR) as later:
-        await Engine(later, channel).drain()
+    await accepted_in_an_hour(db, channel)
 
     assert await world.fates(execution_id) == {"one": "handed_over"}
     assert channel.addresses == ["one@example.com"] * 2
@@ -303,9 +298,7 @@ async def test_a_sender_that_cannot_be_used_keeps_its_people_for_later(db: Datab
     execution_id = await world.execution(await world.publication())
 
     await engine.drain()
-    channel.answer = lambda _message: Accepted()
-    async with Database(db.dsn, size=3, shift=IN_AN_HOUR) as later:
-        await Engine(later, channel).drain()
+    await accepted_in_an_hour(db, channel)
 
     counts = await funnel(engine, world, execution_id)
     assert counts.handed_over == 2
