@@ -139,6 +139,7 @@ class Sweep:
             process = self._standing(replace(life, failpoints=f"{point}=freeze@{hit}"))
             stands_until_s = time.monotonic() + STANDS_S
             self._join(self._started(life, say_no))
+            # The rest of it, if their leaving took less. It has to pass: a guard's age is counted from boot, which nothing shifts.
             time.sleep(max(0.0, stands_until_s - time.monotonic()))
             _send(process, signal.SIGCONT)
             self._join(process)
