@@ -67,6 +67,7 @@ _WAITING = frozenset({SendState.PENDING, SendState.HELD})
 
 
 class Sql(QuerySet, file="explaining.sql", package=__package__):
+    kept_since: Statement
     planned_at: Statement
     waves_of: Statement
     chunk_and_sender: Statement
@@ -133,6 +134,7 @@ class _Asked(NamedTuple):
     publication: Publication
     customer: UUID
     past: Past
+    kept_since: datetime
 
 
 class _Chunk(NamedTuple):
@@ -173,7 +175,7 @@ async def explain_channels(
         return []
     answers = await answers_of(conn, execution.brand_id, execution.id, customer)
     past = await past_of(conn, execution.brand_id, customer, execution.topic_id)
-    asked = _Asked(execution, publication, customer, past)
+    asked = _Asked(execution, publication, customer, past, await Sql.kept_since.value(conn))
     told: list[ChannelExplanation] = []
     for trace in traces:
         kept = await _kept(conn, asked, trace, meanwhile)
@@ -225,7 +227,7 @@ async def _chunk(conn: Connection, execution: Execution, trace: SendTrace) -> _C
 
 
 async def _kept(conn: Connection, asked: _Asked, trace: SendTrace, meanwhile: timedelta) -> Kept:
-    execution, publication, customer, past = asked
+    execution, publication, customer, past, kept_since = asked
     brand_id = execution.brand_id
     deadline_at, planned_at = await _planned_at(conn, execution, customer)
     by_planning = trace.state is SendState.PENDING or (planned_at is not None and trace.decided_at <= planned_at)
@@ -249,6 +251,7 @@ async def _kept(conn: Connection, asked: _Asked, trace: SendTrace, meanwhile: ti
         send=trace,
         moments=moments,
         by_planning=by_planning,
+        kept_since=kept_since,
         past=past,
         opt_outs={digest: await entries_of(conn, brand_id, digest) for digest in digests},
         policies=await policies_between(conn, brand_id, min(moments) - meanwhile - KNOWN_WITHIN, max(moments))

@@ -1,3 +1,7 @@
+-- name: kept_since
+-- Since when is kept what people, opt-outs and policies were: 0011_what_was.sql has the tables.
+SELECT m.applied_at FROM schema_migration m WHERE m.number = 11
+
 -- name: planned_at
 -- When the people of that part were planned; null as long as they are not.
 SELECT e.deadline_at, CASE

@@ -3,6 +3,7 @@
 The consent ledger, what people were, opt-outs that were lifted, versions of the brand's policy, the waves and their times.
 What is kept of none of these, a check cannot find again, and says so: how many messages a cap had counted, whose address it
 was when that was given free since, what a template made of somebody, and what the guard knew of a person who is erased.
+Before a migration made room for what was, only the ledger was kept: what else held then, nobody knows any more.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -55,6 +56,9 @@ CHECKS: dict[str, frozenset[Reason]] = {
 """The checks that a verdict can come from, each with the reasons that it objects with."""
 
 _OF_THE_PERSON = ("consent", "complaint", "bounce", "address", "suppression")
+_BY_WHAT_WAS = frozenset({"complaint", "bounce", "address", "suppression", "quiet_hours", "cap"})
+"""What goes by how people were, by opt-outs or by the brand's policy, and not by the ledger or what is published."""
+
 _ZONES_TOLD = 3
 
 
@@ -77,7 +81,8 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     """What is kept of one person and one send, by which its checks are asked again.
 
     `moments`: when it was decided, the likeliest first; of a send that was on the wire, when its waves were guarded.
-    `opt_outs`: entries of their address on the channel. `shares_address`: whether somebody else has it in this execution.
+    `kept_since`: before that, what was is not kept, the ledger excepted. `opt_outs`: entries of their address on the channel.
+    `shares_address`: whether somebody else has it in this execution.
     """
 
     execution: Execution
@@ -86,6 +91,7 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     send: SendTrace
     moments: Sequence[datetime]
     by_planning: bool
+    kept_since: datetime
     past: Past
     opt_outs: dict[bytes, list[Entry]]
     policies: Sequence[PolicyVersion]
@@ -126,7 +132,9 @@ class Replay:
 
     def _found(self, check: str) -> Iterator[Found]:
         for at in self._instants():
-            if check in _OF_THE_PERSON:
+            if check in _BY_WHAT_WAS and at < self._kept.kept_since:
+                yield _NOT_KEPT
+            elif check in _OF_THE_PERSON:
                 yield self._person(check, at)
             elif check == "quiet_hours":
                 yield from (self._quiet(at, version) for version in self._versions(at))

@@ -128,7 +128,11 @@ class TestDatabases:
             if not made.exists():
                 self.drop_template()
                 self._execute("CREATE DATABASE {} TEMPLATE template0", name)
-                asyncio.run(migrate(make_conninfo(self._dsn, dbname=name)))
+                dsn = make_conninfo(self._dsn, dbname=name)
+                asyncio.run(migrate(dsn))
+                with psycopg.connect(dsn) as conn:
+                    # At whatever time a test lives, its database was there before.
+                    conn.execute("UPDATE schema_migration SET applied_at = 'epoch'")
                 # A database that somebody is connected to cannot be cloned, and poolers stay connected.
                 self._execute("ALTER DATABASE {} ALLOW_CONNECTIONS false", name)
                 self._admin.execute(_DISCONNECT, [name])

@@ -107,6 +107,17 @@ async def refused_unseen(db: Database, before: timedelta) -> None:
         )
 
 
+async def as_if_kept_since(db: Database, since: datetime) -> None:
+    """Leaves of the past what there is when room for it is made only then."""
+    async with db.transaction() as conn:
+        await conn.execute("TRUNCATE customer_past, optout_lifted, brand_policy_version")
+        await conn.execute(
+            "INSERT INTO brand_policy_version (brand_id, version, policy, since)"
+            " SELECT id, 1, policy_in(settings), created_at FROM brand"
+        )
+        await conn.execute("UPDATE schema_migration SET applied_at = %s WHERE number = 11", [since])
+
+
 async def told_of(engine: Engine, world: World, execution_id: UUID, name: str) -> ChannelExplanation:
     (told,) = (await engine.executions.explain(world.brand_id, execution_id, name)).channels
     return told
@@ -231,6 +242,20 @@ async def test_every_verdict_is_found_again_whatever_has_changed_since(db: Datab
         if check.outcome == "objected" and not check.replayed
     }
     assert not_kept <= {"cap", "content"}
+
+
+async def test_of_what_was_decided_before_the_past_was_kept_the_ledger_is_asked_again_and_nothing_else(db: Database):
+    world = await a_day_of_every_reason(db)
+    async with Database(db.dsn, size=4, shift=db.shift + timedelta(days=7)) as later:
+        world.db = later
+        await a_week_later(later, world)
+        await as_if_kept_since(later, NOON + timedelta(days=7))
+
+        told = await everybody(later, world, MEANWHILE)
+
+    assert [(name, one) for (_, name), channels in told.items() for one in channels if _differs(one)] == []
+    replayed = {check.name for channels in told.values() for one in channels for check in one.checks if check.replayed}
+    assert replayed == {"consent", "duplicate", "holdout", "execution", "deadline"}
 
 
 async def test_a_verdict_that_the_ledger_contradicts_is_said_to_differ(db: Database):
