@@ -10,6 +10,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pretended_pooler import pretended_pooler
 from stentor.db.pool import Database
 from stentor.errors import Unavailable
+from stentor.testing.databases import TestDatabases
 from stentor.testing.waiting import eventually
 
 pytestmark = pytest.mark.anyio
@@ -70,8 +71,10 @@ async def test_what_another_task_does_meanwhile_is_its_own(db: Database):
         assert await asyncio.create_task(pid()) != await one(conn, "SELECT pg_backend_pid()")
 
 
-async def test_a_process_says_how_long_it_may_stand_still(database_dsn: str):
-    async with Database(database_dsn, size=1, stands_still=timedelta(seconds=10)) as opened, opened.read() as conn:
+async def test_a_process_says_how_long_it_may_stand_still(databases: TestDatabases, database_dsn: str):
+    # Through a pooler a session is nobody's: there it is the operator's to set.
+    dsn = databases.past_pooler(database_dsn)
+    async with Database(dsn, size=1, stands_still=timedelta(seconds=10)) as opened, opened.read() as conn:
         assert await one(conn, "SHOW idle_in_transaction_session_timeout") == "10s"
 
 
