@@ -1,0 +1,89 @@
+"""What one line of a suppression file, or one text that somebody adds to a list, stands for."""
+
+import re
+
+import msgspec
+
+from stentor.domain.address import ADDRESS_CHARS_MAX, InvalidAddress, normal_email, normal_phone
+from stentor.domain.vocabulary import ChannelKind
+from stentor.optouts.hashing import DIGEST_BYTES, HEX_CHARS, HashName, digest_of
+
+BARE_PHONE = r"[1-9][0-9]{6,14}"
+"""A number without `+` and the zeros of an international call is taken as digits of E.164: country code first."""
+
+_BARE_PHONE = re.compile(BARE_PHONE)
+_HEX = re.compile("[0-9a-f]+")
+# Shorter ones are rather words, or numbers, than hashes.
+_HASH_CHARS_MIN = min(HEX_CHARS.values())
+_SPACE = " \t\r\n"
+
+
+class ReadEntry(msgspec.Struct, frozen=True):
+    """An entry as a list stores it.
+
+    `text` is the address in its normal form, in lower case, a phone number as digits, a domain as `@example.com`; empty
+    where a hash was given, which then is `hash`, whole. A hash does not tell its channel: EMAIL, unless the list has
+    phones only.
+    """
+
+    channel: ChannelKind
+    text: str
+    hash: bytes | None
+    digest: bytes
+
+
+def read_entry(text: str, channels: int, hash_name: HashName) -> ReadEntry | InvalidAddress:
+    """The entry that a text is for a list of these channels (the bits of EMAIL and SMS) and that hash, or why it is none.
+
+    Texts are an e-mail address, a phone number (`+49 30…`, `0049…` or bare digits with the country code), a domain
+    (`@example.com`) or a hash in hex digits.
+    """
+    if len(text) > ADDRESS_CHARS_MAX:
+        return InvalidAddress(f"The entry is too long: {len(text)} characters; at most {ADDRESS_CHARS_MAX}.")
+    text = text.strip(_SPACE)
+    if not text:
+        return InvalidAddress("The entry is empty.")
+    if "@" in text:
+        return _email(text, channels, hash_name)
+    if len(text) >= _HASH_CHARS_MIN and _HEX.fullmatch(lowered := text.lower()):
+        return _hashed(lowered, channels, hash_name)
+    return _phone(text, channels, hash_name)
+
+
+def _email(text: str, channels: int, hash_name: HashName) -> ReadEntry | InvalidAddress:
+    if not channels & ChannelKind.EMAIL.bit:
+        return InvalidAddress("This is an email address, and the list is of phone numbers.")
+    is_domain = text.startswith("@")
+    normal = normal_email(f"a{text}" if is_domain else text)
+    if isinstance(normal, InvalidAddress):
+        return normal
+    return _entry(ChannelKind.EMAIL, normal.removeprefix("a") if is_domain else normal.lower(), hash_name)
+
+
+def _hashed(text: str, channels: int, hash_name: HashName) -> ReadEntry | InvalidAddress:
+    if len(text) != HEX_CHARS[hash_name]:
+        return InvalidAddress(
+            f"A hash of {len(text)} hex digits is none of this list's, which has {hash_name}: {HEX_CHARS[hash_name]}."
+        )
+    whole = bytes.fromhex(text)
+    channel = ChannelKind.EMAIL if channels & ChannelKind.EMAIL.bit else ChannelKind.SMS
+    return ReadEntry(channel, "", whole, whole[:DIGEST_BYTES])
+
+
+def _phone(text: str, channels: int, hash_name: HashName) -> ReadEntry | InvalidAddress:
+    if not channels & ChannelKind.SMS.bit:
+        return InvalidAddress("This is no email address; write it as ann@example.com, or a domain as @example.com.")
+    if _BARE_PHONE.fullmatch(text):
+        return _entry(ChannelKind.SMS, text, hash_name)
+    if text.startswith("00"):
+        text = f"+{text[2:]}"
+    if not text.startswith(("+", "\uff0b")):
+        return InvalidAddress(
+            "This is no entry of a list; write an email address, +14155550123, @example.com or a hash."
+        )
+    normal = normal_phone(text)
+    return normal if isinstance(normal, InvalidAddress) else _entry(ChannelKind.SMS, normal[1:], hash_name)
+
+
+def _entry(channel: ChannelKind, text: str, hash_name: HashName) -> ReadEntry:
+    return ReadEntry(channel, text, None, digest_of(text, hash_name))
