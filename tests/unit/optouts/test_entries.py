@@ -9,18 +9,18 @@ from hypothesis import strategies as st
 from stentor.domain.address import InvalidAddress, normal_email, normal_phone
 from stentor.domain.vocabulary import ChannelKind
 from stentor.optouts.entries import ReadEntry, read_entry
-from stentor.optouts.hashing import HASH_NAMES, HEX_CHARS, digest_of, forms_of
+from stentor.optouts.hashing import HASH_NAMES, HEX_CHARS, HashName, digest_of, forms_of
 
 EMAILS, PHONES, BOTH = 2, 4, 6
 
 
-def read(text, channels=BOTH, hash_name="md5"):
+def read(text: str, channels: int = BOTH, hash_name: HashName = "md5") -> ReadEntry:
     found = read_entry(text, channels, hash_name)
     assert isinstance(found, ReadEntry), found
     return found
 
 
-def refused(text, channels=BOTH, hash_name="md5"):
+def refused(text: str, channels: int = BOTH, hash_name: HashName = "md5") -> str:
     found = read_entry(text, channels, hash_name)
     assert isinstance(found, InvalidAddress), found
     return found.reason
@@ -39,14 +39,14 @@ def refused(text, channels=BOTH, hash_name="md5"):
         ("14155550123", "14155550123"),
     ],
 )
-def test_an_entry_is_stored_in_its_normal_form_and_known_by_the_digest_of_that(text, stored):
+def test_an_entry_is_stored_in_its_normal_form_and_known_by_the_digest_of_that(text: str, stored: str) -> None:
     entry = read(text)
     assert (entry.text, entry.hash) == (stored, None)
     assert entry.digest == hashlib.md5(stored.encode(), usedforsecurity=False).digest()
 
 
 @pytest.mark.parametrize("name", HASH_NAMES)
-def test_a_hash_of_the_list_is_taken_whole_in_either_case_and_known_by_its_first_16_bytes(name):
+def test_a_hash_of_the_list_is_taken_whole_in_either_case_and_known_by_its_first_16_bytes(name: HashName) -> None:
     whole = hashlib.new(name, b"ann@example.com").digest()
     for text in (whole.hex(), whole.hex().upper()):
         entry = read(text, hash_name=name)
@@ -55,19 +55,19 @@ def test_a_hash_of_the_list_is_taken_whole_in_either_case_and_known_by_its_first
 
 
 @pytest.mark.parametrize("name", HASH_NAMES)
-def test_another_lists_hash_is_refused_with_the_length_that_this_one_has(name):
+def test_another_lists_hash_is_refused_with_the_length_that_this_one_has(name: HashName) -> None:
     other = next(each for each in HASH_NAMES if each != name)
     assert str(HEX_CHARS[name]) in refused("ab" * (HEX_CHARS[other] // 2), hash_name=name)
 
 
-def test_a_list_of_phones_takes_no_addresses_and_a_list_of_addresses_no_phones():
+def test_a_list_of_phones_takes_no_addresses_and_a_list_of_addresses_no_phones() -> None:
     assert "phone numbers" in refused("ann@example.com", PHONES)
     assert "phone numbers" in refused("@example.com", PHONES)
     assert "no email address" in refused("+14155550123", EMAILS)
     assert "no email address" in refused("14155550123", EMAILS)
 
 
-def test_a_hash_is_of_a_phone_only_where_the_list_has_nothing_else():
+def test_a_hash_is_of_a_phone_only_where_the_list_has_nothing_else() -> None:
     text = "ab" * 16
     assert [read(text, channels).channel for channels in (EMAILS, PHONES, BOTH)] == [
         ChannelKind.EMAIL,
@@ -103,12 +103,12 @@ NO_ENTRIES += (
 
 
 @pytest.mark.parametrize("text", NO_ENTRIES)
-def test_what_is_no_entry_is_refused_with_a_sentence(text):
+def test_what_is_no_entry_is_refused_with_a_sentence(text: str) -> None:
     assert refused(text).endswith(".")
 
 
 @given(st.emails())
-def test_every_address_that_can_be_a_customers_is_found_by_what_was_imported_for_it(text):
+def test_every_address_that_can_be_a_customers_is_found_by_what_was_imported_for_it(text: str) -> None:
     normal = normal_email(text)
     entry = read_entry(text, BOTH, "md5")
     if isinstance(normal, InvalidAddress):
@@ -119,7 +119,7 @@ def test_every_address_that_can_be_a_customers_is_found_by_what_was_imported_for
 
 
 @given(st.from_regex(r"\+?[0-9 ()-]{5,18}", fullmatch=True))
-def test_every_number_that_can_be_a_customers_is_found_by_what_was_imported_for_it(text):
+def test_every_number_that_can_be_a_customers_is_found_by_what_was_imported_for_it(text: str) -> None:
     normal = normal_phone(text)
     entry = read_entry(text, BOTH, "md5")
     if text.startswith("+") and isinstance(normal, str):
