@@ -1,13 +1,24 @@
-"""What an opt-out says."""
+"""What an opt-out says, and what a list of them is."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Literal, TypeAlias
+from uuid import UUID
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from stentor.domain.vocabulary import ChannelKind
+from stentor.optouts.hashing import HASH_NAMES, HashName
 
-Cause = Literal["unsubscribe", "stop", "bounce", "complaint", "api", "import"]
+Cause = Literal["unsubscribe", "stop", "bounce", "complaint", "api", "import", "collect"]
+
+ListKind: TypeAlias = Literal["plain", "md5", "sha1", "sha256", "sha512", "grouped", "linked"]
+ListState: TypeAlias = Literal["enabled", "disabled", "deleted"]
+ListScope: TypeAlias = Literal["brand", "campaigns", "topics"]
+
+LIST_CHANNELS = ChannelKind.EMAIL.bit | ChannelKind.SMS.bit
+"""What a list may be of: e-mail addresses and phone numbers. SMS stands for every channel that goes to a number."""
 
 
 def listed_as(channel: ChannelKind) -> ChannelKind:
@@ -40,3 +51,111 @@ class Entry(msgspec.Struct, frozen=True):
     def holds_at(self, instant: datetime) -> bool:
         """Whether the address was on the list at that moment."""
         return self.at <= instant and (self.lifted_at is None or instant < self.lifted_at)
+
+
+class ListDraft(msgspec.Struct, frozen=True, kw_only=True):
+    """A list to be made. `members` and `linked` name lists by id or code; a linked one is another brand's.
+
+    `hash` is what its digests are made with, said for plain and grouped lists only (None: md5, or its members'); `channels` a
+    mask of EMAIL and SMS (None: both, or those of what it links to). An entry lapses after `expiry_days`; None: never.
+    """
+
+    name: str
+    kind: ListKind = "plain"
+    hash: HashName | None = None
+    channels: int | None = None
+    enabled: bool = True
+    scope: ListScope = "brand"
+    scope_ids: Sequence[UUID] = ()
+    members: Sequence[str] = ()
+    linked: str = ""
+    expiry_days: int | None = None
+
+
+class ListPatch(msgspec.Struct, frozen=True, kw_only=True):
+    """Changes to a list; what is left out stays. Another scope needs its `scope_ids` too."""
+
+    name: str | UnsetType = UNSET
+    enabled: bool | UnsetType = UNSET
+    scope: ListScope | UnsetType = UNSET
+    scope_ids: Sequence[UUID] | UnsetType = UNSET
+    members: Sequence[str] | UnsetType = UNSET
+    expiry_days: int | UnsetType | None = UNSET
+
+
+class NewList(msgspec.Struct, frozen=True, kw_only=True):
+    """A checked list, with what it names found."""
+
+    name: str
+    kind: ListKind
+    hash: HashName
+    channels: int
+    enabled: bool
+    scope: ListScope
+    scope_ids: Sequence[UUID]
+    members: Sequence[UUID]
+    linked_id: UUID | None
+    expiry_days: int | None
+
+
+class OptOutList(msgspec.Struct, frozen=True, kw_only=True):
+    """A list. `number` is what traces name it by, `code` its 16 hex digits on the wire; `channels` a mask of EMAIL and SMS.
+
+    `generation` counts what changed its files. Of a linked list, `linked_code` is the other brand's, and `is_link_open` says
+    whether it can be read: granted and enabled.
+    """
+
+    id: UUID
+    brand_id: UUID
+    number: int
+    code: str
+    name: str
+    kind: ListKind
+    hash: HashName
+    channels: int
+    state: ListState
+    scope: ListScope
+    scope_ids: Sequence[UUID]
+    members: Sequence[UUID]
+    linked_id: UUID | None
+    expiry_days: int | None
+    generation: int
+    built_in: bool
+    created_at: datetime
+    updated_at: datetime
+    linked_code: str = ""
+    is_link_open: bool = False
+
+    @property
+    def keeps_hashes_only(self) -> bool:
+        """Whether addresses are forgotten once they are hashed."""
+        return self.kind in HASH_NAMES
+
+    @property
+    def holds_entries(self) -> bool:
+        """Whether entries lie in this list itself: not those of its members or of another brand."""
+        return self.kind not in {"grouped", "linked"}
+
+    @property
+    def is_enabled(self) -> bool:
+        return self.state == "enabled"
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """That another brand may link to a list, and read it."""
+
+    grantee_id: UUID
+    granted_at: datetime
+    granted_by: str
+
+
+class GrantedList(msgspec.Struct, frozen=True, kw_only=True):
+    """Another brand's list that this one may link to."""
+
+    id: UUID
+    brand_id: UUID
+    code: str
+    name: str
+    kind: ListKind
+    hash: HashName
+    channels: int
