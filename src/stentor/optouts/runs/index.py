@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self
 
 import msgspec
 import numpy as np
@@ -73,6 +73,35 @@ class BadIndex(Exception):
     """A file is no index of ours, or not all of one."""
 
 
+class Header(msgspec.Struct, frozen=True):
+    """What an index says of itself."""
+
+    hash: HashName
+    generation: int
+    entries: int
+    shift: int
+
+    @property
+    def signposts_at(self) -> int:
+        """Where the signposts begin, in numbers of eight bytes."""
+        return _HEADER_BYTES // 8 + -(-self.entries // _BLOCK) * 2 * _BLOCK
+
+    @classmethod
+    def read(cls, file: BinaryIO, name: str) -> Self:
+        """Reads it, and leaves the file at the first block. Raises BadIndex unless the file is as long as it should be."""
+        head = file.read(_HEADER_BYTES)
+        if len(head) < _HEADER_BYTES:
+            raise BadIndex(f"{name} is cut short.")
+        magic, form, hash_number, _, generation, entries, shift = _HEADER.unpack_from(head)
+        (stated,) = struct.unpack_from("<I", head, _HEADER.size)
+        if magic != _MAGIC or form != FORMAT or zlib.crc32(head[: _HEADER.size]) != stated:
+            raise BadIndex(f"{name} is no digest index of format {FORMAT}.")
+        found = cls(HASH_NAMES[hash_number], generation, entries, shift)
+        if os.fstat(file.fileno()).st_size != 8 * (found.signposts_at + (1 << (64 - shift)) + 1):
+            raise BadIndex(f"{name} is cut short.")
+        return found
+
+
 class Index:
     """One index file, mapped. Cheap to open (one page is read); to be closed by its owner.
 
@@ -80,20 +109,18 @@ class Index:
     """
 
     def __init__(self, path: Path) -> None:
-        self._map = np.memmap(path, dtype="<u8", mode="r")
-        head = self._map[: _HEADER_BYTES // 8].tobytes()
-        magic, form, hash_number, _, self.generation, entries, self._shift = _HEADER.unpack_from(head)
-        (stated,) = struct.unpack_from("<I", head, _HEADER.size)
-        if magic != _MAGIC or form != FORMAT or zlib.crc32(head[: _HEADER.size]) != stated:
-            raise BadIndex(f"{path.name} is no digest index of format {FORMAT}.")
-        self.hash: HashName = HASH_NAMES[hash_number]
-        self._entries = int(entries)
-        blocks = -(-self._entries // _BLOCK)
-        signposts = _HEADER_BYTES // 8 + blocks * 2 * _BLOCK
-        self._blocks = self._map[_HEADER_BYTES // 8 : signposts].reshape(-1, 2, _BLOCK)
-        self._signposts = self._map[signposts:]
-        if len(self._signposts) != (1 << (64 - self._shift)) + 1:
-            raise BadIndex(f"{path.name} is cut short.")
+        with path.open("rb") as file:
+            head = Header.read(file, path.name)
+        self.hash: HashName = head.hash
+        self.generation = head.generation
+        self._entries = head.entries
+        self._shift = head.shift
+        # As a plain array: of a memmap each number that is taken out costs twice as much.
+        self._map = np.asarray(np.memmap(path, dtype="<u8", mode="r"))
+        self._signposts = self._map[head.signposts_at :]
+        if int(self._signposts[-1]) != self._entries:
+            raise BadIndex(f"{path.name} is damaged: its signposts lead to another number of entries.")
+        self._blocks = self._map[_HEADER_BYTES // 8 : head.signposts_at].reshape(-1, 2, _BLOCK)
 
     def __len__(self) -> int:
         return self._entries
@@ -111,45 +138,44 @@ class Index:
 
     def parts(self, size: int) -> Iterator[Digests]:
         """All digests in order, some `size` at a time, as copies."""
-        step = max(1, size // _BLOCK)
-        for block in range(0, len(self._blocks), step):
-            taken = self._blocks[block : block + step]
-            count = min(self._entries - block * _BLOCK, len(taken) * _BLOCK)
-            yield Digests(taken[:, 0, :].reshape(-1)[:count], taken[:, 1, :].reshape(-1)[:count])
+        step = max(1, size // _BLOCK) * _BLOCK
+        for begin in range(0, self._entries, step):
+            yield self.entries(begin, min(begin + step, self._entries))
 
     def between(self, begin: int, end: int) -> Digests:
         """The digests whose high is at least `begin` and below `end` (at most 2**64), in order, as copies."""
-        first, last = self._place(begin), self._place(end)
-        from_block, to_block = first >> _BLOCK_SHIFT, -(-last // _BLOCK)
-        taken = self._blocks[from_block:to_block]
-        cut = slice(first - from_block * _BLOCK, last - from_block * _BLOCK)
-        return Digests(taken[:, 0, :].reshape(-1)[cut], taken[:, 1, :].reshape(-1)[cut])
+        return self.entries(self._place(begin), self._place(end))
 
-    def _place(self, high: int) -> int:
-        """How many entries have a lower high."""
+    def entries(self, begin: int, end: int) -> Digests:
+        """The entries from number `begin` up to `end` (at most all there are), in order, as copies."""
+        from_block, to_block = begin >> _BLOCK_SHIFT, -(-end // _BLOCK)
+        taken = self._blocks[from_block:to_block]
+        cut = slice(begin - from_block * _BLOCK, end - from_block * _BLOCK)
+        return Digests(taken[:, 0, :].flatten()[cut], taken[:, 1, :].flatten()[cut])
+
+    def _place(self, high: int, low: int = 0) -> int:
+        """How many entries come before that digest."""
         if high >= 1 << 64:
             return self._entries
         post = high >> self._shift
         begin, end = int(self._signposts[post]), int(self._signposts[post + 1])
         while begin < end:
             middle = (begin + end) >> 1
-            if int(self._blocks[middle >> _BLOCK_SHIFT, 0, middle & (_BLOCK - 1)]) < high:
+            block, at = middle >> _BLOCK_SHIFT, middle & (_BLOCK - 1)
+            there = int(self._blocks[block, 0, at])
+            # The low lies on another page, which is read only where the high is the one asked for.
+            if there < high or (there == high and int(self._blocks[block, 1, at]) < low):
                 begin = middle + 1
             else:
                 end = middle
         return begin
 
     def _holds_one(self, high: int, low: int) -> bool:
-        place = self._place(high)
-        # Two digests share their high once in 2**64 pairs; then their lows stand side by side.
-        while place < self._entries:
-            block, at = place >> _BLOCK_SHIFT, place & (_BLOCK - 1)
-            if int(self._blocks[block, 0, at]) != high:
-                return False
-            if int(self._blocks[block, 1, at]) == low:
-                return True
-            place += 1
-        return False
+        place = self._place(high, low)
+        if place == self._entries:
+            return False
+        block, at = place >> _BLOCK_SHIFT, place & (_BLOCK - 1)
+        return int(self._blocks[block, 0, at]) == high and int(self._blocks[block, 1, at]) == low
 
     def _holds_many(self, asked: Digests) -> npt.NDArray[np.bool_]:
         flat = self._blocks.reshape(-1)
@@ -166,19 +192,51 @@ class Index:
             end = np.where(open_ & ~below, middle, end)
         found = np.zeros(len(asked), dtype=bool)
         left = np.flatnonzero(begin < self._entries)
-        while len(left):
-            at = _high_at(begin[left])
-            same = flat[at] == asked.high[left]
-            left, at = left[same], at[same]
-            found[left] |= flat[at + _BLOCK] == asked.low[left]
-            begin[left] += 1
-            left = left[~found[left] & (begin[left] < self._entries)]
+        at = _high_at(begin[left])
+        same = flat[at] == asked.high[left]
+        left, at = left[same], at[same]
+        lows = flat[at + _BLOCK]
+        found[left] = lows == asked.low[left]
+        # Of honest digests two share their high once in 2**64 pairs; of hashes that somebody made up, all may.
+        for tied in left[lows < asked.low[left]].tolist():
+            found[tied] = self._holds_one(int(asked.high[tied]), int(asked.low[tied]))
         return found
 
 
 def _high_at(place: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Where in the blocks the high of an entry stands."""
     return (place >> _BLOCK_SHIFT << (_BLOCK_SHIFT + 1)) + (place & (_BLOCK - 1))
+
+
+class IndexReader:
+    """Reads an index from end to end; unlike a mapped one, it takes no more of the memory than the part at hand.
+
+    To be closed by its owner. Raises as Index.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb")
+        try:
+            self.header = Header.read(self._file, path.name)
+        except BaseException:
+            self._file.close()
+            raise
+        self._left = self.header.entries
+
+    def __len__(self) -> int:
+        return self.header.entries
+
+    def close(self) -> None:
+        self._file.close()
+
+    def parts(self, size: int) -> Iterator[Digests]:
+        """What was not read yet, in order, at most `size` at a time, or what one block has; none of them is empty."""
+        blocks = max(1, size // _BLOCK)
+        while self._left:
+            count = min(self._left, blocks * _BLOCK)
+            read = np.fromfile(self._file, dtype="<u8", count=-(-count // _BLOCK) * 2 * _BLOCK).reshape(-1, 2, _BLOCK)
+            self._left -= count
+            yield Digests(read[:, 0, :].flatten()[:count], read[:, 1, :].flatten()[:count])
 
 
 class IndexWriter:
@@ -204,12 +262,13 @@ class IndexWriter:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        with closing(self._file):
+        try:
+            with closing(self._file):
+                if kind is None:
+                    self._finish()
             if kind is None:
-                self._finish()
-        if kind is None:
-            self._making.rename(self._path)
-        else:
+                self._making.rename(self._path)
+        finally:
             self._making.unlink(missing_ok=True)
 
     def add(self, digests: Digests) -> None:
@@ -226,7 +285,8 @@ class IndexWriter:
             )
         whole = len(digests) // _BLOCK
         self._write_blocks(digests.part(0, whole * _BLOCK))
-        self._rest = digests.part(whole * _BLOCK, len(digests))
+        # A copy, so that the part may be let go of, or filled anew.
+        self._rest = Digests(digests.high[whole * _BLOCK :].copy(), digests.low[whole * _BLOCK :].copy())
 
     def __len__(self) -> int:
         return self._entries
