@@ -1,0 +1,95 @@
+"""What a look-up reads of the database: which lists are asked, single entries, and what was taken off."""
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from stentor.db.connection import Connection
+from stentor.db.sql import QuerySet, Statement
+from stentor.domain.vocabulary import ChannelKind
+from stentor.optouts.hashing import HashName
+from stentor.optouts.model import LIST_CHANNELS, listed_as
+
+
+class Sql(QuerySet, file="asking.sql", package=__package__):
+    asked: Statement
+    recents_among: Statement
+    removed_among: Statement
+
+
+class AskedStore(NamedTuple):
+    """A list that is asked, and one list where its entries lie: itself, a member of the group, or what it links to.
+
+    `number`, `name` and scope are the asked list's; `hash`, `expiry_days` and `generation` those of the store. `channels`: bits
+    of EMAIL and SMS. `run_ids` and `run_generations` are in the same order.
+    """
+
+    list_id: UUID
+    number: int
+    name: str
+    scope: str
+    scope_ids: list[UUID]
+    store_id: UUID
+    store_brand_id: UUID
+    hash: HashName
+    channels: int
+    expiry_days: int | None
+    generation: int
+    has_recents: bool
+    has_removed: bool
+    run_ids: list[UUID]
+    run_generations: list[int]
+
+    def covers(self, campaign_id: UUID | None, topic_id: UUID | None) -> bool:
+        """Whether messages of that campaign about that topic go by the list."""
+        if self.scope == "brand":
+            return True
+        return (campaign_id if self.scope == "campaigns" else topic_id) in self.scope_ids
+
+
+async def asked_stores(
+    conn: Connection, brand_id: UUID, *, channel: ChannelKind | None, list_ids: Collection[UUID] | None
+) -> list[AskedStore]:
+    """The enabled lists, or those of them that are named, by number; for one channel, if one is named."""
+    rows = await Sql.asked.tuples(
+        conn,
+        brand_id=brand_id,
+        channels=LIST_CHANNELS if channel is None else listed_as(channel).bit,
+        list_ids=None if list_ids is None else list(list_ids),
+    )
+    return [AskedStore(*row) for row in rows]
+
+
+async def recents_among(
+    conn: Connection, stores: Collection[AskedStore], digests: Sequence[bytes]
+) -> list[tuple[UUID, bytes]]:
+    """Which of the digests are single entries of which of these stores, as (store, digest)."""
+    rows = await Sql.recents_among.tuples(
+        conn,
+        list_ids=[store.store_id for store in stores],
+        brand_ids=[store.store_brand_id for store in stores],
+        expiry_days=[store.expiry_days for store in stores],
+        digests=digests,
+    )
+    return [(store_id, digest) for store_id, digest in rows]
+
+
+class Removals(NamedTuple):
+    """What was taken off: for (store, digest) the generation up to which runs hold it no more. `generations`: the stores' now."""
+
+    generations: dict[UUID, int]
+    until: dict[tuple[UUID, bytes], int]
+
+
+async def removed_among(conn: Connection, stores: Collection[AskedStore], digests: Collection[bytes]) -> Removals:
+    """Which of the digests were taken off these stores."""
+    rows = await Sql.removed_among.tuples(
+        conn,
+        list_ids=[store.store_id for store in stores],
+        brand_ids=[store.store_brand_id for store in stores],
+        digests=list(digests),
+    )
+    return Removals(
+        {store_id: generation for store_id, generation, _, _ in rows},
+        {(store_id, digest): until for store_id, _, digest, until in rows if digest is not None},
+    )

@@ -1,0 +1,37 @@
+-- name: asked
+-- The lists that a brand's messages go by, and where their entries lie, with the runs that hold by now. An entry expires by its
+-- time, a run by that of its youngest one.
+SELECT a.list_id, a.number, a.name, a.scope, a.scope_ids, a.store_id, a.store_brand_id, a.hash, a.channels, a.expiry_days,
+    a.generation,
+    EXISTS (SELECT FROM optout_recent e WHERE e.list_id = a.store_id AND e.brand_id = a.store_brand_id),
+    EXISTS (SELECT FROM optout_removed x WHERE x.list_id = a.store_id AND x.brand_id = a.store_brand_id),
+    r.ids, r.generations
+FROM optout_asked a
+CROSS JOIN LATERAL (
+    SELECT coalesce(array_agg(r.id ORDER BY r.id), '{}') AS ids,
+        coalesce(array_agg(r.generation ORDER BY r.id), '{}') AS generations
+    FROM optout_run r
+    WHERE r.list_id = a.store_id AND r.brand_id = a.store_brand_id AND r.replaced_at IS NULL
+        AND (a.expiry_days IS NULL OR r.learned_at > :now - make_interval(days => a.expiry_days))
+) r
+WHERE a.brand_id = :brand_id AND a.channels & :channels <> 0
+    AND (:list_ids::uuid[] IS NULL OR a.list_id = ANY (:list_ids::uuid[]))
+ORDER BY a.number, a.store_id
+
+-- name: recents_among
+-- A list may be another brand's, who lets this one read it: the brand is that of the list.
+SELECT s.list_id, r.digest
+FROM unnest(:list_ids::uuid[], :brand_ids::uuid[], :expiry_days::integer[]) AS s (list_id, brand_id, expiry_days)
+CROSS JOIN LATERAL (
+    SELECT r.digest
+    FROM optout_recent r
+    WHERE r.list_id = s.list_id AND r.brand_id = s.brand_id AND r.digest = ANY (:digests::bytea[])
+        AND (s.expiry_days IS NULL OR r.at > :now - make_interval(days => s.expiry_days))
+) r
+
+-- name: removed_among
+-- With the generation that the list has now: compaction forgets removals together with the runs that they were made of.
+SELECT s.list_id, l.generation, x.digest, x.generation
+FROM unnest(:list_ids::uuid[], :brand_ids::uuid[]) AS s (list_id, brand_id)
+JOIN optout_list l ON l.id = s.list_id AND l.brand_id = s.brand_id
+LEFT JOIN optout_removed x ON x.list_id = s.list_id AND x.brand_id = s.brand_id AND x.digest = ANY (:digests::bytea[])

@@ -1,0 +1,262 @@
+"""Whether addresses are on opt-out lists: single entries from the database, files of them from their indexes.
+
+An address is asked under all its forms (`hashing.forms_of`), each hashed as the list hashes. What is committed when the
+look-up begins is seen. Nothing is ever taken for unlisted because a file of a list could not be read.
+"""
+
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import NamedTuple, TypeAlias, TypeVar
+from uuid import UUID
+
+from stentor.db.connection import Connection
+from stentor.db.pool import Database
+from stentor.domain.address import InvalidAddress
+from stentor.domain.vocabulary import ChannelKind
+from stentor.errors import Unavailable
+from stentor.optouts.asking import AskedStore, asked_stores, recents_among, removed_among
+from stentor.optouts.entries import ReadEntry, read_entry
+from stentor.optouts.hashing import HEX_CHARS, EntryForm, HashName, digest_of, forms_of, other_spelling
+from stentor.optouts.runs.holders import Indexes, IndexesNeeded
+from stentor.optouts.runs.index import Digests, Index
+
+T = TypeVar("T")
+
+_TRIES_MAX = 5
+
+
+class Hit(NamedTuple):
+    """A digest that is on a list: the generation of the run that holds it, or the list's present one for a single entry."""
+
+    generation: int
+    recent: bool
+
+
+Hits: TypeAlias = Mapping[UUID, Mapping[bytes, Hit]]
+"""By the list where entries lie (`AskedStore.store_id`), then by digest."""
+
+
+class Listing(NamedTuple):
+    """Which list an address was found on, by which of its forms."""
+
+    store: AskedStore
+    form: EntryForm
+    hit: Hit
+
+
+class ListsChanged(Exception):
+    """Files of a list were exchanged while it was asked, and with them what had been taken off."""
+
+
+class WaveListings:
+    """The lists of a brand that hold people of one wave."""
+
+    def __init__(self, channel: ChannelKind, stores: Sequence[AskedStore], hits: Hits) -> None:
+        self._channel = channel
+        self._stores = [store for store in stores if store.store_id in hits]
+        self._hits = hits
+
+    def objecting(self, address: str, md5: bytes, *, campaign_id: UUID | None, topic_id: UUID | None) -> Listing | None:
+        """The first list, by its number, that a message about that topic to that address goes by and that holds it."""
+        for store in self._stores:
+            if store.covers(campaign_id, topic_id):
+                hits = self._hits[store.store_id]
+                for form, digest in _digests_of(address, md5, self._channel, store.hash):
+                    if hit := hits.get(digest):
+                        return Listing(store, form, hit)
+        return None
+
+
+class LookUp:
+    """Asks lists. One for a process, which shares its open indexes.
+
+    Methods that take a connection raise IndexesNeeded and ListsChanged, which `surely` answers.
+    """
+
+    def __init__(self, indexes: Indexes) -> None:
+        self._indexes = indexes
+
+    async def surely(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """What `ask` returns, done again where it lacked an index, which is fetched outside of its transaction.
+
+        Raises Unavailable where a file is not to be had.
+        """
+        held: list[Index] = []
+        lost: set[UUID] = set()
+        for _ in range(_TRIES_MAX):
+            try:
+                return await ask()
+            except ListsChanged:
+                continue
+            except IndexesNeeded as needed:
+                if gone := lost.intersection(needed.run_ids):
+                    # The catalogue was read anew, and still names it.
+                    raise Unavailable(_NOT_THERE, reason=f"No index of {', '.join(map(str, sorted(gone)))}") from None
+                indexes, missing = await self._indexes.fetch(needed.run_ids)
+                held += [*needed.at_hand, *indexes]
+                lost.update(missing)
+        raise Unavailable(_CHANGING)
+
+    async def stores(
+        self,
+        conn: Connection,
+        brand_id: UUID,
+        *,
+        channel: ChannelKind | None = None,
+        list_ids: Collection[UUID] | None = None,
+    ) -> list[AskedStore]:
+        """The brand's enabled lists, or the named ones of them, with where their entries lie; for one channel, if named."""
+        return await asked_stores(conn, brand_id, channel=channel, list_ids=list_ids)
+
+    async def found(
+        self, conn: Connection, stores: Iterable[AskedStore], digests: Mapping[HashName, Sequence[bytes]]
+    ) -> Hits:
+        """Which of the digests each store holds, asked by its hash; stores that hold none are left out."""
+        asked = {store.store_id: store for store in stores if digests.get(store.hash)}
+        indexes = self._indexes.at_hand(run_id for store in asked.values() for run_id in store.run_ids)
+        hits: dict[UUID, dict[bytes, Hit]] = {}
+        for name, given in digests.items():
+            if with_runs := [store for store in asked.values() if store.hash == name and store.run_ids]:
+                _ask_runs(with_runs, indexes, given, hits)
+        await _leave_out_removed(conn, asked, hits)
+        for name, given in digests.items():
+            if with_recents := [store for store in asked.values() if store.hash == name and store.has_recents]:
+                for store_id, digest in await recents_among(conn, with_recents, given):
+                    hits.setdefault(store_id, {})[digest] = Hit(asked[store_id].generation, recent=True)
+        return hits
+
+    async def wave(
+        self, conn: Connection, brand_id: UUID, channel: ChannelKind, people: Sequence[tuple[str, bytes]]
+    ) -> WaveListings:
+        """Asks all lists about the people of a wave, each an address and its md5 digest, at once."""
+        if not people:
+            return WaveListings(channel, [], {})
+        stores = await self.stores(conn, brand_id, channel=channel)
+        digests = {name: _asked_digests(people, channel, name) for name in {store.hash for store in stores}}
+        return WaveListings(channel, stores, await self.found(conn, stores, digests))
+
+    async def check(
+        self, db: Database, brand_id: UUID, list_id: UUID, texts: Sequence[str]
+    ) -> list[Listing | InvalidAddress | None] | None:
+        """For each address, domain or hash whether the list holds it; None for all where there is no such enabled list.
+
+        A hash is asked as it is, an address under all its forms. InvalidAddress says why a text is none.
+        """
+
+        async def ask() -> list[Listing | InvalidAddress | None] | None:
+            async with db.read() as conn:
+                stores = await self.stores(conn, brand_id, list_ids=[list_id])
+                return await self._check(conn, stores, texts) if stores else None
+
+        return await self.surely(ask)
+
+    async def _check(
+        self, conn: Connection, stores: Sequence[AskedStore], texts: Sequence[str]
+    ) -> list[Listing | InvalidAddress | None]:
+        channels = 0
+        for store in stores:
+            channels |= store.channels
+        names = sorted({store.hash for store in stores}, key=HEX_CHARS.__getitem__)
+        entries = [read_entry(text, channels, _hash_for(text, names)) for text in texts]
+        digests: dict[HashName, list[bytes]] = {name: [] for name in names}
+        for entry in entries:
+            if isinstance(entry, ReadEntry):
+                for name in names:
+                    digests[name].extend(digest for _, digest in _digests_of_entry(entry, name))
+        hits = await self.found(conn, stores, digests)
+        return [entry if isinstance(entry, InvalidAddress) else _listing(entry, stores, hits) for entry in entries]
+
+
+def _ask_runs(
+    stores: Sequence[AskedStore],
+    indexes: Mapping[UUID, Index],
+    digests: Sequence[bytes],
+    hits: dict[UUID, dict[bytes, Hit]],
+) -> None:
+    asked = Digests.of(digests)
+    for store in stores:
+        # Of several runs that hold it, the latest counts: what was taken off holds no more for those before.
+        for generation, run_id in sorted(zip(store.run_generations, store.run_ids, strict=True)):
+            held = indexes[run_id].holds(asked)
+            if held.any():
+                hit = Hit(generation, recent=False)
+                hits.setdefault(store.store_id, {}).update(
+                    (digests[place], hit) for place in held.nonzero()[0].tolist()
+                )
+
+
+async def _leave_out_removed(
+    conn: Connection, asked: Mapping[UUID, AskedStore], hits: dict[UUID, dict[bytes, Hit]]
+) -> None:
+    stores = [asked[store_id] for store_id in hits if asked[store_id].has_removed]
+    if not stores:
+        return
+    removals = await removed_among(conn, stores, {digest for store in stores for digest in hits[store.store_id]})
+    if any(removals.generations.get(store.store_id) != store.generation for store in stores):
+        raise ListsChanged
+    for (store_id, digest), until in removals.until.items():
+        hit = hits[store_id].get(digest)
+        if hit is not None and hit.generation <= until:
+            del hits[store_id][digest]
+    for store in stores:
+        if not hits[store.store_id]:
+            del hits[store.store_id]
+
+
+def _asked_digests(people: Sequence[tuple[str, bytes]], channel: ChannelKind, name: HashName) -> list[bytes]:
+    """All that lists of that hash may know these people by, those of their domains once."""
+    own = [md5 if name == "md5" else digest_of(address, name) for address, md5 in people]
+    if channel is not ChannelKind.EMAIL:
+        return own
+    hosts: set[str] = set()
+    for address, _ in people:
+        local, _, host = address.rpartition("@")
+        hosts.add(host)
+        if other := other_spelling(host):
+            own.append(digest_of(f"{local}@{other}", name))
+    for host in hosts:
+        own += [digest for _, digest in _of_domain(host, name)]
+    return own
+
+
+def _digests_of(address: str, md5: bytes, channel: ChannelKind, name: HashName) -> Iterator[tuple[EntryForm, bytes]]:
+    """The same of one person, with what each is."""
+    yield EntryForm.ADDRESS, md5 if name == "md5" else digest_of(address, name)
+    if channel is ChannelKind.EMAIL:
+        local, _, host = address.rpartition("@")
+        if other := other_spelling(host):
+            yield EntryForm.OTHER_SPELLING, digest_of(f"{local}@{other}", name)
+        yield from _of_domain(host, name)
+
+
+# People share domains.
+@lru_cache(maxsize=10_000)
+def _of_domain(host: str, name: HashName) -> tuple[tuple[EntryForm, bytes], ...]:
+    return tuple((form, digest_of(text, name)) for form, text in forms_of(f"@{host}", ChannelKind.EMAIL))
+
+
+def _hash_for(text: str, names: Sequence[HashName]) -> HashName:
+    """By which hash to read a text: the one that it has the length of, if it is one."""
+    size = len(text.strip())
+    return next((name for name in names if HEX_CHARS[name] == size), names[0])
+
+
+def _digests_of_entry(entry: ReadEntry, name: HashName) -> Iterator[tuple[EntryForm, bytes]]:
+    if entry.hash is None:
+        for form, text in forms_of(entry.text, entry.channel):
+            yield form, digest_of(text, name)
+    elif len(entry.hash) * 2 == HEX_CHARS[name]:
+        yield EntryForm.ADDRESS, entry.digest
+
+
+def _listing(entry: ReadEntry, stores: Sequence[AskedStore], hits: Hits) -> Listing | None:
+    for store in stores:
+        if (found := hits.get(store.store_id)) is not None:
+            for form, digest in _digests_of_entry(entry, store.hash):
+                if hit := found.get(digest):
+                    return Listing(store, form, hit)
+    return None
+
+
+_NOT_THERE = "A file of an opt-out list is not there. Nothing is sent unasked; restore it, or wait for the storage."
+_CHANGING = "The opt-out lists change faster than they can be asked. Try again in a moment."
