@@ -65,7 +65,9 @@ from stentor.executions.quieting import QuietSource
 from stentor.executions.service import ExecutionService, start_due, sweep_expired
 from stentor.guard.contacts import ContactKeeper
 from stentor.guard.store import forget_claims
+from stentor.optouts.jobs.service import JobService
 from stentor.optouts.service import ensure_builtin
+from stentor.optouts.storage import DirectoryStorage, Storage
 from stentor.queue.leases import Role
 from stentor.render.deadline import PreviewProcess
 from stentor.render.skeleton import reassemble
@@ -84,6 +86,9 @@ from stentor.worker.remedier import RemedierRole
 
 log = structlog.get_logger(__name__)
 
+LISTS_DIRECTORY = "lists"
+"""Below the data directory: the files of opt-out lists."""
+
 _HOST_CHARS_MAX = 100
 
 
@@ -99,6 +104,7 @@ class Core(msgspec.Struct, frozen=True):
     send_ids: SendIds
     preview_process: PreviewProcess
     links: LinkSigner
+    storage: Storage
 
 
 def data_directory(settings: Settings) -> Path:
@@ -152,8 +158,14 @@ async def core(
                 sender_secrets=SecretBox(secret.derive("credentials")),
                 send_ids=send_ids,
                 links=links,
+                storage=list_storage(settings),
                 preview_process=preview_process,
             )
+
+
+def list_storage(settings: Settings) -> Storage:
+    """Where the files of opt-out lists lie."""
+    return DirectoryStorage(data_directory(settings) / LISTS_DIRECTORY)
 
 
 def accounts(core: Core) -> AccountService:
@@ -198,6 +210,7 @@ def services(core: Core) -> Services:
         ),
         schedules=ScheduleService(core.db, CallChecker(brands, generators)),
         inbox=InboxService(core.db, core.send_ids, reassemble),
+        optout_jobs=JobService(core.db, core.storage),
     )
 
 

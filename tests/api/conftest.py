@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
@@ -16,8 +17,8 @@ from stentor.wiring import services as services_of
 
 
 @pytest.fixture
-async def installation(database_dsn: str) -> AsyncIterator[Core]:
-    settings = Settings(secret=SecretStr("a secret for tests, which is long enough"))
+async def installation(database_dsn: str, tmp_path: Path) -> AsyncIterator[Core]:
+    settings = Settings(secret=SecretStr("a secret for tests, which is long enough"), data=tmp_path)
     async with core(settings, database_dsn, role="test", size=5) as opened:
         yield opened
 

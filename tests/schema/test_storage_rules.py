@@ -64,6 +64,8 @@ ALL_BRANDS = {
     "executions/queries.sql:wake_expired",
     "executions/remedies.sql:claim",
     "guard/queries.sql:forget_claims",
+    "optouts/jobs/jobs.sql:due",
+    "optouts/jobs/jobs.sql:forget_jobs",
     "queue/leases.sql:leave_role",
     "queue/leases.sql:take_role",
     "report/provider_events.sql:claim_due",

@@ -19,6 +19,7 @@ from stentor.channels.service import SenderService
 from stentor.db.pool import Database
 from stentor.db.reserve import DiskReserve
 from stentor.executions.service import ExecutionService
+from stentor.optouts.jobs.service import JobService
 from stentor.triggers.messages import MessageService
 from stentor.triggers.schedules.service import ScheduleService
 from stentor.triggers.service import TriggerService
@@ -47,3 +48,4 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     schedules: ScheduleService
     executions: ExecutionService
     inbox: InboxService
+    optout_jobs: JobService
