@@ -65,7 +65,9 @@ from stentor.executions.quieting import QuietSource
 from stentor.executions.service import ExecutionService, start_due, sweep_expired
 from stentor.guard.contacts import ContactKeeper
 from stentor.guard.store import forget_claims
+from stentor.optouts.jobs.model import JobKind
 from stentor.optouts.jobs.service import JobService
+from stentor.optouts.jobs.working import JobRunner
 from stentor.optouts.service import ensure_builtin
 from stentor.optouts.storage import DirectoryStorage, Storage
 from stentor.queue.leases import Role
@@ -80,6 +82,7 @@ from stentor.triggers.schedules.service import ScheduleService
 from stentor.triggers.service import TriggerService
 from stentor.worker.deliverer import DelivererRole, claims_at_once
 from stentor.worker.keeper import Chore, KeeperRole
+from stentor.worker.lister import ListerRole
 from stentor.worker.loop import Bell
 from stentor.worker.planner import PlannerRole
 from stentor.worker.remedier import RemedierRole
@@ -252,6 +255,7 @@ class WorkerRoles(msgspec.Struct, frozen=True):
     deliverer: DelivererRole
     remedier: RemedierRole
     keeper: KeeperRole
+    lister: ListerRole
     channels: OpenChannels
 
 
@@ -318,8 +322,15 @@ def worker_roles(core: Core, name: str, journal: Journal | None) -> WorkerRoles:
         ),
         remedier=RemedierRole(core.db, due=due),
         keeper=KeeperRole(Role(core.db, "keeper", name), _chores(core)),
+        lister=ListerRole(core.db, name, list_runners(), core.storage.work),
         channels=channels,
     )
+
+
+def list_runners() -> dict[JobKind, JobRunner]:
+    """What works on files of opt-out lists, by the kind of job."""
+    runners: list[JobRunner] = []
+    return {runner.kind: runner for runner in runners}
 
 
 def open_channels(core: Core) -> OpenChannels:

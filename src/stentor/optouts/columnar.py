@@ -1,0 +1,33 @@
+"""DuckDB, for files of entries: in the crew's children only, where its memory is bounded and its death survived."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+
+
+def connect(
+    memory_bytes: int, threads: int, temp: Path, *, directories: Sequence[Path] = ()
+) -> duckdb.DuckDBPyConnection:
+    """A database in memory that spills into the directory `temp` what goes beyond `memory_bytes`.
+
+    It reads and writes files below `temp` and `directories`, and nothing else; no statement can change that, nor load
+    extensions. COPY takes bound parameters. What a cursor has is fetched whole before the next statement.
+    """
+    connection = duckdb.connect(
+        ":memory:",
+        config={
+            "memory_limit": f"{memory_bytes}B",
+            "threads": threads,
+            "temp_directory": str(temp / "spilled"),
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            "preserve_insertion_order": "true",
+        },
+    )
+    connection.execute("SET allowed_directories = ?", [[str(place) for place in (temp, *directories)]])
+    # In this order: behind the last one nothing can be set.
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    return connection

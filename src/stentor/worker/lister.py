@@ -1,0 +1,187 @@
+"""The lister's role: works on files of opt-out lists, one job at a time on each machine."""
+
+import asyncio
+import errno
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from uuid import UUID
+
+import structlog
+
+from stentor.clock import boottime_s
+from stentor.db.locks import try_exclusive
+from stentor.db.pool import Database
+from stentor.errors import NoRoom, Problem, Unavailable
+from stentor.optouts.crew import ChildDied
+from stentor.optouts.jobs import working
+from stentor.optouts.jobs.model import JobKind
+from stentor.optouts.jobs.working import ClaimedJob, JobFailed, JobRunner, Lost, Workplace
+from stentor.optouts.storage import make_private
+from stentor.worker.loop import Bell, repeat
+
+log = structlog.get_logger(__name__)
+
+_REST_S = 1.0
+_SWEEP_EVERY_S = 3_600.0
+
+_OURS = (
+    "Something went wrong here that is no fault of the file; it is in the worker's log. Send it again, and tell whoever runs"
+    " this installation if that does not help."
+)
+_FULL = "The disk on which files of lists are made is full. Make room, and send it again."
+
+
+class ListerRole:
+    """Claims jobs and runs them, each with the runner of its kind; what it cannot do ends as failed, with a sentence.
+
+    A job is memory: while one is under way on this machine, its other workers leave the rest to other machines. Only what
+    a worker lost, who may stand still and still have his turn, is taken without one.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        worker: str,
+        runners: Mapping[JobKind, JobRunner],
+        work: Path,
+        *,
+        beat_s: float = working.BEAT_S,
+    ) -> None:
+        self._db = db
+        self._beat_s = beat_s
+        self._worker = worker
+        self._runners = runners
+        self._work = work
+        self._sweep_due_s = 0.0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Runs until `stop`; what is at hand is given back then, and goes on where it was with the next worker here."""
+
+        async def step() -> bool:
+            return await self._step(stop)
+
+        await repeat("lister", step, stop=stop, bell=Bell(), rest_s=_REST_S)
+
+    async def _step(self, stop: asyncio.Event) -> bool:
+        if not await working.anything_to_do(self._db):
+            return False
+        make_private(self._work)
+        with _held(self._work / "lister.lock") as turn:
+            if not turn and not await working.anything_left_behind(self._db):
+                return False
+            if turn:
+                await self._sweep()
+            job = await working.claim_next(self._db, self._worker)
+            if job is None:
+                return False
+            await self.work_on(job, stop)
+        return True
+
+    async def work_on(self, job: ClaimedJob, stop: asyncio.Event) -> None:
+        """Does a job that this worker has claimed, to its end or until `stop`."""
+        place = self._work / str(job.id)
+        make_private(place)
+        with _held(place / "lock") as mine:
+            if not mine:
+                # Whoever had the job before may come to himself again, and write there until he learns better.
+                place = self._work / f"{job.id}-{job.epoch}"
+                make_private(place)
+            log.info("list_job.begun", job=str(job.id), kind=job.kind, epoch=job.epoch)
+            goes_on = await self._ended(job, Workplace(place), stop)
+            if not goes_on:
+                await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
+
+    async def _ended(self, job: ClaimedJob, workplace: Workplace, stop: asyncio.Event) -> bool:
+        """Runs the job; whether it goes on, with another worker or later."""
+        try:
+            await self._run(job, workplace, stop)
+        except _Stopped:
+            await working.release(self._db, job)
+            return True
+        except Lost:
+            log.warning("list_job.lost", job=str(job.id), epoch=job.epoch)
+        except ChildDied as death:
+            log.warning("list_job.child_died", job=str(job.id), why=str(death))
+            await working.leave_behind(self._db, job)
+            return True
+        except Unavailable as outage:
+            if not isinstance(outage, NoRoom):
+                await working.release(self._db, job)
+                raise
+            await working.fail(self._db, job, outage.detail)
+        except JobFailed as failed:
+            await working.fail(self._db, job, failed.sentence, failed.counts)
+        except Problem as problem:
+            await working.fail(self._db, job, problem.detail)
+        except Exception as error:
+            log.exception("list_job.failed", job=str(job.id), kind=job.kind)
+            await working.fail(self._db, job, _FULL if _is_full(error) else _OURS)
+        return False
+
+    async def _run(self, job: ClaimedJob, workplace: Workplace, stop: asyncio.Event) -> None:
+        """Runs the job to its end. Raises what its runner raises, _Stopped and Lost."""
+        over = asyncio.Event()
+        workplace.over_when(over.is_set)
+        running = asyncio.create_task(self._runners[job.kind].run(job, workplace))
+        stopping = asyncio.create_task(stop.wait())
+        lost = False
+        try:
+            while not (running.done() or stop.is_set() or lost):
+                lost = not await self._kept(job, workplace)
+                if not lost:
+                    await asyncio.wait({running, stopping}, timeout=self._beat_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            over.set()
+            stopping.cancel()
+            running.cancel()
+            await asyncio.wait({running})
+        if running.cancelled():
+            raise Lost if lost else _Stopped
+        running.result()
+
+    async def _kept(self, job: ClaimedJob, workplace: Workplace) -> bool:
+        """Whether the job is still ours, as far as anybody says."""
+        try:
+            return await working.beat(self._db, job, workplace.progress)
+        except Unavailable:
+            # If somebody else has it by then, it cannot be finished here, and the next beat says so.
+            return True
+
+    async def _sweep(self) -> None:
+        """Removes the workplaces of jobs that have ended."""
+        if boottime_s() < self._sweep_due_s:
+            return
+        self._sweep_due_s = boottime_s() + _SWEEP_EVERY_S
+        places = {place: job_id for place in self._work.iterdir() if (job_id := _job_of(place))}
+        kept = await working.under_way(self._db, list(places.values()))
+        for place, job_id in places.items():
+            if job_id not in kept:
+                await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
+
+
+class _Stopped(Exception):
+    """The worker stops."""
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[bool]:
+    """Holds a lock between processes of this machine for the length of the block; False when another one has it."""
+    descriptor = try_exclusive(path)
+    try:
+        yield descriptor is not None
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _job_of(place: Path) -> UUID | None:
+    with suppress(ValueError):
+        return UUID(place.name[:36])
+    return None
+
+
+def _is_full(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
