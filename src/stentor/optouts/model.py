@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from stentor.domain.vocabulary import ChannelKind
-from stentor.optouts.hashing import HASH_NAMES, HashName
+from stentor.optouts.hashing import HASH_NAMES, EntryForm, HashName
 
 Cause = Literal["unsubscribe", "stop", "bounce", "complaint", "api", "import", "collect"]
 
@@ -159,3 +159,58 @@ class GrantedList(msgspec.Struct, frozen=True, kw_only=True):
     kind: ListKind
     hash: HashName
     channels: int
+
+
+class Said(msgspec.Struct, frozen=True, kw_only=True):
+    """How single entries came to be known; the last four are of who followed an opt-out link, and of which mailing."""
+
+    cause: Cause
+    source: str = ""
+    campaign: str = ""
+    affiliate: str = ""
+    sub_affiliate: str = ""
+    ip: str = ""
+
+
+class ListedEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A single entry of a list. `address` is None where the list keeps hashes only, or the person was erased.
+
+    `hash` is the whole hash where it is longer than the digest and no address is kept. `expires_at`: when it lapses.
+    """
+
+    list_id: UUID
+    digest: bytes
+    channel: ChannelKind
+    address: str | None
+    hash: bytes | None
+    cause: Cause
+    at: datetime
+    source: str
+    campaign: str
+    affiliate: str
+    sub_affiliate: str
+    ip: str
+    expires_at: datetime | None
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """By what an address is on a list: which of its forms, in which list it lies, and the entry; None for one of a file.
+
+    `generation` is that of the list when the file came, or its present one.
+    """
+
+    form: EntryForm
+    list_id: UUID
+    generation: int
+    entry: ListedEntry | None
+
+
+class PastEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """What a single entry was, and when, why and by whom it was taken off; None and empty while it holds."""
+
+    cause: Cause
+    at: datetime
+    source: str
+    lifted_at: datetime | None
+    reason: str
+    actor: str
