@@ -5,7 +5,7 @@ import re
 import secrets
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import aclosing, asynccontextmanager, closing, contextmanager
 from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
@@ -68,6 +68,8 @@ from stentor.guard.store import forget_claims
 from stentor.optouts.jobs.model import JobKind
 from stentor.optouts.jobs.service import JobService
 from stentor.optouts.jobs.working import JobRunner
+from stentor.optouts.look_up import LookUp
+from stentor.optouts.runs.holders import Indexes
 from stentor.optouts.service import ensure_builtin
 from stentor.optouts.storage import DirectoryStorage, Storage
 from stentor.queue.leases import Role
@@ -108,6 +110,7 @@ class Core(msgspec.Struct, frozen=True):
     preview_process: PreviewProcess
     links: LinkSigner
     storage: Storage
+    look_up: LookUp
 
 
 def data_directory(settings: Settings) -> Path:
@@ -145,8 +148,9 @@ async def core(
         application_name=f"stentor {role}",
         stands_still=stands_still,
     )
+    storage = list_storage(settings)
     with closing(PreviewProcess()) as preview_process:
-        async with db:
+        async with aclosing(Indexes(storage)) as indexes, db:
             await check_installation(db, secret)
             send_ids = SendIds(secret.derive("send-ids"))
             publications = PublicationSource(db)
@@ -161,8 +165,9 @@ async def core(
                 sender_secrets=SecretBox(secret.derive("credentials")),
                 send_ids=send_ids,
                 links=links,
-                storage=list_storage(settings),
                 preview_process=preview_process,
+                storage=storage,
+                look_up=LookUp(indexes),
             )
 
 
@@ -355,6 +360,7 @@ def deliverer(core: Core, channels: OpenChannels, worker: str, *, journal: Journ
         facts=FactsSource(core.publications),
         composer=core.composer,
         quiet=QuietSource(brands),
+        look_up=core.look_up,
         clock=Clock(core.db.shift),
         worker=worker,
         journals=journals(core),

@@ -39,6 +39,7 @@ from stentor.executions.waves import GuardedWave, cut_attempts, guard_sends, loa
 from stentor.executions.writing_down import Answered, close_unstarted, write_down_surely
 from stentor.failpoints import failpoint
 from stentor.guard.meter import GuardMeter
+from stentor.optouts.look_up import LookUp
 from stentor.queue.floors import Floors
 from stentor.report.tally import Moves
 
@@ -68,6 +69,7 @@ class Deliverer:
         facts: FactsSource,
         composer: Composer,
         quiet: QuietSource,
+        look_up: LookUp,
         clock: Clock,
         worker: str,
         journals: Journals | None = None,
@@ -81,6 +83,7 @@ class Deliverer:
         self._facts = facts
         self._composer = composer
         self._quiet = quiet
+        self._look_up = look_up
         self._clock = clock
         self.guard_meter = GuardMeter()
         self._worker = worker
@@ -195,8 +198,14 @@ class Deliverer:
         """As `_open`. A wave whose commit was not heard of is closed before the outage is raised: nothing of it has left."""
         chunks = list(claim.chunks)
         notes = self._journal.take() if self._journal and isinstance(channel, Noting) else NOTHING_NOTED
+
+        async def begin() -> GuardedWave | None:
+            # What a transaction let go of that came to nothing is ours still.
+            claim.chunks[:] = chunks
+            return await self._open(claim, sender, notes)
+
         try:
-            guarded = await self._open(claim, sender, notes)
+            guarded = await self._look_up.surely(begin)
         except Unavailable:
             try:
                 await close_unstarted(self._db, claim, chunks)
@@ -230,7 +239,9 @@ class Deliverer:
             last = len(loaded) < limit
             capping = capping_of(claim.channel, facts, policy)
             began_s = boottime_s()
-            verdicts = await guard_sends(conn, claim, loaded, facts=facts, over=over, quiet=quiet, capping=capping)
+            verdicts = await guard_sends(
+                conn, claim, loaded, look_up=self._look_up, facts=facts, over=over, quiet=quiet, capping=capping
+            )
             self.guard_meter.guarded(len(loaded), boottime_s() - began_s)
             await self._settle_objected(conn, claim, verdicts.objected, moves)
             contexts = await own_contexts(conn, claim.brand_id, facts, verdicts.cleared)

@@ -191,10 +191,10 @@ class Replay:
     def _person_objection(self, then: PersonThen, at: datetime) -> Reason:
         heeds_flags = self._facts.basis is not ConsentBasis.NONE
         if not self._kept.by_planning:
-            digest = then.digest_on(self._channel)
-            entry = self._entry(digest, at)
-            listed = {digest} if digest and entry else set[bytes]()
-            return wave_objection(then, self._channel, self._facts.basis, listed, heeds_topic=self._facts.heeds_topic)
+            reason = wave_objection(then, self._channel, self._facts.basis, heeds_topic=self._facts.heeds_topic)
+            if reason is Reason.NONE and self._entry(then.digest_on(self._channel), at):
+                return Reason.SUPPRESSED
+            return reason
         if not self._kept.execution.recipients and not then.topic_channels & self._channel.bit:
             return Reason.UNSUBSCRIBED
         return person_objection(then, self._channel, heeds_flags=heeds_flags)

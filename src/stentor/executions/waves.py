@@ -22,7 +22,7 @@ from stentor.executions.store import PlanSql
 from stentor.guard.contacts import SendKey
 from stentor.guard.store import AddressClaim, claim_addresses
 from stentor.guard.wave import wave_objection
-from stentor.optouts.service import suppressed
+from stentor.optouts.look_up import Listing, LookUp, WaveListings
 
 _KEY_MAX = (1 << 128) - 1
 _EXTERNAL_ID = Recipient._fields.index("external_id") - 1
@@ -80,6 +80,7 @@ async def guard_sends(
     claim: Claim,
     loaded: Sequence[tuple[PendingSend, Recipient | None]],
     *,
+    look_up: LookUp,
     facts: Mapping[UUID, ExecutionFacts],
     over: Mapping[UUID, Reason],
     quiet: BrandQuiet,
@@ -90,8 +91,7 @@ async def guard_sends(
     `over`: why executions send nothing any more. `capping`: the rules that they fall under.
     """
     channel = claim.channel
-    digests = [digest for _, person in loaded if person and (digest := person.digest_on(channel)) is not None]
-    listed = await suppressed(conn, claim.brand_id, digests)
+    listings = await _listings(conn, claim, loaded, look_up)
     consents = [(one.basis, one.heeds_topic) for one in (facts[chunk.execution_id] for chunk in claim.chunks)]
     ends = [over.get(chunk.execution_id, Reason.NONE) for chunk in claim.chunks]
     cleared: list[tuple[PendingSend, Recipient]] = []
@@ -101,7 +101,11 @@ async def guard_sends(
             objected.append(_skip(send, ends[send.chunk] or Reason.NO_ADDRESS))
             continue
         basis, heeds_topic = consents[send.chunk]
-        if reason := wave_objection(person, channel, basis, listed, heeds_topic=heeds_topic) or ends[send.chunk]:
+        if reason := wave_objection(person, channel, basis, heeds_topic=heeds_topic):
+            objected.append(_skip(send, reason))
+        elif listing := _listing(listings, person, channel, facts[send.execution_id]):
+            objected.append(Change.objected(send, Skip(Reason.SUPPRESSED, int(listing.form), listing.store.number)))
+        elif reason := ends[send.chunk]:
             objected.append(_skip(send, reason))
         else:
             cleared.append((send, person))
@@ -119,6 +123,26 @@ async def guard_sends(
     if capping:
         await capping.reserve(conn, claim, cleared)
     return Verdicts(cleared, objected)
+
+
+async def _listings(
+    conn: Connection, claim: Claim, loaded: Sequence[tuple[PendingSend, Recipient | None]], look_up: LookUp
+) -> WaveListings:
+    """The opt-out lists that hold people of the wave, all asked at once."""
+    people = [
+        (person.address_on(claim.channel), digest)
+        for _, person in loaded
+        if person and (digest := person.digest_on(claim.channel)) is not None
+    ]
+    return await look_up.wave(conn, claim.brand_id, claim.channel, people)
+
+
+def _listing(listings: WaveListings, person: Recipient, channel: ChannelKind, facts: ExecutionFacts) -> Listing | None:
+    digest = person.digest_on(channel)
+    if digest is None:
+        return None
+    campaign_id = facts.publication.content.campaign_id
+    return listings.objecting(person.address_on(channel), digest, campaign_id=campaign_id, topic_id=facts.topic_id)
 
 
 def _without(

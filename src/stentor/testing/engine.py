@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ from stentor.executions.pipeline import Deliverer
 from stentor.executions.planning import Planner
 from stentor.executions.quieting import QuietSource
 from stentor.executions.service import ExecutionService
+from stentor.optouts.look_up import LookUp
+from stentor.optouts.runs.holders import Indexes, IndexFiles
 from stentor.queue.floors import Floors
 
 _KEY = b"a key for tests that is long enough to be one"
@@ -80,6 +83,16 @@ class _Plain:
         return PlainMessage(send_id, address, f"{customer['external_id']}: {self._language}, {unsubscribe_url}")
 
 
+class NoFiles:
+    """Where the files of opt-out lists would lie: none have any."""
+
+    def local(self, name: str) -> AbstractAsyncContextManager[Path]:
+        raise FileNotFoundError(name)
+
+
+NO_FILES = NoFiles()
+
+
 class ScriptedChannel:
     """A channel that answers each message as told, and keeps what it was given."""
 
@@ -114,9 +127,14 @@ class Engine:
         clock: Clock | None = None,
         renderers: Renderers | None = None,
         data: Path | None = None,
+        lists: IndexFiles = NO_FILES,
     ) -> None:
-        """`data`: the directory in which its journal lies; without one it keeps none, and finds nobody's."""
+        """`data`: the directory in which its journal lies; without one it keeps none, and finds nobody's.
+
+        `lists`: where the files of opt-out lists lie.
+        """
         self._db = db
+        self.look_up = LookUp(Indexes(lists))
         self.journals = None if data is None else Journals(data)
         self.journal = None if self.journals is None else self.journals.open(worker, waves=_WAVES_AT_ONCE)
         publications = PublicationSource(db)
@@ -134,6 +152,7 @@ class Engine:
             facts=FactsSource(publications),
             composer=self.composer,
             quiet=quiet,
+            look_up=self.look_up,
             clock=clock or Clock(),
             worker=worker,
             journals=self.journals,

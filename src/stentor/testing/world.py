@@ -13,7 +13,7 @@ from stentor.channels.service import ensure_sandbox, sandbox_sender
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.db.sql import QuerySet, Statement
-from stentor.domain.address import email_digest
+from stentor.domain.address import email_digest, phone_digest
 from stentor.domain.ids import customer_id, new_id, part_of
 from stentor.domain.policy import BrandPolicy, CampaignPolicy
 from stentor.domain.vocabulary import ALL_CHANNELS_MASK, ChannelKind, Reason, SendState
@@ -114,6 +114,7 @@ class World:
                 locales=[one.locale for one in people],
                 time_zones=[one.time_zone for one in people],
                 phones=[one.phone for one in people],
+                phone_digests=[None if one.phone is None else phone_digest(one.phone) for one in people],
             )
             await Sql.note_refusals.run(
                 conn,

@@ -18,15 +18,18 @@ VALUES (:topic_id, :brand_id, :key, :key, :channels, :now, :now)
 
 -- name: add_people
 INSERT INTO customer (part, customer_id, brand_id, external_id, created_at, updated_at, address_mask, valid_mask, refused_mask,
-    bounced_mask, complained_mask, shared_address, email, email_digest, locale, time_zone, phone, attributes)
+    bounced_mask, complained_mask, shared_address, email, email_digest, locale, time_zone, phone, phone_digest,
+    attributes)
 SELECT p.part, p.customer_id, :brand_id, p.external_id, :now, :now, p.address_mask, p.valid_mask, p.refused_mask,
-    p.bounced_mask, p.complained_mask, p.shared_address, p.email, p.email_digest, p.locale, p.time_zone, p.phone, '{}'
+    p.bounced_mask, p.complained_mask, p.shared_address, p.email, p.email_digest, p.locale, p.time_zone, p.phone,
+    p.phone_digest, '{}'
 FROM unnest(
         :parts::smallint[], :customer_ids::uuid[], :external_ids::text[], :address_masks::integer[], :valid_masks::integer[],
         :refused_masks::integer[], :bounced_masks::integer[], :complained_masks::integer[], :shared::boolean[],
-        :emails::text[], :digests::bytea[], :locales::text[], :time_zones::text[], :phones::text[]
+        :emails::text[], :digests::bytea[], :locales::text[], :time_zones::text[], :phones::text[],
+        :phone_digests::bytea[]
     ) AS p (part, customer_id, external_id, address_mask, valid_mask, refused_mask, bounced_mask, complained_mask,
-        shared_address, email, email_digest, locale, time_zone, phone)
+        shared_address, email, email_digest, locale, time_zone, phone, phone_digest)
 
 -- name: note_refusals
 INSERT INTO consent_event (part, customer_id, event_id, brand_id, at, kind, channels, source)
