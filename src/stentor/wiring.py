@@ -26,11 +26,11 @@ from stentor.audience.imports import ImportService
 from stentor.audience.past import PastKeeper
 from stentor.audience.preferences import PreferenceService
 from stentor.audience.subscriptions import SubscriptionService
-from stentor.audience.topics import TopicService
+from stentor.audience.topics import TopicService, known_topics
 from stentor.campaigns.compose import CampaignRenderers
 from stentor.campaigns.generators import GeneratorService
 from stentor.campaigns.previews import PreviewService
-from stentor.campaigns.service import CampaignService
+from stentor.campaigns.service import CampaignService, known_campaigns
 from stentor.campaigns.sources import GeneratorSource, PublicationSource
 from stentor.campaigns.templates import TemplateService
 from stentor.channels.at_work import OpenChannels, SenderSource
@@ -65,9 +65,12 @@ from stentor.executions.quieting import QuietSource
 from stentor.executions.service import ExecutionService, start_due, sweep_expired
 from stentor.guard.contacts import ContactKeeper
 from stentor.guard.store import forget_claims
+from stentor.optouts.bulk import BulkCheck
+from stentor.optouts.entry_service import EntryService
 from stentor.optouts.jobs.model import JobKind
 from stentor.optouts.jobs.service import JobService
 from stentor.optouts.jobs.working import JobRunner
+from stentor.optouts.lists import ListService
 from stentor.optouts.look_up import LookUp
 from stentor.optouts.runs.holders import Indexes
 from stentor.optouts.service import ensure_builtin
@@ -218,6 +221,9 @@ def services(core: Core) -> Services:
         ),
         schedules=ScheduleService(core.db, CallChecker(brands, generators)),
         inbox=InboxService(core.db, core.send_ids, reassemble),
+        optout_lists=ListService(core.db, {"campaigns": known_campaigns, "topics": known_topics}),
+        optout_entries=EntryService(core.db, core.look_up),
+        optout_checks=BulkCheck(core.db, core.look_up),
         optout_jobs=JobService(core.db, core.storage),
     )
 

@@ -13,7 +13,14 @@ from stentor.testing.waiting import eventually
 pytestmark = pytest.mark.anyio
 
 # Reading and previewing are one right, running another.
-RIGHTS_OF_THEIR_OWN = {"runEventGenerator", "sendMessages", "previewTemplate", "previewDraft"}
+RIGHTS_OF_THEIR_OWN = {
+    "runEventGenerator",
+    "sendMessages",
+    "previewTemplate",
+    "previewDraft",
+    "checkOptoutEntries",
+    "findOptoutEntry",
+}
 
 METHODS = ("get", "post", "put", "patch", "delete")
 
@@ -148,6 +155,7 @@ async def harvested(world: World) -> dict[str, str]:
     )
     sender = await world.ask("POST", "/senders", json={"name": "S", "channel": "sms", "kind": "sandbox"})
     job = await world.ask("POST", "/imports", json={"kind": "customers", "format": "csv", "source": "theirs"})
+    optout_list = await world.ask("POST", "/optout-lists", json={"name": "theirs"})
     key = await world.ask("POST", "/keys", json={"name": "K"})
     return {
         "topic": topic.json()["key"],
@@ -160,6 +168,8 @@ async def harvested(world: World) -> dict[str, str]:
         "schedule_id": schedule.json()["id"],
         "sender_id": sender.json()["id"],
         "import_id": job.json()["id"],
+        "optout_list": optout_list.json()["code"],
+        "grantee_id": str(world.brand.id),
         "key_number": str(key.json()["number"]),
         "other": "a" * 60,
     }

@@ -23,6 +23,8 @@ from stentor.api.messages import messages
 from stentor.api.methods import with_options
 from stentor.api.metrics import RequestMetrics
 from stentor.api.openapi import document
+from stentor.api.optout_entries import optout_entries
+from stentor.api.optout_lists import optout_lists
 from stentor.api.policies import policies
 from stentor.api.previews import templates
 from stentor.api.problems import Envelope, Errors, problem_details
@@ -73,6 +75,8 @@ NATIVE = (
     executions,
     recipients,
     senders,
+    optout_lists,
+    optout_entries,
     inbox,
     keys,
 )

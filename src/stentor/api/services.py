@@ -19,7 +19,10 @@ from stentor.channels.service import SenderService
 from stentor.db.pool import Database
 from stentor.db.reserve import DiskReserve
 from stentor.executions.service import ExecutionService
+from stentor.optouts.bulk import BulkCheck
+from stentor.optouts.entry_service import EntryService
 from stentor.optouts.jobs.service import JobService
+from stentor.optouts.lists import ListService
 from stentor.triggers.messages import MessageService
 from stentor.triggers.schedules.service import ScheduleService
 from stentor.triggers.service import TriggerService
@@ -48,4 +51,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     schedules: ScheduleService
     executions: ExecutionService
     inbox: InboxService
+    optout_lists: ListService
+    optout_entries: EntryService
+    optout_checks: BulkCheck
     optout_jobs: JobService

@@ -1,6 +1,7 @@
 """Topics: what people can opt in to."""
 
 import re
+from collections.abc import Sequence
 from uuid import UUID
 
 from stentor.audience import topic_store
@@ -70,6 +71,12 @@ async def found(conn: Connection, brand_id: UUID, reference: str) -> Topic:
     if reference not in topics:
         raise NotFound(f"This brand has no topic {reference!r}.")
     return topics[reference]
+
+
+async def known_topics(conn: Connection, brand_id: UUID, ids: Sequence[UUID]) -> set[UUID]:
+    """Which of these ids are topics of the brand."""
+    found = await topic_store.find_topics(conn, brand_id, [str(topic_id) for topic_id in ids])
+    return {topic.id for topic in found.values()}
 
 
 def _check(said: TopicDraft | TopicPatch) -> None:

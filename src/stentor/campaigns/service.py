@@ -74,6 +74,11 @@ class CampaignService:
             await campaign_store.delete_campaign(conn, brand_id, campaign_id)
 
 
+async def known_campaigns(conn: Connection, brand_id: UUID, ids: Sequence[UUID]) -> set[UUID]:
+    """Which of these ids are campaigns of the brand."""
+    return set(await campaign_store.campaigns_by_id(conn, brand_id, ids))
+
+
 def _checked(draft: CampaignDraft) -> CampaignDraft:
     violations: list[Violation] = []
     if not 1 <= len(draft.routes) <= ROUTES_MAX:

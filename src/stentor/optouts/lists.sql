@@ -14,7 +14,9 @@ SELECT l.id, l.brand_id, l.number, l.code, l.name, l.kind, l.hash, l.channels, l
     l.linked_id, l.expiry_days, l.generation, l.built_in, l.created_at, coalesce(l.updated_at, l.created_at) AS updated_at,
     coalesce(s.code, '') AS linked_code,
     s.state IS NOT DISTINCT FROM 'enabled'
-        AND EXISTS (SELECT FROM optout_grant g WHERE g.list_id = s.id AND g.grantee_id = l.brand_id) AS is_link_open
+        AND EXISTS (SELECT FROM optout_grant g WHERE g.list_id = s.id AND g.grantee_id = l.brand_id) AS is_link_open,
+    (SELECT coalesce(sum(r.entries), 0) FROM optout_run r
+        WHERE r.list_id = l.id AND r.brand_id = l.brand_id AND r.replaced_at IS NULL)::bigint AS entries_in_files
 FROM optout_list l
 LEFT JOIN optout_list s ON s.id = l.linked_id
 WHERE l.brand_id = :brand_id AND l.state <> 'deleted'
@@ -25,7 +27,9 @@ SELECT l.id, l.brand_id, l.number, l.code, l.name, l.kind, l.hash, l.channels, l
     l.linked_id, l.expiry_days, l.generation, l.built_in, l.created_at, coalesce(l.updated_at, l.created_at) AS updated_at,
     coalesce(s.code, '') AS linked_code,
     s.state IS NOT DISTINCT FROM 'enabled'
-        AND EXISTS (SELECT FROM optout_grant g WHERE g.list_id = s.id AND g.grantee_id = l.brand_id) AS is_link_open
+        AND EXISTS (SELECT FROM optout_grant g WHERE g.list_id = s.id AND g.grantee_id = l.brand_id) AS is_link_open,
+    (SELECT coalesce(sum(r.entries), 0) FROM optout_run r
+        WHERE r.list_id = l.id AND r.brand_id = l.brand_id AND r.replaced_at IS NULL)::bigint AS entries_in_files
 FROM optout_list l
 LEFT JOIN optout_list s ON s.id = l.linked_id
 WHERE l.brand_id = :brand_id AND l.state <> 'deleted' AND (:after::uuid IS NULL OR l.id > :after)

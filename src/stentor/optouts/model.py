@@ -102,7 +102,8 @@ class OptOutList(msgspec.Struct, frozen=True, kw_only=True):
     """A list. `number` is what traces name it by, `code` its 16 hex digits on the wire; `channels` a mask of EMAIL and SMS.
 
     `generation` counts what changed its files. Of a linked list, `linked_code` is the other brand's, and `is_link_open` says
-    whether it can be read: granted and enabled.
+    whether it can be read: granted and enabled. `entries_in_files` counts what came in files, until compaction also those
+    that were taken off since.
     """
 
     id: UUID
@@ -125,6 +126,7 @@ class OptOutList(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
     linked_code: str = ""
     is_link_open: bool = False
+    entries_in_files: int = 0
 
     @property
     def keeps_hashes_only(self) -> bool:
