@@ -66,6 +66,7 @@ ALL_BRANDS = {
     "guard/queries.sql:forget_claims",
     "optouts/jobs/jobs.sql:due",
     "optouts/jobs/jobs.sql:forget_jobs",
+    "optouts/lists.sql:find_open",
     "queue/leases.sql:leave_role",
     "queue/leases.sql:take_role",
     "optouts/jobs/working.sql:anything_left_behind",

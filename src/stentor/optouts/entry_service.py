@@ -1,7 +1,7 @@
 """Single entries of opt-out lists: added, collected from links, found, and taken off with a reason."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -10,7 +10,7 @@ import structlog
 
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
-from stentor.domain.address import InvalidAddress
+from stentor.domain.address import InvalidAddress, normal_phone
 from stentor.domain.text import NOT_IN_A_LINE
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable, Violation, pointer_to
@@ -82,6 +82,7 @@ class EntryService:
         text: str,
         *,
         channel: ChannelKind | None = None,
+        region: str | None = None,
         campaign: str = "",
         affiliate: str = "",
         sub_affiliate: str = "",
@@ -89,7 +90,9 @@ class EntryService:
     ) -> bool:
         """Adds somebody who opted out by themselves; False when they had done so before. Effective when this returns.
 
-        `channel` says what the text has to be: an EMAIL address or an SMS number. An entry that came in a file gives way to
+        `channel` says what the text has to be: an EMAIL address or an SMS number. Nobody opts out for others: a domain is refused,
+        and so is a hash, of which nobody knows what it stands for. `region` (`DE`) is where a number without its country code
+        belongs. An entry that came in a file gives way to
         this one, which says more. Raises Conflict for a list that is disabled, grouped or linked.
         """
         said = Said(
@@ -99,7 +102,7 @@ class EntryService:
             sub_affiliate=_checked("sub_affiliate", sub_affiliate),
             ip=ip,
         )
-        return (await self._add(brand_id, reference, [text], said, channel)).added > 0
+        return (await self._add(brand_id, reference, [_as_written(text, region)], said, channel)).added > 0
 
     async def find(self, brand_id: UUID, reference: str, text: str) -> list[Finding]:
         """All by which an address, domain or hash is on the list, whichever of its forms; of a group or a link, behind it.
@@ -213,6 +216,8 @@ class EntryService:
                 if said.cause == "collect" and state != "enabled":
                     raise Conflict("This list is not enabled, and collects nothing.")
                 entries = _read_all(texts, held, channel)
+                if said.cause == "collect":
+                    _check_person(entries.values())
                 if reads_files:
                     entries = await self._not_in_runs(conn, held, entries, said, alone=alone)
                 added = await _insert(conn, held, entries, said)
@@ -330,6 +335,18 @@ def _read_all(texts: Sequence[str], held: OptOutList, channel: ChannelKind | Non
     if violations:
         raise Invalid(violations[0].message, violations=violations)
     return dict(sorted(entries.items()))
+
+
+def _as_written(text: str, region: str | None) -> str:
+    """A number as its country writes it, made international; everything else as it is."""
+    number = text if region is None or "@" in text else normal_phone(text, region)
+    return number if isinstance(number, str) else text
+
+
+def _check_person(entries: Iterable[ReadEntry]) -> None:
+    for entry in entries:
+        if entry.hash is not None or entry.text.startswith("@"):
+            raise Invalid.field("/entries/0", "no-person", "Send the address of one person: no domain and no hash.")
 
 
 def _unlike(channel: ChannelKind | None, held: OptOutList) -> InvalidAddress:

@@ -16,6 +16,7 @@ _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 class Sql(QuerySet, file="lists.sql", package=__package__):
     insert_list: Statement
     find_lists: Statement
+    find_open: Statement
     page_of_lists: Statement
     lock_list: Statement
     hold_lists: Statement
@@ -65,6 +66,13 @@ async def find_lists(conn: Connection, brand_id: UUID, references: Collection[st
         reference: known.get(reference.lower() if is_reference(reference) else reference) for reference in references
     }
     return {reference: row for reference, row in found.items() if row is not None}
+
+
+async def find_open(conn: Connection, code: str) -> tuple[UUID, UUID] | None:
+    """Brand and id of the enabled list of that code in which entries lie, whosever it is."""
+    if not _CODE.match(code.lower()):
+        return None
+    return next(iter(await Sql.find_open.tuples(conn, code=code.lower())), None)
 
 
 async def page_of_lists(conn: Connection, brand_id: UUID, *, after: UUID | None, limit: int) -> list[OptOutList]:

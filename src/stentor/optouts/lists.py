@@ -69,6 +69,15 @@ class ListService:
         async with self._db.read() as conn:
             return await resolve(conn, brand_id, reference)
 
+    async def open_to_all(self, code: str) -> OptOutList | None:
+        """The list behind the code in an opt-out link, whosever it is; None where nobody can opt out there."""
+        async with self._db.read() as conn:
+            found = await list_store.find_open(conn, code)
+            if found is None:
+                return None
+            brand_id, list_id = found
+            return (await list_store.find_lists(conn, brand_id, [str(list_id)])).get(str(list_id))
+
     async def page(self, brand_id: UUID, *, after: UUID | None = None, limit: int = PAGE_MAX) -> list[OptOutList]:
         """Up to 100 lists in the order of their making, the built-in one among them, from behind the id `after`."""
         async with self._db.read() as conn:

@@ -22,6 +22,12 @@ LEFT JOIN optout_list s ON s.id = l.linked_id
 WHERE l.brand_id = :brand_id AND l.state <> 'deleted'
     AND (l.id = ANY(:ids::uuid[]) OR l.code = ANY(:codes::text[]) OR l.name = ANY(:names::text[]))
 
+-- name: find_open
+-- all brands: a link names a list by its code and no brand; the brand is the list's.
+SELECT brand_id, id
+FROM optout_list
+WHERE code = :code AND state = 'enabled' AND kind NOT IN ('grouped', 'linked')
+
 -- name: page_of_lists
 SELECT l.id, l.brand_id, l.number, l.code, l.name, l.kind, l.hash, l.channels, l.state, l.scope, l.scope_ids, l.members,
     l.linked_id, l.expiry_days, l.generation, l.built_in, l.created_at, coalesce(l.updated_at, l.created_at) AS updated_at,

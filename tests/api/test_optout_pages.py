@@ -1,0 +1,154 @@
+"""Opt-out links of mailings that others send: looking changes nothing, posting opts out at once."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from api_world import Client, World, client_of
+from stentor.api.app import create_app
+from stentor.api.services import Services
+from stentor.api.settings import ApiSettings
+from stentor.doors import doors
+from stentor.wiring import Core
+
+pytestmark = pytest.mark.anyio
+
+ANN = "ann@example.org"
+
+
+@pytest.fixture
+async def client(installation: Core, services: Services) -> AsyncIterator[Client]:
+    settings = ApiSettings(secret=b"s")
+    async with client_of(create_app(services, settings, doors=doors(installation, services, settings))) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def world(client: Client, services: Services) -> World:
+    return await World.made(client, services, "Shoes & <Sons>")
+
+
+async def made(world: World, **more: object) -> str:
+    """The code of a new list."""
+    return (await world.ask("POST", "/optout-lists", json={"name": "L", **more})).json()["code"]
+
+
+async def entries(world: World) -> list[dict[str, str]]:
+    """Who is on the list."""
+    return (await world.ask("GET", "/optout-lists/L/entries")).json()["data"]
+
+
+async def test_looking_asks_and_changes_nothing(client: Client, world: World):
+    code = await made(world, channels=["email"])
+
+    for method in ("GET", "HEAD"):
+        page = await client.request(method, f"/u/l/{code}?c=May&a=%3Cscript%3E&address={ANN}")
+        assert page.status_code == 200
+        assert not page.cookies
+    page = await client.get(f"/u/l/{code.upper()}")
+
+    assert "Shoes &amp; &lt;Sons&gt;" in page.text
+    assert 'type="email"' in page.text
+    assert "<script" not in page.text
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+    assert page.headers["referrer-policy"] == "no-referrer"
+    assert await entries(world) == []
+
+
+async def test_posting_opts_out_with_where_the_link_was(client: Client, world: World):
+    code = await made(world)
+
+    first = await client.post(f"/u/l/{code}?c=May+sale&a=aff-1&s=sub", data={"address": " Ann@Example.org "})
+    again = await client.post(f"/u/l/{code}?c=June", data={"address": ANN})
+    (entry,) = await entries(world)
+
+    assert (first.status_code, again.status_code) == (200, 200)
+    # Who had opted out before learns nothing else than who had not.
+    assert first.text == again.text
+    assert (entry["address"], entry["cause"], entry["campaign"], entry["affiliate"], entry["sub_affiliate"]) == (
+        ANN,
+        "collect",
+        "May sale",
+        "aff-1",
+        "sub",
+    )
+    assert entry["ip"] == "127.0.0.1"
+
+
+async def test_a_number_may_be_written_as_the_groups_country_writes_it(
+    client: Client, world: World, services: Services
+):
+    code = await made(world, channels=["sms"])
+    await services.accounts.update_brand_settings(world.brand.id, {"default_country": "DE"})
+
+    for text in ("030 123456", "+49 30 123456"):
+        assert (await client.post(f"/u/l/{code}", data={"address": text})).status_code == 200
+
+    assert [entry["address"] for entry in await entries(world)] == ["+4930123456"]
+
+
+@pytest.mark.parametrize("text", ["", "ann", "@example.org", "f" * 32, "<b>@x", "a" * 3000, "\x00"])
+async def test_what_is_no_persons_address_is_asked_for_again(client: Client, world: World, text: str):
+    code = await made(world)
+
+    page = await client.post(f"/u/l/{code}", data={"address": text})
+
+    assert page.status_code == 400
+    assert 'role="alert"' in page.text
+    assert "<b>" not in page.text
+    assert await entries(world) == []
+
+
+async def test_what_a_mailer_wrote_into_the_link_never_stands_in_the_way(client: Client, world: World):
+    code = await made(world)
+
+    page = await client.post(
+        f"/u/l/{code}", params={"c": "x" * 5000, "a": "two\nlines", "s": "\u2028", "z": "?"}, data={"address": ANN}
+    )
+    (entry,) = await entries(world)
+
+    assert page.status_code == 200
+    assert (len(entry["campaign"]), entry["affiliate"], entry["sub_affiliate"]) == (200, "twolines", "")
+
+
+@pytest.mark.parametrize("code", ["0" * 16, "x", "..%2f..", "0" * 5000, "built-in"])
+async def test_a_link_to_no_list_is_told_as_a_page(client: Client, world: World, code: str):
+    for method in ("GET", "POST"):
+        page = await client.request(method, f"/u/l/{code}")
+        assert page.status_code == 404
+        assert "This link does not work" in page.text
+
+
+async def test_nobody_opts_out_on_a_list_that_is_disabled_deleted_or_has_no_entries(client: Client, world: World):
+    code = await made(world)
+    group = (await world.ask("POST", "/optout-lists", json={"name": "G", "kind": "grouped"})).json()["code"]
+    await world.ask("PATCH", f"/optout-lists/{code}", json={"enabled": False})
+
+    for link in (code, group):
+        assert (await client.get(f"/u/l/{link}")).status_code == 404
+        assert (await client.post(f"/u/l/{link}", data={"address": ANN})).status_code == 404
+    await world.ask("DELETE", f"/optout-lists/{code}")
+    assert (await client.post(f"/u/l/{code}", data={"address": ANN})).status_code == 404
+
+
+async def test_who_comes_too_often_is_told_to_wait(client: Client, world: World):
+    code = await made(world)
+
+    posts = [await client.post(f"/u/l/{code}", data={"address": f"p{n}@example.org"}) for n in range(60)]
+    looks = [(await client.get(f"/u/l/{code}")).status_code for _ in range(300)]
+
+    assert posts[0].status_code == 200
+    refused = next(page for page in posts if page.status_code == 429)
+    assert int(refused.headers["retry-after"]) >= 1
+    assert "That did not work" in refused.text
+    assert looks[0] == 200
+    assert 429 in looks
+
+
+async def test_another_way_than_these_is_none(client: Client, world: World):
+    code = await made(world)
+
+    page = await client.delete(f"/u/l/{code}")
+
+    assert page.status_code == 405
+    assert "This link does not work" in page.text
