@@ -234,7 +234,9 @@ class Stage:
         execution = await self.engine.executions.find(self.world.brand_id, execution_id)
         publication = await self.publications.load(self.world.brand_id, execution.publication_id)
         async with self.db.read() as conn:
-            return await explain_channels(conn, execution, publication, self._id(name), meanwhile=timedelta())
+            return await explain_channels(
+                conn, self.engine.look_up, execution, publication, self._id(name), meanwhile=timedelta()
+            )
 
     # What people choose.
 

@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 from psycopg import sql
 
+from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.domain.ids import new_id
 from stentor.optouts.hashing import HashName, digest_of
@@ -75,8 +76,12 @@ class Lists:
         digests: Iterable[bytes] = (),
         age_days: float = 0,
         replaces: Iterable[UUID] = (),
+        generation: int = 0,
     ) -> UUID:
-        """An import of these texts and digests, effective when this returns; in the place of other runs, if any are named."""
+        """An import of these texts and digests, effective when this returns; in the place of other runs, if any are named.
+
+        `generation`: that of the run, where it is not the list's new one.
+        """
         run_id = new_id()
         async with self._db.transaction() as conn:
             row = await (
@@ -84,7 +89,8 @@ class Lists:
             ).fetchone()
             assert row is not None
             brand_id, hash_name = row
-            generation = await self._next_generation(conn, list_id, brand_id, "import")
+            latest = await self._next_generation(conn, list_id, brand_id, "import")
+            generation = generation or latest
             entries = self._write(run_id, hash_name, generation, [*digests, *(digest_of(t, hash_name) for t in texts)])
             await conn.execute("UPDATE optout_run SET replaced_at = now() WHERE id = ANY (%s)", [list(replaces)])
             await conn.execute(
@@ -104,8 +110,8 @@ class Lists:
                 [await self._digest(list_id, text), 1 if "@" in text else 2, cause, age_days * 86_400, list_id],
             )
 
-    async def take_off(self, list_id: UUID, text: str) -> None:
-        """Removes an entry that lies in a run."""
+    async def take_off(self, list_id: UUID, text: str, *, noted: bool = False) -> None:
+        """Removes an entry that lies in a run; `noted` also among what was lifted."""
         async with self._db.transaction() as conn:
             row = await (await conn.execute("SELECT brand_id FROM optout_list WHERE id = %s", [list_id])).fetchone()
             assert row is not None
@@ -114,6 +120,13 @@ class Lists:
                 "INSERT INTO optout_removed VALUES (%s, %s, %s, %s, now())",
                 [list_id, await self._digest(list_id, text), row[0], generation],
             )
+            if noted:
+                await conn.execute(
+                    "INSERT INTO optout_lifted (list_id, digest, brand_id, channel, cause, at, source, lifted_at)"
+                    " SELECT list_id, %s, brand_id, 1, 'import', at, '', now() FROM optout_generation"
+                    " WHERE list_id = %s AND generation = 1",
+                    [await self._digest(list_id, text), list_id],
+                )
 
     async def change(self, list_id: UUID, **columns: Any) -> None:
         """Sets columns of its row."""
@@ -147,13 +160,25 @@ class Lists:
         assert row is not None
         return digest_of(text, row[0])
 
-    async def _next_generation(self, conn: Any, list_id: UUID, brand_id: UUID, what: str) -> int:
-        (generation,) = await (
+    async def _next_generation(self, conn: Connection, list_id: UUID, brand_id: UUID, what: str) -> int:
+        row = await (
             await conn.execute(
                 "UPDATE optout_list SET generation = generation + 1 WHERE id = %s RETURNING generation", [list_id]
             )
         ).fetchone()
+        assert row is not None
+        (generation,) = row
         await conn.execute(
             "INSERT INTO optout_generation VALUES (%s, %s, %s, now(), %s)", [list_id, generation, brand_id, what]
         )
         return generation
+
+
+async def on_builtin(conn: Connection, brand_id: UUID, digests: Iterable[bytes]) -> set[bytes]:
+    """Which of the digests are on the brand's built-in list."""
+    rows = await conn.execute(
+        "SELECT r.digest FROM optout_recent r JOIN optout_list l ON l.id = r.list_id"
+        " WHERE l.brand_id = %s AND l.built_in AND r.digest = ANY (%s)",
+        [brand_id, list(digests)],
+    )
+    return {digest for (digest,) in await rows.fetchall()}

@@ -24,7 +24,9 @@ from stentor.errors import Problem
 from stentor.executions.composing import Composer
 from stentor.executions.quieting import QuietSource
 from stentor.executions.service import ExecutionService
-from stentor.testing.engine import PlainRenderers
+from stentor.optouts.look_up import LookUp
+from stentor.optouts.runs.holders import Indexes
+from stentor.testing.engine import NO_FILES, PlainRenderers
 from stentor.triggers.committer import CommitLimits
 from stentor.triggers.model import RunCall, RunOutcome
 from stentor.triggers.service import TriggerService
@@ -96,7 +98,7 @@ async def taking_calls(
     publications = PublicationSource(db)
     brands = BrandDirectory(db)
     composer = Composer(PlainRenderers(), SendIds(KEY), LinkSigner(KEY), "http://localhost")
-    executions = ExecutionService(db, publications, composer, QuietSource(brands))
+    executions = ExecutionService(db, publications, composer, QuietSource(brands), LookUp(Indexes(NO_FILES)))
     generators = GeneratorSource(db, publications)
     service = TriggerService(db, brands, generators, executions, clock=clock or Clock(), limits=limits)
     stop = asyncio.Event()

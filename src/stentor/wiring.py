@@ -188,7 +188,12 @@ def services(core: Core) -> Services:
     """What the doors call."""
     brands = BrandDirectory(core.db)
     executions = ExecutionService(
-        core.db, core.publications, core.composer, QuietSource(brands), history_days=core.settings.history_days
+        core.db,
+        core.publications,
+        core.composer,
+        QuietSource(brands),
+        core.look_up,
+        history_days=core.settings.history_days,
     )
     clock = Clock(core.db.shift)
     generators = GeneratorSource(core.db, core.publications)

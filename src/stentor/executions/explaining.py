@@ -14,6 +14,7 @@ import msgspec
 from stentor.accounts.service import policies_between
 from stentor.audience.customers import missing_customer
 from stentor.audience.past import Past, past_of
+from stentor.audience.reach import Recipient, recipients
 from stentor.campaigns.model import Publication
 from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
@@ -23,7 +24,8 @@ from stentor.executions.model import Execution
 from stentor.executions.replaying import CHECKS, KNOWN_WITHIN, MEANWHILE, Kept, Replay
 from stentor.guard.contacts import contacts_of
 from stentor.guard.store import claimant, present
-from stentor.optouts.service import entries_of
+from stentor.optouts.listed_then import ListsThen, Subject, lists_then
+from stentor.optouts.look_up import LookUp
 from stentor.report.recipients import DeliveryAnswer, SendTrace, answers_of, sends_of
 
 _PLANNING = ("consent", "complaint", "bounce", "address", "holdout", "quiet_hours")
@@ -128,11 +130,12 @@ class PausedSender(msgspec.Struct, frozen=True):
 
 
 class _Asked(NamedTuple):
-    """Who is asked about, in which execution."""
+    """Who is asked about, in which execution. `person`: as they are now, None when they are erased."""
 
     execution: Execution
     publication: Publication
     customer: UUID
+    person: Recipient | None
     past: Past
     kept_since: datetime
 
@@ -145,13 +148,18 @@ class _Chunk(NamedTuple):
     sender_paused_at: datetime | None = None
 
 
-async def explain(conn: Connection, execution: Execution, publication: Publication, external_id: str) -> Explanation:
-    """The story of the customer with that external id. Raises NotFound when the brand has no such customer."""
+async def explain(
+    conn: Connection, look_up: LookUp, execution: Execution, publication: Publication, external_id: str
+) -> Explanation:
+    """The story of the customer with that external id. Raises NotFound when the brand has no such customer.
+
+    And as `LookUp.found`, which `LookUp.surely` answers.
+    """
     try:
         customer = recipient_id(execution.brand_id, external_id)
     except ValueError:
         raise missing_customer(external_id) from None
-    channels = await explain_channels(conn, execution, publication, customer)
+    channels = await explain_channels(conn, look_up, execution, publication, customer)
     outside = "" if channels else await _outside(conn, execution, publication, customer, external_id)
     return Explanation(
         execution_id=execution.id, external_id=external_id, customer_id=customer, channels=channels, outside=outside
@@ -160,6 +168,7 @@ async def explain(conn: Connection, execution: Execution, publication: Publicati
 
 async def explain_channels(
     conn: Connection,
+    look_up: LookUp,
     execution: Execution,
     publication: Publication,
     customer: UUID,
@@ -168,17 +177,18 @@ async def explain_channels(
 ) -> list[ChannelExplanation]:
     """What became of that person on each channel; nothing when they were not in the audience, or are not planned yet.
 
-    `meanwhile`: how long before its stamp a decision may have been made.
+    `meanwhile`: how long before its stamp a decision may have been made. Raises as `LookUp.found`.
     """
     traces = await sends_of(conn, execution.brand_id, execution.id, customer)
     if not traces:
         return []
     answers = await answers_of(conn, execution.brand_id, execution.id, customer)
     past = await past_of(conn, execution.brand_id, customer, execution.topic_id)
-    asked = _Asked(execution, publication, customer, past, await Sql.kept_since.value(conn))
+    (person,) = await recipients(conn, execution.brand_id, [(customer, execution.topic_id)])
+    asked = _Asked(execution, publication, customer, person, past, await Sql.kept_since.value(conn))
     told: list[ChannelExplanation] = []
     for trace in traces:
-        kept = await _kept(conn, asked, trace, meanwhile)
+        kept = await _kept(conn, look_up, asked, trace, meanwhile)
         chunk = await _chunk(conn, execution, trace)
         route = next(route for route in publication.content.routes if route.channel == trace.channel)
         told.append(
@@ -226,8 +236,8 @@ async def _chunk(conn: Connection, execution: Execution, trace: SendTrace) -> _C
     return _Chunk(*rows[0]) if rows else _Chunk()
 
 
-async def _kept(conn: Connection, asked: _Asked, trace: SendTrace, meanwhile: timedelta) -> Kept:
-    execution, publication, customer, past, kept_since = asked
+async def _kept(conn: Connection, look_up: LookUp, asked: _Asked, trace: SendTrace, meanwhile: timedelta) -> Kept:
+    execution, publication, customer, _, past, kept_since = asked
     brand_id = execution.brand_id
     deadline_at, planned_at = await _planned_at(conn, execution, customer)
     by_planning = trace.state is SendState.PENDING or (planned_at is not None and trace.decided_at <= planned_at)
@@ -239,7 +249,6 @@ async def _kept(conn: Connection, asked: _Asked, trace: SendTrace, meanwhile: ti
             conn, brand_id=brand_id, execution_id=execution.id, chunk=trace.chunk, customer_id=customer
         )
         moments = [at for at in waves if at <= trace.decided_at + KNOWN_WITHIN]
-    digests = past.digests(trace.channel)
     then = past.at(moments[0]) if moments else None
     digest = None if then is None else then.digest_on(trace.channel)
     owner = None if digest is None else await claimant(conn, brand_id, execution.id, trace.channel, digest)
@@ -253,7 +262,7 @@ async def _kept(conn: Connection, asked: _Asked, trace: SendTrace, meanwhile: ti
         by_planning=by_planning,
         kept_since=kept_since,
         past=past,
-        opt_outs={digest: await entries_of(conn, brand_id, digest) for digest in digests},
+        lists=await _lists(conn, look_up, asked, trace, at=moments[0] if moments else trace.decided_at),
         policies=await policies_between(conn, brand_id, min(moments) - meanwhile - KNOWN_WITHIN, max(moments))
         if moments
         else [],
@@ -261,6 +270,17 @@ async def _kept(conn: Connection, asked: _Asked, trace: SendTrace, meanwhile: ti
         shares_address=owner is not None and owner != customer,
         now=await present(conn),
     )
+
+
+async def _lists(conn: Connection, look_up: LookUp, asked: _Asked, trace: SendTrace, *, at: datetime) -> ListsThen:
+    """What opt-out lists say of all the addresses that they ever had on the channel; only the present one is kept as it is."""
+    channel, person = trace.channel, asked.person
+    addresses = dict.fromkeys(asked.past.digests(channel), "")
+    if person is not None and (digest := person.digest_on(channel)) is not None:
+        addresses[digest] = person.address_on(channel)
+    subject = Subject(channel, asked.publication.content.campaign_id, asked.execution.topic_id)
+    stored = trace.evidence if trace.reason is Reason.SUPPRESSED else 0
+    return await lists_then(conn, look_up, asked.execution.brand_id, subject, addresses, at=at, stored=stored)
 
 
 def _checks(kept: Kept, chunk: _Chunk, replay: Replay) -> list[Check]:

@@ -12,6 +12,7 @@ from stentor.domain.vocabulary import ChannelKind, Reason, SendState
 from stentor.executions.explaining import ChannelExplanation, explain_channels, unplanned
 from stentor.executions.model import Execution
 from stentor.executions.named import is_named
+from stentor.optouts.look_up import LookUp
 
 
 class MessageEvent(msgspec.Struct, frozen=True):
@@ -40,14 +41,15 @@ class MessageStory(msgspec.Struct, frozen=True, kw_only=True):
 
 async def message_story(
     conn: Connection,
+    look_up: LookUp,
     execution: Execution,
     publication: Publication,
     *,
     customer: UUID,
     channel: ChannelKind,
 ) -> MessageStory | None:
-    """The story of the execution's message to that person on that channel; None when there is none."""
-    channels = await explain_channels(conn, execution, publication, customer)
+    """The story of the execution's message to that person on that channel; None when there is none. Raises as `LookUp.found`."""
+    channels = await explain_channels(conn, look_up, execution, publication, customer)
     told = next((one for one in channels if one.channel == channel.label), None)
     if told is None and not await is_named(conn, execution.brand_id, execution.id, customer):
         return None

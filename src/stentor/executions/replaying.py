@@ -30,7 +30,8 @@ from stentor.guard.holdout import is_held_out
 from stentor.guard.person import person_objection
 from stentor.guard.quiet_hours import QuietHours
 from stentor.guard.wave import wave_objection
-from stentor.optouts.model import Entry
+from stentor.optouts.hashing import EntryForm
+from stentor.optouts.listed_then import ListedThen, ListsThen
 from stentor.report.recipients import SendTrace
 
 MEANWHILE = timedelta(seconds=5)
@@ -81,7 +82,7 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     """What is kept of one person and one send, by which its checks are asked again.
 
     `moments`: when it was decided, the likeliest first; of a send that was on the wire, when its waves were guarded.
-    `kept_since`: before that, what was is not kept, the ledger excepted. `opt_outs`: entries of their address on the channel.
+    `kept_since`: before that, what was is not kept, the ledger excepted. `lists`: what holds their address on the channel.
     `shares_address`: whether somebody else has it in this execution.
     """
 
@@ -93,7 +94,7 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     by_planning: bool
     kept_since: datetime
     past: Past
-    opt_outs: dict[bytes, list[Entry]]
+    lists: ListsThen
     policies: Sequence[PolicyVersion]
     contacts: Sequence[Contact]
     shares_address: bool
@@ -121,13 +122,16 @@ class Replay:
             if not found.is_kept and found.reason is Reason.NONE:
                 # It says nothing, so it is neither the same nor another verdict.
                 said.append(found)
-            elif found.reason is stored and (stored is Reason.NONE or found.rule == self._rule_of(check)):
+            elif found.reason is stored and (stored is Reason.NONE or found.rule == self._rule_of(check, found)):
                 return found
             else:
                 said.insert(0, found)
         return said[0] if said else _NOT_KEPT
 
-    def _rule_of(self, check: str) -> int:
+    def _rule_of(self, check: str, found: Found) -> int:
+        if check == "suppression":
+            # Before there were many lists, no trace said which one it was.
+            return self._kept.send.rule or found.rule
         return self._kept.send.rule if check in {"quiet_hours", "cap"} else 0
 
     def _found(self, check: str) -> Iterator[Found]:
@@ -156,13 +160,7 @@ class Replay:
             if self._meanwhile:
                 since = at - self._meanwhile
                 yield from reversed(self._kept.past.changes(since, at))
-                yield from (
-                    then
-                    for entries in self._kept.opt_outs.values()
-                    for entry in entries
-                    for then in (entry.at, entry.lifted_at)
-                    if then is not None and since < then <= at
-                )
+                yield from self._kept.lists.changes(since, at)
                 yield since
 
     def _versions(self, at: datetime) -> Iterable[PolicyVersion]:
@@ -180,35 +178,42 @@ class Replay:
         then = self._kept.past.at(at)
         if then is None:
             return _NOT_KEPT
-        reason = self._person_objection(then, at)
+        reason = self._person_objection(then)
         objecting = next((name for name in _OF_THE_PERSON if reason in CHECKS[name]), None)
         if objecting == check:
             return Found(reason, self._objection_told(check, then, at))
         if objecting is not None and _OF_THE_PERSON.index(objecting) < _OF_THE_PERSON.index(check):
             return _NOT_KEPT
+        if check == "suppression":
+            return self._suppression(then, at)
         return Found(detail=self._consent_told(then, at) if check == "consent" else "")
 
-    def _person_objection(self, then: PersonThen, at: datetime) -> Reason:
+    def _person_objection(self, then: PersonThen) -> Reason:
         heeds_flags = self._facts.basis is not ConsentBasis.NONE
         if not self._kept.by_planning:
-            reason = wave_objection(then, self._channel, self._facts.basis, heeds_topic=self._facts.heeds_topic)
-            if reason is Reason.NONE and self._entry(then.digest_on(self._channel), at):
-                return Reason.SUPPRESSED
-            return reason
+            return wave_objection(then, self._channel, self._facts.basis, heeds_topic=self._facts.heeds_topic)
         if not self._kept.execution.recipients and not then.topic_channels & self._channel.bit:
             return Reason.UNSUBSCRIBED
         return person_objection(then, self._channel, heeds_flags=heeds_flags)
 
-    def _entry(self, digest: bytes | None, at: datetime) -> Entry | None:
-        entries = self._kept.opt_outs.get(digest, []) if digest else []
-        return next((entry for entry in entries if entry.holds_at(at)), None)
+    def _suppression(self, then: PersonThen, at: datetime) -> Found:
+        digest = then.digest_on(self._channel)
+        if digest is None:
+            return Found()
+        lists, send = self._kept.lists, self._kept.send
+        holding = lists.held_at(digest, at)
+        if holding:
+            # Of several, the one in the trace is meant: lists before it may be other ones by now.
+            entry = next((one for one in holding if (one.form, one.number) == (send.rule, send.evidence)), holding[0])
+            return Found(Reason.SUPPRESSED, _listed_told(entry), entry.form)
+        if send.reason is Reason.SUPPRESSED and lists.stored:
+            told = f"On the {lists.stored} list{_BY_FORM[EntryForm(send.rule or EntryForm.ADDRESS)]}."
+            return Found(detail=told, is_kept=lists.is_sure(digest, at))
+        return Found(is_kept=lists.is_sure(digest, at))
 
     def _objection_told(self, check: str, then: PersonThen, at: datetime) -> str:
         if check == "consent":
             return self._consent_told(then, at)
-        if check == "suppression":
-            entry = self._entry(then.digest_on(self._channel), at)
-            return f"On the {entry.list} list since {_told(entry.at)}: {_because(entry)}." if entry else ""
         if check in {"complaint", "bounce"}:
             since = self._kept.past.marked_since(at, self._channel, complained=check == "complaint")
             return f"Since {_told(since)}." if since else ""
@@ -324,8 +329,18 @@ class Replay:
         return _NOT_KEPT
 
 
-def _because(entry: Entry) -> str:
-    return ", ".join(filter(None, (entry.cause, entry.source)))
+_BY_FORM = {
+    EntryForm.ADDRESS: "",
+    EntryForm.OTHER_SPELLING: " by the other spelling of its host",
+    EntryForm.DOMAIN: " by its domain",
+}
+
+
+def _listed_told(entry: ListedThen) -> str:
+    """Which list, by which kind of entry, since when and why; and of a list with files, in which generation of them."""
+    because = ", ".join(filter(None, (entry.cause, entry.source)))
+    generation = f" (generation {entry.generation} of the list)" if entry.generation else ""
+    return f"On the {entry.list} list{_BY_FORM[entry.form]} since {_told(entry.at)}: {because}{generation}."
 
 
 def _told(at: datetime) -> str:

@@ -28,6 +28,7 @@ from stentor.executions.model import Execution, ExecutionState, Origin
 from stentor.executions.quieting import QuietSource
 from stentor.executions.remedies import TREATMENTS, Action, Remedy
 from stentor.failpoints import failpoint
+from stentor.optouts.look_up import LookUp
 from stentor.report import recipients, reconciliations
 from stentor.report.funnel import ChannelFunnel, funnels
 from stentor.report.recipients import RecipientFilter, RecipientRow
@@ -81,6 +82,7 @@ class ExecutionService:
         publications: PublicationSource,
         composer: Composer,
         quiet: QuietSource,
+        look_up: LookUp,
         *,
         history_days: int = HISTORY_DAYS,
     ) -> None:
@@ -90,6 +92,7 @@ class ExecutionService:
         self._dry_runs = asyncio.Semaphore(DRY_RUNS_MAX)
         self._dry_runs_of: Counter[UUID] = Counter()
         self._quiet = quiet
+        self._look_up = look_up
         self._history = timedelta(days=history_days)
         self._exports = 0
 
@@ -240,15 +243,25 @@ class ExecutionService:
         execution = await self.find(brand_id, execution_id)
         # Before a connection is taken: who holds one and waits for a second one can wait for others who do the same.
         publication = await self._publications.load(brand_id, execution.publication_id)
-        async with self._db.read() as conn:
-            return await explain(conn, execution, publication, external_id)
+
+        async def tell() -> Explanation:
+            async with self._db.read() as conn:
+                return await explain(conn, self._look_up, execution, publication, external_id)
+
+        return await self._look_up.surely(tell)
 
     async def message(self, brand_id: UUID, execution_id: UUID, customer: UUID, channel: ChannelKind) -> MessageStory:
         """How the message to one person on one channel stands, and what happened to it. Raises NotFound."""
         execution = await self.find(brand_id, execution_id)
         publication = await self._publications.load(brand_id, execution.publication_id)
-        async with self._db.read() as conn:
-            story = await message_story(conn, execution, publication, customer=customer, channel=channel)
+
+        async def tell() -> MessageStory | None:
+            async with self._db.read() as conn:
+                return await message_story(
+                    conn, self._look_up, execution, publication, customer=customer, channel=channel
+                )
+
+        story = await self._look_up.surely(tell)
         if story is None:
             raise NotFound("This brand has no such message.")
         return story

@@ -61,7 +61,7 @@ class WaveListings:
         for store in self._stores:
             if store.covers(campaign_id, topic_id):
                 hits = self._hits[store.store_id]
-                for form, digest in _digests_of(address, md5, self._channel, store.hash):
+                for form, digest in digests_of(address, md5, self._channel, store.hash):
                     if hit := hits.get(digest):
                         return Listing(store, form, hit)
         return None
@@ -219,7 +219,7 @@ def _asked_digests(people: Sequence[tuple[str, bytes]], channel: ChannelKind, na
     return own
 
 
-def _digests_of(address: str, md5: bytes, channel: ChannelKind, name: HashName) -> Iterator[tuple[EntryForm, bytes]]:
+def digests_of(address: str, md5: bytes, channel: ChannelKind, name: HashName) -> Iterator[tuple[EntryForm, bytes]]:
     """The same of one person, with what each is."""
     yield EntryForm.ADDRESS, md5 if name == "md5" else digest_of(address, name)
     if channel is ChannelKind.EMAIL:

@@ -39,20 +39,6 @@ class OptOut(msgspec.Struct, frozen=True):
     source: str = ""
 
 
-class Entry(msgspec.Struct, frozen=True):
-    """An address on a list: since when and why, and when that was lifted, if it was."""
-
-    list: str
-    cause: Cause
-    at: datetime
-    source: str
-    lifted_at: datetime | None
-
-    def holds_at(self, instant: datetime) -> bool:
-        """Whether the address was on the list at that moment."""
-        return self.at <= instant and (self.lifted_at is None or instant < self.lifted_at)
-
-
 class ListDraft(msgspec.Struct, frozen=True, kw_only=True):
     """A list to be made. `members` and `linked` name lists by id or code; a linked one is another brand's.
 

@@ -26,27 +26,3 @@ WITH lifted AS (
 )
 INSERT INTO optout_lifted (list_id, digest, brand_id, channel, cause, at, source, lifted_at)
 SELECT l.list_id, l.digest, l.brand_id, l.channel, l.cause, l.at, l.source, :now FROM lifted l
-
--- name: entries_of
--- All that was ever said of an address, oldest first.
-SELECT t.name AS list, e.cause, e.at, e.source, e.lifted_at
-FROM (
-    SELECT r.list_id, r.cause, r.at, r.source, NULL::timestamptz AS lifted_at
-    FROM optout_recent r
-    WHERE r.brand_id = :brand_id AND r.digest = :digest
-        AND r.list_id = (SELECT id FROM optout_list WHERE brand_id = :brand_id AND built_in)
-    UNION ALL
-    SELECT l.list_id, l.cause, l.at, l.source, l.lifted_at
-    FROM optout_lifted l
-    WHERE l.brand_id = :brand_id AND l.digest = :digest
-        AND l.list_id = (SELECT id FROM optout_list WHERE brand_id = :brand_id AND built_in)
-) e
-JOIN optout_list t ON t.id = e.list_id AND t.brand_id = :brand_id
-ORDER BY e.at
-
--- name: entries_among
-SELECT digest
-FROM optout_recent
-WHERE brand_id = :brand_id
-    AND list_id = (SELECT id FROM optout_list WHERE brand_id = :brand_id AND built_in)
-    AND digest = ANY(:digests::bytea[])

@@ -6,7 +6,7 @@ from uuid import UUID
 from stentor.db.connection import Connection
 from stentor.domain.ids import new_id
 from stentor.optouts import store
-from stentor.optouts.model import Entry, OptOut
+from stentor.optouts.model import OptOut
 
 BUILTIN_NAME = "built-in"
 
@@ -24,13 +24,3 @@ async def add_to_builtin(conn: Connection, brand_id: UUID, entries: Sequence[Opt
 async def remove_from_builtin(conn: Connection, brand_id: UUID, digests: Sequence[bytes]) -> int:
     """Lifts the opt-outs and returns how many there were. Only the person's own act may lead here."""
     return await store.delete_entries(conn, brand_id, digests) if digests else 0
-
-
-async def entries_of(conn: Connection, brand_id: UUID, digest: bytes | None) -> list[Entry]:
-    """All that was ever said of that address, lifted opt-outs too, oldest first; nothing where there is no digest of it."""
-    return await store.entries_of(conn, brand_id, digest) if digest is not None else []
-
-
-async def suppressed(conn: Connection, brand_id: UUID, digests: Sequence[bytes]) -> set[bytes]:
-    """Which of these addresses must not be written to: one look-up for a whole wave."""
-    return await store.entries_among(conn, brand_id, digests) if digests else set()

@@ -5,15 +5,13 @@ from uuid import UUID
 
 from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
-from stentor.optouts.model import Entry, OptOut
+from stentor.optouts.model import OptOut
 
 
 class Sql(QuerySet, file="queries.sql", package=__package__):
     insert_builtin: Statement
     insert_entries: Statement
     delete_entries: Statement
-    entries_of: Statement
-    entries_among: Statement
 
 
 async def insert_builtin(conn: Connection, brand_id: UUID, *, list_id: UUID, name: str) -> None:
@@ -36,13 +34,3 @@ async def insert_entries(conn: Connection, brand_id: UUID, entries: Sequence[Opt
 async def delete_entries(conn: Connection, brand_id: UUID, digests: Sequence[bytes]) -> int:
     """Takes the digests off the list and returns how many were on it."""
     return await Sql.delete_entries.run(conn, brand_id=brand_id, digests=list(digests))
-
-
-async def entries_of(conn: Connection, brand_id: UUID, digest: bytes) -> list[Entry]:
-    """All entries of the address, lifted ones too, oldest first."""
-    return await Sql.entries_of.rows(conn, Entry, brand_id=brand_id, digest=digest)
-
-
-async def entries_among(conn: Connection, brand_id: UUID, digests: Sequence[bytes]) -> set[bytes]:
-    """Which of the digests are on the list."""
-    return set(await Sql.entries_among.column(conn, brand_id=brand_id, digests=list(digests)))

@@ -158,7 +158,7 @@ class Engine:
             journals=self.journals,
             journal=self.journal,
         )
-        self.executions = ExecutionService(db, publications, self.composer, quiet)
+        self.executions = ExecutionService(db, publications, self.composer, quiet, self.look_up)
 
     async def plan(self) -> int:
         """Plans until nothing is left; returns how many steps that took."""

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 
+from listed import on_builtin
 from stentor.audience.customers import CustomerService
 from stentor.audience.model import Act, CustomerPatch, Source, Topic, TopicDraft
 from stentor.audience.past import past_of
@@ -16,7 +17,6 @@ from stentor.domain.address import PHONE_CHANNELS, email_digest, phone_digest
 from stentor.domain.ids import customer_id, new_id
 from stentor.domain.vocabulary import ALL_CHANNELS_MASK, ChannelKind
 from stentor.errors import Invalid, NotFound
-from stentor.optouts.service import suppressed
 
 pytestmark = pytest.mark.anyio
 
@@ -40,7 +40,7 @@ async def ann(customers: CustomerService, brand_id: UUID) -> UUID:
 async def listed(db: Database, brand_id: UUID) -> set[bytes]:
     digests = [email_digest("ann@example.com"), phone_digest("+14155550123")]
     async with db.read() as conn:
-        return await suppressed(conn, brand_id, digests)
+        return await on_builtin(conn, brand_id, digests)
 
 
 async def told(subscriptions: SubscriptionService, brand_id: UUID) -> list[tuple[str, int]]:

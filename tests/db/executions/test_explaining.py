@@ -149,7 +149,7 @@ async def everybody(
             customer = customer_id(world.brand_id, name)
             async with db.read() as conn:
                 told[progress.execution.id, name] = await explain_channels(
-                    conn, progress.execution, publication, customer, meanwhile=meanwhile
+                    conn, engine.look_up, progress.execution, publication, customer, meanwhile=meanwhile
                 )
     return told
 

@@ -4,6 +4,7 @@ from uuid import UUID
 
 import pytest
 
+from listed import on_builtin
 from sandbox_letters import SEND_IDS, deliver, letter, reassemble, wave_for
 from stentor.channels.sandbox.channel import SandboxChannel
 from stentor.channels.sandbox.chaos import ChaosSource
@@ -14,7 +15,6 @@ from stentor.domain.address import email_digest
 from stentor.domain.ids import customer_id
 from stentor.domain.vocabulary import ChannelKind
 from stentor.executions.provider_events import apply_due, forget_applied
-from stentor.optouts.service import suppressed
 from stentor.testing.world import Someone, World
 
 pytestmark = pytest.mark.anyio
@@ -55,7 +55,7 @@ async def masks(db: Database, brand_id: UUID, name: str) -> tuple[int, int]:
 async def listed(db: Database, brand_id: UUID, *names: str) -> set[str]:
     digests = {email_digest(f"{name}@example.com"): name for name in names}
     async with db.read() as conn:
-        return {digests[digest] for digest in await suppressed(conn, brand_id, list(digests))}
+        return {digests[digest] for digest in await on_builtin(conn, brand_id, list(digests))}
 
 
 async def history(db: Database, brand_id: UUID) -> list[tuple[UUID, str]]:

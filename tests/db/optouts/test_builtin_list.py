@@ -2,11 +2,12 @@ import asyncio
 
 import pytest
 
+from listed import on_builtin
 from stentor.db.pool import Database
 from stentor.domain.address import email_digest, phone_digest
 from stentor.domain.vocabulary import ChannelKind
 from stentor.optouts.model import Cause, OptOut
-from stentor.optouts.service import add_to_builtin, ensure_builtin, remove_from_builtin, suppressed
+from stentor.optouts.service import add_to_builtin, ensure_builtin, remove_from_builtin
 from stentor.testing.world import World
 
 pytestmark = pytest.mark.anyio
@@ -24,10 +25,10 @@ async def test_an_entry_suppresses_from_its_commit_on_and_until_it_is_lifted(db:
     async with db.transaction() as conn:
         added = await add_to_builtin(conn, world.brand_id, [opt_out(ANN), opt_out(PHONE)])
     async with db.read() as conn:
-        found = await suppressed(conn, world.brand_id, [ANN, BEN, PHONE])
+        found = await on_builtin(conn, world.brand_id, [ANN, BEN, PHONE])
     async with db.transaction() as conn:
         lifted = await remove_from_builtin(conn, world.brand_id, [ANN, BEN])
-        left = await suppressed(conn, world.brand_id, [ANN, BEN, PHONE])
+        left = await on_builtin(conn, world.brand_id, [ANN, BEN, PHONE])
 
     assert (added, found, lifted, left) == (2, {ANN, PHONE}, 1, {PHONE})
 
@@ -50,7 +51,6 @@ async def test_nothing_to_say_is_said_without_a_statement(db: Database):
     async with db.transaction() as conn:
         assert await add_to_builtin(conn, world.brand_id, []) == 0
         assert await remove_from_builtin(conn, world.brand_id, []) == 0
-        assert await suppressed(conn, world.brand_id, []) == set()
 
 
 async def test_the_list_of_a_brand_is_made_once_and_is_none_of_anothers(db: Database):
@@ -62,9 +62,9 @@ async def test_the_list_of_a_brand_is_made_once_and_is_none_of_anothers(db: Data
         lists = await (await conn.execute("SELECT FROM optout_list WHERE brand_id = %s", [world.brand_id])).fetchall()
 
         assert len(lists) == 1
-        assert await suppressed(conn, other.brand_id, [ANN]) == set()
+        assert await on_builtin(conn, other.brand_id, [ANN]) == set()
         assert await remove_from_builtin(conn, other.brand_id, [ANN]) == 0
-        assert await suppressed(conn, world.brand_id, [ANN]) == {ANN}
+        assert await on_builtin(conn, world.brand_id, [ANN]) == {ANN}
 
 
 async def test_transactions_with_entries_in_common_do_not_wait_for_each_other_crosswise(db: Database):
