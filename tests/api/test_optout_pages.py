@@ -78,8 +78,8 @@ async def test_posting_opts_out_with_where_the_link_was(client: Client, world: W
 async def test_a_number_may_be_written_as_the_groups_country_writes_it(
     client: Client, world: World, services: Services
 ):
-    code = await made(world, channels=["sms"])
     await services.accounts.update_brand_settings(world.brand.id, {"default_country": "DE"})
+    code = await made(world, channels=["sms"])
 
     for text in ("030 123456", "+49 30 123456"):
         assert (await client.post(f"/u/l/{code}", data={"address": text})).status_code == 200
