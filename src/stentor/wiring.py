@@ -66,6 +66,8 @@ from stentor.executions.service import ExecutionService, start_due, sweep_expire
 from stentor.guard.contacts import ContactKeeper
 from stentor.guard.store import forget_claims
 from stentor.optouts.bulk import BulkCheck
+from stentor.optouts.compaction.clearing import delete_replaced, forget_old, sweep_strangers
+from stentor.optouts.compaction.compacting import Compactor
 from stentor.optouts.entry_service import EntryService
 from stentor.optouts.jobs.model import JobKind
 from stentor.optouts.jobs.service import JobService
@@ -85,6 +87,7 @@ from stentor.triggers.messages import MessageService
 from stentor.triggers.schedules.keeping import ScheduleKeeper
 from stentor.triggers.schedules.service import ScheduleService
 from stentor.triggers.service import TriggerService
+from stentor.worker.compactor import CompactorRole
 from stentor.worker.deliverer import DelivererRole, claims_at_once
 from stentor.worker.keeper import Chore, KeeperRole
 from stentor.worker.lister import ListerRole
@@ -272,6 +275,7 @@ class WorkerRoles(msgspec.Struct, frozen=True):
     remedier: RemedierRole
     keeper: KeeperRole
     lister: ListerRole
+    compactor: CompactorRole
     channels: OpenChannels
 
 
@@ -339,6 +343,7 @@ def worker_roles(core: Core, name: str, journal: Journal | None) -> WorkerRoles:
         remedier=RemedierRole(core.db, due=due),
         keeper=KeeperRole(Role(core.db, "keeper", name), _chores(core)),
         lister=ListerRole(core.db, name, list_runners(), core.storage.work),
+        compactor=CompactorRole(Role(core.db, "compactor", name), compactor(core), _storage_chores(core)),
         channels=channels,
     )
 
@@ -347,6 +352,18 @@ def list_runners() -> dict[JobKind, JobRunner]:
     """What works on files of opt-out lists, by the kind of job."""
     runners: list[JobRunner] = []
     return {runner.kind: runner for runner in runners}
+
+
+def compactor(core: Core) -> Compactor:
+    """What keeps the files of opt-out lists few."""
+    return Compactor(core.db, core.storage, min_free_bytes=core.settings.min_free_bytes)
+
+
+def _storage_chores(core: Core) -> list[Chore]:
+    return [
+        Chore("delete_replaced", 60.0, lambda: delete_replaced(core.db, core.storage)),
+        Chore("sweep_strangers", 21_600.0, lambda: sweep_strangers(core.db, core.storage)),
+    ]
 
 
 def open_channels(core: Core) -> OpenChannels:
@@ -407,6 +424,7 @@ def _chores(core: Core) -> list[Chore]:
         Chore("forget_contacts", 60.0, lambda: _forget_contacts(core, contacts)),
         Chore("erase_anonymous", 600.0, lambda: _erase_anonymous(core, anonymous)),
         Chore("forget_past", 600.0, lambda: _forget_past(core, past)),
+        Chore("forget_lists_past", 600.0, lambda: forget_old(db, days=core.settings.history_days)),
         Chore("forget_answers", 600.0, lambda: forget_answers(db)),
         Chore("forget_events", 600.0, lambda: forget_events(db)),
     ]

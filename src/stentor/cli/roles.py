@@ -110,7 +110,7 @@ async def _run_worker(settings: Settings, dsn: str, *, as_json: bool) -> None:
                 print_json({"role": "worker", "pid": os.getpid()})
             try:
                 await run_roles(
-                    [roles.planner, roles.deliverer, roles.remedier, roles.keeper, roles.lister],
+                    [roles.planner, roles.deliverer, roles.remedier, roles.keeper, roles.lister, roles.compactor],
                     stop,
                     close_channels=roles.channels.aclose,
                 )

@@ -1,7 +1,7 @@
 """The keeper's role: what must happen once, somewhere, from time to time."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 import structlog
@@ -24,13 +24,28 @@ class Chore(msgspec.Struct, frozen=True):
     run: Callable[[], Awaitable[int]]
 
 
+class Chores:
+    """Chores, and when each is due again."""
+
+    def __init__(self, chores: Sequence[Chore]) -> None:
+        self._chores = chores
+        self._due_s = {chore.name: 0.0 for chore in chores}
+
+    async def do_due(self) -> None:
+        """Does those that are due, one after the other. Raises Unavailable."""
+        for chore in self._chores:
+            if boottime_s() >= self._due_s[chore.name]:
+                # Set before the chore runs: one that fails is logged and comes again in its own time.
+                self._due_s[chore.name] = boottime_s() + chore.every_s
+                await _done(chore)
+
+
 class KeeperRole:
     """Does the chores while this process holds the role; another process takes over within 15 s of its death."""
 
     def __init__(self, role: Role, chores: list[Chore]) -> None:
         self._role = role
-        self._chores = chores
-        self._due_s = {chore.name: 0.0 for chore in chores}
+        self._chores = Chores(chores)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Runs until `stop`, then leaves the role to another process at once."""
@@ -40,11 +55,7 @@ class KeeperRole:
     async def _step(self) -> bool:
         if not await self._role.take():
             return False
-        for chore in self._chores:
-            if boottime_s() >= self._due_s[chore.name]:
-                # Set before the chore runs: one that fails is logged and comes again in its own time.
-                self._due_s[chore.name] = boottime_s() + chore.every_s
-                await _done(chore)
+        await self._chores.do_due()
         return False
 
 

@@ -111,11 +111,12 @@ CREATE TABLE optout_run (
     generation   bigint NOT NULL,
     entries      bigint NOT NULL CHECK (entries >= 0),
     bytes        bigint NOT NULL CHECK (bytes >= 0),
+    cleared      bigint NOT NULL DEFAULT 0,
     learned_at   timestamptz NOT NULL,
     created_at   timestamptz NOT NULL,
     replaced_at  timestamptz
 );
-COMMENT ON TABLE optout_run IS 'kind: local. The catalogue of digest indexes: `runs/<id>.index` in the storage. learned_at: of its youngest entry. replaced_at: since when no new reader opens it.';
+COMMENT ON TABLE optout_run IS 'kind: local. The catalogue of digest indexes: `runs/<id>.index` in the storage. cleared: removals up to this generation were taken out of it. learned_at: of its youngest entry. replaced_at: since when no new reader opens it.';
 CREATE INDEX optout_run_of_list ON optout_run (list_id) WHERE replaced_at IS NULL;
 CREATE INDEX optout_run_replaced ON optout_run (replaced_at) WHERE replaced_at IS NOT NULL;
 
@@ -126,11 +127,12 @@ CREATE TABLE optout_segment (
     generation   bigint NOT NULL,
     entries      bigint NOT NULL CHECK (entries >= 0),
     bytes        bigint NOT NULL CHECK (bytes >= 0),
+    cleared      bigint NOT NULL DEFAULT 0,
     learned_at   timestamptz NOT NULL,
     created_at   timestamptz NOT NULL,
     replaced_at  timestamptz
 );
-COMMENT ON TABLE optout_segment IS 'kind: local. The catalogue of entries as they were learned: `segments/<id>.parquet` in the storage.';
+COMMENT ON TABLE optout_segment IS 'kind: local. The catalogue of entries as they were learned: `segments/<id>.parquet` in the storage; else as optout_run.';
 CREATE INDEX optout_segment_of_list ON optout_segment (list_id) WHERE replaced_at IS NULL;
 CREATE INDEX optout_segment_replaced ON optout_segment (replaced_at) WHERE replaced_at IS NOT NULL;
 
