@@ -72,11 +72,13 @@ from stentor.optouts.entry_service import EntryService
 from stentor.optouts.jobs.model import JobKind
 from stentor.optouts.jobs.service import JobService
 from stentor.optouts.jobs.working import JobRunner
+from stentor.optouts.links import FileLinks
 from stentor.optouts.lists import ListService
 from stentor.optouts.look_up import LookUp
 from stentor.optouts.runs.holders import Indexes
 from stentor.optouts.service import ensure_builtin
 from stentor.optouts.storage import DirectoryStorage, Storage
+from stentor.optouts.uploads import UploadService
 from stentor.queue.leases import Role
 from stentor.render.deadline import PreviewProcess
 from stentor.render.skeleton import reassemble
@@ -182,6 +184,12 @@ def list_storage(settings: Settings) -> Storage:
     return DirectoryStorage(data_directory(settings) / LISTS_DIRECTORY)
 
 
+def list_reserve(settings: Settings) -> DiskReserve:
+    """What is kept free beside the files of opt-out lists, and what is being made of them, on this machine's disk."""
+    place = data_directory(settings) / LISTS_DIRECTORY
+    return DiskReserve([place], settings.min_free_bytes, what="opt-out list")
+
+
 def accounts(core: Core) -> AccountService:
     """Organisations, brands and keys; a new brand gets its built-in opt-out list and its sandbox senders."""
     return AccountService(core.db, core.secret.derive("pepper"), on_brand_created=[ensure_builtin, ensure_sandbox])
@@ -233,6 +241,8 @@ def services(core: Core) -> Services:
         optout_entries=EntryService(core.db, core.look_up),
         optout_checks=BulkCheck(core.db, core.look_up),
         optout_jobs=JobService(core.db, core.storage),
+        optout_uploads=UploadService(core.db, core.storage, list_reserve(core.settings)),
+        file_links=FileLinks(core.secret.derive("files")),
     )
 
 

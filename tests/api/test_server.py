@@ -16,6 +16,7 @@ from stentor.api.app import Door, create_app
 from stentor.api.server import ApiServer, ServerLimits
 from stentor.api.services import Services
 from stentor.api.settings import ApiSettings
+from stentor.optouts.links import FileLink
 from stentor.testing.waiting import eventually
 
 pytestmark = pytest.mark.anyio
@@ -63,6 +64,32 @@ async def server(services: Services) -> AsyncIterator[ApiServer]:
         await _until_up(server)
         yield server
         stop.set()
+
+
+async def test_what_came_of_an_upload_that_broke_off_need_not_come_again(server: ApiServer, services: Services):
+    brand = await services.accounts.create_brand("Matchday")
+    job = await services.optout_jobs.prepare_import(brand.id, "built-in", declared_bytes=30_000_000)
+    link = FileLink("upload", brand.id, job.id, job.created_at)
+    head = f"/storage/{services.file_links.token(link)} HTTP/1.1\r\nHost: x\r\n"
+
+    _, writer = await asyncio.open_connection(server.host, server.port)
+    writer.write(f"PUT {head}Content-Length: 30000000\r\n\r\n".encode())
+    for _ in range(27):
+        writer.write(MEGABYTE)
+        await writer.drain()
+    writer.close()
+
+    async def stands() -> bool:
+        return (await services.optout_jobs.get(brand.id, job.id)).received_bytes == 27_000_000
+
+    await eventually(stands)
+    asked = await ask(server, f"HEAD {head}\r\n".replace("\r\n", "\n").encode())
+    piece = f"PATCH {head}Upload-Offset: 27000000\r\nContent-Length: 3000000\r\n\r\n"
+    rest = await ask(server, piece.replace("\r\n", "\n").encode(), [MEGABYTE] * 3)
+
+    assert b"upload-offset: 27000000\r\n" in asked
+    assert rest.startswith(b"HTTP/1.1 204")
+    assert (await services.optout_jobs.get(brand.id, job.id)).state == "queued"
 
 
 async def _until_up(server: ApiServer) -> None:

@@ -10,7 +10,7 @@ from litestar.datastructures import State
 from litestar.exceptions import LitestarException
 from prometheus_client import CollectorRegistry
 
-from stentor.api import health
+from stentor.api import files, health
 from stentor.api.campaigns import campaigns
 from stentor.api.customers import customers
 from stentor.api.docs.pages import Reference
@@ -121,6 +121,7 @@ def create_app(
             RunLane(services, body_bytes_max=settings.body_bytes_max),
         ),
         Door(preferences.PREFIX, preferences.handlers, preferences.envelope),
+        Door(files.PREFIX, files.handlers, files.envelope),
         Door(preference_topics.PREFIX, with_options(preference_topics.preference_topics.handlers)),
     ]
     app = _App(services, settings, [*own, *doors], registry or CollectorRegistry())
@@ -156,6 +157,7 @@ class _App(Litestar):
                     "stopping": asyncio.Event(),
                     "streams": set(),
                     "uploads": set(),
+                    "list_uploads": set(),
                 }
             ),
             openapi_config=None,

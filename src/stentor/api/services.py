@@ -22,7 +22,9 @@ from stentor.executions.service import ExecutionService
 from stentor.optouts.bulk import BulkCheck
 from stentor.optouts.entry_service import EntryService
 from stentor.optouts.jobs.service import JobService
+from stentor.optouts.links import FileLinks
 from stentor.optouts.lists import ListService
+from stentor.optouts.uploads import UploadService
 from stentor.triggers.messages import MessageService
 from stentor.triggers.schedules.service import ScheduleService
 from stentor.triggers.service import TriggerService
@@ -55,3 +57,5 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     optout_entries: EntryService
     optout_checks: BulkCheck
     optout_jobs: JobService
+    optout_uploads: UploadService
+    file_links: FileLinks

@@ -22,10 +22,17 @@ class DiskReserve:
     """
 
     def __init__(
-        self, places: Sequence[Path], min_free_bytes: int, *, free_bytes: Callable[[Path], int] = _free_bytes
+        self,
+        places: Sequence[Path],
+        min_free_bytes: int,
+        *,
+        what: str = "database",
+        free_bytes: Callable[[Path], int] = _free_bytes,
     ) -> None:
+        """`what` says in words what lies at these places."""
         self._places = places
         self._min_free_bytes = min_free_bytes
+        self._what = what
         self._free_bytes = free_bytes
 
     @classmethod
@@ -39,7 +46,7 @@ class DiskReserve:
         free = min((self._free_bytes(place) for place in self._places), default=self._min_free_bytes)
         if free >= self._min_free_bytes:
             return ""
-        return f"The database's disk has {free // _MB:,} MB left, and {self._min_free_bytes // _MB:,} MB are kept free."
+        return f"The {self._what}'s disk has {free // _MB:,} MB left, and {self._min_free_bytes // _MB:,} MB are kept free."
 
     def check(self) -> None:
         """Raises NoRoom when less is free."""

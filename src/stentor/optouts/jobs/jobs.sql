@@ -51,7 +51,8 @@ WHERE id = :id AND brand_id = :brand_id
 -- name: begin_upload
 -- As long as its file comes it is kept for another day.
 UPDATE optout_job
-SET upload_epoch = upload_epoch + 1, received_bytes = :received_bytes, encoding = :encoding, kept_until = :now + :kept::interval
+SET upload_epoch = upload_epoch + 1, received_bytes = :received_bytes, encoding = :encoding,
+    declared_bytes = coalesce(declared_bytes, :declared_bytes), kept_until = :now + :kept::interval
 WHERE id = :id AND brand_id = :brand_id
 RETURNING upload_epoch
 

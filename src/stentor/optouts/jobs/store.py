@@ -95,11 +95,27 @@ async def remove_job(conn: Connection, brand_id: UUID, job_id: UUID, message: st
 
 
 async def begin_upload(
-    conn: Connection, brand_id: UUID, job_id: UUID, *, received_bytes: int, encoding: Encoding, kept: timedelta
+    conn: Connection,
+    brand_id: UUID,
+    job_id: UUID,
+    *,
+    received_bytes: int,
+    encoding: Encoding,
+    declared_bytes: int | None,
+    kept: timedelta,
 ) -> int:
-    """Takes the file's reception from whoever had it and answers with its new epoch."""
+    """Takes the file's reception from whoever had it and answers with its new epoch.
+
+    `declared_bytes` counts where nothing was declared before.
+    """
     return await Sql.begin_upload.value(
-        conn, brand_id=brand_id, id=job_id, received_bytes=received_bytes, encoding=encoding, kept=kept
+        conn,
+        brand_id=brand_id,
+        id=job_id,
+        received_bytes=received_bytes,
+        encoding=encoding,
+        declared_bytes=declared_bytes,
+        kept=kept,
     )
 
 

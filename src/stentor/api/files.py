@@ -1,0 +1,305 @@
+"""Files of opt-out lists, sent and fetched by signed links: no key, as with the links of an object storage.
+
+An upload is one PUT, answered as S3 does, or goes on piece by piece as connections last (tus 1.0: HEAD, then PATCH).
+"""
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Literal
+from urllib.parse import quote
+from xml.sax.saxutils import escape
+
+from litestar import HttpMethod, Response
+from litestar.handlers import HTTPRouteHandler
+from litestar.response import Stream
+
+from stentor.api.problems import Failure
+from stentor.api.request import STREAM, ApiRequest, UnsupportedMedia
+from stentor.errors import Forbidden, Invalid, NotFound, Unavailable
+from stentor.optouts.jobs.model import Encoding, Job, ResultFile
+from stentor.optouts.jobs.service import FILE_BYTES_MAX
+from stentor.optouts.jobs.working import KEPT
+from stentor.optouts.links import FileLink, Purpose
+from stentor.optouts.storage import NotStored
+from stentor.optouts.uploads import Received, UploadExpired
+
+PREFIX = "/storage/"
+
+RECEIVED_AT_ONCE_MAX = 4
+"""Uploads that a process takes in at once; each holds two pieces of 16 MiB."""
+
+OFFSET_DIGITS_MAX = 15
+
+_TUS = {"Tus-Resumable": "1.0.0", "Cache-Control": "no-store"}
+_TUS_OFFERS = {**_TUS, "Tus-Version": "1.0.0", "Tus-Max-Size": str(FILE_BYTES_MAX)}
+_PIECE = "application/offset+octet-stream"
+_ENCODINGS: Mapping[str, Encoding] = {"": "", "identity": "", "gzip": "gzip", "x-gzip": "gzip", "zstd": "zstd"}
+_RANGE = re.compile(r"bytes=(?:(\d{1,15})-(\d{0,15})|-(\d{1,15}))")
+_MEDIA = {
+    "csv": "text/csv",
+    "ndjson": "application/x-ndjson",
+    "parquet": "application/vnd.apache.parquet",
+    "gz": "application/gzip",
+    "zst": "application/zstd",
+}
+
+# What S3 calls these; its clients tell errors apart by the code.
+_CODES = {
+    400: "InvalidRequest",
+    403: "AccessDenied",
+    404: "NoSuchKey",
+    405: "MethodNotAllowed",
+    408: "RequestTimeout",
+    409: "OperationAborted",
+    413: "EntityTooLarge",
+    415: "InvalidArgument",
+    416: "InvalidRange",
+    500: "InternalError",
+    503: "SlowDown",
+    507: "InsufficientStorage",
+}
+EXPIRED = "Request has expired"
+
+
+class LinkForged(Forbidden):
+    code = "link-forged"
+    title = "This link was not made here"
+
+
+class LinkExpired(Forbidden):
+    code = "link-expired"
+    title = "The time of this link is over"
+
+
+def upload_url(request: ApiRequest, job: Job) -> str:
+    """Where the job's file is sent to."""
+    until = job.upload_until or job.created_at
+    return _url(request, FileLink("upload", job.brand_id, job.id, until))
+
+
+def download_url(request: ApiRequest, job: Job, file_name: str) -> str:
+    """Where a file that the job makes, or has made, is fetched from; 404 until it is whole."""
+    # To the second, in which it is kept and told.
+    until = (job.ended_at or job.now) + KEPT + timedelta(seconds=1)
+    return _url(request, FileLink("download", job.brand_id, job.id, until, file_name))
+
+
+def _url(request: ApiRequest, link: FileLink) -> str:
+    token = request.services.file_links.token(link)
+    return f"{request.base_url_text}{PREFIX}{token}?Expires={int(link.until.timestamp())}"
+
+
+async def put(request: ApiRequest) -> Response[bytes]:
+    """Takes in a file whole."""
+    link = await _opened(request, "upload")
+    received = await _received(request, link, encoding=_encoding(request))
+    return _empty(200, {"ETag": f'"{received.etag}"'})
+
+
+async def patch(request: ApiRequest) -> Response[bytes]:
+    """Takes in a piece of a file, from where the file has come to."""
+    link = await _opened(request, "upload")
+    if request.headers.get("tus-resumable", "1.0.0") != "1.0.0":
+        return _empty(412, _TUS_OFFERS)
+    if request.headers.get("content-type", _PIECE) != _PIECE:
+        raise UnsupportedMedia(f"A piece of a file is sent as `{_PIECE}`.")
+    offset = _number(request, "upload-offset")
+    if offset is None:
+        raise Invalid(
+            "Where does this piece begin? Send the header `Upload-Offset`, as a HEAD to this link answers it."
+        )
+    received = await _received(request, link, offset=offset, declared_bytes=_number(request, "upload-length"))
+    return _empty(204, {**_TUS, "Upload-Offset": str(received.bytes)})
+
+
+async def get(request: ApiRequest) -> Response[bytes] | Stream:
+    """A file, or of an upload how far it has come; HEAD as GET."""
+    link = request.services.file_links.read(request.path_params["token"])
+    if link is not None and link.purpose == "upload":
+        return await _standing(request, await _opened(request, "upload"))
+    return await _download(request, await _opened(request, "download"))
+
+
+async def options() -> Response[bytes]:
+    """What an upload may ask for."""
+    return _empty(204, {**_TUS_OFFERS, "Allow": "GET, HEAD, OPTIONS, PATCH, PUT"})
+
+
+_PATH = f"{PREFIX}{{token:str}}"
+
+handlers = (
+    HTTPRouteHandler(_PATH, http_method=HttpMethod.OPTIONS, status_code=200)(options),
+    HTTPRouteHandler(_PATH, http_method=HttpMethod.GET, status_code=200)(get),
+    HTTPRouteHandler(_PATH, http_method=HttpMethod.PUT, status_code=200, request_max_body_size=FILE_BYTES_MAX)(put),
+    HTTPRouteHandler(_PATH, http_method=HttpMethod.PATCH, status_code=200, request_max_body_size=FILE_BYTES_MAX)(patch),
+)
+
+
+def envelope(request: ApiRequest, failure: Failure) -> Response[bytes]:
+    """An error as clients of object storages read it."""
+    code, message = _CODES.get(failure.status, failure.code), failure.detail
+    if isinstance(failure.problem, LinkForged):
+        code = "SignatureDoesNotMatch"
+    if isinstance(failure.problem, LinkExpired | UploadExpired):
+        message = EXPIRED
+    # A 404 says nothing that could differ.
+    about = "" if failure.status == 404 else f"<RequestId>{escape(request.request_id)}</RequestId>"
+    body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>{escape(message)}</Message>{about}</Error>'
+    return Response(
+        body.encode(), status_code=failure.status, media_type="application/xml", headers=dict(failure.headers)
+    )
+
+
+async def _opened(request: ApiRequest, purpose: Purpose) -> FileLink:
+    """What the link in the path opens. Raises LinkForged for one that was not made here, or for something else."""
+    link = request.services.file_links.read(request.path_params["token"])
+    said = request.query_params.get("Expires")
+    if link is None or link.purpose != purpose or said not in {None, str(int(link.until.timestamp()))}:
+        raise LinkForged("This link was not made here, or was changed. Take it as it was answered.")
+    return link
+
+
+async def _received(
+    request: ApiRequest,
+    link: FileLink,
+    *,
+    offset: int | None = None,
+    declared_bytes: int | None = None,
+    encoding: Encoding | None = None,
+) -> Received:
+    receiving: set[object] = request.app.state.list_uploads
+    if len(receiving) >= RECEIVED_AT_ONCE_MAX:
+        raise Unavailable(
+            f"{RECEIVED_AT_ONCE_MAX} files are coming in already. Send yours in a moment.", retry_after_s=5
+        )
+    own = object()
+    receiving.add(own)
+    try:
+        return await request.services.optout_uploads.receive(
+            link.brand_id,
+            link.job_id,
+            request.stream(),
+            offset=offset,
+            declared_bytes=declared_bytes,
+            encoding=encoding,
+        )
+    finally:
+        receiving.discard(own)
+
+
+async def _standing(request: ApiRequest, link: FileLink) -> Response[bytes]:
+    job = await request.services.optout_jobs.get(link.brand_id, link.job_id)
+    if job.state == "removed":
+        raise NotFound("The upload was removed.")
+    if job.is_too_late and not job.is_begun:
+        raise LinkExpired(EXPIRED)
+    length = {"Upload-Defer-Length": "1"} if job.declared_bytes is None else {"Upload-Length": str(job.declared_bytes)}
+    return _empty(200, {**_TUS, "Upload-Offset": str(job.received_bytes), **length})
+
+
+async def _download(request: ApiRequest, link: FileLink) -> Response[bytes] | Stream:
+    job = await request.services.optout_jobs.get(link.brand_id, link.job_id)
+    if link.until <= job.now:
+        raise LinkExpired(EXPIRED)
+    result = job.results.get(link.file_name)
+    if result is None:
+        raise NotFound("The file is not there, or not yet.")
+    etag = f'"{result.etag}"'
+    headers = {
+        "ETag": etag,
+        "Accept-Ranges": "bytes",
+        "Last-Modified": format_datetime((job.ended_at or job.now).astimezone(UTC), usegmt=True),
+        "Expires": _http_date(link.until),
+        "Cache-Control": "private, no-cache",
+    }
+    if _names(request.headers.get("if-none-match", ""), etag):
+        return _empty(304, headers)
+    start, end = 0, result.bytes
+    asked = request.headers.get("range", "")
+    if asked and request.headers.get("if-range", etag) == etag:
+        part = _range(asked, result.bytes)
+        if part == "unsatisfiable":
+            return _empty(416, {**headers, "Content-Range": f"bytes */{result.bytes}"})
+        if part is not None:
+            start, end = part
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{result.bytes}"
+    headers["Content-Length"] = str(end - start)
+    headers["Content-Disposition"] = attachment(link.file_name)
+    stream = await _streamed(request, result, start, end)
+    status = 206 if "Content-Range" in headers else 200
+    return Stream(stream, status_code=status, media_type=_media(link.file_name), headers=headers)
+
+
+async def _streamed(request: ApiRequest, result: ResultFile, start: int, end: int) -> AsyncIterator[bytes]:
+    pieces = request.services.optout_jobs.read(result, start, end)
+    request.scope["state"][STREAM] = pieces
+    # The first piece before the first byte: a file that is gone is answered as such.
+    try:
+        first = await anext(pieces, b"")
+    except NotStored:
+        raise NotFound("The file is there no more.") from None
+
+    async def rest() -> AsyncIterator[bytes]:
+        yield first
+        async for piece in pieces:
+            yield piece
+
+    return rest()
+
+
+def attachment(file_name: str) -> str:
+    """The Content-Disposition of a file to be saved (RFC 6266)."""
+    plain = re.sub(r"[^A-Za-z0-9._-]", "_", file_name)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(file_name, safe='')}"
+
+
+def _range(asked: str, size: int) -> tuple[int, int] | Literal["unsatisfiable"] | None:
+    """From where up to where one range goes; None for several, and for what is no range: then the whole is sent."""
+    found = _RANGE.fullmatch(asked.strip())
+    if found is None:
+        return None
+    first, last, suffix = found.groups()
+    if suffix is not None:
+        start, end = max(0, size - int(suffix)), size
+    else:
+        start, end = int(first), min(size, int(last) + 1 if last else size)
+        if last and int(last) < start:
+            return None
+    return (start, end) if start < end else "unsatisfiable"
+
+
+def _names(header: str, etag: str) -> bool:
+    return header.strip() == "*" or etag in {tag.strip().removeprefix("W/") for tag in header.split(",")}
+
+
+def _media(file_name: str) -> str:
+    return _MEDIA.get(file_name.rpartition(".")[2], "application/octet-stream")
+
+
+def _http_date(at: datetime) -> str:
+    return format_datetime(at.astimezone(UTC), usegmt=True)
+
+
+def _encoding(request: ApiRequest) -> Encoding | None:
+    said = request.headers.get("content-encoding")
+    if said is None:
+        return None
+    encoding = _ENCODINGS.get(said.strip().lower())
+    if encoding is None:
+        raise UnsupportedMedia("A file is sent as it is, or in `Content-Encoding: gzip` or `zstd`.")
+    return encoding
+
+
+def _number(request: ApiRequest, header: str) -> int | None:
+    said = request.headers.get(header)
+    if said is None:
+        return None
+    if not (said.isascii() and said.isdigit() and len(said) <= OFFSET_DIGITS_MAX):
+        raise Invalid(f"The header `{header.title()}` is not a number of bytes.")
+    return int(said)
+
+
+def _empty(status: int, headers: Mapping[str, str]) -> Response[bytes]:
+    return Response(b"", status_code=status, media_type="application/xml", headers=dict(headers))
