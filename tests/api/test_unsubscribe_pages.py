@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from api_world import Client, World, client_of
+from api_world import Client, World, client_of, mail_generator
 from stentor.api.app import Door, create_app
 from stentor.api.services import Services
 from stentor.api.settings import ApiSettings
@@ -167,6 +167,20 @@ async def test_a_message_without_a_topic_unsubscribes_from_all(pages_client: Cli
     await pages_client.post(f"/u/{got.token}", data=ONE_CLICK)
 
     assert (await got.flags())[1] != []
+
+
+async def test_the_built_in_list_tells_of_which_campaign_the_link_was(
+    pages_client: Client, services: Services, db: Database
+):
+    got = await mail(pages_client, services, db, about_a_topic=False)
+    await mail_generator(got.world, "May sale")
+    async with db.transaction() as conn:
+        await conn.execute("UPDATE execution SET publication_id = (SELECT id FROM publication)")
+
+    await pages_client.post(f"/u/{got.token}", data=ONE_CLICK)
+    (entry,) = (await got.world.ask("GET", "/optout-lists/built-in/entries")).json()["data"]
+
+    assert (entry["address"], entry["campaign"], entry["cause"]) == ("a@example.org", "May sale", "unsubscribe")
 
 
 async def test_the_page_offers_to_end_everything(pages_client: Client, services: Services, db: Database):

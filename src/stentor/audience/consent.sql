@@ -18,14 +18,16 @@ LEFT JOIN LATERAL (
 
 -- name: lock_people
 -- In id order, the order that every writer of people keeps.
-SELECT n.customer_id, c.agreed_mask, c.refused_mask, c.email_digest, c.phone_digest
+-- Of a bare address nothing is kept longer than its last message, so it is told to nobody.
+SELECT n.customer_id, c.agreed_mask, c.refused_mask, c.email_digest, c.phone_digest,
+    CASE WHEN c.anonymous THEN NULL ELSE c.email END, CASE WHEN c.anonymous THEN NULL ELSE c.phone END
 FROM (
     SELECT *
     FROM unnest(:parts::smallint[], :customer_ids::uuid[]) AS u (part, customer_id)
     ORDER BY u.part, u.customer_id
 ) n
 CROSS JOIN LATERAL (
-    SELECT agreed_mask, refused_mask, email_digest, phone_digest
+    SELECT agreed_mask, refused_mask, email_digest, phone_digest, anonymous, email, phone
     FROM customer
     WHERE part = n.part AND customer_id = n.customer_id AND brand_id = :brand_id
     LIMIT 1

@@ -31,13 +31,18 @@ class Sql(QuerySet, file="consent.sql", package=__package__):
 
 
 class Person(NamedTuple):
-    """A locked person: the channel flags, and the digests that opt-out lists know the addresses by."""
+    """A locked person: the channel flags, the digests that opt-out lists know the addresses by, and the addresses themselves.
+
+    Those of a bare address are left out.
+    """
 
     customer_id: UUID
     agreed_mask: int
     refused_mask: int
     email_digest: bytes | None
     phone_digest: bytes | None
+    email: str | None
+    phone: str | None
 
 
 class Entry(NamedTuple):

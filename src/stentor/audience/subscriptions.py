@@ -6,7 +6,7 @@ from stentor.audience import consent_store, customer_store
 from stentor.audience.consent import choose, set_flags
 from stentor.audience.consent_store import Person, Subscriber
 from stentor.audience.customers import id_of, missing_customer
-from stentor.audience.model import Act, Choice, ConsentEvent, FlagChoice, Source, Subscription, Topic
+from stentor.audience.model import BY_THE_PERSON, Act, Choice, ConsentEvent, FlagChoice, Source, Subscription, Topic
 from stentor.audience.topics import found
 from stentor.audience.upsert import until_settled
 from stentor.db.connection import Connection
@@ -64,22 +64,30 @@ class SubscriptionService:
 
         await until_settled(self._db, work)
 
-    async def withdraw_all(self, brand_id: UUID, customer: UUID, act: Act) -> None:
+    async def withdraw_all(self, brand_id: UUID, customer: UUID, act: Act, *, campaign: str = "") -> None:
         """Unsubscribes from all: the flag "no" on every channel, and every address on the brand's built-in list.
 
-        Raises NotFound for a person who does not exist.
+        `campaign` is the name of the one whose message led here. Raises NotFound for a person who does not exist.
         """
-        await self.refuse(brand_id, customer, ALL_CHANNELS_MASK, act, cause="unsubscribe")
+        await self.refuse(brand_id, customer, ALL_CHANNELS_MASK, act, cause="unsubscribe", campaign=campaign)
 
-    async def refuse(self, brand_id: UUID, customer: UUID, channels: int, act: Act, *, cause: Cause) -> None:
+    async def refuse(
+        self, brand_id: UUID, customer: UUID, channels: int, act: Act, *, cause: Cause, campaign: str = ""
+    ) -> None:
         """The flag "no" on these channels (a mask), and the addresses behind them on the brand's built-in list.
 
-        Raises NotFound for a person who does not exist.
+        `campaign` as `withdraw_all`. Raises NotFound for a person who does not exist.
         """
+        ip = str(act.ip) if act.ip is not None and act.source in BY_THE_PERSON else ""
 
         async def work(conn: Connection) -> None:
             person = await _flagged(conn, brand_id, FlagChoice(customer, refuse=channels), act)
-            entries = [OptOut(kind, digest, cause, source=act.source) for kind, digest in _addresses(person, channels)]
+            entries = [
+                OptOut(
+                    kind, digest, cause, source=act.source, address=address, campaign=campaign, ip=ip if address else ""
+                )
+                for kind, digest, address in _addresses(person, channels)
+            ]
             await add_to_builtin(conn, brand_id, entries)
 
         await until_settled(self._db, work)
@@ -95,7 +103,7 @@ class SubscriptionService:
 
         async def work(conn: Connection) -> None:
             person = await _flagged(conn, brand_id, FlagChoice(customer, agree=channels), act)
-            await remove_from_builtin(conn, brand_id, [digest for _, digest in _addresses(person, channels)])
+            await remove_from_builtin(conn, brand_id, [digest for _, digest, _ in _addresses(person, channels)])
 
         await until_settled(self._db, work)
 
@@ -150,13 +158,15 @@ async def _flagged(conn: Connection, brand_id: UUID, choice: FlagChoice, act: Ac
     return people[choice.customer_id]
 
 
-def _addresses(person: Person, channels: int) -> list[tuple[ChannelKind, bytes]]:
-    """The digests of the addresses that these channels go to."""
-    addresses: list[tuple[ChannelKind, bytes]] = []
+def _addresses(person: Person, channels: int) -> list[tuple[ChannelKind, bytes, str | None]]:
+    """The addresses that these channels go to: their digests, and as lists write them where they are known."""
+    addresses: list[tuple[ChannelKind, bytes, str | None]] = []
     if channels & EMAIL_CHANNELS and person.email_digest:
-        addresses.append((ChannelKind.EMAIL, person.email_digest))
+        addresses.append((ChannelKind.EMAIL, person.email_digest, person.email and person.email.strip().lower()))
     if channels & PHONE_CHANNELS and person.phone_digest:
-        addresses.append((ChannelKind.SMS, person.phone_digest))
+        addresses.append(
+            (ChannelKind.SMS, person.phone_digest, person.phone and person.phone.strip().removeprefix("+"))
+        )
     return addresses
 
 

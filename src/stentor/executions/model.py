@@ -49,10 +49,11 @@ class Execution(msgspec.Struct, frozen=True):
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """Where a message came from: its brand, and the topic it was about, if it was about one."""
+    """Where a message came from: its brand, the topic it was about, if it was about one, and its campaign's name."""
 
     brand_id: UUID
     topic_id: UUID | None
+    campaign: str = ""
 
 
 class QueuedExecution(msgspec.Struct, frozen=True):

@@ -192,9 +192,11 @@ WHERE id = :execution_id AND brand_id = :brand_id
 
 -- name: origin
 -- all brands: the id comes out of a link that we signed, which is all that its reader has.
-SELECT brand_id, topic_id
-FROM execution
-WHERE id = :execution_id
+SELECT e.brand_id, e.topic_id, coalesce(c.name, '') AS campaign
+FROM execution e
+LEFT JOIN publication p ON p.id = e.publication_id
+LEFT JOIN campaign c ON c.id = p.campaign_id
+WHERE e.id = :execution_id
 
 -- name: page
 SELECT id, brand_id, publication_id, generator_id, topic_key, topic_id, context, lane, is_test, recipients, triggered_by, state,

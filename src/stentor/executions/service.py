@@ -102,7 +102,7 @@ class ExecutionService:
             return await self._find(conn, brand_id, execution_id)
 
     async def origin(self, execution_id: UUID) -> Origin:
-        """The brand and topic of the execution that a signed link leads into. Raises NotFound when it is gone."""
+        """The brand, topic and campaign of the execution that a signed link leads into. Raises NotFound when it is gone."""
         async with self._db.read() as conn:
             found = await store.origin(conn, execution_id)
         if found is None:

@@ -30,13 +30,17 @@ class OptOut(msgspec.Struct, frozen=True):
     """An address that must not be written to, by its digest (`stentor.domain.address`), and how that came to be known.
 
     `channel` says what the digest is of: EMAIL for an e-mail address, SMS for a phone number. `source` is free text for
-    the person who asks why: an execution's id, the name of a file.
+    the person who asks why: an execution's id, the name of a file. `address` is its normal form, lower case, of a number its
+    digits, where it is known and may be kept; `campaign` is the name of the one whose link was followed, from `ip`.
     """
 
     channel: ChannelKind
     digest: bytes
     cause: Cause
     source: str = ""
+    address: str | None = None
+    campaign: str = ""
+    ip: str = ""
 
 
 class ListDraft(msgspec.Struct, frozen=True, kw_only=True):

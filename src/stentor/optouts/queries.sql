@@ -6,10 +6,12 @@ ON CONFLICT (brand_id) WHERE built_in DO NOTHING
 -- name: insert_entries
 -- In digest order, so that two transactions with entries in common never wait for each other crosswise. The first cause
 -- stays: it is the one that the person or the provider gave.
-INSERT INTO optout_recent (list_id, digest, brand_id, channel, cause, at, source)
-SELECT l.id, e.digest, l.brand_id, e.channel, e.cause, :now, e.source
-FROM unnest(:digests::bytea[], :channels::smallint[], :causes::text[], :sources::text[])
-    AS e (digest, channel, cause, source)
+INSERT INTO optout_recent (list_id, digest, brand_id, channel, cause, at, source, address, campaign, ip)
+SELECT l.id, e.digest, l.brand_id, e.channel, e.cause, :now, e.source, e.address, e.campaign, e.ip
+FROM unnest(
+        :digests::bytea[], :channels::smallint[], :causes::text[], :sources::text[], :addresses::text[], :campaigns::text[],
+        :ips::text[]
+    ) AS e (digest, channel, cause, source, address, campaign, ip)
 CROSS JOIN optout_list l
 WHERE l.brand_id = :brand_id AND l.built_in
 ORDER BY e.digest

@@ -28,6 +28,9 @@ async def insert_entries(conn: Connection, brand_id: UUID, entries: Sequence[Opt
         channels=[int(entry.channel) for entry in entries],
         causes=[entry.cause for entry in entries],
         sources=[entry.source for entry in entries],
+        addresses=[entry.address for entry in entries],
+        campaigns=[entry.campaign for entry in entries],
+        ips=[entry.ip for entry in entries],
     )
 
 

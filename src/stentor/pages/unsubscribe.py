@@ -124,7 +124,8 @@ class UnsubscribePages:
         )
         try:
             if is_from_everything or topic_id is None:
-                await self._subscriptions.withdraw_all(brand_id, customer_id, act)
+                campaign = withdrawal.origin.campaign
+                await self._subscriptions.withdraw_all(brand_id, customer_id, act, campaign=campaign)
             else:
                 await self._subscriptions.withdraw(brand_id, customer_id, topic_id, act)
         except NotFound:

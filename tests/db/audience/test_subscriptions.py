@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 
 from listed import on_builtin
+from stentor.audience.anonymous import BareAddress, take_in_addresses
 from stentor.audience.customers import CustomerService
 from stentor.audience.model import Act, CustomerPatch, Source, Topic, TopicDraft
 from stentor.audience.past import past_of
@@ -14,7 +15,7 @@ from stentor.audience.subscriptions import SubscriptionService
 from stentor.audience.topics import TopicService
 from stentor.db.pool import Database
 from stentor.domain.address import PHONE_CHANNELS, email_digest, phone_digest
-from stentor.domain.ids import customer_id, new_id
+from stentor.domain.ids import customer_id, new_id, recipient_id
 from stentor.domain.vocabulary import ALL_CHANNELS_MASK, ChannelKind
 from stentor.errors import Invalid, NotFound
 
@@ -237,6 +238,26 @@ async def test_withdrawing_from_all_says_no_on_every_channel_and_lists_every_add
     assert await listed(db, brand_id) == {email_digest("ann@example.com"), phone_digest("+14155550123")}
     assert await listed(db, other_brand_id) == set()
     assert await told(subscriptions, brand_id) == [("refused", ALL_CHANNELS_MASK)]
+
+
+async def test_the_built_in_list_keeps_who_left_from_where_and_of_a_bare_address_only_the_digest(
+    subscriptions: SubscriptionService, db: Database, brand_id: UUID, ann: UUID
+):
+    async with db.transaction() as conn:
+        await take_in_addresses(conn, brand_id, [BareAddress("addr:x", email="Ben@example.com")])
+    ben = recipient_id(brand_id, "addr:x")
+
+    await subscriptions.withdraw_all(brand_id, ann, BY_LINK, campaign="May")
+    await subscriptions.withdraw_all(brand_id, ben, BY_LINK, campaign="June")
+    async with db.read() as conn:
+        rows = await conn.execute("SELECT address, campaign, ip FROM optout_recent ORDER BY address")
+        kept = await rows.fetchall()
+
+    assert kept == [
+        ("14155550123", "May", "192.0.2.7"),
+        ("ann@example.com", "May", "192.0.2.7"),
+        (None, "June", ""),
+    ]
 
 
 async def test_a_subscription_does_not_lift_a_no(
