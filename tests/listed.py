@@ -102,30 +102,32 @@ class Lists:
 
     async def recent(self, list_id: UUID, text: str, *, cause: str = "api", age_days: float = 0) -> None:
         """A single entry."""
+        digest = await self._digest(list_id, text)
         async with self._db.transaction() as conn:
             await conn.execute(
                 "INSERT INTO optout_recent (list_id, digest, brand_id, channel, cause, at)"
                 " SELECT l.id, %s, l.brand_id, %s, %s, now() - make_interval(secs => %s)"
                 " FROM optout_list l WHERE l.id = %s",
-                [await self._digest(list_id, text), 1 if "@" in text else 2, cause, age_days * 86_400, list_id],
+                [digest, 1 if "@" in text else 2, cause, age_days * 86_400, list_id],
             )
 
     async def take_off(self, list_id: UUID, text: str, *, noted: bool = False) -> None:
         """Removes an entry that lies in a run; `noted` also among what was lifted."""
+        digest = await self._digest(list_id, text)
         async with self._db.transaction() as conn:
             row = await (await conn.execute("SELECT brand_id FROM optout_list WHERE id = %s", [list_id])).fetchone()
             assert row is not None
             generation = await self._next_generation(conn, list_id, row[0], "removal")
             await conn.execute(
                 "INSERT INTO optout_removed VALUES (%s, %s, %s, %s, now())",
-                [list_id, await self._digest(list_id, text), row[0], generation],
+                [list_id, digest, row[0], generation],
             )
             if noted:
                 await conn.execute(
                     "INSERT INTO optout_lifted (list_id, digest, brand_id, channel, cause, at, source, lifted_at)"
                     " SELECT list_id, %s, brand_id, 1, 'import', at, '', now() FROM optout_generation"
                     " WHERE list_id = %s AND generation = 1",
-                    [await self._digest(list_id, text), list_id],
+                    [digest, list_id],
                 )
 
     async def change(self, list_id: UUID, **columns: Any) -> None:

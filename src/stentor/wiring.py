@@ -77,6 +77,7 @@ from stentor.optouts.lists import ListService
 from stentor.optouts.look_up import LookUp
 from stentor.optouts.runs.holders import Indexes
 from stentor.optouts.service import ensure_builtin
+from stentor.optouts.shared_check import SharedCheck
 from stentor.optouts.storage import DirectoryStorage, Storage
 from stentor.optouts.uploads import UploadService
 from stentor.queue.leases import Role
@@ -240,6 +241,7 @@ def services(core: Core) -> Services:
         optout_lists=ListService(core.db, {"campaigns": known_campaigns, "topics": known_topics}),
         optout_entries=EntryService(core.db, core.look_up),
         optout_checks=BulkCheck(core.db, core.look_up),
+        optout_shared_checks=SharedCheck(core.db, core.look_up),
         optout_jobs=JobService(core.db, core.storage),
         optout_uploads=UploadService(core.db, core.storage, list_reserve(core.settings)),
         file_links=FileLinks(core.secret.derive("files")),

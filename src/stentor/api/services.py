@@ -24,6 +24,7 @@ from stentor.optouts.entry_service import EntryService
 from stentor.optouts.jobs.service import JobService
 from stentor.optouts.links import FileLinks
 from stentor.optouts.lists import ListService
+from stentor.optouts.shared_check import SharedCheck
 from stentor.optouts.uploads import UploadService
 from stentor.triggers.messages import MessageService
 from stentor.triggers.schedules.service import ScheduleService
@@ -56,6 +57,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     optout_lists: ListService
     optout_entries: EntryService
     optout_checks: BulkCheck
+    optout_shared_checks: SharedCheck
     optout_jobs: JobService
     optout_uploads: UploadService
     file_links: FileLinks

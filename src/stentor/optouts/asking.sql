@@ -1,10 +1,13 @@
 -- name: asked
 -- The lists that a brand's messages go by, and where their entries lie, with the runs that hold by now. An entry expires by its
--- time, a run by that of its youngest one.
+-- time, a run by that of its youngest one. Whether there is any entry is asked in the order of the key: told that a list has most
+-- of a table's rows, the planner would look for one through the whole of it.
 SELECT a.list_id, a.number, a.name, a.scope, a.scope_ids, a.store_id, a.store_brand_id, a.hash, a.channels, a.expiry_days,
     a.generation,
-    EXISTS (SELECT FROM optout_recent e WHERE e.list_id = a.store_id AND e.brand_id = a.store_brand_id),
-    EXISTS (SELECT FROM optout_removed x WHERE x.list_id = a.store_id AND x.brand_id = a.store_brand_id),
+    (SELECT e.digest FROM optout_recent e WHERE e.list_id = a.store_id AND e.brand_id = a.store_brand_id
+     ORDER BY e.digest LIMIT 1) IS NOT NULL,
+    (SELECT x.digest FROM optout_removed x WHERE x.list_id = a.store_id AND x.brand_id = a.store_brand_id
+     ORDER BY x.digest LIMIT 1) IS NOT NULL,
     r.ids, r.generations
 FROM optout_asked a
 CROSS JOIN LATERAL (

@@ -21,6 +21,9 @@ HASH_NAMES: tuple[HashName, ...] = ("md5", "sha1", "sha256", "sha512")
 HEX_CHARS: dict[HashName, int] = {"md5": 32, "sha1": 40, "sha256": 64, "sha512": 128}
 DIGEST_BYTES = 16
 
+# By name, `hashlib.new` looks each of them up anew, which costs more than the hash.
+_HASHES = {"md5": hashlib.md5, "sha1": hashlib.sha1, "sha256": hashlib.sha256, "sha512": hashlib.sha512}
+
 
 class EntryForm(IntEnum):
     """Which entry of a list an address was found by. The number is stored as the rule of a trace."""
@@ -33,7 +36,7 @@ class EntryForm(IntEnum):
 
 def hash_of(text: str, name: HashName) -> bytes:
     """The whole hash of an address in its normal form."""
-    return hashlib.new(name, text.strip().lower().encode(), usedforsecurity=False).digest()
+    return _HASHES[name](text.strip().lower().encode(), usedforsecurity=False).digest()
 
 
 def digest_of(text: str, name: HashName) -> bytes:

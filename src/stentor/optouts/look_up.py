@@ -10,13 +10,10 @@ from typing import NamedTuple, TypeAlias, TypeVar
 from uuid import UUID
 
 from stentor.db.connection import Connection
-from stentor.db.pool import Database
-from stentor.domain.address import InvalidAddress
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Unavailable
 from stentor.optouts.asking import AskedStore, asked_stores, recents_among, removed_among
-from stentor.optouts.entries import ReadEntry, read_entry
-from stentor.optouts.hashing import HEX_CHARS, EntryForm, HashName, digest_of, forms_of, other_spelling
+from stentor.optouts.hashing import EntryForm, HashName, digest_of, forms_of, other_spelling
 from stentor.optouts.runs.holders import Indexes, IndexesNeeded
 from stentor.optouts.runs.index import Digests, Index
 
@@ -135,37 +132,6 @@ class LookUp:
         digests = {name: _asked_digests(people, channel, name) for name in {store.hash for store in stores}}
         return WaveListings(channel, stores, await self.found(conn, stores, digests))
 
-    async def check(
-        self, db: Database, brand_id: UUID, list_id: UUID, texts: Sequence[str]
-    ) -> list[Listing | InvalidAddress | None] | None:
-        """For each address, domain or hash whether the list holds it; None for all where there is no such enabled list.
-
-        A hash is asked as it is, an address under all its forms. InvalidAddress says why a text is none.
-        """
-
-        async def ask() -> list[Listing | InvalidAddress | None] | None:
-            async with db.read() as conn:
-                stores = await self.stores(conn, brand_id, list_ids=[list_id])
-                return await self._check(conn, stores, texts) if stores else None
-
-        return await self.surely(ask)
-
-    async def _check(
-        self, conn: Connection, stores: Sequence[AskedStore], texts: Sequence[str]
-    ) -> list[Listing | InvalidAddress | None]:
-        channels = 0
-        for store in stores:
-            channels |= store.channels
-        names = sorted({store.hash for store in stores}, key=HEX_CHARS.__getitem__)
-        entries = [read_entry(text, channels, _hash_for(text, names)) for text in texts]
-        digests: dict[HashName, list[bytes]] = {name: [] for name in names}
-        for entry in entries:
-            if isinstance(entry, ReadEntry):
-                for name in names:
-                    digests[name].extend(digest for _, digest in _digests_of_entry(entry, name))
-        hits = await self.found(conn, stores, digests)
-        return [entry if isinstance(entry, InvalidAddress) else _listing(entry, stores, hits) for entry in entries]
-
 
 def _ask_runs(
     stores: Sequence[AskedStore],
@@ -208,12 +174,12 @@ def _asked_digests(people: Sequence[tuple[str, bytes]], channel: ChannelKind, na
     own = [md5 if name == "md5" else digest_of(address, name) for address, md5 in people]
     if channel is not ChannelKind.EMAIL:
         return own
-    hosts: set[str] = set()
-    for address, _ in people:
-        local, _, host = address.rpartition("@")
-        hosts.add(host)
-        if other := other_spelling(host):
-            own.append(digest_of(f"{local}@{other}", name))
+    hosts = {address.rpartition("@")[2] for address, _ in people}
+    if spelled := {host: other for host in hosts if (other := other_spelling(host))}:
+        for address, _ in people:
+            local, _, host = address.rpartition("@")
+            if other := spelled.get(host):
+                own.append(digest_of(f"{local}@{other}", name))
     for host in hosts:
         own += [digest for _, digest in _of_domain(host, name)]
     return own
@@ -233,29 +199,6 @@ def digests_of(address: str, md5: bytes, channel: ChannelKind, name: HashName) -
 @lru_cache(maxsize=10_000)
 def _of_domain(host: str, name: HashName) -> tuple[tuple[EntryForm, bytes], ...]:
     return tuple((form, digest_of(text, name)) for form, text in forms_of(f"@{host}", ChannelKind.EMAIL))
-
-
-def _hash_for(text: str, names: Sequence[HashName]) -> HashName:
-    """By which hash to read a text: the one that it has the length of, if it is one."""
-    size = len(text.strip())
-    return next((name for name in names if HEX_CHARS[name] == size), names[0])
-
-
-def _digests_of_entry(entry: ReadEntry, name: HashName) -> Iterator[tuple[EntryForm, bytes]]:
-    if entry.hash is None:
-        for form, text in forms_of(entry.text, entry.channel):
-            yield form, digest_of(text, name)
-    elif len(entry.hash) * 2 == HEX_CHARS[name]:
-        yield EntryForm.ADDRESS, entry.digest
-
-
-def _listing(entry: ReadEntry, stores: Sequence[AskedStore], hits: Hits) -> Listing | None:
-    for store in stores:
-        if (found := hits.get(store.store_id)) is not None:
-            for form, digest in _digests_of_entry(entry, store.hash):
-                if hit := found.get(digest):
-                    return Listing(store, form, hit)
-    return None
 
 
 _NOT_THERE = "A file of an opt-out list is not there. Nothing is sent unasked; restore it, or wait for the storage."
