@@ -156,6 +156,7 @@ async def harvested(world: World) -> dict[str, str]:
     sender = await world.ask("POST", "/senders", json={"name": "S", "channel": "sms", "kind": "sandbox"})
     job = await world.ask("POST", "/imports", json={"kind": "customers", "format": "csv", "source": "theirs"})
     optout_list = await world.ask("POST", "/optout-lists", json={"name": "theirs"})
+    optout_job = await world.ask("POST", "/optout-lists/theirs/imports", json={})
     key = await world.ask("POST", "/keys", json={"name": "K"})
     return {
         "topic": topic.json()["key"],
@@ -169,6 +170,7 @@ async def harvested(world: World) -> dict[str, str]:
         "sender_id": sender.json()["id"],
         "import_id": job.json()["id"],
         "optout_list": optout_list.json()["code"],
+        "job_id": optout_job.json()["id"],
         "grantee_id": str(world.brand.id),
         "key_number": str(key.json()["number"]),
         "other": "a" * 60,

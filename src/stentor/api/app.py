@@ -24,6 +24,7 @@ from stentor.api.methods import with_options
 from stentor.api.metrics import RequestMetrics
 from stentor.api.openapi import document
 from stentor.api.optout_entries import optout_entries
+from stentor.api.optout_jobs import optout_jobs
 from stentor.api.optout_lists import optout_lists
 from stentor.api.policies import policies
 from stentor.api.previews import templates
@@ -77,6 +78,7 @@ NATIVE = (
     senders,
     optout_lists,
     optout_entries,
+    optout_jobs,
     inbox,
     keys,
 )

@@ -69,6 +69,16 @@ class ListService:
         async with self._db.read() as conn:
             return await resolve(conn, brand_id, reference)
 
+    async def all_of(self, brand_id: UUID, references: Sequence[str]) -> list[OptOutList]:
+        """The lists of these ids, codes or names, in that order. Raises Invalid that names the first that is none."""
+        async with self._db.read() as conn:
+            found = await list_store.find_lists(conn, brand_id, references)
+        for index, reference in enumerate(references):
+            if reference not in found:
+                message = "This brand has no such list; name it by its id, its code or its name."
+                raise Invalid.field(f"/against/{index}", "unknown-list", message)
+        return [found[reference] for reference in references]
+
     async def open_to_all(self, code: str) -> OptOutList | None:
         """The list behind the code in an opt-out link, whosever it is; None where nobody can opt out there."""
         async with self._db.read() as conn:

@@ -86,7 +86,7 @@ def domains_in(text: str) -> tuple[str, ...]:
 def _checked_domains(domains: Sequence[str]) -> tuple[str, ...]:
     if len(domains) > DOMAINS_MAX:
         raise Invalid.field(
-            "/domains", "too_many", f"There are {len(domains):,} domains; at most {DOMAINS_MAX} are allowed."
+            "/domains", "too-many", f"There are {len(domains):,} domains; at most {DOMAINS_MAX} are allowed."
         )
     found: dict[str, None] = {}
     for at, given in enumerate(domains):

@@ -45,6 +45,6 @@ def checked(against: Sequence[UUID], *, gzipped: bool = False) -> ScrubSpec:
         raise Invalid.field("/against", "required", "Name at least one list that the file is held against.")
     if len(lists) > SCRUB_LISTS_MAX:
         raise Invalid.field(
-            "/against", "too_many", f"These are {len(lists):,} lists; at most {SCRUB_LISTS_MAX} are allowed."
+            "/against", "too-many", f"These are {len(lists):,} lists; at most {SCRUB_LISTS_MAX} are allowed."
         )
     return ScrubSpec(against=lists, gzipped=gzipped)
