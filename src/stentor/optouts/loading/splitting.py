@@ -1,0 +1,147 @@
+"""An uploaded file, cut into chunks of whole lines. In a child, which keeps its place between the calls.
+
+The same file gives the same chunks, so that whoever goes on after a crash passes over those that are done.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from stentor.optouts.loading.inflate import MAGIC_BYTES, PIECE_BYTES, Inflater, encoding_of
+from stentor.optouts.loading.layout import Layout, read_header
+from stentor.optouts.loading.lines import LINE_BYTES_MAX, Lines, count_lines, trimmed
+
+CHUNK_LINES = 5_000_000
+CHUNK_BYTES = 160 << 20
+
+
+class Chunk(msgspec.Struct, frozen=True):
+    """Some lines of the file: where they lie, what number the first of them has, and how many there are."""
+
+    number: int
+    path: Path
+    first_line: int
+    lines: int
+    layout: Layout | None
+
+
+class Splitter:
+    """Cuts what it is fed into chunks below a directory; those before `first_chunk` are not written."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        first_chunk: int = 0,
+        chunk_lines: int = CHUNK_LINES,
+        chunk_bytes: int = CHUNK_BYTES,
+    ) -> None:
+        self._directory = directory
+        self._first_chunk = first_chunk
+        self._chunk_lines, self._chunk_bytes = chunk_lines, chunk_bytes
+        self._inflater: Inflater | None = None
+        self._head = b""
+        self._lines = Lines()
+        self._layout: Layout | None = None
+        self._header_read = False
+        self._number = self._in_chunk = self._bytes_in_chunk = 0
+        self._next_line = self._first_line = 1
+
+    def feed(self, data: bytes) -> Iterator[Chunk]:
+        """The chunks that are whole with these bytes. Raises Unreadable."""
+        for piece in self._inflated(data):
+            yield from self._add(self._lines.feed(piece))
+
+    def end(self) -> Iterator[Chunk]:
+        """The last chunks. Raises Unreadable for a file that is cut short."""
+        for piece in self._inflated(b"", final=True):
+            yield from self._add(self._lines.feed(piece))
+        if self._inflater is not None:
+            self._inflater.end()
+        yield from self._add(self._lines.end())
+        if self._in_chunk:
+            yield self._closed()
+
+    def _inflated(self, data: bytes, *, final: bool = False) -> Iterator[bytes]:
+        if self._inflater is None:
+            self._head += data
+            if len(self._head) < MAGIC_BYTES and not final:
+                return
+            self._inflater = Inflater(encoding_of(self._head))
+            data, self._head = self._head, b""
+        yield from self._inflater.feed(data)
+
+    def _add(self, block: bytes) -> Iterator[Chunk]:
+        if not block:
+            return
+        if not self._header_read:
+            block = self._without_header(block)
+        if self._layout is None:
+            block = trimmed(block)
+        if self._number >= self._first_chunk and block:
+            with self._path.open("ab" if self._in_chunk else "wb") as file:
+                file.write(block)
+        lines = count_lines(block)
+        self._in_chunk += lines
+        self._bytes_in_chunk += len(block)
+        self._next_line += lines
+        if self._in_chunk >= self._chunk_lines or self._bytes_in_chunk >= self._chunk_bytes:
+            yield self._closed()
+
+    def _without_header(self, block: bytes) -> bytes:
+        self._header_read = True
+        line, _, rest = block.partition(b"\n")
+        self._layout = read_header(line.decode()) if len(line) <= LINE_BYTES_MAX else None
+        if self._layout is None:
+            return block
+        self._next_line = self._first_line = 2
+        return rest
+
+    @property
+    def _path(self) -> Path:
+        return self._directory / f"{self._number:06}.lines"
+
+    def _closed(self) -> Chunk:
+        chunk = Chunk(self._number, self._path, self._first_line, self._in_chunk, self._layout)
+        self._number += 1
+        self._in_chunk = self._bytes_in_chunk = 0
+        self._first_line = self._next_line
+        return chunk
+
+
+class _Work(msgspec.Struct):
+    """What the child is about."""
+
+    splitter: Splitter
+    chunks: Iterator[Chunk]
+
+
+_work: list[_Work] = []
+
+
+def begin(directory: Path, first_chunk: int, chunk_lines: int, chunk_bytes: int) -> None:
+    """Begins with the file's first byte."""
+    splitter = Splitter(directory, first_chunk=first_chunk, chunk_lines=chunk_lines, chunk_bytes=chunk_bytes)
+    _work[:] = [_Work(splitter, iter(()))]
+
+
+def feed(path: Path) -> None:
+    """Goes on with the file's next part, which is to be there until `next_chunk` says that it is used up."""
+    _work[0].chunks = _chunks_of(_work[0].splitter, path)
+
+
+def end() -> None:
+    """Says that there are no further parts."""
+    _work[0].chunks = _work[0].splitter.end()
+
+
+def next_chunk() -> Chunk | None:
+    """The next chunk of what was fed, or None when that is used up. Raises Unreadable."""
+    return next(_work[0].chunks, None)
+
+
+def _chunks_of(splitter: Splitter, path: Path) -> Iterator[Chunk]:
+    with path.open("rb") as part:
+        while data := part.read(PIECE_BYTES):
+            yield from splitter.feed(data)
