@@ -16,6 +16,8 @@ from stentor.domain.ids import new_id
 from stentor.optouts.compaction.choosing import SMALL_RUNS_MAX
 from stentor.optouts.compaction.clearing import delete_replaced, forget_old, sweep_strangers
 from stentor.optouts.compaction.compacting import Compactor
+from stentor.optouts.jobs.store import due
+from stentor.optouts.jobs.working import anything_to_do, claim_next
 from stentor.optouts.names import index_name, part_name, result_name, segment_name
 from stentor.optouts.storage import DirectoryStorage
 
@@ -166,10 +168,11 @@ async def test_what_a_running_job_has_made_is_no_stranger(
     assert await storage.size(name) == 1
 
 
-async def test_a_copy_that_is_still_paused_deletes_nothing(
+async def test_a_copy_that_is_still_paused_touches_nothing(
     db: Database, storage: DirectoryStorage, filed: FiledList, tmp_path: Path
 ):
     await compacted(filed)
+    await insert_job(db, filed.brand_id, "queued")
     await storage.put_bytes(index_name(new_id()), b"another installation's")
     make_old(tmp_path)
     before = await filed.stored()
@@ -184,8 +187,17 @@ async def test_a_copy_that_is_still_paused_deletes_nothing(
         assert await delete_replaced(moved, storage) == 0
         assert await sweep_strangers(moved, storage) == 0
         assert await forget_old(moved, days=400) == 0
+        for number in range(SMALL_RUNS_MAX + 1):
+            await filed.add([f"q{number}@example.com"])
+        assert await Compactor(moved, storage, min_free_bytes=0).lists_in_need() == []
+        assert not await anything_to_do(moved)
+        assert await claim_next(moved, "worker") is None
+        async with db.autocommit() as conn:
+            await conn.execute("UPDATE optout_job SET state = 'success', kept_until = now(), ended_at = now()")
+        async with moved.read() as conn:
+            assert await due(conn, limit=10) == []
 
-    assert await filed.stored() == before
+    assert before <= await filed.stored()
 
 
 async def test_what_lists_were_is_forgotten_with_the_history(db: Database, filed: FiledList):

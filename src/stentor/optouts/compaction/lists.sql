@@ -2,10 +2,12 @@
 
 -- name: in_need
 -- all brands: the compactor's look for lists that may have something to merge, to take out or to drop; the rest is decided by
--- what is in them.
+-- what is in them. None in a restored copy that nobody has let go: its storage is perhaps another's, who would take what is put
+-- there for left behind.
 SELECT l.id AS list_id, l.brand_id, l.hash, l.expiry_days, l.state = 'deleted' AS is_deleted
 FROM optout_list l
-WHERE l.id IN (
+WHERE NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
+    AND l.id IN (
         SELECT r.list_id FROM optout_run r WHERE r.replaced_at IS NULL
         GROUP BY r.list_id
         HAVING count(*) > :runs_max OR count(*) FILTER (WHERE r.entries < :small_run_entries) > :small_runs_max

@@ -83,11 +83,15 @@ WHERE id = :id AND brand_id = :brand_id AND state = 'uploading' AND upload_epoch
 
 -- name: due
 -- all brands: the keeper clears for all of them, and takes the brand from the row
--- What is no longer kept, and uploaded pieces that nobody will read again.
+-- What is no longer kept, and uploaded pieces that nobody will read again. In a restored copy that nobody has let go all of it
+-- stays: its storage is perhaps that of the installation it was copied from.
 SELECT id, brand_id
 FROM optout_job j
-WHERE kept_until <= :now
-    OR state IN ('success', 'failed', 'removed') AND EXISTS (SELECT FROM optout_part p WHERE p.job_id = j.id)
+WHERE (
+        kept_until <= :now
+        OR state IN ('success', 'failed', 'removed') AND EXISTS (SELECT FROM optout_part p WHERE p.job_id = j.id)
+    )
+    AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
 ORDER BY kept_until
 LIMIT :limit
 

@@ -5,11 +5,13 @@
 SELECT EXISTS (
     SELECT FROM optout_job
     WHERE state IN ('queued', 'running') AND (state = 'queued' OR claimed_until < :now)
+        AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
 )
 
 -- name: anything_left_behind
 -- all brands: workers work for all.
 SELECT EXISTS (SELECT FROM optout_job WHERE state = 'running' AND claimed_until < :now)
+    AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
 
 -- name: begin_claiming
 -- all brands: workers work for all. One claims at a time, or two would begin imports of the same list.
@@ -21,9 +23,11 @@ UPDATE optout_job
 SET state = 'failed', message = :message, deaths = deaths + 1, worker = '', claimed_until = NULL, ended_at = :now,
     kept_until = :now + :kept
 WHERE state = 'running' AND claimed_until < :now AND deaths >= :deaths_max
+    AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
 
 -- name: claim
--- all brands: workers work for all. Brands take turns: who has least under way goes first.
+-- all brands: workers work for all. Brands take turns: who has least under way goes first. A restored copy waits until it is
+-- let go: its storage is perhaps that of the installation it was copied from, which knows nothing of what is put there.
 UPDATE optout_job j
 SET state = 'running', worker = :worker, claimed_until = :now + :lease, epoch = j.epoch + 1,
     deaths = j.deaths + CASE j.state WHEN 'running' THEN 1 ELSE 0 END, started_at = coalesce(j.started_at, :now)
@@ -31,6 +35,7 @@ FROM (
     SELECT c.id
     FROM optout_job c
     WHERE c.state IN ('queued', 'running') AND (c.state = 'queued' OR c.claimed_until < :now)
+        AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
         AND NOT (
             c.kind = 'import'
             AND EXISTS (
