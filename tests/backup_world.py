@@ -14,6 +14,7 @@ from stentor.backups.restoring import look_at, restore, secret_to_write
 from stentor.backups.taking import Secret, take
 from stentor.db.binaries import find_binaries
 from stentor.db.pool import Database
+from stentor.optouts.storage import DirectoryStorage
 from stentor.settings import Settings
 from stentor.testing.databases import TestDatabases
 
@@ -34,6 +35,8 @@ class Backups:
         self._databases = databases
         self.db = db
         self._folder = folder
+        self.storage = DirectoryStorage(folder / "lists")
+        self.restored_storage = DirectoryStorage(folder / "restored lists")
 
     @property
     def path(self) -> Path:
@@ -47,7 +50,7 @@ class Backups:
     async def taken(self, *, text: bytes | None = None) -> Path:
         """A backup of the database as it is now."""
         await check_installation(self.db, SECRET)
-        await take(self.programs(self.db.dsn), self.path, Secret(SECRET, text), progress=print)
+        await take(self.programs(self.db.dsn), self.path, Secret(SECRET, text), storage=self.storage, progress=print)
         return self.path
 
     @asynccontextmanager
@@ -63,5 +66,10 @@ class Backups:
         source = look_at(self.path)
         file = self._folder / "restored.key"
         return await restore(
-            self.programs(dsn), source, secret=secret_to_write(source, SECRET, file), secret_file=file, progress=print
+            self.programs(dsn),
+            source,
+            secret=secret_to_write(source, SECRET, file),
+            secret_file=file,
+            storage=self.restored_storage,
+            progress=print,
         )

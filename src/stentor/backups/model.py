@@ -37,6 +37,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What lies beside it. `taken_at`: everything committed by then is in the dump, and nothing later.
 
     `has_secret`: the secret lies beside it, as the file that a data directory has; else it is kept elsewhere.
+    `list_files`, `list_bytes`: of the opt-out lists; with `has_lists` they lie beside it, else in the object storage alone.
     """
 
     format: int
@@ -50,6 +51,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     secret_fingerprint: str
     has_secret: bool
     migrations: list[AppliedMigration]
+    list_files: int = 0
+    list_bytes: int = 0
+    has_lists: bool = False
 
     @property
     def schema(self) -> int:

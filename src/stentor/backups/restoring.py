@@ -8,6 +8,7 @@ import msgspec
 from stentor.accounts.installation import SECRET_FILE, InstallationSecret
 from stentor.backups.fence import Copy, fence
 from stentor.backups.files import sha256_of, shown, write_private
+from stentor.backups.lists import LISTS_FOLDER, files_of_lists, give_back_lists
 from stentor.backups.model import DUMP_FILE, BackupFailed, BackupRefused, Manifest, read_manifest
 from stentor.backups.programs import Programs
 from stentor.backups.store import Sql
@@ -16,6 +17,7 @@ from stentor.db.connection import Connection
 from stentor.db.home import make_directories
 from stentor.db.migrate import check_history, history, migrate, take_turn
 from stentor.db.pool import Database, outages_named
+from stentor.optouts.storage import Storage
 
 _JOBS = 8
 
@@ -75,9 +77,15 @@ def secret_to_write(source: Source, given: InstallationSecret | None, file: Path
 
 
 async def restore(
-    programs: Programs, source: Source, *, secret: bytes | None, secret_file: Path, progress: Progress
+    programs: Programs,
+    source: Source,
+    *,
+    secret: bytes | None,
+    secret_file: Path,
+    storage: Storage,
+    progress: Progress,
 ) -> Copy:
-    """Restores it, brings its schema up to date and fences it.
+    """Restores it with the files of its lists, brings its schema up to date and fences it.
 
     It is there as a whole, and paused, or not at all: until its one commit nothing of ours starts on the database. Raises
     BackupRefused when something lies in the database already, BackupFailed, MigrationFailed and Unavailable.
@@ -93,6 +101,10 @@ async def restore(
                 if secret is not None:
                     _keep_secret(secret_file, secret)
                 await _fill(programs, source, progress)
+                if source.manifest.has_lists:
+                    progress("restoring the files of opt-out lists")
+                    files = await files_of_lists(conn, source.manifest.migrations)
+                    await give_back_lists(storage, source.path / LISTS_FOLDER, files)
                 await _arrive(conn, source.manifest)
     progress("bringing the schema up to date")
     await migrate(programs.dsn)

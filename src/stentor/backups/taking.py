@@ -12,6 +12,7 @@ from psycopg import IsolationLevel
 from stentor import __version__
 from stentor.accounts.installation import SECRET_FILE, InstallationSecret, SecretRefused
 from stentor.backups.files import check_room, sha256_of, shown, write_private
+from stentor.backups.lists import LISTS_FOLDER, bytes_to_copy, files_of_lists, goes_along, take_lists
 from stentor.backups.model import DUMP_FILE, FORMAT, MANIFEST_FILE, WITHOUT_DATA, BackupRefused, Manifest
 from stentor.backups.programs import Programs
 from stentor.backups.store import Sql
@@ -19,6 +20,8 @@ from stentor.db.connection import Connection
 from stentor.db.home import sync_directory
 from stentor.db.migrate import AppliedMigration, check_history, history
 from stentor.db.pool import outages_named
+from stentor.optouts.presence import NamedFile
+from stentor.optouts.storage import Storage
 
 Progress = Callable[[str], None]
 
@@ -36,6 +39,7 @@ class _Snapshot(msgspec.Struct, frozen=True):
     database_bytes: int
     table_bytes: int
     migrations: list[AppliedMigration]
+    list_files: list[NamedFile]
 
 
 class Secret(msgspec.Struct, frozen=True):
@@ -45,16 +49,18 @@ class Secret(msgspec.Struct, frozen=True):
     text: bytes | None
 
 
-async def take(programs: Programs, target: Path, secret: Secret, *, progress: Progress) -> Manifest:
+async def take(programs: Programs, target: Path, secret: Secret, *, storage: Storage, progress: Progress) -> Manifest:
     """Writes the backup to `target`, a new directory, complete or not at all, and returns its manifest.
 
-    Everything goes on meanwhile, and what is committed after the first second is not in it. Raises BackupRefused,
+    The files of opt-out lists are in it, unless they lie in an object storage. Everything goes on meanwhile, and what is committed after the first second is not in it. Raises BackupRefused,
     SecretRefused, BackupFailed and Unavailable.
     """
     unfinished = target.with_name(f"{target.name}.unfinished")
     _check_is_new(target)
     async with _snapshot(programs, secret.secret) as snapshot:
-        check_room(target, snapshot.table_bytes // _TABLES_PER_DUMP, "the backup")
+        along = snapshot.list_files if goes_along(storage) else []
+        needed_bytes = snapshot.table_bytes // _TABLES_PER_DUMP + bytes_to_copy(storage, along, target)
+        check_room(target, needed_bytes, "the backup")
         try:
             unfinished.mkdir(mode=0o700)
         except FileExistsError:
@@ -64,7 +70,10 @@ async def take(programs: Programs, target: Path, secret: Secret, *, progress: Pr
         except OSError as error:
             raise BackupRefused(f"{unfinished} cannot be made: {error.strerror}.") from error
         try:
-            manifest = await _write(programs, unfinished, snapshot, secret, progress)
+            # First: what compaction replaces from now on is there for another hour.
+            await take_lists(storage, along, unfinished / LISTS_FOLDER)
+            has_lists = goes_along(storage)
+            manifest = await _write(programs, unfinished, snapshot, secret, progress, has_lists=has_lists)
             _check_is_new(target)
             unfinished.rename(target)
         except BaseException:
@@ -104,10 +113,13 @@ async def _looked_at(conn: Connection, secret: InstallationSecret) -> _Snapshot:
         )
     ((taken_at, server_version, database_bytes, table_bytes),) = await Sql.sizes.tuples(conn)
     name = await Sql.export_snapshot.value(conn)
-    return _Snapshot(name, taken_at, created_at, server_version, database_bytes, table_bytes, migrations)
+    files = await files_of_lists(conn, migrations)
+    return _Snapshot(name, taken_at, created_at, server_version, database_bytes, table_bytes, migrations, files)
 
 
-async def _write(programs: Programs, folder: Path, snapshot: _Snapshot, secret: Secret, progress: Progress) -> Manifest:
+async def _write(
+    programs: Programs, folder: Path, snapshot: _Snapshot, secret: Secret, progress: Progress, *, has_lists: bool
+) -> Manifest:
     dump = folder / DUMP_FILE
 
     def tell(elapsed_s: float) -> None:
@@ -134,6 +146,9 @@ async def _write(programs: Programs, folder: Path, snapshot: _Snapshot, secret: 
         secret_fingerprint=secret.secret.derive("fingerprint").hex(),
         has_secret=secret.text is not None,
         migrations=snapshot.migrations,
+        list_files=len(snapshot.list_files),
+        list_bytes=sum(file.bytes for file in snapshot.list_files),
+        has_lists=has_lists,
     )
     # Last: a directory without its manifest is no backup.
     write_private(folder / MANIFEST_FILE, msgspec.json.format(msgspec.json.encode(manifest)))

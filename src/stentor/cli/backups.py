@@ -1,6 +1,6 @@
 """Backups from the command line: taking one, restoring it, and letting the restored copy go."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,13 @@ from stentor.cli.database import within
 from stentor.cli.installation import check_is_there, with_core
 from stentor.cli.output import print_json, say
 from stentor.db.binaries import find_binaries
+from stentor.db.pool import Database
 from stentor.log import set_up_logging
+from stentor.optouts.presence import ListFile, absent_files
 from stentor.settings import Settings
-from stentor.wiring import Core, data_directory, installation_secret
+from stentor.wiring import Core, data_directory, installation_secret, list_storage
+
+_FILES_NAMED = 20
 
 
 def take_backup(given: Mapping[str, Any], target: Path, *, without_secret: bool, as_json: bool) -> None:
@@ -31,13 +35,16 @@ def take_backup(given: Mapping[str, Any], target: Path, *, without_secret: bool,
     text = None if is_kept_apart else (data_directory(settings) / SECRET_FILE).read_bytes()
 
     async def main(dsn: str) -> Manifest:
-        return await take(Programs(binaries, dsn), target, Secret(secret, text), progress=say)
+        storage = list_storage(settings)
+        return await take(Programs(binaries, dsn), target, Secret(secret, text), storage=storage, progress=say)
 
     manifest = within(_past_pooler(settings), main)
     if as_json:
         print_json({"backup": str(target), "manifest": manifest})
         return
     say(f"The backup of {manifest.taken_at:%Y-%m-%d %H:%M:%S} UTC is in {target}: {shown(manifest.dump_bytes)}.")
+    if manifest.list_files:
+        say(_lists_of(manifest))
     if manifest.has_secret:
         say(
             "The installation's secret is in it: whoever can read the backup can forge keys and read senders' passwords."
@@ -56,20 +63,27 @@ def restore_backup(given: Mapping[str, Any], path: Path, *, as_json: bool) -> No
     set_here = InstallationSecret.from_text(settings.secret.get_secret_value()) if settings.secret else None
     secret = secret_to_write(source, set_here, data / SECRET_FILE)
     if settings.database_url is None:
-        check_room(data, source.manifest.database_bytes, "the restored database")
+        needed_bytes = source.manifest.database_bytes + (source.manifest.list_bytes if source.manifest.has_lists else 0)
+        check_room(data, needed_bytes, "the restored database")
+    storage = list_storage(settings)
 
-    async def main(dsn: str) -> Copy:
-        return await restore(
-            Programs(binaries, dsn), source, secret=secret, secret_file=data / SECRET_FILE, progress=say
+    async def main(dsn: str) -> tuple[Copy, list[ListFile]]:
+        programs = Programs(binaries, dsn)
+        restored = await restore(
+            programs, source, secret=secret, secret_file=data / SECRET_FILE, storage=storage, progress=say
         )
+        async with Database(dsn, size=1, application_name="stentor restore") as db, db.read() as conn:
+            return restored, await absent_files(conn, storage)
 
-    copy = within(_past_pooler(settings), main)
+    copy, absent = within(_past_pooler(settings), main)
     if as_json:
-        print_json({"backup_at": source.manifest.taken_at, "paused": True, "executions_paused": copy.executions_paused})
+        missing = [{"list": file.list, "file": file.name, "bytes": file.bytes} for file in absent]
+        told = {"backup_at": source.manifest.taken_at, "paused": True, "executions_paused": copy.executions_paused}
+        print_json({**told, "missing_files": missing})
         return
     say(
         f"Restored the backup of {source.manifest.taken_at:%Y-%m-%d %H:%M:%S} UTC. This copy is paused: it sends nothing.\n"
-        f"{_caught(copy)}"
+        f"{_caught(copy)}{_missed(absent)}"
         "When the installation that was backed up is off for good, let this one go: stentor resume"
     )
 
@@ -98,4 +112,24 @@ def _caught(copy: Copy) -> str:
     return (
         f"{copy.executions_paused} executions were under way when the backup was taken. They stay paused: how far they came"
         " afterwards is not known here. Resume or cancel each: POST /v1/groups/{group}/executions/{id}/resume or …/cancel\n"
+    )
+
+
+def _lists_of(manifest: Manifest) -> str:
+    files = f"{manifest.list_files:,} files of opt-out lists ({shown(manifest.list_bytes)})"
+    if manifest.has_lists:
+        return f"{files} are in it, as links where they lie on the same disk: copy the directory to another one."
+    return f"{files} are NOT in it: they stay in the object storage. Keep its versions as long as this backup."
+
+
+def _missed(absent: Sequence[ListFile]) -> str:
+    """What restored lists lack; the first of the files by name."""
+    if not absent:
+        return ""
+    names = "\n".join(f"  {file.name}  ({file.list}, {file.bytes:,} bytes)" for file in absent[:_FILES_NAMED])
+    more = f"\n  and {len(absent) - _FILES_NAMED:,} more" if len(absent) > _FILES_NAMED else ""
+    return (
+        f"{len(absent):,} files of opt-out lists are not in the storage, or not whole:\n{names}{more}\n"
+        "Messages that go by these lists wait, and none leaves unasked, until the files are put there, or the lists are"
+        " disabled or deleted.\n"
     )

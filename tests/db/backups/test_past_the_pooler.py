@@ -23,7 +23,13 @@ async def test_a_backup_is_not_taken_through_a_pooler(db: Database, backups: Bac
 
     async with pretended_pooler(backups.programs(db.dsn).dsn, tmp_path) as dsn:
         with pytest.raises(BackupRefused, match="Set STENTOR_DATABASE_DIRECT_URL to the server's own address"):
-            await take(Programs(find_binaries(), dsn), tmp_path / "backup", Secret(SECRET, None), progress=print)
+            await take(
+                Programs(find_binaries(), dsn),
+                tmp_path / "backup",
+                Secret(SECRET, None),
+                storage=backups.storage,
+                progress=print,
+            )
 
     assert not (tmp_path / "backup").exists()
 
@@ -35,5 +41,10 @@ async def test_a_backup_is_not_restored_through_a_pooler(backups: Backups, fresh
     async with pretended_pooler(backups.programs(fresh_database).dsn, tmp_path) as dsn:
         with pytest.raises(BackupRefused, match="A pooler stands between here and the database"):
             await restore(
-                Programs(find_binaries(), dsn), source, secret=None, secret_file=tmp_path / "key", progress=print
+                Programs(find_binaries(), dsn),
+                source,
+                secret=None,
+                secret_file=tmp_path / "key",
+                storage=backups.restored_storage,
+                progress=print,
             )
