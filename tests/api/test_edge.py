@@ -341,6 +341,9 @@ async def test_it_is_ready_when_the_database_is_and_counts_what_it_answers(app_c
     assert 'stentor_http_requests_total{method="GET",route="/ready",status="200"} 1.0' in series
     assert 'stentor_http_requests_total{method="-",route="unmatched",status="404"} 2.0' in series
     assert "nope" not in series
+    # No list beside the built-in ones has any file.
+    assert 'stentor_optout_files{kind="run"} 0.0' in series
+    assert 'stentor_optout_jobs{state="queued"} 0.0' in series
 
 
 async def test_the_root_leads_to_the_reference(app_client: Client):

@@ -28,6 +28,7 @@ def test_a_sound_installation_is_told_line_by_line(command: Command, tmp_path: P
         "clock": "ok",
         "schema": "ok",
         "senders": "warn",
+        "list storage": "ok",
         "port": "ok",
         "public url": "warn",
         "trusted proxies": "ok",

@@ -21,7 +21,7 @@ from stentor.api.inbox import inbox
 from stentor.api.keys import keys
 from stentor.api.messages import messages
 from stentor.api.methods import with_options
-from stentor.api.metrics import RequestMetrics
+from stentor.api.metrics import ListMetrics, RequestMetrics
 from stentor.api.openapi import document
 from stentor.api.optout_entries import optout_entries
 from stentor.api.optout_jobs import optout_jobs
@@ -142,6 +142,7 @@ class _App(Litestar):
         self, services: Services, settings: ApiSettings, doors: Sequence[Door], registry: CollectorRegistry
     ) -> None:
         self._metrics = RequestMetrics(registry)
+        list_metrics = ListMetrics(registry)
         self._deadlines = Deadlines()
         self._inside = 0
         self._errors = Errors([(door.prefix, door.envelope) for door in doors])
@@ -156,6 +157,7 @@ class _App(Litestar):
                     "services": services,
                     "settings": settings,
                     "metrics": self._metrics,
+                    "list_metrics": list_metrics,
                     "stopping": asyncio.Event(),
                     "streams": set(),
                     "uploads": set(),

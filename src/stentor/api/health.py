@@ -1,11 +1,14 @@
 """Whether this process lives, whether it can work, and how it does: for orchestrators and Prometheus."""
 
+from contextlib import suppress
+
 from litestar import Response, Router, get
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from stentor.api.request import ApiRequest
 from stentor.db.migrate import MigrationRefused, status
 from stentor.errors import Unavailable
+from stentor.optouts.standing import standing
 
 ALIVE = "/health"
 PAUSED = "This copy was restored from a backup and is paused: it sends nothing. `stentor resume` lets it go."
@@ -39,7 +42,9 @@ async def ready(request: ApiRequest) -> dict[str, str]:
 
 @get("/metrics", include_in_schema=False)
 async def metrics(request: ApiRequest) -> Response[bytes]:
-    """Series in Prometheus's text format."""
+    """Series in Prometheus's text format; without the database, those of lists are as they were last."""
+    with suppress(Unavailable):
+        request.app.state.list_metrics.show(await standing(request.services.database))
     return Response(request.app.state.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 

@@ -1,6 +1,8 @@
-"""Counts and latencies of requests, for Prometheus."""
+"""Counts and latencies of requests, and how opt-out lists stand, for Prometheus."""
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from stentor.optouts.standing import ListStanding
 
 _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _UNMATCHED = ("-", "unmatched")
@@ -42,3 +44,34 @@ class RequestMetrics:
     def exposition(self) -> bytes:
         """All series of the registry in the text format."""
         return generate_latest(self.registry)
+
+
+class ListMetrics:
+    """`stentor_optout_…`: lists, their files and the jobs on files of them, as they stand when somebody asks."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def gauge(name: str, about: str, *labels: str) -> Gauge:
+            return Gauge(f"stentor_optout_{name}", about, labels, registry=registry)
+
+        self._lists = gauge("lists", "Opt-out lists.")
+        self._files = gauge("files", "Live files of opt-out lists.", "kind")
+        self._bytes = gauge("file_bytes", "Bytes in them.", "kind")
+        self._entries = gauge("file_entries", "Entries of lists that lie in files.")
+        self._most_runs = gauge("most_runs", "Runs of the list that has the most of them.")
+        self._jobs = gauge("jobs", "Jobs that have not ended.", "state")
+        self._oldest_queued = gauge("oldest_queued_job_seconds", "How long the oldest job waits for a worker.")
+        self._oldest_erasure = gauge("oldest_erasure_seconds", "How long the oldest erasure waits to be carried out.")
+
+    def show(self, standing: ListStanding) -> None:
+        """These are the figures from now on."""
+        self._lists.set(standing.lists)
+        self._files.labels("run").set(standing.runs)
+        self._files.labels("segment").set(standing.segments)
+        self._bytes.labels("run").set(standing.run_bytes)
+        self._bytes.labels("segment").set(standing.segment_bytes)
+        self._entries.set(standing.entries)
+        self._most_runs.set(standing.most_runs)
+        for state in ("uploading", "queued", "running"):
+            self._jobs.labels(state).set(getattr(standing, state))
+        self._oldest_queued.set(standing.oldest_queued_s)
+        self._oldest_erasure.set(standing.oldest_erasure_s)

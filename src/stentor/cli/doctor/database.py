@@ -6,6 +6,7 @@ from datetime import timedelta
 from stentor.accounts.installation import SECRET_FILE, SecretRefused
 from stentor.cli.database import within
 from stentor.cli.doctor.finding import Finding, bad, ok, warn
+from stentor.cli.doctor.lists import check_lists
 from stentor.clock import Clock
 from stentor.db.home import DatabaseRefused, Home
 from stentor.db.migrate import MigrationRefused, status
@@ -41,7 +42,8 @@ async def _examine(settings: Settings, dsn: str) -> list[Finding]:
     if has_secret and findings[-1].state == "ok":
         try:
             async with core(settings, dsn, role="doctor", size=1) as started:
-                findings += [*await _restored(started), await _senders(started)]
+                lists = await check_lists(started.db, started.storage, settings.min_free_bytes)
+                findings += [*await _restored(started), await _senders(started), *lists]
         except SecretRefused as problem:
             findings.append(bad("secret", problem.detail, "Use the secret of the installation that made the database."))
     return findings
