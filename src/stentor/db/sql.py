@@ -13,7 +13,7 @@ a time that was computed before it ran.
 """
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from importlib import resources
 from typing import Any, ClassVar, LiteralString, TypeVar, cast
 
@@ -82,7 +82,7 @@ class Statement:
         found = await self._fetch(conn, scalar_row, params)
         return found[0] if found else None
 
-    async def batches(self, conn: Connection, size: int, **params: Any) -> AsyncIterator[list[tuple[Any, ...]]]:
+    async def batches(self, conn: Connection, size: int, **params: Any) -> AsyncGenerator[list[tuple[Any, ...]], None]:
         """All rows, `size` at a time, read as they are asked for: for exports. Open as long as its transaction."""
         async with AsyncServerCursor(conn, self.name) as cursor:
             await cursor.execute(self._bytes, self._bound(conn, params))

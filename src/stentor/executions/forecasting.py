@@ -18,12 +18,14 @@ from stentor.domain.vocabulary import ChannelKind, Reason, channel_mask
 from stentor.executions.capping import caps_on
 from stentor.executions.composing import Composer
 from stentor.executions.facts import ExecutionFacts
+from stentor.executions.forecast_lists import ListedPeople, listed_people
 from stentor.executions.model import ErrorCode
 from stentor.executions.quiet_plan import QuietPlan
 from stentor.executions.quieting import QuietSource
 from stentor.executions.store import PlanSql, heeded_flags
 from stentor.guard.contacts import rules_as_arrays
 from stentor.guard.holdout import holdout_threshold
+from stentor.optouts.look_up import LookUp
 
 SAMPLES = 3
 
@@ -74,9 +76,10 @@ async def forecast(
     publication: Publication,
     trial: Trial,
     *,
+    look_up: LookUp,
     brand: BrandPolicy,
 ) -> Forecast:
-    """What a run of this publication would do at this moment, under this policy of its brand."""
+    """What a run of this publication would do at this moment, under this policy of its brand. Raises as `LookUp.found`."""
     topics = await reach.topics_to_plan(conn, publication.brand_id, {trial.topic_key})
     topic = topics.get(trial.topic_key)
     if topic is None or not topic.enabled:
@@ -84,7 +87,8 @@ async def forecast(
     kinds = [route.channel for route in publication.content.routes]
     plans = await quiet.forecast(conn, publication, topic.topic_id)
     facts = ExecutionFacts(new_id(), publication, topic.topic_id, dict(trial.context), is_test=False)
-    counts = await _count(conn, facts, brand, [(kind, plans.get(kind)) for kind in kinds])
+    listed = await listed_people(conn, look_up, facts, kinds)
+    counts = await _count(conn, facts, brand, listed, [(kind, plans.get(kind)) for kind in kinds])
     people = await PlanSql.forecast_people.value(
         conn, brand_id=publication.brand_id, topic_id=topic.topic_id, mask=channel_mask(kinds)
     )
@@ -92,7 +96,11 @@ async def forecast(
 
 
 async def _count(
-    conn: Connection, facts: ExecutionFacts, brand: BrandPolicy, planned: list[tuple[ChannelKind, QuietPlan | None]]
+    conn: Connection,
+    facts: ExecutionFacts,
+    brand: BrandPolicy,
+    listed: ListedPeople,
+    planned: list[tuple[ChannelKind, QuietPlan | None]],
 ) -> list[ChannelForecast]:
     content = facts.publication.content
     caps = [(kind, rule) for kind, _ in planned for rule in caps_on(kind, facts, brand)]
@@ -106,6 +114,7 @@ async def _count(
         heeded=heeded_flags(content),
         cap_channels=[int(kind) for kind, _ in caps],
         **rules_as_arrays([rule for _, rule in caps]),
+        **listed.as_arrays(),
         channels=[int(kind) for kind, _ in planned],
         bits=[kind.bit for kind, _ in planned],
         quiets=[None if plan is None else Jsonb(plan.verdicts) for _, plan in planned],

@@ -116,6 +116,7 @@ LIMIT :limit
 -- quiet hours are asked before caps, as in a wave. Caps count what was sent so far: of what the run itself would send on several
 -- channels, a cap that spans them counts nothing here. With :only_first each person is on the one channel that plan_first would
 -- choose. That choice is made by the person alone: who stands on an opt-out list there is left out, and not moved to the next.
+-- Of lists that are not single entries by md5 alone, who is on them comes with the call (executions/forecast_lists.py).
 SELECT f.channel, f.reason, count(*)::integer,
     (count(f.digest) FILTER (WHERE f.shared_address) - count(DISTINCT f.digest) FILTER (WHERE f.shared_address))::integer
 FROM (
@@ -123,8 +124,11 @@ FROM (
         CASE
             WHEN c.reason = 0 AND EXISTS (
                 SELECT FROM optout_recent o
-                JOIN optout_list l ON l.id = o.list_id
-                WHERE l.brand_id = :brand_id AND l.built_in AND o.brand_id = :brand_id AND o.digest = d.digest
+                WHERE o.list_id = ANY (:list_ids::uuid[]) AND o.brand_id = :brand_id AND o.digest = d.digest
+            ) THEN 3
+            WHEN c.reason = 0 AND (c.channel, c.customer_id) IN (
+                SELECT x.channel, x.customer_id
+                FROM unnest(:listed_channels::smallint[], :listed::uuid[]) AS x (channel, customer_id)
             ) THEN 3
             WHEN c.reason = 0 AND c.quiet <> 0 THEN c.quiet >> 2 & 63
             WHEN c.reason = 0 AND EXISTS (
@@ -169,6 +173,16 @@ GROUP BY f.channel, f.reason
 
 -- name: forecast_people
 SELECT count(*)::integer FROM topic_audience a WHERE a.topic_id = :topic_id AND a.brand_id = :brand_id AND a.channels & :mask <> 0
+
+-- name: forecast_addresses
+-- Everybody who would be written to on a channel if no list objected, with their address there.
+SELECT a.customer_id, CASE WHEN :by_email THEN p.email ELSE p.phone END,
+    CASE WHEN :by_email THEN p.email_digest ELSE p.phone_digest END
+FROM topic_audience a
+JOIN recipient p ON p.part = a.part AND p.customer_id = a.customer_id
+WHERE a.topic_id = :topic_id AND a.brand_id = :brand_id AND p.brand_id = :brand_id AND a.channels & :bit <> 0
+    AND person_objection(p.refused_mask & :heeded, p.complained_mask, p.bounced_mask, p.address_mask, p.valid_mask, :bit) = 0
+    AND holdout_objection(:campaign_id, a.customer_id, :holdout) = 0
 
 -- name: sample_people
 -- The first few who would be written to, for rendered samples.

@@ -287,10 +287,17 @@ class ExecutionService:
 
     async def _dry_run(self, brand_id: UUID, publication_id: UUID, trial: Trial) -> Forecast:
         publication = await self._publications.load(brand_id, publication_id)
-        async with self._dry_runs, self._db.read(statement_timeout=timedelta(seconds=DRY_RUN_S_MAX)) as conn:
-            brand = await find_brand(conn, brand_id)
-            policy = brand.settings.policy if brand else BrandPolicy()
-            return await forecast(conn, self._composer, self._quiet, publication, trial, brand=policy)
+
+        async def foretell() -> Forecast:
+            async with self._db.read(statement_timeout=timedelta(seconds=DRY_RUN_S_MAX)) as conn:
+                brand = await find_brand(conn, brand_id)
+                policy = brand.settings.policy if brand else BrandPolicy()
+                return await forecast(
+                    conn, self._composer, self._quiet, publication, trial, look_up=self._look_up, brand=policy
+                )
+
+        async with self._dry_runs:
+            return await self._look_up.surely(foretell)
 
     async def _find(self, conn: Connection, brand_id: UUID, execution_id: UUID) -> Execution:
         execution = await store.find(conn, brand_id, execution_id)

@@ -64,6 +64,7 @@ class PlanSql(QuerySet, file="plan.sql", package=__package__):
     wave: Statement
     forecast: Statement
     forecast_people: Statement
+    forecast_addresses: Statement
     sample_people: Statement
 
 

@@ -15,6 +15,7 @@ class Sql(QuerySet, file="asking.sql", package=__package__):
     asked: Statement
     recents_among: Statement
     removed_among: Statement
+    may_have_domains: Statement
 
 
 class AskedStore(NamedTuple):
@@ -93,3 +94,8 @@ async def removed_among(conn: Connection, stores: Collection[AskedStore], digest
         {store_id: generation for store_id, generation, _, _ in rows},
         {(store_id, digest): until for store_id, _, digest, until in rows if digest is not None},
     )
+
+
+async def may_have_domains(conn: Connection, brand_id: UUID, list_ids: Collection[UUID]) -> bool:
+    """Whether whole domains may be among the single entries of these lists of the brand; reads all of these."""
+    return await Sql.may_have_domains.value(conn, brand_id=brand_id, list_ids=list(list_ids))

@@ -38,3 +38,11 @@ SELECT s.list_id, l.generation, x.digest, x.generation
 FROM unnest(:list_ids::uuid[], :brand_ids::uuid[]) AS s (list_id, brand_id)
 JOIN optout_list l ON l.id = s.list_id AND l.brand_id = s.brand_id
 LEFT JOIN optout_removed x ON x.list_id = s.list_id AND x.brand_id = s.brand_id AND x.digest = ANY (:digests::bytea[])
+
+-- name: may_have_domains
+-- Whether any single entry of these lists is that of a domain, or may be one: of many only the digest is kept.
+SELECT EXISTS (
+    SELECT FROM optout_recent r
+    WHERE r.list_id = ANY (:list_ids::uuid[]) AND r.brand_id = :brand_id
+        AND (r.address LIKE '@%' OR (r.address IS NULL AND r.cause NOT IN ('unsubscribe', 'stop', 'bounce', 'complaint')))
+)

@@ -128,7 +128,12 @@ class LookUp:
         """Asks all lists about the people of a wave, each an address and its md5 digest, at once."""
         if not people:
             return WaveListings(channel, [], {})
-        stores = await self.stores(conn, brand_id, channel=channel)
+        return await self.listings(conn, await self.stores(conn, brand_id, channel=channel), channel, people)
+
+    async def listings(
+        self, conn: Connection, stores: Sequence[AskedStore], channel: ChannelKind, people: Sequence[tuple[str, bytes]]
+    ) -> WaveListings:
+        """As `wave`, of these lists."""
         digests = {name: _asked_digests(people, channel, name) for name in {store.hash for store in stores}}
         return WaveListings(channel, stores, await self.found(conn, stores, digests))
 

@@ -1,10 +1,12 @@
 """What a dry run says, held against what the run then does."""
 
 from collections import Counter
+from pathlib import Path
 from uuid import UUID
 
 import pytest
 
+from listed import Lists
 from stentor.campaigns.model import Mode
 from stentor.clock import Clock
 from stentor.db.pool import Database
@@ -102,3 +104,51 @@ async def test_a_dry_run_knows_caps_and_holdouts(db: Database, mode: Mode):
 
     assert _foretold(forecast) == await _became(world, execution_id)
     assert {"frequency_cap", "holdout"} <= set(forecast.channels[0].skipped)
+
+
+@pytest.mark.parametrize("mode", ["all", "first"])
+async def test_a_dry_run_knows_lists_in_files_of_other_hashes_and_of_domains(db: Database, tmp_path: Path, mode: Mode):
+    world, lists = await World.made(db), Lists(db, tmp_path)
+    engine = Engine(db, ScriptedChannel(), lists=lists.files)
+    filed = await lists.made(world.brand_id, "filed")
+    hashed = await lists.made(world.brand_id, "hashed", kind="sha256", hash="sha256", channels=2)
+    elsewhere = await lists.made(world.brand_id, "elsewhere", scope="topics", scope_ids=[world.brand_id])
+    await lists.run(filed, ["filed@example.com", "14155550123"])
+    await lists.recent(hashed, "hashed@example.com")
+    await lists.recent(await lists.built_in(world.brand_id), "@partner.example")
+    await lists.run(elsewhere, ["free@example.com"])
+    await world.people(
+        [
+            *(Someone(name, channels=BOTH, address_mask=BOTH, valid_mask=BOTH) for name in ("filed", "hashed", "free")),
+            Someone("partner", email="ann@partner.example"),
+            Someone("phone", phone="+14155550123", channels=BOTH, address_mask=BOTH, valid_mask=BOTH),
+            *(Someone(name, email="home@example.com", shared=True) for name in ("ada", "ben")),
+            Someone("pushed", channels=PUSH.bit, address_mask=PUSH.bit, valid_mask=PUSH.bit),
+        ]
+    )
+    publication_id = await world.publication([EMAIL, SMS, PUSH], mode=mode)
+
+    forecast = await _forecast(engine, world, publication_id)
+    execution_id = await world.execution(publication_id)
+    await engine.drain()
+
+    became = await _became(world, execution_id)
+    assert _foretold(forecast) == became
+    assert became["suppressed"] == (4 if mode == "all" else 3)
+
+
+async def test_a_dry_run_knows_single_entries_of_all_lists_and_of_whole_domains_among_them(
+    db: Database, tmp_path: Path
+):
+    world, lists = await World.made(db), Lists(db, tmp_path)
+    engine = Engine(db, ScriptedChannel())
+    single = await lists.made(world.brand_id, "single")
+    await lists.recent(single, "one@example.com", cause="unsubscribe")
+    await world.people([Someone(name) for name in ("one", "two")])
+    publication_id = await world.publication()
+
+    before = await _forecast(engine, world, publication_id)
+    await lists.recent(single, "@example.com")
+    after = await _forecast(engine, world, publication_id)
+
+    assert [_foretold(forecast)["suppressed"] for forecast in (before, after)] == [1, 2]
