@@ -28,6 +28,8 @@ def connect(
     connection.execute("SET allowed_directories = ?", [[str(place) for place in (temp, *directories)]])
     # In this order: behind the last one nothing can be set.
     connection.execute("SET TimeZone = 'UTC'")
+    # It would be drawn into the worker's log.
+    connection.execute("SET enable_progress_bar = false")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection

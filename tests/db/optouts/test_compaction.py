@@ -11,6 +11,7 @@ from optout_files import FiledList, Row
 from stentor.db.pool import Database
 from stentor.errors import NoRoom, NotFound
 from stentor.optouts.compaction.choosing import RUNS_MAX, SMALL_RUNS_MAX, SMALL_SEGMENTS_MAX
+from stentor.optouts.compaction.clearing import delete_replaced
 from stentor.optouts.compaction.compacting import Compactor
 from stentor.optouts.compaction.model import Compacted
 from stentor.optouts.hashing import HASH_NAMES, HashName, hash_of
@@ -151,6 +152,9 @@ async def test_what_is_removed_and_followed_by_a_load_while_files_are_merged_is_
     await compactor.compact(filed.brand_id, filed.list_id)
     expected = [*MANY[:7], *MANY[8:], *STRANGERS]
 
+    assert await filed.holds([*MANY, *STRANGERS]) == expected
+    async with Database(filed.db.dsn, size=2, shift=timedelta(hours=2), prepared=filed.db.prepared) as later:
+        await delete_replaced(later, storage)
     assert await filed.holds([*MANY, *STRANGERS]) == expected
     await compactor.compact(filed.brand_id, filed.list_id, everything=True)
     assert await filed.holds([*MANY, *STRANGERS]) == expected

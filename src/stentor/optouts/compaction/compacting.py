@@ -16,7 +16,7 @@ from uuid import UUID
 
 import structlog
 
-from stentor.clock import Clock
+from stentor.clock import Clock, boottime_s
 from stentor.db.pool import Database
 from stentor.domain.ids import new_id
 from stentor.errors import NoRoom, NotFound
@@ -47,6 +47,9 @@ PATIENCE = Patience(
 
 REMOVED_AT_ONCE_MAX = 500_000
 ERASED_AT_ONCE_MAX = 100_000
+
+SWAPPED_WITHIN_S = 3_600.0
+"""How old a file may be that becomes live; a day old, and named by nobody, it would be deleted."""
 
 WORK_PREFIX = "compaction-"
 _RETRY_AFTER_S = 3_600
@@ -260,10 +263,11 @@ class _Compacting:
             cleared=max(self._cleared, min(file.cleared for file in group)),
             learned_at=max(file.learned_at for file in group),
         )
+        begun_s = boottime_s()
         if entries:
             await self._storage.put(name(made), target)
         failpoint("compact.stored")
-        if await self._swap(kind, group, new):
+        if await self._swap(kind, group, new, begun_s):
             log.info("list.compacted", list_id=str(self._list.list_id), kind=kind, files=len(group), entries=entries)
             return made
         await self._storage.delete([name(made)])
@@ -286,12 +290,16 @@ class _Compacting:
         )
         return await self._crew.call(rewritten, task)
 
-    async def _swap(self, kind: FileKind, group: Sequence[CatalogueFile], new: NewFile) -> bool:
-        """One transaction: the new file is live and those it was made of are not. False when one of them was not any more."""
+    async def _swap(self, kind: FileKind, group: Sequence[CatalogueFile], new: NewFile, begun_s: float) -> bool:
+        """One transaction: the new file is live and those it was made of are not.
+
+        False when one of them was not any more; and when this machine slept for so long since it was put into the storage
+        that it may have been swept away as left behind.
+        """
         async with self._db.transaction() as conn:
             await store.lock(conn, self._list)
             live = {file.id for file in await store.live(conn, self._list, kind)}
-            is_first = all(file.id in live for file in group)
+            is_first = all(file.id in live for file in group) and boottime_s() < begun_s + SWAPPED_WITHIN_S
             if is_first:
                 await store.replace(conn, self._list, kind, [file.id for file in group])
                 if new.entries:

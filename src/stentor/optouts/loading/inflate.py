@@ -4,11 +4,14 @@ gzip and zstd are opened, once: what comes out of them and is compressed again i
 what comes out is bounded by what went in at once.
 """
 
-from collections.abc import Callable, Iterator
-from typing import Literal, TypeAlias
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import zstandard
 from isal import isal_zlib
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PIECE_BYTES = 1 << 20
 
