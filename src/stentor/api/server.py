@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import resource
 import socket
 from collections.abc import Generator
 
@@ -14,10 +13,11 @@ from litestar import Litestar
 
 from stentor.api.connection import HttpConnection, end_the_late
 from stentor.domain.hosts import url_of
+from stentor.files import files_max
 
 log = structlog.get_logger()
 
-# Files that are not connections: the database pool, outgoing mail, logs, the files of an import.
+# Files that are not connections: the database pool, outgoing mail, logs, the files of an import, indexes of opt-out lists.
 FILES_RESERVED = 512
 
 
@@ -47,7 +47,7 @@ class ApiServer:
         self._app = app
         self._socket = _bound(host, port)
         self.host, self.port = self._socket.getsockname()[:2]
-        connections_max = min(self._limits.connections_max, _files_max() - FILES_RESERVED)
+        connections_max = min(self._limits.connections_max, max(files_max(), FILES_RESERVED * 2) - FILES_RESERVED)
         # What strangers send wrong is answered, and no line in our log.
         logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
         self._server = _Server(
@@ -115,12 +115,3 @@ def _bound(host: str, port: int) -> socket.socket:
         bound.close()
         raise
     return bound
-
-
-def _files_max() -> int:
-    """How many files this process may hold open, after raising the soft limit to the hard one."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < hard:
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return max(resource.getrlimit(resource.RLIMIT_NOFILE)[0], FILES_RESERVED * 2)

@@ -7,9 +7,11 @@ from uuid import UUID
 import pytest
 
 from listed import Lists
+from stentor.channels.contract import Accepted, Rejected
 from stentor.db.pool import Database
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Unavailable
+from stentor.executions.remedies import carry_out_next
 from stentor.optouts.hashing import EntryForm
 from stentor.optouts.names import index_name
 from stentor.testing.engine import Engine, ScriptedChannel
@@ -203,3 +205,18 @@ async def test_a_wave_that_must_fetch_a_file_first_loses_nobody(stage: Stage):
 
     for each in (paused, execution_id):
         assert await stage.fates(each) == {"one": "skipped suppressed", "two": "handed_over"}
+
+
+async def test_what_is_tried_again_is_asked_about_again(stage: Stage):
+    stage.channel.answer = lambda _message: Rejected("550 no")
+    execution_id = await stage.planned("one", "two")
+    await stage.engine.deliver()
+    stage.channel.answer = lambda _message: Accepted()
+
+    await stage.lists.run(await stage.list("l"), ["one@example.com"])
+    await stage.engine.executions.remedy(stage.world.brand_id, execution_id, "retry_failed", None, asked_by="key 1")
+    while await carry_out_next(stage.db):
+        continue
+    await stage.engine.drain()
+
+    assert await stage.fates(execution_id) == {"one": "skipped suppressed", "two": "handed_over"}

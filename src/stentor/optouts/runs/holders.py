@@ -12,13 +12,16 @@ from uuid import UUID
 import structlog
 
 from stentor.errors import Unavailable
+from stentor.files import files_max
 from stentor.optouts.names import index_name
 from stentor.optouts.runs.index import BadIndex, Index
 
 log = structlog.get_logger(__name__)
 
 INDEXES_OPEN_MAX = 2_000
-"""Indexes that one process keeps open while nobody uses them; each takes a file descriptor."""
+"""Indexes that one process keeps open while nobody asks them, where it may open as many files and then some."""
+
+_OF_FILES = 32
 
 
 class IndexFiles(Protocol):
@@ -47,9 +50,10 @@ class _Opened(NamedTuple):
 class Indexes:
     """Open indexes by run. One that somebody holds stays mapped, whatever becomes of its file."""
 
-    def __init__(self, files: IndexFiles, *, at_most: int = INDEXES_OPEN_MAX) -> None:
+    def __init__(self, files: IndexFiles, *, at_most: int | None = None) -> None:
+        """`at_most`: how many stay open while nobody asks them; a 32nd of the files that the process may open, unless said."""
         self._files = files
-        self._at_most = at_most
+        self._at_most = at_most or min(INDEXES_OPEN_MAX, files_max() // _OF_FILES)
         self._opened: OrderedDict[UUID, _Opened] = OrderedDict()
         # Whoever fetched many holds them until it has asked them, also those that had to make room.
         self._alive: weakref.WeakValueDictionary[UUID, Index] = weakref.WeakValueDictionary()
