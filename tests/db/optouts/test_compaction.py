@@ -112,6 +112,8 @@ async def test_what_was_removed_leaves_the_files_and_what_was_brought_again_stay
         "SELECT sum(entries) FROM optout_run WHERE list_id = %(list_id)s AND replaced_at IS NULL"
     ) == [len(kept)]
     assert await compactor.compact(filed.brand_id, filed.list_id) == Compacted()
+    await compactor.compact(filed.brand_id, filed.list_id, everything=True)
+    assert await filed.holds(MANY) == kept
 
 
 async def test_what_was_removed_a_moment_ago_is_left_for_later(compactor: Compactor, filed: FiledList):
