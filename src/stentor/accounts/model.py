@@ -40,6 +40,8 @@ class BrandSettings(msgspec.Struct, frozen=True, omit_defaults=True):
 
     run_rate_per_s: Annotated[int, Meta(ge=1, le=1_000_000)] = 500
     """Run calls per second, over all API processes; a full bucket of one second lets as many through at once."""
+    optout_rate_per_s: Annotated[int, Meta(ge=1, le=1_000_000)] = 50
+    """Calls of the opt-out list API per second and key, in each API process; as many go through at once."""
     preferences_enabled: bool = False
     """Whether the preference paths that carry no key are answered."""
     unauthenticated_opt_in_counts: bool = True

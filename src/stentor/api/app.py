@@ -39,7 +39,8 @@ from stentor.api.settings import ApiSettings
 from stentor.api.slow_bodies import Deadlines
 from stentor.api.subscriptions import subscriptions
 from stentor.api.topics import topics
-from stentor.api.wire import preference_topics, preferences, smart_campaigns
+from stentor.api.wire import optizmo, preference_topics, preferences, smart_campaigns
+from stentor.api.wire.optout_lane import OptOutLane
 from stentor.api.wire.run_lane import RunLane
 from stentor.errors import Unavailable
 
@@ -123,12 +124,15 @@ def create_app(
             RunLane(services, body_bytes_max=settings.body_bytes_max),
         ),
         Door(preferences.PREFIX, preferences.handlers, preferences.envelope),
+        Door(optizmo.LISTS, with_options(optizmo.optout_files.handlers), optizmo.envelope, OptOutLane(services)),
+        Door(optizmo.COLLECT, [], optizmo.envelope),
         Door(files.PREFIX, files.handlers, files.envelope),
         Door(preference_topics.PREFIX, with_options(preference_topics.preference_topics.handlers)),
     ]
     app = _App(services, settings, [*own, *doors], registry or CollectorRegistry())
     groups = [
-        (noun.tag, noun.about) for noun in (*NATIVE, preferences.preferences, preference_topics.preference_topics)
+        (noun.tag, noun.about)
+        for noun in (*NATIVE, preferences.preferences, preference_topics.preference_topics, optizmo.optout_files)
     ]
     groups.append((smart_campaigns.TAG, smart_campaigns.ABOUT))
     app.register(Reference(document(app.routes, groups, public_url=settings.public_url)).routes())

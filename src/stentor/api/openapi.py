@@ -46,6 +46,7 @@ _PATH_NAMES = {
     "sender_id": "The sender's id.",
     "optout_list": "The opt-out list's id, code or name.",
     "job_id": "The job's id.",
+    "reference": "The `importReference` that the upload was prepared with, in any case.",
     "grantee_id": "The id of the group that the list is granted to.",
     "template_id": "The template's id.",
     "key_number": "The key's number, with which its token begins.",

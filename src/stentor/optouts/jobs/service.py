@@ -55,8 +55,10 @@ class JobService:
         async with self._db.transaction() as conn:
             into = await resolve(conn, brand_id, reference)
             if not into.holds_entries:
-                raise Invalid(
-                    f"The list {into.name!r} is {into.kind} and holds no entries itself. Import into the list that does."
+                raise Invalid.field(
+                    "/list",
+                    "kind",
+                    f"The list {into.name!r} is {into.kind} and holds no entries itself. Import into the list that does.",
                 )
             job = await _made(
                 conn,
@@ -161,8 +163,10 @@ class JobService:
 def check_size(declared_bytes: int | None) -> None:
     """Raises Invalid for a file that is larger than 5 GiB, or of less than nothing."""
     if declared_bytes is not None and not 0 <= declared_bytes <= FILE_BYTES_MAX:
-        raise Invalid(
-            f"A file has 0 to {FILE_BYTES_MAX:,} bytes (5 GiB), as it is sent. Part it, or compress it with gzip or zstd."
+        raise Invalid.field(
+            "/declared_bytes",
+            "size",
+            f"A file has 0 to {FILE_BYTES_MAX:,} bytes (5 GiB), as it is sent. Part it, or compress it with gzip or zstd.",
         )
 
 

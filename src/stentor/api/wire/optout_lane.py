@@ -1,0 +1,45 @@
+"""The way of a single look-up past the framework, which would cost it more than the look-up does."""
+
+from urllib.parse import parse_qsl
+
+import msgspec
+from litestar.types import HTTPScope
+
+from stentor.api.edge import Exchange
+from stentor.api.services import Services
+from stentor.api.strict_json import decode_query
+from stentor.api.wire.optizmo import HAS, HasOptoutQuery, admitted, is_listed, rate_headers
+from stentor.errors import Invalid
+
+PARAMETERS_MAX = 20
+
+_YES = msgspec.json.encode({"hasOptout": True})
+_NO = msgspec.json.encode({"hasOptout": False})
+
+
+class OptOutLane:
+    """Answers `has-optout`; errors are raised, for the app to write down."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def takes(self, scope: HTTPScope) -> bool:
+        """Whether this request may go here."""
+        return scope["path"] == HAS and scope["method"] == "GET"
+
+    async def answer(self, scope: HTTPScope, exchange: Exchange) -> None:
+        """Answers the request. Raises the Problem that it met with."""
+        scope["path_template"] = HAS
+        caller = await admitted(self._services, scope, "read")
+        try:
+            said = parse_qsl(
+                scope["query_string"].decode("latin-1"), keep_blank_values=True, max_num_fields=PARAMETERS_MAX
+            )
+        except ValueError:
+            raise Invalid(f"The query has more than {PARAMETERS_MAX} parameters.") from None
+        query = decode_query(dict(said), HasOptoutQuery, known_alone=False)
+        body = _YES if await is_listed(self._services, caller, query) else _NO
+        headers = [(name.encode(), value.encode()) for name, value in rate_headers(scope).items()]
+        headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        await exchange.send({"type": "http.response.start", "status": 200, "headers": headers})
+        await exchange.send({"type": "http.response.body", "body": body, "more_body": False})
