@@ -148,13 +148,18 @@ WHERE l.brand_id = :brand_id AND r.list_id = l.id AND r.brand_id = l.brand_id AN
     AND (r.address IS NOT NULL OR r.ip <> '')
 
 -- name: ask_erasure
--- Of every list that has files of addresses; who of them has this one only compaction reads.
+-- Of every list that has files of addresses, or is about to have some; who of them has this one only compaction reads.
 INSERT INTO optout_erasure (list_id, digest, brand_id, asked_at)
 SELECT l.id, substring(e.whole FOR 16), l.brand_id, :now
 FROM unnest(:names::text[], :wholes::bytea[]) AS e (name, whole)
 JOIN optout_list l ON l.hash = e.name
 WHERE l.brand_id = :brand_id AND l.kind = 'plain'
-    AND EXISTS (
-        SELECT FROM optout_segment s WHERE s.list_id = l.id AND s.brand_id = l.brand_id AND s.replaced_at IS NULL
+    AND (
+        l.id IN (SELECT s.list_id FROM optout_segment s WHERE s.brand_id = :brand_id AND s.replaced_at IS NULL)
+        OR l.id IN (
+            SELECT j.list_id FROM optout_job j
+            WHERE j.brand_id = :brand_id AND j.kind = 'import'
+                AND j.state IN ('uploading', 'queued', 'running')
+        )
     )
 ON CONFLICT (list_id, digest) DO NOTHING

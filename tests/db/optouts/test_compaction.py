@@ -9,11 +9,14 @@ import pytest
 
 from optout_files import FiledList, Row
 from stentor.db.pool import Database
+from stentor.domain.ids import new_id
+from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import NoRoom, NotFound
 from stentor.optouts.compaction.choosing import RUNS_MAX, SMALL_RUNS_MAX, SMALL_SEGMENTS_MAX
 from stentor.optouts.compaction.clearing import delete_replaced
 from stentor.optouts.compaction.compacting import Compactor
 from stentor.optouts.compaction.model import Compacted
+from stentor.optouts.entry_service import erase_address
 from stentor.optouts.hashing import HASH_NAMES, HashName, hash_of
 from stentor.optouts.names import index_name
 from stentor.optouts.storage import DirectoryStorage
@@ -219,6 +222,28 @@ async def test_a_segment_that_came_while_somebody_was_erased_is_searched_too(
     await compactor.compact(filed.brand_id, filed.list_id)
     assert MANY[5] not in {row.address for row in await filed.rows()}
     assert await filed.column("SELECT digest FROM optout_erasure WHERE list_id = %(list_id)s") == []
+
+
+@pytest.mark.parametrize("state", ["uploading", "queued", "running"])
+async def test_who_is_erased_while_a_file_is_on_its_way_is_not_named_by_it(
+    db: Database, compactor: Compactor, filed: FiledList, state: str
+):
+    async with db.transaction() as conn:
+        await conn.execute(
+            "INSERT INTO optout_job (id, brand_id, list_id, kind, state, created_at) VALUES (%s, %s, %s, 'import', %s, now())",
+            [new_id(), filed.brand_id, filed.list_id, state],
+        )
+        await erase_address(conn, filed.brand_id, MANY[5], ChannelKind.EMAIL)
+        await conn.execute("UPDATE optout_erasure SET asked_at = asked_at - interval '8 days'")
+        await conn.execute("UPDATE optout_job SET created_at = created_at - interval '9 days'")
+
+    # As long as it is on its way, the erasure is not done with.
+    await compactor.compact(filed.brand_id, filed.list_id)
+    await filed.add(MANY)
+    await compactor.compact(filed.brand_id, filed.list_id)
+
+    assert {row.address for row in await filed.rows()} == {None, *MANY} - {MANY[5]}
+    assert await filed.holds(MANY) == MANY
 
 
 async def test_runs_of_an_expiring_list_are_merged_as_far_as_they_lapse_together(

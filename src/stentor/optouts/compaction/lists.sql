@@ -74,8 +74,12 @@ INSERT INTO optout_generation (list_id, generation, brand_id, at, what)
 VALUES (:list_id, :generation, :brand_id, :now, :what)
 
 -- name: forget_erasures
--- Those that were carried out, unless a segment has come since that may name the person too.
+-- Those that were carried out, unless a segment has come since that may name the person too, or is still being made of a file
+-- that was asked in before.
 DELETE FROM optout_erasure e
 WHERE e.list_id = :list_id AND e.brand_id = :brand_id AND e.digest = ANY(:digests::bytea[])
     AND NOT EXISTS (SELECT FROM optout_segment s
         WHERE s.list_id = e.list_id AND s.replaced_at IS NULL AND s.id <> ALL(:searched::uuid[]))
+    AND NOT EXISTS (SELECT FROM optout_job j
+        WHERE j.list_id = e.list_id AND j.kind = 'import' AND j.state IN ('uploading', 'queued', 'running')
+            AND j.created_at < e.asked_at)
