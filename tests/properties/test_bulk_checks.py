@@ -43,12 +43,12 @@ def test_each_text_is_held_by_what_holds_it_alone(texts: list[str], channels: in
     for place, text in enumerate(texts):
         entry = read_entry(text, channels, name)
         if isinstance(entry, InvalidAddress):
-            assert asked.answer(place, set(asked.digests) | asked.more).refusal == entry.reason
+            assert asked.answers({*asked.digests, *asked.more})[place].refusal == entry.reason
             continue
         forms = list(forms_of(entry.text, entry.channel)) if entry.hash is None else []
         assert asked.digests[place] == entry.digest
         for form, one in forms:
             digest = digest_of(one, name)
             assert digest == asked.digests[place] or digest in asked.more
-            assert asked.answer(place, {digest}).form == form
-        assert asked.answer(place, set()).form is None
+            assert asked.answers({digest})[place].form == form
+        assert asked.answers(set())[place].form is None

@@ -26,6 +26,9 @@ optout_entries = group_noun(
     "as the list makes them. Entries that came in files are found and checked here as well; those that came alone are listed.",
 )
 
+CHECK_BYTES_MAX = 4 << 20
+"""Of the body of a check: 10,000 of the longest addresses in ASCII."""
+
 FormName: TypeAlias = Literal["address", "other_spelling", "domain"]
 
 # A hash of sha512 is the longest of all.
@@ -193,6 +196,7 @@ async def add_optout_entries(request: ApiRequest, caller: Caller, optout_list: s
     scope="read",
     idempotent=False,
     problems=[Unavailable],
+    bytes_max=CHECK_BYTES_MAX,
     example={"addresses": ["aino@example.org", "+358401112222"]},
 )
 async def check_optout_entries(request: ApiRequest, caller: Caller, optout_list: str, body: CheckInput) -> ChecksBody:

@@ -12,7 +12,7 @@ from stentor.api.channels import mask_of, names_in
 from stentor.api.groups import group_noun
 from stentor.api.paging import Listing, ListQuery, Walk, listing
 from stentor.api.request import ApiRequest, Caller
-from stentor.errors import Conflict
+from stentor.errors import Conflict, Invalid
 from stentor.optouts.hashing import HashName
 from stentor.optouts.lists import EXPIRY_DAYS_MAX, MEMBERS_MAX, NAME_CHARS_MAX, SCOPE_IDS_MAX
 from stentor.optouts.model import Grant, GrantedList, ListDraft, ListKind, ListPatch, ListScope, OptOutList
@@ -238,7 +238,7 @@ async def list_optout_grants(
 
 
 @optout_lists.put(
-    "/optout-lists/{optout_list:str}/grants/{grantee_id:str}", scope="write", status=204, problems=[Conflict]
+    "/optout-lists/{optout_list:str}/grants/{grantee_id:str}", scope="write", status=204, problems=[Conflict, Invalid]
 )
 async def grant_optout_list(request: ApiRequest, caller: Caller, optout_list: str, grantee_id: UUID) -> None:
     """Grant an opt-out list to another group, which then may make a linked list of it; again changes nothing."""

@@ -6,6 +6,7 @@ look-up begins is seen. Nothing is ever taken for unlisted because a file of a l
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import compress
 from typing import NamedTuple, TypeAlias, TypeVar
 from uuid import UUID
 
@@ -151,9 +152,7 @@ def _ask_runs(
             held = indexes[run_id].holds(asked)
             if held.any():
                 hit = Hit(generation, recent=False)
-                hits.setdefault(store.store_id, {}).update(
-                    (digests[place], hit) for place in held.nonzero()[0].tolist()
-                )
+                hits.setdefault(store.store_id, {}).update(dict.fromkeys(compress(digests, held.tolist()), hit))
 
 
 async def _leave_out_removed(
