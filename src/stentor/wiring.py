@@ -69,6 +69,7 @@ from stentor.optouts.bulk import BulkCheck
 from stentor.optouts.compaction.clearing import delete_replaced, forget_old, sweep_strangers
 from stentor.optouts.compaction.compacting import Compactor
 from stentor.optouts.entry_service import EntryService
+from stentor.optouts.jobs.clearing import clear_jobs, forget_jobs
 from stentor.optouts.jobs.model import JobKind
 from stentor.optouts.jobs.service import JobService
 from stentor.optouts.jobs.working import JobRunner
@@ -374,6 +375,7 @@ def compactor(core: Core) -> Compactor:
 def _storage_chores(core: Core) -> list[Chore]:
     return [
         Chore("delete_replaced", 60.0, lambda: delete_replaced(core.db, core.storage)),
+        Chore("clear_jobs", 10.0, lambda: clear_jobs(core.db, core.storage)),
         Chore("sweep_strangers", 21_600.0, lambda: sweep_strangers(core.db, core.storage)),
     ]
 
@@ -437,6 +439,7 @@ def _chores(core: Core) -> list[Chore]:
         Chore("erase_anonymous", 600.0, lambda: _erase_anonymous(core, anonymous)),
         Chore("forget_past", 600.0, lambda: _forget_past(core, past)),
         Chore("forget_lists_past", 600.0, lambda: forget_old(db, days=core.settings.history_days)),
+        Chore("forget_jobs", 600.0, lambda: forget_jobs(db, days=core.settings.history_days)),
         Chore("forget_answers", 600.0, lambda: forget_answers(db)),
         Chore("forget_events", 600.0, lambda: forget_events(db)),
     ]

@@ -40,6 +40,7 @@ WITHOUT_A_BOUNDARY = {
         "executions/service.py: sweep_expired",
         "guard/contacts.py: forget",
         "guard/store.py: forget_claims",
+        "optouts/jobs/clearing.py: _clear",
         "triggers/events.py: forget",
         "triggers/schedules/keeping.py: reckon",
     ),

@@ -88,7 +88,7 @@ WHERE id = :id AND brand_id = :brand_id AND state = 'uploading' AND upload_epoch
 SELECT id, brand_id
 FROM optout_job j
 WHERE (
-        kept_until <= :now
+        kept_until <= :now AND state NOT IN ('queued', 'running')
         OR state IN ('success', 'failed', 'removed') AND EXISTS (SELECT FROM optout_part p WHERE p.job_id = j.id)
     )
     AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
