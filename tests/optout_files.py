@@ -128,7 +128,7 @@ class FiledList:
             for address in addresses:
                 await conn.execute(
                     "INSERT INTO optout_erasure (list_id, digest, brand_id, asked_at)"
-                    " VALUES (%s, %s, %s, statement_timestamp() + %s)",
+                    " VALUES (%s, %s, %s, statement_timestamp() + %s) ON CONFLICT DO NOTHING",
                     [self.list_id, digest_of(address, self.hash), self.brand_id, self.db.shift - ago],
                 )
 
@@ -180,6 +180,19 @@ class FiledList:
             assert {column[0]: column[1] for column in columns} == SEGMENT_COLUMNS
             found += [Row(*row) for row in read]
         return found
+
+    async def entries(self) -> list[bytes]:
+        """Digests of the rows of its segments, minus what was removed: what an export has."""
+        async with self.db.read() as conn:
+            found = await conn.execute(
+                "SELECT digest, generation FROM optout_removed WHERE list_id = %s", [self.list_id]
+            )
+            removed = dict(await found.fetchall())
+        rows = [
+            (row.hash[:16] if row.hash is not None else digest_of(row.address or "", self.hash), row.generation)
+            for row in await self.rows()
+        ]
+        return [digest for digest, generation in rows if removed.get(digest, -1) < generation]
 
     async def stored(self) -> set[str]:
         """Names of all files in the storage's catalogue areas."""

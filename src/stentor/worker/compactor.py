@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-_REST_S = 30.0
+_REST_S = 10.0
 _HEARTBEAT_S = 5.0
 _LIST_RESTS_S = 600.0
 """How soon a list is looked at again: what could not be done now can hardly be done a minute later."""
