@@ -141,11 +141,11 @@ LIMIT :limit
 -- name: blank_recents
 -- The digest stays, and with it the opt-out; of a longer hash the whole of it, so that exports have it.
 UPDATE optout_recent r
-SET address = NULL, ip = '', hash = CASE l.hash WHEN 'md5' THEN NULL ELSE e.whole END
+SET address = NULL, campaign = '', affiliate = '', sub_affiliate = '', ip = '', hash = CASE l.hash WHEN 'md5' THEN NULL ELSE e.whole END
 FROM unnest(:names::text[], :wholes::bytea[]) AS e (name, whole)
 JOIN optout_list l ON l.hash = e.name
 WHERE l.brand_id = :brand_id AND r.list_id = l.id AND r.brand_id = l.brand_id AND r.digest = substring(e.whole FOR 16)
-    AND (r.address IS NOT NULL OR r.ip <> '')
+    AND (r.address IS NOT NULL OR r.campaign || r.affiliate || r.sub_affiliate || r.ip <> '')
 
 -- name: ask_erasure
 -- Of every list that has files of addresses, or is about to have some; who of them has this one only compaction reads.

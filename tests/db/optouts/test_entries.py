@@ -298,7 +298,7 @@ async def test_what_else_is_on_the_built_in_list_comes_off_with_a_reason(stage: 
 async def test_an_erased_address_is_forgotten_and_stays_suppressed(stage: Stage, other_brand_id: UUID):
     await stage.lists.create(stage.brand_id, ListDraft(name="Long", hash="sha512"))
     for reference in ("L", "Long"):
-        await stage.entries.collect(stage.brand_id, reference, ANN, ip="192.0.2.1")
+        await stage.entries.collect(stage.brand_id, reference, ANN, campaign="May", affiliate="a", ip="192.0.2.1")
     await stage.entries.add(other_brand_id, "built-in", [ANN])
     held = await stage.lists.get(stage.brand_id, "L")
     async with stage.db.transaction() as conn:
@@ -314,7 +314,8 @@ async def test_an_erased_address_is_forgotten_and_stays_suppressed(stage: Stage,
         rows = await conn.execute("SELECT list_id, digest FROM optout_erasure")
         asked = await rows.fetchall()
 
-    assert [(entry.address, entry.ip, entry.hash) for entry in kept["L"]] == [(None, "", None)]
+    assert [(entry.address, entry.ip, entry.campaign, entry.affiliate) for entry in kept["L"]] == [(None, "", "", "")]
+    assert [entry.hash for entry in kept["L"]] == [None]
     assert [(entry.address, entry.hash) for entry in kept["Long"]] == [(None, hashlib.sha512(ANN.encode()).digest())]
     assert await stage.on(ANN) == await stage.on(ANN, "Long") == {("ADDRESS", True)}
     assert asked == [(held.id, digest_of(ANN, "md5"))]

@@ -13,6 +13,7 @@ from stentor.errors import Conflict, Invalid, NotFound
 from stentor.optouts import lists as lists_module
 from stentor.optouts.lists import ListService, resolve_all
 from stentor.optouts.model import ListDraft, ListPatch
+from stentor.testing.world import World
 
 pytestmark = pytest.mark.anyio
 
@@ -193,6 +194,19 @@ async def test_a_link_reads_another_brands_list_as_long_as_it_is_granted(
     )
     with pytest.raises(NotFound):
         await lists.revoke(other_brand_id, theirs.code, brand_id)
+
+
+async def test_a_list_that_is_granted_to_a_third_brand_is_no_list_here(
+    db: Database, lists: ListService, brand_id: UUID, other_brand_id: UUID
+):
+    third = (await World.made(db, "Third")).brand_id
+    theirs = await lists.create(other_brand_id, PARTNERS)
+    await lists.grant(other_brand_id, theirs.code, third)
+
+    for reference in (theirs.code, str(theirs.id)):
+        with pytest.raises(Invalid, match="granted"):
+            await lists.create(brand_id, ListDraft(name="L", kind="linked", linked=reference))
+    assert await lists.granted(brand_id) == []
 
 
 async def test_a_grant_is_for_another_brand_and_for_a_list_with_entries(lists: ListService, brand_id: UUID):
