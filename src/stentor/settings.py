@@ -11,6 +11,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "STENTOR_"
 
+_STORAGES = ("s3", "gs", "az")
+
 # What is said to tests and to proofs, and is no setting of an operator's.
 _SAID_TO_OTHERS = ("STENTOR_TEST_", "STENTOR_FAILPOINTS")
 
@@ -59,6 +61,12 @@ class Settings(BaseSettings):
     claims: int = Field(default=4, ge=1, le=64)
     """Claims of one sender's bulk lane that a worker works on at once; three more are kept for alerts and for other senders."""
 
+    storage_url: str | None = None
+    """Where the files of opt-out lists are, as `s3://bucket/path`; without it in the data directory."""
+
+    storage_cache_bytes: int = Field(default=20 << 30, ge=0)
+    """What this machine's disk keeps of them, where they are not on it."""
+
     min_free_bytes: int = Field(default=1 << 30, ge=0)
     """Room on the embedded database's disk below which no files are imported."""
 
@@ -82,6 +90,14 @@ class Settings(BaseSettings):
         parts = urlsplit(text or "https://unsaid")
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
             raise ValueError(f"{text!r} is no address of a web site; write it as https://news.example.com")
+        return text.rstrip("/") if text else None
+
+    @field_validator("storage_url")
+    @classmethod
+    def _is_a_storage(cls, text: str | None) -> str | None:
+        parts = urlsplit(text or "s3://unsaid")
+        if parts.scheme not in _STORAGES or not parts.netloc or parts.query or parts.fragment or parts.password:
+            raise ValueError(f"{text!r} is no storage; write it as s3://bucket/path, gs://… or az://…")
         return text.rstrip("/") if text else None
 
     @field_validator("trusted_proxies")

@@ -76,6 +76,7 @@ from stentor.optouts.jobs.working import JobRunner
 from stentor.optouts.links import FileLinks
 from stentor.optouts.lists import ListService
 from stentor.optouts.look_up import LookUp
+from stentor.optouts.object_storage import ObjectStorage
 from stentor.optouts.runs.holders import Indexes
 from stentor.optouts.service import ensure_builtin
 from stentor.optouts.shared_check import SharedCheck
@@ -182,8 +183,11 @@ async def core(
 
 
 def list_storage(settings: Settings) -> Storage:
-    """Where the files of opt-out lists lie."""
-    return DirectoryStorage(data_directory(settings) / LISTS_DIRECTORY)
+    """Where the files of opt-out lists lie. Raises StorageRefused for a URL that names no storage."""
+    place = data_directory(settings) / LISTS_DIRECTORY
+    if settings.storage_url is None:
+        return DirectoryStorage(place)
+    return ObjectStorage.at(settings.storage_url, place, cache_bytes=settings.storage_cache_bytes)
 
 
 def list_reserve(settings: Settings) -> DiskReserve:

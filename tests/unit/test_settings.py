@@ -39,3 +39,20 @@ def test_networks_of_proxies_are_read_with_blanks_between_them():
 def test_a_network_that_is_none_is_refused(said: str):
     with pytest.raises(ValidationError, match=r"trusted_proxies"):
         Settings(trusted_proxies=said)
+
+
+@pytest.mark.parametrize(
+    "said", ["bucket/path", "s3://", "https://bucket", "s3://bucket?x=1", "s3://a:b@bucket/x", "file:///x"]
+)
+def test_a_storage_that_is_none_is_refused(said: str):
+    with pytest.raises(ValidationError, match=r"storage_url"):
+        Settings(storage_url=said)
+
+
+@pytest.mark.parametrize("said", ["s3://bucket/path", "s3://bucket/path/", "gs://bucket/path"])
+def test_a_storage_is_a_bucket_and_a_path(said: str):
+    assert Settings(storage_url=said).storage_url == said.rstrip("/")
+
+
+def test_an_empty_storage_is_the_data_directory():
+    assert Settings(storage_url="").storage_url is None
