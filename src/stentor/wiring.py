@@ -75,6 +75,7 @@ from stentor.optouts.jobs.service import JobService
 from stentor.optouts.jobs.working import JobRunner
 from stentor.optouts.links import FileLinks
 from stentor.optouts.lists import ListService
+from stentor.optouts.loading.runner import ImportRunner
 from stentor.optouts.look_up import LookUp
 from stentor.optouts.object_storage import ObjectStorage
 from stentor.optouts.runs.holders import Indexes
@@ -359,15 +360,15 @@ def worker_roles(core: Core, name: str, journal: Journal | None) -> WorkerRoles:
         ),
         remedier=RemedierRole(core.db, due=due),
         keeper=KeeperRole(Role(core.db, "keeper", name), _chores(core)),
-        lister=ListerRole(core.db, name, list_runners(), core.storage.work),
+        lister=ListerRole(core.db, name, list_runners(core), core.storage.work),
         compactor=CompactorRole(Role(core.db, "compactor", name), compactor(core), _storage_chores(core)),
         channels=channels,
     )
 
 
-def list_runners() -> dict[JobKind, JobRunner]:
+def list_runners(core: Core) -> dict[JobKind, JobRunner]:
     """What works on files of opt-out lists, by the kind of job."""
-    runners: list[JobRunner] = []
+    runners: list[JobRunner] = [ImportRunner(core.db, core.storage, list_reserve(core.settings))]
     return {runner.kind: runner for runner in runners}
 
 

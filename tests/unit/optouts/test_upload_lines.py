@@ -12,7 +12,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stentor.optouts.loading.inflate import RATIO_AT_BYTES, Inflater, Unreadable
+from stentor.optouts.loading.inflate import RATIO_AT_BYTES, Encoding, Inflater, Unreadable
 from stentor.optouts.loading.layout import read_header
 from stentor.optouts.loading.lines import LONG, MARK, Lines
 from stentor.optouts.loading.splitting import Chunk, Splitter
@@ -152,7 +152,7 @@ def test_what_cannot_be_read_is_refused_with_a_sentence(tmp_path: Path, data: by
 
 @pytest.mark.fault("F18")
 @pytest.mark.parametrize("encoding", ["gzip", "zstd"])
-def test_a_bomb_is_stopped_before_it_has_swollen(encoding: str):
+def test_a_bomb_is_stopped_before_it_has_swollen(encoding: Encoding):
     block = bytes(64 << 20)
     data = gz(block) * 20 if encoding == "gzip" else zstd(block) * 20
     inflater = Inflater(encoding)

@@ -5,13 +5,10 @@ what comes out is bounded by what went in at once.
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import zstandard
 from isal import isal_zlib
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 PIECE_BYTES = 1 << 20
 
@@ -35,9 +32,12 @@ class Unreadable(Exception):
     """The file cannot be read as a whole; the sentence says why and what to do."""
 
 
-_MAGIC: dict[bytes, Encoding] = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
-# A frame that may be skipped, as some tools write in front.
-_MAGIC |= {bytes([kind, 0x2A, 0x4D, 0x18]): "zstd" for kind in range(0x50, 0x60)}
+_MAGIC: dict[bytes, Encoding] = {
+    b"\x1f\x8b": "gzip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+}
+# A frame that may be skipped, as some tools write in front of zstd's others.
+_SKIPPABLE, _SKIPPABLE_KINDS = b"\x2a\x4d\x18", range(0x50, 0x60)
 _ARCHIVES = {
     b"PK\x03\x04": "a zip archive",
     b"PK\x05\x06": "a zip archive",
@@ -55,6 +55,8 @@ MAGIC_BYTES = 6
 
 def encoding_of(head: bytes) -> Encoding:
     """How a file that begins so is compressed."""
+    if head[1:4] == _SKIPPABLE and head[0] in _SKIPPABLE_KINDS:
+        return "zstd"
     return next((encoding for magic, encoding in _MAGIC.items() if head.startswith(magic)), "")
 
 
@@ -72,7 +74,6 @@ class Inflater:
     """Opens what it is fed. Raises Unreadable for what is damaged, and where more comes out than should."""
 
     def __init__(self, encoding: Encoding) -> None:
-        self._open: Callable[[bytes], Iterator[bytes]] = {"": _as_is, "gzip": self._gzip, "zstd": self._zstd}[encoding]
         self._encoding = encoding
         self._gzip_member = isal_zlib.decompressobj(wbits=_GZIP_WINDOW)
         self._zstd_decompressor = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES_MAX)
@@ -83,7 +84,7 @@ class Inflater:
     def feed(self, data: bytes) -> Iterator[bytes]:
         """What comes out of the next bytes, in pieces."""
         self._fed += len(data)
-        for piece in self._open(data):
+        for piece in self._opened(data):
             self._inflated += len(piece)
             self._check()
             for begin in range(0, len(piece), PIECE_BYTES):
@@ -103,6 +104,14 @@ class Inflater:
                 " without compression."
             )
 
+    def _opened(self, data: bytes) -> Iterator[bytes]:
+        if self._encoding == "gzip":
+            yield from self._gzip(data)
+        elif self._encoding == "zstd":
+            yield from self._zstd(data)
+        else:
+            yield data
+
     def _gzip(self, data: bytes) -> Iterator[bytes]:
         member = self._gzip_member
         while data:
@@ -114,7 +123,7 @@ class Inflater:
                 member = self._gzip_member = isal_zlib.decompressobj(wbits=_GZIP_WINDOW)
             try:
                 piece = member.decompress(data, PIECE_BYTES)
-            except isal_zlib.error as error:
+            except Exception as error:
                 raise _damaged("gzip") from error
             data = member.unused_data if member.eof else member.unconsumed_tail
             self._whole = member.eof
@@ -141,7 +150,3 @@ def _damaged(encoding: Encoding) -> Unreadable:
     return Unreadable(
         f"The {encoding} file is damaged, or needs more memory than is given to it. Make it again, and send it."
     )
-
-
-def _as_is(data: bytes) -> Iterator[bytes]:
-    yield data

@@ -114,6 +114,7 @@ class _Work(msgspec.Struct):
     """What the child is about."""
 
     splitter: Splitter
+    piece_bytes: int
     chunks: Iterator[Chunk]
 
 
@@ -123,12 +124,13 @@ _work: list[_Work] = []
 def begin(directory: Path, first_chunk: int, chunk_lines: int, chunk_bytes: int) -> None:
     """Begins with the file's first byte."""
     splitter = Splitter(directory, first_chunk=first_chunk, chunk_lines=chunk_lines, chunk_bytes=chunk_bytes)
-    _work[:] = [_Work(splitter, iter(()))]
+    # A chunk ends where a piece does.
+    _work[:] = [_Work(splitter, min(PIECE_BYTES, chunk_bytes), iter(()))]
 
 
 def feed(path: Path) -> None:
     """Goes on with the file's next part, which is to be there until `next_chunk` says that it is used up."""
-    _work[0].chunks = _chunks_of(_work[0].splitter, path)
+    _work[0].chunks = _chunks_of(_work[0].splitter, path, _work[0].piece_bytes)
 
 
 def end() -> None:
@@ -141,7 +143,7 @@ def next_chunk() -> Chunk | None:
     return next(_work[0].chunks, None)
 
 
-def _chunks_of(splitter: Splitter, path: Path) -> Iterator[Chunk]:
+def _chunks_of(splitter: Splitter, path: Path, piece_bytes: int) -> Iterator[Chunk]:
     with path.open("rb") as part:
-        while data := part.read(PIECE_BYTES):
+        while data := part.read(piece_bytes):
             yield from splitter.feed(data)

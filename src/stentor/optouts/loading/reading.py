@@ -1,0 +1,229 @@
+"""What a child does with a chunk: it reads the lines, finds out which are new, and writes them down as a segment.
+
+Three calls, one after the other, on the same child, which keeps the chunk between them: `read`, then `note` when all chunks
+before it were noted, then `write` when it is known where those lie.
+"""
+
+import csv
+import errno
+import os
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+import duckdb
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from stentor.optouts.loading.classes import LineClass
+from stentor.optouts.loading.order import Ordered, ordered
+from stentor.optouts.loading.rows import Classified, Order, Rows
+from stentor.optouts.loading.seen import Bitmap, make_bitmap
+from stentor.optouts.loading.splitting import Chunk
+from stentor.optouts.loading.studying import study
+from stentor.optouts.runs.index import Digests, Index, IndexWriter
+
+_HALVES = struct.Struct("<QQ")
+# At once, so that neither they nor what they become fill the memory.
+_ODD_AT_ONCE = 50_000
+NEVER_REMOVED = 2**63 - 1
+"""As the generation of a known file: no removal concerns it."""
+
+# A mapped file's pages count as ours until it is closed: this many sorted look-ups touch a part of it only.
+_ASKED_AT_ONCE = 32_768
+
+
+class Known(msgspec.Struct, frozen=True):
+    """A file of digests that the list has; removals of its generation or a later one took entries out of it again."""
+
+    path: Path
+    generation: int
+
+
+class ReadChunk(msgspec.Struct, frozen=True):
+    """What was found in a chunk, by itself."""
+
+    submitted: int
+    malformed: int
+    rejects_kept: int
+
+
+class WrittenChunk(msgspec.Struct, frozen=True):
+    """What of a chunk was new, and when the youngest of it came."""
+
+    added: int
+    bytes: int
+    youngest_at: datetime
+
+
+class _Writer(Protocol):
+    """Of the csv module."""
+
+    def writerow(self, row: tuple[int, str], /) -> object:
+        """Writes one row."""
+        ...
+
+
+class _Work(msgspec.Struct):
+    order: Order
+    chunk: Chunk
+    rows: Rows
+    found: Ordered
+    is_hash: npt.NDArray[np.bool_]
+    doubtful: npt.NDArray[np.bool_]
+
+
+_work: list[_Work] = []
+
+
+def read(order: Order, chunk: Chunk, rejects: Path, rejects_max: int) -> ReadChunk:
+    """Reads the lines; writes up to so many of those that are no entries, as CSV with number and reason, to `rejects`."""
+    while _work:
+        _work.pop().rows.close()
+    with full_disks_named():
+        rows = Rows(order, chunk)
+        found = rows.digests()
+    classes = found.classes
+    if len(classes) != chunk.lines:
+        raise RuntimeError(f"Of {chunk.lines} lines of a chunk {len(classes)} came back.")
+    submitted = int(np.count_nonzero(classes != LineClass.EMPTY))
+    with rejects.open("w", newline="", encoding="utf-8") as file:
+        malformed, kept = _study_odd(order, chunk, rows, found, rejects=csv.writer(file), rejects_max=rejects_max)
+    entries = np.flatnonzero((classes == LineClass.ADDRESS) | (classes == LineClass.HASH))
+    in_order = ordered(Digests(found.high[entries], found.low[entries]), entries)
+    _work[:] = [_Work(order, chunk, rows, in_order, classes == LineClass.HASH, np.zeros(0, dtype=bool))]
+    return ReadChunk(submitted, malformed, kept)
+
+
+def _study_odd(
+    order: Order, chunk: Chunk, rows: Rows, found: Classified, *, rejects: _Writer, rejects_max: int
+) -> tuple[int, int]:
+    """Finds out what the odd lines are; how many of them are malformed, and of how many that is written down."""
+    malformed = kept = 0
+    odd = np.flatnonzero(found.classes == LineClass.ODD)
+    for begin in range(0, len(odd), _ODD_AT_ONCE):
+        replaced: dict[int, str] = {}
+        for row, line in rows.lines(odd[begin : begin + _ODD_AT_ONCE], chunk.lines):
+            studied = study(line, chunk.layout, order)
+            if isinstance(studied, str):
+                malformed += 1
+                if kept < rejects_max:
+                    rejects.writerow((chunk.first_line + row, studied))
+                    kept += 1
+                continue
+            entry, replaced[row] = studied
+            is_hash = order.keeps_hashes or entry.hash is not None
+            found.classes[row] = LineClass.HASH if is_hash else LineClass.ADDRESS
+            found.high[row], found.low[row] = _HALVES.unpack(entry.digest)
+        if replaced:
+            rows.replace(list(replaced), list(replaced.values()))
+    return malformed, kept
+
+
+def note(bitmap: Path, digests: Path) -> None:
+    """Marks which digests of the chunk may have come before, adds them to the bitmap, and writes them down."""
+    work = _work[0]
+    seen = Bitmap(bitmap)
+    work.doubtful = seen.may_hold(work.found.digests)
+    seen.add(work.found.digests)
+    _write_index(digests, work.order, work.found.digests)
+
+
+def write(known: Sequence[Known], removals: Path | None, segment: Path, digests: Path) -> WrittenChunk:
+    """Writes the entries that are in no known file: as a segment, and their digests over what `note` wrote."""
+    work = _work.pop()
+    doubtful = np.flatnonzero(work.doubtful)
+    asked = Digests(work.found.digests.high[doubtful], work.found.digests.low[doubtful])
+    repeated = doubtful[held(asked, known, removals)]
+    new = np.ones(len(work.found.digests), dtype=bool)
+    new[repeated] = False
+    keep = np.zeros(work.chunk.lines, dtype=bool)
+    keep[work.found.rows[new]] = True
+    added = int(np.count_nonzero(new))
+    with full_disks_named():
+        youngest_at = work.rows.write(segment, keep, work.is_hash)
+        _sync(segment)
+    if len(repeated):
+        _write_index(digests, work.order, Digests(work.found.digests.high[new], work.found.digests.low[new]))
+    work.rows.close()
+    work.chunk.path.unlink()
+    return WrittenChunk(added, segment.stat().st_size, youngest_at)
+
+
+def held(asked: Digests, known: Sequence[Known], removals: Path | None) -> npt.NDArray[np.bool_]:
+    """For each of the sorted digests whether a known file holds it and no removal took it out of that one."""
+    found = np.zeros(len(asked), dtype=bool)
+    if not len(asked):
+        return found
+    removed_at = _removed_at(asked, removals)
+    for file in known:
+        left = np.flatnonzero(~found & (removed_at < file.generation))
+        if not len(left):
+            continue
+        for begin in range(0, len(left), _ASKED_AT_ONCE):
+            part = left[begin : begin + _ASKED_AT_ONCE]
+            with closing(Index(file.path)) as index:
+                found[part] = index.holds(Digests(asked.high[part], asked.low[part]))
+    return found
+
+
+def among(path: Path, digests: Sequence[bytes]) -> list[bytes]:
+    """Which of the digests that index holds."""
+    with closing(Index(path)) as index:
+        found = index.holds(Digests.of(digests))
+    return [digest for digest, is_held in zip(digests, found.tolist(), strict=True) if is_held]
+
+
+def _removed_at(asked: Digests, removals: Path | None) -> npt.NDArray[np.int64]:
+    """The generation up to which entries of each of the sorted digests were removed; -1 where none was."""
+    at = np.full(len(asked), -1, dtype=np.int64)
+    if removals is None:
+        return at
+    high, low, generation = np.load(removals)
+    place: dict[tuple[int, int], int] = {
+        pair: row for row, pair in enumerate(zip(high.tolist(), low.tolist(), strict=True))
+    }
+    alike = np.flatnonzero(np.isin(asked.high, high))
+    pairs = zip(alike.tolist(), asked.high[alike].tolist(), asked.low[alike].tolist(), strict=True)
+    for row, first, second in pairs:
+        if (removed := place.get((first, second))) is not None:
+            at[row] = int(generation[removed])
+    return at
+
+
+def seed(bitmap: Path, expected: int, known: Sequence[Path]) -> None:
+    """Makes the bitmap and adds what these files hold."""
+    make_bitmap(bitmap, expected)
+    seen = Bitmap(bitmap)
+    for path in known:
+        with closing(Index(path)) as index:
+            for part in index.parts(1 << 20):
+                seen.add(part)
+
+
+@contextmanager
+def full_disks_named() -> Iterator[None]:
+    """Turns what DuckDB says when the disk is full into the error that everybody else raises."""
+    try:
+        yield
+    except duckdb.Error as error:
+        if os.strerror(errno.ENOSPC) not in str(error):
+            raise
+        raise OSError(errno.ENOSPC, str(error)) from error
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_index(path: Path, order: Order, digests: Digests) -> None:
+    with IndexWriter(path, order.hash_name, order.generation, expected=len(digests)) as writer:
+        writer.add(digests)

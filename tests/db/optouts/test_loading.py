@@ -1,0 +1,399 @@
+"""A file becomes part of its list: all of it at once, each entry once, and every line is accounted for."""
+
+import asyncio
+import codecs
+import gzip
+import hashlib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import zstandard
+
+from loading_world import Loading, counts, done_chunks
+from stentor.db.pool import Database
+from stentor.db.reserve import DiskReserve
+from stentor.optouts.hashing import HASH_NAMES, HashName, digest_of, hash_of
+from stentor.optouts.jobs.working import JobFailed, Workplace
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def loading(db: Database, tmp_path: Path) -> Loading:
+    return await Loading.made(db, tmp_path)
+
+
+def digests(*texts: str, name: HashName = "md5") -> set[bytes]:
+    return {digest_of(text, name) for text in texts}
+
+
+def file(*lines: str) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+async def test_addresses_numbers_domains_and_hashes_are_entries_and_each_is_one_once(loading: Loading):
+    list_id = await loading.new_list()
+    hashed = hash_of("hashed@example.com", "md5")
+    data = file(
+        "ann@example.com", "Ann@Example.COM", "ben@exämple.com", "", "+49 30 1234567", "49301234567", "@Example.org",
+        hashed.hex().upper(), "hashed@example.com", "nobody", "  ", "14155550123", "x" * 2000,
+    )  # fmt: skip
+
+    job = await loading.load(list_id, data)
+
+    assert counts(job) == (11, 6, 3, 2)
+    entries = (
+        "ann@example.com",
+        "ben@xn--exmple-cua.com",
+        "49301234567",
+        "@example.org",
+        "hashed@example.com",
+        "14155550123",
+    )
+    assert await loading.digests(list_id) == digests(*entries)
+    assert await loading.rows(list_id, "address, hash") == [
+        ("ann@example.com", None),
+        ("ben@xn--exmple-cua.com", None),
+        ("49301234567", None),
+        ("@example.org", None),
+        (None, hashed),
+        ("14155550123", None),
+    ]
+    assert [line for line, _ in await loading.rejects(job)] == ["10", "13"]
+
+
+async def test_a_file_of_many_chunks_is_loaded_as_if_it_were_one(loading: Loading):
+    list_id = await loading.new_list()
+    texts = [f"person{number % 3500}@example.com" if number % 100 else f"rubbish {number}" for number in range(5000)]
+    first = list(dict.fromkeys(text for text in texts if "@" in text))
+
+    job = await loading.load(list_id, file(*texts))
+
+    assert counts(job) == (5000, len(first), 5000 - 50 - len(first), 50)
+    assert await loading.digests(list_id) == digests(*first)
+    assert await loading.addresses(list_id) == first
+    assert [line for line, _ in await loading.rejects(job)] == [str(n + 1) for n in range(0, 5000, 100)]
+
+
+@pytest.mark.fault("F17")
+async def test_the_same_file_twice_adds_nothing_the_second_time(loading: Loading):
+    list_id = await loading.new_list()
+    data = file(*(f"p{number}@example.com" for number in range(3000)))
+
+    first, again = await loading.load(list_id, data), await loading.load(list_id, data)
+
+    assert counts(first) == (3000, 3000, 0, 0)
+    assert counts(again) == (3000, 0, 3000, 0)
+    assert len(await loading.addresses(list_id)) == len(await loading.digests(list_id)) == 3000
+
+
+@pytest.mark.fault("F17")
+async def test_two_uploads_to_one_list_make_the_union(loading: Loading):
+    list_id = await loading.new_list()
+    first = await loading.queued(list_id, file(*(f"p{number}@example.com" for number in range(2000))))
+    second = await loading.queued(list_id, file(*(f"p{number}@example.com" for number in range(1000, 4000))))
+
+    await loading.work()
+
+    jobs = [await loading.jobs.get(loading.brand_id, job_id) for job_id in (first, second)]
+    assert [counts(job) for job in jobs] == [(2000, 2000, 0, 0), (3000, 2000, 1000, 0)]
+    assert await loading.digests(list_id) == digests(*(f"p{number}@example.com" for number in range(4000)))
+
+
+@pytest.mark.parametrize("name", HASH_NAMES)
+async def test_a_list_of_any_hash_knows_the_same_people_by_address_and_by_hash(loading: Loading, name: HashName):
+    plain = await loading.new_list("plain", hash=name)
+    hashes = await loading.new_list("hashes", kind=name)
+    texts = ["ann@example.com", "Ben@Example.com", "@example.org", "14155550123"]
+    normal = [text.lower() for text in texts]
+    data = file(*texts, hash_of("cat@example.com", name).hex(), "ab" * 30)
+
+    jobs = [await loading.load(list_id, data) for list_id in (plain, hashes)]
+
+    assert [counts(job) for job in jobs] == [(6, 5, 0, 1)] * 2
+    for list_id in (plain, hashes):
+        assert await loading.digests(list_id) == digests(*normal, "cat@example.com", name=name)
+    assert await loading.rows(plain, "address, hash") == [
+        *((text, None) for text in normal),
+        (None, hash_of("cat@example.com", name)),
+    ]
+    assert await loading.rows(hashes, "address, hash") == [
+        (None, hash_of(text, name)) for text in [*normal, "cat@example.com"]
+    ]
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zstandard.ZstdCompressor().compress])
+async def test_compressed_files_are_opened_whether_or_not_somebody_said_so(loading: Loading, compress: Any):
+    list_id = await loading.new_list()
+
+    job = await loading.load(list_id, compress(file("ann@example.com", "ben@example.com")))
+
+    assert counts(job) == (2, 2, 0, 0)
+
+
+async def test_columns_below_a_header_are_kept(loading: Loading):
+    list_id = await loading.new_list()
+    data = file(
+        "id,E-Mail,Timestamp,Campaign,Affiliate,Sub-Affiliate,IP",
+        "1,Ann@Example.com,2024-03-01T10:00:00+02:00,spring,,x,203.0.113.7",
+        '"2","ben@example.com","2024-03-01 12:30:00","a, b","c","","2001:db8::1"',
+        '3, cat@example.com ,1700000000,"say ""hello""",,,',
+        "4,dan@example.com,no time,,,,",
+        "5,eve@example.com,2999-01-01,,,,",
+        "6,fay@example.com",
+        '7,"gus@example.com,2024-01-01,,,,',
+        "8,,,,,,",
+        "",
+        '9,"Håkan@exämple.com",,,,,',
+    )
+
+    job = await loading.load(list_id, data)
+
+    assert counts(job) == (9, 6, 0, 3)
+    assert [line for line, _ in await loading.rejects(job)] == ["7", "8", "9"]
+    rows = await loading.rows(list_id, 'address, "at", campaign, affiliate, sub_affiliate, ip')
+    begun = rows[3][1]
+    assert rows == [
+        ("ann@example.com", datetime(2024, 3, 1, 8), "spring", "", "x", "203.0.113.7"),  # noqa: DTZ001  in UTC
+        ("ben@example.com", datetime(2024, 3, 1, 12, 30), "a, b", "c", "", "2001:db8::1"),  # noqa: DTZ001
+        ("cat@example.com", datetime(2023, 11, 14, 22, 13, 20), 'say "hello"', "", "", ""),  # noqa: DTZ001
+        ("dan@example.com", begun, "", "", "", ""),
+        ("eve@example.com", begun, "", "", "", ""),
+        ("håkan@xn--exmple-cua.com", begun, "", "", "", ""),
+    ]
+    assert abs((datetime.now(UTC).replace(tzinfo=None) - begun).total_seconds()) < 60
+
+
+async def test_one_column_below_a_header_is_a_list_like_one_without(loading: Loading):
+    list_id = await loading.new_list()
+
+    job = await loading.load(
+        list_id, file("md5", hashlib.md5(b"ann@example.com", usedforsecurity=False).hexdigest(), '"ben@example.com"')
+    )
+
+    assert counts(job) == (2, 2, 0, 0)
+    assert await loading.digests(list_id) == digests("ann@example.com", "ben@example.com")
+
+
+async def test_an_empty_file_is_a_success_that_changes_nothing(loading: Loading):
+    list_id = await loading.new_list()
+
+    job = await loading.load(list_id, b"\n\n \n")
+
+    assert counts(job) == (0, 0, 0, 0)
+    assert await loading.files() == []
+
+
+async def test_what_is_on_the_list_already_is_a_duplicate_and_what_was_taken_off_comes_on_again(loading: Loading):
+    list_id = await loading.new_list()
+    await loading.load(list_id, file(*(f"p{number}@example.com" for number in range(1500))))
+    async with loading.db.autocommit() as conn:
+        for number, generation in ((7, 1), (8, 5), (9, 0)):
+            await conn.execute(
+                "INSERT INTO optout_removed (list_id, digest, brand_id, generation, at) VALUES (%s, %s, %s, %s, now())",
+                [list_id, digest_of(f"p{number}@example.com", "md5"), loading.brand_id, generation],
+            )
+        for text in ("recent@example.com", "p9@example.com"):
+            await conn.execute(
+                "INSERT INTO optout_recent (list_id, digest, brand_id, channel, cause, at) VALUES (%s, %s, %s, 1, 'api', now())",
+                [list_id, digest_of(text, "md5"), loading.brand_id],
+            )
+
+    job = await loading.load(
+        list_id, file("recent@example.com", *(f"p{number}@example.com" for number in range(5, 1600)))
+    )
+
+    assert counts(job) == (1596, 102, 1494, 0)
+    assert (await loading.addresses(list_id))[1500:] == [f"p{n}@example.com" for n in (7, 8, *range(1500, 1600))]
+
+
+async def test_of_a_list_whose_entries_lapse_old_ones_are_learned_anew(loading: Loading):
+    list_id = await loading.new_list(expiry_days=30)
+    await loading.load(list_id, file("ann@example.com"))
+    once = counts(await loading.load(list_id, file("ann@example.com")))
+    async with loading.db.autocommit() as conn:
+        await conn.execute("UPDATE optout_run SET learned_at = learned_at - interval '5 days'")
+
+    again = counts(await loading.load(list_id, file("ann@example.com")))
+
+    assert (once, again) == ((1, 0, 1, 0), (1, 1, 0, 0))
+
+
+async def test_an_upload_is_gone_from_the_storage_once_it_is_on_the_list(loading: Loading):
+    list_id = await loading.new_list()
+
+    await loading.load(list_id, file("ann@example.com", "rubbish"))
+
+    assert [name.split("/")[0] for name in await loading.files()] == ["results", "runs", "segments"]
+    assert [path.name for path in loading.storage.work.iterdir()] == []
+
+
+@pytest.mark.fault("F17")
+async def test_a_file_of_another_length_than_declared_fails_and_changes_nothing(loading: Loading):
+    list_id = await loading.new_list()
+    claimed = await loading.claimed(list_id, file("ann@example.com"))
+
+    with pytest.raises(JobFailed, match="announced with 99 bytes, and 16 came"):
+        await loading.runner.run(msgspec.structs.replace(claimed, declared_bytes=99), Workplace(loading.storage.work))
+
+    assert await loading.digests(list_id) == set()
+
+
+@pytest.mark.fault("F17")
+async def test_a_file_of_all_that_can_be_wrong_is_accounted_for_line_by_line(loading: Loading):
+    list_id = await loading.new_list()
+    lines = [f"p{number}@example.com" for number in range(400)]
+    data = b"".join(
+        [
+            codecs.BOM_UTF8,
+            "\r\n".join(lines[:100]).encode() + b"\r\n",
+            "\r".join(lines[100:200]).encode() + b"\r",
+            b"nul\0nul@example.com\n",
+            b"x" * (2 << 20) + b"\n",
+            b"broken\xff@example.com\n",
+            b'"unbalanced@example.com\n',
+            b"\n\n",
+            "\n".join(lines[200:]).encode() + b"\n",
+            b"p7@example.com\n=cmd|' /C calc'!A0\n",
+        ]
+    )
+
+    job = await loading.load(list_id, data)
+
+    assert counts(job) == (406, 400, 1, 5)
+    assert await loading.addresses(list_id) == lines
+    rejects = await loading.rejects(job)
+    assert [int(line) for line, _ in rejects] == [201, 202, 203, 204, 408]
+    assert all(reason.endswith(".") and not reason.startswith(("=", "+", "-", "@")) for _, reason in rejects)
+
+
+@pytest.mark.fault("F17")
+async def test_utf_16_is_read_like_any_other_file(loading: Loading):
+    list_id = await loading.new_list()
+
+    job = await loading.load(list_id, "ann@example.com\r\nbén@exämple.com\r\n".encode("utf-16"))
+
+    assert counts(job) == (2, 2, 0, 0)
+    assert await loading.addresses(list_id) == ["ann@example.com", "bén@xn--exmple-cua.com"]
+
+
+@pytest.mark.fault("F18")
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (gzip.compress(gzip.compress(b"ann@example.com\n")), "inside another"),
+        (b"PK\x03\x04" + bytes(100), "zip archive"),
+        (gzip.compress(bytes(300 << 20)), "times its size"),
+        (gzip.compress(b"ann@example.com\n" * 1000)[:-9], "cut short"),
+        (b"date,campaign\n2024,x\n", "no column of addresses"),
+    ],
+    ids=["nested", "zip", "bomb", "torn", "nameless"],
+)
+async def test_what_is_no_list_fails_with_a_sentence_and_leaves_nothing(loading: Loading, data: bytes, sentence: str):
+    list_id = await loading.new_list()
+
+    job = await loading.load(list_id, data)
+
+    assert job.state == "failed"
+    assert sentence in job.message
+    assert await loading.digests(list_id) == set()
+    assert all(name.startswith("uploads/") for name in await loading.files())
+    assert [path.name for path in loading.storage.work.iterdir()] == []
+
+
+@pytest.mark.fault("F17")
+async def test_a_disk_without_room_fails_the_job_with_a_sentence_and_leaves_nothing(
+    loading: Loading, db: Database, tmp_path: Path
+):
+    list_id = await loading.new_list()
+    full = DiskReserve([tmp_path], 1000, free_bytes=lambda _: 10)
+    loading = Loading(db, tmp_path, loading.brand_id, reserve=full)
+
+    job = await loading.load(list_id, file("ann@example.com"))
+
+    assert (job.state, "Make room" in job.message) == ("failed", True)
+    assert all(name.startswith("uploads/") for name in await loading.files())
+
+
+@pytest.mark.fault("F17")
+async def test_nothing_is_seen_of_a_file_until_all_of_it_is_on_the_list(loading: Loading):
+    list_id = await loading.new_list()
+    await loading.load(list_id, file("ann@example.com"))
+    claimed = await loading.claimed(list_id, file(*(f"p{number}@example.com" for number in range(5000))))
+
+    _, task = await loading.at_work(claimed)
+    seen = {len(await loading.digests(list_id))}
+    while not task.done():
+        seen.add(len(await loading.digests(list_id)))
+    await task
+
+    assert len(await loading.digests(list_id)) == 5001
+    assert 1 in seen
+    assert seen <= {1, 5001}
+
+
+async def test_whoever_goes_on_after_a_crash_begins_behind_what_is_done(loading: Loading):
+    list_id = await loading.new_list()
+    texts = [f"person{number % 8000}@example.com" for number in range(9000)]
+    claimed = await loading.claimed(list_id, file(*texts, "rubbish"))
+    place, task = await loading.at_work(claimed)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    done = {path: path.read_bytes() for path in done_chunks(place.directory)}
+
+    await loading.runner.run(claimed, place)
+
+    job = await loading.jobs.get(loading.brand_id, claimed.id)
+    assert counts(job) == (9001, 8000, 1000, 1)
+    assert await loading.rejects(job) == [
+        ["9001", "This is no entry of a list; write an email address, +14155550123, @example.com or a hash."]
+    ]
+    assert await loading.addresses(list_id) == texts[:8000]
+    assert await loading.digests(list_id) == digests(*texts)
+    assert {path: path.read_bytes() for path in done} == done
+    assert 0 < len(done) < len(done_chunks(place.directory))
+
+
+async def test_whoever_opted_out_by_themselves_meanwhile_is_on_the_list_once_and_by_their_own_entry(loading: Loading):
+    list_id = await loading.new_list()
+    claimed = await loading.claimed(list_id, file(*(f"p{number}@example.com" for number in range(3000))))
+    _, task = await loading.at_work(claimed)
+    digest = digest_of("p2999@example.com", "md5")
+    async with loading.db.autocommit() as conn:
+        await conn.execute(
+            "INSERT INTO optout_recent (list_id, digest, brand_id, channel, cause, at) VALUES (%s, %s, %s, 1, 'collect', now())",
+            [list_id, digest, loading.brand_id],
+        )
+    await task
+
+    async with loading.db.read() as conn:
+        cursor = await conn.execute(
+            "SELECT d.digest, d.generation = r.generation FROM optout_removed d JOIN optout_run r ON r.list_id = d.list_id"
+        )
+        assert await cursor.fetchall() == [(digest, True)]
+
+
+async def test_a_list_that_is_deleted_meanwhile_gets_nothing(loading: Loading):
+    list_id = await loading.new_list()
+    job_id = await loading.queued(list_id, file("ann@example.com"))
+    await loading.lists.delete(loading.brand_id, str(list_id))
+
+    await loading.work()
+
+    job = await loading.jobs.get(loading.brand_id, job_id)
+    assert (job.state, "was deleted" in job.message) == ("failed", True)
+
+
+async def test_a_job_that_was_removed_adds_nothing_and_leaves_no_files(loading: Loading):
+    list_id = await loading.new_list()
+    claimed = await loading.claimed(list_id, file("ann@example.com", "rubbish"))
+    await loading.jobs.remove(loading.brand_id, claimed.id)
+
+    await loading.lister.work_on(claimed, asyncio.Event())
+
+    assert await loading.digests(list_id) == set()
+    assert not any(name.startswith(("runs", "segments")) for name in await loading.files())
