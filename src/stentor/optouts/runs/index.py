@@ -10,6 +10,7 @@ of (high, low). The file:
 Digests are as good as random, so a signpost leads to some 256 neighbours, and a look-up ends there: 8 more steps, one page.
 """
 
+import mmap
 import os
 import struct
 import zlib
@@ -116,7 +117,9 @@ class Index:
         self._entries = head.entries
         self._shift = head.shift
         # As a plain array: of a memmap each number that is taken out costs twice as much.
-        self._map = np.asarray(np.memmap(path, dtype="<u8", mode="r"))
+        mapped = np.memmap(path, dtype="<u8", mode="r")
+        self._pages = mapped.base
+        self._map = np.asarray(mapped)
         self._signposts = self._map[head.signposts_at :]
         if int(self._signposts[-1]) != self._entries:
             raise BadIndex(f"{path.name} is damaged: its signposts lead to another number of entries.")
@@ -127,7 +130,12 @@ class Index:
 
     def close(self) -> None:
         """Unmaps the file once the last array that came from it is gone."""
-        del self._map, self._blocks, self._signposts
+        del self._pages, self._map, self._blocks, self._signposts
+
+    def let_go(self) -> None:
+        """Unmaps what was read so far, until it is read again: for who asks so much that all of it would be mapped."""
+        if isinstance(self._pages, mmap.mmap):
+            self._pages.madvise(mmap.MADV_DONTNEED)
 
     def holds(self, asked: Digests) -> npt.NDArray[np.bool_]:
         """For each digest, in any order, whether it is in the index."""
@@ -183,13 +191,19 @@ class Index:
             return np.zeros(len(asked), dtype=bool)
         posts = (asked.high >> np.uint64(self._shift)).astype(np.intp)
         begin = self._signposts[posts].astype(np.int64)
-        end = self._signposts[posts + 1].astype(np.int64)
-        while (open_ := begin < end).any():
-            middle = (begin + end) >> 1
-            # Where nothing is left to look for, any entry will do; the last one may lie past the end.
-            below = flat[_high_at(np.minimum(middle, self._entries - 1))] < asked.high
-            begin = np.where(open_ & below, middle + 1, begin)
-            end = np.where(open_ & ~below, middle, end)
+        # All are searched as far as the one between whose signposts there is most: beyond its own, everything is above it.
+        size = int((self._signposts[posts + 1].astype(np.int64) - begin).max(initial=0))
+        ends_within = int(begin.max(initial=0)) + size > self._entries
+        while size:
+            step = (size + 1) >> 1
+            place = begin + (step - 1)
+            if ends_within:
+                is_there = place < self._entries
+                below = is_there & (flat[_high_at(np.where(is_there, place, 0))] < asked.high)
+            else:
+                below = flat[_high_at(place)] < asked.high
+            begin += below * np.int64(step)
+            size -= step
         found = np.zeros(len(asked), dtype=bool)
         left = np.flatnonzero(begin < self._entries)
         at = _high_at(begin[left])
