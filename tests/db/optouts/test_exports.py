@@ -1,0 +1,283 @@
+"""Lists as files: which entries are in them, how they are written, and what becomes of what others may not read."""
+
+import csv
+import io
+import json
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import duckdb
+import pytest
+
+from list_jobs import ListJobs
+from optout_files import FiledList
+from stentor.db.pool import Database
+from stentor.optouts.exporting.runner import ExportRunner
+from stentor.optouts.hashing import HASH_NAMES, HashName, digest_of, hash_of
+from stentor.optouts.jobs.working import JobFailed
+from stentor.optouts.lists import ListService
+from stentor.optouts.model import ListDraft
+from stentor.optouts.storage import DirectoryStorage
+
+pytestmark = pytest.mark.anyio
+
+ANN, BEN, CLEO = "ann@example.com", "ben@example.com", "cleo@mail.example.co.uk"
+
+
+@pytest.fixture
+def jobs(db: Database, tmp_path: Path, brand_id: UUID) -> ListJobs:
+    return ListJobs(db, DirectoryStorage(tmp_path / "lists"), brand_id)
+
+
+@pytest.fixture
+async def filed(jobs: ListJobs) -> FiledList:
+    return await FiledList.made(jobs.db, jobs.storage, jobs.brand_id)
+
+
+async def single(
+    filed: FiledList, text: str, *, cause: str = "collect", ago: timedelta = timedelta(), **columns: str
+) -> None:
+    """A single entry; `columns` are campaign, affiliate, sub_affiliate, ip."""
+    names = ("campaign", "affiliate", "sub_affiliate", "ip")
+    async with filed.db.autocommit() as conn:
+        await conn.execute(
+            "INSERT INTO optout_recent (list_id, digest, brand_id, channel, cause, at, address, campaign, affiliate,"
+            " sub_affiliate, ip) VALUES (%s, %s, %s, %s, %s, now() - %s::interval, %s, %s, %s, %s, %s)",
+            [
+                filed.list_id,
+                digest_of(text, filed.hash),
+                filed.brand_id,
+                1 if "@" in text else 2,
+                cause,
+                ago,
+                text,
+                *(columns.get(name, "") for name in names),
+            ],
+        )
+
+
+def table(content: bytes) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(content.decode(), newline="")))
+
+
+async def plain(jobs: ListJobs, filed: FiledList, **spec: Any) -> list[str]:
+    """The addresses that an export has, in its order."""
+    job = await jobs.export(filed.list_id, "plain", **spec)
+    header, *rows = table(await jobs.file(job, "optouts.csv"))
+    assert header == ["plain"]
+    assert (job.state, job.submitted, job.added) == ("success", len(rows), len(rows))
+    return [row[0] if row else "" for row in rows]
+
+
+async def test_an_export_has_the_entries_of_all_files_in_the_order_in_which_they_came_and_then_the_single_ones(
+    jobs: ListJobs, filed: FiledList
+):
+    await filed.add([BEN, ANN])
+    await filed.add(["@example.org", "491711234567"])
+    await single(filed, "+33612345678")
+
+    assert await plain(jobs, filed) == [BEN, ANN, "@example.org", "491711234567", "33612345678"]
+
+
+async def test_columns_are_named_and_ordered_as_asked_for(jobs: ListJobs, filed: FiledList):
+    await single(filed, ANN, campaign='Spring, "new"', affiliate="aff", sub_affiliate="", ip="192.0.2.7")
+
+    job = await jobs.export(filed.list_id, "ip", "campaign", "hashed", "plain", "timestamp")
+
+    content = await jobs.file(job, "optouts.csv")
+    header, row = table(content)
+    assert header == ["ip", "campaign", "affiliate", "sub_affiliate", "hashed", "plain", "timestamp"]
+    assert row[:6] == ["192.0.2.7", 'Spring, "new"', "aff", "", hash_of(ANN, "md5").hex(), ANN]
+    assert abs(datetime.strptime(row[6], "%Y-%m-%dT%H:%M:%S%z") - datetime.now(UTC)) < timedelta(minutes=1)
+    # What is empty has no quotes.
+    assert b'aff,,"' not in content
+    assert b"aff,," in content
+
+
+@pytest.mark.parametrize("name", HASH_NAMES)
+async def test_hashes_are_computed_of_plain_entries_and_told_as_they_came_otherwise(jobs: ListJobs, name: HashName):
+    filed = await FiledList.made(jobs.db, jobs.storage, jobs.brand_id, hash_name=name)
+    await filed.add([ANN])
+    await filed.add([BEN], hashed=True)
+    await single(filed, CLEO)
+
+    job = await jobs.export(filed.list_id, "plain", "hashed")
+
+    assert table(await jobs.file(job, "optouts.csv"))[1:] == [
+        [ANN, hash_of(ANN, name).hex()],
+        ["", hash_of(BEN, name).hex()],
+        [CLEO, hash_of(CLEO, name).hex()],
+    ]
+
+
+async def test_an_entry_of_which_only_the_digest_is_known_is_exported_as_its_hash(jobs: ListJobs, filed: FiledList):
+    await single(filed, ANN)
+    async with jobs.db.autocommit() as conn:
+        await conn.execute("UPDATE optout_recent SET address = NULL")
+
+    job = await jobs.export(filed.list_id, "plain", "hashed")
+
+    assert table(await jobs.file(job, "optouts.csv"))[1:] == [["", hash_of(ANN, "md5").hex()]]
+
+
+@pytest.mark.parametrize("name", ["md5", "sha512"])
+async def test_who_was_removed_is_left_out_until_an_import_brings_them_again(jobs: ListJobs, name: HashName):
+    filed = await FiledList.made(jobs.db, jobs.storage, jobs.brand_id, hash_name=name)
+    await filed.add([ANN, BEN, CLEO])
+    await filed.remove(ANN, BEN)
+    await filed.add([BEN])
+
+    assert await plain(jobs, filed) == [CLEO, BEN]
+
+
+async def test_the_address_of_who_was_erased_is_told_no_more_and_their_hash_is(jobs: ListJobs, filed: FiledList):
+    await filed.add([ANN, BEN])
+    await filed.erase(ANN)
+
+    job = await jobs.export(filed.list_id, "plain", "hashed")
+
+    assert table(await jobs.file(job, "optouts.csv"))[1:] == [
+        ["", hash_of(ANN, "md5").hex()],
+        [BEN, hash_of(BEN, "md5").hex()],
+    ]
+
+
+async def test_what_has_lapsed_is_left_out(jobs: ListJobs):
+    filed = await FiledList.made(jobs.db, jobs.storage, jobs.brand_id, expiry_days=10)
+    await filed.add([ANN], learned=timedelta(days=11))
+    await filed.add([BEN], learned=timedelta(days=9))
+    await single(filed, CLEO, ago=timedelta(days=11))
+    await single(filed, "dan@example.com", ago=timedelta(days=9))
+
+    assert await plain(jobs, filed) == [BEN, "dan@example.com"]
+
+
+async def test_collected_and_imported_entries_are_told_apart(jobs: ListJobs, filed: FiledList):
+    await filed.add([ANN])
+    await single(filed, BEN)
+    await single(filed, CLEO, cause="api")
+    await single(filed, "dan@example.com", cause="bounce")
+
+    assert sorted(await plain(jobs, filed, collections=("collected",))) == [BEN, "dan@example.com"]
+    assert sorted(await plain(jobs, filed, collections=("imported",))) == [ANN, CLEO]
+
+
+async def test_days_are_of_utc_and_both_count(jobs: ListJobs, filed: FiledList):
+    await filed.add([ANN])
+    await single(filed, BEN, ago=timedelta(days=3))
+    today = datetime.now(UTC).date()
+    before = today - timedelta(days=3)
+
+    # A night in between may have passed.
+    assert await plain(jobs, filed, first_day=today - timedelta(days=1), last_day=today + timedelta(days=1)) == [ANN]
+    assert await plain(jobs, filed, last_day=before) == [BEN]
+    assert await plain(jobs, filed, first_day=before, last_day=date.max) == [ANN, BEN]
+
+
+async def test_domains_match_from_label_to_label(jobs: ListJobs, filed: FiledList):
+    people = [
+        ANN,
+        CLEO,
+        "dan@notexample.com",
+        "eve@sub.example.com",
+        "@example.com",
+        "491711234567",
+        "fay@xn--exmple-cua.com",
+    ]
+    await filed.add(people)
+
+    assert await plain(jobs, filed, domains=("Example.com",)) == [ANN, "eve@sub.example.com", "@example.com"]
+    assert await plain(jobs, filed, domains=("co.uk", "exämple.com")) == [CLEO, "fay@xn--exmple-cua.com"]
+
+
+async def test_cells_for_spreadsheets_are_text_and_phone_numbers_stay_numbers(jobs: ListJobs, filed: FiledList):
+    await filed.add(["=cmd@example.com", "@example.org"])
+    await single(filed, ANN, campaign='=HYPERLINK("x")', affiliate="+49301234567", sub_affiliate="-1", ip="\uff1d1")
+
+    raw = await jobs.export(filed.list_id, "plain", "campaign", "ip", collections=("collected",))
+    told = await jobs.export(filed.list_id, "plain", "campaign", "ip", spreadsheet=True)
+
+    assert table(await jobs.file(raw, "optouts.csv"))[1] == [ANN, '=HYPERLINK("x")', "+49301234567", "-1", "\uff1d1"]
+    rows = table(await jobs.file(told, "optouts.csv"))[1:]
+    assert [row[0] for row in rows] == ["'=cmd@example.com", "'@example.org", ANN]
+    assert rows[2][1:] == ['\'=HYPERLINK("x")', "+49301234567", "'-1", "'\uff1d1"]
+
+
+async def test_ndjson_has_an_object_per_entry(jobs: ListJobs, filed: FiledList):
+    await filed.add([ANN])
+    await single(filed, '"a\\b"@example.com', campaign="two\nlines")
+
+    job = await jobs.export(filed.list_id, "plain", "campaign", format="ndjson")
+
+    lines = (await jobs.file(job, "optouts.ndjson")).decode().splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"plain": ANN, "campaign": "summer", "affiliate": "aff", "sub_affiliate": "sub"},
+        {"plain": '"a\\b"@example.com', "campaign": "two\nlines", "affiliate": "", "sub_affiliate": ""},
+    ]
+
+
+async def test_parquet_has_all_entries_of_all_files(jobs: ListJobs, filed: FiledList, tmp_path: Path):
+    await filed.add([ANN])
+    await filed.add([BEN])
+    await filed.remove(ANN)
+    await single(filed, CLEO)
+
+    job = await jobs.export(filed.list_id, "plain", "hashed", "timestamp", format="parquet")
+
+    path = tmp_path / "export.parquet"
+    path.write_bytes(await jobs.file(job, "optouts.parquet"))
+    with duckdb.connect() as database:
+        rows = database.execute("SELECT plain, hashed FROM read_parquet(?)", [str(path)]).fetchall()
+        kinds = [row[1] for row in database.execute("DESCRIBE FROM read_parquet(?)", [str(path)]).fetchall()]
+    assert rows == [(text, hash_of(text, "md5").hex()) for text in (BEN, CLEO)]
+    assert kinds == ["VARCHAR", "VARCHAR", "TIMESTAMP"]
+
+
+@pytest.mark.parametrize("file_format", ["csv", "ndjson", "parquet"])
+async def test_an_empty_list_is_an_empty_file(jobs: ListJobs, filed: FiledList, file_format: Any, tmp_path: Path):
+    job = await jobs.export(filed.list_id, "plain", "timestamp", format=file_format)
+
+    content = await jobs.file(job, f"optouts.{file_format}")
+    assert (job.state, job.submitted) == ("success", 0)
+    if file_format == "parquet":
+        path = tmp_path / "export.parquet"
+        path.write_bytes(content)
+        with duckdb.connect() as database:
+            assert database.execute("FROM read_parquet(?)", [str(path)]).fetchall() == []
+    else:
+        assert content == (b"plain,timestamp\n" if file_format == "csv" else b"")
+
+
+async def test_a_group_is_exported_as_what_its_members_have_and_a_link_as_what_it_leads_to(
+    jobs: ListJobs, filed: FiledList, other_brand_id: UUID
+):
+    theirs = await FiledList.made(jobs.db, jobs.storage, other_brand_id)
+    await filed.add([ANN])
+    await theirs.add([BEN])
+    lists = ListService(jobs.db)
+    await lists.grant(other_brand_id, str(theirs.list_id), jobs.brand_id)
+    link = await lists.create(jobs.brand_id, ListDraft(name="link", kind="linked", linked=str(theirs.list_id)))
+    members = [str(link.id), str(filed.list_id)]
+    group = await lists.create(jobs.brand_id, ListDraft(name="group", kind="grouped", members=members))
+
+    linked = await jobs.export(link.id, "plain")
+    grouped = await jobs.export(group.id, "plain")
+
+    assert await jobs.file(linked, "optouts.csv") == f"plain\n{BEN}\n".encode()
+    assert await jobs.file(grouped, "optouts.csv") == f"plain\n{BEN}\n{ANN}\n".encode()
+    await lists.revoke(other_brand_id, str(theirs.list_id), jobs.brand_id)
+    with pytest.raises(JobFailed, match="enabled"):
+        await jobs.export(link.id, "plain")
+
+
+async def test_another_brands_list_is_not_exported(jobs: ListJobs, other_brand_id: UUID):
+    theirs = await FiledList.made(jobs.db, jobs.storage, other_brand_id)
+    await theirs.add([BEN])
+    mine = await jobs.service.begin_export(other_brand_id, str(theirs.list_id), {"columns": ["plain"]})
+    async with jobs.db.autocommit() as conn:
+        await conn.execute("UPDATE optout_job SET brand_id = %s WHERE id = %s", [jobs.brand_id, mine.id])
+
+    with pytest.raises(JobFailed):
+        await jobs.done(mine, ExportRunner(jobs.db, jobs.storage))
