@@ -69,6 +69,7 @@ from stentor.optouts.bulk import BulkCheck
 from stentor.optouts.compaction.clearing import delete_replaced, forget_old, sweep_strangers
 from stentor.optouts.compaction.compacting import Compactor
 from stentor.optouts.entry_service import EntryService
+from stentor.optouts.exporting.runner import ExportRunner
 from stentor.optouts.jobs.clearing import clear_jobs, forget_jobs
 from stentor.optouts.jobs.model import JobKind
 from stentor.optouts.jobs.service import JobService
@@ -79,6 +80,7 @@ from stentor.optouts.loading.runner import ImportRunner
 from stentor.optouts.look_up import LookUp
 from stentor.optouts.object_storage import ObjectStorage
 from stentor.optouts.runs.holders import Indexes
+from stentor.optouts.scrubbing.runner import ScrubRunner
 from stentor.optouts.service import ensure_builtin
 from stentor.optouts.shared_check import SharedCheck
 from stentor.optouts.storage import DirectoryStorage, Storage
@@ -368,7 +370,12 @@ def worker_roles(core: Core, name: str, journal: Journal | None) -> WorkerRoles:
 
 def list_runners(core: Core) -> dict[JobKind, JobRunner]:
     """What works on files of opt-out lists, by the kind of job."""
-    runners: list[JobRunner] = [ImportRunner(core.db, core.storage, list_reserve(core.settings))]
+    reserve = list_reserve(core.settings)
+    runners: list[JobRunner] = [
+        ImportRunner(core.db, core.storage, reserve),
+        ExportRunner(core.db, core.storage, reserve),
+        ScrubRunner(core.db, core.storage, reserve),
+    ]
     return {runner.kind: runner for runner in runners}
 
 
