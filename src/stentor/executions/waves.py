@@ -92,6 +92,7 @@ async def guard_sends(
     """
     channel = claim.channel
     listings = await _listings(conn, claim, loaded, look_up)
+    is_anybody_listed = not listings.hold_nobody
     consents = [(one.basis, one.heeds_topic) for one in (facts[chunk.execution_id] for chunk in claim.chunks)]
     ends = [over.get(chunk.execution_id, Reason.NONE) for chunk in claim.chunks]
     cleared: list[tuple[PendingSend, Recipient]] = []
@@ -103,7 +104,7 @@ async def guard_sends(
         basis, heeds_topic = consents[send.chunk]
         if reason := wave_objection(person, channel, basis, heeds_topic=heeds_topic):
             objected.append(_skip(send, reason))
-        elif listing := _listing(listings, person, channel, facts[send.execution_id]):
+        elif is_anybody_listed and (listing := _listing(listings, person, channel, facts[send.execution_id])):
             objected.append(Change.objected(send, Skip(Reason.SUPPRESSED, int(listing.form), listing.store.number)))
         elif reason := ends[send.chunk]:
             objected.append(_skip(send, reason))

@@ -12,6 +12,7 @@ from stentor.optouts.model import LIST_CHANNELS, listed_as
 
 
 class Sql(QuerySet, file="asking.sql", package=__package__):
+    own: Statement
     asked: Statement
     recents_among: Statement
     removed_among: Statement
@@ -52,13 +53,15 @@ async def asked_stores(
     conn: Connection, brand_id: UUID, *, channel: ChannelKind | None, list_ids: Collection[UUID] | None
 ) -> list[AskedStore]:
     """The enabled lists, or those of them that are named, by number; for one channel, if one is named."""
-    rows = await Sql.asked.tuples(
-        conn,
-        brand_id=brand_id,
-        channels=LIST_CHANNELS if channel is None else listed_as(channel).bit,
-        list_ids=None if list_ids is None else list(list_ids),
-    )
-    return [AskedStore(*row) for row in rows]
+    asked = {
+        "brand_id": brand_id,
+        "channels": LIST_CHANNELS if channel is None else listed_as(channel).bit,
+        "list_ids": None if list_ids is None else list(list_ids),
+    }
+    own = await Sql.own.tuples(conn, **asked)
+    if any(leads_elsewhere for leads_elsewhere, *_ in own):
+        return [AskedStore(*row) for row in await Sql.asked.tuples(conn, **asked)]
+    return [AskedStore(*row) for _, *row in own]
 
 
 async def recents_among(

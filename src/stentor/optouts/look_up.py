@@ -54,6 +54,11 @@ class WaveListings:
         self._stores = [store for store in stores if store.store_id in hits]
         self._hits = hits
 
+    @property
+    def hold_nobody(self) -> bool:
+        """Whether nobody of the wave is on any of them, as nearly always."""
+        return not self._stores
+
     def objecting(self, address: str, md5: bytes, *, campaign_id: UUID | None, topic_id: UUID | None) -> Listing | None:
         """The first list, by its number, that a message about that topic to that address goes by and that holds it."""
         for store in self._stores:
