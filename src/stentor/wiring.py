@@ -73,7 +73,7 @@ from stentor.optouts.exporting.runner import ExportRunner
 from stentor.optouts.jobs.clearing import clear_jobs, forget_jobs
 from stentor.optouts.jobs.model import JobKind
 from stentor.optouts.jobs.service import JobService
-from stentor.optouts.jobs.working import JobRunner
+from stentor.optouts.jobs.working import BEAT_S, JobRunner
 from stentor.optouts.links import FileLinks
 from stentor.optouts.lists import ListService
 from stentor.optouts.loading.runner import ImportRunner
@@ -362,10 +362,15 @@ def worker_roles(core: Core, name: str, journal: Journal | None) -> WorkerRoles:
         ),
         remedier=RemedierRole(core.db, due=due),
         keeper=KeeperRole(Role(core.db, "keeper", name), _chores(core)),
-        lister=ListerRole(core.db, name, list_runners(core), core.storage.work),
+        lister=lister(core, name),
         compactor=CompactorRole(Role(core.db, "compactor", name), compactor(core), _storage_chores(core)),
         channels=channels,
     )
+
+
+def lister(core: Core, worker: str, *, beat_s: float = BEAT_S) -> ListerRole:
+    """What works on files of opt-out lists, under that worker's name."""
+    return ListerRole(core.db, worker, list_runners(core), core.storage.work, beat_s=beat_s)
 
 
 def list_runners(core: Core) -> dict[JobKind, JobRunner]:

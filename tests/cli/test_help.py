@@ -46,7 +46,9 @@ def test_every_command_says_what_it_does_and_shows_an_example():
     assert [name for name, says in commands.items() if "Example: " not in says] == []
 
 
-@pytest.mark.parametrize("group", [(), ("brand",), ("key",), ("customers",), ("subscriptions",)], ids=" ".join)
+@pytest.mark.parametrize(
+    "group", [(), ("brand",), ("key",), ("customers",), ("subscriptions",), ("lists",)], ids=" ".join
+)
 def test_the_list_of_commands_is_whole_in_eighty_columns(group: tuple[str, ...]):
     listed = help_of(*group).partition("Commands:\n")[2]
 
@@ -54,7 +56,9 @@ def test_the_list_of_commands_is_whole_in_eighty_columns(group: tuple[str, ...])
     assert [line for line in listed.splitlines() if line.endswith("...")] == []
 
 
-@pytest.mark.parametrize("command", ["serve", "bench", "brand set", "key create", "customers import", "explain"])
+@pytest.mark.parametrize(
+    "command", ["serve", "bench", "brand set", "key create", "customers import", "lists export", "explain"]
+)
 def test_an_option_names_what_it_asks_for_instead_of_a_type(command: str):
     shown = help_of(*command.split())
 

@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from stentor import __version__
+from stentor.cli.lists_app import lists_app
+from stentor.cli.options import AsJson, Data, OnlyBrand, directory_path, said
 
 _EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a part that is needed does not answer, 130 interrupted."
 
@@ -26,6 +28,7 @@ for name, group in {
     "key": key_app,
     "customers": customers_app,
     "subscriptions": subscriptions_app,
+    "lists": lists_app,
 }.items():
     app.add_typer(group, name=name)
 
@@ -45,23 +48,6 @@ def main(
     """Stentor: one call, and everyone who asked to hear it does."""
 
 
-def _directory(said: str) -> Path:
-    if not said:
-        raise typer.BadParameter("an empty path names no directory; say `.` for the one you are in.")
-    return Path(said)
-
-
-Data = Annotated[
-    Path | None,
-    typer.Option(
-        "--data",
-        parser=_directory,
-        metavar="PATH",
-        help="Data directory of the embedded database and the secret.",
-        show_default=False,
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 WhenReady = Annotated[bool, typer.Option("--json", help="Print one JSON object when it is ready.")]
 Host = Annotated[
     str | None, typer.Option("--host", metavar="HOST", help="Address to listen on.", show_default="127.0.0.1")
@@ -88,10 +74,6 @@ Proxies = Annotated[
     ),
 ]
 BrandName = Annotated[str, typer.Option("--brand", metavar="BRAND", help="The brand's id, key or name.")]
-OnlyBrand = Annotated[
-    str | None,
-    typer.Option("--brand", metavar="BRAND", help="The brand's id, key or name.", show_default="the only one"),
-]
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A CSV file with a header, or NDJSON; in UTF-8.")]
 Format = Annotated[
     str | None,
@@ -129,7 +111,7 @@ def serve(
     from stentor.cli.serve import serve_everything
 
     serve_everything(
-        _given(
+        said(
             data=data,
             host=host,
             port=port,
@@ -158,7 +140,7 @@ def api(
     """
     from stentor.cli.roles import serve_api
 
-    given = _given(data=data, host=host, port=port, public_url=public_url, trusted_proxies=trusted_proxies)
+    given = said(data=data, host=host, port=port, public_url=public_url, trusted_proxies=trusted_proxies)
     serve_api(given, as_json=as_json)
 
 
@@ -172,7 +154,7 @@ def worker(data: Data = None, public_url: PublicUrl = None, as_json: WhenReady =
     """
     from stentor.cli.roles import run_worker
 
-    run_worker(_given(data=data, public_url=public_url), as_json=as_json)
+    run_worker(said(data=data, public_url=public_url), as_json=as_json)
 
 
 @app.command()
@@ -185,13 +167,13 @@ def migrate(data: Data = None, as_json: AsJson = False) -> None:
     """
     from stentor.cli.serve import migrate_database
 
-    migrate_database(_given(data=data), as_json=as_json)
+    migrate_database(said(data=data), as_json=as_json)
 
 
 @app.command()
 def backup(
     directory: Annotated[
-        Path, typer.Argument(metavar="DIR", parser=_directory, help="A new directory, which becomes the backup.")
+        Path, typer.Argument(metavar="DIR", parser=directory_path, help="A new directory, which becomes the backup.")
     ],
     without_secret: Annotated[
         bool, typer.Option("--without-secret", help="Leave the secret out, because you keep it elsewhere.")
@@ -207,12 +189,14 @@ def backup(
     """
     from stentor.cli.backups import take_backup
 
-    take_backup(_given(data=data), directory, without_secret=without_secret, as_json=as_json)
+    take_backup(said(data=data), directory, without_secret=without_secret, as_json=as_json)
 
 
 @app.command()
 def restore(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", parser=_directory, help="What `stentor backup` wrote.")],
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", parser=directory_path, help="What `stentor backup` wrote.")
+    ],
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
@@ -224,7 +208,7 @@ def restore(
     """
     from stentor.cli.backups import restore_backup
 
-    restore_backup(_given(data=data), directory, as_json=as_json)
+    restore_backup(said(data=data), directory, as_json=as_json)
 
 
 @app.command()
@@ -237,7 +221,7 @@ def resume(data: Data = None, as_json: AsJson = False) -> None:
     """
     from stentor.cli.backups import resume_copy
 
-    resume_copy(_given(data=data), as_json=as_json)
+    resume_copy(said(data=data), as_json=as_json)
 
 
 @app.command()
@@ -254,7 +238,7 @@ def demo(
         Path | None,
         typer.Option(
             "--data",
-            parser=_directory,
+            parser=directory_path,
             metavar="PATH",
             help="Keep everything there.",
             show_default="a temporary directory",
@@ -339,7 +323,7 @@ def create_brand(
     """
     from stentor.cli.accounts import create_brand as create
 
-    create(_given(data=data), name, as_json=as_json)
+    create(said(data=data), name, as_json=as_json)
 
 
 @brand_app.command("list")
@@ -350,7 +334,7 @@ def list_brands(data: Data = None, as_json: AsJson = False) -> None:
     """
     from stentor.cli.accounts import list_brands as show
 
-    show(_given(data=data), as_json=as_json)
+    show(said(data=data), as_json=as_json)
 
 
 @brand_app.command("set")
@@ -370,7 +354,7 @@ def change_brand(
     """
     from stentor.cli.accounts import change_brand as change
 
-    change(_given(data=data), brand, assignments or [], as_json=as_json)
+    change(said(data=data), brand, assignments or [], as_json=as_json)
 
 
 @key_app.command("create")
@@ -393,7 +377,7 @@ def create_key(
     """
     from stentor.cli.accounts import create_key as create
 
-    create(_given(data=data), brand, name=name, scopes=scopes, is_test=test, as_json=as_json)
+    create(said(data=data), brand, name=name, scopes=scopes, is_test=test, as_json=as_json)
 
 
 @customers_app.command("import")
@@ -426,7 +410,7 @@ def import_customers(
     from stentor.cli.imports import import_file
 
     import_file(
-        _given(data=data),
+        said(data=data),
         "customers",
         file,
         brand=brand,
@@ -455,7 +439,7 @@ def import_subscriptions(
     from stentor.cli.imports import import_file
 
     import_file(
-        _given(data=data),
+        said(data=data),
         "subscriptions",
         file,
         brand=brand,
@@ -485,7 +469,7 @@ def explain(
     """
     from stentor.cli.explain import explain_person
 
-    explain_person(_given(data=data), execution, external_id, brand=brand, as_json=as_json)
+    explain_person(said(data=data), execution, external_id, brand=brand, as_json=as_json)
 
 
 @app.command()
@@ -506,13 +490,8 @@ def doctor(
     from stentor.cli.doctor.run import examine
 
     examine(
-        _given(data=data, host=host, port=port, public_url=public_url, trusted_proxies=trusted_proxies), as_json=as_json
+        said(data=data, host=host, port=port, public_url=public_url, trusted_proxies=trusted_proxies), as_json=as_json
     )
-
-
-def _given(**flags: object) -> dict[str, object]:
-    """The flags that were said; what was not comes from the environment, and then from the default."""
-    return {name: value for name, value in flags.items() if value is not None}
 
 
 def run() -> None:

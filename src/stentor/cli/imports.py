@@ -8,23 +8,11 @@ from types import TracebackType
 from typing import Any, Self, TextIO, cast
 from uuid import UUID
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    ProgressColumn,
-    SpinnerColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
-
 from stentor.audience.imports import ImportService
 from stentor.audience.model import ImportFormat, ImportJob, ImportKind, Reject
 from stentor.cli.installation import brand_or_only, with_core
 from stentor.cli.output import Exit, fail, print_json, say
+from stentor.cli.progress import row_progress
 from stentor.wiring import Core, accounts, imports
 
 _CHUNK_BYTES = 1 << 20
@@ -65,14 +53,14 @@ def import_file(
 async def _run(service: ImportService, brand_id: UUID, job: ImportJob, file: Path, rejects: Path) -> ImportJob:
     if job.bytes_done:
         say(f"Going on at byte {job.bytes_done:,} of {job.bytes_total:,}.")
-    with _RejectsFile(rejects, goes_on=job.bytes_done > 0) as rejected, _progress() as shown:
+    with _RejectsFile(rejects, goes_on=job.bytes_done > 0) as rejected, row_progress("rejected") as shown:
         if job.rejected:
             await _catch_up(service, brand_id, job, rejected)
-        task = shown.add_task(job.kind, total=job.bytes_total, completed=job.bytes_done, rows=0, rejected=job.rejected)
+        task = shown.add_task(job.kind, total=job.bytes_total, completed=job.bytes_done, rows=0, refused=job.rejected)
 
         def show(now: ImportJob) -> None:
             rows = now.lines_done - job.lines_done
-            shown.update(task, completed=now.bytes_done, rows=rows, rejected=now.rejected)
+            shown.update(task, completed=now.bytes_done, rows=rows, refused=now.rejected)
 
         return await service.run(
             brand_id, job.id, _chunks(file, job.bytes_done), on_progress=show, on_rejects=rejected.write
@@ -164,28 +152,6 @@ class _RejectsFile:
             self._file = self._path.open("w", encoding="utf-8", newline="")
             csv.writer(self._file).writerow(("line", "reason"))
         return self._file
-
-
-class _Rate(ProgressColumn):
-    """Rows per second of this run."""
-
-    def render(self, task: Task) -> Text:
-        rows, elapsed_s = task.fields["rows"], task.elapsed
-        return Text(f"{rows / elapsed_s:,.0f} rows/s" if rows and elapsed_s else "", style="progress.data.speed")
-
-
-def _progress() -> Progress:
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        _Rate(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[rejected]:,} rejected"),
-        console=Console(stderr=True),
-        disable=not Console(stderr=True).is_terminal,
-    )
 
 
 def _summary(job: ImportJob, rejects: Path) -> str:

@@ -23,7 +23,15 @@ from stentor.errors import NoRoom, NotFound
 from stentor.failpoints import failpoint
 from stentor.optouts.compaction import store
 from stentor.optouts.compaction.choosing import runs_to_merge, segments_to_merge
-from stentor.optouts.compaction.model import CatalogueFile, Compacted, CompactedList, FileKind, NewFile, Removed
+from stentor.optouts.compaction.model import (
+    CatalogueFile,
+    Compacted,
+    CompactedList,
+    FileKind,
+    LiveFiles,
+    NewFile,
+    Removed,
+)
 from stentor.optouts.compaction.rewriting import Rewriting, Taken, holds_removed, merged_runs, rewritten
 from stentor.optouts.compaction.store import Due, Patience
 from stentor.optouts.crew import Crew
@@ -83,6 +91,17 @@ class Compactor:
         async with self._db.read() as conn:
             return await store.lists_in_need(conn, self._patience)
 
+    async def files(self, brand_id: UUID, list_id: UUID) -> LiveFiles:
+        """How many files a list has now. Raises NotFound."""
+        async with self._db.read() as conn:
+            a_list = await store.find(conn, brand_id, list_id)
+            if a_list is None:
+                raise _missing(list_id)
+            runs = await store.live(conn, a_list, "run")
+            segments = await store.live(conn, a_list, "segment")
+        size = sum(file.bytes for file in (*runs, *segments))
+        return LiveFiles(len(runs), len(segments), size, sum(file.entries for file in runs))
+
     async def compact(self, brand_id: UUID, list_id: UUID, *, everything: bool = False) -> Compacted:
         """Does what there is to do for a list. With `everything` all its runs become one, as far as they lapse together.
 
@@ -91,7 +110,7 @@ class Compactor:
         async with self._db.read() as conn:
             a_list = await store.find(conn, brand_id, list_id)
             if a_list is None:
-                raise NotFound(f"This brand has no opt-out list {str(list_id)!r}.")
+                raise _missing(list_id)
             if everything:
                 due = Due(removed=True, erased=True)
             else:
@@ -143,6 +162,10 @@ class Compactor:
             yield work
         finally:
             shutil.rmtree(work, ignore_errors=True)
+
+
+def _missing(list_id: UUID) -> NotFound:
+    return NotFound(f"This brand has no opt-out list {str(list_id)!r}.")
 
 
 class _Compacting:

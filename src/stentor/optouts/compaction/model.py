@@ -32,6 +32,15 @@ class CatalogueFile(msgspec.Struct, frozen=True):
     learned_at: datetime
 
 
+class LiveFiles(msgspec.Struct, frozen=True):
+    """How many files of a list look-ups and exports read, how large they are, and how many entries came in them."""
+
+    runs: int
+    segments: int
+    bytes: int
+    entries: int
+
+
 class NewFile(msgspec.Struct, frozen=True):
     """What replaces such files, in the storage already."""
 

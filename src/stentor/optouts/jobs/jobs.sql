@@ -41,6 +41,22 @@ WHERE brand_id = :brand_id
 ORDER BY created_at DESC, id DESC
 LIMIT :limit
 
+-- name: newest_of_command
+-- What a command asked for that was killed. Those before it were given anew since.
+SELECT id, brand_id, list_id, kind, state, spec, asked_by, declared_bytes, received_bytes, encoding, created_at, upload_until,
+    upload_epoch, ready_at, started_at, ended_at, kept_until, progress, submitted, added, duplicate, malformed, message, results,
+    :now AS now
+FROM optout_job
+WHERE brand_id = :brand_id AND spec ->> 'command' = :command
+ORDER BY created_at DESC, id DESC
+LIMIT 1
+
+-- name: is_waiting
+SELECT EXISTS (
+    SELECT FROM optout_job
+    WHERE id = :id AND brand_id = :brand_id AND (state = 'queued' OR state = 'running' AND claimed_until < :now)
+)
+
 -- name: remove_job
 -- Whoever receives its file or works on it has lost it with the epoch. Its files are for the keeper to clear.
 UPDATE optout_job

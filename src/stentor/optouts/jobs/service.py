@@ -132,6 +132,16 @@ class JobService:
                 conn, brand_id, list_id=list_id, kind=kind, before=before, limit=min(limit, PAGE_MAX)
             )
 
+    async def of_command(self, brand_id: UUID, command: str) -> Job | None:
+        """What the same command left when it was given before: the job that was made last with that `command` in its spec."""
+        async with self._db.read() as conn:
+            return await store.newest_of_command(conn, brand_id, command)
+
+    async def is_waiting(self, brand_id: UUID, job_id: UUID) -> bool:
+        """Whether the job is ready to be worked on and nobody does, or who did is not heard of any more."""
+        async with self._db.read() as conn:
+            return await store.is_waiting(conn, brand_id, job_id)
+
     async def remove(self, brand_id: UUID, job_id: UUID) -> Job:
         """Ends the job, whoever works on it, and has its files cleared away; doing so again changes nothing.
 

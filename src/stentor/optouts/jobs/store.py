@@ -19,6 +19,8 @@ class Sql(QuerySet, file="jobs.sql", package=__package__):
     find_job: Statement
     lock_job: Statement
     page_of_jobs: Statement
+    newest_of_command: Statement
+    is_waiting: Statement
     remove_job: Statement
     begin_upload: Statement
     drop_parts: Statement
@@ -87,6 +89,17 @@ async def page_of_jobs(
         conn, Job, brand_id=brand_id, list_id=list_id, kind=kind, before=before, limit=limit
     )
     return [_whole(row) for row in rows]
+
+
+async def newest_of_command(conn: Connection, brand_id: UUID, command: str) -> Job | None:
+    """The job that was made last with that command in its spec; None for none."""
+    found = await Sql.newest_of_command.first(conn, Job, brand_id=brand_id, command=command)
+    return found and _whole(found)
+
+
+async def is_waiting(conn: Connection, brand_id: UUID, job_id: UUID) -> bool:
+    """Whether the job is ready and nobody works on it, or nobody who is still heard of."""
+    return await Sql.is_waiting.value(conn, brand_id=brand_id, id=job_id)
 
 
 async def remove_job(conn: Connection, brand_id: UUID, job_id: UUID, message: str) -> None:
