@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Collection, Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -20,6 +20,7 @@ from stentor.optouts.lists import resolve
 from stentor.optouts.look_up import LookUp
 
 CHECKED_MAX = 10_000
+LISTS_KNOWN_MAX = 10_000
 
 # So many are read before others have their turn: a millisecond.
 _AT_ONCE = 1_000
@@ -46,12 +47,19 @@ _NOT_LISTED = Checked()
 _LISTED = {form: Checked(form) for form in EntryForm}
 
 
+class _Identity(NamedTuple):
+    list_id: UUID
+    channels: int
+    hash: HashName
+
+
 class BulkCheck:
     """Asks lists about many addresses."""
 
     def __init__(self, db: Database, look_up: LookUp) -> None:
         self._db = db
         self._look_up = look_up
+        self._known: dict[tuple[UUID, str], _Identity] = {}
 
     async def check(self, brand_id: UUID, reference: str, texts: Sequence[str]) -> list[Checked]:
         """For each of up to 10,000 addresses, domains or hashes whether the list holds it, in their order.
@@ -65,15 +73,32 @@ class BulkCheck:
             )
 
         async def ask() -> list[Checked]:
-            async with self._db.read() as conn:
-                held = await resolve(conn, brand_id, reference)
-                stores = await self._look_up.stores(conn, brand_id, list_ids=[held.id])
+            held = await self._identity(brand_id, reference)
             # Read without a connection in hand.
             asked = await read_all(texts, held.channels, held.hash)
             async with self._db.read() as conn:
+                stores = await self._look_up.stores(conn, brand_id, list_ids=[held.list_id])
+                if not stores:
+                    # Disabled, or not there any more.
+                    await resolve(conn, brand_id, reference)
                 return await self._answers(conn, stores, asked, held.hash)
 
         return await self._look_up.surely(ask)
+
+    async def _identity(self, brand_id: UUID, reference: str) -> _Identity:
+        """What never changes of a list. Raises NotFound."""
+        key = brand_id, reference.lower()
+        if (known := self._known.get(key)) is not None:
+            return known
+        async with self._db.read() as conn:
+            held = await resolve(conn, brand_id, reference)
+        found = _Identity(held.id, held.channels, held.hash)
+        # A name may be another list's tomorrow.
+        if key[1] in {held.code, str(held.id)}:
+            self._known[key] = found
+            if len(self._known) > LISTS_KNOWN_MAX:
+                del self._known[next(iter(self._known))]
+        return found
 
     async def _answers(
         self, conn: Connection, stores: Sequence[AskedStore], asked: "Asked", name: HashName

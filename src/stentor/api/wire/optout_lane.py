@@ -1,6 +1,6 @@
 """The way of a single look-up past the framework, which would cost it more than the look-up does."""
 
-from urllib.parse import parse_qsl
+from urllib.parse import unquote_plus
 
 import msgspec
 from litestar.types import HTTPScope
@@ -17,6 +17,17 @@ _YES = msgspec.json.encode({"hasOptout": True})
 _NO = msgspec.json.encode({"hasOptout": False})
 
 
+def parameters(query: bytes) -> dict[str, str]:
+    """The parameters of a query; of those that come twice the last one. Raises Invalid for more than 20.
+
+    The library's own way takes three times as long.
+    """
+    pairs = query.decode("latin-1").split("&")
+    if len(pairs) > PARAMETERS_MAX:
+        raise Invalid(f"The query has more than {PARAMETERS_MAX} parameters.")
+    return {unquote_plus(name): unquote_plus(text) for name, _, text in (pair.partition("=") for pair in pairs) if name}
+
+
 class OptOutLane:
     """Answers `has-optout`; errors are raised, for the app to write down."""
 
@@ -31,13 +42,7 @@ class OptOutLane:
         """Answers the request. Raises the Problem that it met with."""
         scope["path_template"] = HAS
         caller = await admitted(self._services, scope, "read")
-        try:
-            said = parse_qsl(
-                scope["query_string"].decode("latin-1"), keep_blank_values=True, max_num_fields=PARAMETERS_MAX
-            )
-        except ValueError:
-            raise Invalid(f"The query has more than {PARAMETERS_MAX} parameters.") from None
-        query = decode_query(dict(said), HasOptoutQuery, known_alone=False)
+        query = decode_query(parameters(scope["query_string"]), HasOptoutQuery, known_alone=False)
         body = _YES if await is_listed(self._services, caller, query) else _NO
         headers = [(name.encode(), value.encode()) for name, value in rate_headers(scope).items()]
         headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
