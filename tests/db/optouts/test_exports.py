@@ -262,10 +262,11 @@ async def test_a_group_is_exported_as_what_its_members_have_and_a_link_as_what_i
     members = [str(link.id), str(filed.list_id)]
     group = await lists.create(jobs.brand_id, ListDraft(name="group", kind="grouped", members=members))
 
-    linked = await jobs.export(link.id, "plain")
+    linked = await jobs.export(link.id, "plain", "ip")
     grouped = await jobs.export(group.id, "plain")
 
-    assert await jobs.file(linked, "optouts.csv") == f"plain\n{BEN}\n".encode()
+    # Whom the other brand's list holds is told, from where they came is not.
+    assert await jobs.file(linked, "optouts.csv") == f"plain,ip\n{BEN},\n".encode()
     assert await jobs.file(grouped, "optouts.csv") == f"plain\n{BEN}\n{ANN}\n".encode()
     await lists.revoke(other_brand_id, str(theirs.list_id), jobs.brand_id)
     with pytest.raises(JobFailed, match="enabled"):

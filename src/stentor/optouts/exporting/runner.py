@@ -79,17 +79,19 @@ class ExportRunner:
         sources: list[Source] = []
         entries = 0
         for one in stores:
-            found, count = await self._of_store(one, directory, stack)
+            found, count = await self._of_store(one, directory, stack, is_own=one.brand_id == job.brand_id)
             sources += found
             entries += count
         return sources, entries
 
-    async def _of_store(self, one: ExportedStore, directory: Path, stack: AsyncExitStack) -> tuple[list[Source], int]:
+    async def _of_store(
+        self, one: ExportedStore, directory: Path, stack: AsyncExitStack, *, is_own: bool
+    ) -> tuple[list[Source], int]:
         # Before the segments: compaction forgets removals together with the rows that they were about.
         removals = await self._spooled(directory / f"{one.id}.removals", self._removals(one))
         erasures = await self._spooled(directory / f"{one.id}.erasures", self._erasures(one))
         single = await self._spooled(directory / f"{one.id}.ndjson", self._recents(one))
-        base = Source(path=directory, hash=one.hash, lapsed_at=_in_utc(one.lapsed_at))
+        base = Source(path=directory, hash=one.hash, tells_ip=is_own, lapsed_at=_in_utc(one.lapsed_at))
         paths, entries = await self._segments(one, stack)
         sources = [
             msgspec.structs.replace(

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 import msgspec
@@ -41,16 +42,26 @@ _OPTIONS: dict[ExportFormat, str] = {
 class Source(msgspec.Struct, frozen=True, kw_only=True):
     """A file of entries of one list: a segment, or single ones (`are_single`) as RECENT_COLUMNS says.
 
-    Entries from `lapsed_at` (UTC) or before are left out. `removals` has rows of a digest in hexadecimal digits and a
+    Another brand's tells no ip (`tells_ip`). Entries from `lapsed_at` (UTC) or before are left out. `removals` has rows of a digest in hexadecimal digits and a
     generation: rows of that or an earlier generation are left out; `erasures` has digests whose addresses are not told.
     """
 
     path: Path
     hash: HashName
     are_single: bool = False
+    tells_ip: bool = True
     lapsed_at: datetime | None = None
     removals: Path | None = None
     erasures: Path | None = None
+
+
+class _Texts(NamedTuple):
+    """SQL for what the columns of one source are made of."""
+
+    address: str
+    hex_digits: str
+    time: str
+    ip: str
 
 
 class Writing(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,8 +105,9 @@ def _select(
         _load(database, f"erased{number}", source.erasures, "{'digest': 'VARCHAR'}")
         is_erased = f"left({hex_digits}, {_DIGEST_CHARS}) IN (SELECT digest FROM erased{number})"  # noqa: S608
         address = f"CASE WHEN {is_erased} THEN NULL ELSE address END"
-    time = _time_sql(database, source, spec)
-    columns = ", ".join(sql for column in spec.columns for sql in _columns(column, address, hex_digits, time, spec))
+    ip = "ip" if source.tells_ip else "''"
+    texts = _Texts(address, hex_digits, _time_sql(database, source, spec), ip)
+    columns = ", ".join(sql for column in spec.columns for sql in _columns(column, texts, spec))
     relation = _relation(source)
     bound.append(str(source.path))
     conditions = [*_conditions(source, spec, bound)]
@@ -142,18 +154,18 @@ def _time_sql(database: duckdb.DuckDBPyConnection, source: Source, spec: ExportS
     return f"strftime(\"at\", '{_TIME}')"
 
 
-def _columns(column: ExportColumn, address: str, hex_digits: str, time: str, spec: ExportSpec) -> Sequence[str]:
+def _columns(column: ExportColumn, texts: _Texts, spec: ExportSpec) -> Sequence[str]:
     match column:
         case "plain":
-            return [f"{_cell(address, spec)} AS plain"]
+            return [f"{_cell(texts.address, spec)} AS plain"]
         case "hashed":
-            return [f"{hex_digits} AS hashed"]
+            return [f"{texts.hex_digits} AS hashed"]
         case "timestamp":
-            return [f'{time} AS "timestamp"']
+            return [f'{texts.time} AS "timestamp"']
         case "campaign":
             return [f"{_cell(name, spec)} AS {name}" for name in ("campaign", "affiliate", "sub_affiliate")]
         case "ip":
-            return [f"{_cell('ip', spec)} AS ip"]
+            return [f"{_cell(texts.ip, spec)} AS ip"]
 
 
 def _cell(text: str, spec: ExportSpec) -> str:
