@@ -7,6 +7,9 @@ from pathlib import Path
 from stentor.optouts.hashing import HashName
 from stentor.optouts.runs.merging import SOURCES_MAX, Source, merge_runs
 
+# What fits into a core's cache is merged in half the time.
+_IN_MEMORY = 1 << 18
+
 
 def merge_chunks(chunks: Sequence[Path], target: Path, hash_name: HashName, generation: int) -> None:
     """Makes the run of a load out of the indexes of its chunks; nothing where whoever worked here before made it."""
@@ -16,7 +19,7 @@ def merge_chunks(chunks: Sequence[Path], target: Path, hash_name: HashName, gene
     while len(left) > 1:
         now, left = left[:SOURCES_MAX], left[SOURCES_MAX:]
         merged = target.with_name(f"merged-{len(left)}.index") if left else target
-        merge_runs([Source(path, generation) for path in now], (), merged, hash_name, generation)
+        merge_runs([Source(path, generation) for path in now], (), merged, hash_name, generation, in_memory=_IN_MEMORY)
         left = [*left, merged] if left else []
     if left:
         # Under both names: whoever begins again looks for the chunk.

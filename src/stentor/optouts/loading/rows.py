@@ -22,6 +22,9 @@ Mask = npt.NDArray[np.bool_]
 _CHARS_MAX = 200
 """Of a campaign, an affiliate, an ip: the rest is cut off."""
 
+# Addresses are no dictionary, and a small page is enough to see that.
+_PARQUET = "FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd, STRING_DICTIONARY_PAGE_SIZE_LIMIT 4096"
+
 # A line may be three times as long once its broken bytes are replaced.
 _READ_BYTES_MAX = 16 << 20
 
@@ -121,7 +124,7 @@ class Rows:
         self._columnar.register("marks", {"keep": keep, "is_hash": is_hash})
         kept = f"(SELECT line, {self._text} AS text, is_hash FROM t POSITIONAL JOIN marks WHERE keep)"  # noqa: S608  ours
         self._columnar.execute(
-            f"COPY (SELECT {selected} FROM {kept}) TO ? (FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd)",  # noqa: S608
+            f"COPY (SELECT {selected} FROM {kept}) TO ? ({_PARQUET})",  # noqa: S608  ours
             [str(segment)],
         ).fetchall()
         youngest_at = self._order.at

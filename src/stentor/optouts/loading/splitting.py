@@ -12,8 +12,8 @@ from stentor.optouts.loading.inflate import MAGIC_BYTES, PIECE_BYTES, Inflater, 
 from stentor.optouts.loading.layout import Layout, read_header
 from stentor.optouts.loading.lines import LINE_BYTES_MAX, Lines, count_lines, trimmed
 
-CHUNK_LINES = 5_000_000
-CHUNK_BYTES = 160 << 20
+CHUNK_LINES = 2_500_000
+CHUNK_BYTES = 80 << 20
 
 
 class Chunk(msgspec.Struct, frozen=True):
