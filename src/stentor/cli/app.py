@@ -279,7 +279,7 @@ def demo(
 @app.command()
 def bench(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="trigger, plan, render, smtp, e2e, guard, import or start.")
+        str, typer.Argument(metavar="NAME", help="trigger, plan, render, smtp, e2e, guard, optouts, import or start.")
     ],
     people: Annotated[
         int | None,
@@ -290,6 +290,17 @@ def bench(
             max=10_000_000,
             help="How many people.",
             show_default="the bench's own",
+        ),
+    ] = None,
+    lines: Annotated[
+        int | None,
+        typer.Option(
+            "--lines",
+            metavar="NUMBER",
+            min=100_000,
+            max=250_000_000,
+            help="Lines of the file that `optouts` loads.",
+            show_default="20 million",
         ),
     ] = None,
     seconds: Annotated[
@@ -308,7 +319,7 @@ def bench(
     """
     from stentor.cli.bench.run import run_bench
 
-    run_bench(name, people=people, seconds=seconds, as_json=as_json)
+    run_bench(name, people=people, lines=lines, seconds=seconds, as_json=as_json)
 
 
 @brand_app.command("create")

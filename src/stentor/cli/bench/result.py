@@ -25,11 +25,12 @@ class Machine(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """A bench's answer: measures by name, and for how many people they were taken."""
+    """A bench's answer: measures by name, and for how many people, or lines of a file, they were taken."""
 
     bench: str
     results: dict[str, Measure]
     people: int
+    lines: int
     machine: Machine
 
 

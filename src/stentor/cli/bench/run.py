@@ -7,7 +7,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from stentor.cli.bench import e2e, fixtures, guard, importing, plan, render, smtp, start, trigger
+from stentor.cli.bench import e2e, fixtures, guard, importing, optouts, plan, render, smtp, start, trigger
 from stentor.cli.bench.result import Measure, Result, this_machine
 from stentor.cli.output import Exit, fail, print_json
 from stentor.cli.premises import Premises, on_premises
@@ -17,10 +17,11 @@ Measuring: TypeAlias = Callable[[int, int], dict[str, Measure]]
 
 
 class Bench(msgspec.Struct, frozen=True):
-    """One bench: for how many people unless said otherwise, and how."""
+    """One bench: for how many people, or lines, unless said otherwise, and how."""
 
     people: int
     measure: Measuring
+    lines: int = 0
 
 
 def _on_premises(main: Callable[[Premises, int], Awaitable[dict[str, Measure]]]) -> Measuring:
@@ -37,12 +38,13 @@ BENCHES = {
     "smtp": Bench(smtp.PEOPLE, _on_premises(smtp.measure)),
     "e2e": Bench(e2e.PEOPLE, _on_premises(e2e.measure)),
     "guard": Bench(guard.PEOPLE, _on_premises(guard.measure)),
+    "optouts": Bench(0, _on_premises(optouts.measure), lines=optouts.LINES),
     "import": Bench(importing.PEOPLE, _on_premises(importing.measure)),
     "start": Bench(0, lambda _people, _seconds: start.measure()),
 }
 
 
-def run_bench(name: str, *, people: int | None, seconds: int | None, as_json: bool) -> None:
+def run_bench(name: str, *, people: int | None, lines: int | None, seconds: int | None, as_json: bool) -> None:
     """Prints the bench's measures; the command succeeds when it measured, whatever the figures."""
     bench = BENCHES.get(name)
     if bench is None:
@@ -50,8 +52,9 @@ def run_bench(name: str, *, people: int | None, seconds: int | None, as_json: bo
     # Before anything starts: without a source checkout there is nothing to measure with.
     fixtures.mail()
     people = bench.people if people is None else people
-    results = bench.measure(people, trigger.SECONDS if seconds is None else seconds)
-    result = Result(name, results, people, this_machine())
+    lines = bench.lines and (bench.lines if lines is None else lines)
+    results = bench.measure(lines or people, trigger.SECONDS if seconds is None else seconds)
+    result = Result(name, results, people, lines, this_machine())
     if as_json:
         print_json(result)
     else:
@@ -63,6 +66,9 @@ def _drawn(result: Result) -> Table:
     table = Table.grid(padding=(0, 2))
     for name, measure in result.results.items():
         table.add_row(name, f"{measure.value:,}", measure.unit)
-    table.add_row("people", f"{result.people:,}", "")
+    if result.lines:
+        table.add_row("lines", f"{result.lines:,}", "")
+    else:
+        table.add_row("people", f"{result.people:,}", "")
     table.add_row("machine", f"{machine.cores} × {machine.cpu}, {machine.memory_gb} GB, Python {machine.python}", "")
     return table
