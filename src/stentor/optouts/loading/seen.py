@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from stentor.optouts.runs.index import U64, Digests
 
-_PER_DIGEST = 8
-"""So many bits for each digest that is expected; then at most one in eight of the new ones is looked for in vain."""
+_PER_DIGEST = 16
+"""So many bits for each digest that is expected; then at most one in sixteen of the new ones is looked for in vain."""
 
 _BITS_MIN, _BITS_MAX = 16, 32
 
