@@ -157,8 +157,8 @@ async def _in_and_out(desk: _Desk, file: Path, truth: dict[str, int]) -> dict[st
         )
         await desk.send(prepared["uploadUrl"], file)
         imported = await desk.over(UUID(prepared["importReference"]))
-    counted = {name: getattr(imported, name) for name in truth}
-    if counted != truth:
+    counted = {name: getattr(imported, name) for name in ("submitted", "added", "duplicate", "malformed")}
+    if any(count != truth.get(name, truth["lines"]) for name, count in counted.items()):
         fail(f"The import counted {counted}, where the file has {truth}.")
     after_bytes = disk.now()
     exporting = await desk.premises.services.optout_jobs.begin_export(
@@ -166,7 +166,7 @@ async def _in_and_out(desk: _Desk, file: Path, truth: dict[str, int]) -> dict[st
     )
     exported = await desk.over(exporting.id)
     return {
-        "import_lines_per_s": per_s(truth["submitted"] / _took_s(imported)),
+        "import_lines_per_s": per_s(truth["lines"] / _took_s(imported)),
         "import_5gb_s": seconds(_took_s(imported)),
         "export_5gb_s": seconds(_took_s(exported)),
         # What was uploaded lies there too, as long as it is loaded.
