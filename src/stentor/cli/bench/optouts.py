@@ -384,7 +384,7 @@ async def _wave_ms(premises: Premises, brand_id: UUID, wave: list[tuple[str, byt
     look_up = premises.core.look_up
 
     async def ask() -> float:
-        async with premises.core.db.transaction() as conn:
+        async with premises.core.db.read() as conn:
             started_s = time.perf_counter()
             listings = await look_up.wave(conn, brand_id, ChannelKind.EMAIL, wave)
             for address, digest in wave:
