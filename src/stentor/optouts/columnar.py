@@ -1,19 +1,24 @@
-"""DuckDB, for files of entries: in the crew's children only, where its memory is bounded and its death survived."""
+"""DuckDB, for files of entries: in the crew's children only, where its memory is bounded and its death survived.
+
+It is loaded when a child first needs it: nobody else shall carry its 40 MB.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import duckdb
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 
-def connect(
-    memory_bytes: int, threads: int, temp: Path, *, directories: Sequence[Path] = ()
-) -> duckdb.DuckDBPyConnection:
+def connect(memory_bytes: int, threads: int, temp: Path, *, directories: Sequence[Path] = ()) -> "DuckDBPyConnection":
     """A database in memory that spills into the directory `temp` what goes beyond `memory_bytes`.
 
     It reads and writes files below `temp` and `directories`, and nothing else; no statement can change that, nor load
     extensions. COPY takes bound parameters. What a cursor has is fetched whole before the next statement.
     """
+    import duckdb  # noqa: PLC0415  see above
+
     connection = duckdb.connect(
         ":memory:",
         config={

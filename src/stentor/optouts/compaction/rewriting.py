@@ -5,8 +5,8 @@ import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import duckdb
 import msgspec
 
 from stentor.optouts.columnar import connect
@@ -14,6 +14,9 @@ from stentor.optouts.compaction.model import Removed
 from stentor.optouts.hashing import DIGEST_BYTES, HashName
 from stentor.optouts.runs.index import Digests, IndexReader
 from stentor.optouts.runs.merging import Removal, Source, found_among, merge_runs
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 _ROWS_AT_ONCE = 50_000
 _WINDOW_ENTRIES = 1 << 20
@@ -92,7 +95,7 @@ def rewritten(task: Rewriting) -> int | None:
         database.close()
 
 
-def _find_hits(database: duckdb.DuckDBPyConnection, task: Rewriting) -> None:
+def _find_hits(database: "DuckDBPyConnection", task: Rewriting) -> None:
     """Fills the table `hit`: which rows are gone, and the whole hash of those whose address is to be taken out."""
     database.execute("CREATE TABLE hit (source INTEGER, at_row BIGINT, gone BOOLEAN, hash BLOB)")
     for table, file, columns in (
@@ -109,7 +112,7 @@ def _find_hits(database: duckdb.DuckDBPyConnection, task: Rewriting) -> None:
         find(database, task.hash, number, source)
 
 
-def _find_by_sql(database: duckdb.DuckDBPyConnection, hash_name: HashName, number: int, source: Path) -> None:
+def _find_by_sql(database: "DuckDBPyConnection", hash_name: HashName, number: int, source: Path) -> None:
     database.execute(
         f"""
         INSERT INTO hit
@@ -127,7 +130,7 @@ def _find_by_sql(database: duckdb.DuckDBPyConnection, hash_name: HashName, numbe
     )
 
 
-def _find_by_python(database: duckdb.DuckDBPyConnection, hash_name: HashName, number: int, source: Path) -> None:
+def _find_by_python(database: "DuckDBPyConnection", hash_name: HashName, number: int, source: Path) -> None:
     removed = dict(database.execute("SELECT digest, generation FROM removed").fetchall())
     erased = {digest for (digest,) in database.execute("FROM erased").fetchall()}
     hits: list[tuple[int, int, bool, bytes | None]] = []
@@ -147,7 +150,7 @@ def _find_by_python(database: duckdb.DuckDBPyConnection, hash_name: HashName, nu
         database.executemany("INSERT INTO hit VALUES (?, ?, ?, ?)", hits)
 
 
-def _write(database: duckdb.DuckDBPyConnection, task: Rewriting) -> int:
+def _write(database: "DuckDBPyConnection", task: Rewriting) -> int:
     rows = " UNION ALL ".join(
         f"SELECT {number} AS source, * FROM read_parquet(?, file_row_number = true)"  # noqa: S608  a number
         for number in range(len(task.sources))
@@ -176,6 +179,6 @@ def _write(database: duckdb.DuckDBPyConnection, task: Rewriting) -> int:
     )
 
 
-def _counted(database: duckdb.DuckDBPyConnection, sql: str, bound: Sequence[object] = ()) -> int:
+def _counted(database: "DuckDBPyConnection", sql: str, bound: Sequence[object] = ()) -> int:
     ((count,),) = database.execute(sql, list(bound)).fetchall()
     return int(count)

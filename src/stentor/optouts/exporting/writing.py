@@ -4,14 +4,16 @@ import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import duckdb
 import msgspec
 
 from stentor.optouts.columnar import connect
 from stentor.optouts.exporting.model import COLLECTIONS, ExportColumn, ExportFormat, ExportSpec
 from stentor.optouts.hashing import DIGEST_BYTES, HashName
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 RECENT_COLUMNS = {
     "address": "VARCHAR",
@@ -95,9 +97,7 @@ def write(task: Writing) -> int:
         database.close()
 
 
-def _select(
-    database: duckdb.DuckDBPyConnection, number: int, source: Source, spec: ExportSpec, bound: list[object]
-) -> str:
+def _select(database: "DuckDBPyConnection", number: int, source: Source, spec: ExportSpec, bound: list[object]) -> str:
     """The SELECT of one source; its parameters are added to `bound` in their order."""
     hex_digits = _hash_sql(source)
     address = "address"
@@ -141,7 +141,7 @@ def _hash_sql(source: Source) -> str:
     return f"CASE WHEN address IS NULL THEN {kept} ELSE {source.hash}(address) END"
 
 
-def _time_sql(database: duckdb.DuckDBPyConnection, source: Source, spec: ExportSpec) -> str:
+def _time_sql(database: "DuckDBPyConnection", source: Source, spec: ExportSpec) -> str:
     """The time of an entry as the format has it."""
     if spec.format == "parquet":
         return '"at"'
@@ -196,7 +196,7 @@ def _conditions(source: Source, spec: ExportSpec, bound: list[object]) -> list[s
     return conditions
 
 
-def _load(database: duckdb.DuckDBPyConnection, table: str, path: Path, columns: str) -> None:
+def _load(database: "DuckDBPyConnection", table: str, path: Path, columns: str) -> None:
     # Nothing is left to be guessed: of an empty file it would be guessed wrong.
     told = f"header = false, auto_detect = false, delim = ',', columns = {columns}"
     database.execute(f"CREATE TEMP TABLE {table} AS FROM read_csv(?, {told})", [str(path)])

@@ -14,7 +14,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-import duckdb
 import msgspec
 import numpy as np
 import numpy.typing as npt
@@ -208,6 +207,8 @@ def seed(bitmap: Path, expected: int, known: Sequence[Path]) -> None:
 @contextmanager
 def full_disks_named() -> Iterator[None]:
     """Turns what DuckDB says when the disk is full into the error that everybody else raises."""
+    import duckdb  # noqa: PLC0415  only a child shall carry it
+
     try:
         yield
     except duckdb.Error as error:

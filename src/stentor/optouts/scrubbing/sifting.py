@@ -11,9 +11,8 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import duckdb
 import msgspec
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +29,9 @@ from stentor.optouts.model import LIST_CHANNELS
 from stentor.optouts.runs.index import Digests
 from stentor.optouts.scrubbing.asked import Asked, AskedList, held_hosts
 from stentor.optouts.scrubbing.rows import Mask, Places, Rows, chosen
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 Kinds = npt.NDArray[np.uint8]
 
@@ -258,7 +260,7 @@ def _cell(line: str, layout: Layout) -> str:
 
 
 @functools.lru_cache(maxsize=4)
-def _database(directory: Path) -> duckdb.DuckDBPyConnection:
+def _database(directory: Path) -> "DuckDBPyConnection":
     return connect(_DUCKDB_BYTES, 1, directory)
 
 

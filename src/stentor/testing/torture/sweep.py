@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -44,16 +44,23 @@ STANDS_S = GUARD_AGE_S_MAX + 0.2
 
 _FAILPOINT = re.compile(r'failpoint\("([a-z_.]+)"\)')
 _LOOK_EVERY_S = 0.005
+_LISTS = "optouts"
 
 
 def failpoints() -> list[str]:
-    """The names of all places in the engine's source, in order."""
+    """The names of all places in the engine's source that a life comes to, in order."""
     source = Path(stentor.__file__).parent
-    names: set[str] = set()
-    for file in source.rglob("*.py"):
-        if source / "testing" not in file.parents:
-            names.update(_FAILPOINT.findall(file.read_text(encoding="utf-8")))
-    return sorted(names)
+    elsewhere = {source / "testing", source / _LISTS}
+    return _named(file for file in source.rglob("*.py") if elsewhere.isdisjoint(file.parents))
+
+
+def failpoints_of_lists() -> list[str]:
+    """The names of the places in the work on opt-out lists, which has lives of its own: they send nobody anything."""
+    return _named((Path(stentor.__file__).parent / _LISTS).rglob("*.py"))
+
+
+def _named(files: Iterable[Path]) -> list[str]:
+    return sorted({name for file in files for name in _FAILPOINT.findall(file.read_text(encoding="utf-8"))})
 
 
 class NeverCame(Exception):
