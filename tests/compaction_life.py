@@ -15,6 +15,20 @@ from stentor.optouts.storage import DirectoryStorage
 
 LATER = timedelta(hours=2)
 
+HITS = {
+    "lapse.before_commit": 1,
+    "lapse.after_commit": 1,
+    # Of the runs that are merged, of the segments that are, and of an old run and an old segment that are cleared.
+    "compact.stored": 4,
+    "compact.before_commit": 4,
+    "compact.after_commit": 4,
+    "erased.before_commit": 1,
+    "erased.after_commit": 1,
+    # Runs, then segments.
+    "replaced.deleted": 2,
+}
+"""How often an undisturbed one comes to each of its failpoints."""
+
 
 def lived(dsn: str, root: Path, brand_id: UUID, list_id: UUID, failpoints: str = "") -> int:
     """How it ended: 0, or minus the signal that killed it."""

@@ -9,26 +9,13 @@ from uuid import UUID
 
 import pytest
 
-from compaction_life import LATER, lived
+from compaction_life import HITS, LATER, lived
 from optout_files import FiledList
 from stentor.db.pool import Database
 from stentor.optouts.compaction.clearing import delete_replaced, sweep_strangers
 from stentor.optouts.storage import DirectoryStorage
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(600)]
-
-HITS = {
-    "lapse.before_commit": 1,
-    "lapse.after_commit": 1,
-    # Of the runs that are merged, of the segments that are, and of an old run and an old segment that are cleared.
-    "compact.stored": 4,
-    "compact.before_commit": 4,
-    "compact.after_commit": 4,
-    "erased.before_commit": 1,
-    "erased.after_commit": 1,
-    # Runs, then segments.
-    "replaced.deleted": 2,
-}
 
 MANY = [f"p{number}@example.com" for number in range(40)]
 OLD, LAPSED = ["old@example.com", "older@example.com"], "lapsed@example.com"
