@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 SERVER_URL = os.environ.get("STENTOR_TEST_DATABASE_URL")
 DIRECT_URL = os.environ.get("STENTOR_TEST_DIRECT_URL") or None
 
+# A migrated database there that is not to be made anew: of the run that runs this one.
+TEMPLATE = os.environ.get("STENTOR_TEST_TEMPLATE") or None
+
 # How xdist's workers learn of their run.
 _RUN = "STENTOR_TEST_RUN"
 _POOL_SIZE = 5
@@ -65,7 +68,7 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def databases() -> Iterator[TestDatabases]:
     """The run's server, for tests that need more than one database."""
-    with TestDatabases.served(TestRun(Path(os.environ[_RUN])), SERVER_URL, DIRECT_URL) as served:
+    with TestDatabases.served(TestRun(Path(os.environ[_RUN])), SERVER_URL, DIRECT_URL, TEMPLATE) as served:
         yield served
 
 

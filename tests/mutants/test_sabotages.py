@@ -19,6 +19,7 @@ import pytest
 from documents import ROOT
 from stentor.domain.vocabulary import Reason, SendState
 from stentor.executions import explaining
+from stentor.testing.databases import TestDatabases
 
 FOLDER = Path(__file__).parent
 PATCHES = sorted(FOLDER.glob("*.patch"))
@@ -52,15 +53,19 @@ SABOTAGES = {patch.stem: Sabotage.read(patch) for patch in PATCHES}
 
 
 @pytest.mark.parametrize("patch", PATCHES, ids=lambda patch: patch.stem)
-def test_a_sabotage_turns_the_tests_red_that_it_names(patch: Path, fresh_database: str, tmp_path: Path):
+def test_a_sabotage_turns_the_tests_red_that_it_names(
+    patch: Path, databases: TestDatabases, fresh_database: str, tmp_path: Path
+):
     shutil.copytree(ROOT / "src", tmp_path / "src")
     applied = subprocess.run(["git", "apply", patch], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert applied.returncode == 0, f"It no longer fits the source; make it anew.\n{applied.stderr}"
 
     report = tmp_path / "report.xml"
     named = SABOTAGES[patch.stem].fails
-    # On the run's server, where starting one takes longer than most of these tests.
+    # On the run's server and its schema: to start one, and to migrate, takes longer than most of these tests.
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "src"), "STENTOR_TEST_DATABASE_URL": fresh_database}
+    if "/migrations/" not in patch.read_text(encoding="utf-8"):
+        environment["STENTOR_TEST_TEMPLATE"] = databases.template()
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly"]
     done = subprocess.run(
         [*command, f"--basetemp={tmp_path / 'tmp'}", f"--junitxml={report}", *named],
