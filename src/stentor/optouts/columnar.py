@@ -11,11 +11,14 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 
-def connect(memory_bytes: int, threads: int, temp: Path, *, directories: Sequence[Path] = ()) -> "DuckDBPyConnection":
+def connect(
+    memory_bytes: int, threads: int, temp: Path, *, directories: Sequence[Path] = (), keeps_order: bool = False
+) -> "DuckDBPyConnection":
     """A database in memory that spills into the directory `temp` what goes beyond `memory_bytes`.
 
     It reads and writes files below `temp` and `directories`, and nothing else; no statement can change that, nor load
-    extensions. COPY takes bound parameters. What a cursor has is fetched whole before the next statement.
+    extensions. With `keeps_order` rows keep theirs through a join, too, whose right side then has to be the
+    small one. COPY takes bound parameters. What a cursor has is fetched whole before the next statement.
     """
     import duckdb  # noqa: PLC0415  see above
 
@@ -33,6 +36,9 @@ def connect(memory_bytes: int, threads: int, temp: Path, *, directories: Sequenc
     connection.execute("SET allowed_directories = ?", [[str(place) for place in (temp, *directories)]])
     # In this order: behind the last one nothing can be set.
     connection.execute("SET TimeZone = 'UTC'")
+    if keeps_order:
+        # They would let whichever side is smaller wait for the other one.
+        connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
     # It would be drawn into the worker's log.
     connection.execute("SET enable_progress_bar = false")
     connection.execute("SET enable_external_access = false")

@@ -1,5 +1,6 @@
 """Lists as files: which entries are in them, how they are written, and what becomes of what others may not read."""
 
+import asyncio
 import csv
 import io
 import json
@@ -14,12 +15,15 @@ import pytest
 from list_jobs import ListJobs
 from optout_files import FiledList
 from stentor.db.pool import Database
+from stentor.db.reserve import DiskReserve
+from stentor.errors import NoRoom
 from stentor.optouts.exporting.runner import ExportRunner
 from stentor.optouts.hashing import HASH_NAMES, HashName, digest_of, hash_of
 from stentor.optouts.jobs.working import JobFailed
 from stentor.optouts.lists import ListService
 from stentor.optouts.model import ListDraft
 from stentor.optouts.storage import DirectoryStorage
+from stentor.testing.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -192,6 +196,7 @@ async def test_domains_match_from_label_to_label(jobs: ListJobs, filed: FiledLis
     assert await plain(jobs, filed, domains=("co.uk", "exämple.com")) == [CLEO, "fay@xn--exmple-cua.com"]
 
 
+@pytest.mark.fault("S8")
 async def test_cells_for_spreadsheets_are_text_and_phone_numbers_stay_numbers(jobs: ListJobs, filed: FiledList):
     await filed.add(["=cmd@example.com", "@example.org"])
     await single(filed, ANN, campaign='=HYPERLINK("x")', affiliate="+49301234567", sub_affiliate="-1", ip="\uff1d1")
@@ -282,3 +287,107 @@ async def test_another_brands_list_is_not_exported(jobs: ListJobs, other_brand_i
 
     with pytest.raises(JobFailed):
         await jobs.done(mine, ExportRunner(jobs.db, jobs.storage))
+
+
+async def test_who_was_erased_is_a_hash_and_nothing_else_as_in_the_files_that_are_made_anew(
+    jobs: ListJobs, filed: FiledList
+):
+    await filed.add([ANN, BEN])
+    await filed.erase(ANN)
+
+    job = await jobs.export(filed.list_id, "plain", "campaign", "ip", "hashed")
+
+    assert table(await jobs.file(job, "optouts.csv"))[1:] == [
+        ["", "", "", "", "", hash_of(ANN, "md5").hex()],
+        [BEN, "summer", "aff", "sub", "192.0.2.1", hash_of(BEN, "md5").hex()],
+    ]
+    # Their domain would be told by that.
+    assert await plain(jobs, filed, domains=("example.com",)) == [BEN]
+
+
+async def test_entries_without_an_address_are_rows_too_where_nothing_else_is_asked_for(jobs: ListJobs):
+    filed = await FiledList.made(jobs.db, jobs.storage, jobs.brand_id, hash_name="sha256")
+    await filed.add([ANN, BEN], hashed=True)
+
+    job = await jobs.export(filed.list_id, "plain")
+
+    assert await jobs.file(job, "optouts.csv") == b'plain\n""\n""\n'
+    assert table(await jobs.file(job, "optouts.csv")) == [["plain"], [""], [""]]
+
+
+@pytest.mark.parametrize("file_format", ["csv", "ndjson", "parquet"])
+async def test_a_group_has_who_is_on_several_of_its_lists_once(
+    jobs: ListJobs, filed: FiledList, file_format: Any, tmp_path: Path
+):
+    also = await FiledList.made(jobs.db, jobs.storage, jobs.brand_id)
+    await filed.add([CLEO, ANN])
+    await filed.remove(CLEO)
+    await also.add([ANN, CLEO, BEN])
+    await single(filed, BEN)
+    members = [str(one.list_id) for one in (filed, also)]
+    group = await ListService(jobs.db).create(jobs.brand_id, ListDraft(name="group", kind="grouped", members=members))
+
+    job = await jobs.export(group.id, "plain", format=file_format)
+
+    path = tmp_path / "export"
+    path.write_bytes(await jobs.file(job, f"optouts.{file_format}"))
+    read = {"csv": "read_csv(?, header = true)", "ndjson": "read_json(?)", "parquet": "read_parquet(?)"}[file_format]
+    with duckdb.connect() as database:
+        rows = database.execute(f"SELECT plain FROM {read}", [str(path)]).fetchall()  # noqa: S608  one of three
+    assert [row[0] for row in rows] == [ANN, BEN, CLEO]
+    assert job.added == 3
+
+
+async def test_what_compaction_has_taken_out_is_not_looked_for_again(jobs: ListJobs, filed: FiledList):
+    await filed.add([ANN, BEN])
+    await filed.remove(ANN)
+    async with jobs.db.autocommit() as conn:
+        # As if a compaction had searched the file and not found them.
+        await conn.execute("UPDATE optout_segment SET cleared = 1")
+
+    assert await plain(jobs, filed) == [ANN, BEN]
+
+
+async def test_the_order_is_that_of_the_files_however_much_was_removed(jobs: ListJobs, filed: FiledList):
+    people = [f"p{number}@example.com" for number in range(3_000)]
+    await filed.add(people)
+    await filed.remove(*people[::2], *(f"s{number}@example.com" for number in range(3_000)))
+
+    first = await jobs.export(filed.list_id, "plain", "hashed")
+    second = await jobs.export(filed.list_id, "plain", "hashed")
+
+    content = await jobs.file(first, "optouts.csv")
+    assert [row[0] for row in table(content)[1:]] == people[1::2]
+    assert await jobs.file(second, "optouts.csv") == content
+
+
+async def test_who_opts_out_by_a_link_while_a_list_is_read_is_not_in_it_twice(jobs: ListJobs, filed: FiledList):
+    await filed.add([ANN])
+    async with jobs.db.transaction() as conn:
+        # What is removed is read by now, and the single entries are not.
+        await conn.execute("LOCK TABLE optout_recent IN ACCESS EXCLUSIVE MODE")
+        exporting = asyncio.create_task(jobs.export(filed.list_id, "plain"))
+        await eventually(lambda: waits_for_single_entries(jobs.db))
+        await filed.remove(ANN)
+        await conn.execute(
+            "INSERT INTO optout_recent (list_id, digest, brand_id, channel, cause, at, address)"
+            " VALUES (%s, %s, %s, 1, 'collect', now(), %s)",
+            [filed.list_id, digest_of(ANN, "md5"), filed.brand_id, ANN],
+        )
+
+    assert await jobs.file(await exporting, "optouts.csv") == f"plain\n{ANN}\n".encode()
+
+
+async def waits_for_single_entries(db: Database) -> bool:
+    async with db.read() as conn:
+        found = await conn.execute("SELECT FROM pg_locks WHERE relation = 'optout_recent'::regclass AND NOT granted")
+        return bool(await found.fetchall())
+
+
+async def test_a_full_disk_is_said_to_be_full(jobs: ListJobs, filed: FiledList):
+    await filed.add([ANN])
+    job = await jobs.service.begin_export(jobs.brand_id, str(filed.list_id), {"columns": ["plain"]})
+    reserve = DiskReserve([jobs.storage.work], 1_000_000, free_bytes=lambda _: 999_999)
+
+    with pytest.raises(NoRoom, match="Make room"):
+        await jobs.done(job, ExportRunner(jobs.db, jobs.storage, reserve))

@@ -1,4 +1,4 @@
--- What an export reads of the catalogue, and the entries that lie in the database.
+-- What an export reads of the catalogue, and the entries that lie in the database; all of it at one moment.
 
 -- name: stores
 -- Where the entries of a list lie: in itself, in the enabled members of a group, or in what it links to and was granted. A list
@@ -20,7 +20,7 @@ WHERE l.id = :list_id AND l.brand_id = :brand_id AND l.state <> 'deleted'
 ORDER BY m.place, s.id
 
 -- name: segments
-SELECT id, entries
+SELECT id, entries, cleared
 FROM optout_segment
 WHERE list_id = :list_id AND brand_id = :brand_id AND replaced_at IS NULL
 ORDER BY generation, id
@@ -28,20 +28,17 @@ ORDER BY generation, id
 -- name: removals
 SELECT digest, generation
 FROM optout_removed
-WHERE list_id = :list_id AND brand_id = :brand_id AND digest > :after
+WHERE list_id = :list_id AND brand_id = :brand_id
 ORDER BY digest
-LIMIT :limit
 
 -- name: erasures
 SELECT digest
 FROM optout_erasure
-WHERE list_id = :list_id AND brand_id = :brand_id AND digest > :after
+WHERE list_id = :list_id AND brand_id = :brand_id
 ORDER BY digest
-LIMIT :limit
 
 -- name: recents
 SELECT digest, address, hash, cause NOT IN ('import', 'api'), at, campaign, affiliate, sub_affiliate, ip
 FROM optout_recent
-WHERE list_id = :list_id AND brand_id = :brand_id AND digest > :after
+WHERE list_id = :list_id AND brand_id = :brand_id
 ORDER BY digest
-LIMIT :limit

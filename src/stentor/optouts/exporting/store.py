@@ -1,5 +1,6 @@
 """What an export reads of the database."""
 
+from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -29,6 +30,14 @@ class ExportedStore(NamedTuple):
     lapsed_at: datetime | None
 
 
+class ExportedSegment(NamedTuple):
+    """A file of entries, and up to which generation removals were taken out of it."""
+
+    id: UUID
+    entries: int
+    cleared: int
+
+
 class SingleEntry(NamedTuple):
     """An entry in the database."""
 
@@ -49,24 +58,25 @@ async def stores_of(conn: Connection, brand_id: UUID, list_id: UUID) -> list[Exp
     return list({row[0]: ExportedStore(*row) for row in rows}.values())
 
 
-async def segments_of(conn: Connection, store: ExportedStore) -> list[tuple[UUID, int]]:
-    """The files of the list's entries now, in the order in which they came, and how many each has."""
+async def segments_of(conn: Connection, store: ExportedStore) -> list[ExportedSegment]:
+    """The files of the list's entries now, in the order in which they came."""
     rows = await Sql.segments.tuples(conn, list_id=store.id, brand_id=store.brand_id)
-    return [(segment_id, entries) for segment_id, entries in rows]
+    return [ExportedSegment(*row) for row in rows]
 
 
-async def removals_of(conn: Connection, store: ExportedStore, *, after: bytes) -> list[tuple[bytes, int]]:
-    """Digests behind `after` that were removed from files of up to that generation."""
-    rows = await Sql.removals.tuples(conn, list_id=store.id, brand_id=store.brand_id, after=after, limit=PAGE)
-    return [(digest, generation) for digest, generation in rows]
+async def removals_of(conn: Connection, store: ExportedStore) -> AsyncIterator[list[tuple[bytes, int]]]:
+    """Digests that were removed from files of up to that generation, some at a time."""
+    async for rows in Sql.removals.batches(conn, PAGE, list_id=store.id, brand_id=store.brand_id):
+        yield [(digest, generation) for digest, generation in rows]
 
 
-async def erasures_of(conn: Connection, store: ExportedStore, *, after: bytes) -> list[bytes]:
-    """Digests behind `after` whose addresses are nobody's to read."""
-    return await Sql.erasures.column(conn, list_id=store.id, brand_id=store.brand_id, after=after, limit=PAGE)
+async def erasures_of(conn: Connection, store: ExportedStore) -> AsyncIterator[list[bytes]]:
+    """Digests whose addresses are nobody's to read, some at a time."""
+    async for rows in Sql.erasures.batches(conn, PAGE, list_id=store.id, brand_id=store.brand_id):
+        yield [digest for (digest,) in rows]
 
 
-async def recents_of(conn: Connection, store: ExportedStore, *, after: bytes) -> list[SingleEntry]:
-    """Single entries behind the digest `after`."""
-    rows = await Sql.recents.tuples(conn, list_id=store.id, brand_id=store.brand_id, after=after, limit=PAGE)
-    return [SingleEntry(*row) for row in rows]
+async def recents_of(conn: Connection, store: ExportedStore) -> AsyncIterator[list[SingleEntry]]:
+    """Single entries by their digest, some at a time."""
+    async for rows in Sql.recents.batches(conn, PAGE, list_id=store.id, brand_id=store.brand_id):
+        yield [SingleEntry(*row) for row in rows]

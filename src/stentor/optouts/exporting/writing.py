@@ -1,10 +1,12 @@
 """Entries written as a file, in a child: DuckDB copies straight from segments into the format that was asked for."""
 
+import errno
 import hashlib
+import os
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -27,6 +29,8 @@ RECENT_COLUMNS = {
 }
 """Of a file of single entries: a JSON object a line, the hash in hexadecimal digits."""
 
+_OF_A_PERSON = ("address", "campaign", "affiliate", "sub_affiliate", "ip")
+_FULL = "No space left"
 _DIGEST_CHARS = 2 * DIGEST_BYTES
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -42,28 +46,20 @@ _OPTIONS: dict[ExportFormat, str] = {
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """A file of entries of one list: a segment, or single ones (`are_single`) as RECENT_COLUMNS says.
+    """A file of entries of one list, `store`: a segment, or single ones (`are_single`) as RECENT_COLUMNS says.
 
-    Another brand's tells no ip (`tells_ip`). Entries from `lapsed_at` (UTC) or before are left out. `removals` has rows of a digest in hexadecimal digits and a
-    generation: rows of that or an earlier generation are left out; `erasures` has digests whose addresses are not told.
+    Another brand's tells no ip (`tells_ip`). Entries from `lapsed_at` (UTC) or before are left out. `removals` has rows of a
+    digest in hexadecimal digits and a generation: rows of that or an earlier generation are left out; `erasures` has digests of whom nothing but the hash is told.
     """
 
     path: Path
+    store: int
     hash: HashName
     are_single: bool = False
     tells_ip: bool = True
     lapsed_at: datetime | None = None
     removals: Path | None = None
     erasures: Path | None = None
-
-
-class _Texts(NamedTuple):
-    """SQL for what the columns of one source are made of."""
-
-    address: str
-    hex_digits: str
-    time: str
-    ip: str
 
 
 class Writing(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,48 +73,61 @@ class Writing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def write(task: Writing) -> int:
-    """Writes the entries of the sources, in order, and returns how many they are."""
+    """Writes the entries of the sources, in order, and returns how many they are; of several lists a digest once.
+
+    Raises OSError for a full disk.
+    """
+    import duckdb  # noqa: PLC0415  only in a child, as columnar says
+
     folders = sorted({task.target.parent, *(source.path.parent for source in task.sources)})
-    database = connect(task.memory_bytes, task.threads, task.target.parent, directories=folders)
+    database = connect(task.memory_bytes, task.threads, task.target.parent, directories=folders, keeps_order=True)
     try:
         database.create_function("sha512", _sha512, ["VARCHAR"], "VARCHAR")
+        _load(database, task.sources)
         bound: list[object] = []
-        # Without a file the columns alone: also a file without rows has some.
-        selects = (
-            [_nothing(task.spec)]
-            if not task.sources
-            else [_select(database, number, source, task.spec, bound) for number, source in enumerate(task.sources)]
-        )
-        bound.append(str(task.target))
-        database.execute(f"COPY ({' UNION ALL '.join(selects)}) TO ? ({_OPTIONS[task.spec.format]})", bound)
+        sql = _rows(database, task, bound)
+        database.execute(f"COPY ({sql}) TO ? ({_OPTIONS[task.spec.format]})", [*bound, str(task.target)])
         ((written,),) = database.fetchall()
         return int(written)
+    except duckdb.Error as error:
+        if _FULL in str(error):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        raise
     finally:
         database.close()
 
 
-def _select(database: "DuckDBPyConnection", number: int, source: Source, spec: ExportSpec, bound: list[object]) -> str:
+def _rows(database: "DuckDBPyConnection", task: Writing, bound: list[object]) -> str:
+    """The rows of all sources; what is bound in them is added to `bound`."""
+    is_union = len({source.store for source in task.sources}) > 1
+    selects = [_select(database, source, task.spec, bound, is_union=is_union) for source in task.sources]
+    # Without a file the columns alone: also a file without rows has some.
+    rows = " UNION ALL ".join(selects or [_nothing(task.spec)])
+    if not is_union:
+        return rows
+    names = ", ".join(f'"{name}"' for name in task.spec.header)
+    return f"""
+        SELECT {names}
+        FROM (SELECT *, row_number() OVER () AS in_order FROM ({rows}))
+        QUALIFY row_number() OVER (PARTITION BY digest ORDER BY in_order) = 1
+        ORDER BY in_order
+    """  # noqa: S608  all of it is ours
+
+
+def _select(
+    database: "DuckDBPyConnection", source: Source, spec: ExportSpec, bound: list[object], *, is_union: bool
+) -> str:
     """The SELECT of one source; its parameters are added to `bound` in their order."""
-    hex_digits = _hash_sql(source)
-    address = "address"
-    if source.erasures is not None:
-        _load(database, f"erased{number}", source.erasures, "{'digest': 'VARCHAR'}")
-        is_erased = f"left({hex_digits}, {_DIGEST_CHARS}) IN (SELECT digest FROM erased{number})"  # noqa: S608
-        address = f"CASE WHEN {is_erased} THEN NULL ELSE address END"
-    ip = "ip" if source.tells_ip else "''"
-    texts = _Texts(address, hex_digits, _time_sql(database, source, spec), ip)
-    columns = ", ".join(sql for column in spec.columns for sql in _columns(column, texts, spec))
+    time = _time_sql(database, source, spec)
+    columns = [sql for column in spec.columns for sql in _columns(column, source, time, spec)]
+    if is_union:
+        # All lists of a group have the same hash.
+        columns.append(f"CAST(left({_hash_sql(source)}, {_DIGEST_CHARS}) AS UUID) AS digest")
     relation = _relation(source)
     bound.append(str(source.path))
-    conditions = [*_conditions(source, spec, bound)]
-    if source.removals is not None:
-        _load(database, f"removed{number}", source.removals, "{'digest': 'VARCHAR', 'generation': 'BIGINT'}")
-        conditions.append(
-            f"NOT EXISTS (SELECT 1 FROM removed{number} r WHERE r.digest = left({hex_digits}, {_DIGEST_CHARS})"  # noqa: S608
-            " AND r.generation >= e.generation)"
-        )
+    conditions = _conditions(source, spec, bound)
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    return f"SELECT {columns} FROM {relation} e{where}"  # noqa: S608  all of it is ours
+    return f"SELECT {', '.join(columns)} FROM {relation}{where}"  # noqa: S608  all of it is ours
 
 
 def _nothing(spec: ExportSpec) -> str:
@@ -129,10 +138,26 @@ def _nothing(spec: ExportSpec) -> str:
 
 
 def _relation(source: Source) -> str:
-    if not source.are_single:
+    """The entries as they are told; the path is bound in it."""
+    if source.are_single:
+        columns = ", ".join(f"'{name}': '{kind}'" for name, kind in RECENT_COLUMNS.items())
+        return f"read_json(?, format = 'newline_delimited', columns = {{{columns}}})"
+    if source.removals is None and source.erasures is None:
         return "read_parquet(?)"
-    columns = ", ".join(f"'{name}': '{kind}'" for name, kind in RECENT_COLUMNS.items())
-    return f"read_json(?, format = 'newline_delimited', columns = {{{columns}}})"
+    rows = f"(SELECT *, {_hash_sql(source)} AS whole FROM read_parquet(?))"  # noqa: S608  all of it is ours
+    digest = f"left(whole, {_DIGEST_CHARS})"
+    if source.removals is not None:
+        rows = f"""(
+            SELECT s.* FROM {rows} s LEFT JOIN removed{source.store} r ON r.digest = {digest}
+            WHERE r.digest IS NULL OR r.generation < s.generation
+        )"""  # noqa: S608  all of it is ours
+    if source.erasures is not None:
+        told = ", ".join(f"CASE WHEN e.digest IS NULL THEN s.{name} END AS {name}" for name in _OF_A_PERSON)
+        rows = f"""(
+            SELECT s.* REPLACE ({told}, CASE WHEN e.digest IS NULL THEN s.hash ELSE unhex(s.whole) END AS hash)
+            FROM {rows} s LEFT JOIN erased{source.store} e ON e.digest = {digest}
+        )"""  # noqa: S608  all of it is ours
+    return rows
 
 
 def _hash_sql(source: Source) -> str:
@@ -154,18 +179,19 @@ def _time_sql(database: "DuckDBPyConnection", source: Source, spec: ExportSpec) 
     return f"strftime(\"at\", '{_TIME}')"
 
 
-def _columns(column: ExportColumn, texts: _Texts, spec: ExportSpec) -> Sequence[str]:
+def _columns(column: ExportColumn, source: Source, time: str, spec: ExportSpec) -> Sequence[str]:
     match column:
         case "plain":
-            return [f"{_cell(texts.address, spec)} AS plain"]
+            return [f"{_cell('address', spec)} AS plain"]
         case "hashed":
-            return [f"{texts.hex_digits} AS hashed"]
+            return [f"{_alone(_hash_sql(source), spec)} AS hashed"]
         case "timestamp":
-            return [f'{texts.time} AS "timestamp"']
+            return [f'{time} AS "timestamp"']
         case "campaign":
             return [f"{_cell(name, spec)} AS {name}" for name in ("campaign", "affiliate", "sub_affiliate")]
         case "ip":
-            return [f"{_cell(texts.ip, spec)} AS ip"]
+            ip = "ip" if source.tells_ip else "''"
+            return [f"{_cell(ip, spec)} AS ip"]
 
 
 def _cell(text: str, spec: ExportSpec) -> str:
@@ -174,7 +200,12 @@ def _cell(text: str, spec: ExportSpec) -> str:
         is_formula = f"regexp_matches({text}, '{_FORMULA}') AND NOT regexp_full_match({text}, '{_PHONE}')"
         text = f"CASE WHEN {is_formula} THEN concat('''', {text}) ELSE {text} END"
     # What is empty would be written in quotes.
-    return f"nullif({text}, '')" if spec.format == "csv" else text
+    return _alone(f"nullif({text}, '')", spec) if spec.format == "csv" else text
+
+
+def _alone(text: str, spec: ExportSpec) -> str:
+    """Of a single column, a cell that is never nothing: readers would take an empty line for no row."""
+    return f"coalesce({text}, '')" if spec.format == "csv" and len(spec.header) == 1 else text
 
 
 def _conditions(source: Source, spec: ExportSpec, bound: list[object]) -> list[str]:
@@ -196,10 +227,15 @@ def _conditions(source: Source, spec: ExportSpec, bound: list[object]) -> list[s
     return conditions
 
 
-def _load(database: "DuckDBPyConnection", table: str, path: Path, columns: str) -> None:
-    # Nothing is left to be guessed: of an empty file it would be guessed wrong.
-    told = f"header = false, auto_detect = false, delim = ',', columns = {columns}"
-    database.execute(f"CREATE TEMP TABLE {table} AS FROM read_csv(?, {told})", [str(path)])
+def _load(database: "DuckDBPyConnection", sources: Sequence[Source]) -> None:
+    """Reads what was removed and who was erased, of each list once."""
+    files = {(f"removed{one.store}", one.removals, "{'digest': 'VARCHAR', 'generation': 'BIGINT'}") for one in sources}
+    files |= {(f"erased{one.store}", one.erasures, "{'digest': 'VARCHAR'}") for one in sources}
+    for table, path, columns in files:
+        if path is not None:
+            # Nothing is left to be guessed: of an empty file it would be guessed wrong.
+            told = f"header = false, auto_detect = false, delim = ',', columns = {columns}"
+            database.execute(f"CREATE TEMP TABLE {table} AS FROM read_csv(?, {told})", [str(path)])
 
 
 def _sha512(text: str) -> str:
