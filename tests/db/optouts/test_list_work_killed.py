@@ -21,14 +21,11 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 
 POINTS = [name for name in failpoints_of_lists() if name not in OF_COMPACTION]
 
-# Two lives take five seconds: where most hangs on what was done last, here; everywhere else, in `make prove`.
+# Two lives take ten seconds: where most hangs on what was done last, here; everywhere else, in `make prove`.
 IN_CI = {
-    "entry_remove.after_commit",
     "optout_part.after_commit",
-    "list_claim.after_commit",
     "list_load.stored",
     "list_load.after_commit",
-    "list_export.stored",
     "list_scrub.before_commit",
 }
 
