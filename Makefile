@@ -52,7 +52,7 @@ bench: setup ## Measure; ARGS='smtp --json', without ARGS the list of benches
 	$(BIN)/stentor bench $(or $(ARGS),--help)
 
 prove: setup ## The longer proofs: PostgreSQL 15, PgBouncer, a million people
-	$(BIN)/python -m pytest -m prove tests/prove $(ARGS)
+	$(BIN)/python -m pytest -m prove tests $(ARGS)
 
 torture: setup ## Kill, freeze and cut while messages flow; SEED=7 MINUTES=30
 	$(BIN)/python -m stentor.testing.torture --minutes $(or $(MINUTES),5) $(if $(SEED),--seed $(SEED)) $(ARGS)
