@@ -24,9 +24,7 @@ POINTS = [name for name in failpoints_of_lists() if name not in OF_COMPACTION]
 # Two lives take ten seconds: where most hangs on what was done last, here; everywhere else, in `make prove`.
 IN_CI = {
     "optout_part.after_commit",
-    "list_load.stored",
     "list_load.after_commit",
-    "list_scrub.before_commit",
 }
 
 
