@@ -227,12 +227,15 @@ async def _download(request: ApiRequest, link: FileLink) -> Response[bytes] | St
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{result.bytes}"
     headers["Content-Length"] = str(end - start)
     headers["Content-Disposition"] = attachment(link.file_name)
-    stream = await _streamed(request, result, start, end)
+    stream = await streamed(request, result, start, end)
     status = 206 if "Content-Range" in headers else 200
     return Stream(stream, status_code=status, media_type=_media(link.file_name), headers=headers)
 
 
-async def _streamed(request: ApiRequest, result: ResultFile, start: int, end: int) -> AsyncIterator[bytes]:
+async def streamed(
+    request: ApiRequest, result: ResultFile, start: int = 0, end: int | None = None
+) -> AsyncIterator[bytes]:
+    """The bytes of a result from `start` up to `end`, in pieces of at most 1 MiB. Raises NotFound when the file is gone."""
     pieces = request.services.optout_jobs.read(result, start, end)
     request.scope["state"][STREAM] = pieces
     # The first piece before the first byte: a file that is gone is answered as such.

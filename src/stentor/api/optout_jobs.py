@@ -1,6 +1,5 @@
 """Files on their way into a group's opt-out lists, out of them, and past them."""
 
-from collections.abc import AsyncIterator
 from datetime import date, datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -9,13 +8,13 @@ import msgspec
 from litestar.response import ServerSentEvent, Stream
 from msgspec import Meta
 
-from stentor.api.files import attachment, download_url, upload_url
+from stentor.api.files import attachment, download_url, streamed, upload_url
 from stentor.api.groups import group_noun
 from stentor.api.optout_lists import Reference
 from stentor.api.paging import Listing, ListQuery, Walk, listing
-from stentor.api.request import STREAM, ApiRequest, Caller
+from stentor.api.request import ApiRequest, Caller
 from stentor.api.streams import Watch, watched
-from stentor.errors import Conflict, NotFound, Unavailable
+from stentor.errors import Conflict, Unavailable
 from stentor.optouts.exporting.model import (
     COLLECTIONS,
     DOMAIN_CHARS_MAX,
@@ -31,7 +30,6 @@ from stentor.optouts.jobs.model import Encoding, Job, JobKind, JobState
 from stentor.optouts.jobs.service import FILE_BYTES_MAX
 from stentor.optouts.scrubbing.model import REJECTS_FILE, SCRUB_LISTS_MAX
 from stentor.optouts.scrubbing.model import checked as checked_scrub
-from stentor.optouts.storage import NotStored
 
 optout_jobs = group_noun(
     "opt-out jobs",
@@ -295,23 +293,9 @@ async def watch_optout_job(request: ApiRequest, caller: Caller, job_id: UUID) ->
 @optout_jobs.get("/optout-jobs/{job_id:str}/rejects.csv", scope="read", media="text/csv")
 async def download_optout_rejects(request: ApiRequest, caller: Caller, job_id: UUID) -> Stream:
     """Download the lines that an import or a scrub could not read, with their numbers and the reasons: at most a million."""
-    service = request.services.optout_jobs
-    result = await service.result(caller.brand_id, job_id, REJECTS_FILE)
-    pieces = service.read(result)
-    request.scope["state"][STREAM] = pieces
-    # The first piece before the first byte: a file that is gone is answered as such.
-    try:
-        first = await anext(pieces, b"")
-    except NotStored:
-        raise NotFound("The file is there no more.") from None
-
-    async def whole() -> AsyncIterator[bytes]:
-        yield first
-        async for piece in pieces:
-            yield piece
-
+    result = await request.services.optout_jobs.result(caller.brand_id, job_id, REJECTS_FILE)
     return Stream(
-        whole(),
+        await streamed(request, result),
         media_type="text/csv",
         headers={"Content-Disposition": attachment(f"rejects-{job_id}.csv"), "Content-Length": str(result.bytes)},
     )

@@ -95,7 +95,7 @@ async def test_children_end_with_their_parent(tmp_path: Path):
         "async def main():\n"
         "    async with Crew(memory_bytes=600_000_000) as crew:\n"
         "        print(await crew.call(os.getpid), flush=True)\n"
-        "        await asyncio.sleep(100)\n"
+        "        await asyncio.Event().wait()\n"
         "asyncio.run(main())\n"
     )
     parent = await asyncio.create_subprocess_exec("python", str(script), stdout=asyncio.subprocess.PIPE)
