@@ -4,6 +4,7 @@ import asyncio
 import ctypes
 import os
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -90,7 +91,7 @@ async def test_calls_beyond_its_size_wait_for_a_free_child(crew: Crew):
 async def test_children_end_with_their_parent(tmp_path: Path):
     script = tmp_path / "parent.py"
     script.write_text(
-        "import asyncio, os, sys\n"
+        "import asyncio, os\n"
         "from stentor.optouts.crew import Crew\n"
         "async def main():\n"
         "    async with Crew(memory_bytes=600_000_000) as crew:\n"
@@ -98,7 +99,7 @@ async def test_children_end_with_their_parent(tmp_path: Path):
         "        await asyncio.Event().wait()\n"
         "asyncio.run(main())\n"
     )
-    parent = await asyncio.create_subprocess_exec("python", str(script), stdout=asyncio.subprocess.PIPE)
+    parent = await asyncio.create_subprocess_exec(sys.executable, str(script), stdout=asyncio.subprocess.PIPE)
     assert parent.stdout is not None
     child = int(await parent.stdout.readline())
     descriptor = os.pidfd_open(child)
