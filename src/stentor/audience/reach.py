@@ -124,10 +124,10 @@ async def lock(conn: Connection, brand_id: UUID, customers: Collection[UUID]) ->
     )
 
 
-async def mark(conn: Connection, brand_id: UUID, channel: ChannelKind, marks: Sequence[Mark]) -> None:
+async def mark(conn: Connection, brand_id: UUID, channel: ChannelKind, marks: Sequence[Mark]) -> dict[bytes, str]:
     """Remembers what became of these addresses; a person whose address is another one by now is left as they are.
 
-    Each (customer, digest) may come once.
+    Each (customer, digest) may come once. Returns the addresses that are still theirs, by digest, as the people have them.
     """
     people = {
         "parts": [part_of(one.customer_id) for one in marks],
@@ -140,4 +140,5 @@ async def mark(conn: Connection, brand_id: UUID, channel: ChannelKind, marks: Se
     }
     await Sql.lock_people.run(conn, brand_id=brand_id, **people)
     await Sql.keep_past.run(conn, brand_id=brand_id, **people, **said)
-    await Sql.mark_people.run(conn, brand_id=brand_id, **people, **said)
+    rows = await Sql.mark_people.tuples(conn, brand_id=brand_id, **people, **said)
+    return {digest: address for digest, address in rows if address is not None}

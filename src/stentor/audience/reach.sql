@@ -47,10 +47,11 @@ WHERE c.brand_id = :brand_id AND (e.digest IS NULL OR e.digest IN (c.email_diges
     AND (e.bounced & ~c.bounced_mask <> 0 OR e.complained & ~c.complained_mask <> 0)
 
 -- name: mark_people
--- Only while the address is still the one that was written to; a channel without digests has but one.
+-- Only while the address is still the one that was written to; a channel without digests has but one. With that address.
 UPDATE customer c
 SET bounced_mask = c.bounced_mask | e.bounced, complained_mask = c.complained_mask | e.complained, updated_at = :now
 FROM unnest(:parts::smallint[], :customer_ids::uuid[], :digests::bytea[], :bounced::integer[], :complained::integer[])
     AS e (part, customer_id, digest, bounced, complained)
 WHERE c.part = e.part AND c.customer_id = e.customer_id AND c.brand_id = :brand_id
     AND (e.digest IS NULL OR e.digest IN (c.email_digest, c.phone_digest))
+RETURNING e.digest, CASE e.digest WHEN c.email_digest THEN c.email WHEN c.phone_digest THEN c.phone END

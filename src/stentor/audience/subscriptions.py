@@ -14,7 +14,7 @@ from stentor.db.pool import Database
 from stentor.domain.address import EMAIL_CHANNELS, PHONE_CHANNELS
 from stentor.domain.vocabulary import ALL_CHANNELS_MASK, ChannelKind, channels_in
 from stentor.errors import Invalid
-from stentor.optouts.model import Cause, OptOut
+from stentor.optouts.model import Cause, OptOut, written_as_listed
 from stentor.optouts.service import add_to_builtin, remove_from_builtin
 
 PAGE_MAX = 1000
@@ -160,14 +160,14 @@ async def _flagged(conn: Connection, brand_id: UUID, choice: FlagChoice, act: Ac
 
 def _addresses(person: Person, channels: int) -> list[tuple[ChannelKind, bytes, str | None]]:
     """The addresses that these channels go to: their digests, and as lists write them where they are known."""
-    addresses: list[tuple[ChannelKind, bytes, str | None]] = []
-    if channels & EMAIL_CHANNELS and person.email_digest:
-        addresses.append((ChannelKind.EMAIL, person.email_digest, person.email and person.email.strip().lower()))
-    if channels & PHONE_CHANNELS and person.phone_digest:
-        addresses.append(
-            (ChannelKind.SMS, person.phone_digest, person.phone and person.phone.strip().removeprefix("+"))
+    return [
+        (kind, digest, address and written_as_listed(address, kind))
+        for kind, mask, digest, address in (
+            (ChannelKind.EMAIL, EMAIL_CHANNELS, person.email_digest, person.email),
+            (ChannelKind.SMS, PHONE_CHANNELS, person.phone_digest, person.phone),
         )
-    return addresses
+        if channels & mask and digest
+    ]
 
 
 async def _assert_known(conn: Connection, brand_id: UUID, customer: UUID, external_id: str) -> None:

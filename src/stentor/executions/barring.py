@@ -11,7 +11,7 @@ from stentor.audience import reach
 from stentor.audience.reach import Mark
 from stentor.db.connection import Connection
 from stentor.domain.vocabulary import ChannelKind
-from stentor.optouts.model import OptOut, listed_as
+from stentor.optouts.model import OptOut, listed_as, written_as_listed
 from stentor.optouts.service import add_to_builtin
 
 BarringCause: TypeAlias = Literal["bounce", "complaint"]
@@ -38,9 +38,16 @@ async def bar(conn: Connection, brand_id: UUID, channel: ChannelKind, barred: Se
         Mark(customer_id, digest, bounced="bounce" in said, complained="complaint" in said)
         for (customer_id, digest), said in causes.items()
     ]
-    await reach.mark(conn, brand_id, channel, marks)
+    addresses = await reach.mark(conn, brand_id, channel, marks)
+    kind = listed_as(channel)
     entries = [
-        OptOut(listed_as(channel), one.digest, one.cause, source=f"execution {one.execution_id}")
+        OptOut(
+            kind,
+            one.digest,
+            one.cause,
+            source=f"execution {one.execution_id}",
+            address=written_as_listed(address, kind) if (address := addresses.get(one.digest)) else None,
+        )
         for one in barred
         if one.digest is not None
     ]

@@ -11,13 +11,7 @@ SELECT l.kind IN ('grouped', 'linked'), l.id, l.number, l.name, l.scope, l.scope
      ORDER BY x.digest LIMIT 1) IS NOT NULL,
     r.ids, r.generations
 FROM optout_list l
-CROSS JOIN LATERAL (
-    SELECT coalesce(array_agg(r.id ORDER BY r.id), '{}') AS ids,
-        coalesce(array_agg(r.generation ORDER BY r.id), '{}') AS generations
-    FROM optout_run r
-    WHERE r.list_id = l.id AND r.brand_id = l.brand_id AND r.replaced_at IS NULL
-        AND (l.expiry_days IS NULL OR r.learned_at > :now - make_interval(days => l.expiry_days))
-) r
+CROSS JOIN LATERAL optout_runs_held(l.id, l.brand_id, :now - make_interval(days => l.expiry_days)) r
 WHERE l.brand_id = :brand_id AND l.state = 'enabled' AND l.channels & :channels <> 0
     AND (:list_ids::uuid[] IS NULL OR l.id = ANY (:list_ids::uuid[]))
 ORDER BY l.number
@@ -32,13 +26,7 @@ SELECT a.list_id, a.number, a.name, a.scope, a.scope_ids, a.store_id, a.store_br
      ORDER BY x.digest LIMIT 1) IS NOT NULL,
     r.ids, r.generations
 FROM optout_asked a
-CROSS JOIN LATERAL (
-    SELECT coalesce(array_agg(r.id ORDER BY r.id), '{}') AS ids,
-        coalesce(array_agg(r.generation ORDER BY r.id), '{}') AS generations
-    FROM optout_run r
-    WHERE r.list_id = a.store_id AND r.brand_id = a.store_brand_id AND r.replaced_at IS NULL
-        AND (a.expiry_days IS NULL OR r.learned_at > :now - make_interval(days => a.expiry_days))
-) r
+CROSS JOIN LATERAL optout_runs_held(a.store_id, a.store_brand_id, :now - make_interval(days => a.expiry_days)) r
 WHERE a.brand_id = :brand_id AND a.channels & :channels <> 0
     AND (:list_ids::uuid[] IS NULL OR a.list_id = ANY (:list_ids::uuid[]))
 ORDER BY a.number, a.store_id

@@ -1,18 +1,14 @@
 -- Single entries of a list, and what is taken off one.
 
 -- name: store_of
--- A list and the runs that hold by now, whether it is enabled or not. As in asking.sql, a run expires by its youngest entry.
+-- A list and the runs that hold by now, whether it is enabled or not. As in asking.sql, a run expires by its youngest entry, and
+-- whether anything was taken off is asked in the order of the key.
 SELECT l.generation,
-    EXISTS (SELECT FROM optout_removed x WHERE x.list_id = l.id AND x.brand_id = l.brand_id),
+    (SELECT x.digest FROM optout_removed x WHERE x.list_id = l.id AND x.brand_id = l.brand_id
+     ORDER BY x.digest LIMIT 1) IS NOT NULL,
     r.ids, r.generations
 FROM optout_list l
-CROSS JOIN LATERAL (
-    SELECT coalesce(array_agg(r.id ORDER BY r.id), '{}') AS ids,
-        coalesce(array_agg(r.generation ORDER BY r.id), '{}') AS generations
-    FROM optout_run r
-    WHERE r.list_id = l.id AND r.brand_id = l.brand_id AND r.replaced_at IS NULL
-        AND (l.expiry_days IS NULL OR r.learned_at > :now - make_interval(days => l.expiry_days))
-) r
+CROSS JOIN LATERAL optout_runs_held(l.id, l.brand_id, :now - make_interval(days => l.expiry_days)) r
 WHERE l.id = :list_id AND l.brand_id = :brand_id
 
 -- name: hold_list
@@ -148,12 +144,13 @@ WHERE l.brand_id = :brand_id AND r.list_id = l.id AND r.brand_id = l.brand_id AN
     AND (r.address IS NOT NULL OR r.campaign || r.affiliate || r.sub_affiliate || r.ip <> '')
 
 -- name: ask_erasure
--- Of every list that has files of addresses, or is about to have some; who of them has this one only compaction reads.
-INSERT INTO optout_erasure (list_id, digest, brand_id, asked_at)
-SELECT l.id, substring(e.whole FOR 16), l.brand_id, :now
-FROM unnest(:names::text[], :wholes::bytea[]) AS e (name, whole)
-JOIN optout_list l ON l.hash = e.name
-WHERE l.brand_id = :brand_id AND l.kind = 'plain'
+-- Of every list that has files, or is about to have some; who of them has this one only compaction reads. Of one that was asked
+-- before the first time goes on to count, and files that have begun to come since are waited for, too.
+INSERT INTO optout_erasure AS e (list_id, digest, brand_id, asked_at)
+SELECT l.id, substring(n.whole FOR 16), l.brand_id, :now
+FROM unnest(:names::text[], :wholes::bytea[]) AS n (name, whole)
+JOIN optout_list l ON l.hash = n.name
+WHERE l.brand_id = :brand_id
     AND (
         l.id IN (SELECT s.list_id FROM optout_segment s WHERE s.brand_id = :brand_id AND s.replaced_at IS NULL)
         OR l.id IN (
@@ -162,4 +159,4 @@ WHERE l.brand_id = :brand_id AND l.kind = 'plain'
                 AND j.state IN ('uploading', 'queued', 'running')
         )
     )
-ON CONFLICT (list_id, digest) DO NOTHING
+ON CONFLICT (list_id, digest) DO UPDATE SET again_at = excluded.asked_at

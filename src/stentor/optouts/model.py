@@ -26,6 +26,12 @@ def listed_as(channel: ChannelKind) -> ChannelKind:
     return ChannelKind.EMAIL if channel is ChannelKind.EMAIL else ChannelKind.SMS
 
 
+def written_as_listed(address: str, channel: ChannelKind) -> str:
+    """A person's address of this channel as lists write it: in lower case, a number as its digits."""
+    stripped = address.strip()
+    return stripped.lower() if channel is ChannelKind.EMAIL else stripped.removeprefix("+")
+
+
 class OptOut(msgspec.Struct, frozen=True):
     """An address that must not be written to, by its digest (`stentor.domain.address`), and how that came to be known.
 

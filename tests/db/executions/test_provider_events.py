@@ -86,6 +86,21 @@ async def test_a_bounce_and_a_complaint_bar_the_person_and_the_address_and_stand
     ]
 
 
+async def test_a_bounce_and_a_complaint_are_on_the_list_with_the_address_and_the_execution(db: Database, world: World):
+    await send(db, world.brand_id, "bounce", "complain")
+    await apply_due(db)
+
+    async with db.read() as conn:
+        rows = await conn.execute(
+            "SELECT cause, address, source LIKE 'execution %%' FROM optout_recent WHERE brand_id = %s ORDER BY cause",
+            [world.brand_id],
+        )
+        assert await rows.fetchall() == [
+            ("bounce", "bounce@example.com", True),
+            ("complaint", "complain@example.com", True),
+        ]
+
+
 async def test_an_event_is_applied_once_however_often_it_is_looked_for(db: Database, world: World):
     await send(db, world.brand_id, "bounce", "complain")
 

@@ -200,7 +200,8 @@ async def test_who_is_erased_is_suppressed_and_named_nowhere(
     rows = await filed.rows()
     assert Row(None, hash_of(MANY[5], hash_name), "", "", 1) in rows
     assert Row(MANY[4], None, "summer", "192.0.2.1", 1) in rows
-    assert Row(None, hash_of(STRANGERS[5], hash_name), "summer", "192.0.2.1", 2) in rows
+    assert Row(None, hash_of(STRANGERS[5], hash_name), "", "", 2) in rows
+    assert Row(None, hash_of(STRANGERS[4], hash_name), "summer", "192.0.2.1", 2) in rows
     assert len(rows) == len(MANY) + len(STRANGERS) - 2
     assert MANY[5] not in {row.address for row in rows}
     assert await filed.holds([*MANY, *STRANGERS]) == [*MANY[:6], *MANY[7:], *STRANGERS[:6], *STRANGERS[7:]]
@@ -244,6 +245,48 @@ async def test_who_is_erased_while_a_file_is_on_its_way_is_not_named_by_it(
 
     assert {row.address for row in await filed.rows()} == {None, *MANY} - {MANY[5]}
     assert await filed.holds(MANY) == MANY
+
+
+async def test_who_is_erased_again_while_a_later_file_is_on_its_way_is_not_named_by_it(
+    db: Database, compactor: Compactor, filed: FiledList
+):
+    await filed.add(MANY[:3])
+    await filed.erase(MANY[1], ago=LONG_AGO)
+    async with db.transaction() as conn:
+        await conn.execute(
+            "INSERT INTO optout_job (id, brand_id, list_id, kind, state, created_at)"
+            " VALUES (%s, %s, %s, 'import', 'running', now() - interval '1 day')",
+            [new_id(), filed.brand_id, filed.list_id],
+        )
+        await erase_address(conn, filed.brand_id, MANY[1], ChannelKind.EMAIL)
+
+    await compactor.compact(filed.brand_id, filed.list_id)
+    assert {row.address for row in await filed.rows()} == {None, MANY[0], MANY[2]}
+    await filed.add(MANY[:3])
+    await compactor.compact(filed.brand_id, filed.list_id)
+
+    assert {row.address for row in await filed.rows()} == {None, MANY[0], MANY[2]}
+
+
+async def test_of_a_list_of_hashes_nothing_but_the_hash_of_who_is_erased_is_left(
+    db: Database, storage: Meanwhile, brand_id: UUID, compactor: Compactor
+):
+    filed = await FiledList.made(db, storage, brand_id, hash_name="sha256")
+    await filed.add(MANY[:3], hashed=True)
+    async with db.transaction() as conn:
+        await conn.execute("UPDATE optout_list SET kind = 'sha256' WHERE id = %s", [filed.list_id])
+        await erase_address(conn, brand_id, MANY[1], ChannelKind.EMAIL)
+        await conn.execute("UPDATE optout_erasure SET asked_at = asked_at - interval '8 days'")
+
+    (found,) = await compactor.lists_in_need()
+    await compactor.compact(found.brand_id, found.list_id)
+
+    told = {row.hash: (row.campaign, row.ip) for row in await filed.rows()}
+    assert told == {
+        hash_of(MANY[0], "sha256"): ("summer", "192.0.2.1"),
+        hash_of(MANY[1], "sha256"): ("", ""),
+        hash_of(MANY[2], "sha256"): ("summer", "192.0.2.1"),
+    }
 
 
 async def test_runs_of_an_expiring_list_are_merged_as_far_as_they_lapse_together(

@@ -82,4 +82,4 @@ WHERE e.list_id = :list_id AND e.brand_id = :brand_id AND e.digest = ANY(:digest
         WHERE s.list_id = e.list_id AND s.replaced_at IS NULL AND s.id <> ALL(:searched::uuid[]))
     AND NOT EXISTS (SELECT FROM optout_job j
         WHERE j.list_id = e.list_id AND j.kind = 'import' AND j.state IN ('uploading', 'queued', 'running')
-            AND j.created_at < e.asked_at)
+            AND j.created_at < coalesce(e.again_at, e.asked_at))

@@ -53,7 +53,7 @@ class NewFile(msgspec.Struct, frozen=True):
 
 
 class Removed(msgspec.Struct, frozen=True):
-    """An entry that holds no more in files of generations up to this; without an address in files at all, if `is_erased`."""
+    """An entry that holds no more in files of generations up to this."""
 
     digest: bytes
     generation: int

@@ -22,6 +22,9 @@ _ROWS_AT_ONCE = 50_000
 _WINDOW_ENTRIES = 1 << 20
 _HEX_CHARS = 2 * DIGEST_BYTES
 
+_TELLS = "(address IS NOT NULL OR concat(campaign, affiliate, sub_affiliate, ip) <> '')"
+"""Whether a row tells more of a person than the hash: of a list of hashes it has where they came from."""
+
 
 class Taken(msgspec.Struct, frozen=True):
     """Two files: what was removed (digest in hexadecimal digits, generation), and who was erased (digest)."""
@@ -116,14 +119,15 @@ def _find_by_sql(database: "DuckDBPyConnection", hash_name: HashName, number: in
     database.execute(
         f"""
         INSERT INTO hit
-        SELECT ?, s.at_row, r.digest IS NOT NULL, unhex({hash_name}(s.address))
+        SELECT ?, s.at_row, r.digest IS NOT NULL, s.whole
         FROM (
-            SELECT file_row_number AS at_row, address, generation,
+            SELECT file_row_number AS at_row, {_TELLS} AS tells, generation,
+                CASE WHEN address IS NULL THEN hash ELSE unhex({hash_name}(address)) END AS whole,
                 left(CASE WHEN address IS NULL THEN lower(hex(hash)) ELSE {hash_name}(address) END, ?) AS digest
             FROM read_parquet(?, file_row_number = true)
         ) s
         LEFT JOIN removed r ON r.digest = s.digest AND r.generation >= s.generation
-        LEFT JOIN erased e ON e.digest = s.digest AND s.address IS NOT NULL
+        LEFT JOIN erased e ON e.digest = s.digest AND s.tells
         WHERE r.digest IS NOT NULL OR e.digest IS NOT NULL
         """,  # noqa: S608  one of HASH_NAMES
         [number, _HEX_CHARS, str(source)],
@@ -136,14 +140,15 @@ def _find_by_python(database: "DuckDBPyConnection", hash_name: HashName, number:
     hits: list[tuple[int, int, bool, bytes | None]] = []
     rows = database.cursor()
     rows.execute(
-        "SELECT file_row_number, address, hash, generation FROM read_parquet(?, file_row_number = true)", [str(source)]
+        f"SELECT file_row_number, {_TELLS}, address, hash, generation FROM read_parquet(?, file_row_number = true)",  # noqa: S608
+        [str(source)],
     )
     while batch := rows.fetchmany(_ROWS_AT_ONCE):
-        for at_row, address, kept, generation in batch:
+        for at_row, tells, address, kept, generation in batch:
             whole = kept if address is None else hashlib.new(hash_name, address.encode()).digest()
             digest = whole[:DIGEST_BYTES].hex()
             gone = removed.get(digest, -1) >= generation
-            if gone or (address is not None and digest in erased):
+            if gone or (tells and digest in erased):
                 hits.append((number, at_row, gone, whole))
     rows.close()
     if hits:
