@@ -1,6 +1,7 @@
 """Opt-out lists and their entries, as a backend uses them."""
 
 import hashlib
+from uuid import uuid4
 
 import pytest
 
@@ -164,6 +165,18 @@ async def test_another_groups_list_is_read_by_its_grant(world: World, other_worl
     assert (await world.ask("GET", f"/optout-lists/{link}")).json()["link_open"] is False
     assert (await world.ask("GET", f"/optout-lists/{theirs}")).status_code == 404
     assert (await world.ask("POST", f"/optout-lists/{link}/entries", json={"entries": [ANN]})).status_code == 409
+
+
+async def test_a_grant_tells_nobody_which_groups_there_are(world: World, other_world: World):
+    code = await made(world)
+    answers = []
+    for grantee in (other_world.brand.id, uuid4()):
+        path = f"/optout-lists/{code}/grants/{grantee}"
+        answers.append([await world.ask(method, path) for method in ("PUT", "PUT", "DELETE", "DELETE")])
+
+    (to_a_group, to_nobody) = [[(one.status_code, one.content) for one in each] for each in answers]
+    assert to_a_group == to_nobody
+    assert [status for status, _ in to_nobody] == [204, 204, 204, 404]
 
 
 async def test_an_erased_address_stays_suppressed(world: World):

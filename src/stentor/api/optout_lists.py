@@ -241,7 +241,10 @@ async def list_optout_grants(
     "/optout-lists/{optout_list:str}/grants/{grantee_id:str}", scope="write", status=204, problems=[Conflict, Invalid]
 )
 async def grant_optout_list(request: ApiRequest, caller: Caller, optout_list: str, grantee_id: UUID) -> None:
-    """Grant an opt-out list to another group, which then may make a linked list of it; again changes nothing."""
+    """Grant an opt-out list to another group, which then may make a linked list of it; again changes nothing.
+
+    Ask the other group for its id: whether any group has the one you give is told nobody.
+    """
     await request.services.optout_lists.grant(
         caller.brand_id, optout_list, grantee_id, granted_by=f"key {caller.principal.key_number}"
     )

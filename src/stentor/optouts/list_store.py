@@ -121,7 +121,7 @@ async def groups_with(conn: Connection, brand_id: UUID, list_id: UUID, *, limit:
 
 
 async def insert_grant(conn: Connection, brand_id: UUID, list_id: UUID, grantee_id: UUID, granted_by: str) -> bool:
-    """Grants the list to that brand; False when it had it already, or is no brand."""
+    """Grants the list to that brand; False when it had it already."""
     made = await Sql.insert_grant.run(
         conn, brand_id=brand_id, list_id=list_id, grantee_id=grantee_id, granted_by=granted_by
     )

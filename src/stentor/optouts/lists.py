@@ -116,9 +116,10 @@ class ListService:
             await list_store.delete_list(conn, brand_id, held.id)
 
     async def grant(self, brand_id: UUID, reference: str, grantee_id: UUID, *, granted_by: str = "") -> None:
-        """Lets another brand link to the list and read it; again is no error.
+        """Lets another brand link to the list and read it; again changes nothing.
 
-        Raises NotFound for the list; Invalid for a brand that is none, is this one, or cannot get it; Conflict for too many.
+        A grant to an id that no brand has is kept like any other, so that nobody learns here which brands there are. Raises
+        NotFound for the list; Invalid for this brand itself and for a list that holds no entries; Conflict for too many.
         """
         async with self._db.transaction() as conn:
             held = await self._locked(conn, brand_id, reference)
@@ -130,11 +131,9 @@ class ListService:
                 raise Invalid.field(
                     "/grantee_id", "own-brand", "The list is this brand's own; a grant is for another one."
                 )
-            if await list_store.count_grants(conn, brand_id, held.id) >= GRANTS_MAX:
-                raise Conflict(f"A list has at most {GRANTS_MAX} grants. Take some back first.")
             made = await list_store.insert_grant(conn, brand_id, held.id, grantee_id, granted_by)
-            if not made and await list_store.find_granted(conn, grantee_id, str(held.id)) is None:
-                raise Invalid.field("/grantee_id", "unknown-brand", "There is no such brand. Ask its owner for its id.")
+            if made and await list_store.count_grants(conn, brand_id, held.id) > GRANTS_MAX:
+                raise Conflict(f"A list has at most {GRANTS_MAX} grants. Take some back first.")
 
     async def revoke(self, brand_id: UUID, reference: str, grantee_id: UUID) -> None:
         """Takes a grant back: links that it opened hold nothing from now on. Raises NotFound for the list or the grant."""

@@ -71,11 +71,10 @@ ORDER BY name
 LIMIT :limit
 
 -- name: insert_grant
--- Of a brand that is: nothing happens for one that is none.
+-- Whether there is such a brand is not asked: nobody shall learn it here.
 INSERT INTO optout_grant (list_id, grantee_id, brand_id, granted_at, granted_by)
-SELECT l.id, b.id, l.brand_id, :now, :granted_by
+SELECT l.id, :grantee_id, l.brand_id, :now, :granted_by
 FROM optout_list l
-JOIN brand b ON b.id = :grantee_id
 WHERE l.id = :list_id AND l.brand_id = :brand_id
 ON CONFLICT (list_id, grantee_id) DO NOTHING
 

@@ -214,11 +214,37 @@ async def test_a_grant_is_for_another_brand_and_for_a_list_with_entries(lists: L
 
     for reference, grantee, why in (
         ("built-in", brand_id, "own"),
-        ("built-in", uuid4(), "no such brand"),
         ("Group", uuid4(), "no entries"),
     ):
         with pytest.raises(Invalid, match=why):
             await lists.grant(brand_id, reference, grantee)
+
+
+async def test_a_grant_to_an_id_that_no_brand_has_is_a_grant_like_others(lists: ListService, brand_id: UUID):
+    nobody = uuid4()
+
+    await lists.grant(brand_id, "built-in", nobody, granted_by="key 1")
+
+    assert [one.grantee_id for one in await lists.grants(brand_id, "built-in")] == [nobody]
+    await lists.revoke(brand_id, "built-in", nobody)
+    assert await lists.grants(brand_id, "built-in") == []
+
+
+async def test_a_list_with_all_its_grants_takes_those_again_and_no_other(
+    db: Database, lists: ListService, brand_id: UUID
+):
+    first = uuid4()
+    await lists.grant(brand_id, "built-in", first)
+    async with db.transaction() as conn:
+        await conn.execute(
+            "INSERT INTO optout_grant SELECT list_id, gen_random_uuid(), brand_id, granted_at, ''"
+            " FROM optout_grant, generate_series(2, %s) WHERE brand_id = %s",
+            [lists_module.GRANTS_MAX, brand_id],
+        )
+
+    await lists.grant(brand_id, "built-in", first)
+    with pytest.raises(Conflict, match="1000 grants"):
+        await lists.grant(brand_id, "built-in", uuid4())
 
 
 async def test_a_link_asks_for_no_channel_that_the_other_list_is_not_of(
