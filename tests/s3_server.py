@@ -22,6 +22,8 @@ class S3Server:
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
+        self.refused: set[str] = set()
+        """Methods that are answered 403."""
         self.asked: list[tuple[str, str]] = []
         self.fails = 0
         """So many requests more are answered 503."""
@@ -48,7 +50,7 @@ class S3Server:
         if self.fails:
             self.fails -= 1
             return web.Response(status=503, text="<Error><Code>SlowDown</Code></Error>")
-        if not _is_signed(request, body):
+        if request.method in self.refused or not _is_signed(request, body):
             return _error(403, "SignatureDoesNotMatch")
         name = unquote(request.path).removeprefix(f"/{BUCKET}").lstrip("/")
         upload = request.query.get("uploadId")

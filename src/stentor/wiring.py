@@ -66,7 +66,7 @@ from stentor.executions.service import ExecutionService, start_due, sweep_expire
 from stentor.guard.contacts import ContactKeeper
 from stentor.guard.store import forget_claims
 from stentor.optouts.bulk import BulkCheck
-from stentor.optouts.compaction.clearing import delete_replaced, forget_old, sweep_strangers
+from stentor.optouts.compaction.clearing import delete_replaced, forget_old, sweep_machine, sweep_strangers
 from stentor.optouts.compaction.compacting import Compactor
 from stentor.optouts.entry_service import EntryService
 from stentor.optouts.exporting.runner import ExportRunner
@@ -370,7 +370,8 @@ def worker_roles(core: Core, name: str, journal: Journal | None) -> WorkerRoles:
 
 def lister(core: Core, worker: str, *, beat_s: float = BEAT_S) -> ListerRole:
     """What works on files of opt-out lists, under that worker's name."""
-    return ListerRole(core.db, worker, list_runners(core), core.storage.work, beat_s=beat_s)
+    tidying = Chore("sweep_machine", 3_600.0, lambda: sweep_machine(core.db, core.storage))
+    return ListerRole(core.db, worker, list_runners(core), core.storage.work, beat_s=beat_s, chores=[tidying])
 
 
 def list_runners(core: Core) -> dict[JobKind, JobRunner]:

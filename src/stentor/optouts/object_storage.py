@@ -4,14 +4,16 @@ Where it is and what opens it is said as its provider's own tools are told (`AWS
 """
 
 import asyncio
+import errno
 import fcntl
 import os
+import time
 import zlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import obstore
@@ -22,6 +24,7 @@ from obstore.store import ObjectStore, from_url
 from stentor.db.locks import try_exclusive
 from stentor.errors import Problem, Unavailable
 from stentor.optouts.storage import (
+    FULL,
     PIECE_BYTES,
     NotStored,
     Storage,
@@ -42,9 +45,14 @@ _DELETED_AT_ONCE = 1_000
 
 _RETRIES: Any = {"max_retries": 5, "retry_timeout": timedelta(seconds=60)}
 
+COPIES_KEPT = timedelta(days=7)
+"""How long a machine keeps the copy of a file that nobody there uses; who is erased is in such copies for so long."""
+
 # Who fetches a file looks so often whether another process has ended to do so.
 _LOOK_EVERY_S = 0.05
 _TURNS = 64
+# What a file system says that cannot: then a full disk is noticed in writing.
+_NO_RESERVING = {errno.EOPNOTSUPP, errno.EINVAL}
 
 
 class StorageRefused(Problem):
@@ -58,10 +66,18 @@ class ObjectStorage(Storage):
     `cache_bytes` bounds what that directory keeps for later; files that are in use stay, whatever they take.
     """
 
-    def __init__(self, store: ObjectStore, directory: Path, *, cache_bytes: int) -> None:
+    def __init__(
+        self,
+        store: ObjectStore,
+        directory: Path,
+        *,
+        cache_bytes: int,
+        reserve: Callable[[int, int, int], None] = os.posix_fallocate,
+    ) -> None:
+        """`reserve` takes room on the disk for a file, as `os.posix_fallocate` does."""
         super().__init__(directory / "work")
         self._store = store
-        self._cache = _Cache(directory / "cache", cache_bytes)
+        self._cache = _Cache(directory / "cache", cache_bytes, reserve)
 
     @classmethod
     def at(cls, url: str, directory: Path, *, cache_bytes: int) -> "ObjectStorage":
@@ -129,15 +145,18 @@ class ObjectStorage(Storage):
             pin = self._cache.pin(place)
             return await self._fetch(name, place) if pin is None else pin
 
+    async def drop_old_copies(self) -> int:
+        return await asyncio.to_thread(self._cache.drop_unused, COPIES_KEPT)
+
     async def _fetch(self, name: str, place: Path) -> int:
         size = await self._size(name)
-        await asyncio.to_thread(self._cache.make_room, size)
         making = place.with_name(f"{place.name}.{uuid4().hex[:8]}.making")
         pin = os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             # From here on it is in use: who makes room must not take it for one that nobody needs.
             fcntl.flock(pin, fcntl.LOCK_SH)
             with full_disks_named():
+                await asyncio.to_thread(self._cache.make_room, pin, size)
                 async for part in self._ranges(name, 0, size, at_once=_RANGES_AT_ONCE):
                     await asyncio.to_thread(_write, pin, part)
             making.rename(place)
@@ -181,9 +200,10 @@ class _Cache:
     Who uses a copy holds a shared lock on it; who wants it gone needs an exclusive one. A copy's time is that of its last use.
     """
 
-    def __init__(self, directory: Path, bytes_max: int) -> None:
+    def __init__(self, directory: Path, bytes_max: int, reserve: Callable[[int, int, int], None]) -> None:
         self._directory = directory
         self._bytes_max = bytes_max
+        self._reserve = reserve
 
     def place(self, name: str) -> Path:
         """Where the copy of that file lies, if it is there."""
@@ -220,17 +240,57 @@ class _Cache:
         finally:
             os.close(held)
 
-    def make_room(self, size: int) -> None:
-        """Deletes the copies that were not used for longest until so many bytes more are within the bound."""
-        found = [(entry.stat(), Path(entry)) for entry in os.scandir(self._directory) if entry.is_file()]
-        total = sum(each.st_size for each, _ in found) + size
-        for each, path in sorted(found, key=lambda pair: pair[0].st_mtime_ns):
-            if total <= self._bytes_max:
-                return
-            if each.st_size and _delete_unused(path):
-                total -= each.st_size
+    def make_room(self, descriptor: int, size: int) -> None:
+        """Takes room for a new copy, deleting those that were not used for longest: within the bound, and on the disk.
+
+        Raises OSError when the disk is full of what is in use, or of something else.
+        """
+        # One without bytes is about to be written.
+        others = [copy for copy in self._copies() if copy.bytes]
+        total = sum(copy.bytes for copy in others) + size
+        while total > self._bytes_max and others:
+            copy = others.pop(0)
+            total -= copy.bytes if _delete_unused(copy.path) else 0
         if total > self._bytes_max:
             log.warning("storage.cache_too_small", bytes=total, bound=self._bytes_max)
+        while not self._took(descriptor, size):
+            if not any(_delete_unused(others.pop(0).path) for _ in list(others)):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def drop_unused(self, kept: timedelta) -> int:
+        """Deletes the copies that nobody used for so long, and what a crash left half made; returns how many."""
+        if not self._directory.is_dir():
+            return 0
+        oldest_ns = time.time_ns() - int(kept.total_seconds()) * 1_000_000_000
+        return sum(_delete_unused(copy.path) for copy in self._copies() if copy.used_ns < oldest_ns)
+
+    def _took(self, descriptor: int, size: int) -> bool:
+        try:
+            if size:
+                self._reserve(descriptor, 0, size)
+        except OSError as error:
+            if error.errno in FULL:
+                return False
+            if error.errno not in _NO_RESERVING:
+                raise
+        return True
+
+    def _copies(self) -> "list[_Copy]":
+        """All that is there, what was not used for longest first."""
+        found: list[_Copy] = []
+        for entry in os.scandir(self._directory):
+            # Another process may have deleted it by now.
+            with suppress(FileNotFoundError):
+                if not entry.name.startswith(".") and entry.is_file(follow_symlinks=False):
+                    each = entry.stat(follow_symlinks=False)
+                    found.append(_Copy(each.st_mtime_ns, each.st_size, Path(entry)))
+        return sorted(found)
+
+
+class _Copy(NamedTuple):
+    used_ns: int
+    bytes: int
+    path: Path
 
 
 def _delete_unused(path: Path) -> bool:
@@ -238,6 +298,9 @@ def _delete_unused(path: Path) -> bool:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not os.fstat(descriptor).st_nlink:
+                # Somebody deleted it a moment ago, and what lies there by now may be a new copy that is in use.
+                return False
             path.unlink()
         finally:
             os.close(descriptor)

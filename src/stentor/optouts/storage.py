@@ -24,11 +24,13 @@ PIECE_BYTES = 1 << 20
 AREAS = ("runs", "segments", "uploads", "results")
 """What a name begins with."""
 
+FULL = {errno.ENOSPC, errno.EDQUOT}
+"""What a disk without room says."""
+
 _NAME = re.compile(rf"(?:{'|'.join(AREAS)})(?:/[A-Za-z0-9][A-Za-z0-9._-]{{0,150}}){{1,3}}")
 _PREFIX = re.compile(rf"(?:{'|'.join(AREAS)})(?:/[A-Za-z0-9][A-Za-z0-9._-]{{0,150}}){{0,2}}/?")
 
 _RETRY_AFTER_S = 60
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Without waiting, as opening a pipe would.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -89,6 +91,10 @@ class Storage(ABC):
 
         Raises NotStored.
         """
+
+    async def drop_old_copies(self) -> int:
+        """Deletes this machine's copies of files that nobody here has used for a week; returns how many."""
+        return 0
 
 
 class DirectoryStorage(Storage):
@@ -281,7 +287,7 @@ def full_disks_named() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _FULL:
+        if error.errno not in FULL:
             raise
         raise NoRoom(
             "The disk of the opt-out lists is full. Make room, and send it again.", retry_after_s=_RETRY_AFTER_S

@@ -4,14 +4,13 @@ import asyncio
 import errno
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import UUID
 
 import structlog
 
-from stentor.clock import boottime_s
 from stentor.db.locks import try_exclusive
 from stentor.db.pool import Database
 from stentor.errors import NoRoom, Problem, Unavailable
@@ -20,6 +19,7 @@ from stentor.optouts.jobs import working
 from stentor.optouts.jobs.model import JobKind
 from stentor.optouts.jobs.working import ClaimedJob, JobFailed, JobRunner, Lost, Workplace
 from stentor.optouts.storage import make_private
+from stentor.worker.keeper import Chore, Chores
 from stentor.worker.loop import Bell, repeat
 
 log = structlog.get_logger(__name__)
@@ -49,13 +49,15 @@ class ListerRole:
         work: Path,
         *,
         beat_s: float = working.BEAT_S,
+        chores: Sequence[Chore] = (),
     ) -> None:
+        """`chores` are those of this machine's disk; with them workplaces are removed whose jobs have ended."""
         self._db = db
         self._beat_s = beat_s
         self._worker = worker
         self._runners = runners
         self._work = work
-        self._sweep_due_s = 0.0
+        self._chores = Chores([Chore("sweep_workplaces", _SWEEP_EVERY_S, self._sweep), *chores])
 
     async def run(self, stop: asyncio.Event) -> None:
         """Runs until `stop`; what is at hand is given back then, and goes on where it was with the next worker here."""
@@ -66,14 +68,13 @@ class ListerRole:
         await repeat("lister", step, stop=stop, bell=Bell(), rest_s=_REST_S)
 
     async def _step(self, stop: asyncio.Event) -> bool:
+        await self._chores.do_due()
         if not await working.anything_to_do(self._db):
             return False
         make_private(self._work)
         with _held(self._work / "lister.lock") as turn:
             if not turn and not await working.anything_left_behind(self._db):
                 return False
-            if turn:
-                await self._sweep()
             job = await working.claim_next(self._db, self._worker)
             if job is None:
                 return False
@@ -150,16 +151,19 @@ class ListerRole:
             # If somebody else has it by then, it cannot be finished here, and the next beat says so.
             return True
 
-    async def _sweep(self) -> None:
-        """Removes the workplaces of jobs that have ended."""
-        if boottime_s() < self._sweep_due_s:
-            return
-        self._sweep_due_s = boottime_s() + _SWEEP_EVERY_S
-        places = {place: job_id for place in self._work.iterdir() if (job_id := _job_of(place))}
-        kept = await working.under_way(self._db, list(places.values()))
-        for place, job_id in places.items():
-            if job_id not in kept:
+    async def _sweep(self) -> int:
+        """Removes the workplaces of jobs that have ended; returns how many."""
+        if not self._work.is_dir():
+            return 0
+        with _held(self._work / "lister.lock") as turn:
+            if not turn:
+                return 0
+            places = {place: job_id for place in self._work.iterdir() if (job_id := _job_of(place))}
+            kept = await working.under_way(self._db, list(places.values()))
+            ended = [place for place, job_id in places.items() if job_id not in kept]
+            for place in ended:
                 await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
+            return len(ended)
 
 
 class _Stopped(Exception):

@@ -14,10 +14,10 @@ from optout_files import FiledList
 from stentor.db.pool import Database
 from stentor.domain.ids import new_id
 from stentor.optouts.compaction.choosing import SMALL_RUNS_MAX
-from stentor.optouts.compaction.clearing import delete_replaced, forget_old, sweep_strangers
+from stentor.optouts.compaction.clearing import delete_replaced, forget_old, sweep_machine, sweep_strangers
 from stentor.optouts.compaction.compacting import Compactor
 from stentor.optouts.jobs.store import due
-from stentor.optouts.jobs.working import anything_to_do, claim_next
+from stentor.optouts.jobs.working import anything_to_do, claim_next, under_way
 from stentor.optouts.names import index_name, part_name, result_name, segment_name
 from stentor.optouts.storage import DirectoryStorage
 
@@ -143,7 +143,6 @@ async def test_what_a_crash_left_behind_is_swept_a_day_later(
     ]
     for name in [*named, *strangers]:
         await storage.put_bytes(name, b"x")
-    (storage.work / "compaction-left").mkdir(parents=True)
     young = index_name(new_id())
 
     assert await sweep_strangers(db, storage) == 0
@@ -153,7 +152,20 @@ async def test_what_a_crash_left_behind_is_swept_a_day_later(
     assert await sweep_strangers(db, storage) == len(strangers)
     left = {each.name for area in ("runs", "segments", "uploads", "results") async for each in storage.names(area)}
     assert left == {*await filed.named(), *named, young}
-    assert list(storage.work.iterdir()) == []
+
+
+async def test_what_killed_compactions_left_on_a_machine_goes_a_day_later(
+    db: Database, storage: DirectoryStorage, tmp_path: Path
+):
+    for name in ("compaction-left", str(new_id())):
+        (storage.work / name).mkdir(parents=True)
+
+    assert await sweep_machine(db, storage) == 0
+    make_old(tmp_path)
+    assert await sweep_machine(db, storage) == 1
+
+    assert not (storage.work / "compaction-left").exists()
+    assert len(list(storage.work.iterdir())) == 1
 
 
 async def test_what_a_running_job_has_made_is_no_stranger(
@@ -174,6 +186,7 @@ async def test_a_copy_that_is_still_paused_touches_nothing(
     await compacted(filed)
     await insert_job(db, filed.brand_id, "queued")
     await storage.put_bytes(index_name(new_id()), b"another installation's")
+    (storage.work / "compaction-left").mkdir(parents=True)
     make_old(tmp_path)
     before = await filed.stored()
     async with db.autocommit() as conn:
@@ -186,6 +199,8 @@ async def test_a_copy_that_is_still_paused_touches_nothing(
     async with later(db, timedelta(days=500)) as moved:
         assert await delete_replaced(moved, storage) == 0
         assert await sweep_strangers(moved, storage) == 0
+        assert await sweep_machine(moved, storage) == 0
+        assert await under_way(moved, [filed.list_id]) == {filed.list_id}
         assert await forget_old(moved, days=400) == 0
         for number in range(SMALL_RUNS_MAX + 1):
             await filed.add([f"q{number}@example.com"])

@@ -17,6 +17,7 @@ from stentor.optouts.jobs import working
 from stentor.optouts.jobs.model import JobKind, ResultFile
 from stentor.optouts.jobs.working import ClaimedJob, Counts, JobFailed, Lost, Workplace
 from stentor.testing.world import World
+from stentor.worker.keeper import Chore
 from stentor.worker.lister import ListerRole
 
 pytestmark = pytest.mark.anyio
@@ -324,4 +325,21 @@ async def test_the_role_works_off_what_is_queued_and_clears_up_what_others_left(
     await ListerRole(db, "w", {"export": Running(act)}, tmp_path).run(stop)
 
     assert set(done) == jobs
+    assert left_in(tmp_path) == ["lister.lock"]
+
+
+async def test_what_others_left_on_the_machine_is_cleared_up_while_there_is_nothing_to_do(db: Database, tmp_path: Path):
+    left = tmp_path / str(new_id())
+    left.mkdir()
+    stop, swept = asyncio.Event(), 0
+
+    async def sweep() -> int:
+        nonlocal swept
+        swept += 1
+        stop.set()
+        return 1
+
+    await ListerRole(db, "w", {}, tmp_path, chores=[Chore("sweep", 3_600.0, sweep)]).run(stop)
+
+    assert swept == 1
     assert left_in(tmp_path) == ["lister.lock"]

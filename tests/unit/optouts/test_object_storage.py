@@ -1,15 +1,18 @@
 """Files of lists in an object storage: what is put is there, and what is asked often lies on this machine, once and bounded."""
 
 import asyncio
+import errno
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from obstore.store import from_url
 
 from s3_server import BUCKET, S3Server, s3_server
-from stentor.errors import Unavailable
+from stentor.errors import NoRoom, Unavailable
 from stentor.optouts.object_storage import ObjectStorage, StorageRefused
 from stentor.optouts.storage import NotStored, make_private
 
@@ -32,8 +35,23 @@ def storage(server: S3Server, tmp_path: Path) -> ObjectStorage:
     return at(tmp_path)
 
 
+URL = f"s3://{BUCKET}/stentor"
+
+
 def at(directory: Path, *, cache_bytes: int = 1 << 30) -> ObjectStorage:
-    return ObjectStorage.at(f"s3://{BUCKET}/stentor", directory / "lists", cache_bytes=cache_bytes)
+    return ObjectStorage.at(URL, directory / "lists", cache_bytes=cache_bytes)
+
+
+def on_a_disk_of(directory: Path, disk_bytes: int) -> ObjectStorage:
+    """A machine whose disk takes copies of so many bytes altogether."""
+
+    def reserve(descriptor: int, start: int, size: int) -> None:
+        taken = sum(path.stat().st_size for path in (directory / "lists" / "cache").iterdir())
+        if taken + size > disk_bytes:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        os.posix_fallocate(descriptor, start, size)
+
+    return ObjectStorage(from_url(URL), directory / "lists", cache_bytes=1 << 30, reserve=reserve)
 
 
 async def all_of(pieces: AsyncIterator[bytes]) -> bytes:
@@ -148,6 +166,57 @@ async def test_a_copy_that_is_in_use_stays(server: S3Server, tmp_path: Path):
         pass
 
     assert copies(tmp_path) == {"runs+c"}
+
+
+async def test_copies_that_nobody_uses_make_room_on_a_full_disk(server: S3Server, tmp_path: Path):
+    storage = on_a_disk_of(tmp_path, 250)
+    for name in ("runs/a", "runs/b", "runs/c"):
+        await storage.put_bytes(name, bytes(100))
+    for number, name in enumerate(("runs/a", "runs/b")):
+        async with storage.local(name) as path:
+            pass
+        os.utime(path, (number, number))
+
+    async with storage.local("runs/c") as path:
+        assert path.read_bytes() == bytes(100)
+
+    assert copies(tmp_path) == {"runs+b", "runs+c"}
+
+
+async def test_a_disk_that_is_full_of_copies_in_use_is_told_and_nothing_is_left_half_made(
+    server: S3Server, tmp_path: Path
+):
+    storage = on_a_disk_of(tmp_path, 150)
+    for name in ("runs/a", "runs/b"):
+        await storage.put_bytes(name, bytes(100))
+
+    async with storage.local("runs/a") as path:
+        with pytest.raises(NoRoom, match="is full"):
+            async with storage.local("runs/b"):
+                pass
+        assert path.read_bytes() == bytes(100)
+        assert copies(tmp_path) == {"runs+a"}
+    async with storage.local("runs/b") as path:
+        assert path.read_bytes() == bytes(100)
+
+
+async def test_copies_that_nobody_used_for_a_week_go(server: S3Server, tmp_path: Path):
+    storage = at(tmp_path)
+    assert await storage.drop_old_copies() == 0
+    for name in ("segments/old", "segments/used", "segments/new"):
+        await storage.put_bytes(name, bytes(100))
+        async with storage.local(name):
+            pass
+    half_made = tmp_path / "lists" / "cache" / "segments+left.12345678.making"
+    half_made.touch()
+    eight_days_ago_s = time.time() - 8 * 86_400
+    async with storage.local("segments/used") as used:
+        for path in (used, used.with_name("segments+old"), half_made):
+            os.utime(path, (eight_days_ago_s, eight_days_ago_s))
+
+        assert await storage.drop_old_copies() == 2
+
+    assert copies(tmp_path) == {"segments+used", "segments+new"}
 
 
 def copies(directory: Path) -> set[str]:

@@ -94,13 +94,20 @@ async def _step(db: Database, statement: Statement, **bound: int) -> int:
         return await statement.run(conn, limit=ROWS_AT_ONCE_MAX, **bound)
 
 
+async def sweep_machine(db: Database, storage: Storage) -> int:
+    """Deletes what lies on this machine's disk alone: what killed compactions left there, and copies that nobody here uses."""
+    async with db.read() as conn:
+        if not await Sql.may_delete.value(conn):
+            return 0
+    return await asyncio.to_thread(_sweep_work, storage.work) + await storage.drop_old_copies()
+
+
 async def sweep_strangers(db: Database, storage: Storage) -> int:
     """Deletes what lies in the storage for over a day without anybody naming it; returns how many files that were."""
     async with db.read() as conn:
         if not await Sql.may_delete.value(conn):
             return 0
         until = await Sql.strangers_until.value(conn, kept=STRANGERS_KEPT)
-    await asyncio.to_thread(_sweep_work, storage.work)
     swept = 0
     for area in ("runs", "segments", "uploads", "results"):
         async for names in _old_names(storage, area, until):
@@ -139,11 +146,12 @@ async def _known(conn: Connection, area: str, names: Sequence[str]) -> set[str]:
     return named | {name for name, job_id in ids.items() if job_id in under_way}
 
 
-def _sweep_work(work: Path) -> None:
-    """Removes what compactions left behind that were killed."""
+def _sweep_work(work: Path) -> int:
+    """Removes what compactions left behind that were killed; returns how many those were."""
     if not work.is_dir():
-        return
+        return 0
     oldest_s = time.time() - STRANGERS_KEPT.total_seconds()
-    for left in work.iterdir():
-        if left.name.startswith(WORK_PREFIX) and left.stat().st_mtime < oldest_s:
-            shutil.rmtree(left, ignore_errors=True)
+    places = [left for left in work.glob(f"{WORK_PREFIX}*") if left.stat().st_mtime < oldest_s]
+    for left in places:
+        shutil.rmtree(left, ignore_errors=True)
+    return len(places)
