@@ -196,6 +196,16 @@ async def test_either_header_opens_and_bearer_wins(world: World, partners: OptOu
     assert right_bearer.status_code == 200
 
 
+@pytest.mark.parametrize("said", ["", "Basic YTpi", "Digest x"])
+async def test_what_is_no_bearer_leaves_the_other_header_to_open(world: World, partners: OptOutList, said: str):
+    answer = await world.client.get(
+        f"/optout-list/has-optout?optoutListId={partners.code}&optout={ANN}",
+        headers={"Authorization": said, "api_key": world.token},
+    )
+
+    assert answer.json() == {"hasOptout": False}
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [

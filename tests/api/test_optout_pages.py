@@ -59,7 +59,7 @@ async def test_posting_opts_out_with_where_the_link_was(client: Client, world: W
     code = await made(world)
 
     first = await client.post(f"/u/l/{code}?c=May+sale&a=aff-1&s=sub", data={"address": " Ann@Example.org "})
-    again = await client.post(f"/u/l/{code}?c=June", data={"address": ANN})
+    again = await client.post(f"/u/l/{code}?c=June", data={"address": " Ann@Example.org "})
     (entry,) = await entries(world)
 
     assert (first.status_code, again.status_code) == (200, 200)
@@ -85,6 +85,47 @@ async def test_a_number_may_be_written_as_the_groups_country_writes_it(
         assert (await client.post(f"/u/l/{code}", data={"address": text})).status_code == 200
 
     assert [entry["address"] for entry in await entries(world)] == ["+4930123456"]
+
+
+@pytest.mark.parametrize(
+    ("channels", "text", "told"),
+    [
+        (["email"], "", "Write an email address, as ann@example.com."),
+        (["email"], "@example.org", "Write an email address, as ann@example.com."),
+        (["email"], "+14155550123", "Write an email address, as ann@example.com."),
+        (["email"], "ann@@example.org", "The part after the @-sign"),
+        (["sms"], "f" * 32, "Write a phone number with its country code, as +14155550123."),
+        (["sms"], ANN, "Write a phone number with its country code, as +14155550123."),
+        (["sms"], "+1 23", "The phone number is too short"),
+        (["sms"], "4155550123", "country code"),
+        (["email", "sms"], "hello", "Write an email address, as ann@example.com, or a phone number with its country code"),
+        (["email", "sms"], "0049 30", "The phone number lacks its area code"),
+    ],
+)
+async def test_whoever_errs_reads_what_to_write_and_finds_what_they_wrote(
+    client: Client, world: World, channels: list[str], text: str, told: str
+):
+    code = await made(world, channels=channels)
+
+    page = await client.post(f"/u/l/{code}", data={"address": text})
+
+    assert page.status_code == 400
+    assert told in page.text
+    assert f'value="{text}"' in page.text
+    # Of hashes and domains, which lists may have, a page for people says nothing.
+    assert "hash" not in page.text
+    assert await entries(world) == []
+
+
+async def test_an_address_that_browsers_do_not_know_is_let_through_to_be_judged_here(client: Client, world: World):
+    code = await made(world, channels=["email"])
+
+    page = await client.get(f"/u/l/{code}")
+    done = await client.post(f"/u/l/{code}", data={"address": "jörg@exämple.com"})
+
+    assert "novalidate" in page.text
+    assert "jörg@exämple.com" in done.text
+    assert [entry["address"] for entry in await entries(world)] == ["jörg@xn--exmple-cua.com"]
 
 
 @pytest.mark.parametrize("text", ["", "ann", "@example.org", "f" * 32, "<b>@x", "a" * 3000, "\x00"])

@@ -38,6 +38,7 @@ from stentor.api.services import Services
 from stentor.api.settings import ApiSettings
 from stentor.api.slow_bodies import Deadlines
 from stentor.api.subscriptions import subscriptions
+from stentor.api.throttle import Pace
 from stentor.api.topics import topics
 from stentor.api.wire import optizmo, preference_topics, preferences, smart_campaigns
 from stentor.api.wire.optout_lane import OptOutLane
@@ -114,6 +115,7 @@ def create_app(
     registry: CollectorRegistry | None = None,
 ) -> Litestar:
     """The app over these services. `doors` are those that are not this package's own: pages and console."""
+    optout_pace = Pace()
     own = [
         Door("/", [health.routes]),
         Door("/v1/groups", with_options([handler for noun in NATIVE for handler in noun.handlers])),
@@ -124,12 +126,12 @@ def create_app(
             RunLane(services, body_bytes_max=settings.body_bytes_max),
         ),
         Door(preferences.PREFIX, preferences.handlers, preferences.envelope),
-        Door(optizmo.LISTS, with_options(optizmo.optout_files.handlers), optizmo.envelope, OptOutLane(services)),
+        Door(optizmo.LISTS, with_options(optizmo.optout_files.handlers), optizmo.envelope, OptOutLane(services, optout_pace)),
         Door(optizmo.COLLECT, [], optizmo.envelope),
         Door(files.PREFIX, files.handlers, files.envelope),
         Door(preference_topics.PREFIX, with_options(preference_topics.preference_topics.handlers)),
     ]
-    app = _App(services, settings, [*own, *doors], registry or CollectorRegistry())
+    app = _App(services, settings, [*own, *doors], registry or CollectorRegistry(), optout_pace)
     groups = [
         (noun.tag, noun.about)
         for noun in (*NATIVE, preferences.preferences, preference_topics.preference_topics, optizmo.optout_files)
@@ -143,7 +145,12 @@ class _App(Litestar):
     """Litestar inside the edge: its own middleware would not see a path that is none of ours."""
 
     def __init__(
-        self, services: Services, settings: ApiSettings, doors: Sequence[Door], registry: CollectorRegistry
+        self,
+        services: Services,
+        settings: ApiSettings,
+        doors: Sequence[Door],
+        registry: CollectorRegistry,
+        optout_pace: Pace,
     ) -> None:
         self._metrics = RequestMetrics(registry)
         list_metrics = ListMetrics(registry)
@@ -162,6 +169,7 @@ class _App(Litestar):
                     "settings": settings,
                     "metrics": self._metrics,
                     "list_metrics": list_metrics,
+                    "optout_pace": optout_pace,
                     "stopping": asyncio.Event(),
                     "streams": set(),
                     "uploads": set(),

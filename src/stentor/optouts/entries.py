@@ -16,6 +16,7 @@ _HEX = re.compile("[0-9a-f]+")
 # Shorter ones are rather words, or numbers, than hashes.
 _HASH_CHARS_MIN = min(HEX_CHARS.values())
 _SPACE = " \t\r\n"
+_INTERNATIONAL = ("+", "\uff0b", "00")
 
 
 class ReadEntry(msgspec.Struct, frozen=True):
@@ -50,6 +51,32 @@ def read_entry(text: str, channels: int, hash_name: HashName) -> ReadEntry | Inv
     return _phone(text, channels, hash_name)
 
 
+def read_person(text: str, channels: int, hash_name: HashName) -> ReadEntry | InvalidAddress:
+    """As `read_entry`, but of one person: no domain, and no hash, of which nobody can tell whom it stands for.
+
+    The reasons are for the person, who need not know of either.
+    """
+    text = text.strip(_SPACE)
+    entry = read_entry(text, channels, hash_name)
+    is_meant_as_one = bool(
+        channels & ChannelKind.EMAIL.bit
+        and "@" in text[1:]
+        or channels & ChannelKind.SMS.bit
+        and text.startswith(_INTERNATIONAL)
+    )
+    if isinstance(entry, InvalidAddress):
+        return entry if is_meant_as_one else InvalidAddress(_wanted(channels))
+    return entry if entry.hash is None and not entry.text.startswith("@") else InvalidAddress(_wanted(channels))
+
+
+def _wanted(channels: int) -> str:
+    kinds = (
+        (ChannelKind.EMAIL, "an email address, as ann@example.com"),
+        (ChannelKind.SMS, "a phone number with its country code, as +14155550123"),
+    )
+    return f"Write {', or '.join(words for kind, words in kinds if channels & kind.bit)}."
+
+
 def _email(text: str, channels: int, hash_name: HashName) -> ReadEntry | InvalidAddress:
     if not channels & ChannelKind.EMAIL.bit:
         return InvalidAddress("This is an email address, and the list is of phone numbers.")
@@ -77,7 +104,7 @@ def _phone(text: str, channels: int, hash_name: HashName) -> ReadEntry | Invalid
         return _entry(ChannelKind.SMS, text, hash_name)
     if text.startswith("00"):
         text = f"+{text[2:]}"
-    if not text.startswith(("+", "\uff0b")):
+    if not text.startswith(_INTERNATIONAL):
         return InvalidAddress(
             "This is no entry of a list; write an email address, +14155550123, @example.com or a hash."
         )

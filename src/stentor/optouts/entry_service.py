@@ -1,7 +1,7 @@
 """Single entries of opt-out lists: added, collected from links, found, and taken off with a reason."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -10,14 +10,14 @@ import structlog
 
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
-from stentor.domain.address import InvalidAddress, normal_phone
+from stentor.domain.address import InvalidAddress
 from stentor.domain.text import NOT_IN_A_LINE
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable, Violation, pointer_to
 from stentor.failpoints import failpoint
 from stentor.optouts import entry_store
 from stentor.optouts.asking import AskedStore
-from stentor.optouts.entries import ReadEntry, read_entry
+from stentor.optouts.entries import ReadEntry, read_entry, read_person
 from stentor.optouts.hashing import HASH_NAMES, EntryForm, HashName, digest_of, forms_of
 from stentor.optouts.lists import resolve
 from stentor.optouts.look_up import LookUp
@@ -82,7 +82,6 @@ class EntryService:
         text: str,
         *,
         channel: ChannelKind | None = None,
-        region: str | None = None,
         campaign: str = "",
         affiliate: str = "",
         sub_affiliate: str = "",
@@ -91,9 +90,8 @@ class EntryService:
         """Adds somebody who opted out by themselves; False when they had done so before. Effective when this returns.
 
         `channel` says what the text has to be: an EMAIL address or an SMS number. Nobody opts out for others: a domain is refused,
-        and so is a hash, of which nobody knows what it stands for. `region` (`DE`) is where a number without its country code
-        belongs. An entry that came in a file gives way to
-        this one, which says more. Raises Conflict for a list that is disabled, grouped or linked.
+        and so is a hash. An entry that came in a file gives way to this one, which says more. Raises Conflict for a list that is
+        disabled, grouped or linked.
         """
         said = Said(
             cause="collect",
@@ -102,7 +100,7 @@ class EntryService:
             sub_affiliate=_checked("sub_affiliate", sub_affiliate),
             ip=ip,
         )
-        return (await self._add(brand_id, reference, [_as_written(text, region)], said, channel)).added > 0
+        return (await self._add(brand_id, reference, [text], said, channel)).added > 0
 
     async def find(self, brand_id: UUID, reference: str, text: str) -> list[Finding]:
         """All by which an address, domain or hash is on the list, whichever of its forms; of a group or a link, behind it.
@@ -215,9 +213,7 @@ class EntryService:
                 state = await entry_store.hold_list(conn, brand_id, held.id, alone=alone)
                 if said.cause == "collect" and state != "enabled":
                     raise Conflict("This list is not enabled, and collects nothing.")
-                entries = _read_all(texts, held, channel)
-                if said.cause == "collect":
-                    _check_person(entries.values())
+                entries = _read_all(texts, held, channel, by_the_person=said.cause == "collect")
                 if reads_files:
                     entries = await self._not_in_runs(conn, held, entries, said, alone=alone)
                 added = await _insert(conn, held, entries, said)
@@ -321,13 +317,16 @@ async def _insert(conn: Connection, held: OptOutList, entries: dict[bytes, ReadE
     return await entry_store.insert_recents(conn, held.brand_id, held.id, new, said)
 
 
-def _read_all(texts: Sequence[str], held: OptOutList, channel: ChannelKind | None) -> dict[bytes, ReadEntry]:
+def _read_all(
+    texts: Sequence[str], held: OptOutList, channel: ChannelKind | None, *, by_the_person: bool
+) -> dict[bytes, ReadEntry]:
     """The entries by digest, in its order. Raises Invalid that names each text that is none."""
     entries: dict[bytes, ReadEntry] = {}
     violations: list[Violation] = []
     channels = held.channels if channel is None else held.channels & channel.bit
+    read = read_person if by_the_person else read_entry
     for index, text in enumerate(texts):
-        entry = _unlike(channel, held) if not channels else read_entry(text, channels, held.hash)
+        entry = _unlike(channel, held) if not channels else read(text, channels, held.hash)
         if isinstance(entry, InvalidAddress):
             violations.append(Violation(pointer_to("entries", index), "invalid-entry", entry.reason))
         else:
@@ -335,18 +334,6 @@ def _read_all(texts: Sequence[str], held: OptOutList, channel: ChannelKind | Non
     if violations:
         raise Invalid(violations[0].message, violations=violations)
     return dict(sorted(entries.items()))
-
-
-def _as_written(text: str, region: str | None) -> str:
-    """A number as its country writes it, made international; everything else as it is."""
-    number = text if region is None or "@" in text else normal_phone(text, region)
-    return number if isinstance(number, str) else text
-
-
-def _check_person(entries: Iterable[ReadEntry]) -> None:
-    for entry in entries:
-        if entry.hash is not None or entry.text.startswith("@"):
-            raise Invalid.field("/entries/0", "no-person", "Send the address of one person: no domain and no hash.")
 
 
 def _unlike(channel: ChannelKind | None, held: OptOutList) -> InvalidAddress:

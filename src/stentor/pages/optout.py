@@ -10,6 +10,7 @@ from litestar.params import FromPath
 
 from stentor.accounts.directory import BrandDirectory
 from stentor.accounts.model import Brand
+from stentor.domain.address import InvalidAddress, normal_phone
 from stentor.domain.text import NOT_IN_A_LINE
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Conflict, Invalid, NotFound
@@ -30,12 +31,13 @@ _PAGES = templates_of("stentor.pages")
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """Whom a link opts out of what: `input_type` is what the page asks for, `said_wrong` why the last answer was none."""
+    """Whom a link opts out of what: `input_type` is what the page asks for, `said` the last answer, `wrong` why it was none."""
 
     brand: str
     takes: str
     input_type: str
-    said_wrong: str = ""
+    said: str = ""
+    wrong: str = ""
 
 
 class OptoutPages:
@@ -77,15 +79,16 @@ class OptoutPages:
             if found is None:
                 return _unknown_link()
             held, brand = found
+            said = await _said(request)
             try:
-                await self._collect(request, held, brand)
+                await self._collect(request, held, brand, said)
             except Invalid as wrong:
-                asked = msgspec.structs.replace(_asked(held, brand), said_wrong=wrong.detail)
+                asked = msgspec.structs.replace(_asked(held, brand), said=said, wrong=wrong.detail)
                 return _page("optout.html", status=400, asked=asked)
             except (NotFound, Conflict):
                 # Disabled or deleted while the page was open.
                 return _unknown_link()
-            return _page("opted_out.html", brand=brand.name)
+            return _page("opted_out.html", brand=brand.name, said=said)
 
         return Router("/", route_handlers=[look, opt_out])
 
@@ -94,19 +97,37 @@ class OptoutPages:
         brand = None if held is None else await self._brands.by_id(held.brand_id)
         return None if held is None or brand is None else (held, brand)
 
-    async def _collect(self, request: AnyRequest, held: OptOutList, brand: Brand) -> None:
-        said = (await posted(request)).get("address")
+    async def _collect(self, request: AnyRequest, held: OptOutList, brand: Brand, said: str) -> None:
         address = self._caller(request)
         await self._entries.collect(
             held.brand_id,
             str(held.id),
-            said if isinstance(said, str) else "",
-            region=brand.settings.default_country,
+            _international(said, brand.settings.default_country) if held.channels & ChannelKind.SMS.bit else said,
             campaign=_note(request, "c"),
             affiliate=_note(request, "a"),
             sub_affiliate=_note(request, "s"),
             ip="" if address is None else str(address),
         )
+
+
+async def _said(request: AnyRequest) -> str:
+    """What was typed into the page; empty where it sent no such field."""
+    said = (await posted(request)).get("address")
+    return NOT_IN_A_LINE.sub("", said).strip() if isinstance(said, str) else ""
+
+
+def _international(said: str, region: str | None) -> str:
+    """A number with its country code, as somebody of that region writes it; what has no digit, an @ or the code, as it is.
+
+    Raises Invalid for one that is none. Without a region bare digits are none: `4155550123` may be meant in San Francisco,
+    and read with a country code it is in Switzerland, where somebody else would be opted out.
+    """
+    if "@" in said or said.startswith("00") or not any(character.isdigit() for character in said):
+        return said
+    number = normal_phone(said, region)
+    if isinstance(number, InvalidAddress):
+        raise Invalid(number.reason)
+    return number
 
 
 def _note(request: AnyRequest, name: str) -> str:

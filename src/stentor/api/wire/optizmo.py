@@ -72,8 +72,6 @@ _CODE = re.compile(r"[0-9a-fA-F]{16}")
 _REFERENCE = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _STANDING = "optout_rate"
 
-PACE = Pace()
-
 
 class Trouble(msgspec.Struct, frozen=True, omit_defaults=True):
     """One broken rule: what is wrong, and where in the body (`pointer`) or which parameter of the query."""
@@ -100,11 +98,11 @@ DIALECT = Dialect(PROBLEM, ProblemBody, ("bearer",))
 
 async def access(request: ApiRequest, scope: Scope) -> Caller:
     """Who calls, counted. Raises Unauthenticated, RateLimited, Forbidden."""
-    return await admitted(request.services, request.scope, scope)
+    return await admitted(request.services, request.app.state.optout_pace, request.scope, scope)
 
 
-async def admitted(services: Services, http: HTTPScope, scope: Scope) -> Caller:
-    """The holder of the key in `Authorization` or, without that, in `api_key`; how it stands is left in the scope's state."""
+async def admitted(services: Services, pace: Pace, http: HTTPScope, scope: Scope) -> Caller:
+    """The holder of the key, counted by `pace`; how it stands is left in the state of the HTTP scope."""
     headers = dict(http["headers"])
     presented = _key(headers)
     principal = await services.keys.principal(presented) if presented else None
@@ -112,7 +110,7 @@ async def admitted(services: Services, http: HTTPScope, scope: Scope) -> Caller:
         raise Unauthenticated("No valid key came with the request. Send `Authorization: Bearer <API key>`.")
     if principal.brand_id is None or (brand := await services.brands.by_id(principal.brand_id)) is None:
         raise Forbidden("This key is of a whole organisation. Use one of the brand that has the list.")
-    standing = PACE.take(principal.key_number, brand.settings.optout_rate_per_s)
+    standing = pace.take(principal.key_number, brand.settings.optout_rate_per_s)
     http["state"][_STANDING] = standing
     if standing.wait_s:
         raise RateLimited(
@@ -124,10 +122,11 @@ async def admitted(services: Services, http: HTTPScope, scope: Scope) -> Caller:
 
 
 def _key(headers: Mapping[bytes, bytes]) -> str:
-    if (said := headers.get(b"authorization")) is None:
-        return headers.get(b"api_key", b"").decode("latin-1").strip()
-    text = said.decode("latin-1")
-    return text[len(_BEARER) :].strip() if text.lower().startswith(_BEARER) else ""
+    """What comes as `Bearer`; without that, be it that something else is said of authorization, what is in `api_key`."""
+    said = headers.get(b"authorization", b"").decode("latin-1")
+    if said.lower().startswith(_BEARER):
+        return said[len(_BEARER) :].strip()
+    return headers.get(b"api_key", b"").decode("latin-1").strip()
 
 
 optout_files = Noun(TAG, ABOUT, access=access, dialect=DIALECT)
