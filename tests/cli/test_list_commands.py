@@ -310,19 +310,32 @@ def test_compaction_tells_the_files_before_and_after(site: Site, entries: Path):
     assert isinstance(done["lists"], list)
     (told,) = done["lists"]
     assert (told["before"]["runs"], told["after"]["runs"], told["after"]["entries"]) == (2, 1, 4)
-    assert [line.split()[0] for line in everything.stdout.splitlines()] == ["list", "built-in", "partners"]
+    assert [line.split()[-1] for line in everything.stdout.splitlines()] == ["list", "built-in", "partners"]
+
+
+def test_a_list_whose_file_is_gone_is_not_compacted_and_named(site: Site, entries: Path):
+    site("lists", "import", entries, "--list", "partners")
+    (segment,) = (site.data / "lists" / "segments").iterdir()
+    segment.unlink()
+
+    compacted = site("lists", "compact", "partners")
+
+    assert compacted.exit_code == 1
+    assert compacted.stderr.startswith("stentor: A file of the list 'partners' is gone from the storage.")
 
 
 def test_lists_are_shown(site: Site):
     shown = site("lists", "show").stdout.splitlines()
     one = site("lists", "show", "partners", "--json").told
     unknown = site("lists", "show", "nobody's")
+    none = site("lists", "check", "partners", "-")
     wrong = site("lists", "create", "more", "--kind", "grouped")
 
     assert [line.split()[-1] for line in shown] == ["name", "built-in", "partners"]
     assert isinstance(one["lists"], list)
     assert [told["id"] for told in one["lists"]] == [str(site.list_id)]
     assert (unknown.exit_code, unknown.stderr) == (1, 'stentor: This brand has no opt-out list "nobody\'s".\n')
+    assert (none.exit_code, none.stderr) == (2, "stentor: Standard input has no address; send one a line.\n")
     assert wrong.exit_code == 2
 
 

@@ -56,7 +56,9 @@ async def _run(service: ImportService, brand_id: UUID, job: ImportJob, file: Pat
     with _RejectsFile(rejects, goes_on=job.bytes_done > 0) as rejected, row_progress("rejected") as shown:
         if job.rejected:
             await _catch_up(service, brand_id, job, rejected)
-        task = shown.add_task(job.kind, total=job.bytes_total, completed=job.bytes_done, rows=0, refused=job.rejected)
+        task = shown.add_task(
+            job.kind, total=job.bytes_total, completed=job.bytes_done, unit="bytes", rows=0, refused=job.rejected
+        )
 
         def show(now: ImportJob) -> None:
             rows = now.lines_done - job.lines_done

@@ -44,12 +44,14 @@ class Shown:
         self._stage = ""
         self._rows_before: int | None = None
 
-    def begin(self, stage: str, total: int | None, completed: int = 0) -> None:
+    def begin(self, stage: str, total: int | None = None, completed: int = 0) -> None:
         """Something else goes on from now, of so many bytes."""
         if self._task is not None:
             self._progress.remove_task(self._task)
         self._stage, self._rows_before = stage, None
-        self._task = self._progress.add_task(stage, total=total, completed=completed, rows=0, refused=0)
+        self._task = self._progress.add_task(
+            stage, total=total, completed=completed, unit="bytes", rows=0, refused=None
+        )
 
     def reach(self, completed: int) -> None:
         """So many bytes of it are done."""
@@ -58,21 +60,27 @@ class Shown:
 
     def tell(self, job: Job) -> None:
         """What whoever works on the job says of it."""
-        told = job.progress
-        stage = str(told.get("stage", "working")) if job.state == "running" else "waiting for its turn"
+        told = job.progress if job.state == "running" else {}
+        stage = str(told.get("stage", "beginning")) if job.state == "running" else "waiting for its turn"
         if stage != self._stage:
-            self.begin(stage, told.get("bytes_total"))
+            self.begin(stage)
         if self._task is None or not told:
             return
-        rows = int(told.get("lines", 0))
+        done, of, rows, unit = (
+            ("entries", "entries_total", "entries", "entries")
+            if "entries" in told
+            else ("bytes_read", "bytes_total", "lines", "bytes")
+        )
+        reached = int(told.get(rows, 0))
         if self._rows_before is None:
-            self._rows_before = rows
+            self._rows_before = reached
         self._progress.update(
             self._task,
-            total=told.get("bytes_total"),
-            completed=told.get("bytes_read", 0),
-            rows=rows - self._rows_before,
-            refused=told.get("malformed", 0),
+            total=told.get(of),
+            completed=told.get(done, 0),
+            unit=unit,
+            rows=reached - self._rows_before,
+            refused=told.get("malformed"),
         )
 
 

@@ -8,11 +8,14 @@ from typing import Any, cast, get_args
 from stentor.cli.installation import with_core
 from stentor.cli.list_jobs import ListDesk
 from stentor.cli.output import Exit, fail, print_json, say
+from stentor.domain.vocabulary import ChannelKind, channels_in
 from stentor.log import set_up_logging
 from stentor.optouts.bulk import CHECKED_MAX, Checked
 from stentor.optouts.compaction.model import LiveFiles
+from stentor.optouts.crew import ChildDied
 from stentor.optouts.hashing import EntryForm
 from stentor.optouts.model import ListDraft, ListKind, OptOutList
+from stentor.optouts.storage import NotStored
 from stentor.settings import Settings
 from stentor.wiring import Core, compactor
 
@@ -54,8 +57,8 @@ def show_lists(given: Mapping[str, Any], reference: str | None, *, brand: str | 
         if as_json:
             print_json({"lists": [_told(one) for one in shown]})
             return
-        rows = [(one.code, one.kind, one.state, f"{one.entries_in_files:,}", one.name) for one in shown]
-        print_table([("code", "kind", "state", "in files", "name"), *rows])
+        rows = [(one.code, one.kind, one.state, _scope_in_words(one), _in_files(one), one.name) for one in shown]
+        print_table([("code", "kind", "state", "is for", "in files", "name"), *rows])
 
     with_core(given, act)
 
@@ -65,6 +68,8 @@ def check_addresses(
 ) -> None:
     """Prints of each address whether the list holds it, and by what."""
     texts = _lines() if list(addresses) == ["-"] else list(addresses)
+    if not texts:
+        fail("Standard input has no address; send one a line.", Exit.USAGE)
 
     async def act(core: Core) -> None:
         desk = await ListDesk.opened(core, brand)
@@ -100,13 +105,21 @@ def compact_lists(given: Mapping[str, Any], reference: str | None, *, brand: str
         compacting = compactor(core)
         for one in chosen:
             before = await compacting.files(desk.brand_id, one.id)
-            await compacting.compact(desk.brand_id, one.id, everything=True)
+            try:
+                await compacting.compact(desk.brand_id, one.id, everything=True)
+            except NotStored:
+                fail(
+                    f"A file of the list {one.name!r} is gone from the storage. `stentor doctor` names it; put it back from a"
+                    " backup."
+                )
+            except ChildDied as death:
+                fail(f"The files of the list {one.name!r} are as they were: {death}")
             told.append((one, before, await compacting.files(desk.brand_id, one.id)))
         if as_json:
             print_json({"lists": [{"list": one.name, "before": before, "after": after} for one, before, after in told]})
             return
-        rows = [(one.name, _files_in_words(before), _files_in_words(after)) for one, before, after in told]
-        print_table([("list", "before", "after"), *rows])
+        rows = [(_files_in_words(before), _files_in_words(after), one.name) for one, before, after in told]
+        print_table([("before", "after", "list"), *rows])
 
     with_core(given, act)
 
@@ -141,6 +154,13 @@ def _told(one: OptOutList) -> dict[str, Any]:
         "kind": one.kind,
         "hash": one.hash,
         "state": one.state,
+        "built_in": one.built_in,
+        "channels": ["email" if kind is ChannelKind.EMAIL else "sms" for kind in channels_in(one.channels)],
+        "scope": one.scope,
+        "scope_ids": [str(each) for each in one.scope_ids],
+        "members": [str(each) for each in one.members],
+        "linked": one.linked_code or None,
+        "expiry_days": one.expiry_days,
         "generation": one.generation,
         "entries_in_files": one.entries_in_files,
     }
@@ -157,7 +177,22 @@ def _in_words(answer: Checked) -> str:
     return "not listed" if answer.form is None else f"listed {_FORMS[answer.form]}"
 
 
+def _scope_in_words(one: OptOutList) -> str:
+    return "the brand" if one.scope == "brand" else f"{len(one.scope_ids)} {one.scope}"
+
+
+def _in_files(one: OptOutList) -> str:
+    """How many entries came in files; of a list that holds none itself, where they are."""
+    if one.kind == "grouped":
+        return f"in {len(one.members)} lists"
+    if one.kind == "linked":
+        return f"in {one.linked_code}" if one.is_link_open else "not granted"
+    return f"{one.entries_in_files:,}"
+
+
 def _files_in_words(files: LiveFiles) -> str:
+    if not files.runs + files.segments:
+        return "no files"
     return f"{files.runs + files.segments} files, {files.bytes / _MB:,.1f} MB, {files.entries:,} entries"
 
 

@@ -295,7 +295,9 @@ def _print(told: Mapping[str, Any], *, as_json: bool, to_stderr: bool) -> None:
     table = Table.grid(padding=(0, 2, 0, 0))
     for name, value in told.items():
         if name not in {"job", "state"} and value is not None:
-            table.add_row(name.replace("_", " "), _shown(value), style=None)
+            table.add_row(
+                *(("took", f"{value:,} s") if name == "elapsed_s" else (name.replace("_", " "), _shown(value)))
+            )
     Console(stderr=to_stderr, soft_wrap=True, markup=False, highlight=False).print(table)
 
 

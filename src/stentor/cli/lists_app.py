@@ -11,6 +11,10 @@ from stentor.cli.options import AsJson, Data, OnlyBrand, said
 lists_app = typer.Typer(help="Opt-out lists, of any size.", no_args_is_help=True)
 
 ListName = Annotated[str, typer.Argument(metavar="LIST", help="The list's id, code or name.")]
+ListOrAll = Annotated[
+    str | None,
+    typer.Argument(metavar="[LIST]", help="The list's id, code or name.", show_default="all of the brand"),
+]
 Into = Annotated[str, typer.Option("--list", metavar="LIST", help="The list's id, code or name.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace files that are there already.")]
 Rejects = Annotated[
@@ -50,10 +54,7 @@ def create(
 
 @lists_app.command("show")
 def show(
-    name: Annotated[
-        str | None,
-        typer.Argument(metavar="[LIST]", help="The list's id, code or name.", show_default="all of the brand"),
-    ] = None,
+    name: ListOrAll = None,
     brand: OnlyBrand = None,
     data: Data = None,
     as_json: AsJson = False,
@@ -214,10 +215,7 @@ def check(
 
 @lists_app.command("compact")
 def compact(
-    name: Annotated[
-        str | None,
-        typer.Argument(metavar="[LIST]", help="The list's id, code or name.", show_default="all of the brand"),
-    ] = None,
+    name: ListOrAll = None,
     brand: OnlyBrand = None,
     data: Data = None,
     as_json: AsJson = False,

@@ -14,7 +14,8 @@ from stentor.errors import Conflict
 
 def name_taken(noun: str, name: str) -> Conflict:
     """The refusal of a name that another one has."""
-    return Conflict(f"A {noun} named {name!r} exists already; choose another name.", name=name)
+    article = "An" if noun[0] in "aeiou" else "A"
+    return Conflict(f"{article} {noun} named {name!r} exists already; choose another name.", name=name)
 
 
 @contextmanager

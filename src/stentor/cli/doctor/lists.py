@@ -29,6 +29,8 @@ async def check_lists(db: Database, storage: Storage, min_free_bytes: int) -> li
 
 
 def _files(files: Sequence[ListFile], absent: Sequence[ListFile]) -> Finding:
+    if not files:
+        return ok("list storage", "It answers; no opt-out list has files yet.")
     if not absent:
         size = sum(file.bytes for file in files) / GB
         return ok("list storage", f"All {len(files):,} files of opt-out lists are there, {size:,.1f} GB.")
