@@ -1,10 +1,11 @@
 """One HTTP connection: uvicorn's, with bounds on how large a request's head may be and how long it may take."""
 
 import asyncio
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Awaitable, Callable, Collection
+from functools import partial
+from typing import Any, TypeAlias
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 LOOK_EVERY_S = 1.0
 ANSWER_S = 300.0
@@ -18,6 +19,12 @@ REQUESTS_BEHIND_MAX = 32
 
 ABORT = "stentor.abort"
 """Under this name a scope's extensions have `now`, which ends the connection at once, whatever is still to be read on it."""
+
+WHOLE = "stentor.whole"
+"""Under this name a scope's extensions have `send`, a `WholeSender`: to write head and body apart costs a small answer a sixth."""
+
+WholeSender: TypeAlias = Callable[[int, bytes, bytes], Awaitable[None]]
+"""Sends an answer of that status: the lines of its head, which are taken as they are, and a body as long as they say."""
 
 _TEXT = b"The head of the request is too large.\n"
 _TOO_LARGE = (
@@ -95,6 +102,7 @@ class HttpConnection(HttpToolsProtocol):
         if len(self.pipeline) == REQUESTS_BEHIND_MAX:
             raise HeadRefused
         super().on_headers_complete()
+        self.scope["extensions"][WHOLE] = {"send": partial(_send_whole, self.cycle)}
         self._in_head = False
         self.waits_since_s = None
         if self.parser.should_upgrade():
@@ -148,6 +156,22 @@ class HttpConnection(HttpToolsProtocol):
             self.transport.close()
         else:
             super().send_400_response(msg)
+
+
+async def _send_whole(cycle: RequestResponseCycle, status: int, lines: bytes, body: bytes) -> None:
+    if cycle.flow.write_paused and not cycle.disconnected:
+        await cycle.flow.drain()
+    if cycle.disconnected:
+        return
+    cycle.response_started = cycle.response_complete = True
+    ours = b"".join(b"%b: %b\r\n" % pair for pair in cycle.default_headers)
+    if not cycle.keep_alive:
+        ours += b"connection: close\r\n"
+    cycle.transport.write(b"%b%b%b\r\n%b" % (STATUS_LINE[status], ours, lines, body))
+    cycle.message_event.set()
+    if not cycle.keep_alive:
+        cycle.transport.close()
+    cycle.on_response()
 
 
 async def end_the_late(connections: Collection[object], *, head_s: float) -> None:

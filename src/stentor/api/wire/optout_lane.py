@@ -47,6 +47,4 @@ class OptOutLane:
         query = decode_query(parameters(scope["query_string"]), HasOptoutQuery, known_alone=False)
         body = _YES if await is_listed(self._services, caller, query) else _NO
         headers = [(name.encode(), value.encode()) for name, value in rate_headers(scope).items()]
-        headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-        await exchange.send({"type": "http.response.start", "status": 200, "headers": headers})
-        await exchange.send({"type": "http.response.body", "body": body, "more_body": False})
+        await exchange.answer(200, [*headers, (b"content-type", b"application/json")], body)

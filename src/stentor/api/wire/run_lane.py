@@ -46,9 +46,7 @@ class RunLane:
         call = call_of(caller, generator_id, None if key is None else _text(key), scope, body)
         answer = answer_to(await self._services.triggers.run(call))
         said = [(name.lower().encode(), value.encode()) for name, value in answer.headers.items()]
-        said.append((b"content-length", b"%d" % len(answer.body)))
-        await exchange.send({"type": "http.response.start", "status": answer.status, "headers": said})
-        await exchange.send({"type": "http.response.body", "body": answer.body, "more_body": False})
+        await exchange.answer(answer.status, said, answer.body)
 
     async def _body(self, exchange: Exchange, declared: bytes) -> bytes:
         event = await exchange.receive()
