@@ -84,8 +84,8 @@ def import_list(
         with row_progress(_MALFORMED) as progress:
             job = await desk.finished(job, progress, source)
             told = _import_told(job, into, rejected)
-            check_succeeded(job, told if as_json else None)
             await desk.fetch(job, rejected, progress)
+            check_succeeded(job, told if as_json else None)
         _print(told, as_json=as_json, to_stderr=_on_stdout(rejected))
 
     _at_desk(given, brand, act)

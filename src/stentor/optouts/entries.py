@@ -15,7 +15,8 @@ _BARE_PHONE = re.compile(BARE_PHONE)
 _HEX = re.compile("[0-9a-f]+")
 # Shorter ones are rather words, or numbers, than hashes.
 _HASH_CHARS_MIN = min(HEX_CHARS.values())
-_SPACE = " \t\r\n"
+# And what is copied from documents along with an address, seen by nobody, and part of none.
+_SPACE = " \t\r\n\u00a0\u200b\u202f\u2060\ufeff"
 _INTERNATIONAL = ("+", "\uff0b", "00")
 
 

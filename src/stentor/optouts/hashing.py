@@ -64,7 +64,12 @@ def hash_of(text: str, name: HashName) -> bytes:
 
 def digest_of(text: str, name: HashName) -> bytes:
     """The 16 bytes by which lists of that hash know an address, a number (with or without `+`) or a domain (`@…`)."""
-    return hash_of(text.removeprefix("+"), name)[:DIGEST_BYTES]
+    return hash_of(plain_text(text), name)[:DIGEST_BYTES]
+
+
+def plain_text(text: str) -> str:
+    """An address, a number or a domain as lists write it: of a number its digits. The `+` of a mailbox is part of its name."""
+    return text if "@" in text else text.removeprefix("+")
 
 
 def forms_of(address: str, channel: ChannelKind) -> Iterator[tuple[EntryForm, str]]:

@@ -114,7 +114,7 @@ class ListerRole:
                 raise
             await working.fail(self._db, job, outage.detail)
         except JobFailed as failed:
-            await working.fail(self._db, job, failed.sentence, failed.counts)
+            await working.fail(self._db, job, failed.sentence, failed.counts, failed.results)
         except Problem as problem:
             await working.fail(self._db, job, problem.detail)
         except Exception as error:
@@ -131,7 +131,7 @@ class ListerRole:
         lost = False
         try:
             while not (running.done() or stop.is_set() or lost):
-                lost = not await self._kept(job, workplace)
+                lost = not (await self._kept(job, workplace) or workplace.is_ending)
                 if not lost:
                     await asyncio.wait({running, stopping}, timeout=self._beat_s, return_when=asyncio.FIRST_COMPLETED)
         finally:

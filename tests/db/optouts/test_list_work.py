@@ -265,6 +265,25 @@ async def test_a_job_that_is_taken_away_ends_here_and_leaves_nothing(db: Databas
     assert ((await job_now(db, job_id))["state"], seen, left_in(tmp_path)) == ("removed", [True], [])
 
 
+async def test_whoever_has_finished_a_job_clears_up_in_peace(db: Database, tmp_path: Path):
+    world = await World.made(db)
+    await queue(db, world.brand_id)
+    cleared: list[UUID] = []
+
+    async def act(job: ClaimedJob, workplace: Workplace) -> None:
+        workplace.is_ending = True
+        async with db.transaction() as conn:
+            await working.finish(conn, job, "success")
+        async with db.read() as conn:
+            await conn.execute("SELECT pg_sleep(0.1)")
+        cleared.append(job.id)
+
+    job = await claimed(db)
+    await work(db, tmp_path, act, job=job)
+
+    assert cleared == [job.id]
+
+
 async def test_who_finishes_a_job_that_is_lost_leaves_it_to_its_new_worker(db: Database, tmp_path: Path):
     world = await World.made(db)
     job_id = await queue(db, world.brand_id)

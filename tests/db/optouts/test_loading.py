@@ -16,6 +16,7 @@ from loading_world import Loading, counts, done_chunks
 from stentor.db.pool import Database
 from stentor.db.reserve import DiskReserve
 from stentor.optouts.hashing import HASH_NAMES, HashName, digest_of, hash_of
+from stentor.optouts.jobs.clearing import clear_jobs
 from stentor.optouts.jobs.working import JobFailed, Workplace
 
 pytestmark = pytest.mark.anyio
@@ -278,6 +279,35 @@ async def test_utf_16_is_read_like_any_other_file(loading: Loading):
 
     assert counts(job) == (2, 2, 0, 0)
     assert await loading.addresses(list_id) == ["ann@example.com", "bén@xn--exmple-cua.com"]
+
+
+@pytest.mark.fault("F17")
+async def test_what_is_broken_beside_an_address_keeps_nobody_off_the_list(loading: Loading):
+    list_id = await loading.new_list()
+    rows = ["ann@example.com;für", '"ben@example.com";"f\0r"', "Bün@example.com;x", "Cät@exämple.com;x"]
+
+    job = await loading.load(list_id, "\n".join(["email;campaign", *rows]).encode("cp1252"))
+
+    assert counts(job) == (4, 2, 0, 2)
+    assert await loading.rows(list_id, "address, campaign") == [
+        ("ann@example.com", "f\ufffdr"),
+        ("ben@example.com", "f\ufffdr"),
+    ]
+
+
+@pytest.mark.fault("F17")
+@pytest.mark.parametrize("data", [b"E-Mail-Adresse;Name\nann@example.com;Ann\n", b"nobody\nnothing"])
+async def test_a_file_without_any_entry_fails_and_says_why_of_each_line(loading: Loading, data: bytes):
+    list_id = await loading.new_list()
+
+    job = await loading.load(list_id, data)
+
+    assert (job.state, job.submitted, job.added, job.duplicate, job.malformed) == ("failed", 2, 0, 0, 2)
+    assert "header line" in job.message
+    assert [line for line, _ in await loading.rejects(job)] == ["1", "2"]
+    assert {name.split("/")[0] for name in await loading.files()} == {"results", "uploads"}
+    assert await clear_jobs(loading.db, loading.storage) == 1
+    assert {name.split("/")[0] for name in await loading.files()} == {"results"}
 
 
 @pytest.mark.fault("F18")

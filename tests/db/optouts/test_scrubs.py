@@ -204,6 +204,20 @@ async def test_what_is_no_text_fails_with_a_sentence(jobs: ListJobs, filed: File
         await jobs.scrub(b"PK\x03\x04 and so on", [filed.list_id])
 
 
+@pytest.mark.fault("F17")
+async def test_who_cannot_be_read_is_never_clean_and_nothing_is_given_back_broken(jobs: ListJobs, filed: FiledList):
+    await filed.add([ANN])
+    rows = [f"{BEN};Müller", f"{CLEO};Miller", "müller@example.com;x"]
+    table = await jobs.scrub("\n".join(["email;name", *rows]).encode("cp1252"), [filed.list_id])
+    lines = await jobs.scrub(
+        "müller@example.com\n".encode("cp1252") + f"mill\ufffder@example.com\n{BEN}".encode(), [filed.list_id]
+    )
+
+    assert await parted(jobs, table) == (["email;name", rows[1]], ["email;name"], ["2", "4"])
+    assert await parted(jobs, lines) == ([BEN], [], ["1", "2"])
+    assert b"Send the file in UTF-8" in await jobs.file(table, "rejects.csv")
+
+
 async def test_a_list_that_cannot_be_asked_fails_the_scrub_instead_of_passing_everybody(
     jobs: ListJobs, filed: FiledList
 ):

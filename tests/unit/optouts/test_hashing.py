@@ -36,6 +36,11 @@ def test_a_number_is_hashed_as_digits_with_or_without_its_plus():
     assert digest_of("+4915112345678", "sha256") == digest_of("4915112345678", "sha256")
 
 
+@pytest.mark.parametrize("name", HASH_NAMES)
+def test_a_mailbox_whose_name_begins_with_a_plus_is_another_one_than_that_without(name: HashName):
+    assert digest_of("+ann@example.com", name) == hash_of("+ann@example.com", name)[:16]
+
+
 def test_an_address_is_on_a_list_also_by_its_domain():
     assert list(forms_of("Ann@example.com", ChannelKind.EMAIL)) == [
         (EntryForm.ADDRESS, "ann@example.com"),

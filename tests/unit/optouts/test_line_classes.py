@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from stentor.domain.address import InvalidAddress
@@ -45,6 +45,7 @@ def classified(directory: Path, lines: Sequence[str], channels: int, name: HashN
 
 @pytest.mark.parametrize("name", ["md5", "sha1", "sha256", "sha512"])
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+@example(lines=["+ann@example.com"], channels=2)
 @given(lines=st.lists(LINES, min_size=1, max_size=50), channels=st.sampled_from([2, 4, 6]))
 def test_a_line_that_is_taken_at_first_sight_is_the_entry_it_would_be_at_the_second(
     tmp_path: Path, name: HashName, lines: list[str], channels: int

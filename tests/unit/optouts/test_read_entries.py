@@ -32,6 +32,7 @@ def refused(text: str, channels: int = BOTH, hash_name: HashName = "md5") -> str
         ("ann@example.com", "ann@example.com"),
         (" Ann.Lee@Example.COM\t", "ann.lee@example.com"),
         ("ann@exämple.com", "ann@xn--exmple-cua.com"),
+        ("\ufeff\u00a0ann@example.com\u200b", "ann@example.com"),
         ("@Example.com", "@example.com"),
         ("@exämple.com", "@xn--exmple-cua.com"),
         ("+1 415-555-0123", "14155550123"),

@@ -2,8 +2,11 @@
 
 import codecs
 import gzip
+import hashlib
 import io
 import itertools
+import tarfile
+import time
 import zipfile
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from hypothesis import strategies as st
 
 from stentor.optouts.loading.inflate import RATIO_AT_BYTES, Encoding, Inflater, Unreadable
 from stentor.optouts.loading.layout import read_header
-from stentor.optouts.loading.lines import LONG, MARK, Lines
+from stentor.optouts.loading.lines import LONG, MARK, Lines, trimmed
 from stentor.optouts.loading.splitting import Chunk, Splitter
 
 FILE = b"ann@example.com\nben@example.com\n"
@@ -89,13 +92,29 @@ def test_a_file_that_ends_in_a_long_line_ends():
 
 
 def test_broken_bytes_are_marked_and_the_lines_around_them_are_whole():
-    assert lines_of(b"a\xff\nb\0c\nd\n") == ["a\ufffd".encode(), b"b" + MARK + b"c", b"d"]
+    assert lines_of(b"a\xff\nb\0c\nd\n") == [b"a" + MARK, b"b" + MARK + b"c", b"d"]
+    assert lines_of(codecs.BOM_UTF16_LE + "a\n".encode("utf-16-le") + b"\x00\xd8\n\x00b") == [b"a", MARK, MARK]
+
+
+def test_a_character_that_somebody_else_lost_is_text():
+    assert lines_of("a\ufffd\n".encode()) == ["a\ufffd".encode()]
 
 
 def test_lines_are_trimmed_and_none_is_lost(tmp_path: Path):
     text = text_of(tmp_path, b"  ann@example.com \n", b"\t\n \n\nben@example.com\t\n", b" x")
 
     assert text == b"ann@example.com\n\n\n\nben@example.com\nx\n"
+
+
+@pytest.mark.fault("F17")
+def test_lines_full_of_spaces_are_trimmed_as_fast_as_others():
+    block = b" a\n" + (b"x" + b" " * 60_000 + b"x\n") * 16
+    begun = time.perf_counter()
+
+    assert trimmed(block).startswith(b"a\nx  ")
+
+    # By an expression that looks for the end of them from each space it took four minutes.
+    assert time.perf_counter() - begun < 5
 
 
 def zstd(data: bytes) -> bytes:
@@ -126,10 +145,21 @@ def zipped(data: bytes) -> bytes:
     return file.getvalue()
 
 
+def tarred(data: bytes) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        member = tarfile.TarInfo("list.txt")
+        member.size = len(data)
+        archive.addfile(member, io.BytesIO(data))
+    return file.getvalue()
+
+
 @pytest.mark.fault("F18")
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
+        (tarred(FILE), "tar archive"),
+        (gz(tarred(FILE)), "tar archive"),
         (zipped(FILE), "zip archive"),
         (gz(zipped(FILE)), "zip archive"),
         (gz(gz(FILE)), "gzip file inside another"),
@@ -143,7 +173,7 @@ def zipped(data: bytes) -> bytes:
         (zstd(FILE)[:12] + b"\xff" * 40, "damaged"),
         (gz(FILE) + b"rubbish behind it", "damaged"),
     ],
-    ids=range(12),
+    ids=range(14),
 )
 def test_what_cannot_be_read_is_refused_with_a_sentence(tmp_path: Path, data: bytes, sentence: str):
     with pytest.raises(Unreadable, match=sentence):
@@ -166,6 +196,24 @@ def test_a_bomb_is_stopped_before_it_has_swollen(encoding: Encoding):
         open_all()
 
     assert sum(came) <= RATIO_AT_BYTES + (160 << 20)
+
+
+@pytest.mark.fault("F18")
+@pytest.mark.parametrize("member", [gz(b""), gz(b"a"), zstd(b"")], ids=range(3))
+def test_a_file_of_nothing_but_beginnings_is_refused_at_once(tmp_path: Path, member: bytes):
+    begun = time.perf_counter()
+
+    with pytest.raises(Unreadable, match="pieces of a few bytes"):
+        split(tmp_path, member * ((4 << 20) // len(member)))
+
+    assert time.perf_counter() - begun < 5
+
+
+def test_a_file_that_was_compressed_in_many_pieces_is_read(tmp_path: Path):
+    data = gz(b"".join(hashlib.sha256(b"%d" % number).hexdigest().encode() + b"\n" for number in range(16)))
+    lines = sum(chunk.lines for chunk in split(tmp_path, data * 10_050))
+
+    assert lines == 16 * 10_050
 
 
 @pytest.mark.fault("F18")
@@ -207,6 +255,9 @@ def test_an_empty_file_has_no_chunks(tmp_path: Path):
         ("id,E-Mail Address,Timestamp", ",", {"entry": 1, "at": 2}),
         ("md5;campaign;sub-affiliate;IP", ";", {"entry": 0, "campaign": 1, "sub_affiliate": 2, "ip": 3}),
         ('"phone"\t"date"', "\t", {"entry": 0, "at": 1}),
+        ('email;"Name, first";"Name, last, or none"', ";", {"entry": 0}),
+        ("email;last,first,title", ";", {"entry": 0}),
+        ("email," + ",".join(f"a column with a long name {number}" for number in range(60)), ",", {"entry": 0}),
     ],
 )
 def test_a_header_says_where_the_addresses_are(header: str, delimiter: str, columns: dict[str, int]):

@@ -11,6 +11,7 @@ from stentor.db.pool import Database
 from stentor.optouts.exporting import store
 from stentor.optouts.exporting.store import ExportedStore, SingleEntry
 from stentor.optouts.exporting.writing import Source
+from stentor.optouts.hashing import plain_text
 from stentor.optouts.names import segment_name
 
 
@@ -84,7 +85,7 @@ async def _of(conn: Connection, number: int, one: ExportedStore, directory: Path
 def _line(entry: SingleEntry, one: ExportedStore) -> bytes:
     whole = entry.digest if entry.hash is None and one.hash == "md5" else entry.hash
     row = {
-        "address": None if entry.address is None else entry.address.removeprefix("+"),
+        "address": None if entry.address is None else plain_text(entry.address),
         "hash": None if whole is None else whole.hex(),
         "collected": entry.collected,
         "at": _in_utc(entry.at),

@@ -63,6 +63,7 @@ class ExportRunner:
                 await export.write_pieces(crew, sources)
             export.file.close()
         result = await export.file.stored(self._storage, job, spec.file_name)
+        workplace.is_ending = True
         await self._finish(job, spec, result, export.rows)
 
     async def _sources(self, job: ClaimedJob, directory: Path, stack: AsyncExitStack) -> tuple[list[Source], int]:

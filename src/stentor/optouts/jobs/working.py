@@ -73,12 +73,18 @@ NOTHING_COUNTED = Counts()
 
 
 class JobFailed(Exception):
-    """The job cannot be done; the sentence is for whoever asked for it, and says what to do next."""
+    """The job cannot be done; the sentence is for whoever asked for it, and says what to do next.
 
-    def __init__(self, sentence: str, counts: Counts = NOTHING_COUNTED) -> None:
+    `results` are files that tell more of it.
+    """
+
+    def __init__(
+        self, sentence: str, counts: Counts = NOTHING_COUNTED, results: dict[str, ResultFile] | None = None
+    ) -> None:
         super().__init__(sentence)
         self.sentence = sentence
         self.counts = counts
+        self.results = results
 
 
 class Lost(Exception):
@@ -91,6 +97,8 @@ class Workplace:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.progress: dict[str, Any] = {}
+        self.is_ending = False
+        """Whether its runner is about to finish the job: from then on that it runs no more may mean that it is done."""
         self._over: Callable[[], bool] = bool
 
     def report(self, progress: dict[str, Any]) -> None:
@@ -118,7 +126,8 @@ class JobRunner(Protocol):
     async def run(self, job: ClaimedJob, workplace: Workplace) -> None:
         """Does the job and finishes it (`finish`), or raises JobFailed; any other Problem fails it with its sentence.
 
-        It may be cancelled at any time, and be run again, here with what is left in the workplace.
+        Before it finishes the job it says so (`Workplace.is_ending`). It may be cancelled at any time, and be run again, here
+        with what is left in the workplace.
         """
         ...
 
@@ -182,10 +191,16 @@ async def finish(
     )
 
 
-async def fail(db: Database, job: ClaimedJob, message: str, counts: Counts = NOTHING_COUNTED) -> bool:
+async def fail(
+    db: Database,
+    job: ClaimedJob,
+    message: str,
+    counts: Counts = NOTHING_COUNTED,
+    results: dict[str, ResultFile] | None = None,
+) -> bool:
     """Ends the job without success; False when it is not ours any more."""
     async with db.transaction() as conn:
-        ended = await finish(conn, job, "failed", counts=counts, message=message)
+        ended = await finish(conn, job, "failed", counts=counts, message=message, results=results)
         failpoint("list_fail.before_commit")
     failpoint("list_fail.after_commit")
     return ended

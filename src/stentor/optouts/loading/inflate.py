@@ -24,6 +24,12 @@ ZSTD_WINDOW_BYTES_MAX = 128 << 20
 # zstd says 128 KiB with four bytes: more at once could be more than there is memory.
 _ZSTD_FEED_BYTES = 4 << 10
 _GZIP_WINDOW = 31
+# What is behind the end of a member is copied: little at a time, in case there is nothing but ends.
+_GZIP_FEED_BYTES = 64 << 10
+
+MEMBERS_AT = 10_000
+MEMBER_BYTES_MIN = 256
+"""Of a file of more than MEMBERS_AT compressed pieces each has so many bytes on average: to begin one takes longer than to read it."""
 
 Encoding: TypeAlias = Literal["", "gzip", "zstd"]
 
@@ -41,16 +47,27 @@ _SKIPPABLE, _SKIPPABLE_KINDS = b"\x2a\x4d\x18", range(0x50, 0x60)
 _ARCHIVES = {
     b"PK\x03\x04": "a zip archive",
     b"PK\x05\x06": "a zip archive",
+    b"PK\x07\x08": "a zip archive",
     b"BZh": "a bzip2 file",
     b"\xfd7zXZ\x00": "an xz file",
     b"7z\xbc\xaf\x27\x1c": "a 7z archive",
     b"Rar!": "a rar archive",
+    b"\x04\x22\x4d\x18": "an lz4 file",
+    b"\x1f\x9d": "a compress file",
+    b"\x5d\0\0": "an lzma file",
+    b"!<arch>": "an archive",
+    b"SQLite": "a database",
     b"PAR1": "a Parquet file",
     b"\xd0\xcf\x11\xe0": "a document",
     b"%PDF": "a document",
 }
+_TAR, _TAR_AT = b"ustar", 257
+
 MAGIC_BYTES = 6
-"""So many bytes tell what a file is."""
+"""So many bytes tell how a file is compressed."""
+
+HEAD_BYTES = 512
+"""So many bytes tell what a file is that is not compressed."""
 
 
 def encoding_of(head: bytes) -> Encoding:
@@ -63,6 +80,8 @@ def encoding_of(head: bytes) -> Encoding:
 def refuse_archives(head: bytes) -> None:
     """Raises Unreadable for the beginning of a file that is no text."""
     what = next((name for magic, name in _ARCHIVES.items() if head.startswith(magic)), "")
+    if head.startswith(_TAR, _TAR_AT):
+        what = "a tar archive"
     if what or encoding_of(head):
         what = what or f"a {encoding_of(head)} file inside another one"
         raise Unreadable(
@@ -78,7 +97,7 @@ class Inflater:
         self._gzip_member = isal_zlib.decompressobj(wbits=_GZIP_WINDOW)
         self._zstd_decompressor = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES_MAX)
         self._zstd_frame = self._zstd_decompressor.decompressobj()
-        self._fed = self._inflated = 0
+        self._fed = self._inflated = self._members = 0
         self._whole = True
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -104,6 +123,13 @@ class Inflater:
                 " without compression."
             )
 
+    def _count_member(self) -> None:
+        self._members += 1
+        if self._members > MEMBERS_AT and self._fed < self._members * MEMBER_BYTES_MIN:
+            raise Unreadable(
+                f"The {self._encoding} file is made of pieces of a few bytes, as one made to do harm. Compress it as a whole."
+            )
+
     def _opened(self, data: bytes) -> Iterator[bytes]:
         if self._encoding == "gzip":
             yield from self._gzip(data)
@@ -113,22 +139,25 @@ class Inflater:
             yield data
 
     def _gzip(self, data: bytes) -> Iterator[bytes]:
-        member = self._gzip_member
-        while data:
-            if member.eof:
-                # Behind a member there may be another one, or zeros that a tape wanted.
-                data = data.lstrip(b"\0") if self._whole else data
-                if not data:
-                    return
-                member = self._gzip_member = isal_zlib.decompressobj(wbits=_GZIP_WINDOW)
-            try:
-                piece = member.decompress(data, PIECE_BYTES)
-            except Exception as error:
-                raise _damaged("gzip") from error
-            data = member.unused_data if member.eof else member.unconsumed_tail
-            self._whole = member.eof
-            if piece:
-                yield piece
+        for begin in range(0, len(data), _GZIP_FEED_BYTES):
+            rest = data[begin : begin + _GZIP_FEED_BYTES]
+            while rest:
+                member = self._gzip_member
+                if member.eof:
+                    # Behind a member there may be another one, or zeros that a tape wanted.
+                    rest = rest.lstrip(b"\0")
+                    if not rest:
+                        break
+                    member = self._gzip_member = isal_zlib.decompressobj(wbits=_GZIP_WINDOW)
+                    self._count_member()
+                try:
+                    piece = member.decompress(rest, PIECE_BYTES)
+                except Exception as error:
+                    raise _damaged("gzip") from error
+                rest = member.unused_data if member.eof else member.unconsumed_tail
+                self._whole = member.eof
+                if piece:
+                    yield piece
 
     def _zstd(self, data: bytes) -> Iterator[bytes]:
         for begin in range(0, len(data), _ZSTD_FEED_BYTES):
@@ -136,6 +165,7 @@ class Inflater:
             while rest:
                 if self._zstd_frame.eof:
                     self._zstd_frame = self._zstd_decompressor.decompressobj()
+                    self._count_member()
                 try:
                     piece = self._zstd_frame.decompress(rest)
                 except zstandard.ZstdError as error:

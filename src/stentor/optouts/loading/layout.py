@@ -89,18 +89,14 @@ def read_header(line: str) -> Layout | None:
 
     Raises Unreadable for a header that does not say where the addresses are, or says it twice.
     """
-    delimiter = max(_DELIMITERS, key=line.count)
-    if not line.count(delimiter):
-        delimiter = ","
-    try:
-        names = [
-            _WORD.sub("_", name.strip().lower()).strip("_") for name in next(csv.reader([line], delimiter=delimiter))
-        ]
-    except (csv.Error, StopIteration):
-        return None
-    found = [(column, place) for place, name in enumerate(names) if (column := _COLUMN_OF.get(name))]
     # An address is no header, whatever stands beside it.
-    if not found or "@" in line or any(character in line for character in "\x02\x03\ufffd"):
+    if "@" in line or any(character in line for character in "\x02\x03\ufffd"):
+        return None
+    # By which it names the most columns that we know, and of those that stands there most often: others may be within names.
+    parted = [(delimiter, _names_in(line, delimiter)) for delimiter in _DELIMITERS]
+    delimiter, names = max(parted, key=lambda each: (len(_known(each[1])), line.count(each[0])))
+    found = _known(names)
+    if not found:
         return None
     entries = [place for column, place in found if column == "entry"]
     if not entries:
@@ -114,6 +110,19 @@ def read_header(line: str) -> Layout | None:
     for column, place in found:
         columns.setdefault(column, place)
     return Layout(line, delimiter, len(names), columns)
+
+
+def _names_in(line: str, delimiter: str) -> list[str]:
+    try:
+        (fields,) = csv.reader([line], delimiter=delimiter)
+    except csv.Error:
+        return []
+    return [_WORD.sub("_", name.strip().lower()).strip("_") for name in fields]
+
+
+def _known(names: Sequence[str]) -> list[tuple[str, int]]:
+    """Which of the columns of a segment are named, and where."""
+    return [(column, place) for place, name in enumerate(names) if (column := _COLUMN_OF.get(name))]
 
 
 def fields_of(line: str, layout: Layout) -> list[str]:

@@ -5,12 +5,11 @@ the file. What no line of a list can be is turned into something that is told fr
 """
 
 import codecs
-import re
 
 import numpy as np
 import numpy.typing as npt
 
-from stentor.optouts.loading.inflate import MAGIC_BYTES, Unreadable, refuse_archives
+from stentor.optouts.loading.inflate import HEAD_BYTES, MAGIC_BYTES, Unreadable, refuse_archives
 
 LINE_BYTES_MAX = 1024
 """Of one line. A longer one is malformed, also if it has a hundred megabytes."""
@@ -28,10 +27,11 @@ LONG = b"\x03"
 """Stands for a line that is too long."""
 
 _UNWANTED = bytes.maketrans(b"\0" + SEPARATOR.encode(), MARK * 2)
-_SPACED = re.compile(rb"[ \t]*\n[ \t]*")
 _LINE_FEED, _SPACE, _TAB = b"\n \t"
 _UTF_8_BOM = codecs.BOM_UTF8
 
+_MARKING = "stentor.mark"
+codecs.register_error(_MARKING, lambda error: (MARK.decode(), getattr(error, "end", 0)))
 
 # So many characters with a NUL each are no chance.
 _PAIRS_MIN = 2
@@ -51,7 +51,7 @@ class Lines:
         """The lines that end in this piece; none before enough has come to tell how the file is written."""
         if not self._is_begun:
             self._head += piece
-            if len(self._head) < MAGIC_BYTES:
+            if len(self._head) < HEAD_BYTES:
                 return b""
             piece = self._begun()
         return self._block(self._decoded(piece), final=False)
@@ -68,7 +68,7 @@ class Lines:
         if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
             raise Unreadable("The file is in UTF-32. Send it in UTF-8.")
         if name := _utf_16(head):
-            self._decoder = codecs.getincrementaldecoder(name)(errors="replace")
+            self._decoder = codecs.getincrementaldecoder(name)(errors=_MARKING)
             return head.removeprefix(codecs.BOM_UTF16_LE if name == "utf-16-le" else codecs.BOM_UTF16_BE)
         return head.removeprefix(_UTF_8_BOM)
 
@@ -119,7 +119,7 @@ def _cleaned(block: bytes) -> bytes:
     if b"\0" in block or SEPARATOR.encode() in block:
         block = block.translate(_UNWANTED)
     if not block.isascii():
-        block = block.decode(errors="replace").encode()
+        block = block.decode(errors=_MARKING).encode()
     return _without_long(block)
 
 
@@ -142,7 +142,8 @@ def count_lines(block: bytes) -> int:
 def trimmed(block: bytes) -> bytes:
     """The same lines without spaces and tabs around them."""
     if block.startswith((b" ", b"\t")) or _has_spaces_around(np.frombuffer(block, np.uint8)):
-        block = _SPACED.sub(b"\n", b"\n" + block)[1:]
+        # Not by an expression: what looks for the end of many spaces from each of them takes hours for one line of them.
+        block = b"\n".join(line.strip(b" \t") for line in block.split(b"\n"))
     return block
 
 

@@ -12,7 +12,7 @@ from stentor.optouts.columnar import connect
 from stentor.optouts.hashing import HashName
 from stentor.optouts.loading.classes import LineClass, class_sql, digest_sql, hash_sql
 from stentor.optouts.loading.layout import FIELD, Layout
-from stentor.optouts.loading.lines import LINE_BYTES_MAX, LONG, SEPARATOR
+from stentor.optouts.loading.lines import LINE_BYTES_MAX, LONG, MARK, SEPARATOR
 from stentor.optouts.loading.splitting import Chunk
 from stentor.optouts.runs.columns import SEGMENT_COLUMNS
 from stentor.optouts.runs.index import U64
@@ -159,7 +159,9 @@ class Rows:
             # What came before there were networks, or will come, is a mistake.
             at = f"greatest(least(coalesce({_time(said['at'])}, {at}), {at}), '1970-01-01'::TIMESTAMP)"
         texts = {
-            name: f"substr(trim({said[name]}), 1, {_CHARS_MAX})" if name in said else "''"
+            name: f"replace(substr(trim({said[name]}), 1, {_CHARS_MAX}), '{MARK.decode()}', '\ufffd')"
+            if name in said
+            else "''"
             for name in ("campaign", "affiliate", "sub_affiliate", "ip")
         }
         return {

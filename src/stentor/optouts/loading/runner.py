@@ -140,6 +140,24 @@ def _counts(chunks: Sequence[DoneChunk]) -> Counts:
     return Counts(submitted, added, submitted - added - malformed, malformed)
 
 
+def _check_any(counts: Counts, rejects: dict[str, ResultFile]) -> None:
+    """Raises JobFailed where all lines are malformed: whoever sent them believes that people are on the list now."""
+    if not counts.submitted or counts.malformed < counts.submitted:
+        return
+    lines = counts.submitted
+    these = (
+        "The only line of this file is no entry"
+        if lines == 1
+        else f"None of the {lines:,} lines of this file is an entry"
+    )
+    raise JobFailed(
+        f"{these} of this list; {REJECTS_FILE} says why. The list takes addresses, numbers or hashes of its own kind, one per"
+        " line, or columns below a header line that calls theirs email, phone, md5 … or address.",
+        counts,
+        rejects,
+    )
+
+
 @asynccontextmanager
 async def _one_error() -> AsyncIterator[None]:
     """Of several tasks that failed together the first error, as if there had been one task."""
@@ -206,6 +224,7 @@ class _Load:
                 )
             given_way = await self._opted_out_since(crew) if counts.added else []
         await self._add(chunks, counts, given_way)
+        await self._drop_upload(parts)
 
     # --- what the list has ------------------------------------------------------------------------------------------
 
@@ -378,12 +397,12 @@ class _Load:
         names = [index_name(self._plan.run_id), *(segment_name(chunk.segment_id) for chunk in segments)]
         try:
             results = await self._rejects(chunks)
+            _check_any(counts, results)
             run = await self._store_files(segments, counts)
             await self._commit(run, segments, counts, given_way, results)
         except (Lost, JobFailed):
             await self._storage.delete(names)
             raise
-        await self._drop_upload()
 
     async def _rejects(self, chunks: Sequence[DoneChunk]) -> dict[str, ResultFile]:
         if not any(chunk.rejects_kept for chunk in chunks):
@@ -429,6 +448,7 @@ class _Load:
         """The moment from which on the entries hold."""
         brand_id, list_id, generation = self._job.brand_id, self._list_id, self._order.generation
         made = [MadeFile(chunk.segment_id, chunk.added, chunk.segment_bytes, chunk.youngest_at) for chunk in segments]
+        self._workplace.is_ending = True
         async with self._db.transaction() as conn:
             if not await store.lock_list(conn, brand_id, list_id):
                 raise JobFailed("The list was deleted while the file was being loaded.")
@@ -441,10 +461,10 @@ class _Load:
             failpoint("list_load.before_commit")
         failpoint("list_load.after_commit")
 
-    async def _drop_upload(self) -> None:
-        """Nobody reads the uploaded file again. Where this does not come to its end, the keeper does it."""
+    async def _drop_upload(self, parts: Sequence[Part]) -> None:
+        """Nobody reads the uploaded file again. Where this does not come to its end, the keeper finds what is left by its rows."""
+        await self._storage.delete([part.name for part in parts])
         async with self._db.transaction() as conn:
-            names = await job_store.drop_parts(conn, self._job.brand_id, self._job.id)
+            await job_store.drop_parts(conn, self._job.brand_id, self._job.id)
             failpoint("list_load_upload.before_commit")
         failpoint("list_load_upload.after_commit")
-        await self._storage.delete(names)

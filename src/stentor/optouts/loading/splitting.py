@@ -10,7 +10,7 @@ import msgspec
 
 from stentor.optouts.loading.inflate import MAGIC_BYTES, PIECE_BYTES, Inflater, encoding_of
 from stentor.optouts.loading.layout import Layout, read_header
-from stentor.optouts.loading.lines import LINE_BYTES_MAX, Lines, count_lines, trimmed
+from stentor.optouts.loading.lines import Lines, count_lines, trimmed
 
 CHUNK_LINES = 2_500_000
 CHUNK_BYTES = 80 << 20
@@ -92,7 +92,7 @@ class Splitter:
     def _without_header(self, block: bytes) -> bytes:
         self._header_read = True
         line, _, rest = block.partition(b"\n")
-        self._layout = read_header(line.decode()) if len(line) <= LINE_BYTES_MAX else None
+        self._layout = read_header(line.decode())
         if self._layout is None:
             return block
         self._next_line = self._first_line = 2

@@ -16,13 +16,14 @@ def study(line: str, layout: Layout | None, order: Order) -> tuple[ReadEntry, st
     """The entry, and its line as it is kept in the chunk; or why it is none."""
     if line == _LONG or len(line.encode()) > LINE_BYTES_MAX:
         return _TOO_LONG
-    if _MARK in line or "\ufffd" in line:
-        return _BROKEN
     try:
         fields = [line] if layout is None else _fields(line, layout)
     except ValueError as torn:
         return str(torn)
     place = 0 if layout is None else layout.columns["entry"]
+    # What is broken elsewhere is no reason to write to somebody who opted out.
+    if _MARK in fields[place] or "\ufffd" in fields[place]:
+        return _BROKEN
     entry = read_entry(fields[place], order.channels, order.hash_name)
     if isinstance(entry, InvalidAddress):
         return entry.reason

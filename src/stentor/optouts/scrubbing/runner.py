@@ -91,7 +91,9 @@ class ScrubRunner:
                 lists = await self._lists(job, spec, files)
                 blocks = await stack.enter_async_context(aclosing(self._blocks(crew, directory, parts)))
                 await scrub.run(crew, lists, blocks, self._reserve)
-            await self._finish(job, scrub)
+            results = await scrub.stored(self._storage)
+            workplace.is_ending = True
+            await self._finish(job, scrub.counts, results)
         except Unreadable as unreadable:
             raise JobFailed(str(unreadable)) from None
         finally:
@@ -123,11 +125,10 @@ class ScrubRunner:
             while block := await splitter.call(splitting.next_chunk):
                 yield ReadBlock(block, bytes_read)
 
-    async def _finish(self, job: ClaimedJob, scrub: "_Scrub") -> None:
-        results = await scrub.stored(self._storage)
+    async def _finish(self, job: ClaimedJob, counts: Counts, results: dict[str, ResultFile]) -> None:
         failpoint("list_scrub.stored")
         async with self._db.transaction() as conn:
-            ended = await finish(conn, job, "success", counts=scrub.counts, results=results)
+            ended = await finish(conn, job, "success", counts=counts, results=results)
             failpoint("list_scrub.before_commit")
         failpoint("list_scrub.after_commit")
         if not ended:

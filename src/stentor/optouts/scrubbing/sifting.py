@@ -24,7 +24,7 @@ from stentor.optouts.columnar import connect
 from stentor.optouts.entries import BARE_PHONE, read_entry
 from stentor.optouts.hashing import DIGEST_BYTES, HEX_CHARS, HashName, digest_of, forms_of
 from stentor.optouts.loading.layout import Layout, fields_of
-from stentor.optouts.loading.lines import LINE_BYTES_MAX, MARK, SEPARATOR
+from stentor.optouts.loading.lines import LINE_BYTES_MAX, LONG, MARK, SEPARATOR
 from stentor.optouts.model import LIST_CHANNELS
 from stentor.optouts.runs.index import Digests
 from stentor.optouts.scrubbing.asked import Asked, AskedList, held_hosts
@@ -77,7 +77,8 @@ _HEX = np.full(256, _NO_DIGIT, dtype=np.uint8)
 _HEX[np.frombuffer(b"0123456789abcdef", dtype=np.uint8)] = np.arange(16)
 
 _EMPTY_LINES = re.compile(rb"^\n", re.MULTILINE)
-_NO_TEXT = f"This line has bytes that are no text, or is longer than {LINE_BYTES_MAX:,} bytes."
+_NO_TEXT = f"This line is longer than {LINE_BYTES_MAX:,} bytes, or has bytes that are no text. Send the file in UTF-8 or UTF-16."
+_BROKEN = (MARK.decode(), LONG.decode())
 
 
 class Block(msgspec.Struct, frozen=True, kw_only=True):
@@ -213,10 +214,10 @@ class _Asking:
             if row in self._reasons:
                 continue
             line = self._rows.line(self._given, row)
-            if len(line) > LINE_BYTES_MAX or MARK in line:
+            text = line.decode()
+            if len(line) > LINE_BYTES_MAX or MARK in line or "\ufffd" in text:
                 self._reasons[row] = _NO_TEXT
                 continue
-            text = line.decode()
             entry = read_entry(text, LIST_CHANNELS, _hash_for(text, self._names))
             if isinstance(entry, InvalidAddress):
                 self._reasons[row] = entry.reason
@@ -250,6 +251,9 @@ def _cells(raw: bytes, layout: Layout, reasons: dict[int, str]) -> bytes:
 
 def _cell(line: str, layout: Layout) -> str:
     """The address of a line. Raises ValueError, with a sentence."""
+    # It could not be given back as it came.
+    if any(mark in line for mark in _BROKEN):
+        raise ValueError(_NO_TEXT)
     fields = fields_of(line, layout) if '"' in line else line.split(layout.delimiter)
     if len(fields) != layout.fields:
         raise ValueError(f"This line has {len(fields)} fields, and the header {layout.fields}.")
