@@ -21,6 +21,7 @@ from stentor.optouts.lists import ListDraft, ListService
 from stentor.optouts.loading.runner import ImportRunner
 from stentor.optouts.model import ListKind
 from stentor.optouts.names import index_name, segment_name
+from stentor.optouts.runs.columns import entries_sql
 from stentor.optouts.runs.index import Index
 from stentor.optouts.storage import DirectoryStorage
 from stentor.optouts.uploads import UploadService
@@ -109,7 +110,9 @@ class Loading:
         rows: list[tuple[Any, ...]] = []
         for segment_id in await self._live("optout_segment", list_id):
             async with self.storage.local(segment_name(segment_id)) as path:
-                rows += duckdb.execute(f"SELECT {columns} FROM read_parquet(?)", [str(path)]).fetchall()  # noqa: S608
+                with duckdb.connect() as database:
+                    entries = entries_sql(database, path)
+                    rows += database.execute(f"SELECT {columns} FROM {entries}", [str(path)]).fetchall()  # noqa: S608
         return rows
 
     async def addresses(self, list_id: UUID) -> list[str]:
@@ -132,7 +135,11 @@ class Loading:
 
 
 def done_chunks(directory: Path) -> list[Path]:
-    return sorted(path for path in directory.glob("*.json") if path.stem != "plan")
+    """What tells of the chunks that are done without a gap."""
+    paths: list[Path] = []
+    while (path := directory / f"{len(paths):06}.json").exists():
+        paths.append(path)
+    return paths
 
 
 def counts(job: Job) -> tuple[int, int, int, int]:

@@ -14,7 +14,7 @@ from stentor.db.pool import Database
 from stentor.domain.ids import new_id
 from stentor.optouts.hashing import HashName, digest_of, hash_of
 from stentor.optouts.names import index_name, segment_name
-from stentor.optouts.runs.columns import SEGMENT_COLUMNS
+from stentor.optouts.runs.columns import SEGMENT_COLUMNS, entries_sql
 from stentor.optouts.runs.index import Digests, Index, IndexWriter
 from stentor.optouts.storage import Storage, make_private
 
@@ -173,11 +173,13 @@ class FiledList:
         for segment_id in await self.live("segment"):
             async with self.storage.local(segment_name(segment_id)) as path:
                 with duckdb.connect() as database:
+                    entries = entries_sql(database, path)
                     read = database.execute(
-                        "SELECT address, hash, campaign, ip, generation FROM read_parquet(?)", [str(path)]
+                        f"SELECT address, hash, campaign, ip, generation FROM {entries}",  # noqa: S608
+                        [str(path)],
                     ).fetchall()
                     columns = database.execute("DESCRIBE FROM read_parquet(?)", [str(path)]).fetchall()
-            assert {column[0]: column[1] for column in columns} == SEGMENT_COLUMNS
+            assert {column[0]: column[1] for column in columns}.items() <= SEGMENT_COLUMNS.items()
             found += [Row(*row) for row in read]
         return found
 

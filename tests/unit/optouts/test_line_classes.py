@@ -34,7 +34,7 @@ LINES = st.one_of(
 
 
 def classified(directory: Path, lines: Sequence[str], channels: int, name: HashName) -> tuple[list[int], list[bytes]]:
-    splitter = Splitter(directory)
+    splitter = Splitter(directory, lowers=True)
     (chunk,) = [*splitter.feed("".join(f"{line}\n" for line in ["start", *lines]).encode()), *splitter.end()]
     order = Order(directory, name, channels, keeps_hashes=False, at=datetime.now(UTC), generation=1, memory_bytes=10**8)
     rows = Rows(order, chunk)

@@ -51,6 +51,7 @@ _WAVE = 500
 _LISTED_SHARE = 10
 _SAMPLE = 20_000
 _LOOK_EVERY_S = 0.1
+_SETTLED_S = 1.0
 _JOB_WITHIN_S = 1_800.0
 
 
@@ -160,7 +161,7 @@ async def _in_and_out(desk: _Desk, file: Path, truth: dict[str, int]) -> dict[st
     counted = {name: getattr(imported, name) for name in ("submitted", "added", "duplicate", "malformed")}
     if any(count != truth.get(name, truth["lines"]) for name, count in counted.items()):
         fail(f"The import counted {counted}, where the file has {truth}.")
-    after_bytes = disk.now()
+    after_bytes = await disk.settled()
     exporting = await desk.premises.services.optout_jobs.begin_export(
         desk.club.brand.id, desk.listed.code, ExportSpec(columns=("plain",)).as_json()
     )
@@ -190,6 +191,15 @@ class _DiskWatch:
                 with suppress(FileNotFoundError):
                     total += (Path(folder) / name).lstat().st_blocks * 512
         return total
+
+    async def settled(self) -> int:
+        """What is there once nothing is cleared away any more."""
+        before = self.now()
+        while True:
+            await asyncio.sleep(_SETTLED_S)
+            if (now := self.now()) == before:
+                return now
+            before = now
 
     async def __aenter__(self) -> Self:
         self._looking = asyncio.create_task(self._look())

@@ -12,6 +12,7 @@ import msgspec
 from stentor.optouts.columnar import connect
 from stentor.optouts.compaction.model import Removed
 from stentor.optouts.hashing import DIGEST_BYTES, HashName
+from stentor.optouts.runs.columns import entries_sql
 from stentor.optouts.runs.index import Digests, IndexReader
 from stentor.optouts.runs.merging import Removal, Source, found_among, merge_runs
 
@@ -121,10 +122,10 @@ def _find_by_sql(database: "DuckDBPyConnection", hash_name: HashName, number: in
         INSERT INTO hit
         SELECT ?, s.at_row, r.digest IS NOT NULL, s.whole
         FROM (
-            SELECT file_row_number AS at_row, {_TELLS} AS tells, generation,
+            SELECT at_row, {_TELLS} AS tells, generation,
                 CASE WHEN address IS NULL THEN hash ELSE unhex({hash_name}(address)) END AS whole,
                 left(CASE WHEN address IS NULL THEN lower(hex(hash)) ELSE {hash_name}(address) END, ?) AS digest
-            FROM read_parquet(?, file_row_number = true)
+            FROM {entries_sql(database, source)}
         ) s
         LEFT JOIN removed r ON r.digest = s.digest AND r.generation >= s.generation
         LEFT JOIN erased e ON e.digest = s.digest AND s.tells
@@ -140,7 +141,7 @@ def _find_by_python(database: "DuckDBPyConnection", hash_name: HashName, number:
     hits: list[tuple[int, int, bool, bytes | None]] = []
     rows = database.cursor()
     rows.execute(
-        f"SELECT file_row_number, {_TELLS}, address, hash, generation FROM read_parquet(?, file_row_number = true)",  # noqa: S608
+        f"SELECT at_row, {_TELLS}, address, hash, generation FROM {entries_sql(database, source)}",  # noqa: S608
         [str(source)],
     )
     while batch := rows.fetchmany(_ROWS_AT_ONCE):
@@ -157,8 +158,8 @@ def _find_by_python(database: "DuckDBPyConnection", hash_name: HashName, number:
 
 def _write(database: "DuckDBPyConnection", task: Rewriting) -> int:
     rows = " UNION ALL ".join(
-        f"SELECT {number} AS source, * FROM read_parquet(?, file_row_number = true)"  # noqa: S608  a number
-        for number in range(len(task.sources))
+        f"SELECT {number} AS source, * FROM {entries_sql(database, source)}"  # noqa: S608  a number, names of ours
+        for number, source in enumerate(task.sources)
     )
     return _counted(
         database,
@@ -171,7 +172,7 @@ def _write(database: "DuckDBPyConnection", task: Rewriting) -> int:
                 CASE WHEN h.source IS NULL THEN p.ip ELSE '' END AS ip,
                 p.generation
             FROM ({rows}) p
-            LEFT JOIN hit h ON h.source = p.source AND h.at_row = p.file_row_number
+            LEFT JOIN hit h ON h.source = p.source AND h.at_row = p.at_row
             WHERE h.gone IS NOT TRUE AND (p."at" >= ? OR ?)
         ) TO ? (FORMAT parquet, COMPRESSION zstd)
         """,  # noqa: S608  the same SELECT for each file

@@ -13,6 +13,7 @@ import msgspec
 from stentor.optouts.columnar import connect
 from stentor.optouts.exporting.model import COLLECTIONS, ExportColumn, ExportFormat, ExportSpec
 from stentor.optouts.hashing import DIGEST_BYTES, HashName
+from stentor.optouts.runs.columns import entries_sql
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -123,7 +124,7 @@ def _select(
     if is_union:
         # All lists of a group have the same hash.
         columns.append(f"CAST(left({_hash_sql(source)}, {_DIGEST_CHARS}) AS UUID) AS digest")
-    relation = _relation(source)
+    relation = _relation(database, source)
     bound.append(str(source.path))
     conditions = _conditions(source, spec, bound)
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
@@ -137,14 +138,15 @@ def _nothing(spec: ExportSpec) -> str:
     return f"SELECT {columns} WHERE false"
 
 
-def _relation(source: Source) -> str:
+def _relation(database: "DuckDBPyConnection", source: Source) -> str:
     """The entries as they are told; the path is bound in it."""
     if source.are_single:
         columns = ", ".join(f"'{name}': '{kind}'" for name, kind in RECENT_COLUMNS.items())
         return f"read_json(?, format = 'newline_delimited', columns = {{{columns}}})"
+    entries = entries_sql(database, source.path)
     if source.removals is None and source.erasures is None:
-        return "read_parquet(?)"
-    rows = f"(SELECT *, {_hash_sql(source)} AS whole FROM read_parquet(?))"  # noqa: S608  all of it is ours
+        return entries
+    rows = f"(SELECT *, {_hash_sql(source)} AS whole FROM {entries})"  # noqa: S608  all of it is ours
     digest = f"left(whole, {_DIGEST_CHARS})"
     if source.removals is not None:
         rows = f"""(

@@ -16,7 +16,7 @@ from stentor.optouts.loading.store import Target
 
 T = TypeVar("T")
 
-VERSION = 1
+VERSION = 2
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -75,6 +75,10 @@ class Manifest:
 
     def digests(self, number: int) -> Path:
         return self.directory / f"{number:06}.index"
+
+    def merged(self, group: int) -> Path:
+        """One index of a group of chunks."""
+        return self.directory / f"{group:06}.merged"
 
     def rejects(self, number: int) -> Path:
         return self.directory / f"{number:06}.rejects"

@@ -12,7 +12,7 @@ _IN_MEMORY = 1 << 18
 
 
 def merge_chunks(chunks: Sequence[Path], target: Path, hash_name: HashName, generation: int) -> None:
-    """Makes the run of a load out of the indexes of its chunks; nothing where whoever worked here before made it."""
+    """Makes one index of those of chunks; nothing where whoever worked here before made it."""
     if target.exists():
         return
     left = list(chunks)

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import NamedTuple
 from uuid import UUID
 
 import numpy as np
@@ -25,6 +26,7 @@ from stentor.optouts.jobs import store as job_store
 from stentor.optouts.jobs.model import JobKind, Part, ResultFile
 from stentor.optouts.jobs.working import ClaimedJob, Counts, JobFailed, Lost, Workplace, finish
 from stentor.optouts.loading import merging, reading, splitting, store
+from stentor.optouts.loading.earlier import Earlier
 from stentor.optouts.loading.inflate import Unreadable
 from stentor.optouts.loading.manifest import VERSION, DoneChunk, Manifest, Plan
 from stentor.optouts.loading.reading import Known
@@ -167,6 +169,14 @@ async def _one_error() -> AsyncIterator[None]:
         raise errors.exceptions[0] from None
 
 
+class _Held(NamedTuple):
+    """Where digests may be that a chunk has too."""
+
+    known: Sequence[Known]
+    removals: Path | None
+    earlier: Earlier
+
+
 class _Load:
     """One load, with what was decided for it."""
 
@@ -208,16 +218,18 @@ class _Load:
             known = await self._known(stack)
             removals = await self._removals()
             expected = self._job.received_bytes // _BYTES_PER_LINE
-            seeds = [*(file.path for file in known), *(self._manifest.digests(number) for number in self._done)]
+            earlier = Earlier(self._manifest, crew, self._order.hash_name, self._order.generation)
+            earlier.found(self._done)
+            seeds = [*(file.path for file in known), *earlier.files(len(self._done))]
             await crew.call(reading.seed, self._bitmap, expected, seeds)
-            await self._read_all(crew, readers, parts, known, removals)
+            await self._read_all(crew, readers, parts, _Held(known, removals, earlier))
             chunks = [self._done[number] for number in range(len(self._done))]
             counts = _counts(chunks)
             self._report("merging")
             if counts.added:
                 await crew.call(
                     merging.merge_chunks,
-                    [self._manifest.digests(chunk.number) for chunk in chunks],
+                    earlier.files(len(chunks)),
                     self._run_path,
                     self._order.hash_name,
                     self._order.generation,
@@ -282,14 +294,12 @@ class _Load:
 
     # --- the chunks -------------------------------------------------------------------------------------------------
 
-    async def _read_all(
-        self, crew: Crew, readers: int, parts: Sequence[Part], known: Sequence[Known], removals: Path | None
-    ) -> None:
+    async def _read_all(self, crew: Crew, readers: int, parts: Sequence[Part], held: _Held) -> None:
         chunks: asyncio.Queue[Chunk | None] = asyncio.Queue(maxsize=1)
 
         async def work() -> None:
             while chunk := await chunks.get():
-                await self._load_chunk(crew, chunk, known, removals)
+                await self._load_chunk(crew, chunk, held)
             await chunks.put(None)
 
         async with _one_error(), asyncio.TaskGroup() as group:
@@ -309,7 +319,12 @@ class _Load:
                         await chunks.put(chunk)
 
             await splitter.call(
-                splitting.begin, self._workplace.directory, len(self._done), plan.chunk_lines, plan.chunk_bytes
+                splitting.begin,
+                self._workplace.directory,
+                len(self._done),
+                plan.chunk_lines,
+                plan.chunk_bytes,
+                lowers=True,
             )
             for part in parts:
                 async with self._storage.local(part.name) as path:
@@ -326,7 +341,7 @@ class _Load:
         if (done.first_line, done.lines) != (chunk.first_line, chunk.lines):
             raise RuntimeError(f"Chunk {chunk.number} was {done}, and is {chunk} now.")
 
-    async def _load_chunk(self, crew: Crew, chunk: Chunk, known: Sequence[Known], removals: Path | None) -> None:
+    async def _load_chunk(self, crew: Crew, chunk: Chunk, held: _Held) -> None:
         manifest, number, segment_id = self._manifest, chunk.number, new_id()
         self._reserve.check()
         async with crew.child() as child:
@@ -344,10 +359,11 @@ class _Load:
                 self._noted += 1
                 self._turn.notify_all()
             # Where a chunk before this one has not been written yet, its file has all of its digests, later the new ones.
-            before = [Known(manifest.digests(earlier), reading.NEVER_REMOVED) for earlier in range(number)]
-            written = await child.call(
-                reading.write, [*known, *before], removals, manifest.segment(number), manifest.digests(number)
-            )
+            with held.earlier.asked(number) as files:
+                known = [*held.known, *(Known(path, reading.NEVER_REMOVED) for path in files)]
+                written = await child.call(
+                    reading.write, known, held.removals, manifest.segment(number), manifest.digests(number)
+                )
         done = DoneChunk(
             number=number,
             first_line=chunk.first_line,
@@ -363,6 +379,7 @@ class _Load:
         await asyncio.to_thread(manifest.add, done)
         self._done[number] = done
         failpoint("list_load.chunk_done")
+        await held.earlier.add(number)
 
     def _give_up_if_hopeless(self) -> None:
         if self._lines > HOPELESS_LINES and self._malformed > self._lines * HOPELESS_SHARE:

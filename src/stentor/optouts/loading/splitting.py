@@ -10,10 +10,10 @@ import msgspec
 
 from stentor.optouts.loading.inflate import MAGIC_BYTES, PIECE_BYTES, Inflater, encoding_of
 from stentor.optouts.loading.layout import Layout, read_header
-from stentor.optouts.loading.lines import Lines, count_lines, trimmed
+from stentor.optouts.loading.lines import Lines, count_lines, lowered, trimmed
 
-CHUNK_LINES = 2_500_000
-CHUNK_BYTES = 80 << 20
+CHUNK_LINES = 5_000_000
+CHUNK_BYTES = 160 << 20
 
 
 class Chunk(msgspec.Struct, frozen=True):
@@ -27,7 +27,10 @@ class Chunk(msgspec.Struct, frozen=True):
 
 
 class Splitter:
-    """Cuts what it is fed into chunks below a directory; those before `first_chunk` are not written."""
+    """Cuts what it is fed into chunks below a directory; those before `first_chunk` are not written.
+
+    With `lowers` the ASCII letters of lines that are one entry each are in lower case afterwards.
+    """
 
     def __init__(
         self,
@@ -36,10 +39,12 @@ class Splitter:
         first_chunk: int = 0,
         chunk_lines: int = CHUNK_LINES,
         chunk_bytes: int = CHUNK_BYTES,
+        lowers: bool = False,
     ) -> None:
         self._directory = directory
         self._first_chunk = first_chunk
         self._chunk_lines, self._chunk_bytes = chunk_lines, chunk_bytes
+        self._lowers = lowers
         self._inflater: Inflater | None = None
         self._head = b""
         self._lines = Lines()
@@ -78,7 +83,7 @@ class Splitter:
         if not self._header_read:
             block = self._without_header(block)
         if self._layout is None:
-            block = trimmed(block)
+            block = lowered(trimmed(block)) if self._lowers else trimmed(block)
         if self._number >= self._first_chunk and block:
             with self._path.open("ab" if self._in_chunk else "wb") as file:
                 file.write(block)
@@ -121,9 +126,11 @@ class _Work(msgspec.Struct):
 _work: list[_Work] = []
 
 
-def begin(directory: Path, first_chunk: int, chunk_lines: int, chunk_bytes: int) -> None:
+def begin(directory: Path, first_chunk: int, chunk_lines: int, chunk_bytes: int, *, lowers: bool) -> None:
     """Begins with the file's first byte."""
-    splitter = Splitter(directory, first_chunk=first_chunk, chunk_lines=chunk_lines, chunk_bytes=chunk_bytes)
+    splitter = Splitter(
+        directory, first_chunk=first_chunk, chunk_lines=chunk_lines, chunk_bytes=chunk_bytes, lowers=lowers
+    )
     # A chunk ends where a piece does.
     _work[:] = [_Work(splitter, min(PIECE_BYTES, chunk_bytes), iter(()))]
 

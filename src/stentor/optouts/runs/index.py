@@ -217,6 +217,10 @@ class Index:
         return found
 
 
+def _joined(first: Digests, second: Digests) -> Digests:
+    return Digests(np.concatenate((first.high, second.high)), np.concatenate((first.low, second.low)))
+
+
 def _high_at(place: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Where in the blocks the high of an entry stands."""
     return (place >> _BLOCK_SHIFT << (_BLOCK_SHIFT + 1)) + (place & (_BLOCK - 1))
@@ -289,21 +293,28 @@ class IndexWriter:
         """Adds the next ones: sorted, each once, all above those before. An empty part is none."""
         if not len(digests):
             return
-        posts = (digests.high >> np.uint64(self._shift)).astype(np.int64)
-        counts = np.bincount(posts - posts[0])
-        self._counts[posts[0] : posts[0] + len(counts)] += counts
+        self._count(digests.high)
         self._entries += len(digests)
-        if len(self._rest):
-            digests = Digests(
-                np.concatenate((self._rest.high, digests.high)), np.concatenate((self._rest.low, digests.low))
-            )
-        whole = len(digests) // _BLOCK
-        self._write_blocks(digests.part(0, whole * _BLOCK))
+        # The block that was begun is filled up by itself, so that the many others are not copied.
+        begun = min(len(digests), -len(self._rest) % _BLOCK)
+        rest = _joined(self._rest, digests.part(0, begun))
+        if len(rest) == _BLOCK:
+            self._write_blocks(rest)
+            rest = rest.part(0, 0)
+        whole = begun + (len(digests) - begun) // _BLOCK * _BLOCK
+        self._write_blocks(digests.part(begun, whole))
         # A copy, so that the part may be let go of, or filled anew.
-        self._rest = Digests(digests.high[whole * _BLOCK :].copy(), digests.low[whole * _BLOCK :].copy())
+        self._rest = _joined(rest, digests.part(whole, len(digests)))
 
     def __len__(self) -> int:
         return self._entries
+
+    def _count(self, high: U64) -> None:
+        """Adds how many of these sorted highs belong to each signpost."""
+        first, last = int(high[0]) >> self._shift, int(high[-1]) >> self._shift
+        # Where the next signpost's begin; there are 256 times as many highs as signposts.
+        begins = np.arange(first + 1, last + 1, dtype=np.uint64) << np.uint64(self._shift)
+        self._counts[first : last + 1] += np.diff(np.searchsorted(high, begins), prepend=0, append=len(high))
 
     def _write_blocks(self, digests: Digests) -> None:
         pairs = np.stack((digests.high.reshape(-1, _BLOCK), digests.low.reshape(-1, _BLOCK)), axis=1)
@@ -312,9 +323,7 @@ class IndexWriter:
     def _finish(self) -> None:
         if missing := -len(self._rest) % _BLOCK:
             padding = np.full(missing, np.iinfo(np.uint64).max, dtype=np.uint64)
-            self._write_blocks(
-                Digests(np.concatenate((self._rest.high, padding)), np.concatenate((self._rest.low, padding)))
-            )
+            self._write_blocks(_joined(self._rest, Digests(padding, padding)))
         posts = np.concatenate((np.zeros(1, np.int64), np.cumsum(self._counts)))
         self._file.write(np.ascontiguousarray(posts, dtype="<u8").data)
         hash_number = HASH_NAMES.index(self._hash)

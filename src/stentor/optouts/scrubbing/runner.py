@@ -114,7 +114,7 @@ class ScrubRunner:
         """The blocks of the file in order."""
         bytes_read = 0
         async with crew.child() as splitter:
-            await splitter.call(splitting.begin, directory, 0, self._block_lines, self._block_bytes)
+            await splitter.call(splitting.begin, directory, 0, self._block_lines, self._block_bytes, lowers=False)
             for part in parts:
                 async with self._storage.local(part.name) as path:
                     await splitter.call(splitting.feed, path)
