@@ -98,7 +98,11 @@ async def test_a_number_may_be_written_as_the_groups_country_writes_it(
         (["sms"], ANN, "Write a phone number with its country code, as +14155550123."),
         (["sms"], "+1 23", "The phone number is too short"),
         (["sms"], "4155550123", "country code"),
-        (["email", "sms"], "hello", "Write an email address, as ann@example.com, or a phone number with its country code"),
+        (
+            ["email", "sms"],
+            "hello",
+            "Write an email address, as ann@example.com, or a phone number with its country code",
+        ),
         (["email", "sms"], "0049 30", "The phone number lacks its area code"),
     ],
 )

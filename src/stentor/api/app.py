@@ -126,7 +126,12 @@ def create_app(
             RunLane(services, body_bytes_max=settings.body_bytes_max),
         ),
         Door(preferences.PREFIX, preferences.handlers, preferences.envelope),
-        Door(optizmo.LISTS, with_options(optizmo.optout_files.handlers), optizmo.envelope, OptOutLane(services, optout_pace)),
+        Door(
+            optizmo.LISTS,
+            with_options(optizmo.optout_files.handlers),
+            optizmo.envelope,
+            OptOutLane(services, optout_pace),
+        ),
         Door(optizmo.COLLECT, [], optizmo.envelope),
         Door(files.PREFIX, files.handlers, files.envelope),
         Door(preference_topics.PREFIX, with_options(preference_topics.preference_topics.handlers)),

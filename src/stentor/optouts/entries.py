@@ -60,10 +60,8 @@ def read_person(text: str, channels: int, hash_name: HashName) -> ReadEntry | In
     text = text.strip(_SPACE)
     entry = read_entry(text, channels, hash_name)
     is_meant_as_one = bool(
-        channels & ChannelKind.EMAIL.bit
-        and "@" in text[1:]
-        or channels & ChannelKind.SMS.bit
-        and text.startswith(_INTERNATIONAL)
+        (channels & ChannelKind.EMAIL.bit and "@" in text[1:])
+        or (channels & ChannelKind.SMS.bit and text.startswith(_INTERNATIONAL))
     )
     if isinstance(entry, InvalidAddress):
         return entry if is_meant_as_one else InvalidAddress(_wanted(channels))
