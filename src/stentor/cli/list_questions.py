@@ -57,7 +57,7 @@ def show_lists(given: Mapping[str, Any], reference: str | None, *, brand: str | 
         if as_json:
             print_json({"lists": [_told(one) for one in shown]})
             return
-        rows = [(one.code, one.kind, one.state, _scope_in_words(one), _in_files(one), one.name) for one in shown]
+        rows = [(one.code, one.kind, one.state, _scope_in_words(one), _in_files(one), _printable(one.name)) for one in shown]
         print_table([("code", "kind", "state", "is for", "in files", "name"), *rows])
 
     with_core(given, act)
@@ -118,7 +118,7 @@ def compact_lists(given: Mapping[str, Any], reference: str | None, *, brand: str
         if as_json:
             print_json({"lists": [{"list": one.name, "before": before, "after": after} for one, before, after in told]})
             return
-        rows = [(_files_in_words(before), _files_in_words(after), one.name) for one, before, after in told]
+        rows = [(_files_in_words(before), _files_in_words(after), _printable(one.name)) for one, before, after in told]
         print_table([("before", "after", "list"), *rows])
 
     with_core(given, act)

@@ -197,8 +197,10 @@ class EntryService:
     async def erase(self, brand_id: UUID, text: str) -> None:
         """Forgets an address on all lists of the brand, in their files within 30 days; it stays suppressed by its digest."""
         entry = read_entry(text, ChannelKind.EMAIL.bit | ChannelKind.SMS.bit, "md5")
-        if isinstance(entry, InvalidAddress) or entry.hash is not None:
-            raise Invalid("Only an email address or a phone number can be erased.")
+        if isinstance(entry, InvalidAddress) or entry.hash is not None or entry.text.startswith("@"):
+            raise Invalid.field(
+                "/address", "no-person", "Only an email address or a phone number can be erased; no domain and no hash."
+            )
         async with self._db.transaction() as conn:
             await erase_address(conn, brand_id, entry.text, entry.channel)
             failpoint("entry_erase.before_commit")

@@ -7,8 +7,10 @@ from uuid import UUID
 import pytest
 
 from listed import Lists
+from stentor.clock import Clock
 from stentor.db.pool import Database
 from stentor.executions.explaining import Check
+from stentor.executions.forecasting import Trial
 from stentor.testing.engine import Engine, ScriptedChannel
 from stentor.testing.world import Someone, World
 
@@ -32,6 +34,12 @@ class Stage:
         execution_id = await self.world.execution(await self.world.publication())
         await self.engine.drain()
         return execution_id
+
+    async def forecast(self, publication_id: UUID) -> int:
+        """How many lists would stop, by a dry run."""
+        trial = Trial("news", {}, Clock().now())
+        found = await self.engine.executions.dry_run(self.world.brand_id, publication_id, trial)
+        return found.channels[0].skipped["suppressed"]
 
     async def suppression(self, execution_id: UUID, name: str) -> Check:
         explanation = await self.engine.executions.explain(self.world.brand_id, execution_id, name)
@@ -67,6 +75,48 @@ async def test_the_list_the_entry_its_cause_and_the_generation_are_told(stage: S
         "three": "On the built-in list: complaint.",
         "cy": "On the first list by its domain: import (generation 2 of the list).",
         "di": "On the second list by the other spelling of its host: import (generation 1 of the list).",
+    }
+
+
+async def test_each_kind_of_list_is_named_by_a_dry_run_the_run_and_who_asks_afterwards(stage: Stage):
+    """Of a group and of a link it is the list of this brand that is named, with the generation of the one that has the entry."""
+    publication = await stage.world.publication()
+    async with stage.db.read() as conn:
+        ((campaign_id,),) = await (
+            await conn.execute("SELECT campaign_id FROM publication WHERE id = %s", [publication])
+        ).fetchall()
+    others = await stage.lists.made((await World.made(stage.db, "Other")).brand_id, "theirs")
+    await stage.lists.grant(others, stage.world.brand_id)
+    member = await stage.list("member", state="disabled")
+    lists = {
+        **{name: await stage.list(name, kind=name, hash=name) for name in ("md5", "sha1", "sha256", "sha512")},
+        "campaign": await stage.list("campaign", scope="campaigns", scope_ids=[campaign_id]),
+        "topic": await stage.list("topic", scope="topics", scope_ids=[stage.world.topic_id]),
+        "expiring": await stage.list("expiring", expiry_days=30),
+        "linked": others,
+        "grouped": member,
+    }
+    await stage.list("link", kind="linked", linked_id=others)
+    await stage.list("group", kind="grouped", members=[member])
+    for name, list_id in lists.items():
+        await stage.lists.run(list_id, [f"{name}@example.com", f"other.{name}@example.com"])
+    await stage.lists.run(lists["expiring"], ["lapsed@example.com"], age_days=31)
+    await stage.lists.change(member, state="enabled", scope="topics", scope_ids=[stage.world.brand_id])
+    people = [*lists, "lapsed", "free"]
+    await stage.world.people([Someone(name) for name in people])
+    execution_id = await stage.world.execution(publication)
+
+    forecast = await stage.forecast(publication)
+    await stage.engine.drain()
+
+    fates = await stage.world.fates(execution_id)
+    assert fates == {**dict.fromkeys(lists, "skipped suppressed"), "lapsed": "handed_over", "free": "handed_over"}
+    assert forecast == len(lists)
+    told = {name: (await stage.suppression(execution_id, name)).detail for name in lists}
+    named = {"linked": "link", "grouped": "group"}
+    assert {name: re.sub(r" since [-:\d ]+ UTC", "", text) for name, text in told.items()} == {
+        name: f"On the {named.get(name, name)} list: import (generation {2 if name == 'expiring' else 1} of the list)."
+        for name in lists
     }
 
 

@@ -295,6 +295,16 @@ async def test_what_else_is_on_the_built_in_list_comes_off_with_a_reason(stage: 
     assert await stage.on(ANN, "built-in") == set()
 
 
+@pytest.mark.parametrize("text", ["@example.com", "d41d8cd98f00b204e9800998ecf8427e", "nobody"])
+async def test_who_is_no_person_is_not_erased(stage: Stage, text: str):
+    await stage.entries.add(stage.brand_id, "L", ["@example.com"])
+
+    with pytest.raises(Invalid, match="Only an email address or a phone number"):
+        await stage.entries.erase(stage.brand_id, text)
+
+    assert [one.address for one in await stage.entries.entries(stage.brand_id, "L")] == ["@example.com"]
+
+
 async def test_an_erased_address_is_forgotten_and_stays_suppressed(stage: Stage, other_brand_id: UUID):
     await stage.lists.create(stage.brand_id, ListDraft(name="Long", hash="sha512"))
     for reference in ("L", "Long"):
