@@ -57,7 +57,9 @@ def show_lists(given: Mapping[str, Any], reference: str | None, *, brand: str | 
         if as_json:
             print_json({"lists": [_told(one) for one in shown]})
             return
-        rows = [(one.code, one.kind, one.state, _scope_in_words(one), _in_files(one), _printable(one.name)) for one in shown]
+        rows = [
+            (one.code, one.kind, one.state, _scope_in_words(one), _in_files(one), _printable(one.name)) for one in shown
+        ]
         print_table([("code", "kind", "state", "is for", "in files", "name"), *rows])
 
     with_core(given, act)

@@ -7,7 +7,8 @@ A feature declares its statements as a class; the file and the class must match 
 
 A block starts with `-- name: claim_chunks`; comment lines below the name say why it is shaped so. `-- all brands: <why>`
 marks a block that is bound to no single brand (a test lists those by name), and `-- planned anew: <why>` one whose plan must
-not be kept. Parameters are `:name`. The parameter `:now`
+not be kept. A file whose first line is `-- for each KIND of: run, segment` has each block once for each of these words, which
+is put wherever `{KIND}` stands; the class declares `live: Mapping[str, Statement]`. Parameters are `:name`. The parameter `:now`
 is special: it becomes `(statement_timestamp() + shift)`, the shift being the connection's, so that no statement ever takes
 a time that was computed before it ran.
 """
@@ -25,6 +26,7 @@ from stentor.db.connection import Connection
 T = TypeVar("T")
 
 _NAME = re.compile(r"^--\s*name:\s*([a-z][a-z0-9_]*)\s*$")
+_FOR_EACH = re.compile(r"^--\s*for each ([A-Z]+) of:\s*(\S.*)$")
 _ALL_BRANDS = re.compile(r"^--\s*all brands:\s*(\S.*)$")
 _PLANNED_ANEW = re.compile(r"^--\s*planned anew:\s*\S", re.MULTILINE)
 # A quoted string, a comment or a cast is passed over; what is left of `:word` is a parameter.
@@ -106,18 +108,46 @@ class QuerySet:
             raise TypeError("A query set needs the package that holds its .sql file.")
         text = resources.files(package).joinpath(file).read_text(encoding="utf-8")
         blocks = parse_blocks(text, origin=f"{package}/{file}")
+        named = _by_name(blocks)
         declared = {name for name in cls.__annotations__ if not name.startswith("_")}
-        if missing := sorted(declared - blocks.keys()):
+        if missing := sorted(declared - named.keys()):
             raise TypeError(f"{package}/{file} lacks the blocks {missing} that {cls.__qualname__} declares.")
-        if stray := sorted(blocks.keys() - declared):
+        if stray := sorted(named.keys() - declared):
             raise TypeError(f"{package}/{file} has the blocks {stray} that {cls.__qualname__} does not declare.")
         cls.statements = blocks
-        for name, statement in blocks.items():
-            setattr(cls, name, statement)
+        for name, given in named.items():
+            setattr(cls, name, given)
 
 
 def parse_blocks(text: str, *, origin: str) -> dict[str, Statement]:
-    """The named blocks of a `.sql` file. Raises TypeError for a name used twice or SQL before the first name."""
+    """The named blocks of a `.sql` file; where there is one for each of some words, as `name:word`.
+
+    Raises TypeError for a name used twice or SQL before the first name.
+    """
+    first, _, rest = text.partition("\n")
+    if (each := _FOR_EACH.match(first)) is None:
+        return _parsed(text, origin=origin)
+    words = [word.strip() for word in each[2].split(",")]
+    return {
+        f"{name}:{word}": statement
+        for word in words
+        for name, statement in _parsed(rest.replace(f"{{{each[1]}}}", word), origin=origin).items()
+    }
+
+
+def _by_name(blocks: Mapping[str, Statement]) -> dict[str, Statement | dict[str, Statement]]:
+    alone: dict[str, Statement] = {}
+    several: dict[str, dict[str, Statement]] = {}
+    for key, statement in blocks.items():
+        name, _, word = key.partition(":")
+        if word:
+            several.setdefault(name, {})[word] = statement
+        else:
+            alone[name] = statement
+    return {**alone, **several}
+
+
+def _parsed(text: str, *, origin: str) -> dict[str, Statement]:
     blocks: dict[str, Statement] = {}
     name: str | None = None
     lines: list[str] = []

@@ -166,6 +166,27 @@ async def test_what_is_removed_and_followed_by_a_load_while_files_are_merged_is_
     assert {row.address for row in await filed.rows()} == set(expected)
 
 
+async def test_of_more_removals_than_are_taken_out_at_once_none_holds_again(
+    db: Database, storage: Meanwhile, filed: FiledList
+):
+    for number in range(SMALL_RUNS_MAX + 1):
+        await filed.add(MANY[number :: SMALL_RUNS_MAX + 1])
+    for address in MANY[:5]:
+        await filed.remove(address, ago=LONG_AGO)
+    await filed.add(STRANGERS[:1])
+    compactor = Compactor(db, storage, min_free_bytes=0, removed_at_once=3)
+
+    for hours in (0, 2, 4):
+        async with Database(db.dsn, size=2, shift=timedelta(hours=hours), prepared=db.prepared) as later:
+            await delete_replaced(later, storage)
+            await Compactor(later, storage, min_free_bytes=0, removed_at_once=3).compact(filed.brand_id, filed.list_id)
+        assert await filed.holds([*MANY, STRANGERS[0]]) == [*MANY[5:], STRANGERS[0]]
+    await compactor.compact(filed.brand_id, filed.list_id, everything=True)
+
+    assert await filed.holds([*MANY, STRANGERS[0]]) == [*MANY[5:], STRANGERS[0]]
+    assert len(await filed.live("run")) == 1
+
+
 async def test_who_was_slower_throws_away_what_was_made(
     db: Database, compactor: Compactor, filed: FiledList, storage: Meanwhile, tmp_path: Path
 ):

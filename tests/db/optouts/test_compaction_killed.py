@@ -12,7 +12,7 @@ import pytest
 from compaction_life import HITS, LATER, lived
 from optout_files import FiledList
 from stentor.db.pool import Database
-from stentor.optouts.compaction.clearing import delete_replaced, sweep_strangers
+from stentor.optouts.compaction.clearing import delete_replaced, sweep_machine, sweep_strangers
 from stentor.optouts.storage import DirectoryStorage
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(600)]
@@ -58,6 +58,7 @@ async def check_is_done(filed: FiledList, root: Path) -> None:
     async with Database(filed.db.dsn, size=2, shift=LATER, prepared=filed.db.prepared) as later:
         await delete_replaced(later, storage)
         await sweep_strangers(later, storage)
+        await sweep_machine(later, storage)
     assert await filed.holds([*MANY, *OLD, LAPSED]) == LEFT
     assert await addresses(filed) == {*LEFT} - {ERASED}
     assert len(await filed.rows()) == len(LEFT)

@@ -94,3 +94,15 @@ def test_a_block_that_nobody_declares_fails_the_import(package: str):
 
         class Sql(QuerySet, file="queries.sql", package=package):
             first: Statement
+
+
+def test_a_file_may_have_each_block_once_for_each_of_some_words():
+    blocks = parse_blocks(
+        "-- for each KIND of: run, segment\n-- About the file.\n-- name: known\nSELECT id FROM optout_{KIND} WHERE a = :a",
+        origin="test.sql",
+    )
+
+    assert {name: block.text for name, block in blocks.items()} == {
+        "known:run": "SELECT id FROM optout_run WHERE a = %(a)s",
+        "known:segment": "SELECT id FROM optout_segment WHERE a = %(a)s",
+    }

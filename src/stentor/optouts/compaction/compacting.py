@@ -76,12 +76,14 @@ class Compactor:
         *,
         min_free_bytes: int,
         patience: Patience = PATIENCE,
+        removed_at_once: int = REMOVED_AT_ONCE_MAX,
         free_bytes: Callable[[Path], int] = lambda place: shutil.disk_usage(place).free,
     ) -> None:
-        """`min_free_bytes` stay free on the disk that is worked on."""
+        """`min_free_bytes` stay free on the disk that is worked on; `removed_at_once`: so many removals are taken out."""
         self._db = db
         self._storage = storage
         self._patience = patience
+        self._removed_at_once = removed_at_once
         self._min_free_bytes = min_free_bytes
         self._free_bytes = free_bytes
         self._clock = Clock(db.shift)
@@ -118,7 +120,7 @@ class Compactor:
         lapsed = await self._drop_lapsed(a_list)
         async with self._workplace() as work, Crew(memory_bytes=CHILD_MEMORY_BYTES, size=1) as crew:
             compacting = _Compacting(self._db, self._storage, crew, a_list, work=work, check_room=self._check_room)
-            await compacting.begin(self._lapsed_before(a_list))
+            await compacting.begin(self._lapsed_before(a_list), self._removed_at_once)
             done = await compacting.merge(everything=everything)
             done = done.plus(await compacting.take_out(due))
         return done.plus(lapsed)
@@ -188,7 +190,7 @@ class _Compacting:
         self._work = work
         self._check_room = check_room
 
-    async def begin(self, lapsed_before: datetime | None) -> None:
+    async def begin(self, lapsed_before: datetime | None, removed_at_once: int) -> None:
         """Reads which files there are, and then what is to be taken out of them.
 
         In this order: what is removed later is removed in a generation that no file among these has, and goes on to hold for
@@ -197,16 +199,19 @@ class _Compacting:
         async with self._db.read() as conn:
             self._runs = await store.live(conn, self._list, "run")
             self._segments = await store.live(conn, self._list, "segment")
-            removed = await store.removals(conn, self._list, limit=REMOVED_AT_ONCE_MAX)
+            removed = await store.removals(conn, self._list, limit=removed_at_once)
             self._erased = await store.erasures(conn, self._list, limit=ERASED_AT_ONCE_MAX)
-        removed, self._cleared = _whole_generations(removed, REMOVED_AT_ONCE_MAX)
+        # A merged run is of the generation of its youngest: what is still to be taken out of the others would hold again.
+        self._merges_runs = len(removed) < removed_at_once
+        removed, self._cleared = _whole_generations(removed, removed_at_once)
         self._taken = Taken.written(self._work, removed, self._erased)
         self._lapsed_before = lapsed_before
 
     async def merge(self, *, everything: bool) -> Compacted:
         """Makes one file of each group that there is to merge."""
         done = Compacted()
-        for group in runs_to_merge(self._runs, self._list.expiry_days, everything=everything):
+        runs = self._runs if self._merges_runs else []
+        for group in runs_to_merge(runs, self._list.expiry_days, everything=everything):
             if await self._remake("run", group):
                 done = done.plus(Compacted(runs_read=len(group), runs_made=1))
         for group in segments_to_merge(self._segments, self._list.expiry_days, everything=everything):

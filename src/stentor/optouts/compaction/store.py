@@ -1,6 +1,6 @@
 """The catalogue of a list's files, as compaction reads and changes it. Nothing here commits."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -25,29 +25,15 @@ class ListSql(QuerySet, file="lists.sql", package=__package__):
     forget_erasures: Statement
 
 
-class RunSql(QuerySet, file="runs.sql", package=__package__):
-    live: Statement
-    replace: Statement
-    insert: Statement
-    note_cleared: Statement
-    replace_lapsed: Statement
-    deletable: Statement
-    forget: Statement
-    known: Statement
-
-
-class SegmentSql(QuerySet, file="segments.sql", package=__package__):
-    live: Statement
-    replace: Statement
-    insert: Statement
-    note_cleared: Statement
-    replace_lapsed: Statement
-    deletable: Statement
-    forget: Statement
-    known: Statement
-
-
-_OF: dict[FileKind, type[RunSql] | type[SegmentSql]] = {"run": RunSql, "segment": SegmentSql}
+class FileSql(QuerySet, file="files.sql", package=__package__):
+    live: Mapping[FileKind, Statement]
+    replace: Mapping[FileKind, Statement]
+    insert: Mapping[FileKind, Statement]
+    note_cleared: Mapping[FileKind, Statement]
+    replace_lapsed: Mapping[FileKind, Statement]
+    deletable: Mapping[FileKind, Statement]
+    forget: Mapping[FileKind, Statement]
+    known: Mapping[FileKind, Statement]
 
 
 class Patience(msgspec.Struct, frozen=True):
@@ -129,44 +115,44 @@ async def note_generation(conn: Connection, a_list: CompactedList, what: str) ->
 
 async def live(conn: Connection, a_list: CompactedList, kind: FileKind) -> list[CatalogueFile]:
     """The list's live files, the oldest first."""
-    return await _OF[kind].live.rows(conn, CatalogueFile, **_keys(a_list))
+    return await FileSql.live[kind].rows(conn, CatalogueFile, **_keys(a_list))
 
 
 async def replace(conn: Connection, a_list: CompactedList, kind: FileKind, ids: Sequence[UUID]) -> int:
     """These are live no more; returns how many of them were."""
-    return await _OF[kind].replace.run(conn, **_keys(a_list), ids=list(ids))
+    return await FileSql.replace[kind].run(conn, **_keys(a_list), ids=list(ids))
 
 
 async def insert(conn: Connection, a_list: CompactedList, kind: FileKind, new: NewFile) -> None:
     """The file is live."""
-    await _OF[kind].insert.run(conn, **_keys(a_list), **msgspec.structs.asdict(new))
+    await FileSql.insert[kind].run(conn, **_keys(a_list), **msgspec.structs.asdict(new))
 
 
 async def note_cleared(
     conn: Connection, a_list: CompactedList, kind: FileKind, ids: Sequence[UUID], cleared: int
 ) -> None:
     """Nothing that was removed up to that generation is in these files."""
-    await _OF[kind].note_cleared.run(conn, **_keys(a_list), ids=list(ids), cleared=cleared)
+    await FileSql.note_cleared[kind].run(conn, **_keys(a_list), ids=list(ids), cleared=cleared)
 
 
 async def replace_lapsed(conn: Connection, a_list: CompactedList, kind: FileKind, *, kept_days: int) -> int:
     """Of an expiring list, puts an end to files whose entries have all lapsed so many days ago; of a deleted one, to all."""
-    return await _OF[kind].replace_lapsed.run(conn, **_keys(a_list), kept_days=kept_days)
+    return await FileSql.replace_lapsed[kind].run(conn, **_keys(a_list), kept_days=kept_days)
 
 
 async def deletable(conn: Connection, kind: FileKind, *, kept: timedelta, limit: int) -> list[UUID]:
     """Files that were replaced so long ago that nobody opens them any more, and that no running job may still read."""
-    return await _OF[kind].deletable.column(conn, kept=kept, limit=limit)
+    return await FileSql.deletable[kind].column(conn, kept=kept, limit=limit)
 
 
 async def forget(conn: Connection, kind: FileKind, ids: Sequence[UUID]) -> int:
     """Takes files out of the catalogue that are deleted."""
-    return await _OF[kind].forget.run(conn, ids=list(ids))
+    return await FileSql.forget[kind].run(conn, ids=list(ids))
 
 
 async def known(conn: Connection, kind: FileKind, ids: Sequence[UUID]) -> set[UUID]:
     """Which of these files the catalogue has."""
-    return set(await _OF[kind].known.column(conn, ids=list(ids)))
+    return set(await FileSql.known[kind].column(conn, ids=list(ids)))
 
 
 def _keys(a_list: CompactedList) -> dict[str, Any]:
