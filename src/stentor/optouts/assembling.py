@@ -25,8 +25,12 @@ class Assembly:
         self.path = path
         self.bytes = len(head)
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with full_disks_named():
-            os.write(self._descriptor, head)
+        try:
+            with full_disks_named():
+                os.write(self._descriptor, head)
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Lets go of the file; may be done again."""

@@ -3,12 +3,31 @@
 It is loaded when a child first needs it: nobody else shall carry its 40 MB.
 """
 
-from collections.abc import Sequence
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+
+# In writing a file, and in spilling what goes beyond the memory.
+_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), "max_temp_directory_size")
+
+
+@contextmanager
+def full_disks_named() -> Iterator[None]:
+    """Turns what DuckDB says when the disk is full into the OSError that everybody else raises; other errors pass."""
+    import duckdb  # noqa: PLC0415  see above
+
+    try:
+        yield
+    except duckdb.Error as error:
+        if not any(said in str(error) for said in _FULL):
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
 
 
 def connect(

@@ -50,10 +50,18 @@ def _answer(pipe: Connection, task: Task) -> None:
     try:
         answer = task.function(*task.args, **task.kwargs)
     except Exception as error:  # noqa: BLE001  told to whoever called
-        answer = Failed(error)
+        answer = Failed(_plain(error))
     try:
         pipe.send(answer)
     except BrokenPipeError:
         return
     except Exception as error:  # noqa: BLE001  an error may hold what cannot be sent
         pipe.send(Failed(RuntimeError(f"{answer!r} cannot be sent: {error}")))
+
+
+def _plain(error: Exception) -> Exception:
+    """The error as its parent can have it, who does not load what we load to name it."""
+    if type(error).__module__.partition(".")[0] in {"builtins", "stentor"}:
+        return error
+    kind = MemoryError if isinstance(error, MemoryError) else RuntimeError
+    return kind(f"{type(error).__name__}: {error}")

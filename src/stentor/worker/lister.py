@@ -4,8 +4,8 @@ import asyncio
 import errno
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -13,7 +13,7 @@ import structlog
 
 from stentor.db.locks import try_exclusive
 from stentor.db.pool import Database
-from stentor.errors import NoRoom, Problem, Unavailable
+from stentor.errors import Problem, Unavailable
 from stentor.optouts.crew import ChildDied
 from stentor.optouts.jobs import working
 from stentor.optouts.jobs.model import JobKind
@@ -31,7 +31,12 @@ _OURS = (
     "Something went wrong here that is no fault of the file; it is in the worker's log. Send it again, and tell whoever runs"
     " this installation if that does not help."
 )
+_NEARLY_FULL_BYTES = 16 << 20
 _FULL = "The disk on which files of lists are made is full. Make room, and send it again."
+
+
+def _free_bytes(place: Path) -> int:
+    return shutil.disk_usage(place).free
 
 
 class ListerRole:
@@ -50,8 +55,13 @@ class ListerRole:
         *,
         beat_s: float = working.BEAT_S,
         chores: Sequence[Chore] = (),
+        free_bytes: Callable[[Path], int] = _free_bytes,
     ) -> None:
-        """`chores` are those of this machine's disk; with them workplaces are removed whose jobs have ended."""
+        """`chores` are those of this machine's disk; with them workplaces are removed whose jobs have ended.
+
+        `free_bytes` tells how much room is left where a path lies.
+        """
+        self._free_bytes = free_bytes
         self._db = db
         self._beat_s = beat_s
         self._worker = worker
@@ -83,17 +93,28 @@ class ListerRole:
 
     async def work_on(self, job: ClaimedJob, stop: asyncio.Event) -> None:
         """Does a job that this worker has claimed, to its end or until `stop`."""
-        place = self._work / str(job.id)
-        make_private(place)
-        with _held(place / "lock") as mine:
-            if not mine:
-                # Whoever had the job before may come to himself again, and write there until he learns better.
-                place = self._work / f"{job.id}-{job.epoch}"
-                make_private(place)
+        with ExitStack() as stack:
+            try:
+                place = self._place(job, stack)
+            except OSError as error:
+                if not _is_full(error):
+                    raise
+                await working.fail(self._db, job, _FULL)
+                return
             log.info("list_job.begun", job=str(job.id), kind=job.kind, epoch=job.epoch)
             goes_on = await self._ended(job, Workplace(place), stop)
             if not goes_on:
                 await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
+
+    def _place(self, job: ClaimedJob, stack: ExitStack) -> Path:
+        """Where to work on the job, and nobody else as long as the stack is open."""
+        place = self._work / str(job.id)
+        make_private(place)
+        if not stack.enter_context(_held(place / "lock")):
+            # Whoever had the job before may come to himself again, and write there until he learns better.
+            place = self._work / f"{job.id}-{job.epoch}"
+            make_private(place)
+        return place
 
     async def _ended(self, job: ClaimedJob, workplace: Workplace, stop: asyncio.Event) -> bool:
         """Runs the job; whether it goes on, with another worker or later."""
@@ -106,21 +127,31 @@ class ListerRole:
             log.warning("list_job.lost", job=str(job.id), epoch=job.epoch)
         except ChildDied as death:
             log.warning("list_job.child_died", job=str(job.id), why=str(death))
-            await working.leave_behind(self._db, job)
-            return True
-        except Unavailable as outage:
-            if not isinstance(outage, NoRoom):
+            # What it had mapped of a file without room, the kernel ends it for.
+            if self._free_bytes(workplace.directory) >= _NEARLY_FULL_BYTES:
+                await working.leave_behind(self._db, job)
+                return True
+            await working.fail(self._db, job, _FULL)
+        except Exception as error:
+            if working.is_tried_again(error):
                 await working.release(self._db, job)
                 raise
-            await working.fail(self._db, job, outage.detail)
-        except JobFailed as failed:
-            await working.fail(self._db, job, failed.sentence, failed.counts, failed.results)
-        except Problem as problem:
-            await working.fail(self._db, job, problem.detail)
-        except Exception as error:
-            log.exception("list_job.failed", job=str(job.id), kind=job.kind)
-            await working.fail(self._db, job, _FULL if _is_full(error) else _OURS)
+            await self._fail(job, error)
         return False
+
+    async def _fail(self, job: ClaimedJob, error: Exception) -> None:
+        """Ends the job with a sentence for whoever asked for it."""
+        match error:
+            case JobFailed():
+                await working.fail(self._db, job, error.sentence, error.counts, error.results)
+            case Problem():
+                await working.fail(self._db, job, error.detail)
+            case OSError() if _is_full(error):
+                log.warning("list_job.disk_full", job=str(job.id), kind=job.kind)
+                await working.fail(self._db, job, _FULL)
+            case _:
+                log.error("list_job.failed", job=str(job.id), kind=job.kind, exc_info=error)
+                await working.fail(self._db, job, _OURS)
 
     async def _run(self, job: ClaimedJob, workplace: Workplace, stop: asyncio.Event) -> None:
         """Runs the job to its end. Raises what its runner raises, _Stopped and Lost."""

@@ -4,6 +4,8 @@ import asyncio
 import csv
 import io
 import json
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -387,6 +389,12 @@ async def waits_for_single_entries(db: Database) -> bool:
         return bool(await found.fetchall())
 
 
+def open_files() -> Iterator[Path]:
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):
+            yield descriptor.readlink()
+
+
 async def test_a_full_disk_is_said_to_be_full(jobs: ListJobs, filed: FiledList):
     await filed.add([ANN])
     job = await jobs.service.begin_export(jobs.brand_id, str(filed.list_id), {"columns": ["plain"]})
@@ -394,3 +402,6 @@ async def test_a_full_disk_is_said_to_be_full(jobs: ListJobs, filed: FiledList):
 
     with pytest.raises(NoRoom, match="Make room"):
         await jobs.done(job, ExportRunner(jobs.db, jobs.storage, reserve))
+
+    # Who has a file open keeps its room, whether or not it is deleted.
+    assert not [path for path in open_files() if path.is_relative_to(jobs.storage.work)]

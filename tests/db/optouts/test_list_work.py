@@ -219,6 +219,20 @@ async def test_a_child_that_died_counts_as_a_death_and_the_job_goes_on_where_it_
     assert left_in(tmp_path) == [str(job_id)]
 
 
+@pytest.mark.fault("F17")
+async def test_a_child_that_died_where_no_room_was_left_is_not_sent_back_to_die_again(db: Database, tmp_path: Path):
+    world = await World.made(db)
+    job_id = await queue(db, world.brand_id)
+    role = ListerRole(
+        db, "w", {"export": Running(raising(ChildDied("Gone.")))}, tmp_path, beat_s=0.01, free_bytes=lambda _: 4096
+    )
+
+    await role.work_on(await claimed(db), asyncio.Event())
+
+    job = await job_now(db, job_id)
+    assert (job["state"], "is full" in job["message"], left_in(tmp_path)) == ("failed", True, [])
+
+
 async def test_an_outage_gives_the_job_back(db: Database, tmp_path: Path):
     world = await World.made(db)
     job_id = await queue(db, world.brand_id)

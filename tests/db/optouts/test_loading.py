@@ -15,9 +15,12 @@ import zstandard
 from loading_world import Loading, counts, done_chunks
 from stentor.db.pool import Database
 from stentor.db.reserve import DiskReserve
+from stentor.errors import NoRoom
 from stentor.optouts.hashing import HASH_NAMES, HashName, digest_of, hash_of
 from stentor.optouts.jobs.clearing import clear_jobs
 from stentor.optouts.jobs.working import JobFailed, Workplace
+from stentor.optouts.loading.runner import ImportRunner
+from stentor.optouts.storage import DirectoryStorage
 
 pytestmark = pytest.mark.anyio
 
@@ -346,6 +349,29 @@ async def test_a_disk_without_room_fails_the_job_with_a_sentence_and_leaves_noth
 
     assert (job.state, "Make room" in job.message) == ("failed", True)
     assert all(name.startswith("uploads/") for name in await loading.files())
+
+
+class Full(DirectoryStorage):
+    """A storage on a disk that has room for everything but segments."""
+
+    async def put(self, name: str, path: Path) -> None:
+        if name.startswith("segments/"):
+            raise NoRoom("The disk is full.", retry_after_s=1)
+        await super().put(name, path)
+
+
+@pytest.mark.fault("F17")
+async def test_what_was_stored_of_a_file_goes_when_the_rest_has_no_room(loading: Loading, tmp_path: Path):
+    list_id = await loading.new_list()
+    loading.runner = ImportRunner(loading.db, Full(tmp_path / "lists"))
+    job = await loading.claimed(list_id, file("ann@example.com", "nobody"))
+    workplace = Workplace(loading.storage.work / str(job.id))
+    workplace.directory.mkdir(parents=True)
+
+    with pytest.raises(NoRoom):
+        await loading.runner.run(job, workplace)
+
+    assert [name.split("/")[0] for name in await loading.files()] == ["uploads"]
 
 
 @pytest.mark.fault("F17")

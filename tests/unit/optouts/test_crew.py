@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import errno
 import os
 import signal
 import sys
@@ -13,7 +14,7 @@ import duckdb
 import numpy as np
 import pytest
 
-from stentor.optouts.columnar import connect
+from stentor.optouts.columnar import connect, full_disks_named
 from stentor.optouts.crew import ChildDied, Crew
 
 pytestmark = pytest.mark.anyio
@@ -47,6 +48,11 @@ async def test_what_a_function_raises_is_raised_here_and_the_child_goes_on(crew:
         with pytest.raises(FileNotFoundError):
             await child.call(os.stat, "/nowhere")
         assert await child.call(os.getpid) == child.pid
+
+
+async def test_errors_of_what_only_children_load_are_raised_without_it(crew: Crew):
+    with pytest.raises(RuntimeError, match="IOException"):
+        await crew.call(exec, "import duckdb; duckdb.connect('/nowhere/at/all')")
 
 
 async def test_a_child_that_dies_is_told_of_and_replaced(crew: Crew):
@@ -136,3 +142,38 @@ def test_what_goes_beyond_its_memory_is_spilled_into_its_directory(tmp_path: Pat
 
         assert columnar.execute("SELECT count(*), min(b) FROM u").fetchall()[0][0] == 3_000_000
         assert list((tmp_path / "spilled").iterdir())
+
+
+@pytest.mark.fault("F17")
+def test_a_disk_that_is_full_of_what_is_written_is_told_as_one(tmp_path: Path):
+    full = tmp_path / "full.csv"
+    full.symlink_to("/dev/full")
+
+    with (
+        connect(50_000_000, 1, tmp_path, directories=[Path("/dev")]) as columnar,
+        pytest.raises(OSError, match="No space") as raised,
+        full_disks_named(),
+    ):
+        columnar.execute("COPY (SELECT range FROM range(100_000)) TO ?", [str(full)])
+
+    assert raised.value.errno == errno.ENOSPC
+
+
+@pytest.mark.fault("F17")
+def test_a_disk_that_is_full_of_what_is_spilled_is_told_as_one(tmp_path: Path):
+    with duckdb.connect() as columnar:
+        columnar.execute("SET memory_limit = '20MB'")
+        columnar.execute("SET threads = 1")
+        columnar.execute("SET temp_directory = ?", [str(tmp_path)])
+        columnar.execute("SET max_temp_directory_size = '1MB'")
+        with pytest.raises(OSError, match="No space") as raised, full_disks_named():
+            columnar.execute(
+                "CREATE TEMP TABLE t AS SELECT md5(range::VARCHAR), sha256(range::VARCHAR) FROM range(2_000_000)"
+            )
+
+    assert raised.value.errno == errno.ENOSPC
+
+
+def test_other_errors_of_its_stay_its_own():
+    with duckdb.connect() as columnar, pytest.raises(duckdb.Error), full_disks_named():
+        columnar.execute("SELECT nothing")

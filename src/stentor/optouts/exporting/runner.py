@@ -57,11 +57,12 @@ class ExportRunner:
             sources, entries = await self._sources(job, directory, stack)
             crew = await stack.enter_async_context(Crew(memory_bytes=CHILD_MEMORY_BYTES))
             export = _Export(self._reserve, spec, workplace, directory, entries)
+            # Also where it comes to nothing: as long as somebody has the file open, it takes its room on the disk.
+            stack.callback(export.file.close)
             if spec.format == "parquet" or len({source.store for source in sources}) > 1:
                 await export.write_whole(crew, sources)
             else:
                 await export.write_pieces(crew, sources)
-            export.file.close()
         result = await export.file.stored(self._storage, job, spec.file_name)
         workplace.is_ending = True
         await self._finish(job, spec, result, export.rows)

@@ -1,16 +1,15 @@
 """Entries written as a file, in a child: DuckDB copies straight from segments into the format that was asked for."""
 
-import errno
 import hashlib
-import os
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from stentor.optouts.columnar import connect
+from stentor.optouts.columnar import connect, full_disks_named
 from stentor.optouts.exporting.model import COLLECTIONS, ExportColumn, ExportFormat, ExportSpec
 from stentor.optouts.hashing import DIGEST_BYTES, HashName
 from stentor.optouts.runs.columns import entries_sql
@@ -31,7 +30,6 @@ RECENT_COLUMNS = {
 """Of a file of single entries: a JSON object a line, the hash in hexadecimal digits."""
 
 _OF_A_PERSON = ("address", "campaign", "affiliate", "sub_affiliate", "ip")
-_FULL = "No space left"
 _DIGEST_CHARS = 2 * DIGEST_BYTES
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -78,11 +76,9 @@ def write(task: Writing) -> int:
 
     Raises OSError for a full disk.
     """
-    import duckdb  # noqa: PLC0415  only in a child, as columnar says
-
     folders = sorted({task.target.parent, *(source.path.parent for source in task.sources)})
     database = connect(task.memory_bytes, task.threads, task.target.parent, directories=folders, keeps_order=True)
-    try:
+    with closing(database), full_disks_named():
         database.create_function("sha512", _sha512, ["VARCHAR"], "VARCHAR")
         _load(database, task.sources)
         bound: list[object] = []
@@ -90,12 +86,6 @@ def write(task: Writing) -> int:
         database.execute(f"COPY ({sql}) TO ? ({_OPTIONS[task.spec.format]})", [*bound, str(task.target)])
         ((written,),) = database.fetchall()
         return int(written)
-    except duckdb.Error as error:
-        if _FULL in str(error):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
-        raise
-    finally:
-        database.close()
 
 
 def _rows(database: "DuckDBPyConnection", task: Writing, bound: list[object]) -> str:

@@ -15,7 +15,9 @@ import msgspec
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.db.sql import QuerySet, Statement
+from stentor.errors import NoRoom, Unavailable
 from stentor.failpoints import failpoint
+from stentor.optouts.crew import ChildDied
 from stentor.optouts.jobs.model import JobKind, ResultFile
 
 LEASE = timedelta(seconds=20)
@@ -85,6 +87,11 @@ class JobFailed(Exception):
         self.sentence = sentence
         self.counts = counts
         self.results = results
+
+
+def is_tried_again(error: Exception) -> bool:
+    """Whether a job that met this goes on later, with what is left in its workplace; any other error is its end."""
+    return isinstance(error, ChildDied) or (isinstance(error, Unavailable) and not isinstance(error, NoRoom))
 
 
 class Lost(Exception):

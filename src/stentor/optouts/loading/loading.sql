@@ -33,7 +33,11 @@ ORDER BY digest
 LIMIT :limit
 
 -- name: recents_since
-SELECT digest FROM optout_recent WHERE list_id = :list_id AND brand_id = :brand_id AND at >= :since ORDER BY digest LIMIT :limit
+SELECT digest
+FROM optout_recent
+WHERE list_id = :list_id AND brand_id = :brand_id AND at >= :since AND digest > :after
+ORDER BY digest
+LIMIT :limit
 
 -- name: lock_list
 SELECT true FROM optout_list WHERE id = :list_id AND brand_id = :brand_id AND state <> 'deleted' FOR UPDATE

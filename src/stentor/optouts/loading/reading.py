@@ -5,11 +5,10 @@ before it were noted, then `write` when it is known where those lie.
 """
 
 import csv
-import errno
 import os
 import struct
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -18,6 +17,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from stentor.optouts.columnar import full_disks_named
 from stentor.optouts.loading.classes import LineClass
 from stentor.optouts.loading.order import Ordered, ordered
 from stentor.optouts.loading.rows import Classified, Order, Rows
@@ -202,19 +202,6 @@ def seed(bitmap: Path, expected: int, known: Sequence[Path]) -> None:
         with closing(Index(path)) as index:
             for part in index.parts(1 << 20):
                 seen.add(part)
-
-
-@contextmanager
-def full_disks_named() -> Iterator[None]:
-    """Turns what DuckDB says when the disk is full into the error that everybody else raises."""
-    import duckdb  # noqa: PLC0415  only a child shall carry it
-
-    try:
-        yield
-    except duckdb.Error as error:
-        if os.strerror(errno.ENOSPC) not in str(error):
-            raise
-        raise OSError(errno.ENOSPC, str(error)) from error
 
 
 def _sync(path: Path) -> None:

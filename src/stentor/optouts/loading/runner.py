@@ -24,7 +24,15 @@ from stentor.failpoints import failpoint
 from stentor.optouts.crew import Crew, cores
 from stentor.optouts.jobs import store as job_store
 from stentor.optouts.jobs.model import JobKind, Part, ResultFile
-from stentor.optouts.jobs.working import ClaimedJob, Counts, JobFailed, Lost, Workplace, finish
+from stentor.optouts.jobs.working import (
+    ClaimedJob,
+    Counts,
+    JobFailed,
+    Lost,
+    Workplace,
+    finish,
+    is_tried_again,
+)
 from stentor.optouts.loading import merging, reading, splitting, store
 from stentor.optouts.loading.earlier import Earlier
 from stentor.optouts.loading.inflate import Unreadable
@@ -403,22 +411,30 @@ class _Load:
 
     async def _opted_out_since(self, crew: Crew) -> list[bytes]:
         """Who is in the file, and has opted out by themselves since the load began."""
-        async with self._db.read() as conn:
-            digests = await store.recents_since(
-                conn, self._job.brand_id, self._list_id, since=self._plan.target.at, limit=_PAGE
-            )
-        return await crew.call(reading.among, self._run_path, digests) if digests else []
+        found: list[bytes] = []
+        after = b""
+        while True:
+            async with self._db.read() as conn:
+                digests = await store.recents_since(
+                    conn, self._job.brand_id, self._list_id, since=self._plan.target.at, after=after, limit=_PAGE
+                )
+            if not digests:
+                return found
+            found += await crew.call(reading.among, self._run_path, digests)
+            after = digests[-1]
 
     async def _add(self, chunks: Sequence[DoneChunk], counts: Counts, given_way: Sequence[bytes]) -> None:
         segments = [chunk for chunk in chunks if chunk.added]
         names = [index_name(self._plan.run_id), *(segment_name(chunk.segment_id) for chunk in segments)]
+        results = await self._rejects(chunks)
+        _check_any(counts, results)
         try:
-            results = await self._rejects(chunks)
-            _check_any(counts, results)
             run = await self._store_files(segments, counts)
             await self._commit(run, segments, counts, given_way, results)
-        except (Lost, JobFailed):
-            await self._storage.delete(names)
+        except Exception as error:
+            # Whoever goes on later looks for them there.
+            if not is_tried_again(error):
+                await self._storage.delete([*names, *(result.name for result in results.values())])
             raise
 
     async def _rejects(self, chunks: Sequence[DoneChunk]) -> dict[str, ResultFile]:
@@ -447,12 +463,18 @@ class _Load:
                     raise RuntimeError(f"{name} is neither here nor in the storage.")
                 return stored
 
-        async with _one_error(), asyncio.TaskGroup() as group:
-            index = group.create_task(put(index_name(self._plan.run_id), self._run_path))
-            for chunk in segments:
-                group.create_task(put(segment_name(chunk.segment_id), self._manifest.segment(chunk.number)))
+        puts = [
+            asyncio.create_task(put(index_name(self._plan.run_id), self._run_path)),
+            *(
+                asyncio.create_task(put(segment_name(chunk.segment_id), self._manifest.segment(chunk.number)))
+                for chunk in segments
+            ),
+        ]
+        # Each to its end, also beside one that failed: what is moved in then would be there behind who clears up.
+        await asyncio.gather(*puts, return_exceptions=True)
+        index_bytes, *_ = [each.result() for each in puts]
         failpoint("list_load.stored")
-        return MadeFile(self._plan.run_id, counts.added, index.result(), max(chunk.youngest_at for chunk in segments))
+        return MadeFile(self._plan.run_id, counts.added, index_bytes, max(chunk.youngest_at for chunk in segments))
 
     async def _commit(
         self,

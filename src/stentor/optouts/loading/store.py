@@ -75,9 +75,13 @@ async def removals(
     return [(digest, generation) for digest, generation in rows]
 
 
-async def recents_since(conn: Connection, brand_id: UUID, list_id: UUID, *, since: datetime, limit: int) -> list[bytes]:
-    """Digests of single entries that came since then."""
-    return await Sql.recents_since.column(conn, brand_id=brand_id, list_id=list_id, since=since, limit=limit)
+async def recents_since(
+    conn: Connection, brand_id: UUID, list_id: UUID, *, since: datetime, after: bytes, limit: int
+) -> list[bytes]:
+    """Digests of single entries that came since then, in order, from behind one."""
+    return await Sql.recents_since.column(
+        conn, brand_id=brand_id, list_id=list_id, since=since, after=after, limit=limit
+    )
 
 
 async def lock_list(conn: Connection, brand_id: UUID, list_id: UUID) -> bool:

@@ -20,7 +20,7 @@ from isal import igzip
 
 from stentor.domain.address import InvalidAddress
 from stentor.domain.vocabulary import ChannelKind
-from stentor.optouts.columnar import connect
+from stentor.optouts.columnar import connect, full_disks_named
 from stentor.optouts.entries import BARE_PHONE, read_entry
 from stentor.optouts.hashing import DIGEST_BYTES, HEX_CHARS, HashName, digest_of, forms_of
 from stentor.optouts.loading.layout import Layout, fields_of
@@ -106,7 +106,7 @@ class Sifted(NamedTuple):
 
 
 def sift(block: Block) -> Sifted:
-    """Parts the lines of the block into its three files, removes its own, and counts."""
+    """Parts the lines of the block into its three files, removes its own, and counts. Raises OSError for a full disk."""
     raw = block.path.read_bytes()
     rows = Rows.of(raw)
     names = sorted({one.files.hash for one in block.lists}, key=HEX_CHARS.__getitem__)
@@ -115,7 +115,8 @@ def sift(block: Block) -> Sifted:
     asking = _Asking(block, texts, rows if texts is raw else Rows.of(texts), names, reasons)
     empty = rows.lengths == 0
     malformed = np.zeros(rows.number, dtype=bool)
-    removed = asking.held() & ~empty
+    with full_disks_named():
+        removed = asking.held() & ~empty
     malformed[list(reasons)] = True
     removed &= ~malformed
     _write(block.removed, chosen(raw, rows, removed), gzipped=block.gzipped)
