@@ -5,9 +5,10 @@ from typing import NamedTuple
 from uuid import UUID
 
 from stentor.db.connection import Connection
+from stentor.db.equal_bytes import EqualBytes
 from stentor.db.sql import QuerySet, Statement
 from stentor.domain.vocabulary import ChannelKind
-from stentor.optouts.hashing import HashName
+from stentor.optouts.hashing import DIGEST_BYTES, HashName
 from stentor.optouts.model import LIST_CHANNELS, listed_as
 
 
@@ -41,6 +42,8 @@ class AskedStore(NamedTuple):
     has_removed: bool
     run_ids: list[UUID]
     run_generations: list[int]
+    recents: bytes | None = None
+    """Its single entries among the digests that were asked along, one after the other; None where they were not asked of it."""
 
     def covers(self, campaign_id: UUID | None, topic_id: UUID | None) -> bool:
         """Whether messages of that campaign about that topic go by the list."""
@@ -49,8 +52,20 @@ class AskedStore(NamedTuple):
         return (campaign_id if self.scope == "campaigns" else topic_id) in self.scope_ids
 
 
+class Along(NamedTuple):
+    """Digests that are asked along, made with that hash."""
+
+    hash: HashName
+    digests: Sequence[bytes]
+
+
 async def asked_stores(
-    conn: Connection, brand_id: UUID, *, channel: ChannelKind | None, list_ids: Collection[UUID] | None
+    conn: Connection,
+    brand_id: UUID,
+    *,
+    channel: ChannelKind | None,
+    list_ids: Collection[UUID] | None,
+    along: Along | None = None,
 ) -> list[AskedStore]:
     """The enabled lists, or those of them that are named, by number; for one channel, if one is named."""
     asked = {
@@ -58,7 +73,8 @@ async def asked_stores(
         "channels": LIST_CHANNELS if channel is None else listed_as(channel).bit,
         "list_ids": None if list_ids is None else list(list_ids),
     }
-    own = await Sql.own.tuples(conn, **asked)
+    name, digests = along or (None, ())
+    own = await Sql.own.tuples(conn, **asked, hash=name, digests=EqualBytes(digests))
     if any(leads_elsewhere for leads_elsewhere, *_ in own):
         return [AskedStore(*row) for row in await Sql.asked.tuples(conn, **asked)]
     return [AskedStore(*row) for _, *row in own]
@@ -66,16 +82,21 @@ async def asked_stores(
 
 async def recents_among(
     conn: Connection, stores: Collection[AskedStore], digests: Sequence[bytes]
-) -> list[tuple[UUID, bytes]]:
-    """Which of the digests are single entries of which of these stores, as (store, digest)."""
+) -> dict[UUID, list[bytes]]:
+    """Which of the digests are single entries of which of these stores."""
     rows = await Sql.recents_among.tuples(
         conn,
         list_ids=[store.store_id for store in stores],
         brand_ids=[store.store_brand_id for store in stores],
         expiry_days=[store.expiry_days for store in stores],
-        digests=digests,
+        digests=EqualBytes(digests),
     )
-    return [(store_id, digest) for store_id, digest in rows]
+    return {store_id: parted(found) for store_id, found in rows}
+
+
+def parted(digests: bytes) -> list[bytes]:
+    """What stands one after the other as a list."""
+    return [digests[at : at + DIGEST_BYTES] for at in range(0, len(digests), DIGEST_BYTES)]
 
 
 class Removals(NamedTuple):
@@ -91,7 +112,7 @@ async def removed_among(conn: Connection, stores: Collection[AskedStore], digest
         conn,
         list_ids=[store.store_id for store in stores],
         brand_ids=[store.store_brand_id for store in stores],
-        digests=list(digests),
+        digests=EqualBytes(list(digests)),
     )
     return Removals(
         {store_id: generation for store_id, generation, _, _ in rows},

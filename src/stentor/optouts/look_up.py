@@ -13,7 +13,7 @@ from uuid import UUID
 from stentor.db.connection import Connection
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Unavailable
-from stentor.optouts.asking import AskedStore, asked_stores, recents_among, removed_among
+from stentor.optouts.asking import Along, AskedStore, asked_stores, parted, recents_among, removed_among
 from stentor.optouts.hashing import EntryForm, HashName, digest_of, forms_of, other_spelling
 from stentor.optouts.runs.holders import Indexes, IndexesNeeded
 from stentor.optouts.runs.index import Digests, Index
@@ -107,9 +107,13 @@ class LookUp:
         *,
         channel: ChannelKind | None = None,
         list_ids: Collection[UUID] | None = None,
+        along: Along | None = None,
     ) -> list[AskedStore]:
-        """The brand's enabled lists, or the named ones of them, with where their entries lie; for one channel, if named."""
-        return await asked_stores(conn, brand_id, channel=channel, list_ids=list_ids)
+        """The brand's enabled lists, or the named ones of them, with where their entries lie; for one channel, if named.
+
+        Digests `along` must be all that `found` is then asked about with that hash; they save it a statement.
+        """
+        return await asked_stores(conn, brand_id, channel=channel, list_ids=list_ids, along=along)
 
     async def found(
         self, conn: Connection, stores: Iterable[AskedStore], digests: Mapping[HashName, Sequence[bytes]]
@@ -122,10 +126,15 @@ class LookUp:
             if with_runs := [store for store in asked.values() if store.hash == name and store.run_ids]:
                 _ask_runs(with_runs, indexes, given, hits)
         await _leave_out_removed(conn, asked, hits)
+        recents = {store.store_id: parted(store.recents) for store in asked.values() if store.recents}
         for name, given in digests.items():
-            if with_recents := [store for store in asked.values() if store.hash == name and store.has_recents]:
-                for store_id, digest in await recents_among(conn, with_recents, given):
-                    hits.setdefault(store_id, {})[digest] = Hit(asked[store_id].generation, recent=True)
+            if unasked := [
+                store for store in asked.values() if store.hash == name and store.has_recents and store.recents is None
+            ]:
+                recents |= await recents_among(conn, unasked, given)
+        for store_id, held in recents.items():
+            hit = Hit(asked[store_id].generation, recent=True)
+            hits.setdefault(store_id, {}).update(dict.fromkeys(held, hit))
         return hits
 
     async def wave(
@@ -134,14 +143,28 @@ class LookUp:
         """Asks all lists about the people of a wave, each an address and its md5 digest, at once."""
         if not people:
             return WaveListings(channel, [], {})
-        return await self.listings(conn, await self.stores(conn, brand_id, channel=channel), channel, people)
+        # The built-in list's, and of most others.
+        along = Along("md5", _asked_digests(people, channel, "md5"))
+        stores = await self.stores(conn, brand_id, channel=channel, along=along)
+        return await self._listings(conn, stores, channel, people, {along.hash: along.digests})
 
     async def listings(
         self, conn: Connection, stores: Sequence[AskedStore], channel: ChannelKind, people: Sequence[tuple[str, bytes]]
     ) -> WaveListings:
         """As `wave`, of these lists."""
-        digests = {name: _asked_digests(people, channel, name) for name in {store.hash for store in stores}}
-        return WaveListings(channel, stores, await self.found(conn, stores, digests))
+        return await self._listings(conn, stores, channel, people, {})
+
+    async def _listings(
+        self,
+        conn: Connection,
+        stores: Sequence[AskedStore],
+        channel: ChannelKind,
+        people: Sequence[tuple[str, bytes]],
+        digests: Mapping[HashName, Sequence[bytes]],
+    ) -> WaveListings:
+        missing = {store.hash for store in stores} - digests.keys()
+        made = {name: _asked_digests(people, channel, name) for name in missing}
+        return WaveListings(channel, stores, await self.found(conn, stores, {**digests, **made}))
 
 
 def _ask_runs(

@@ -1,10 +1,13 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import TypeVar
 from uuid import UUID
 
 import pytest
+from psycopg.abc import PQGen
 
 from listed import Lists
+from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.domain.address import email_digest
 from stentor.domain.ids import new_id
@@ -17,6 +20,8 @@ from stentor.optouts.runs.holders import Indexes
 from stentor.testing.world import World
 
 pytestmark = pytest.mark.anyio
+
+T = TypeVar("T")
 
 ANN, BEN, CLEO = "ann@example.com", "ben@example.com", "cleo@other.example"
 
@@ -249,3 +254,42 @@ async def test_what_was_taken_off_and_then_compacted_away_is_not_found_in_the_ol
         return set(hits.get(list_id, ()))
 
     assert await stage.look_up.surely(ask) == set()
+
+
+class Counting(Connection):
+    """A connection that counts the statements that are sent on it."""
+
+    statements = 0
+
+    async def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:  # noqa: ASYNC109  as psycopg
+        self.statements += 1
+        return await super().wait(gen, interval, timeout)
+
+
+@pytest.mark.parametrize(("name", "statements"), [("md5", 1), ("sha256", 2)])
+async def test_a_wave_costs_one_statement_and_one_more_for_single_entries_under_other_hashes(
+    stage: Stage, name: HashName, statements: int
+):
+    list_id = await stage.lists.made(stage.brand_id, "l", hash=name)
+    await stage.lists.run(list_id, [BEN])
+    await stage.lists.recent(list_id, ANN)
+    people = [(address, email_digest(address)) for address in (ANN, BEN, CLEO)]
+    # So that the file is open here.
+    await stage.objecting(BEN)
+
+    async with await Counting.connect(stage.db.dsn, autocommit=True) as conn:
+        before = conn.statements
+        wave = await stage.look_up.wave(conn, stage.brand_id, ChannelKind.EMAIL, people)
+        taken = conn.statements - before
+
+    found = [wave.objecting(*person, campaign_id=None, topic_id=None) for person in people]
+    assert [listing and listing.hit.recent for listing in found] == [True, False, None]
+    assert taken == statements
+
+
+async def test_single_entries_that_are_asked_along_lapse_like_all_others(stage: Stage):
+    list_id = await stage.lists.made(stage.brand_id, "l", expiry_days=30)
+    await stage.lists.recent(list_id, ANN, age_days=31)
+    await stage.lists.recent(list_id, BEN, age_days=29)
+
+    assert [found is not None for found in await stage.objecting(ANN, BEN)] == [False, True]
