@@ -184,7 +184,32 @@ async def test_a_piece_from_elsewhere_is_refused(world: World, storage: Storage)
         (415, "InvalidArgument"),
     ]
     assert (later.status_code, later.headers["tus-version"]) == (412, "1.0.0")
+    assert (await world.client.head(link, headers={"Tus-Resumable": "2.0.0"})).status_code == 412
     assert await kept(storage, job) == b""
+
+
+@pytest.mark.parametrize(
+    "said", ["Application/Offset+Octet-Stream", "application/offset+octet-stream; charset=utf-8", None]
+)
+async def test_a_piece_is_known_by_its_type_however_it_is_written(world: World, said: str | None):
+    job = await prepared(world)
+    headers = {"Upload-Offset": "0"} if said is None else {"Upload-Offset": "0", "Content-Type": said}
+
+    answer = await world.client.patch(link_to(world, job), content=FILE, headers=headers)
+
+    assert answer.status_code == 204
+
+
+async def test_a_part_that_is_put_as_if_it_were_the_whole_spoils_nothing(world: World):
+    job = await prepared(world)
+
+    part = await world.client.put(link_to(world, job), content=FILE[:10], headers={"Content-Range": "bytes 0-9/32"})
+    whole = await world.client.put(link_to(world, job), content=FILE)
+
+    assert refusal(part) == (400, "InvalidRequest")
+    assert "PATCH" in part.text
+    assert whole.status_code == 200
+    assert (await job_of(world, job)).state == "queued"
 
 
 async def test_of_two_senders_the_later_one_has_the_file(world: World, storage: Storage):
@@ -345,7 +370,14 @@ async def test_a_download_is_not_there_until_it_is_ready(world: World, installat
     until = job.created_at + timedelta(days=7)
     link = link_to(world, job, purpose="download", file_name="optouts.csv", until=until)
 
-    assert refusal(await world.client.get(link)) == (404, "NoSuchKey")
+    waiting = await world.client.get(link)
+    async with installation.db.transaction() as conn:
+        await conn.execute("UPDATE optout_job SET state = 'failed', message = 'No list.' WHERE id = %s", [job.id])
+    failed = await world.client.get(link)
+
+    assert refusal(waiting) == refusal(failed) == (404, "NoSuchKey")
+    assert "not ready yet" in waiting.text
+    assert "could not be made: No list." in failed.text
 
 
 async def test_a_download_is_served_whole_and_in_ranges(world: World, installation: Core):
@@ -354,7 +386,7 @@ async def test_a_download_is_served_whole_and_in_ranges(world: World, installati
 
     whole = await world.client.get(link)
     head = await world.client.head(link)
-    part = await world.client.get(link, headers={"Range": "bytes=10-19"})
+    part = await world.client.get(link, headers={"Range": "Bytes=10-19"})
     rest = await world.client.get(link, headers={"Range": "bytes=2559990-"})
     end = await world.client.get(link, headers={"Range": "bytes=-5"})
     past = await world.client.get(link, headers={"Range": "bytes=2560000-"})

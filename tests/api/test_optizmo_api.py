@@ -96,16 +96,29 @@ async def test_what_is_no_opt_out_is_refused_by_its_place(world: World, partners
     nothing = await has(world, partners.code, "hello")
     unnamed = await ask(world, "GET", f"/optout-list/has-optout?optoutListId={partners.code}")
     many = await ask(world, "GET", "/optout-list/has-optout?" + "a=1&" * 50)
+    torn = await ask(world, "GET", f"/optout-list/has-optout?optoutListId={partners.code}&optout=j%F6rg@example.org")
 
     assert told(nothing) == (400, [{"parameter": "optout"}])
     assert told(unnamed) == (400, [{"parameter": "optout"}])
     assert told(many) == (400, [])
+    assert told(torn) == (400, [{"parameter": "optout"}])
     assert told(await collect(world, partners.code, email="hello")) == (400, [{"pointer": "#/email"}])
     assert told(await collect(world, partners.code, email="@example.org")) == (400, [{"pointer": "#/email"}])
     assert told(await collect(world, partners.code, sms=ANN)) == (400, [{"pointer": "#/sms"}])
     assert told(await collect(world, partners.code)) == (400, [{"pointer": "#/email"}])
     assert told(await collect(world, partners.code, email=ANN, sms="12345678900")) == (400, [{"pointer": "#/email"}])
     assert told(await collect(world, partners.code, sms=12345678900)) == (400, [{"pointer": "#/sms"}])
+
+
+@pytest.mark.parametrize("name", ["optout", "optoutListId"])
+async def test_of_two_questions_in_one_neither_is_answered(world: World, partners: OptOutList, name: str):
+    asked = f"/optout-list/has-optout?optoutListId={partners.code}&optout={ANN}"
+
+    twice = await ask(world, "GET", f"{asked}&{name}=bob@example.org")
+    beside = await ask(world, "GET", f"{asked}&utm=1&utm=2")
+
+    assert told(twice) == (400, [{"parameter": name}])
+    assert beside.json() == {"hasOptout": False}
 
 
 async def test_an_address_does_not_go_on_a_list_of_numbers(world: World):
@@ -304,7 +317,7 @@ async def test_a_status_has_counts_once_the_import_is_over(world: World, partner
 
     assert done.json() == {
         "status": "success",
-        "message": "95 opt-outs were added; 3 were known, and 2 lines were none.",
+        "message": "Lines: 100. Added: 95. Known already: 3. Malformed: 2.",
         "elapsedSeconds": 12,
         "addedCount": 95,
         "malformedCount": 2,
@@ -384,6 +397,7 @@ async def test_a_download_is_a_link_that_is_not_there_yet(world: World, partners
         ({"collectionType": []}, "#/collectionType"),
         ({"collectionType": ["both"]}, "#/collectionType/0"),
         ({"dateRange": {"from": "01/02/2026"}}, "#/dateRange/from"),
+        ({"dateRange": {"since": "2026-02-01"}}, "#/dateRange/since"),
         ({"dateRange": {"from": "2026-02-01", "to": "2026-01-01"}}, "#/dateRange/from"),
         ({"domainFilter": "gmail.com, ../etc"}, "#/domainFilter"),
         ({"optoutListId": 7}, "#/optoutListId"),

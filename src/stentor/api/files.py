@@ -17,13 +17,13 @@ from litestar.response import Stream
 
 from stentor.api.problems import Failure
 from stentor.api.request import STREAM, ApiRequest, UnsupportedMedia
-from stentor.errors import Forbidden, Invalid, NotFound, Unavailable
+from stentor.errors import Invalid, NotFound, Unavailable
 from stentor.optouts.jobs.model import Encoding, Job, ResultFile
 from stentor.optouts.jobs.service import FILE_BYTES_MAX
 from stentor.optouts.jobs.working import KEPT
-from stentor.optouts.links import FileLink, Purpose
+from stentor.optouts.links import FileLink, LinkExpired, LinkForged, Purpose
 from stentor.optouts.storage import NotStored
-from stentor.optouts.uploads import Received, UploadExpired
+from stentor.optouts.uploads import Received
 
 PREFIX = "/storage/"
 
@@ -32,11 +32,12 @@ RECEIVED_AT_ONCE_MAX = 4
 
 OFFSET_DIGITS_MAX = 15
 
-_TUS = {"Tus-Resumable": "1.0.0", "Cache-Control": "no-store"}
-_TUS_OFFERS = {**_TUS, "Tus-Version": "1.0.0", "Tus-Max-Size": str(FILE_BYTES_MAX)}
+_TUS_VERSION = "1.0.0"
+_TUS = {"Tus-Resumable": _TUS_VERSION, "Cache-Control": "no-store"}
+_TUS_OFFERS = {**_TUS, "Tus-Version": _TUS_VERSION, "Tus-Max-Size": str(FILE_BYTES_MAX)}
 _PIECE = "application/offset+octet-stream"
 _ENCODINGS: Mapping[str, Encoding] = {"": "", "identity": "", "gzip": "gzip", "x-gzip": "gzip", "zstd": "zstd"}
-_RANGE = re.compile(r"bytes=(?:(\d{1,15})-(\d{0,15})|-(\d{1,15}))")
+_RANGE = re.compile(r"bytes=(?:(\d{1,15})-(\d{0,15})|-(\d{1,15}))", re.IGNORECASE)
 _MEDIA = {
     "csv": "text/csv",
     "ndjson": "application/x-ndjson",
@@ -63,16 +64,6 @@ _CODES = {
 EXPIRED = "Request has expired"
 
 
-class LinkForged(Forbidden):
-    code = "link-forged"
-    title = "This link was not made here"
-
-
-class LinkExpired(Forbidden):
-    code = "link-expired"
-    title = "The time of this link is over"
-
-
 def upload_url(request: ApiRequest, job: Job) -> str:
     """Where the job's file is sent to."""
     until = job.upload_until or job.created_at
@@ -94,6 +85,9 @@ def _url(request: ApiRequest, link: FileLink) -> str:
 async def put(request: ApiRequest) -> Response[bytes]:
     """Takes in a file whole."""
     link = await _opened(request, "upload")
+    if "content-range" in request.headers:
+        # Taken for the whole, a part would be all that is ever loaded.
+        raise Invalid("A PUT sends the whole file. Send a piece of it by PATCH, with the header `Upload-Offset`.")
     received = await _received(request, link, encoding=_encoding(request))
     return _empty(200, {"ETag": f'"{received.etag}"'})
 
@@ -101,9 +95,9 @@ async def put(request: ApiRequest) -> Response[bytes]:
 async def patch(request: ApiRequest) -> Response[bytes]:
     """Takes in a piece of a file, from where the file has come to."""
     link = await _opened(request, "upload")
-    if request.headers.get("tus-resumable", "1.0.0") != "1.0.0":
+    if _speaks_another_tus(request):
         return _empty(412, _TUS_OFFERS)
-    if request.headers.get("content-type", _PIECE) != _PIECE:
+    if request.headers.get("content-type", _PIECE).partition(";")[0].strip().lower() != _PIECE:
         raise UnsupportedMedia(f"A piece of a file is sent as `{_PIECE}`.")
     offset = _number(request, "upload-offset")
     if offset is None:
@@ -117,9 +111,10 @@ async def patch(request: ApiRequest) -> Response[bytes]:
 async def get(request: ApiRequest) -> Response[bytes] | Stream:
     """A file, or of an upload how far it has come; HEAD as GET."""
     link = request.services.file_links.read(request.path_params["token"])
-    if link is not None and link.purpose == "upload":
-        return await _standing(request, await _opened(request, "upload"))
-    return await _download(request, await _opened(request, "download"))
+    if link is None or link.purpose == "download":
+        return await _download(request, await _opened(request, "download"))
+    link = await _opened(request, "upload")
+    return _empty(412, _TUS_OFFERS) if _speaks_another_tus(request) else await _standing(request, link)
 
 
 async def options() -> Response[bytes]:
@@ -140,10 +135,14 @@ handlers = (
 def envelope(request: ApiRequest, failure: Failure) -> Response[bytes]:
     """An error as clients of object storages read it."""
     code, message = _CODES.get(failure.status, failure.code), failure.detail
-    if isinstance(failure.problem, LinkForged):
-        code = "SignatureDoesNotMatch"
-    if isinstance(failure.problem, LinkExpired | UploadExpired):
-        message = EXPIRED
+    match failure.problem:
+        case LinkForged():
+            code = "SignatureDoesNotMatch"
+        case LinkExpired():
+            message = EXPIRED
+        case NotFound(detail=why):
+            # Whoever has the link may know; who is no brand's cannot make one.
+            message = why
     # A 404 says nothing that could differ.
     about = "" if failure.status == 404 else f"<RequestId>{escape(request.request_id)}</RequestId>"
     body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>{escape(message)}</Message>{about}</Error>'
@@ -205,12 +204,12 @@ async def _download(request: ApiRequest, link: FileLink) -> Response[bytes] | St
         raise LinkExpired(EXPIRED)
     result = job.results.get(link.file_name)
     if result is None:
-        raise NotFound("The file is not there, or not yet.")
+        raise NotFound(_why_there_is_none(job))
     etag = f'"{result.etag}"'
     headers = {
         "ETag": etag,
         "Accept-Ranges": "bytes",
-        "Last-Modified": format_datetime((job.ended_at or job.now).astimezone(UTC), usegmt=True),
+        "Last-Modified": _http_date(job.ended_at or job.now),
         "Expires": _http_date(link.until),
         "Cache-Control": "private, no-cache",
     }
@@ -230,6 +229,18 @@ async def _download(request: ApiRequest, link: FileLink) -> Response[bytes] | St
     stream = await streamed(request, result, start, end)
     status = 206 if "Content-Range" in headers else 200
     return Stream(stream, status_code=status, media_type=_media(link.file_name), headers=headers)
+
+
+def _why_there_is_none(job: Job) -> str:
+    match job.state:
+        case "failed":
+            return f"The file could not be made: {job.message}"
+        case "removed":
+            return "The file was removed."
+        case "success":
+            return "No such file was made."
+        case _:
+            return "The file is not ready yet. Ask again."
 
 
 async def streamed(
@@ -283,6 +294,10 @@ def _media(file_name: str) -> str:
 
 def _http_date(at: datetime) -> str:
     return format_datetime(at.astimezone(UTC), usegmt=True)
+
+
+def _speaks_another_tus(request: ApiRequest) -> bool:
+    return request.headers.get("tus-resumable", _TUS_VERSION) != _TUS_VERSION
 
 
 def _encoding(request: ApiRequest) -> Encoding | None:

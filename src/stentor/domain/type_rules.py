@@ -18,6 +18,10 @@ _WORDS = {
     "object": "an object",
     "str": "a text",
 }
+_SENTENCES = {
+    "Invalid RFC3339 encoded date": "it has to be a day, as 2026-01-31",
+    "Invalid RFC3339 encoded datetime": "it has to be a point in time, as 2026-01-31T09:00:00Z",
+}
 
 
 def in_words(rule: str, choices: Sequence[Any] = ()) -> str:
@@ -32,7 +36,7 @@ def in_words(rule: str, choices: Sequence[Any] = ()) -> str:
         return f"{choice[1]} is none of {named}"
     told = _RULE.fullmatch(rule)
     if told is None:
-        return rule
+        return _SENTENCES.get(rule, rule)
     expected, limit, got = told.groups()
     kinds = " or ".join(map(_word, expected.split(" | ")))
     return f"it has to be {kinds}{limit}" + (f", not {_word(got)}" if got else "")

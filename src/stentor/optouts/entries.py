@@ -17,6 +17,8 @@ _HEX = re.compile("[0-9a-f]+")
 _HASH_CHARS_MIN = min(HEX_CHARS.values())
 # And what is copied from documents along with an address, seen by nobody, and part of none.
 _SPACE = " \t\r\n\u00a0\u200b\u202f\u2060\ufeff"
+_UNREADABLE = "\N{REPLACEMENT CHARACTER}"
+"""What a decoder leaves of such bytes: in an address nothing else is ever meant by it."""
 _INTERNATIONAL = ("+", "\uff0b", "00")
 
 
@@ -45,6 +47,8 @@ def read_entry(text: str, channels: int, hash_name: HashName) -> ReadEntry | Inv
     text = text.strip(_SPACE)
     if not text:
         return InvalidAddress("The entry is empty.")
+    if _UNREADABLE in text:
+        return InvalidAddress("The entry has bytes that were no UTF-8. Send it as UTF-8.")
     if "@" in text:
         return _email(text, channels, hash_name)
     if len(text) >= _HASH_CHARS_MIN and _HEX.fullmatch(lowered := text.lower()):

@@ -10,6 +10,8 @@ from uuid import UUID
 
 import msgspec
 
+from stentor.errors import Forbidden
+
 FILE_NAME_CHARS_MAX = 100
 
 Purpose: TypeAlias = Literal["upload", "download"]
@@ -18,6 +20,16 @@ _PURPOSES: tuple[Purpose, ...] = ("upload", "download")
 _TAG_BYTES = 16
 _HEAD_BYTES = 1 + 5 + 16 + 16  # purpose, end in seconds of the epoch, brand, job
 _TOKEN_CHARS_MAX = -(-(_HEAD_BYTES + FILE_NAME_CHARS_MAX + _TAG_BYTES) * 4 // 3) + 1
+
+
+class LinkForged(Forbidden):
+    code = "link-forged"
+    title = "This link was not made here"
+
+
+class LinkExpired(Forbidden):
+    code = "link-expired"
+    title = "The time of this link is over"
 
 
 class FileLink(msgspec.Struct, frozen=True):

@@ -10,11 +10,12 @@ import msgspec
 
 from stentor.db.pool import Database
 from stentor.db.reserve import NOTHING_RESERVED, DiskReserve
-from stentor.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge
+from stentor.errors import Conflict, Invalid, NotFound, TooLarge
 from stentor.failpoints import failpoint
 from stentor.optouts.jobs import store
 from stentor.optouts.jobs.model import Encoding, Job, Part
 from stentor.optouts.jobs.service import FILE_BYTES_MAX, check_size, found
+from stentor.optouts.links import LinkExpired
 from stentor.optouts.names import part_name
 from stentor.optouts.storage import Storage
 
@@ -23,11 +24,6 @@ PARTS_MAX = 10_000
 
 UNFINISHED_KEPT = timedelta(days=1)
 """How long the pieces of a file lie unfinished before they are thrown away."""
-
-
-class UploadExpired(Forbidden):
-    code = "upload-expired"
-    title = "The time to begin the upload is over"
 
 
 class Received(msgspec.Struct, frozen=True):
@@ -65,7 +61,7 @@ class UploadService:
         declared fails its job, not its upload. `declared_bytes` counts where the job declares nothing; `encoding`, where it is said, in place of the job's. When
         the chunks break off, what came of them is kept before the error goes on.
 
-        Raises NotFound for a job that there is not or that was removed; UploadExpired where the time to begin is over; Conflict
+        Raises NotFound for a job that there is not or that was removed; LinkExpired where the time to begin is over; Conflict
         for one that has its file, for another offset than the file has reached, and when somebody else sends it by now; Invalid,
         TooLarge, NoRoom.
         """
@@ -195,7 +191,7 @@ def _check_may_begin(job: Job, offset: int | None) -> None:
         raise Conflict("The file has come already. Ask for the status of its import.")
     # Whoever begins anew begins; whoever goes on has begun before.
     if job.is_too_late and (offset is None or not job.is_begun):
-        raise UploadExpired("The time to begin this upload is over. Prepare another one.")
+        raise LinkExpired("The time to begin this upload is over. Prepare another one.")
     if offset is not None and offset != job.received_bytes:
         raise Conflict(f"The file has reached byte {job.received_bytes}; send it from there.")
 

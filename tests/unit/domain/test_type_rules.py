@@ -1,3 +1,4 @@
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -23,6 +24,8 @@ class Choice(msgspec.Struct, forbid_unknown_fields=True):
         ({}, list[str], "it has to be a list, not an object"),
         ("pigeon", Literal["email", "sms"], "'pigeon' is none of the values that the API reference lists"),
         ("x", dict[str, Any], "it has to be an object, not a text"),
+        ("31/01/2026", date, "it has to be a day, as 2026-01-31"),
+        ("2026-01-31", datetime, "it has to be a point in time, as 2026-01-31T09:00:00Z"),
     ],
 )
 def test_no_words_of_a_library_are_shown(value: Any, kind: Any, said: str):

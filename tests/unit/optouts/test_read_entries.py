@@ -126,3 +126,10 @@ def test_every_number_that_can_be_a_customers_is_found_by_what_was_imported_for_
     if text.startswith("+") and isinstance(normal, str):
         assert isinstance(entry, ReadEntry)
         assert entry.digest in {digest_of(form, "md5") for _, form in forms_of(normal, ChannelKind.SMS)}
+
+
+@pytest.mark.parametrize(
+    "text", ["j\ufffdrg@example.com", "j@ex\ufffdmple.com", "@\ufffd.example", "+1415555\ufffd0123"]
+)
+def test_what_a_decoder_could_not_read_is_no_entry(text: str) -> None:
+    assert "UTF-8" in refused(text)

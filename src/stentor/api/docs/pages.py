@@ -130,7 +130,6 @@ EXPLAINED: dict[str, str] = {
     "body-incomplete": "The connection broke in the middle of the body. Send it again; an import goes on where it stood.",
     "link-expired": "A link to a file ends: one to send to after fifteen minutes, one to fetch from after a week. Ask for another.",
     "link-forged": "The link is not as it was answered. Take all of it, to its last character, and change nothing.",
-    "upload-expired": "A file has to begin to come within fifteen minutes. Prepare another upload.",
     "body-too-slow": "The body came slower than 10 kB/s after its first 30 seconds. Send it again over a better line.",
     "conflict": "The thing exists already, or its present state does not allow this. The detail says which.",
     "forbidden": "The key is valid, but lacks the scope that this needs. Make one with `stentor key create --scope …`.",

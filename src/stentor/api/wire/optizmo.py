@@ -135,7 +135,7 @@ ListCode = Annotated[str, Meta(max_length=CODE_CHARS_MAX, description="The list'
 Text = Annotated[str, Meta(min_length=1, max_length=ADDRESS_CHARS_MAX)]
 
 
-class DateRange(msgspec.Struct, frozen=True, rename={"first": "from", "last": "to"}):
+class DateRange(msgspec.Struct, frozen=True, rename={"first": "from", "last": "to"}, forbid_unknown_fields=True):
     """Days of UTC, both inclusive; either may be left out."""
 
     first: date | None = None
@@ -411,7 +411,7 @@ def _one_of(body: CollectInput) -> tuple[str, str, ChannelKind]:
 
 
 def _told(job: Job) -> str:
-    return f"{job.added:,} opt-outs were added; {job.duplicate:,} were known, and {job.malformed:,} lines were none."
+    return f"Lines: {job.submitted:,}. Added: {job.added:,}. Known already: {job.duplicate:,}. Malformed: {job.malformed:,}."
 
 
 def _trouble(violation: Violation, *, in_query: bool) -> Trouble:

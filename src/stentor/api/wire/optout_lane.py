@@ -14,19 +14,30 @@ from stentor.errors import Invalid
 
 PARAMETERS_MAX = 20
 
+_READ = {field.encode_name for field in msgspec.structs.fields(HasOptoutQuery)}
 _YES = msgspec.json.encode({"hasOptout": True})
 _NO = msgspec.json.encode({"hasOptout": False})
 
 
 def parameters(query: bytes) -> dict[str, str]:
-    """The parameters of a query; of those that come twice the last one. Raises Invalid for more than 20.
+    """The parameters of a query. Raises Invalid for more than 20, and where one that is read here comes twice.
 
     The library's own way takes three times as long.
     """
     pairs = query.decode("latin-1").split("&")
     if len(pairs) > PARAMETERS_MAX:
         raise Invalid(f"The query has more than {PARAMETERS_MAX} parameters.")
-    return {unquote_plus(name): unquote_plus(text) for name, _, text in (pair.partition("=") for pair in pairs) if name}
+    found: dict[str, str] = {}
+    for pair in pairs:
+        escaped, _, text = pair.partition("=")
+        if not escaped:
+            continue
+        name = unquote_plus(escaped)
+        if name in found and name in _READ:
+            # An answer about one of two would be taken for both.
+            raise Invalid.field(f"/{name}", "repeated", f"`{name}` is there twice. Ask about one at a time.")
+        found[name] = unquote_plus(text)
+    return found
 
 
 class OptOutLane:
