@@ -55,10 +55,10 @@ class ListMetrics:
 
         self._lists = gauge("lists", "Opt-out lists.")
         self._files = gauge("files", "Live files of opt-out lists.", "kind")
-        self._bytes = gauge("file_bytes", "Bytes in them.", "kind")
+        self._bytes = gauge("file_bytes", "Bytes of the live files of opt-out lists.", "kind")
         self._entries = gauge("file_entries", "Entries of lists that lie in files.")
         self._most_runs = gauge("most_runs", "Runs of the list that has the most of them.")
-        self._jobs = gauge("jobs", "Jobs that have not ended.", "state")
+        self._jobs = gauge("jobs", "Jobs of opt-out lists that have not ended.", "state")
         self._oldest_queued = gauge("oldest_queued_job_seconds", "How long the oldest job waits for a worker.")
         self._oldest_erasure = gauge("oldest_erasure_seconds", "How long the oldest erasure waits to be carried out.")
 

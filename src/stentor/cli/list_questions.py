@@ -180,13 +180,13 @@ def _in_words(answer: Checked) -> str:
 
 
 def _scope_in_words(one: OptOutList) -> str:
-    return "the brand" if one.scope == "brand" else f"{len(one.scope_ids)} {one.scope}"
+    return "the brand" if one.scope == "brand" else _so_many(len(one.scope_ids), one.scope.removesuffix("s"))
 
 
 def _in_files(one: OptOutList) -> str:
     """How many entries came in files; of a list that holds none itself, where they are."""
     if one.kind == "grouped":
-        return f"in {len(one.members)} lists"
+        return f"in {_so_many(len(one.members), 'list')}"
     if one.kind == "linked":
         return f"in {one.linked_code}" if one.is_link_open else "not granted"
     return f"{one.entries_in_files:,}"
@@ -195,7 +195,11 @@ def _in_files(one: OptOutList) -> str:
 def _files_in_words(files: LiveFiles) -> str:
     if not files.runs + files.segments:
         return "no files"
-    return f"{files.runs + files.segments} files, {files.bytes / _MB:,.1f} MB, {files.entries:,} entries"
+    return f"{_so_many(files.runs + files.segments, 'file')}, {files.bytes / _MB:,.1f} MB, {files.entries:,} entries"
+
+
+def _so_many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _printable(text: str) -> str:
