@@ -1,7 +1,7 @@
 """What a child does with a chunk: it reads the lines, finds out which are new, and writes them down as a segment.
 
-Three calls, one after the other, on the same child, which keeps the chunk between them: `read`, then `note` when all chunks
-before it were noted, then `write` when it is known where those lie.
+Two calls, one after the other, on the same child, which keeps the chunk between them: `read`, then `write` when all chunks
+before it were written.
 """
 
 import csv
@@ -73,7 +73,6 @@ class _Work(msgspec.Struct):
     rows: Rows
     found: Ordered
     is_hash: npt.NDArray[np.bool_]
-    doubtful: npt.NDArray[np.bool_]
 
 
 _work: list[_Work] = []
@@ -94,7 +93,7 @@ def read(order: Order, chunk: Chunk, rejects: Path, rejects_max: int) -> ReadChu
         malformed, kept = _study_odd(order, chunk, rows, found, rejects=csv.writer(file), rejects_max=rejects_max)
     entries = np.flatnonzero((classes == LineClass.ADDRESS) | (classes == LineClass.HASH))
     in_order = ordered(Digests(found.high[entries], found.low[entries]), entries)
-    _work[:] = [_Work(order, chunk, rows, in_order, classes == LineClass.HASH, np.zeros(0, dtype=bool))]
+    _work[:] = [_Work(order, chunk, rows, in_order, classes == LineClass.HASH)]
     return ReadChunk(submitted, malformed, kept)
 
 
@@ -123,34 +122,30 @@ def _study_odd(
     return malformed, kept
 
 
-def note(bitmap: Path, digests: Path) -> None:
-    """Marks which digests of the chunk may have come before, adds them to the bitmap, and writes them down."""
-    work = _work[0]
-    seen = Bitmap(bitmap)
-    work.doubtful = seen.may_hold(work.found.digests)
-    seen.add(work.found.digests)
-    _write_index(digests, work.order, work.found.digests)
+def write(bitmap: Path, known: Sequence[Known], removals: Path | None, segment: Path, digests: Path) -> WrittenChunk:
+    """Writes the entries that are in no known file: as a segment, and their digests as an index.
 
-
-def write(known: Sequence[Known], removals: Path | None, segment: Path, digests: Path) -> WrittenChunk:
-    """Writes the entries that are in no known file: as a segment, and their digests over what `note` wrote."""
+    All known files' digests are in the bitmap; afterwards the chunk's are, too.
+    """
     work = _work.pop()
-    doubtful = np.flatnonzero(work.doubtful)
-    asked = Digests(work.found.digests.high[doubtful], work.found.digests.low[doubtful])
-    repeated = doubtful[held(asked, known, removals)]
-    new = np.ones(len(work.found.digests), dtype=bool)
+    found, rows = work.found
+    seen = Bitmap(bitmap)
+    doubtful = np.flatnonzero(seen.may_hold(found))
+    repeated = doubtful[held(Digests(found.high[doubtful], found.low[doubtful]), known, removals)]
+    new = np.ones(len(found), dtype=bool)
     new[repeated] = False
+    found, rows = Digests(found.high[new], found.low[new]), rows[new]
+    seen.add(found)
+    with IndexWriter(digests, work.order.hash_name, work.order.generation, expected=len(found)) as writer:
+        writer.add(found)
     keep = np.zeros(work.chunk.lines, dtype=bool)
-    keep[work.found.rows[new]] = True
-    added = int(np.count_nonzero(new))
+    keep[rows] = True
     with full_disks_named():
         youngest_at = work.rows.write(segment, keep, work.is_hash)
         _sync(segment)
-    if len(repeated):
-        _write_index(digests, work.order, Digests(work.found.digests.high[new], work.found.digests.low[new]))
     work.rows.close()
     work.chunk.path.unlink()
-    return WrittenChunk(added, segment.stat().st_size, youngest_at)
+    return WrittenChunk(len(found), segment.stat().st_size, youngest_at)
 
 
 def held(asked: Digests, known: Sequence[Known], removals: Path | None) -> npt.NDArray[np.bool_]:
@@ -210,8 +205,3 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _write_index(path: Path, order: Order, digests: Digests) -> None:
-    with IndexWriter(path, order.hash_name, order.generation, expected=len(digests)) as writer:
-        writer.add(digests)

@@ -91,7 +91,9 @@ class ImportRunner:
             )
         manifest = Manifest(workplace.directory)
         plan = manifest.plan()
-        fresh = (VERSION, job.received_bytes, self._chunk_lines, self._chunk_bytes)
+        # Ten chunks at least, so that no core waits long for the last of another.
+        chunk_bytes = min(self._chunk_bytes, max(self._chunk_bytes // 10, job.received_bytes // 10))
+        fresh = (VERSION, job.received_bytes, self._chunk_lines, chunk_bytes)
         if plan is None or (plan.version, plan.received_bytes, plan.chunk_lines, plan.chunk_bytes) != fresh:
             await asyncio.to_thread(_clear, workplace.directory)
             target = await self._begun(job.brand_id, job.list_id)
@@ -213,7 +215,6 @@ class _Load:
             memory_bytes=_DUCKDB_MEMORY_BYTES,
         )
         self._done = {chunk.number: chunk for chunk in self._manifest.done()}
-        self._noted = len(self._done)
         self._turn = asyncio.Condition()
         self._bytes_read = self._lines = self._malformed = 0
         self._rejects_left = REJECTS_MAX - sum(chunk.rejects_kept for chunk in self._done.values())
@@ -362,30 +363,32 @@ class _Load:
             self._give_up_if_hopeless()
             self._report("reading")
             async with self._turn:
-                await self._turn.wait_for(lambda: self._noted == number)
-                await child.call(reading.note, self._bitmap, manifest.digests(number))
-                self._noted += 1
-                self._turn.notify_all()
-            # Where a chunk before this one has not been written yet, its file has all of its digests, later the new ones.
-            with held.earlier.asked(number) as files:
-                known = [*held.known, *(Known(path, reading.NEVER_REMOVED) for path in files)]
-                written = await child.call(
-                    reading.write, known, held.removals, manifest.segment(number), manifest.digests(number)
+                await self._turn.wait_for(lambda: len(self._done) == number)
+                with held.earlier.asked(number) as files:
+                    known = [*held.known, *(Known(path, reading.NEVER_REMOVED) for path in files)]
+                    written = await child.call(
+                        reading.write,
+                        self._bitmap,
+                        known,
+                        held.removals,
+                        manifest.segment(number),
+                        manifest.digests(number),
+                    )
+                done = DoneChunk(
+                    number=number,
+                    first_line=chunk.first_line,
+                    lines=chunk.lines,
+                    segment_id=segment_id,
+                    submitted=read.submitted,
+                    added=written.added,
+                    malformed=read.malformed,
+                    rejects_kept=read.rejects_kept,
+                    segment_bytes=written.bytes,
+                    youngest_at=written.youngest_at,
                 )
-        done = DoneChunk(
-            number=number,
-            first_line=chunk.first_line,
-            lines=chunk.lines,
-            segment_id=segment_id,
-            submitted=read.submitted,
-            added=written.added,
-            malformed=read.malformed,
-            rejects_kept=read.rejects_kept,
-            segment_bytes=written.bytes,
-            youngest_at=written.youngest_at,
-        )
-        await asyncio.to_thread(manifest.add, done)
-        self._done[number] = done
+                await asyncio.to_thread(manifest.add, done)
+                self._done[number] = done
+                self._turn.notify_all()
         failpoint("list_load.chunk_done")
         await held.earlier.add(number)
 
