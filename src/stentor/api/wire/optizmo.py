@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -179,9 +179,12 @@ class UploadBody(msgspec.Struct, frozen=True, rename="camel"):
 class UploadStatus(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
     """Where an import stands; counts and a message once it is over."""
 
-    status: str
+    status: Annotated[
+        Literal["running", "success", "failed", "removed"],
+        Meta(description="`running` also while the file is awaited, `removed` where it did not come in time."),
+    ]
     message: str | None = None
-    elapsed_seconds: int | None = None
+    elapsed_seconds: Annotated[int | None, Meta(description="Since the file was there.")] = None
     added_count: int | None = None
     malformed_count: int | None = None
     submitted_count: int | None = None
@@ -226,7 +229,11 @@ class Collected(msgspec.Struct, frozen=True):
     },
 )
 async def prepare_optout_download(request: ApiRequest, caller: Caller, body: DownloadInput) -> Reply[DownloadBody]:
-    """Start to prepare a list for download, and answer at once where it will be."""
+    """Start to prepare a list for download, and answer at once where it will be.
+
+    The link needs no key. It is 404 until the file is ready, says so in its body should the file never come, and is good for
+    seven days; then it is 403. The file has a header, and its columns in the order asked for; `campaign` makes three of them.
+    """
     days = body.date_range or DateRange()
     wanted = {"/collections": "/collectionType", "/first_day": "/dateRange/from", "/domains": "/domainFilter"}
     with pointing(wanted):
@@ -257,7 +264,7 @@ async def prepare_optout_download(request: ApiRequest, caller: Caller, body: Dow
 async def prepare_optout_upload(request: ApiRequest, caller: Caller, body: UploadInput) -> Reply[UploadBody]:
     """Make a link that a file of opt-outs is sent to, to be added to a list.
 
-    The file has an address, a number, a domain or a hash on each line, or is CSV with a header; it may be compressed with gzip
+    Sending has to begin within 15 minutes, and needs no key. The file has an address, a number, a domain or a hash on each line, or is CSV with a header; it may be compressed with gzip
     or zstd. PUT it whole, or send it in pieces as tus 1.0 does: HEAD answers `Upload-Offset`, and PATCH goes on from there.
     """
     size = body.file_content_length
@@ -272,7 +279,10 @@ async def prepare_optout_upload(request: ApiRequest, caller: Caller, body: Uploa
 
 @optout_files.get(f"{LISTS}/upload-status/{{reference:str}}", scope="read", problems=[RateLimited])
 async def get_optout_upload_status(request: ApiRequest, caller: Caller, reference: str) -> Reply[UploadStatus]:
-    """Show where the import of an uploaded file stands."""
+    """Show where the import of an uploaded file stands.
+
+    Submitted are its lines with something in them; those neither added nor malformed were known already, or came twice.
+    """
     with owned():
         if _REFERENCE.fullmatch(reference) is None:
             raise NotFound("This is no reference.")
@@ -284,7 +294,10 @@ async def get_optout_upload_status(request: ApiRequest, caller: Caller, referenc
 
 @optout_files.get(HAS, scope="read", problems=[Invalid, RateLimited])
 async def has_optout(request: ApiRequest, caller: Caller, query: HasOptoutQuery) -> Reply[HasOptout]:
-    """Check whether an opt-out is on a list."""
+    """Check whether an opt-out is on a list.
+
+    So is an address whose whole domain is. A disabled list holds nobody, nor does a linked one whose grant was taken back.
+    """
     return _reply(request, HasOptout(await is_listed(request.services, caller, query)))
 
 
@@ -296,7 +309,11 @@ async def has_optout(request: ApiRequest, caller: Caller, query: HasOptoutQuery)
     example={"optoutListId": "901fad4c46a1e723", "sms": "12345678900"},
 )
 async def collect_optout(request: ApiRequest, caller: Caller, body: CollectInput) -> Reply[Collected]:
-    """Add one opt-out to a list; it is effective when this answers."""
+    """Add one opt-out to a list; it is effective when this answers.
+
+    An opt-out is one person's, no domain and no hash. Lists that are disabled, grouped or linked collect nothing: they are 403,
+    as those are that there are not.
+    """
     field, text, channel = _one_of(body)
     with pointing({"/entries/0": f"/{field}"}), owned(also=Conflict):
         await request.services.optout_entries.collect(
@@ -344,7 +361,7 @@ def status_of(job: Job) -> UploadStatus:
     if not job.is_over:
         return UploadStatus(status="running", elapsed_seconds=job.elapsed_s)
     return UploadStatus(
-        status=job.state,
+        status="success" if job.state == "success" else "failed",
         message=job.message or _told(job),
         elapsed_seconds=job.elapsed_s,
         added_count=job.added,
