@@ -24,22 +24,11 @@ from stentor.optouts.hashing import HASH_NAMES, HashName, digest_of, hash_of
 from stentor.optouts.jobs.working import JobFailed
 from stentor.optouts.lists import ListService
 from stentor.optouts.model import ListDraft
-from stentor.optouts.storage import DirectoryStorage
 from stentor.testing.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
 ANN, BEN, CLEO = "ann@example.com", "ben@example.com", "cleo@mail.example.co.uk"
-
-
-@pytest.fixture
-def jobs(db: Database, tmp_path: Path, brand_id: UUID) -> ListJobs:
-    return ListJobs(db, DirectoryStorage(tmp_path / "lists"), brand_id)
-
-
-@pytest.fixture
-async def filed(jobs: ListJobs) -> FiledList:
-    return await FiledList.made(jobs.db, jobs.storage, jobs.brand_id)
 
 
 async def single(

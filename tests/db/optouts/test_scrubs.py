@@ -4,7 +4,6 @@ import csv
 import gzip
 import io
 import random
-from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -12,7 +11,6 @@ import zstandard
 
 from list_jobs import ListJobs
 from optout_files import FiledList
-from stentor.db.pool import Database
 from stentor.optouts.bulk import BulkCheck
 from stentor.optouts.hashing import HASH_NAMES, HashName, digest_of, hash_of
 from stentor.optouts.jobs.model import Job
@@ -21,21 +19,10 @@ from stentor.optouts.lists import ListService
 from stentor.optouts.look_up import LookUp
 from stentor.optouts.model import ListDraft, ListPatch
 from stentor.optouts.runs.holders import Indexes
-from stentor.optouts.storage import DirectoryStorage
 
 pytestmark = pytest.mark.anyio
 
 ANN, BEN, CLEO = "ann@example.com", "ben@example.com", "cleo@mail.example.co.uk"
-
-
-@pytest.fixture
-def jobs(db: Database, tmp_path: Path, brand_id: UUID) -> ListJobs:
-    return ListJobs(db, DirectoryStorage(tmp_path / "lists"), brand_id)
-
-
-@pytest.fixture
-async def filed(jobs: ListJobs) -> FiledList:
-    return await FiledList.made(jobs.db, jobs.storage, jobs.brand_id)
 
 
 async def parted(jobs: ListJobs, job: Job) -> tuple[list[str], list[str], list[str]]:
