@@ -43,7 +43,8 @@ class ListerRole:
     """Claims jobs and runs them, each with the runner of its kind; what it cannot do ends as failed, with a sentence.
 
     A job is memory: while one is under way on this machine, its other workers leave the rest to other machines. Only what
-    a worker lost, who may stand still and still have his turn, is taken without one.
+    a worker lost, who may stand still and still have his turn, is taken without one. A small file has little of it, and waits for
+    small ones alone.
     """
 
     def __init__(
@@ -73,19 +74,24 @@ class ListerRole:
         """Runs until `stop`; what is at hand is given back then, and goes on where it was with the next worker here."""
 
         async def step() -> bool:
+            await self._chores.do_due()
             return await self._step(stop)
 
-        await repeat("lister", step, stop=stop, bell=Bell(), rest_s=_REST_S)
+        async def small_step() -> bool:
+            return await self._step(stop, small=True)
 
-    async def _step(self, stop: asyncio.Event) -> bool:
-        await self._chores.do_due()
-        if not await working.anything_to_do(self._db):
+        async with asyncio.TaskGroup() as group:
+            for lane in (step, small_step):
+                group.create_task(repeat("lister", lane, stop=stop, bell=Bell(), rest_s=_REST_S))
+
+    async def _step(self, stop: asyncio.Event, *, small: bool = False) -> bool:
+        if not await working.anything_to_do(self._db, small=small):
             return False
         make_private(self._work)
-        with _held(self._work / "lister.lock") as turn:
-            if not turn and not await working.anything_left_behind(self._db):
+        with _held(self._work / ("lister.small.lock" if small else "lister.lock")) as turn:
+            if not turn and (small or not await working.anything_left_behind(self._db)):
                 return False
-            job = await working.claim_next(self._db, self._worker)
+            job = await working.claim_next(self._db, self._worker, small=small)
             if job is None:
                 return False
             await self.work_on(job, stop)

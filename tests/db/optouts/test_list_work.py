@@ -340,6 +340,32 @@ async def test_whoever_comes_back_from_a_long_sleep_does_not_write_where_his_suc
     assert (await job_now(db, job_id))["state"] == "success"
 
 
+async def test_a_small_file_waits_for_no_large_one(db: Database, tmp_path: Path):
+    world, stop = await World.made(db), asyncio.Event()
+    large, small, later = [await queue(db, world.brand_id, "import", new_id()) for _ in range(3)]
+    async with db.autocommit() as conn:
+        await conn.execute("UPDATE optout_job SET received_bytes = 10000001 WHERE id = %s", [large])
+    export = await queue(db, world.brand_id)
+    done: list[UUID] = []
+    others_done = asyncio.Event()
+
+    async def act(job: ClaimedJob, _: Workplace) -> None:
+        if job.id == large:
+            await others_done.wait()
+        async with db.transaction() as conn:
+            await working.finish(conn, job, "success")
+        done.append(job.id)
+        if {small, later} <= set(done):
+            others_done.set()
+        if len(done) == 4:
+            stop.set()
+
+    runners: dict[JobKind, Running] = {"import": Running(act), "export": Running(act)}
+    await asyncio.gather(*(ListerRole(db, worker, runners, tmp_path).run(stop) for worker in ("one", "other")))
+
+    assert done == [small, later, large, export]
+
+
 async def test_the_role_works_off_what_is_queued_and_clears_up_what_others_left(db: Database, tmp_path: Path):
     world = await World.made(db)
     jobs = {await queue(db, world.brand_id) for _ in range(3)}

@@ -123,7 +123,7 @@ def _select(
 
 def _nothing(spec: ExportSpec) -> str:
     columns = ", ".join(
-        f'NULL::{"TIMESTAMP" if name == "timestamp" else "VARCHAR"} AS "{name}"' for name in spec.header
+        f'NULL::{"TIMESTAMPTZ" if name == "timestamp" else "VARCHAR"} AS "{name}"' for name in spec.header
     )
     return f"SELECT {columns} WHERE false"
 
@@ -161,7 +161,8 @@ def _hash_sql(source: Source) -> str:
 def _time_sql(database: "DuckDBPyConnection", source: Source, spec: ExportSpec) -> str:
     """The time of an entry as the format has it."""
     if spec.format == "parquet":
-        return '"at"'
+        # What is in files is in UTC without saying so; readers elsewhere would take it for their own time.
+        return '"at"::TIMESTAMPTZ'
     if "timestamp" in spec.columns and not source.are_single:
         sql = 'SELECT min("at"), max("at") FROM read_parquet(?)'
         ((first, last),) = database.execute(sql, [str(source.path)]).fetchall()

@@ -25,6 +25,9 @@ BEAT_S = 5.0
 DEATHS_MAX = 5
 """So many workers, or their children, may die of a job until it is given up."""
 
+SMALL_FILE_BYTES_MAX = 10_000_000
+"""A file of so many bytes, as sent, waits for no larger one: a machine works on one such beside whatever else it does."""
+
 KEPT = timedelta(days=7)
 """How long what a job made, and what it says of itself, is kept after its end."""
 
@@ -60,6 +63,11 @@ class ClaimedJob(msgspec.Struct, frozen=True):
     received_bytes: int
     epoch: int
     asked_by: str
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it is done beside others, and therefore with one child at a time and little memory."""
+        return self.kind != "export" and self.received_bytes <= SMALL_FILE_BYTES_MAX
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -139,10 +147,10 @@ class JobRunner(Protocol):
         ...
 
 
-async def anything_to_do(db: Database) -> bool:
+async def anything_to_do(db: Database, *, small: bool = False) -> bool:
     """Whether a claim may find something."""
     async with db.read() as conn:
-        return bool(await Sql.anything_to_do.value(conn))
+        return bool(await Sql.anything_to_do.value(conn, bytes_max=_bytes_max(small)))
 
 
 async def anything_left_behind(db: Database) -> bool:
@@ -151,15 +159,15 @@ async def anything_left_behind(db: Database) -> bool:
         return bool(await Sql.anything_left_behind.value(conn))
 
 
-async def claim_next(db: Database, worker: str) -> ClaimedJob | None:
-    """The next job for this worker, or None when there is none.
+async def claim_next(db: Database, worker: str, *, small: bool = False) -> ClaimedJob | None:
+    """The next job for this worker, or the next one with a small file, or None when there is none.
 
     Of a list's imports one is under way at a time. A job of which more than 5 workers died is given up.
     """
     async with db.transaction() as conn:
         await Sql.begin_claiming.run(conn)
         await Sql.give_up.run(conn, message=GIVEN_UP, deaths_max=DEATHS_MAX, kept=KEPT)
-        rows = await Sql.claim.tuples(conn, worker=worker, lease=LEASE)
+        rows = await Sql.claim.tuples(conn, worker=worker, lease=LEASE, bytes_max=_bytes_max(small))
         failpoint("list_claim.before_commit")
     failpoint("list_claim.after_commit")
     if not rows:
@@ -229,6 +237,10 @@ async def under_way(db: Database, ids: Sequence[UUID]) -> set[UUID]:
     """Which of these jobs may still be worked on."""
     async with db.read() as conn:
         return set(await Sql.under_way.column(conn, ids=list(ids)))
+
+
+def _bytes_max(small: bool) -> int | None:
+    return SMALL_FILE_BYTES_MAX if small else None
 
 
 def _mine(job: ClaimedJob) -> dict[str, Any]:

@@ -5,6 +5,7 @@
 SELECT EXISTS (
     SELECT FROM optout_job
     WHERE state IN ('queued', 'running') AND (state = 'queued' OR claimed_until < :now)
+        AND (:bytes_max::bigint IS NULL OR kind <> 'export' AND received_bytes <= :bytes_max)
         AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
 )
 
@@ -35,6 +36,7 @@ FROM (
     SELECT c.id
     FROM optout_job c
     WHERE c.state IN ('queued', 'running') AND (c.state = 'queued' OR c.claimed_until < :now)
+        AND (:bytes_max::bigint IS NULL OR c.kind <> 'export' AND c.received_bytes <= :bytes_max)
         AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
         AND NOT (
             c.kind = 'import'

@@ -53,6 +53,7 @@ REJECTS_FILE = "rejects.csv"
 CHILD_MEMORY_BYTES = 1200 << 20
 _DUCKDB_MEMORY_BYTES = 400 << 20
 _READERS_MAX = 3
+_SMALL_CHUNK_LINES = 500_000
 _PAGE = 100_000
 _BYTES_PER_LINE = 20
 _PUT_AT_ONCE = 4
@@ -91,9 +92,7 @@ class ImportRunner:
             )
         manifest = Manifest(workplace.directory)
         plan = manifest.plan()
-        # Ten chunks at least, so that no core waits long for the last of another.
-        chunk_bytes = min(self._chunk_bytes, max(self._chunk_bytes // 10, job.received_bytes // 10))
-        fresh = (VERSION, job.received_bytes, self._chunk_lines, chunk_bytes)
+        fresh = (VERSION, job.received_bytes, *self._chunk_size(job))
         if plan is None or (plan.version, plan.received_bytes, plan.chunk_lines, plan.chunk_bytes) != fresh:
             await asyncio.to_thread(_clear, workplace.directory)
             target = await self._begun(job.brand_id, job.list_id)
@@ -108,6 +107,12 @@ class ImportRunner:
             await load.run(parts)
         except Unreadable as unreadable:
             raise JobFailed(str(unreadable)) from None
+
+    def _chunk_size(self, job: ClaimedJob) -> tuple[int, int]:
+        """How many lines and bytes a chunk has at most. A small file may have much in it, compressed."""
+        # Ten chunks at least, so that no core waits long for the last of another.
+        chunk_bytes = min(self._chunk_bytes, max(self._chunk_bytes // 10, job.received_bytes // 10))
+        return min(self._chunk_lines, _SMALL_CHUNK_LINES) if job.is_small else self._chunk_lines, chunk_bytes
 
     async def _begun(self, brand_id: UUID, list_id: UUID) -> Target:
         async with self._db.transaction() as conn:
@@ -221,7 +226,7 @@ class _Load:
 
     async def run(self, parts: Sequence[Part]) -> None:
         """Loads the file that these parts are."""
-        readers = min(cores(), _READERS_MAX)
+        readers = 1 if self._job.is_small else min(cores(), _READERS_MAX)
         async with AsyncExitStack() as stack:
             crew = await stack.enter_async_context(Crew(memory_bytes=CHILD_MEMORY_BYTES, size=readers + 1))
             known = await self._known(stack)

@@ -35,6 +35,7 @@ REJECTS_MAX = 1_000_000
 
 BLOCK_LINES = 1_000_000
 BLOCK_BYTES = 16 << 20
+_SMALL_BLOCK_BYTES = 4 << 20
 
 CHILD_MEMORY_BYTES = 800 << 20
 
@@ -83,14 +84,16 @@ class ScrubRunner:
         spec = ScrubSpec.from_json(job.spec)
         async with self._db.read() as conn:
             parts = await job_store.parts(conn, job.brand_id, job.id)
+        at_once = 1 if job.is_small else cores() + 1
+        block_bytes = min(self._block_bytes, _SMALL_BLOCK_BYTES) if job.is_small else self._block_bytes
         scrub = _Scrub(job, spec, workplace, directory)
         try:
             async with AsyncExitStack() as stack:
-                crew = await stack.enter_async_context(Crew(memory_bytes=CHILD_MEMORY_BYTES, size=cores() + 1))
+                crew = await stack.enter_async_context(Crew(memory_bytes=CHILD_MEMORY_BYTES, size=max(2, at_once)))
                 files = HeldFiles(self._db, self._storage, crew, directory, stack)
                 lists = await self._lists(job, spec, files)
-                blocks = await stack.enter_async_context(aclosing(self._blocks(crew, directory, parts)))
-                await scrub.run(crew, lists, blocks, self._reserve)
+                blocks = await stack.enter_async_context(aclosing(self._blocks(crew, directory, parts, block_bytes)))
+                await scrub.run(crew, lists, blocks, self._reserve, at_once)
             results = await scrub.stored(self._storage)
             workplace.is_ending = True
             await self._finish(job, scrub.counts, results)
@@ -110,11 +113,13 @@ class ScrubRunner:
         # Several of them may be links to the same one.
         return tuple(sorted(asked, key=repr))
 
-    async def _blocks(self, crew: Crew, directory: Path, parts: Sequence[Part]) -> AsyncGenerator[ReadBlock, None]:
+    async def _blocks(
+        self, crew: Crew, directory: Path, parts: Sequence[Part], block_bytes: int
+    ) -> AsyncGenerator[ReadBlock, None]:
         """The blocks of the file in order."""
         bytes_read = 0
         async with crew.child() as splitter:
-            await splitter.call(splitting.begin, directory, 0, self._block_lines, self._block_bytes, lowers=False)
+            await splitter.call(splitting.begin, directory, 0, self._block_lines, block_bytes, lowers=False)
             for part in parts:
                 async with self._storage.local(part.name) as path:
                     await splitter.call(splitting.feed, path)
@@ -158,9 +163,14 @@ class _Scrub:
         )
 
     async def run(
-        self, crew: Crew, lists: tuple[AskedList, ...], blocks: AsyncIterator[ReadBlock], reserve: DiskReserve
+        self,
+        crew: Crew,
+        lists: tuple[AskedList, ...],
+        blocks: AsyncIterator[ReadBlock],
+        reserve: DiskReserve,
+        at_once: int,
     ) -> None:
-        """Parts the lines of all blocks."""
+        """Parts the lines of all blocks, so many at a time."""
 
         def work(block: ReadBlock) -> Callable[[], Awaitable[_Done]]:
             task = self._task(block.chunk, lists)
@@ -170,7 +180,7 @@ class _Scrub:
 
             return sifted
 
-        async with InOrder(cores() + 1, self._add) as in_order:
+        async with InOrder(at_once, self._add) as in_order:
             async for block in blocks:
                 if not self._files:
                     self._begin(block.chunk.layout)
