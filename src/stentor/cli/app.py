@@ -6,8 +6,10 @@ from typing import Annotated
 import typer
 
 from stentor import __version__
+from stentor.cli.accounts_app import brand_app, key_app
+from stentor.cli.imports_app import customers_app, subscriptions_app
 from stentor.cli.lists_app import lists_app
-from stentor.cli.options import AsJson, Data, OnlyBrand, directory_path, said
+from stentor.cli.options import AsJson, Data, directory_path, said
 
 _EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a part that is needed does not answer, 130 interrupted."
 
@@ -19,10 +21,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-brand_app = typer.Typer(help="Brands, which own people, topics, campaigns and keys.", no_args_is_help=True)
-key_app = typer.Typer(help="Keys for the API.", no_args_is_help=True)
-customers_app = typer.Typer(help="People, by the million.", no_args_is_help=True)
-subscriptions_app = typer.Typer(help="What people opted in to, by the million.", no_args_is_help=True)
 for name, group in {
     "brand": brand_app,
     "key": key_app,
@@ -71,21 +69,6 @@ Proxies = Annotated[
         metavar="NETWORKS",
         help="Networks whose X-Forwarded-For is believed, comma-separated.",
         show_default=False,
-    ),
-]
-BrandName = Annotated[str, typer.Option("--brand", metavar="BRAND", help="The brand's id, key or name.")]
-File = Annotated[Path, typer.Argument(metavar="FILE", help="A CSV file with a header, or NDJSON; in UTF-8.")]
-Format = Annotated[
-    str | None,
-    typer.Option("--format", metavar="FORMAT", help="csv or ndjson.", show_default="what the file's name says"),
-]
-Rejects = Annotated[
-    Path | None,
-    typer.Option(
-        "--rejects",
-        metavar="FILE",
-        help="Where rejected lines are listed, with the reason.",
-        show_default="the file's name and .rejects.csv",
     ),
 ]
 
@@ -320,145 +303,6 @@ def bench(
     from stentor.cli.bench.run import run_bench
 
     run_bench(name, people=people, lines=lines, seconds=seconds, as_json=as_json)
-
-
-@brand_app.command("create")
-def create_brand(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="What people know the brand by.")],
-    data: Data = None,
-    as_json: AsJson = False,
-) -> None:
-    """Make a brand, with its built-in opt-out list and its sandbox.
-
-    Example: stentor brand create "Fan Club" --json
-    """
-    from stentor.cli.accounts import create_brand as create
-
-    create(said(data=data), name, as_json=as_json)
-
-
-@brand_app.command("list")
-def list_brands(data: Data = None, as_json: AsJson = False) -> None:
-    """List the brands.
-
-    Example: stentor brand list --json
-    """
-    from stentor.cli.accounts import list_brands as show
-
-    show(said(data=data), as_json=as_json)
-
-
-@brand_app.command("set")
-def change_brand(
-    brand: Annotated[str, typer.Argument(metavar="BRAND", help="The brand's id, key or name.")],
-    assignments: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME=VALUE", help="Settings to change.", show_default=False)
-    ] = None,
-    data: Data = None,
-    as_json: AsJson = False,
-) -> None:
-    """Change a brand's settings, and print all of them.
-
-    A change holds everywhere within a second.
-
-    Example: stentor brand set "Fan Club" from_name="Fan Club" from_address=hello@club.example preferences_enabled=true
-    """
-    from stentor.cli.accounts import change_brand as change
-
-    change(said(data=data), brand, assignments or [], as_json=as_json)
-
-
-@key_app.command("create")
-def create_key(
-    brand: BrandName,
-    name: Annotated[str, typer.Option("--name", metavar="NAME", help="What the key is for.")] = "Command line",
-    scopes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--scope", metavar="SCOPE", help="run, read, write or admin; may be repeated.", show_default="all"
-        ),
-    ] = None,
-    test: Annotated[bool, typer.Option("--test", help="A test key: what it triggers goes to the sandbox.")] = False,
-    data: Data = None,
-    as_json: AsJson = False,
-) -> None:
-    """Make a key; its secret is shown this once.
-
-    Example: stentor key create --brand "Fan Club" --json
-    """
-    from stentor.cli.accounts import create_key as create
-
-    create(said(data=data), brand, name=name, scopes=scopes, is_test=test, as_json=as_json)
-
-
-@customers_app.command("import")
-def import_customers(
-    file: File,
-    brand: OnlyBrand = None,
-    file_format: Format = None,
-    region: Annotated[
-        str | None,
-        typer.Option(
-            "--region",
-            metavar="COUNTRY",
-            help="Country of phone numbers without a country code, as DE.",
-            show_default="the brand's",
-        ),
-    ] = None,
-    rejects: Rejects = None,
-    data: Data = None,
-    as_json: AsJson = False,
-) -> None:
-    """Import people.
-
-    The same file again changes nothing, and an interrupted import goes on where it stopped.
-
-    The header (or each JSON object) names external_id, email, phone, push_tokens, locale, time_zone; any other name is an
-    attribute.
-
-    Example: stentor customers import people.csv --brand "Fan Club" --region DE
-    """
-    from stentor.cli.imports import import_file
-
-    import_file(
-        said(data=data),
-        "customers",
-        file,
-        brand=brand,
-        file_format=file_format,
-        region=region,
-        rejects=rejects,
-        as_json=as_json,
-    )
-
-
-@subscriptions_app.command("import")
-def import_subscriptions(
-    file: File,
-    brand: OnlyBrand = None,
-    file_format: Format = None,
-    rejects: Rejects = None,
-    data: Data = None,
-    as_json: AsJson = False,
-) -> None:
-    """Import what people opted in to.
-
-    The header (or each JSON object) names external_id, topic, and optionally channels and subscribed (yes or no).
-
-    Example: stentor subscriptions import opt-ins.ndjson
-    """
-    from stentor.cli.imports import import_file
-
-    import_file(
-        said(data=data),
-        "subscriptions",
-        file,
-        brand=brand,
-        file_format=file_format,
-        region=None,
-        rejects=rejects,
-        as_json=as_json,
-    )
 
 
 @app.command()
