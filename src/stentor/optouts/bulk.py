@@ -23,6 +23,8 @@ LISTS_KNOWN_MAX = 10_000
 
 # So many are read before others have their turn: less than a millisecond.
 _AT_ONCE = 1_000
+# More digests are sent only where there are single entries, and only those that no file holds.
+_ALONG_MAX = 1_000
 # Addresses as nearly all are, once they are in lower case: nothing about them has to be brought to its normal form. They are
 # looked through a thousand at a time, because to ask about each takes three times as long. A host like this is written in one
 # way only (a label without `--` is no A-label).
@@ -77,13 +79,14 @@ class BulkCheck:
             held = await self._identity(brand_id, reference)
             # Read without a connection in hand.
             asked = await read_all(texts, held.channels, held.hash)
-            along = Along(held.hash, [*asked.digests, *asked.more])
+            digests = [*asked.digests, *asked.more]
+            along = Along(held.hash, digests) if len(digests) <= _ALONG_MAX else None
             async with self._db.read() as conn:
                 stores = await self._look_up.stores(conn, brand_id, list_ids=[held.list_id], along=along)
                 if not stores:
                     # Disabled, or not there any more.
                     await resolve(conn, brand_id, reference)
-                hits = await self._look_up.found(conn, stores, {along.hash: along.digests})
+                hits = await self._look_up.found(conn, stores, {held.hash: digests}, once=True)
             return asked.answers({digest for found in hits.values() for digest in found})
 
         return await self._look_up.surely(ask)

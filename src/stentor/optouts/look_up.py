@@ -116,9 +116,17 @@ class LookUp:
         return await asked_stores(conn, brand_id, channel=channel, list_ids=list_ids, along=along)
 
     async def found(
-        self, conn: Connection, stores: Iterable[AskedStore], digests: Mapping[HashName, Sequence[bytes]]
+        self,
+        conn: Connection,
+        stores: Iterable[AskedStore],
+        digests: Mapping[HashName, Sequence[bytes]],
+        *,
+        once: bool = False,
     ) -> Hits:
-        """Which of the digests each store holds, asked by its hash; stores that hold none are left out."""
+        """Which of the digests each store holds, asked by its hash; stores that hold none are left out.
+
+        `once`: whom one store's files hold is looked for no further, for callers to whom it is the same where.
+        """
         asked = {store.store_id: store for store in stores if digests.get(store.hash)}
         indexes = self._indexes.at_hand(run_id for store in asked.values() for run_id in store.run_ids)
         hits: dict[UUID, dict[bytes, Hit]] = {}
@@ -127,14 +135,14 @@ class LookUp:
                 _ask_runs(with_runs, indexes, given, hits)
         await _leave_out_removed(conn, asked, hits)
         recents = {store.store_id: parted(store.recents) for store in asked.values() if store.recents}
+        unasked = [store for store in asked.values() if store.has_recents and store.recents is None]
         for name, given in digests.items():
-            if unasked := [
-                store for store in asked.values() if store.hash == name and store.has_recents and store.recents is None
-            ]:
-                recents |= await recents_among(conn, unasked, given)
-        for store_id, held in recents.items():
+            of_hash = [store for store in unasked if store.hash == name]
+            if of_hash and (sought := _beyond(hits, given) if once else given):
+                recents |= await recents_among(conn, of_hash, sought)
+        for store_id, single in recents.items():
             hit = Hit(asked[store_id].generation, recent=True)
-            hits.setdefault(store_id, {}).update(dict.fromkeys(held, hit))
+            hits.setdefault(store_id, {}).update(dict.fromkeys(single, hit))
         return hits
 
     async def wave(
@@ -181,6 +189,12 @@ def _ask_runs(
             if held.any():
                 hit = Hit(generation, recent=False)
                 hits.setdefault(store.store_id, {}).update(dict.fromkeys(compress(digests, held.tolist()), hit))
+
+
+def _beyond(hits: Hits, digests: Sequence[bytes]) -> list[bytes]:
+    """The digests that nothing holds yet."""
+    held = set[bytes]().union(*hits.values())
+    return [digest for digest in digests if digest not in held]
 
 
 async def _leave_out_removed(

@@ -293,3 +293,35 @@ async def test_single_entries_that_are_asked_along_lapse_like_all_others(stage: 
     await stage.lists.recent(list_id, BEN, age_days=29)
 
     assert [found is not None for found in await stage.objecting(ANN, BEN)] == [False, True]
+
+
+async def test_whom_files_hold_is_looked_for_no_further_where_one_place_is_enough(stage: Stage):
+    list_id = await stage.lists.made(stage.brand_id, "l")
+    await stage.lists.run(list_id, [ANN])
+    await stage.lists.recent(list_id, BEN)
+    await stage.on(list_id, ANN)
+
+    async with await Counting.connect(stage.db.dsn, autocommit=True) as conn:
+        stores = await stage.look_up.stores(conn, stage.brand_id, list_ids=[list_id])
+        sent: list[int] = []
+        for asked in ([ANN], [ANN, BEN], [CLEO]):
+            before = conn.statements
+            digests = [email_digest(address) for address in asked]
+            hits = await stage.look_up.found(conn, stores, {"md5": digests}, once=True)
+            assert set(hits.get(list_id, ())) == {digest for digest in digests if digest != email_digest(CLEO)}
+            sent.append(conn.statements - before)
+
+    assert sent == [0, 1, 1]
+
+
+async def test_many_are_found_in_files_and_among_single_entries(stage: Stage):
+    list_id = await stage.lists.made(stage.brand_id, "l")
+    people = [f"person{number}@example.com" for number in range(3_000)]
+    await stage.lists.run(list_id, people[::3])
+    for text in people[1:300:3]:
+        await stage.lists.recent(list_id, text)
+
+    forms = await stage.on(list_id, *people)
+
+    held = {*people[::3], *people[1:300:3]}
+    assert [form is not None for form in forms] == [text in held for text in people]
