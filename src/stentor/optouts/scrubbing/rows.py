@@ -1,6 +1,5 @@
 """The lines of a block of text, by where they begin and end in it: never as a million objects."""
 
-from collections.abc import Iterator
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -42,11 +41,5 @@ class Rows(NamedTuple):
 
 def chosen(text: bytes, rows: Rows, mask: Mask) -> bytes:
     """The lines of the text for which the mask is true, with their line feeds."""
-    return b"".join(_stretches(text, rows, mask))
-
-
-def _stretches(text: bytes, rows: Rows, mask: Mask) -> Iterator[bytes]:
-    edges = np.flatnonzero(np.diff(mask, prepend=False, append=False))
-    begins, lasts = edges[::2], edges[1::2] - 1
-    for begin, end in zip(rows.starts[begins].tolist(), (rows.ends[lasts] + 1).tolist(), strict=True):
-        yield text[begin:end]
+    # By characters: where listed and others take turns, a third of the time of joining lines.
+    return np.frombuffer(text, np.uint8)[np.repeat(mask, rows.lengths + 1)].tobytes()

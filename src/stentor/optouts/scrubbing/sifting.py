@@ -24,7 +24,7 @@ from stentor.optouts.columnar import connect, full_disks_named
 from stentor.optouts.entries import BARE_PHONE, read_entry
 from stentor.optouts.hashing import DIGEST_BYTES, HEX_CHARS, HashName, digest_of, forms_of
 from stentor.optouts.loading.layout import Layout, fields_of
-from stentor.optouts.loading.lines import LINE_BYTES_MAX, LONG, MARK, SEPARATOR
+from stentor.optouts.loading.lines import LINE_BYTES_MAX, LONG, MARK, SEPARATOR, lowered
 from stentor.optouts.model import LIST_CHANNELS
 from stentor.optouts.runs.index import Digests
 from stentor.optouts.scrubbing.asked import Asked, AskedList, held_hosts
@@ -135,7 +135,7 @@ class _Asking:
     ) -> None:
         self._block = block
         self._given = texts
-        self._texts = texts.lower()
+        self._texts = lowered(texts)
         self._rows = rows
         self._names = names
         self._reasons = reasons
