@@ -2,6 +2,7 @@
 
 A sabotage is a patch against `src` with a header: a sentence that says what it breaks, `Promise:` (a heading of
 docs/promises.md), `Proves:` (reasons, checks of the guard, terms of the books), and `Fails:` for each test that must fail.
+CI runs some of them, `make prove` the others; that each fits the source, CI asks of all.
 """
 
 import os
