@@ -99,7 +99,8 @@ def source_of(path: Path) -> Source:
 class Target:
     """A file that is fetched: there is all of it, or none.
 
-    Until then it lies beside its place as `NAME.JOB.part`, so that who was killed goes on with it.
+    Until then it lies beside its place as `NAME.JOB.part`, so that who was killed goes on with it. It is there under both names
+    until nobody has to go on any more (`let_go`): what a killed command put in place is replaced unasked.
     """
 
     def __init__(self, path: Path, *, force: bool, option: str) -> None:
@@ -152,16 +153,14 @@ class Target:
                 if error.errno not in _NO_LINKS:
                     raise
                 part.replace(self.path)
-            else:
-                part.unlink()
         folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
 
-    def drop(self, job_id: UUID) -> None:
-        """Removes what was fetched of a job that comes to nothing."""
+    def let_go(self, job_id: UUID) -> None:
+        """Removes what was fetched of a job that comes to nothing, or was put in place for good."""
         if not self.is_standard:
             self._part_of(job_id).unlink(missing_ok=True)
 
@@ -169,6 +168,8 @@ class Target:
         if self.path.exists():
             if not self.path.is_file():
                 fail(f"{self.path} is no file. Name another one with {self._option}.", Exit.USAGE)
+            # Somebody was killed who had put it there.
+            self._force = self._force or any(part.samefile(self.path) for part in self._parts())
             if not self._force:
                 fail(
                     f"{self.path} is there already. Replace it with --force, or name another with {self._option}.",
@@ -179,6 +180,11 @@ class Target:
 
     def _part_of(self, job_id: UUID) -> Path:
         return self.path.with_name(f"{self.path.name}.{job_id}.part")
+
+    def _parts(self) -> Iterator[Path]:
+        for path in self.path.parent.glob(f"{_literally(self.path.name)}.*.part"):
+            if _is_id(path.name[len(self.path.name) + 1 : -len(".part")]):
+                yield path
 
     @contextmanager
     def _part(self, job_id: UUID) -> Iterator[int]:
@@ -194,8 +200,8 @@ class Target:
 
     def _clear_others(self, job_id: UUID) -> None:
         """Removes what commands left here that were killed and never given again."""
-        for path in self.path.parent.glob(f"{_literally(self.path.name)}.*.part"):
-            if path == self._part_of(job_id) or not _is_id(path.name[len(self.path.name) + 1 : -len(".part")]):
+        for path in self._parts():
+            if path == self._part_of(job_id):
                 continue
             with suppress(OSError):
                 descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)

@@ -127,25 +127,30 @@ class ListDesk:
                 say("Interrupted. The same command goes on from here.")
             raise
 
-    async def fetch(self, job: Job, files: Mapping[str, Target], progress: Progress) -> None:
-        """Writes those files of the job that there are, by their names: all of them, or none. Ends the command if it cannot."""
+    async def fetch(
+        self, job: Job, files: Mapping[str, Target], progress: Progress, *, clears_away: bool = False
+    ) -> None:
+        """Writes those files of the job that there are, by their names: all of them, or none. Ends the command if it cannot.
+
+        With `clears_away` the job and its files are removed when all of them are in place.
+        """
         shown = Shown(progress)
         fetched = [(job.results[name], target) for name, target in files.items() if name in job.results]
         for result, target in fetched:
             await self._fetch(job, result, target, shown)
         for _, target in fetched:
             target.put_in_place(job.id)
-
-    async def clear_away(self, job: Job) -> None:
-        """Has the files of a job removed that were all fetched."""
-        await self.jobs.remove(self.brand_id, job.id)
+        if clears_away:
+            await self.jobs.remove(self.brand_id, job.id)
+        for _, target in fetched:
+            target.let_go(job.id)
 
     async def _fetch(self, job: Job, result: ResultFile, target: Target, shown: Shown) -> None:
         shown.begin("writing", result.bytes)
         try:
             await target.fetch(job.id, result, self.jobs.read, shown.reach)
         except NotStored:
-            target.drop(job.id)
+            target.let_go(job.id)
             fail("What was made is gone from the storage by now. Give the command again.")
         except OSError as error:
             fail(f"{target.path} cannot be written: {error.strerror}. Give the command again when it can.")

@@ -130,8 +130,7 @@ def export_list(
                 "file": str(target.path),
             }
             check_succeeded(job, told if as_json else None)
-            await desk.fetch(job, {spec.file_name: target}, progress)
-        await desk.clear_away(job)
+            await desk.fetch(job, {spec.file_name: target}, progress, clears_away=True)
         _print(told, as_json=as_json, to_stderr=target.is_standard)
 
     _at_desk(given, brand, act)
@@ -191,8 +190,7 @@ def scrub_file(
                 "rejects_file": _rejects_told(job, rejected),
             }
             check_succeeded(job, told if as_json else None)
-            await desk.fetch(job, {**rejected, **named}, progress)
-        await desk.clear_away(job)
+            await desk.fetch(job, {**rejected, **named}, progress, clears_away=True)
         _print(told, as_json=as_json, to_stderr=_on_stdout({**targets, **rejected}))
 
     _at_desk(given, brand, act)
