@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digest_indexes import digests, in_order, random_digests, written
-from stentor.optouts.runs.index import BadIndex, Digests, Index
-from stentor.optouts.runs.merging import SOURCES_MAX, Removal, Source, merge_runs
+from stentor.optouts.runs.index import BadIndex, Digests, Index, SharedIndex
+from stentor.optouts.runs.merging import SOURCES_MAX, Removal, Share, Source, merge_runs, merge_share, shares_of
 
 
 def contents(path: Path) -> list[bytes]:
@@ -74,3 +74,48 @@ def test_an_index_of_another_hash_is_refused_and_nothing_is_left(tmp_path: Path)
 def test_no_more_are_merged_at_once_than_files_may_be_open(tmp_path: Path):
     with pytest.raises(ValueError, match="in turns"):
         merge_runs([Source(tmp_path / "i", 1)] * (SOURCES_MAX + 1), [], tmp_path / "merged", "md5", 1)
+
+
+# Around blocks of 4,096.
+@pytest.mark.parametrize("sizes", [[9_000, 5_000, 300], [4_096, 4_096], [20, 1, 0], [50_000, 0, 40_000, 3]])
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_an_index_that_several_write_is_that_which_one_would_write(tmp_path: Path, sizes: list[int], number: int):
+    everything = random_digests(sum(sizes))
+    owner = np.random.default_rng(4).permutation(np.repeat(np.arange(len(sizes)), sizes))
+    paths = [
+        written(tmp_path / str(each), Digests(everything.high[owner == each], everything.low[owner == each]))
+        for each in range(len(sizes))
+    ]
+    merge_runs([Source(path, 7) for path in paths], [], tmp_path / "by one", "md5", 7)
+
+    shares = shares_of(paths, number)
+    index = SharedIndex(tmp_path / "by several", shares[-1].end)
+    index.begin()
+    for share in reversed(shares):
+        merge_share(paths, share, index, "md5", 3_000)
+    index.complete("md5", 7, [share.begin for share in shares])
+
+    assert (tmp_path / "by several").read_bytes() == (tmp_path / "by one").read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {*map(str, range(len(sizes))), "by one", "by several"}
+
+
+def test_the_shares_of_several_are_about_alike(tmp_path: Path):
+    paths = [written(tmp_path / str(each), random_digests(50_000, seed=each)) for each in range(3)]
+
+    sizes = [share.end - share.begin for share in shares_of(paths, 3)]
+
+    assert sum(sizes) == 150_000
+    assert max(sizes) < 1.2 * min(sizes)
+
+
+def test_what_several_wrote_is_no_index_where_something_is_missing(tmp_path: Path):
+    paths = [written(tmp_path / str(each), random_digests(9_000, seed=each)) for each in range(2)]
+    first, second = shares_of(paths, 2)
+    index = SharedIndex(tmp_path / "merged", second.end)
+    index.begin()
+    merge_share(paths, first, index, "md5", 3_000)
+    merge_share([paths[0]], Share((second.begins[0],), (second.begins[0],)), index, "md5", 3_000)
+
+    with pytest.raises(BadIndex, match="was to have 18000 entries"):
+        index.complete("md5", 7, [first.begin, second.begins[0]])
+    assert not (tmp_path / "merged").exists()

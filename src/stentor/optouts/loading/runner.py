@@ -241,13 +241,15 @@ class _Load:
             counts = _counts(chunks)
             self._report("merging")
             if counts.added:
-                await crew.call(
-                    merging.merge_chunks,
-                    earlier.files(len(chunks)),
-                    self._run_path,
-                    self._order.hash_name,
-                    self._order.generation,
-                )
+                async with _one_error():
+                    await merging.make_run(
+                        crew,
+                        earlier.files(len(chunks)),
+                        self._run_path,
+                        self._order.hash_name,
+                        self._order.generation,
+                        shares=readers,
+                    )
             given_way = await self._opted_out_since(crew) if counts.added else []
         await self._add(chunks, counts, given_way)
         await self._drop_upload(parts)

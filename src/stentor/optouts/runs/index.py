@@ -14,7 +14,7 @@ import mmap
 import os
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -31,7 +31,8 @@ FORMAT = 1
 _MAGIC = b"STENTIDX"
 _HEADER_BYTES = 4096
 _HEADER = struct.Struct("<8sHH8sQQHxxxxxx")
-_BLOCK = 4096
+BLOCK = 4096
+"""So many entries stand together."""
 _BLOCK_SHIFT = 12
 _PER_SIGNPOST = 256
 _FEW = 16
@@ -85,7 +86,7 @@ class Header(msgspec.Struct, frozen=True):
     @property
     def signposts_at(self) -> int:
         """Where the signposts begin, in numbers of eight bytes."""
-        return _HEADER_BYTES // 8 + -(-self.entries // _BLOCK) * 2 * _BLOCK
+        return _HEADER_BYTES // 8 + -(-self.entries // BLOCK) * 2 * BLOCK
 
     @classmethod
     def read(cls, file: BinaryIO, name: str) -> Self:
@@ -123,7 +124,7 @@ class Index:
         self._signposts = self._map[head.signposts_at :]
         if int(self._signposts[-1]) != self._entries:
             raise BadIndex(f"{path.name} is damaged: its signposts lead to another number of entries.")
-        self._blocks = self._map[_HEADER_BYTES // 8 : head.signposts_at].reshape(-1, 2, _BLOCK)
+        self._blocks = self._map[_HEADER_BYTES // 8 : head.signposts_at].reshape(-1, 2, BLOCK)
 
     def __len__(self) -> int:
         return self._entries
@@ -146,22 +147,22 @@ class Index:
 
     def parts(self, size: int) -> Iterator[Digests]:
         """All digests in order, some `size` at a time, as copies."""
-        step = max(1, size // _BLOCK) * _BLOCK
+        step = max(1, size // BLOCK) * BLOCK
         for begin in range(0, self._entries, step):
             yield self.entries(begin, min(begin + step, self._entries))
 
     def between(self, begin: int, end: int) -> Digests:
         """The digests whose high is at least `begin` and below `end` (at most 2**64), in order, as copies."""
-        return self.entries(self._place(begin), self._place(end))
+        return self.entries(self.place(begin), self.place(end))
 
     def entries(self, begin: int, end: int) -> Digests:
         """The entries from number `begin` up to `end` (at most all there are), in order, as copies."""
-        from_block, to_block = begin >> _BLOCK_SHIFT, -(-end // _BLOCK)
+        from_block, to_block = begin >> _BLOCK_SHIFT, -(-end // BLOCK)
         taken = self._blocks[from_block:to_block]
-        cut = slice(begin - from_block * _BLOCK, end - from_block * _BLOCK)
+        cut = slice(begin - from_block * BLOCK, end - from_block * BLOCK)
         return Digests(taken[:, 0, :].flatten()[cut], taken[:, 1, :].flatten()[cut])
 
-    def _place(self, high: int, low: int = 0) -> int:
+    def place(self, high: int, low: int = 0) -> int:
         """How many entries come before that digest."""
         if high >= 1 << 64:
             return self._entries
@@ -169,7 +170,7 @@ class Index:
         begin, end = int(self._signposts[post]), int(self._signposts[post + 1])
         while begin < end:
             middle = (begin + end) >> 1
-            block, at = middle >> _BLOCK_SHIFT, middle & (_BLOCK - 1)
+            block, at = middle >> _BLOCK_SHIFT, middle & (BLOCK - 1)
             there = int(self._blocks[block, 0, at])
             # The low lies on another page, which is read only where the high is the one asked for.
             if there < high or (there == high and int(self._blocks[block, 1, at]) < low):
@@ -179,10 +180,10 @@ class Index:
         return begin
 
     def _holds_one(self, high: int, low: int) -> bool:
-        place = self._place(high, low)
+        place = self.place(high, low)
         if place == self._entries:
             return False
-        block, at = place >> _BLOCK_SHIFT, place & (_BLOCK - 1)
+        block, at = place >> _BLOCK_SHIFT, place & (BLOCK - 1)
         return int(self._blocks[block, 0, at]) == high and int(self._blocks[block, 1, at]) == low
 
     def _holds_many(self, asked: Digests) -> npt.NDArray[np.bool_]:
@@ -209,7 +210,7 @@ class Index:
         at = _high_at(begin[left])
         same = flat[at] == asked.high[left]
         left, at = left[same], at[same]
-        lows = flat[at + _BLOCK]
+        lows = flat[at + BLOCK]
         found[left] = lows == asked.low[left]
         # Of honest digests two share their high once in 2**64 pairs; of hashes that somebody made up, all may.
         for tied in left[lows < asked.low[left]].tolist():
@@ -223,23 +224,27 @@ def _joined(first: Digests, second: Digests) -> Digests:
 
 def _high_at(place: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Where in the blocks the high of an entry stands."""
-    return (place >> _BLOCK_SHIFT << (_BLOCK_SHIFT + 1)) + (place & (_BLOCK - 1))
+    return (place >> _BLOCK_SHIFT << (_BLOCK_SHIFT + 1)) + (place & (BLOCK - 1))
 
 
 class IndexReader:
     """Reads an index from end to end; unlike a mapped one, it takes no more of the memory than the part at hand.
 
-    To be closed by its owner. Raises as Index.
+    With `begin` and `end` only the entries from that number up to that one. To be closed by its owner. Raises as Index.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, begin: int = 0, end: int | None = None) -> None:
         self._file = path.open("rb")
         try:
             self.header = Header.read(self._file, path.name)
         except BaseException:
             self._file.close()
             raise
-        self._left = self.header.entries
+        end = self.header.entries if end is None else end
+        # What precedes the first one in its block is read with it.
+        self._passed = begin % BLOCK
+        self._left = end - begin + self._passed if begin < end else 0
+        self._file.seek((begin - self._passed) * DIGEST_BYTES, os.SEEK_CUR)
 
     def __len__(self) -> int:
         return self.header.entries
@@ -249,12 +254,74 @@ class IndexReader:
 
     def parts(self, size: int) -> Iterator[Digests]:
         """What was not read yet, in order, at most `size` at a time, or what one block has; none of them is empty."""
-        blocks = max(1, size // _BLOCK)
+        blocks = max(1, size // BLOCK)
         while self._left:
-            count = min(self._left, blocks * _BLOCK)
-            read = np.fromfile(self._file, dtype="<u8", count=-(-count // _BLOCK) * 2 * _BLOCK).reshape(-1, 2, _BLOCK)
-            self._left -= count
-            yield Digests(read[:, 0, :].flatten()[:count], read[:, 1, :].flatten()[:count])
+            count, passed = min(self._left, blocks * BLOCK), self._passed
+            read = np.fromfile(self._file, dtype="<u8", count=-(-count // BLOCK) * 2 * BLOCK).reshape(-1, 2, BLOCK)
+            self._left, self._passed = self._left - count, 0
+            yield Digests(read[:, 0, :].flatten()[passed:count], read[:, 1, :].flatten()[passed:count])
+
+
+class _Entries:
+    """Blocks as they are written, and how many of their entries belong to each signpost."""
+
+    def __init__(self, file: BinaryIO, shift: int) -> None:
+        self._file, self._shift = file, shift
+        self.counts = np.zeros(1 << (64 - shift), dtype=np.int64)
+        self.number = 0
+        self._rest = Digests.of(())
+
+    def add(self, digests: Digests) -> None:
+        """Adds the next ones: sorted, each once, all above those before. An empty part is none."""
+        if not len(digests):
+            return
+        self._count(digests.high)
+        self.number += len(digests)
+        # The block that was begun is filled up by itself, so that the many others are not copied.
+        begun = min(len(digests), -len(self._rest) % BLOCK)
+        rest = _joined(self._rest, digests.part(0, begun))
+        if len(rest) == BLOCK:
+            self._write_blocks(rest)
+            rest = rest.part(0, 0)
+        whole = begun + (len(digests) - begun) // BLOCK * BLOCK
+        self._write_blocks(digests.part(begun, whole))
+        # A copy, so that the part may be let go of, or filled anew.
+        self._rest = _joined(rest, digests.part(whole, len(digests)))
+
+    def end(self) -> None:
+        """Writes the last block."""
+        if missing := -len(self._rest) % BLOCK:
+            padding = np.full(missing, np.iinfo(np.uint64).max, dtype=np.uint64)
+            self._write_blocks(_joined(self._rest, Digests(padding, padding)))
+
+    def _count(self, high: U64) -> None:
+        """Adds how many of these sorted highs belong to each signpost."""
+        first, last = int(high[0]) >> self._shift, int(high[-1]) >> self._shift
+        # Where the next signpost's begin; there are 256 times as many highs as signposts.
+        begins = np.arange(first + 1, last + 1, dtype=np.uint64) << np.uint64(self._shift)
+        self.counts[first : last + 1] += np.diff(np.searchsorted(high, begins), prepend=0, append=len(high))
+
+    def _write_blocks(self, digests: Digests) -> None:
+        pairs = np.stack((digests.high.reshape(-1, BLOCK), digests.low.reshape(-1, BLOCK)), axis=1)
+        self._file.write(np.ascontiguousarray(pairs, dtype="<u8").data)
+
+
+def _shift_for(entries: int) -> int:
+    # At least one bit, because numpy leaves shifts by 64 undefined.
+    return 64 - max(1, (entries // _PER_SIGNPOST).bit_length())
+
+
+def _complete(file: BinaryIO, head: Header, counts: npt.NDArray[np.int64]) -> None:
+    """Writes what stands around the blocks, and sees to it that all of it is on disk."""
+    file.seek(8 * head.signposts_at)
+    posts = np.concatenate((np.zeros(1, np.int64), np.cumsum(counts)))
+    file.write(np.ascontiguousarray(posts, dtype="<u8").data)
+    hash_number = HASH_NAMES.index(head.hash)
+    packed = _HEADER.pack(_MAGIC, FORMAT, hash_number, b"", head.generation, head.entries, head.shift)
+    file.seek(0)
+    file.write((packed + struct.pack("<I", zlib.crc32(packed))).ljust(_HEADER_BYTES, b"\0"))
+    file.flush()
+    os.fsync(file.fileno())
 
 
 class IndexWriter:
@@ -266,15 +333,10 @@ class IndexWriter:
     def __init__(self, path: Path, hash_name: HashName, generation: int, *, expected: int) -> None:
         self._path = path
         self._making = path.with_name(f"{path.name}.making")
-        self._hash, self._generation = hash_name, generation
-        # At least one, because numpy leaves shifts by 64 undefined.
-        bits = max(1, (expected // _PER_SIGNPOST).bit_length())
-        self._shift = 64 - bits
-        self._counts = np.zeros(1 << bits, dtype=np.int64)
-        self._entries = 0
-        self._rest = Digests(np.empty(0, np.uint64), np.empty(0, np.uint64))
+        self._hash, self._generation, self._shift = hash_name, generation, _shift_for(expected)
         self._file = self._making.open("wb")
         self._file.seek(_HEADER_BYTES)
+        self._entries = _Entries(self._file, self._shift)
 
     def __enter__(self) -> Self:
         return self
@@ -283,7 +345,9 @@ class IndexWriter:
         try:
             with closing(self._file):
                 if kind is None:
-                    self._finish()
+                    self._entries.end()
+                    head = Header(self._hash, self._generation, len(self), self._shift)
+                    _complete(self._file, head, self._entries.counts)
             if kind is None:
                 self._making.rename(self._path)
         finally:
@@ -291,44 +355,51 @@ class IndexWriter:
 
     def add(self, digests: Digests) -> None:
         """Adds the next ones: sorted, each once, all above those before. An empty part is none."""
-        if not len(digests):
-            return
-        self._count(digests.high)
-        self._entries += len(digests)
-        # The block that was begun is filled up by itself, so that the many others are not copied.
-        begun = min(len(digests), -len(self._rest) % _BLOCK)
-        rest = _joined(self._rest, digests.part(0, begun))
-        if len(rest) == _BLOCK:
-            self._write_blocks(rest)
-            rest = rest.part(0, 0)
-        whole = begun + (len(digests) - begun) // _BLOCK * _BLOCK
-        self._write_blocks(digests.part(begun, whole))
-        # A copy, so that the part may be let go of, or filled anew.
-        self._rest = _joined(rest, digests.part(whole, len(digests)))
+        self._entries.add(digests)
 
     def __len__(self) -> int:
-        return self._entries
+        return self._entries.number
 
-    def _count(self, high: U64) -> None:
-        """Adds how many of these sorted highs belong to each signpost."""
-        first, last = int(high[0]) >> self._shift, int(high[-1]) >> self._shift
-        # Where the next signpost's begin; there are 256 times as many highs as signposts.
-        begins = np.arange(first + 1, last + 1, dtype=np.uint64) << np.uint64(self._shift)
-        self._counts[first : last + 1] += np.diff(np.searchsorted(high, begins), prepend=0, append=len(high))
 
-    def _write_blocks(self, digests: Digests) -> None:
-        pairs = np.stack((digests.high.reshape(-1, _BLOCK), digests.low.reshape(-1, _BLOCK)), axis=1)
-        self._file.write(np.ascontiguousarray(pairs, dtype="<u8").data)
+class SharedIndex:
+    """An index of so many entries that several processes write, each its part, and one completes.
 
-    def _finish(self) -> None:
-        if missing := -len(self._rest) % _BLOCK:
-            padding = np.full(missing, np.iinfo(np.uint64).max, dtype=np.uint64)
-            self._write_blocks(_joined(self._rest, Digests(padding, padding)))
-        posts = np.concatenate((np.zeros(1, np.int64), np.cumsum(self._counts)))
-        self._file.write(np.ascontiguousarray(posts, dtype="<u8").data)
-        hash_number = HASH_NAMES.index(self._hash)
-        head = _HEADER.pack(_MAGIC, FORMAT, hash_number, b"", self._generation, self._entries, self._shift)
-        self._file.seek(0)
-        self._file.write((head + struct.pack("<I", zlib.crc32(head))).ljust(_HEADER_BYTES, b"\0"))
-        self._file.flush()
-        os.fsync(self._file.fileno())
+    What lies at `path` is either a whole index, on disk, or not there; beside it lies what is being made.
+    """
+
+    def __init__(self, path: Path, entries: int) -> None:
+        self._path, self._entries = path, entries
+        self._making = path.with_name(f"{path.name}.making")
+        self._shift = _shift_for(entries)
+
+    def begin(self) -> None:
+        """Makes the file; what others left of it is gone."""
+        with self._making.open("wb") as file:
+            file.truncate(8 * Header("md5", 0, self._entries, self._shift).signposts_at)
+
+    def write(self, begin: int, parts: Iterable[Digests]) -> None:
+        """Writes entries from number `begin` on, which is a multiple of BLOCK; also the last one is, or is the end."""
+        with self._making.open("r+b") as file:
+            file.seek(_HEADER_BYTES + begin * DIGEST_BYTES)
+            entries = _Entries(file, self._shift)
+            for part in parts:
+                entries.add(part)
+            entries.end()
+            file.flush()
+            os.fsync(file.fileno())
+        np.save(self._counted(begin), entries.counts)
+
+    def complete(self, hash_name: HashName, generation: int, begins: Sequence[int]) -> None:
+        """Completes the index of which the parts that begin there were written."""
+        counted = [self._counted(begin) for begin in begins]
+        counts = np.sum([np.load(path) for path in counted], axis=0)
+        if int(counts.sum()) != self._entries:
+            raise BadIndex(f"{self._path.name} was to have {self._entries} entries, and {counts.sum()} were written.")
+        with self._making.open("r+b") as file:
+            _complete(file, Header(hash_name, generation, self._entries, self._shift), counts)
+        self._making.rename(self._path)
+        for path in counted:
+            path.unlink()
+
+    def _counted(self, begin: int) -> Path:
+        return self._path.with_name(f"{self._path.name}.{begin}.npy")

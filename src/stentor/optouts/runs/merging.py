@@ -1,16 +1,17 @@
 """Many digest indexes made one: read side by side, window by window, so that memory does not grow with them."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from stentor.optouts.hashing import HashName
-from stentor.optouts.runs.index import BadIndex, Digests, IndexReader, IndexWriter
+from stentor.optouts.runs.index import BLOCK, BadIndex, Digests, Index, IndexReader, IndexWriter, SharedIndex
 
 SOURCES_MAX = 256
 """Indexes that are merged at once; each is an open file and a window of at least one block."""
@@ -66,8 +67,66 @@ def merge_runs(
     return len(writer)
 
 
-def _opened(path: Path, hash_name: HashName) -> IndexReader:
-    reader = IndexReader(path)
+class Share(NamedTuple):
+    """What one of several processes merges: of each source the entries from one number up to another."""
+
+    begins: tuple[int, ...]
+    ends: tuple[int, ...]
+
+    @property
+    def begin(self) -> int:
+        """What number the first of them has among all."""
+        return sum(self.begins)
+
+    @property
+    def end(self) -> int:
+        """What number follows that of the last one."""
+        return sum(self.ends)
+
+
+def shares_of(sources: Sequence[Path], number: int) -> list[Share]:
+    """At most so many shares, about alike, of indexes that have no entry in common. Each but the last ends with a block."""
+    with ExitStack() as opened:
+        indexes = [opened.enter_context(closing(Index(path))) for path in sources]
+        cuts = [
+            (0,) * len(indexes),
+            *(_cut(indexes, (part << 64) // number) for part in range(1, number)),
+            tuple(map(len, indexes)),
+        ]
+    shares = [Share(begins, ends) for begins, ends in itertools.pairwise(cuts)]
+    return [share for share in shares if share.begin < share.end]
+
+
+def _cut(indexes: Sequence[Index], high: int) -> tuple[int, ...]:
+    """How many entries of each come before that high, and before those that fill up a block with them."""
+    places = [index.place(high) for index in indexes]
+    missing = -sum(places) % BLOCK
+    next_ones = [
+        index.entries(place, min(place + missing, len(index))) for index, place in zip(indexes, places, strict=True)
+    ]
+    owners = np.repeat(np.arange(len(indexes)), [len(part) for part in next_ones])
+    highs, lows = (
+        np.concatenate(halves) for halves in zip(*((part.high, part.low) for part in next_ones), strict=True)
+    )
+    first = np.lexsort((lows, highs))[:missing]
+    return tuple((np.array(places) + np.bincount(owners[first], minlength=len(indexes))).tolist())
+
+
+def merge_share(
+    sources: Sequence[Path], share: Share, target: SharedIndex, hash_name: HashName, in_memory: int
+) -> None:
+    """Writes the share into the index. Raises as merge_runs, but for duplicates, which `complete` finds."""
+    with ExitStack() as opened:
+        readers = [
+            opened.enter_context(closing(_opened(path, hash_name, begin, end)))
+            for path, begin, end in zip(sources, share.begins, share.ends, strict=True)
+        ]
+        cursors = [_Cursor(reader, in_memory // len(readers), Digests.of(())) for reader in readers]
+        target.write(share.begin, _merged(cursors))
+
+
+def _opened(path: Path, hash_name: HashName, begin: int = 0, end: int | None = None) -> IndexReader:
+    reader = IndexReader(path, begin, end)
     if reader.header.hash != hash_name:
         reader.close()
         raise BadIndex(f"{path.name} has digests of {reader.header.hash}, not of {hash_name}.")
