@@ -10,6 +10,7 @@ from stentor.cli.database import within
 from stentor.cli.output import Exit, fail
 from stentor.db.home import Home
 from stentor.db.migrate import migrate
+from stentor.log import set_up_logging
 from stentor.settings import Settings
 from stentor.wiring import Core, core, data_directory
 
@@ -22,6 +23,8 @@ _NAMED_MAX = 20
 def with_core(given: Mapping[str, Any], act: Callable[[Core], Awaitable[T]]) -> T:
     """What `act` answers, given the core of an installation whose schema is up to date; it has to be there already."""
     settings = Settings(**given)
+    # Standard output is for the answer.
+    set_up_logging("error", settings.log_format)
     check_is_there(settings)
 
     async def main(dsn: str) -> T:

@@ -9,14 +9,12 @@ from stentor.cli.installation import with_core
 from stentor.cli.list_jobs import ListDesk
 from stentor.cli.output import Exit, fail, print_json, say
 from stentor.domain.vocabulary import ChannelKind, channels_in
-from stentor.log import set_up_logging
 from stentor.optouts.bulk import CHECKED_MAX, Checked
 from stentor.optouts.compaction.model import LiveFiles
 from stentor.optouts.crew import ChildDied
 from stentor.optouts.hashing import EntryForm
 from stentor.optouts.model import ListDraft, ListKind, OptOutList
 from stentor.optouts.storage import NotStored
-from stentor.settings import Settings
 from stentor.wiring import Core, compactor
 
 _FORMS = {
@@ -94,7 +92,6 @@ def check_addresses(
 
 def compact_lists(given: Mapping[str, Any], reference: str | None, *, brand: str | None, as_json: bool) -> None:
     """Makes as few files as possible of those of the list, or of all lists of the brand, and prints how many there were."""
-    set_up_logging("error", Settings(**given).log_format)
 
     async def act(core: Core) -> None:
         desk = await ListDesk.opened(core, brand)

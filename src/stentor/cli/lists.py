@@ -14,7 +14,6 @@ from stentor.cli.list_files import STANDARD, Source, Target, source_of
 from stentor.cli.list_jobs import ASKED_BY, ListDesk, check_succeeded, command_key
 from stentor.cli.output import Exit, fail, print_json
 from stentor.cli.progress import row_progress
-from stentor.log import set_up_logging
 from stentor.optouts.exporting.model import (
     COLLECTIONS,
     EXPORT_FORMATS,
@@ -29,7 +28,6 @@ from stentor.optouts.jobs.model import Job
 from stentor.optouts.model import OptOutList
 from stentor.optouts.scrubbing.model import CLEAN_FILE, REJECTS_FILE, REMOVED_FILE
 from stentor.optouts.scrubbing.model import checked as checked_scrub
-from stentor.settings import Settings
 from stentor.wiring import Core
 
 _FORMATS: dict[str, ExportFormat] = {
@@ -197,8 +195,6 @@ def scrub_file(
 
 
 def _at_desk(given: Mapping[str, Any], brand: str | None, act: Callable[[ListDesk], Awaitable[None]]) -> None:
-    # What is done here may be done by this very process: its log belongs to standard error.
-    set_up_logging("error", Settings(**given).log_format)
 
     async def main(core: Core) -> None:
         desk = await ListDesk.opened(core, brand)

@@ -48,6 +48,9 @@ _RETRIES: Any = {"max_retries": 5, "retry_timeout": timedelta(seconds=60)}
 COPIES_KEPT = timedelta(days=7)
 """How long a machine keeps the copy of a file that nobody there uses; who is erased is in such copies for so long."""
 
+# A piece of a file on its way into a list: what is asked again and again needs the room.
+_READ_ONCE = "uploads/"
+
 # Who fetches a file looks so often whether another process has ended to do so.
 _LOOK_EVERY_S = 0.05
 _TURNS = 64
@@ -136,6 +139,8 @@ class ObjectStorage(Storage):
             yield place
         finally:
             os.close(pin)
+            if name.startswith(_READ_ONCE):
+                await asyncio.to_thread(_delete_unused, place)
 
     async def _pinned(self, name: str, place: Path) -> int:
         if (pin := self._cache.pin(place)) is not None:
@@ -331,4 +336,4 @@ _REFUSED = "The storage of the opt-out lists refuses our credentials. Whoever ru
 
 
 def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+    return " ".join(str(error).partition("\n\nDebug source")[0].split())[:300]

@@ -1,5 +1,10 @@
 """Lists whose files lie in an S3 storage: the flow asks them, and compaction merges them, as those in a directory."""
 
+import asyncio
+import json
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -110,6 +115,26 @@ async def test_nobody_is_written_to_unasked_while_the_storage_is_away(
         "two": "handed_over",
         "three": "handed_over",
     }
+
+
+async def test_a_command_that_fetches_a_file_prints_its_answer_and_nothing_else(
+    db: Database, world: World, filed: FiledList, tmp_path: Path
+):
+    await filed.add(["one@example.com"])
+    told = {
+        "STENTOR_DATABASE_URL": db.dsn,
+        "STENTOR_DATA": str(tmp_path / "another"),
+        "STENTOR_SECRET": "a secret for tests that is long enough",
+        "STENTOR_STORAGE_URL": f"s3://{BUCKET}/stentor",
+    }
+
+    command = ("-m", "stentor", "lists", "check", str(filed.list_id), "one@example.com", "two@example.com", "--json")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *command, env={**os.environ, **told}, stdout=subprocess.PIPE
+    )
+    answer, _ = await process.communicate()
+
+    assert [one["is_listed"] for one in json.loads(answer)["addresses"]] == [True, False]
 
 
 async def test_files_are_merged_and_who_asks_meanwhile_is_answered(

@@ -219,6 +219,16 @@ async def test_copies_that_nobody_used_for_a_week_go(server: S3Server, tmp_path:
     assert copies(tmp_path) == {"segments+used", "segments+new"}
 
 
+async def test_of_an_upload_which_is_read_once_no_copy_is_kept(server: S3Server, tmp_path: Path):
+    name = "uploads/a1/1-0"
+    await at(tmp_path).put_bytes(name, b"ann@example.com")
+
+    async with at(tmp_path).local(name), at(tmp_path).local(name) as path:
+        assert path.read_bytes() == b"ann@example.com"
+
+    assert copies(tmp_path) == set()
+
+
 def copies(directory: Path) -> set[str]:
     return {path.name for path in (directory / "lists" / "cache").iterdir() if path.name[0] != "."}
 

@@ -12,6 +12,7 @@ from stentor.optouts.presence import ListFile, absent_files, live_files
 from stentor.optouts.storage import Storage
 
 GB = 1_000_000_000
+MB = 1_000_000
 _NAMED = 3
 
 
@@ -32,8 +33,9 @@ def _files(files: Sequence[ListFile], absent: Sequence[ListFile]) -> Finding:
     if not files:
         return ok("list storage", "It answers; no opt-out list has files yet.")
     if not absent:
-        size = sum(file.bytes for file in files) / GB
-        return ok("list storage", f"All {len(files):,} files of opt-out lists are there, {size:,.1f} GB.")
+        size = sum(file.bytes for file in files)
+        told = f"{size / GB:,.1f} GB" if size >= GB else f"{size / MB:,.1f} MB"
+        return ok("list storage", f"All {len(files):,} files of opt-out lists are there, {told}.")
     named = ", ".join(f"{file.name} of {file.list!r}" for file in absent[:_NAMED])
     more = f" and {len(absent) - _NAMED:,} more" if len(absent) > _NAMED else ""
     return bad(
