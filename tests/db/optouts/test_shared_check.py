@@ -1,4 +1,5 @@
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from stentor.errors import NotFound, Unavailable
 from stentor.optouts.hashing import EntryForm
 from stentor.optouts.look_up import LookUp
 from stentor.optouts.runs.holders import Indexes
-from stentor.optouts.shared_check import WAITING_MAX, SharedCheck
+from stentor.optouts.shared_check import ROUND_APART_S, WAITING_MAX, SharedCheck
 from stentor.testing.world import World
 
 pytestmark = pytest.mark.anyio
@@ -46,6 +47,24 @@ async def test_each_caller_gets_their_own_answer_in_few_rounds(db: Database, tmp
 
     assert [answer.form for answer in answers] == [EntryForm.ADDRESS, None] * 500
     assert counted.visits < 20
+
+
+async def test_rounds_on_each_others_heels_keep_their_distance(db: Database, tmp_path: Path):
+    world, lists = await World.made(db), Lists(db, tmp_path)
+    list_id = await lists.made(world.brand_id, "l")
+    async with Counted(db.dsn, size=2) as counted:
+        shared = SharedCheck(counted, LookUp(Indexes(lists.files)))
+
+        async def ask_again_and_again() -> None:
+            for _ in range(50):
+                await shared.check(world.brand_id, str(list_id), ANN)
+
+        started_s = time.monotonic()
+        await asyncio.gather(*(ask_again_and_again() for _ in range(20)))
+        took_s = time.monotonic() - started_s
+
+    # The first two read which list it is, and begin.
+    assert counted.visits <= took_s / ROUND_APART_S + 3
 
 
 async def test_what_is_acknowledged_before_somebody_asks_is_seen_by_them(db: Database, tmp_path: Path):
