@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stentor.optouts.loading.order import ordered
-from stentor.optouts.loading.reading import NEVER_REMOVED, Known, held
+from stentor.optouts.loading.reading import NEVER_REMOVED, Known, held, seed
 from stentor.optouts.loading.seen import Bitmap, make_bitmap
 from stentor.optouts.runs.index import Digests, IndexWriter
 
@@ -85,3 +85,16 @@ def test_an_entry_is_held_by_a_run_unless_it_was_removed_since(tmp_path: Path, r
     found = held(digests_of(pairs), known, removals)
 
     assert found.tolist() == [removed_until in {None, 3}, True, True, False]
+
+
+def test_of_many_known_and_few_expected_each_may_have_come_before(tmp_path: Path):
+    known = tmp_path / "known"
+    with IndexWriter(known, "md5", 1, expected=100) as writer:
+        writer.add(digests_of([(number << 40, 1) for number in range(100)]))
+    asked = digests_of([(5 << 40, 1), (7, 7)])
+
+    seed(tmp_path / "few", 1, [known])
+    seed(tmp_path / "many", 100, [known])
+
+    assert Bitmap(tmp_path / "few").may_hold(asked).tolist() == [True, True]
+    assert Bitmap(tmp_path / "many").may_hold(digests_of([(5 << 40, 1), (1 << 63, 7)])).tolist() == [True, False]

@@ -8,7 +8,7 @@ import csv
 import os
 import struct
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -21,7 +21,7 @@ from stentor.optouts.columnar import full_disks_named
 from stentor.optouts.loading.classes import LineClass
 from stentor.optouts.loading.order import Ordered, ordered
 from stentor.optouts.loading.rows import Classified, Order, Rows
-from stentor.optouts.loading.seen import Bitmap, make_bitmap
+from stentor.optouts.loading.seen import Bitmap, make_bitmap, make_full_bitmap
 from stentor.optouts.loading.splitting import Chunk
 from stentor.optouts.loading.studying import study
 from stentor.optouts.runs.index import Digests, Index, IndexWriter
@@ -34,6 +34,8 @@ NEVER_REMOVED = 2**63 - 1
 
 # A mapped file's pages count as ours until it is closed: this many sorted look-ups touch a part of it only.
 _ASKED_AT_ONCE = 32_768
+# To look for a digest in a file takes as long as to mark so many.
+_KNOWN_PER_EXPECTED = 10
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -190,11 +192,16 @@ def _removed_at(asked: Digests, removals: Path | None) -> npt.NDArray[np.int64]:
 
 
 def seed(bitmap: Path, expected: int, known: Sequence[Path]) -> None:
-    """Makes the bitmap and adds what these files hold."""
-    make_bitmap(bitmap, expected)
-    seen = Bitmap(bitmap)
-    for path in known:
-        with closing(Index(path)) as index:
+    """Makes the bitmap of a load that expects so many digests, and adds what these files hold."""
+    with ExitStack() as opened:
+        indexes = [opened.enter_context(closing(Index(path))) for path in known]
+        if sum(map(len, indexes)) > expected * _KNOWN_PER_EXPECTED:
+            # To ask the files for each of the few takes less than to read them: a line into 200 million cost 3.2 GB.
+            make_full_bitmap(bitmap)
+            return
+        make_bitmap(bitmap, expected)
+        seen = Bitmap(bitmap)
+        for index in indexes:
             for part in index.parts(1 << 20):
                 seen.add(part)
 

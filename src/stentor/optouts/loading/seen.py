@@ -4,6 +4,7 @@ What has no bit has not come before, which is true of nearly all; the few others
 so their first bits choose the place, and in sorted order the file is read from its beginning to its end.
 """
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,16 @@ _BITS_MIN, _BITS_MAX = 16, 32
 
 
 def make_bitmap(path: Path, expected: int) -> None:
-    """Makes the file for about so many digests: at most 512 MiB, and less on disk as long as little is in it."""
+    """Makes the file for about so many digests: at most 512 MiB. Raises OSError where the disk has no room for it."""
     bits = min(_BITS_MAX, max(_BITS_MIN, (expected * _PER_DIGEST).bit_length()))
     with path.open("wb") as file:
-        file.truncate(1 << (bits - 3))
+        # A hole in a mapped file that finds no room later kills who writes into it.
+        os.posix_fallocate(file.fileno(), 0, 1 << (bits - 3))
+
+
+def make_full_bitmap(path: Path) -> None:
+    """Makes a file by which each digest may have come before."""
+    path.write_bytes(b"\xff" * (1 << (_BITS_MIN - 3)))
 
 
 class Bitmap:

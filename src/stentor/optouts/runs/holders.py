@@ -11,6 +11,7 @@ from uuid import UUID
 
 import structlog
 
+from stentor.clock import boottime_s
 from stentor.errors import Unavailable
 from stentor.files import files_max
 from stentor.optouts.names import index_name
@@ -20,6 +21,9 @@ log = structlog.get_logger(__name__)
 
 INDEXES_OPEN_MAX = 2_000
 """Indexes that one process keeps open while nobody asks them, where it may open as many files and then some."""
+
+UNASKED_S = 900.0
+"""How long an index stays open that nobody asks: one that was replaced takes its room on the disk for so long."""
 
 _OF_FILES = 32
 
@@ -50,11 +54,17 @@ class _Opened(NamedTuple):
 class Indexes:
     """Open indexes by run. One that somebody holds stays mapped, whatever becomes of its file."""
 
-    def __init__(self, files: IndexFiles, *, at_most: int | None = None) -> None:
-        """`at_most`: how many stay open while nobody asks them; a 32nd of the files that the process may open, unless said."""
+    def __init__(self, files: IndexFiles, *, at_most: int | None = None, unasked_s: float = UNASKED_S) -> None:
+        """`at_most`: how many stay open while nobody asks them; a 32nd of the files that the process may open, unless said.
+
+        `unasked_s`: how long they do.
+        """
         self._files = files
+        self._unasked_s = unasked_s
         self._at_most = at_most or min(INDEXES_OPEN_MAX, files_max() // _OF_FILES)
         self._opened: OrderedDict[UUID, _Opened] = OrderedDict()
+        self._asked_s: dict[UUID, float] = {}
+        self._closing: set[asyncio.Task[None]] = set()
         # Whoever fetched many holds them until it has asked them, also those that had to make room.
         self._alive: weakref.WeakValueDictionary[UUID, Index] = weakref.WeakValueDictionary()
 
@@ -62,6 +72,7 @@ class Indexes:
         """The indexes of these runs, without waiting. Raises IndexesNeeded for all that are not open."""
         found: dict[UUID, Index] = {}
         missing: list[UUID] = []
+        now_s = boottime_s()
         for run_id in run_ids:
             index = self._alive.get(run_id)
             if index is None:
@@ -70,6 +81,11 @@ class Indexes:
             found[run_id] = index
             if run_id in self._opened:
                 self._opened.move_to_end(run_id)
+                self._asked_s[run_id] = now_s
+        if self._is_unasked(now_s) and not self._closing:
+            closing = asyncio.get_running_loop().create_task(self._make_room())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
         if missing:
             raise IndexesNeeded(missing, found.values())
         return found
@@ -108,12 +124,18 @@ class Indexes:
                 return other
             self._alive[run_id] = index
             self._opened[run_id] = _Opened(index, stack.pop_all())
+            self._asked_s[run_id] = boottime_s()
         return index
 
     async def _make_room(self) -> None:
-        while len(self._opened) > self._at_most:
-            _, opened = self._opened.popitem(last=False)
+        while len(self._opened) > self._at_most or self._is_unasked(boottime_s()):
+            run_id, opened = self._opened.popitem(last=False)
+            self._asked_s.pop(run_id, None)
             await opened.pin.aclose()
+
+    def _is_unasked(self, now_s: float) -> bool:
+        """Whether the one that was not asked for longest was not for too long."""
+        return bool(self._opened) and self._asked_s[next(iter(self._opened))] < now_s - self._unasked_s
 
 
 _UNREADABLE = "A file of an opt-out list cannot be read. Nothing is sent unasked; try again in a moment."
