@@ -1,5 +1,6 @@
 """Indexes stay open for those who ask them, and no longer."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -8,6 +9,7 @@ from uuid import UUID
 import pytest
 
 from stentor.domain.ids import new_id
+from stentor.errors import Unavailable
 from stentor.optouts.hashing import digest_of
 from stentor.optouts.names import index_name
 from stentor.optouts.runs.holders import Indexes, IndexesNeeded
@@ -18,11 +20,14 @@ pytestmark = pytest.mark.anyio
 
 
 class Files:
-    """A directory of indexes; `held` are those that somebody keeps open."""
+    """A directory of indexes; `held` are those that somebody keeps open, `fetched` how many came, when they `may_come`."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self.held: set[str] = set()
+        self.fetched = 0
+        self.may_come = asyncio.Event()
+        self.may_come.set()
         (root / "runs").mkdir()
 
     def made(self) -> UUID:
@@ -36,6 +41,8 @@ class Files:
     async def local(self, name: str) -> AsyncIterator[Path]:
         self.held.add(name)
         try:
+            await self.may_come.wait()
+            self.fetched += 1
             yield self._root / name
         finally:
             self.held.discard(name)
@@ -62,6 +69,71 @@ async def test_one_that_nobody_asks_any_more_is_let_go_while_others_are_asked(tm
     assert files.held == {index_name(new), index_name(other)}
     await indexes.aclose()
     assert files.held == set()
+
+
+async def test_one_that_nobody_asks_any_more_is_let_go_when_nothing_is_asked_at_all(tmp_path: Path):
+    files = Files(tmp_path)
+    indexes = Indexes(files, unasked_s=0.05)
+    await asked(indexes, files.made())
+    await asked(indexes, files.made())
+
+    async def all_are_let_go() -> bool:
+        return not files.held
+
+    await eventually(all_are_let_go)
+    await indexes.aclose()
+
+
+async def test_who_waits_no_longer_does_not_end_what_was_begun(tmp_path: Path):
+    files = Files(tmp_path)
+    run_id = files.made()
+    indexes = Indexes(files)
+    files.may_come.clear()
+
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await indexes.fetch([run_id])
+    waiting = [asyncio.create_task(indexes.fetch([run_id])) for _ in range(2)]
+    files.may_come.set()
+
+    (one, *_), (other, *_) = [held for held, _ in await asyncio.gather(*waiting)]
+    assert one is other
+    assert files.fetched == 1
+    assert indexes.at_hand([run_id]) == {run_id: one}
+    await indexes.aclose()
+
+
+async def test_what_came_to_nothing_is_begun_anew(tmp_path: Path):
+    files = Files(tmp_path)
+    run_id = files.made()
+    path = tmp_path / index_name(run_id)
+    whole = path.read_bytes()
+    indexes = Indexes(files)
+    path.write_bytes(b"no index")
+
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            await indexes.fetch([run_id])
+    path.write_bytes(whole)
+
+    assert (await indexes.fetch([run_id]))[1] == []
+    await indexes.aclose()
+
+
+async def test_at_its_end_nothing_is_under_way(tmp_path: Path):
+    files = Files(tmp_path)
+    indexes = Indexes(files)
+    before = asyncio.all_tasks()
+    files.may_come.clear()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await indexes.fetch([files.made()])
+
+    await indexes.aclose()
+
+    assert files.held == set()
+    assert asyncio.all_tasks() == before
 
 
 async def test_within_that_time_it_stays(tmp_path: Path):

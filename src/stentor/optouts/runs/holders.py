@@ -26,6 +26,7 @@ UNASKED_S = 900.0
 """How long an index stays open that nobody asks: one that was replaced takes its room on the disk for so long."""
 
 _OF_FILES = 32
+_LOOK_AGAIN_S = 0.05
 
 
 class IndexFiles(Protocol):
@@ -64,6 +65,8 @@ class Indexes:
         self._at_most = at_most or min(INDEXES_OPEN_MAX, files_max() // _OF_FILES)
         self._opened: OrderedDict[UUID, _Opened] = OrderedDict()
         self._asked_s: dict[UUID, float] = {}
+        self._opening: dict[UUID, asyncio.Task[Index]] = {}
+        self._looking: asyncio.TimerHandle | None = None
         self._closing: set[asyncio.Task[None]] = set()
         # Whoever fetched many holds them until it has asked them, also those that had to make room.
         self._alive: weakref.WeakValueDictionary[UUID, Index] = weakref.WeakValueDictionary()
@@ -82,10 +85,6 @@ class Indexes:
             if run_id in self._opened:
                 self._opened.move_to_end(run_id)
                 self._asked_s[run_id] = now_s
-        if self._is_unasked(now_s) and not self._closing:
-            closing = asyncio.get_running_loop().create_task(self._make_room())
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
         if missing:
             raise IndexesNeeded(missing, found.values())
         return found
@@ -93,7 +92,7 @@ class Indexes:
     async def fetch(self, run_ids: Iterable[UUID]) -> tuple[list[Index], list[UUID]]:
         """Opens these runs, to be held until they were asked; and says which have no file, being replaced by now or lost.
 
-        Raises Unavailable where the storage does not answer, or holds something else under that name.
+        Who waits no longer does not end what was begun: the next one finds it further, or open. Raises Unavailable where the storage does not answer, or holds something else under that name.
         """
         held: list[Index] = []
         missing: list[UUID] = []
@@ -105,11 +104,17 @@ class Indexes:
             except (BadIndex, ValueError, OSError) as error:
                 log.exception("index.unreadable", run_id=str(run_id))
                 raise Unavailable(_UNREADABLE, reason=f"{index_name(run_id)}: {error}") from error
-        await self._make_room()
         return held, missing
 
     async def aclose(self) -> None:
-        """Lets go of all; what somebody still asks stays mapped until they have done so."""
+        """Lets go of all, and fetches no more; what somebody still asks stays mapped until they have done so."""
+        for opening in self._opening.values():
+            opening.cancel()
+        if under_way := [*self._opening.values(), *self._closing]:
+            await asyncio.wait(under_way)
+        if self._looking is not None:
+            self._looking.cancel()
+        self._asked_s.clear()
         while self._opened:
             _, opened = self._opened.popitem()
             await opened.pin.aclose()
@@ -117,25 +122,49 @@ class Indexes:
     async def _open(self, run_id: UUID) -> Index:
         if (index := self._alive.get(run_id)) is not None:
             return index
+        opening = self._opening.get(run_id)
+        if opening is None:
+            opening = asyncio.create_task(self._opened_anew(run_id))
+            self._opening[run_id] = opening
+            opening.add_done_callback(lambda done: self._note_opened(run_id, done))
+        return await asyncio.shield(opening)
+
+    async def _opened_anew(self, run_id: UUID) -> Index:
         async with AsyncExitStack() as stack:
             path = await stack.enter_async_context(self._files.local(index_name(run_id)))
             index = await asyncio.to_thread(Index, path)
-            if (other := self._alive.get(run_id)) is not None:
-                return other
             self._alive[run_id] = index
             self._opened[run_id] = _Opened(index, stack.pop_all())
             self._asked_s[run_id] = boottime_s()
+        await self._make_room()
         return index
 
+    def _note_opened(self, run_id: UUID, opening: asyncio.Task[Index]) -> None:
+        del self._opening[run_id]
+        if not opening.cancelled():
+            # Perhaps nobody waits any more who would be told.
+            opening.exception()
+
     async def _make_room(self) -> None:
-        while len(self._opened) > self._at_most or self._is_unasked(boottime_s()):
+        """Lets go of those that are too many or were not asked for too long, and looks again when the next one may be."""
+        while len(self._opened) > self._at_most or (self._opened and self._due_in_s() < 0):
             run_id, opened = self._opened.popitem(last=False)
             self._asked_s.pop(run_id, None)
             await opened.pin.aclose()
+        if self._looking is not None:
+            self._looking.cancel()
+        if self._opened:
+            delay_s = max(self._due_in_s(), _LOOK_AGAIN_S)
+            self._looking = asyncio.get_running_loop().call_later(delay_s, self._look)
 
-    def _is_unasked(self, now_s: float) -> bool:
-        """Whether the one that was not asked for longest was not for too long."""
-        return bool(self._opened) and self._asked_s[next(iter(self._opened))] < now_s - self._unasked_s
+    def _look(self) -> None:
+        closing = asyncio.create_task(self._make_room())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+
+    def _due_in_s(self) -> float:
+        """When the one that was not asked for longest will not have been for too long."""
+        return self._asked_s[next(iter(self._opened))] + self._unasked_s - boottime_s()
 
 
 _UNREADABLE = "A file of an opt-out list cannot be read. Nothing is sent unasked; try again in a moment."
