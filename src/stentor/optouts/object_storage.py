@@ -9,11 +9,12 @@ import fcntl
 import os
 import time
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec
 from uuid import uuid4
 
 import obstore
@@ -36,6 +37,8 @@ from stentor.optouts.storage import (
 )
 
 log = structlog.get_logger(__name__)
+
+P = ParamSpec("P")
 
 # A request each; with the next one under way while the last one is used.
 _RANGE_BYTES = 8 << 20
@@ -106,10 +109,10 @@ class ObjectStorage(Storage):
 
     async def stream(self, name: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         size = await self._size(name)
-        async for part in self._ranges(name, start, size if end is None else min(end, size), at_once=2):
-            view = memoryview(part)
-            for at in range(0, len(view), PIECE_BYTES):
-                yield bytes(view[at : at + PIECE_BYTES])
+        async with aclosing(self._ranges(name, start, size if end is None else min(end, size), at_once=2)) as parts:
+            async for part in parts:
+                for at in range(0, len(part), PIECE_BYTES):
+                    yield bytes(part[at : at + PIECE_BYTES])
 
     async def size(self, name: str) -> int | None:
         try:
@@ -161,9 +164,10 @@ class ObjectStorage(Storage):
             # From here on it is in use: who makes room must not take it for one that nobody needs.
             fcntl.flock(pin, fcntl.LOCK_SH)
             with full_disks_named():
-                await asyncio.to_thread(self._cache.make_room, pin, size)
-                async for part in self._ranges(name, 0, size, at_once=_RANGES_AT_ONCE):
-                    await asyncio.to_thread(_write, pin, part)
+                await _to_the_end(self._cache.make_room, pin, size)
+                async with aclosing(self._ranges(name, 0, size, at_once=_RANGES_AT_ONCE)) as parts:
+                    async for part in parts:
+                        await _to_the_end(_write, pin, part)
             making.rename(place)
         except BaseException:
             os.close(pin)
@@ -172,7 +176,7 @@ class ObjectStorage(Storage):
         log.info("storage.fetched", name=name, bytes=size)
         return pin
 
-    async def _ranges(self, name: str, start: int, end: int, *, at_once: int) -> AsyncIterator[bytes | memoryview]:
+    async def _ranges(self, name: str, start: int, end: int, *, at_once: int) -> AsyncGenerator[memoryview, None]:
         """The bytes from `start` to `end`, in order, `at_once` requests ahead."""
         ahead: list[asyncio.Task[Any]] = []
         at = start
@@ -182,10 +186,14 @@ class ObjectStorage(Storage):
                     upto = min(at + _RANGE_BYTES, end)
                     ahead.append(asyncio.create_task(self._range(name, at, upto)))
                     at = upto
-                yield memoryview(await ahead.pop(0))
+                part = await ahead[0]
+                del ahead[0]
+                yield memoryview(part)
         finally:
             for task in ahead:
                 task.cancel()
+            # Also what went wrong with several is told once.
+            await asyncio.gather(*ahead, return_exceptions=True)
 
     async def _range(self, name: str, start: int, end: int) -> Any:
         with _outages_named(name):
@@ -311,6 +319,18 @@ def _delete_unused(path: Path) -> bool:
             os.close(descriptor)
         return True
     return False
+
+
+async def _to_the_end(function: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+    """Runs the function in a thread, and does not leave it alone when cancelled: its descriptor may be another file's by then."""
+    working = asyncio.get_running_loop().run_in_executor(None, partial(function, *args, **kwargs))
+    try:
+        await asyncio.shield(working)
+    finally:
+        while not working.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait({working})
+        working.exception()
 
 
 def _write(descriptor: int, data: bytes | memoryview) -> None:

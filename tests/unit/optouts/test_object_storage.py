@@ -3,9 +3,10 @@
 import asyncio
 import errno
 import os
+import threading
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -198,6 +199,33 @@ async def test_a_disk_that_is_full_of_copies_in_use_is_told_and_nothing_is_left_
         assert copies(tmp_path) == {"runs+a"}
     async with storage.local("runs/b") as path:
         assert path.read_bytes() == bytes(100)
+
+
+async def test_who_waits_no_longer_lets_go_of_a_copy_only_when_nothing_writes_it_any_more(
+    server: S3Server, tmp_path: Path
+):
+    begun, may_go_on = threading.Event(), threading.Event()
+    written: list[str] = []
+
+    def reserve(descriptor: int, *_: int) -> None:
+        begun.set()
+        may_go_on.wait(10)
+        with suppress(OSError):
+            written.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+
+    storage = ObjectStorage(from_url(URL), tmp_path / "lists", cache_bytes=1 << 30, reserve=reserve)
+    await storage.put_bytes("runs/a", bytes(100))
+    fetching = asyncio.create_task(storage.local("runs/a").__aenter__())
+    await asyncio.to_thread(begun.wait, 10)
+
+    fetching.cancel()
+    await asyncio.wait({fetching}, timeout=0.05)
+    may_go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await fetching
+
+    assert [name.rpartition(".")[2] for name in written] == ["making"]
+    assert copies(tmp_path) == set()
 
 
 async def test_copies_that_nobody_used_for_a_week_go(server: S3Server, tmp_path: Path):
