@@ -101,5 +101,5 @@ class InOrder(Generic[T]):
     async def _cancel(self) -> None:
         for task in self._begun:
             task.cancel()
-        if self._begun:
-            await asyncio.wait(self._begun)
+        # What else went wrong besides the first is nobody's concern.
+        await asyncio.gather(*self._begun, return_exceptions=True)
