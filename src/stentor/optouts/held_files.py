@@ -71,7 +71,8 @@ class HeldFiles:
         recents = self._directory / f"{store.store_id}.recents"
         raw = self._directory / f"{store.store_id}.raw"
         has_removals = store.has_removed and await self._write_removals(store, removals)
-        has_recents = store.has_recents and await self._write_recents(store, raw)
+        # Whoever was on none when the list was looked at may be by now, as who opted out again and was removed from runs for it.
+        has_recents = await self._write_recents(store, raw)
         if has_recents:
             await self._crew.call(write_recents, raw, recents, store.hash)
         return recents if has_recents else None, removals if has_removals else None

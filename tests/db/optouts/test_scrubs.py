@@ -4,6 +4,9 @@ import csv
 import gzip
 import io
 import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -12,13 +15,19 @@ import zstandard
 from list_jobs import ListJobs
 from optout_files import FiledList
 from stentor.optouts.bulk import BulkCheck
+from stentor.optouts.crew import Child, Crew
+from stentor.optouts.entry_service import EntryService
 from stentor.optouts.hashing import HASH_NAMES, HashName, digest_of, hash_of
+from stentor.optouts.held_files import HeldFiles
 from stentor.optouts.jobs.model import Job
 from stentor.optouts.jobs.working import JobFailed
 from stentor.optouts.lists import ListService
 from stentor.optouts.look_up import LookUp
 from stentor.optouts.model import ListDraft, ListPatch
+from stentor.optouts.runs.held import held
 from stentor.optouts.runs.holders import Indexes
+from stentor.optouts.runs.index import Digests
+from stentor.optouts.scrubbing.runner import CHILD_MEMORY_BYTES
 
 pytestmark = pytest.mark.anyio
 
@@ -126,6 +135,41 @@ async def test_who_was_taken_off_is_clean_until_an_import_brings_them_again(jobs
     await filed.add([BEN])
 
     assert await scrubbed(jobs, [ANN, BEN], filed) == ([ANN], [BEN], [])
+
+
+class Meanwhile(Crew):
+    """Children before whose tasks something else happens."""
+
+    def __init__(self, first: Callable[[], Awaitable[object]]) -> None:
+        super().__init__(memory_bytes=CHILD_MEMORY_BYTES, size=1)
+        self._first = first
+
+    @asynccontextmanager
+    async def child(self) -> AsyncIterator[Child]:
+        await self._first()
+        async with super().child() as child:
+            yield child
+
+
+@pytest.mark.fault("F17")
+async def test_who_opts_out_again_while_lists_are_read_is_not_clean(jobs: ListJobs, filed: FiledList, tmp_path: Path):
+    # Asked before the other one: its single entry is brought to a child between the look at the lists and at what was removed.
+    early = filed
+    late = await FiledList.made(jobs.db, jobs.storage, jobs.brand_id)
+    await single(early, CLEO)
+    await late.add([ANN, BEN])
+    await late.remove(BEN)
+    entries = EntryService(jobs.db, LookUp(Indexes(jobs.storage)))
+
+    async def opt_out() -> None:
+        await entries.collect(jobs.brand_id, str(late.list_id), ANN)
+
+    async with Meanwhile(opt_out) as crew, AsyncExitStack() as stack:
+        files = HeldFiles(jobs.db, jobs.storage, crew, tmp_path, stack)
+        found = {store.list_id: lists for store, lists in await files.of(jobs.brand_id, [early.list_id, late.list_id])}
+
+        asked = Digests.of(digest_of(text, late.hash) for text in (ANN, BEN))
+        assert held(found[late.list_id]).holds(asked).tolist() == [True, False]
 
 
 async def test_a_list_of_addresses_alone_removes_no_number(jobs: ListJobs, filed: FiledList):
