@@ -187,6 +187,22 @@ async def test_of_more_removals_than_are_taken_out_at_once_none_holds_again(
     assert len(await filed.live("run")) == 1
 
 
+async def test_more_removals_of_one_generation_than_are_taken_out_at_once_go_together(
+    db: Database, storage: Meanwhile, filed: FiledList
+):
+    await add_in_turns(filed, MANY, SMALL_RUNS_MAX + 1)
+    await filed.remove(*MANY[:5], ago=LONG_AGO)
+
+    for hours in (0, 2):
+        async with Database(db.dsn, size=2, shift=timedelta(hours=hours), prepared=db.prepared) as later:
+            await delete_replaced(later, storage)
+            await Compactor(later, storage, min_free_bytes=0, removed_at_once=3).compact(filed.brand_id, filed.list_id)
+
+    assert await filed.column("SELECT digest FROM optout_removed WHERE list_id = %(list_id)s") == []
+    assert len(await filed.live("run")) == 1
+    assert await filed.holds(MANY) == MANY[5:]
+
+
 async def test_who_was_slower_throws_away_what_was_made(
     db: Database, compactor: Compactor, filed: FiledList, storage: Meanwhile, tmp_path: Path
 ):

@@ -30,7 +30,6 @@ from stentor.optouts.compaction.model import (
     FileKind,
     LiveFiles,
     NewFile,
-    Removed,
 )
 from stentor.optouts.compaction.rewriting import Rewriting, Taken, holds_removed, merged_runs, rewritten
 from stentor.optouts.compaction.store import Due, Patience
@@ -203,7 +202,7 @@ class _Compacting:
             self._erased = await store.erasures(conn, self._list, limit=ERASED_AT_ONCE_MAX)
         # A merged run is of the generation of its youngest: what is still to be taken out of the others would hold again.
         self._merges_runs = len(removed) < removed_at_once
-        removed, self._cleared = _whole_generations(removed, removed_at_once)
+        self._cleared = removed[-1].generation if removed else 0
         self._taken = Taken.written(self._work, removed, self._erased)
         self._lapsed_before = lapsed_before
 
@@ -336,14 +335,3 @@ class _Compacting:
             failpoint("compact.before_commit")
         failpoint("compact.after_commit")
         return is_first
-
-
-def _whole_generations(removed: list[Removed], limit: int) -> tuple[list[Removed], int]:
-    """As many removals as are to be taken out, and up to which generation those are all that there are."""
-    if not removed:
-        return [], 0
-    last = removed[-1].generation
-    if len(removed) < limit:
-        return removed, last
-    # Of the last generation there may be more.
-    return [one for one in removed if one.generation < last] or removed, last - 1

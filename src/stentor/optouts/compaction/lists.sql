@@ -48,11 +48,12 @@ SELECT
         WHERE list_id = :list_id AND brand_id = :brand_id AND asked_at < :now - :erased_within::interval) AS erased
 
 -- name: removals
+-- Of no generation a part: what is taken out of files is noted by whole generations.
 SELECT digest, generation
 FROM optout_removed
 WHERE list_id = :list_id AND brand_id = :brand_id
-ORDER BY generation, digest
-LIMIT :limit
+ORDER BY generation
+FETCH FIRST :limit ROWS WITH TIES
 
 -- name: erasures
 SELECT digest

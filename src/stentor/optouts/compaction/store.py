@@ -86,7 +86,7 @@ async def due(conn: Connection, a_list: CompactedList, patience: Patience) -> Du
 
 
 async def removals(conn: Connection, a_list: CompactedList, *, limit: int) -> list[Removed]:
-    """The removals, in the order of their generations."""
+    """The removals, in the order of their generations: so many, and all others of the last one's generation."""
     return await ListSql.removals.rows(conn, Removed, **_keys(a_list), limit=limit)
 
 
