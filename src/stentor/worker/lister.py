@@ -120,6 +120,7 @@ class ListerRole:
             # Whoever had the job before may come to himself again, and write there until he learns better.
             place = self._work / f"{job.id}-{job.epoch}"
             make_private(place)
+            stack.enter_context(_held(place / "lock"))
         return place
 
     async def _ended(self, job: ClaimedJob, workplace: Workplace, stop: asyncio.Event) -> bool:
@@ -189,7 +190,7 @@ class ListerRole:
             return True
 
     async def _sweep(self) -> int:
-        """Removes the workplaces of jobs that have ended; returns how many."""
+        """Removes the workplaces of jobs that have ended, unless somebody is still in one; returns how many."""
         if not self._work.is_dir():
             return 0
         with _held(self._work / "lister.lock") as turn:
@@ -198,9 +199,7 @@ class ListerRole:
             places = {place: job_id for place in self._work.iterdir() if (job_id := _job_of(place))}
             kept = await working.under_way(self._db, list(places.values()))
             ended = [place for place, job_id in places.items() if job_id not in kept]
-            for place in ended:
-                await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
-            return len(ended)
+            return sum([await asyncio.to_thread(_removed, place) for place in ended])
 
 
 class _Stopped(Exception):
@@ -216,6 +215,16 @@ def _held(path: Path) -> Iterator[bool]:
     finally:
         if descriptor is not None:
             os.close(descriptor)
+
+
+def _removed(place: Path) -> bool:
+    """Removes a workplace in which nobody is."""
+    # Of a small job, or one that was lost, and its worker may still learn that.
+    with suppress(FileNotFoundError, NotADirectoryError), _held(place / "lock") as is_free:
+        if is_free:
+            shutil.rmtree(place, ignore_errors=True)
+        return is_free
+    return False
 
 
 def _job_of(place: Path) -> UUID | None:

@@ -2,13 +2,16 @@
 
 import asyncio
 import errno
-from collections.abc import Awaitable, Callable
+import os
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 
+from stentor.db.locks import try_exclusive
 from stentor.db.pool import Database
 from stentor.domain.ids import new_id
 from stentor.errors import NoRoom, Unavailable, Unprocessable
@@ -385,6 +388,48 @@ async def test_the_role_works_off_what_is_queued_and_clears_up_what_others_left(
 
     assert set(done) == jobs
     assert left_in(tmp_path) == ["lister.lock"]
+
+
+async def test_a_workplace_with_somebody_in_it_is_not_cleared_up(db: Database, tmp_path: Path):
+    left, taken, successors = tmp_path / str(new_id()), tmp_path / str(new_id()), tmp_path / f"{new_id()}-2"
+    for place in (left, taken, successors):
+        place.mkdir()
+    stop = asyncio.Event()
+
+    async def swept() -> int:
+        stop.set()
+        return 1
+
+    with held(taken / "lock"), held(successors / "lock"):
+        await ListerRole(db, "w", {}, tmp_path, chores=[Chore("sweep", 3_600.0, swept)]).run(stop)
+        assert sorted(left_in(tmp_path)) == sorted(["lister.lock", taken.name, successors.name])
+
+
+async def test_who_works_beside_one_that_stands_still_is_in_a_place_of_his_own(db: Database, tmp_path: Path):
+    world = await World.made(db)
+    job_id = await queue(db, world.brand_id)
+    place = tmp_path / str(job_id)
+    place.mkdir()
+    seen: list[tuple[Path, bool]] = []
+
+    async def act(job: ClaimedJob, workplace: Workplace) -> None:
+        with held(workplace.directory / "lock") as is_free:
+            seen.append((workplace.directory, is_free))
+
+    with held(place / "lock"):
+        await work(db, tmp_path, act)
+
+    assert seen == [(tmp_path / f"{job_id}-1", False)]
+
+
+@contextmanager
+def held(path: Path) -> Iterator[bool]:
+    descriptor = try_exclusive(path)
+    try:
+        yield descriptor is not None
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 async def test_what_others_left_on_the_machine_is_cleared_up_while_there_is_nothing_to_do(db: Database, tmp_path: Path):
