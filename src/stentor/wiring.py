@@ -66,7 +66,13 @@ from stentor.executions.service import ExecutionService, start_due, sweep_expire
 from stentor.guard.contacts import ContactKeeper
 from stentor.guard.store import forget_claims
 from stentor.optouts.bulk import BulkCheck
-from stentor.optouts.compaction.clearing import delete_replaced, forget_old, sweep_machine, sweep_strangers
+from stentor.optouts.compaction.clearing import (
+    delete_replaced,
+    forget_old,
+    forget_removals,
+    sweep_machine,
+    sweep_strangers,
+)
 from stentor.optouts.compaction.compacting import Compactor
 from stentor.optouts.entry_service import EntryService
 from stentor.optouts.exporting.runner import ExportRunner
@@ -393,6 +399,7 @@ def compactor(core: Core) -> Compactor:
 def _storage_chores(core: Core) -> list[Chore]:
     return [
         Chore("delete_replaced", 60.0, lambda: delete_replaced(core.db, core.storage)),
+        Chore("forget_removals", 3_600.0, lambda: forget_removals(core.db)),
         Chore("clear_jobs", 10.0, lambda: clear_jobs(core.db, core.storage)),
         Chore("sweep_strangers", 21_600.0, lambda: sweep_strangers(core.db, core.storage)),
     ]

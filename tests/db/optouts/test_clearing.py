@@ -14,7 +14,13 @@ from optout_files import FiledList
 from stentor.db.pool import Database
 from stentor.domain.ids import new_id
 from stentor.optouts.compaction.choosing import SMALL_RUNS_MAX
-from stentor.optouts.compaction.clearing import delete_replaced, forget_old, sweep_machine, sweep_strangers
+from stentor.optouts.compaction.clearing import (
+    delete_replaced,
+    forget_old,
+    forget_removals,
+    sweep_machine,
+    sweep_strangers,
+)
 from stentor.optouts.compaction.compacting import Compactor
 from stentor.optouts.jobs.store import due
 from stentor.optouts.jobs.working import anything_to_do, claim_next, under_way
@@ -104,10 +110,11 @@ async def test_a_removal_is_forgotten_once_no_file_has_the_entry(
     await filed.remove(MANY[1])
     removed = "SELECT digest FROM optout_removed WHERE list_id = %(list_id)s"
 
-    await delete_replaced(db, storage)
+    assert await forget_removals(db) == 0
     assert len(await filed.column(removed)) == 2
     await Compactor(db, storage, min_free_bytes=0).compact(filed.brand_id, filed.list_id, everything=True)
     await delete_replaced(db, storage)
+    assert await forget_removals(db) == 0
     # Whoever looked at the catalogue a moment ago still asks the files that were replaced.
     assert len(await filed.column(removed)) == 2
     async with later(db, timedelta(hours=2)) as moved:
@@ -115,6 +122,19 @@ async def test_a_removal_is_forgotten_once_no_file_has_the_entry(
 
     assert await filed.column(removed) == []
     assert await filed.holds(MANY) == [MANY[0], *MANY[2:]]
+
+
+async def test_a_removal_of_what_no_file_turned_out_to_have_is_forgotten(
+    db: Database, storage: DirectoryStorage, filed: FiledList
+):
+    await filed.add(MANY[1:])
+    await filed.remove(MANY[0], ago=timedelta(days=8))
+
+    assert await forget_removals(db) == 0
+    await Compactor(db, storage, min_free_bytes=0).compact(filed.brand_id, filed.list_id)
+
+    assert await forget_removals(db) == 1
+    assert await filed.holds(MANY) == MANY[1:]
 
 
 async def test_what_a_crash_left_behind_is_swept_a_day_later(
@@ -202,6 +222,7 @@ async def test_a_copy_that_is_still_paused_touches_nothing(
         assert await sweep_machine(moved, storage) == 0
         assert await under_way(moved, [filed.list_id]) == {filed.list_id}
         assert await forget_old(moved, days=400) == 0
+        assert await forget_removals(moved) == 0
         for number in range(SMALL_RUNS_MAX + 1):
             await filed.add([f"q{number}@example.com"])
         assert await Compactor(moved, storage, min_free_bytes=0).lists_in_need() == []

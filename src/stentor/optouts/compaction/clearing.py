@@ -51,8 +51,8 @@ class Sql(QuerySet, file="clearing.sql", package=__package__):
 async def delete_replaced(db: Database, storage: Storage) -> int:
     """Deletes files that were replaced over an hour ago and that no job reads that was running then; returns how many.
 
-    The file goes first: a crash in between leaves a row whose file is gone, and of which nobody but this asks. Then the removals
-    that no file needs any more.
+    The file goes first: a crash in between leaves a row whose file is gone, and of which nobody but this asks. Then, if any
+    went, the removals that no file needs any more.
     """
     deleted = 0
     for kind, name in _NAMES.items():
@@ -65,8 +65,21 @@ async def delete_replaced(db: Database, storage: Storage) -> int:
             failpoint("replaced.deleted")
             async with db.autocommit() as conn:
                 deleted += await store.forget(conn, kind, ids)
-    await until_short(lambda: _step(db, Sql.forget_removals), ROWS_AT_ONCE_MAX)
+    if deleted:
+        await forget_removals(db)
     return deleted
+
+
+async def forget_removals(db: Database) -> int:
+    """Forgets the removals that no file needs any more; returns how many. It reads all that there are: for now and then.
+
+    `delete_replaced` does so too; but also files that stay may have been searched for what was removed, or lists have lost
+    their last one.
+    """
+    async with db.read() as conn:
+        if not await Sql.may_delete.value(conn):
+            return 0
+    return await until_short(lambda: _step(db, Sql.forget_removals), ROWS_AT_ONCE_MAX)
 
 
 async def forget_old(db: Database, *, days: int) -> int:

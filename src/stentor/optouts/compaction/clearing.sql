@@ -4,15 +4,22 @@ SELECT NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
 
 -- name: forget_removals
 -- all brands: the keeper's sweep. One is needed as long as the catalogue has a file that may hold the entry: also one that was
--- replaced, for whoever looked at the catalogue a moment before.
+-- replaced, for whoever looked at the catalogue a moment before. Of each list that is told by one number, with which all of its
+-- removals are compared: those from a file's generation on are needed that were not taken out of it.
 DELETE FROM optout_removed d
 WHERE (d.list_id, d.digest) IN (
     SELECT r.list_id, r.digest
     FROM optout_removed r
-    WHERE NOT EXISTS (SELECT FROM optout_run f
-            WHERE f.list_id = r.list_id AND f.generation <= r.generation AND f.cleared < r.generation)
-        AND NOT EXISTS (SELECT FROM optout_segment f
-            WHERE f.list_id = r.list_id AND f.generation <= r.generation AND f.cleared < r.generation)
+    LEFT JOIN (
+        SELECT f.list_id, min(greatest(f.generation, f.cleared + 1)) AS since
+        FROM (
+            SELECT list_id, generation, cleared FROM optout_run
+            UNION ALL
+            SELECT list_id, generation, cleared FROM optout_segment
+        ) f
+        GROUP BY f.list_id
+    ) needed ON needed.list_id = r.list_id
+    WHERE needed.since IS NULL OR r.generation < needed.since
     LIMIT :limit
 )
 
