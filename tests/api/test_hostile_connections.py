@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from litestar import Litestar, MediaType, Request, get, post
-from litestar.response import ServerSentEvent
+from litestar.background_tasks import BackgroundTask
+from litestar.response import Response, ServerSentEvent
 
 from stentor.api.app import Door, create_app
 from stentor.api.connection import FIELDS_MAX, REQUESTS_BEHIND_MAX
@@ -61,6 +62,10 @@ def app(services: Services, doings: Doings) -> Litestar:
         await request.body()
         return ",".join(name.decode() for name, _ in request.scope["headers"])
 
+    @post("/unread", media_type=MediaType.TEXT)
+    async def unread(request: Request[Any, Any, Any]) -> Response[str]:
+        return Response("said", background=BackgroundTask(request.receive))
+
     @get("/ticks")
     async def ticks() -> ServerSentEvent:
         async def each() -> AsyncIterator[str]:
@@ -70,7 +75,9 @@ def app(services: Services, doings: Doings) -> Litestar:
 
         return ServerSentEvent(each())
 
-    return create_app(services, ApiSettings(secret=b"s"), doors=[Door("/tests", [held, large, caller, echo, ticks])])
+    return create_app(
+        services, ApiSettings(secret=b"s"), doors=[Door("/tests", [held, large, caller, echo, unread, ticks])]
+    )
 
 
 @contextlib.asynccontextmanager
@@ -226,6 +233,25 @@ async def test_who_sends_no_more_is_answered_still(server: ApiServer, doings: Do
         told = await reader.read()
 
     assert statuses(told) == [200, 200]
+
+
+async def test_who_sends_no_more_and_reads_late_is_answered_still(server: ApiServer, doings: Doings):
+    async with connected(server, reads_bytes=65_536) as (reader, writer):
+        writer.write(GET % b"/large" * 3)
+        writer.write_eof()
+        await eventually(lambda: _is_one(doings))
+        for _ in range(5):
+            await asked(server, ROUND_TRIP)
+        told = await everything(reader)
+
+    assert statuses(told) == [200] * 3
+    assert len(told) > 3 * len(LARGE)
+
+
+async def test_who_was_answered_is_not_asked_for_the_body(server: ApiServer):
+    told = await asked(server, b"POST /unread HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
+
+    assert statuses(told) == [201]
 
 
 async def test_who_reads_no_answers_is_asked_nothing_more(server: ApiServer, doings: Doings):

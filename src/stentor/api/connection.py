@@ -164,6 +164,8 @@ async def _send_whole(cycle: RequestResponseCycle, status: int, lines: bytes, bo
     if cycle.disconnected:
         return
     cycle.response_started = cycle.response_complete = True
+    # Whoever reads on behind the answer would ask for the body.
+    cycle.waiting_for_100_continue = False
     ours = b"".join(b"%b: %b\r\n" % pair for pair in cycle.default_headers)
     if not cycle.keep_alive:
         ours += b"connection: close\r\n"
