@@ -11,6 +11,16 @@ from stentor.optouts.hashing import DIGEST_BYTES, HEX_CHARS, HashName, digest_of
 BARE_PHONE = r"[1-9][0-9]{6,14}"
 """A number without `+` and the zeros of an international call is taken as digits of E.164: country code first."""
 
+_WORD = r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+"
+PLAIN_EMAIL = rf"{_WORD}(?:\.{_WORD})*@(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+[a-z]{{2,63}}"
+"""A whole address that is its own normal form, as `stentor.domain.address` has it, in lower case.
+
+It is one in at most PLAIN_EMAIL_BYTES: then no part of it can be too long. For those who read lines by the million, in loads and
+in scrubs: these must agree on who is listed.
+"""
+
+PLAIN_EMAIL_BYTES = 64
+
 _BARE_PHONE = re.compile(BARE_PHONE)
 _HEX = re.compile("[0-9a-f]+")
 # Shorter ones are rather words, or numbers, than hashes.

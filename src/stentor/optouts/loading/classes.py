@@ -3,7 +3,7 @@
 from enum import IntEnum
 
 from stentor.domain.vocabulary import ChannelKind
-from stentor.optouts.entries import BARE_PHONE
+from stentor.optouts.entries import BARE_PHONE, PLAIN_EMAIL, PLAIN_EMAIL_BYTES
 from stentor.optouts.hashing import HEX_CHARS, HashName
 
 
@@ -16,11 +16,6 @@ class LineClass(IntEnum):
     ODD = 3
 
 
-# As `stentor.domain.address` has it, for a whole address of at most 64 bytes, in lower case.
-_WORD = r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+"
-_PLAIN_EMAIL = rf"{_WORD}(?:\.{_WORD})*@(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+[a-z]{{2,63}}"
-_PLAIN_BYTES_MAX = 64
-
 _MD5_NUMBER = "md5_number({text})"
 _NUMBER_OF_HEX = "('0x' || substr({hex}, 1, 32))::UHUGEINT"
 
@@ -32,7 +27,7 @@ def class_sql(text: str, channels: int, hash_name: HashName) -> str:
     can_hash = hash_name != "sha512"
     if can_hash and channels & ChannelKind.EMAIL.bit:
         cases.append(
-            f"WHEN strlen({text}) <= {_PLAIN_BYTES_MAX} AND {_matches(text, _PLAIN_EMAIL)} THEN {LineClass.ADDRESS:d}"
+            f"WHEN strlen({text}) <= {PLAIN_EMAIL_BYTES} AND {_matches(text, PLAIN_EMAIL)} THEN {LineClass.ADDRESS:d}"
         )
     cases.append(
         f"WHEN strlen({text}) = {HEX_CHARS[hash_name]} AND {_matches(text, '[0-9a-f]+')} THEN {LineClass.HASH:d}"

@@ -7,11 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from stentor.optouts.runs.index import U64, Digests
+from stentor.optouts.runs.placing import PLACES, by_prefix
 
-_PLACE_BITS = 24
-_PLACES = np.uint64((1 << _PLACE_BITS) - 1)
 _FEW = 10_000
-ROWS_MAX = 1 << _PLACE_BITS
+ROWS_MAX = PLACES
 
 
 class Ordered(NamedTuple):
@@ -23,13 +22,7 @@ class Ordered(NamedTuple):
 
 def ordered(digests: Digests, rows: npt.NDArray[np.intp]) -> Ordered:
     """The digests of these rows, each once. Raises ValueError for rows beyond ROWS_MAX."""
-    if len(digests) > ROWS_MAX:
-        raise ValueError(f"{len(digests)} rows are more than {ROWS_MAX}.")
-    # Sorting numbers is four times as fast as asking for their order: the place goes along in the lowest bits.
-    keys = (digests.high & ~_PLACES) | np.arange(len(digests), dtype=np.uint64)
-    keys.sort()
-    places = (keys & _PLACES).view(np.intp)
-    keys &= ~_PLACES
+    keys, places = by_prefix(digests.high)
     high, low = digests.high[places], digests.low[places]
     wrong = np.flatnonzero((high[1:] < high[:-1]) | ((high[1:] == high[:-1]) & (low[1:] < low[:-1])))
     for part in _alike(keys, wrong):

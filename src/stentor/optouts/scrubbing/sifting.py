@@ -21,7 +21,7 @@ from isal import igzip
 from stentor.domain.address import InvalidAddress
 from stentor.domain.vocabulary import ChannelKind
 from stentor.optouts.columnar import connect, full_disks_named
-from stentor.optouts.entries import BARE_PHONE, read_entry
+from stentor.optouts.entries import BARE_PHONE, PLAIN_EMAIL, PLAIN_EMAIL_BYTES, read_entry
 from stentor.optouts.hashing import DIGEST_BYTES, HEX_CHARS, HashName, digest_of, forms_of
 from stentor.optouts.loading.layout import Layout, fields_of
 from stentor.optouts.loading.lines import LINE_BYTES_MAX, LONG, MARK, SEPARATOR, lowered
@@ -41,16 +41,11 @@ _GZIP_LEVEL = 1
 _ODD, _EMAIL, _PHONE, _EMPTY = 0, 1, 2, 3
 _BITS = np.array([0, ChannelKind.EMAIL.bit, ChannelKind.SMS.bit, 0], dtype=np.uint8)
 
-# As `stentor.domain.address` has it, in lower case, for so few bytes that no part can be too long.
-_WORD = r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+"
-_PLAIN_EMAIL = rf"{_WORD}(?:\.{_WORD})*@(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+[a-z]{{2,63}}"
-_PLAIN_BYTES_MAX = 64
-
 _LINES = f"""
 CREATE OR REPLACE TEMP TABLE lines AS
 SELECT line,
     CASE
-        WHEN strlen(line) <= {_PLAIN_BYTES_MAX} AND regexp_full_match(line, $email) THEN {_EMAIL}
+        WHEN strlen(line) <= {PLAIN_EMAIL_BYTES} AND regexp_full_match(line, $email) THEN {_EMAIL}
         WHEN regexp_full_match(line, $phone) THEN {_PHONE}
         ELSE {_ODD}
     END::UTINYINT AS kind
@@ -156,7 +151,7 @@ class _Asking:
         path = self._block.path.with_suffix(".asked")
         # Empty lines would be passed over, and the others stand elsewhere.
         path.write_bytes(_EMPTY_LINES.sub(b"-\n", self._texts) if (self._rows.lengths == 0).any() else self._texts)
-        bound = {"path": str(path), "email": _PLAIN_EMAIL, "phone": BARE_PHONE, "separator": SEPARATOR}
+        bound = {"path": str(path), "email": PLAIN_EMAIL, "phone": BARE_PHONE, "separator": SEPARATOR}
         self._database.execute(_LINES, bound)
         path.unlink()
         kinds = self._database.execute("SELECT kind FROM lines").fetchnumpy()["kind"]
