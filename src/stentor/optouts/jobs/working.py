@@ -66,7 +66,10 @@ class ClaimedJob(msgspec.Struct, frozen=True):
 
     @property
     def is_small(self) -> bool:
-        """Whether it is done beside others, and therefore with one child at a time and little memory."""
+        """Whether it is done beside others, and therefore by two children: one parts the file, the other one reads the parts.
+
+        Bounded as all children are, they use less memory, because the parts are small.
+        """
         return self.kind != "export" and self.received_bytes <= SMALL_FILE_BYTES_MAX
 
 
