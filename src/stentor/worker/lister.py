@@ -1,4 +1,4 @@
-"""The lister's role: works on files of opt-out lists, one job at a time on each machine."""
+"""The lister's role: works on files of opt-out lists, on each machine one job at a time, and one with a small file beside it."""
 
 import asyncio
 import errno

@@ -11,11 +11,13 @@ from stentor.optouts.compaction.choosing import (
     SEGMENT_ENTRIES,
     SMALL_RUN_ENTRIES,
     SMALL_RUNS_MAX,
+    SMALL_SEGMENT_ENTRIES,
     SMALL_SEGMENTS_MAX,
     runs_to_merge,
     segments_to_merge,
 )
 from stentor.optouts.compaction.model import CatalogueFile
+from stentor.optouts.loading.splitting import CHUNK_LINES
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 LARGE = 10 * SMALL_RUN_ENTRIES
@@ -79,6 +81,28 @@ def test_small_segments_fill_larger_ones():
 
     assert [len(group) for group in segments_to_merge([*small, file(SEGMENT_ENTRIES)], None)] == [11, 7]
     assert segments_to_merge(small[:SMALL_SEGMENTS_MAX], None) == []
+
+
+@pytest.mark.parametrize("entries", [50_000, 600_000, 1_200_000, 2_400_000, 4_900_000])
+def test_segments_are_few_for_what_they_hold_and_written_some_times_again_whatever_came_with_each_load(entries: int):
+    segments: list[CatalogueFile] = []
+    written = 0
+    for load in range(400):
+        segments.append(file(entries, load))
+        for group in segments_to_merge(segments, None):
+            merged = file(sum(segment.entries for segment in group), load)
+            written += merged.entries
+            segments = [segment for segment in segments if segment not in group] + [merged]
+        assert len(segments) <= SMALL_SEGMENTS_MAX + (load + 1) * entries / (CHUNK_LINES / 2)
+
+    assert written < 5 * 400 * entries
+
+
+def test_the_segments_of_a_large_file_that_was_new_are_left_as_they_are():
+    segments = [file(CHUNK_LINES * 9 // 10, load) for load in range(100)]
+
+    assert segments_to_merge(segments, None) == segments_to_merge(segments, None, everything=True) == []
+    assert SMALL_SEGMENT_ENTRIES <= CHUNK_LINES // 2
 
 
 def test_a_list_without_files_has_nothing_to_merge():

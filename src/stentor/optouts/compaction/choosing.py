@@ -11,10 +11,13 @@ RUNS_MAX = 8
 SMALL_RUN_ENTRIES = 100_000
 SMALL_RUNS_MAX = 4
 
-SMALL_SEGMENT_ENTRIES = 1_000_000
+SMALL_SEGMENT_ENTRIES = 2_500_000
+"""Half of what a segment of a load has at most. So a list has a segment for each so many entries in the long run, and some small
+ones, however it came to them; and of a large file with few duplicates nothing is written again."""
+
 SMALL_SEGMENTS_MAX = 16
 SEGMENT_ENTRIES = 10_000_000
-"""About as many entries as a merged segment has: a load's segments are as large, and small files are what is merged."""
+"""So many entries at most are in a segment that was merged of small ones."""
 
 AT_ONCE_MAX = 100
 """Files that are merged into one at once."""
