@@ -1,6 +1,7 @@
 """What strangers send is made into lines, whatever they wrote it with; what would harm is refused with a sentence."""
 
 import codecs
+import copy
 import gzip
 import hashlib
 import io
@@ -45,6 +46,7 @@ def text_of(tmp_path: Path, *pieces: bytes) -> bytes:
     return b"".join(chunk.path.read_bytes() for chunk in split(tmp_path, *pieces))
 
 
+@pytest.mark.fault("F17")
 @given(st.text(alphabet="ab\r\n \x00é", max_size=60), st.lists(st.integers(0, 80), max_size=6))
 def test_lines_are_the_same_wherever_the_pieces_of_a_file_end(text: str, cuts: list[int]):
     text = f"first\n{text}"
@@ -56,6 +58,7 @@ def test_lines_are_the_same_wherever_the_pieces_of_a_file_end(text: str, cuts: l
     assert lines_of(*pieces) == [line.replace("\x00", MARK.decode()).encode() for line in expected]
 
 
+@pytest.mark.fault("F17")
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-16-be-bom"])
 def test_files_of_all_systems_become_the_same_lines(end: bytes, encoding: str):
@@ -67,10 +70,12 @@ def test_files_of_all_systems_become_the_same_lines(end: bytes, encoding: str):
         assert lines_of(*pieces) == [b"ann@example.com", b"ben@example.com", "cä@example.com".encode()]
 
 
+@pytest.mark.fault("F17")
 def test_mixed_line_ends_part_lines_alike():
     assert lines_of(b"a\r\nb\nc\rd\r\r\ne") == [b"a", b"b", b"c", b"d", b"", b"e"]
 
 
+@pytest.mark.fault("F17")
 def test_a_line_of_a_hundred_megabytes_is_passed_over_without_being_held():
     lines = Lines()
     piece = b"x" * (1 << 20)
@@ -87,10 +92,12 @@ def test_a_long_line_inside_a_piece_is_passed_over_too():
     assert lines_of(b"a\n" + b"x" * 200_000 + b"\nb\n") == [b"a", LONG, b"b"]
 
 
+@pytest.mark.fault("F17")
 def test_a_file_that_ends_in_a_long_line_ends():
     assert lines_of(b"a\n", b"x" * 200_000, b"x") == [b"a", LONG]
 
 
+@pytest.mark.fault("F17")
 def test_broken_bytes_are_marked_and_the_lines_around_them_are_whole():
     assert lines_of(b"a\xff\nb\0c\nd\n") == [b"a" + MARK, b"b" + MARK + b"c", b"d"]
     assert lines_of(codecs.BOM_UTF16_LE + "a\n".encode("utf-16-le") + b"\x00\xd8\n\x00b") == [b"a", MARK, MARK]
@@ -145,6 +152,18 @@ def zipped(data: bytes) -> bytes:
     return file.getvalue()
 
 
+def overlapping(data: bytes) -> bytes:
+    """A zip archive in which a thousand names share the same compressed bytes."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("list.txt", data)
+        for number in range(1_000):
+            again = copy.copy(archive.filelist[0])
+            again.filename = f"list{number}.txt"
+            archive.filelist.append(again)
+    return file.getvalue()
+
+
 def tarred(data: bytes) -> bytes:
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w") as archive:
@@ -162,6 +181,8 @@ def tarred(data: bytes) -> bytes:
         (gz(tarred(FILE)), "tar archive"),
         (zipped(FILE), "zip archive"),
         (gz(zipped(FILE)), "zip archive"),
+        (overlapping(FILE), "zip archive"),
+        (gz(overlapping(FILE)), "zip archive"),
         (gz(gz(FILE)), "gzip file inside another"),
         (zstd(gz(FILE)), "gzip file inside another"),
         (b"PAR1" + bytes(100), "Parquet"),
@@ -173,7 +194,7 @@ def tarred(data: bytes) -> bytes:
         (zstd(FILE)[:12] + b"\xff" * 40, "damaged"),
         (gz(FILE) + b"rubbish behind it", "damaged"),
     ],
-    ids=range(14),
+    ids=range(16),
 )
 def test_what_cannot_be_read_is_refused_with_a_sentence(tmp_path: Path, data: bytes, sentence: str):
     with pytest.raises(Unreadable, match=sentence):
@@ -196,6 +217,27 @@ def test_a_bomb_is_stopped_before_it_has_swollen(encoding: Encoding):
         open_all()
 
     assert sum(came) <= RATIO_AT_BYTES + (160 << 20)
+
+
+@pytest.mark.fault("F18")
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+def test_a_file_that_swells_slowly_has_an_end_too(encoding: Encoding):
+    # A few times as large as the file: nothing that a ratio would stop.
+    text = b"".join(b"person%d@example.com\n" % number for number in range(100_000))
+    data = gz(text) if encoding == "gzip" else zstd(text)
+    whole = Inflater(encoding, inflated_bytes_max=len(text))
+    inflater = Inflater(encoding, inflated_bytes_max=len(text) - 1)
+    came: list[int] = []
+
+    def open_all() -> None:
+        for begin in range(0, len(data), 10_000):
+            came.extend(len(piece) for piece in inflater.feed(data[begin : begin + 10_000]))
+
+    with pytest.raises(Unreadable, match=f"More than {len(text) - 1:,} bytes come out of the file"):
+        open_all()
+
+    assert sum(came) < len(text)
+    assert b"".join(whole.feed(data)) == text
 
 
 @pytest.mark.fault("F18")
@@ -228,6 +270,7 @@ def test_a_frame_that_wants_two_gigabytes_of_memory_is_refused(tmp_path: Path):
         split(tmp_path, data)
 
 
+@pytest.mark.fault("F17")
 def test_the_same_file_gives_the_same_chunks_and_those_that_are_done_are_passed_over(tmp_path: Path):
     pieces = [b"".join(b"%d@example.com\n" % (number + piece * 50) for number in range(50)) for piece in range(6)]
     whole = split(tmp_path, *pieces, chunk_lines=100)

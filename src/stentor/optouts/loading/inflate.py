@@ -92,8 +92,10 @@ def refuse_archives(head: bytes) -> None:
 class Inflater:
     """Opens what it is fed. Raises Unreadable for what is damaged, and where more comes out than should."""
 
-    def __init__(self, encoding: Encoding) -> None:
+    def __init__(self, encoding: Encoding, *, inflated_bytes_max: int = INFLATED_BYTES_MAX) -> None:
+        """At most `inflated_bytes_max` bytes come out of it, however slowly they swell."""
         self._encoding = encoding
+        self._inflated_bytes_max = inflated_bytes_max
         self._gzip_member = isal_zlib.decompressobj(wbits=_GZIP_WINDOW)
         self._zstd_decompressor = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES_MAX)
         self._zstd_frame = self._zstd_decompressor.decompressobj()
@@ -115,8 +117,8 @@ class Inflater:
             raise Unreadable(f"The {self._encoding} file is cut short. Send all of it.")
 
     def _check(self) -> None:
-        if self._inflated > INFLATED_BYTES_MAX:
-            raise Unreadable(f"More than {INFLATED_BYTES_MAX >> 30} GiB come out of the file. Send it in parts.")
+        if self._inflated > self._inflated_bytes_max:
+            raise Unreadable(f"More than {self._inflated_bytes_max:,} bytes come out of the file. Send it in parts.")
         if self._inflated > RATIO_AT_BYTES and self._inflated > RATIO_MAX * self._fed:
             raise Unreadable(
                 f"More than {RATIO_MAX} times its size comes out of the file, as of one made to do harm. Send it as it is,"
