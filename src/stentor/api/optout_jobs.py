@@ -83,7 +83,11 @@ class OptoutExportInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     ] = []
     format: ExportFormat = "csv"
     spreadsheet: Annotated[
-        bool, Meta(description="Of CSV: cells that a spreadsheet would take for formulas begin with an apostrophe.")
+        bool,
+        Meta(
+            description="Of CSV: cells that a spreadsheet would take for formulas begin with an apostrophe, and the file is"
+            " `optouts.spreadsheet.csv`."
+        ),
     ] = False
 
 

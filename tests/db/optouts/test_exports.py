@@ -199,9 +199,35 @@ async def test_cells_for_spreadsheets_are_text_and_phone_numbers_stay_numbers(jo
     told = await jobs.export(filed.list_id, "plain", "campaign", "ip", spreadsheet=True)
 
     assert table(await jobs.file(raw, "optouts.csv"))[1] == [ANN, '=HYPERLINK("x")', "+49301234567", "-1", "\uff1d1"]
-    rows = table(await jobs.file(told, "optouts.csv"))[1:]
+    rows = table(await jobs.file(told, "optouts.spreadsheet.csv"))[1:]
     assert [row[0] for row in rows] == ["'=cmd@example.com", "'@example.org", ANN]
     assert rows[2][1:] == ['\'=HYPERLINK("x")', "+49301234567", "'-1", "'\uff1d1"]
+
+
+@pytest.mark.fault("S8")
+async def test_cells_that_begin_with_a_tab_or_a_line_end_are_text_for_spreadsheets_too(
+    jobs: ListJobs, filed: FiledList
+):
+    cells = ["\t=1", "\r=1", "\n=1"]
+    await single(filed, ANN, campaign=cells[0], affiliate=cells[1], sub_affiliate=cells[2])
+
+    raw = await jobs.export(filed.list_id, "campaign")
+    told = await jobs.export(filed.list_id, "campaign", spreadsheet=True)
+
+    assert table(await jobs.file(raw, "optouts.csv"))[1] == cells
+    assert table(await jobs.file(told, "optouts.spreadsheet.csv"))[1] == [f"'{cell}" for cell in cells]
+
+
+@pytest.mark.fault("S8")
+async def test_a_file_for_machines_and_one_for_spreadsheets_are_told_apart_by_their_names(
+    jobs: ListJobs, filed: FiledList
+):
+    await filed.add([ANN])
+
+    raw = await jobs.export(filed.list_id, "plain")
+    told = await jobs.export(filed.list_id, "plain", spreadsheet=True)
+
+    assert (list(raw.results), list(told.results)) == (["optouts.csv"], ["optouts.spreadsheet.csv"])
 
 
 async def test_ndjson_has_an_object_per_entry(jobs: ListJobs, filed: FiledList):

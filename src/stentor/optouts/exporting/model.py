@@ -47,8 +47,8 @@ class ExportSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def file_name(self) -> str:
-        """What its file is called among the results of the job."""
-        return f"optouts.{self.format}"
+        """What its file is called among the results of the job; one for spreadsheets is told from one for machines."""
+        return f"optouts.spreadsheet.{self.format}" if self.spreadsheet else f"optouts.{self.format}"
 
     def as_json(self) -> dict[str, Any]:
         """As a job keeps it."""
