@@ -1,13 +1,14 @@
 """Makes docs/faults.md: which fault is proved harmless by which tests. `python tools/faults.py` writes it anew.
 
-The rows are in tests/faults.toml; a test says of which it is a proof by `@pytest.mark.fault("F4")`.
+The rows are in tests/faults.toml; a test says of which it is a proof by `@pytest.mark.fault("F4")`, a module of all its tests by
+`pytestmark`.
 """
 
 import ast
 import sys
 import tomllib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,11 +44,19 @@ def proofs() -> dict[str, list[Proof]]:
     """The tests that are marked with each row, in the order of their files."""
     found: defaultdict[str, list[Proof]] = defaultdict(list)
     for file in sorted((ROOT / "tests").rglob("test_*.py")):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                for row in _marked(node):
-                    found[row].append(Proof(file.relative_to(ROOT).as_posix(), node.name))
+        for row, test in marks(file.read_text(encoding="utf-8")):
+            found[row].append(Proof(file.relative_to(ROOT).as_posix(), test))
     return found
+
+
+def marks(source: str) -> Iterator[tuple[str, str]]:
+    """Of a module of tests the rows and the tests that are marked with them, by themselves or all of them by `pytestmark`."""
+    module = ast.parse(source)
+    of_all = list(_rows_in(_pytestmark(module)))
+    for node in ast.walk(module):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+            for row in dict.fromkeys([*of_all, *_rows_in(node.decorator_list)]):
+                yield row, node.name
 
 
 def page() -> str:
@@ -62,10 +71,19 @@ def page() -> str:
     return "\n".join([_HEAD, *sections])
 
 
-def _marked(test: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[str]:
-    for decorator in test.decorator_list:
-        if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "pytest.mark.fault":
-            yield from (ast.literal_eval(argument) for argument in decorator.args)
+def _pytestmark(module: ast.Module) -> Sequence[ast.expr]:
+    """The marks of all of a module's tests: one, or a list of them."""
+    for statement in module.body:
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "pytestmark":
+            given = statement.value
+            return given.elts if isinstance(given, ast.List | ast.Tuple) else [given]
+    return []
+
+
+def _rows_in(expressions: Sequence[ast.expr]) -> Iterator[str]:
+    for mark in expressions:
+        if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.fault":
+            yield from (ast.literal_eval(argument) for argument in mark.args)
 
 
 def _listed(proved: list[Proof]) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -11,9 +12,16 @@ from httpx import Response
 from msgspec.structs import replace
 
 from api_world import Client, World
+from list_jobs import ListJobs
+from loading_world import counts
+from stentor.api.app import create_app
+from stentor.api.server import ApiServer
+from stentor.api.services import Services
+from stentor.api.settings import ApiSettings
 from stentor.optouts.jobs.model import Job
 from stentor.optouts.jobs.service import FILE_BYTES_MAX
 from stentor.optouts.links import FileLink
+from stentor.optouts.loading.runner import ImportRunner
 from stentor.optouts.storage import Storage
 from stentor.optouts.uploads import PART_BYTES
 from stentor.testing.waiting import eventually
@@ -99,6 +107,7 @@ async def test_a_file_larger_than_any_other_body_comes_through_in_parts(world: W
     assert hashlib.sha256(await kept(storage, job)).digest() == hashlib.sha256(file).digest()
 
 
+@pytest.mark.fault("F17")
 @pytest.mark.parametrize(("declared", "came"), [(100, 32), (10, 32)])
 async def test_a_file_of_another_length_than_declared_fails_its_import_and_not_its_upload(
     world: World, declared: int, came: int
@@ -116,6 +125,7 @@ async def test_a_file_of_another_length_than_declared_fails_its_import_and_not_i
     assert after.ended_at is not None
 
 
+@pytest.mark.fault("F17")
 async def test_pieces_make_a_file(world: World, storage: Storage):
     job = await prepared(world)
     link = link_to(world, job)
@@ -165,6 +175,63 @@ async def test_a_whole_file_takes_the_place_of_pieces(world: World, storage: Sto
     assert await kept(storage, job) == FILE
 
 
+@pytest.fixture
+async def server(services: Services) -> AsyncIterator[ApiServer]:
+    """The same over a socket, which can break in the middle of a body."""
+    server, stop = ApiServer(create_app(services, ApiSettings(secret=b"s")), host="127.0.0.1", port=0), asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(server.run(stop))
+        yield server
+        stop.set()
+
+
+async def connected(server: ApiServer) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+    with suppress(ConnectionError):
+        return await asyncio.open_connection(server.host, server.port)
+    return None
+
+
+@pytest.mark.fault("F17")
+async def test_a_piece_that_breaks_off_at_nine_tenths_goes_on_from_there_and_is_loaded_once(
+    world: World, server: ApiServer, installation: Core
+):
+    people = [f"person{number}@example.org" for number in range(1_000)]
+    file = "\n".join([*people, people[7], "rubbish"]).encode()
+    job = await prepared(world, len(file))
+    link, most = link_to(world, job), len(file) * 9 // 10
+    head = [
+        f"PATCH {link} HTTP/1.1",
+        "Host: x",
+        "Upload-Offset: 0",
+        f"Content-Length: {len(file)}",
+        "Expect: 100-continue",
+    ]
+
+    reader, writer = await eventually(lambda: connected(server))
+    writer.write(
+        "".join(f"{line}\r\n" for line in [*head, *(f"{name}: {said}" for name, said in PIECE.items()), ""]).encode()
+    )
+    async with asyncio.timeout(20):
+        # Whoever says so waits for the body: all of it that comes before the break is heard.
+        assert (await reader.readline()).startswith(b"HTTP/1.1 100 ")
+    writer.write(file[:most])
+    await writer.drain()
+    writer.close()
+
+    async def come() -> int:
+        return int((await world.client.head(link)).headers["upload-offset"])
+
+    reached = await eventually(come)
+    rest = await world.client.patch(link, content=file[reached:], headers={**PIECE, "Upload-Offset": str(reached)})
+
+    assert 0 < reached <= most
+    assert (rest.status_code, rest.headers["upload-offset"]) == (204, str(len(file)))
+    assert await kept(installation.storage, job) == file
+    jobs = ListJobs(installation.db, installation.storage, world.brand.id)
+    assert counts(await jobs.done(job, ImportRunner(installation.db, installation.storage))) == (1_002, 1_000, 1, 1)
+
+
+@pytest.mark.fault("F17")
 async def test_a_piece_from_elsewhere_is_refused(world: World, storage: Storage):
     job = await prepared(world)
     link = link_to(world, job)
@@ -212,6 +279,7 @@ async def test_a_part_that_is_put_as_if_it_were_the_whole_spoils_nothing(world: 
     assert (await job_of(world, job)).state == "queued"
 
 
+@pytest.mark.fault("F17")
 async def test_of_two_senders_the_later_one_has_the_file(world: World, storage: Storage):
     job = await prepared(world)
     link = link_to(world, job)
@@ -242,6 +310,7 @@ async def test_a_file_that_has_come_does_not_come_again(world: World):
     assert refusal(again) == (409, "OperationAborted")
 
 
+@pytest.mark.fault("S9")
 async def test_an_upload_begins_within_fifteen_minutes(world: World, installation: Core):
     job = await prepared(world)
     await too_late(installation, job)
@@ -254,6 +323,7 @@ async def test_an_upload_begins_within_fifteen_minutes(world: World, installatio
     assert (await world.client.head(link_to(world, job))).status_code == 403
 
 
+@pytest.mark.fault("F17")
 async def test_an_upload_that_began_in_time_may_finish(world: World, installation: Core):
     job = await prepared(world)
     link = link_to(world, job)
@@ -431,6 +501,7 @@ async def test_an_empty_file_is_a_file(world: World, installation: Core):
     assert (answer.status_code, answer.headers["content-length"], answer.content) == (200, "0", b"")
 
 
+@pytest.mark.fault("S9")
 async def test_a_download_ends_with_its_link(world: World, installation: Core):
     link = await made(world, installation, b"abcdef")
     read = world.services.file_links.read(link.removeprefix("/storage/"))

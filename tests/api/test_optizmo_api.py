@@ -170,6 +170,7 @@ async def test_nothing_is_collected_where_it_cannot_be_and_nobody_learns_why(
     assert told(refused[0]) == (403, [])
 
 
+@pytest.mark.fault("S9")
 async def test_a_foreign_list_is_a_missing_list_to_the_byte(world: World, other_world: World):
     foreign = await world.services.optout_lists.create(other_world.brand.id, ListDraft(name="Theirs"))
     upload = await prepare_upload(other_world, foreign.code)

@@ -66,6 +66,7 @@ async def server(services: Services) -> AsyncIterator[ApiServer]:
         stop.set()
 
 
+@pytest.mark.fault("F17")
 async def test_what_came_of_an_upload_that_broke_off_need_not_come_again(server: ApiServer, services: Services):
     brand = await services.accounts.create_brand("Matchday")
     job = await services.optout_jobs.prepare_import(brand.id, "built-in", declared_bytes=30_000_000)

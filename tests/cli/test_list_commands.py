@@ -152,6 +152,7 @@ def test_a_file_is_parted_by_lists(site: Site, entries: Path, tmp_path: Path):
     assert people.with_name("people.csv.rejects.csv").read_text().splitlines()[1].startswith("5,")
 
 
+@pytest.mark.fault("F17")
 def test_an_upload_that_was_interrupted_goes_on_where_it_stopped(site: Site, entries: Path):
     content = entries.read_bytes()
     key = command_key("import", site.list_id, source_of(entries).stamp)
@@ -175,6 +176,7 @@ def test_an_upload_that_was_interrupted_goes_on_where_it_stopped(site: Site, ent
     assert (done.told["job"], done.told["added"]) == (str(job.id), 3)
 
 
+@pytest.mark.fault("F17")
 def test_what_a_killed_command_was_working_on_is_taken_up_again(site: Site, entries: Path):
     killed = site("lists", "import", entries, "--list", "partners", "--json")
     entries.write_text(ENTRIES + "dee@example.org\n")

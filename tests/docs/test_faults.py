@@ -27,3 +27,41 @@ def test_every_row_is_proved_by_a_test(faults: ModuleType):
     proofs = faults.proofs()
 
     assert [number for number in faults.rows() if number not in proofs] == []
+
+
+@pytest.mark.parametrize(
+    "of_all",
+    ['pytest.mark.fault("F1", "F2")', '[pytest.mark.anyio, pytest.mark.fault("F1", "F2"), pytest.mark.timeout(9)]'],
+)
+def test_a_mark_of_a_module_is_of_each_of_its_tests(faults: ModuleType, of_all: str):
+    source = f"""
+pytestmark = {of_all}
+
+def no_test(): ...
+
+def test_one(): ...
+
+@pytest.mark.fault("F2", "S1")
+async def test_another(): ...
+"""
+
+    assert list(faults.marks(source)) == [
+        ("F1", "test_one"),
+        ("F2", "test_one"),
+        ("F1", "test_another"),
+        ("F2", "test_another"),
+        ("S1", "test_another"),
+    ]
+
+
+def test_a_mark_of_one_test_is_of_no_other(faults: ModuleType):
+    source = """
+pytestmark = pytest.mark.anyio
+
+@pytest.mark.fault("F1")
+async def test_one(): ...
+
+def test_another(): ...
+"""
+
+    assert list(faults.marks(source)) == [("F1", "test_one")]

@@ -6,8 +6,6 @@ from stentor.domain.vocabulary import ChannelKind
 from stentor.optouts.bulk import Asked, Checked
 from stentor.optouts.hashing import HashName, digest_of
 
-pytestmark = [pytest.mark.fault("F17")]
-
 PLAIN = [f"person.{number}@example{number % 7}.com" for number in range(200)]
 ODD = [
     *(
