@@ -12,7 +12,7 @@ import msgspec
 import pytest
 import zstandard
 
-from loading_world import Loading, counts, done_chunks
+from loading_world import Loading, counts, done_chunks, pieces
 from stentor.db.pool import Database
 from stentor.db.reserve import DiskReserve
 from stentor.errors import NoRoom
@@ -129,13 +129,20 @@ async def test_a_list_of_any_hash_knows_the_same_people_by_address_and_by_hash(l
     ]
 
 
-@pytest.mark.parametrize("compress", [gzip.compress, zstandard.ZstdCompressor().compress])
-async def test_compressed_files_are_opened_whether_or_not_somebody_said_so(loading: Loading, compress: Any):
+@pytest.mark.parametrize(
+    ("compress", "said"), [(gzip.compress, ""), (zstandard.ZstdCompressor().compress, "gzip"), (bytes, "gzip")]
+)
+async def test_a_file_is_opened_by_its_first_bytes_whatever_somebody_said_of_it(
+    loading: Loading, compress: Any, said: Any
+):
     list_id = await loading.new_list()
+    job = await loading.jobs.prepare_import(loading.brand_id, str(list_id))
+    data = compress(file("ann@example.com", "ben@example.com"))
 
-    job = await loading.load(list_id, compress(file("ann@example.com", "ben@example.com")))
+    await loading.uploads.receive(loading.brand_id, job.id, pieces(data), encoding=said)
+    await loading.work()
 
-    assert counts(job) == (2, 2, 0, 0)
+    assert counts(await loading.jobs.get(loading.brand_id, job.id)) == (2, 2, 0, 0)
 
 
 async def test_columns_below_a_header_are_kept(loading: Loading):
