@@ -16,6 +16,22 @@ MEASURES = {
     "e2e": {"published_s", "handed_over_s", "peak_rss_mb"},
     "import": {"customers_per_s", "peak_rss_mb"},
     "start": {"ready_s", "help_s", "peak_rss_mb"},
+    "optouts": {
+        "import_lines_per_s",
+        "import_5gb_s",
+        "export_5gb_s",
+        "has_optout_per_s",
+        "has_optout_p99_ms",
+        "bulk_check_per_s",
+        "scrub_per_s",
+        "guard_wave_ms",
+        "scrub_rss_mb",
+        "peak_rss_mb",
+        "disk_ratio_loading",
+        "disk_ratio_after",
+        "false_positives",
+        "false_negatives",
+    },
     "guard": {
         "guarded_plan_2_workers_per_s",
         "guarded_smtp_per_s",
@@ -29,17 +45,19 @@ MEASURES = {
         "peak_rss_mb",
     },
 }
+LIMITS = {"trigger": ["--seconds", "4"], "optouts": ["--lines", "100000"]}
 PEOPLE = {"plan": 20_000, "guard": 20_000}
 
 
 @pytest.mark.parametrize("bench", MEASURES)
 def test_a_bench_measures_what_it_says(bench: str):
     command = [sys.executable, "-m", "stentor", "bench", bench, "--json"]
-    limits = ["--seconds", "4"] if bench == "trigger" else ["--people", str(PEOPLE.get(bench, 2_000))]
+    limits = LIMITS.get(bench, ["--people", str(PEOPLE.get(bench, 2_000))])
 
     done = subprocess.run([*command, *limits], capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stderr[-2_000:]
     told = json.loads(done.stdout.splitlines()[-1])
     assert (told["bench"], set(told["results"])) == (bench, MEASURES[bench])
-    assert all(measure["value"] >= 0 for measure in told["results"].values())
+    # Of a hundred thousand lines asking costs a wave less than its medians differ.
+    assert all(measure["value"] >= 0 for name, measure in told["results"].items() if name != "guard_wave_ms")

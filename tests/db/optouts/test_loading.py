@@ -461,3 +461,48 @@ async def test_a_job_that_was_removed_adds_nothing_and_leaves_no_files(loading: 
 
     assert await loading.digests(list_id) == set()
     assert not any(name.startswith(("runs", "segments")) for name in await loading.files())
+
+
+async def test_a_file_that_is_something_else_is_given_up_early_and_says_why(loading: Loading):
+    list_id = await loading.new_list()
+    runner = ImportRunner(loading.db, loading.storage, chunk_bytes=10_000, hopeless_lines=500)
+    claimed = await loading.claimed(list_id, file("ann@example.com", *(["rubbish"] * 30_000)))
+    place = Workplace(loading.storage.work / str(claimed.id))
+    place.directory.mkdir(parents=True)
+
+    with pytest.raises(JobFailed, match=r"no entries of this list; .* says why, and nothing was added") as failed:
+        await runner.run(claimed, place)
+
+    assert failed.value.results is not None
+    assert len(done_chunks(place.directory)) < 5
+    assert await loading.addresses(list_id) == []
+
+
+@pytest.mark.parametrize("header", ["", "email,campaign\n"])
+async def test_characters_that_nobody_sees_around_a_hash_cost_nobody_anything(loading: Loading, header: str):
+    list_id = await loading.new_list()
+    marks = ["\ufeff{}", "{}\u00a0", "{}\u200b", "\t{}", '"{}\t"' if header else "{} "]
+    hashes = [hash_of(f"p{number}@example.com", "md5").hex() for number in range(len(marks))]
+    rest = ",spring" if header else ""
+    lines = [f"{mark.format(digits)}{rest}" for mark, digits in zip(marks, hashes, strict=True)]
+
+    job = await loading.load(list_id, header.encode() + file("ann@example.com" + rest, *lines))
+
+    assert counts(job) == (6, 6, 0, 0)
+    assert await loading.digests(list_id) == digests(
+        "ann@example.com", *(f"p{number}@example.com" for number in range(5))
+    )
+
+
+async def test_what_another_version_left_is_cleared_whatever_it_is(loading: Loading):
+    list_id = await loading.new_list()
+    claimed = await loading.claimed(list_id, file("ann@example.com"))
+    place = Workplace(loading.storage.work / str(claimed.id))
+    (place.directory / "spilled").mkdir(parents=True)
+    (place.directory / "spilled" / "block").touch()
+    (place.directory / "plan.json").write_text("{}")
+
+    await loading.runner.run(claimed, place)
+
+    assert await loading.addresses(list_id) == ["ann@example.com"]
+    assert not (place.directory / "spilled").exists()

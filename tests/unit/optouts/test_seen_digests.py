@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from stentor.optouts.loading.order import ordered
 from stentor.optouts.loading.reading import NEVER_REMOVED, Known, held, seed
 from stentor.optouts.loading.seen import Bitmap, make_bitmap
+from stentor.optouts.runs.held import REMOVAL
 from stentor.optouts.runs.index import Digests, IndexWriter
 
 # Many alike in their first bits, or in half of them: no hashes, but what somebody may upload as such.
@@ -78,8 +79,8 @@ def test_an_entry_is_held_by_a_run_unless_it_was_removed_since(tmp_path: Path, r
             writer.add(digests_of(held_pairs))
     removals = None
     if removed_until is not None:
-        removals = tmp_path / "removals.npy"
-        np.save(removals, np.array([[1, 5], [2, 5], [removed_until, removed_until]], dtype=np.uint64))
+        removals = tmp_path / "removals"
+        np.array([(1, 2, removed_until), (5, 5, removed_until)], dtype=REMOVAL).tofile(removals)
 
     known = [Known(tmp_path / "old", 4), Known(tmp_path / "recents", NEVER_REMOVED)]
     found = held(digests_of(pairs), known, removals)

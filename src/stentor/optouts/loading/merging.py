@@ -34,8 +34,12 @@ async def make_run(
         await crew.call(merge_chunks, left[:SOURCES_MAX], merged, hash_name, generation)
         left = [*left[SOURCES_MAX:], merged]
     if len(left) == 1:
-        # Under both names: whoever begins again looks for the chunk.
-        os.link(left[0], target)
+        try:
+            # Under both names: whoever begins again looks for the chunk.
+            os.link(left[0], target)
+        except OSError:
+            # Some file systems have no second names.
+            await crew.call(merge_chunks, left, target, hash_name, generation)
         return
     parts = await crew.call(shares_of, left, shares)
     index = SharedIndex(target, parts[-1].end)

@@ -5,6 +5,7 @@ before it were written.
 """
 
 import csv
+import functools
 import os
 import struct
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from stentor.optouts.loading.rows import Classified, Order, Rows
 from stentor.optouts.loading.seen import Bitmap, make_bitmap, make_full_bitmap
 from stentor.optouts.loading.splitting import Chunk
 from stentor.optouts.loading.studying import study
+from stentor.optouts.runs.held import Removals
 from stentor.optouts.runs.index import Digests, Index, IndexWriter
 
 _HALVES = struct.Struct("<QQ")
@@ -174,21 +176,16 @@ def among(path: Path, digests: Sequence[bytes]) -> list[bytes]:
     return [digest for digest, is_held in zip(digests, found.tolist(), strict=True) if is_held]
 
 
+@functools.lru_cache(maxsize=1)
+def _removals_in(path: Path) -> Removals:
+    return Removals.read(path)
+
+
 def _removed_at(asked: Digests, removals: Path | None) -> npt.NDArray[np.int64]:
-    """The generation up to which entries of each of the sorted digests were removed; -1 where none was."""
-    at = np.full(len(asked), -1, dtype=np.int64)
+    """The generation up to which entries of each of the digests were removed; -1 where none was."""
     if removals is None:
-        return at
-    high, low, generation = np.load(removals)
-    place: dict[tuple[int, int], int] = {
-        pair: row for row, pair in enumerate(zip(high.tolist(), low.tolist(), strict=True))
-    }
-    alike = np.flatnonzero(np.isin(asked.high, high))
-    pairs = zip(alike.tolist(), asked.high[alike].tolist(), asked.low[alike].tolist(), strict=True)
-    for row, first, second in pairs:
-        if (removed := place.get((first, second))) is not None:
-            at[row] = int(generation[removed])
-    return at
+        return np.full(len(asked), -1, dtype=np.int64)
+    return _removals_in(removals).until(asked.high, asked.low)
 
 
 def seed(bitmap: Path, expected: int, known: Sequence[Path]) -> None:

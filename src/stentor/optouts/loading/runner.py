@@ -8,14 +8,14 @@ crash on the same machine begins behind the last chunk that was done.
 """
 
 import asyncio
+import itertools
 import shutil
+import struct
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
-
-import numpy as np
 
 from stentor.db.pool import Database
 from stentor.db.reserve import NOTHING_RESERVED, DiskReserve
@@ -35,14 +35,14 @@ from stentor.optouts.jobs.working import (
 )
 from stentor.optouts.loading import merging, reading, splitting, store
 from stentor.optouts.loading.earlier import Earlier
-from stentor.optouts.loading.inflate import Unreadable
+from stentor.optouts.loading.inflate import MAGIC_BYTES, Unreadable, encoding_of
 from stentor.optouts.loading.manifest import VERSION, DoneChunk, Manifest, Plan
 from stentor.optouts.loading.reading import Known
 from stentor.optouts.loading.rows import Order
 from stentor.optouts.loading.splitting import CHUNK_BYTES, CHUNK_LINES, Chunk
 from stentor.optouts.loading.store import MadeFile, Target
 from stentor.optouts.names import index_name, result_name, segment_name
-from stentor.optouts.runs.index import Digests, IndexWriter
+from stentor.optouts.runs.held import write_recents
 from stentor.optouts.storage import Storage
 
 REJECTS_MAX = 1_000_000
@@ -56,6 +56,8 @@ _READERS_MAX = 3
 _SMALL_CHUNK_LINES = 500_000
 _PAGE = 100_000
 _BYTES_PER_LINE = 20
+# Addresses compress to a quarter, some much better; a bitmap that is too small costs time alone.
+_INSIDE_PER_BYTE = 5
 _PUT_AT_ONCE = 4
 
 HOPELESS_LINES = 1_000_000
@@ -76,11 +78,12 @@ class ImportRunner:
         *,
         chunk_lines: int = CHUNK_LINES,
         chunk_bytes: int = CHUNK_BYTES,
+        hopeless_lines: int = HOPELESS_LINES,
     ) -> None:
         self._db = db
         self._storage = storage
         self._reserve = reserve
-        self._chunk_lines, self._chunk_bytes = chunk_lines, chunk_bytes
+        self._chunk_lines, self._chunk_bytes, self._hopeless_lines = chunk_lines, chunk_bytes, hopeless_lines
 
     async def run(self, job: ClaimedJob, workplace: Workplace) -> None:
         """Loads the file of an import. Raises JobFailed, NoRoom, ChildDied, Lost, Unavailable."""
@@ -101,7 +104,14 @@ class ImportRunner:
         async with self._db.read() as conn:
             parts = await job_store.parts(conn, job.brand_id, job.id)
         load = _Load(
-            self._db, self._storage, self._reserve, job=job, list_id=job.list_id, workplace=workplace, plan=plan
+            self._db,
+            self._storage,
+            self._reserve,
+            job=job,
+            list_id=job.list_id,
+            workplace=workplace,
+            plan=plan,
+            hopeless_lines=self._hopeless_lines,
         )
         try:
             await load.run(parts)
@@ -110,7 +120,7 @@ class ImportRunner:
 
     def _chunk_size(self, job: ClaimedJob) -> tuple[int, int]:
         """How many lines and bytes a chunk has at most. A small file may have much in it, compressed."""
-        # Ten chunks at least, so that no core waits long for the last of another.
+        # Ten chunks of a large file at least, so that no core waits long for the last of another.
         chunk_bytes = min(self._chunk_bytes, max(self._chunk_bytes // 10, job.received_bytes // 10))
         return min(self._chunk_lines, _SMALL_CHUNK_LINES) if job.is_small else self._chunk_lines, chunk_bytes
 
@@ -124,27 +134,41 @@ class ImportRunner:
         return target
 
 
+def _encoding_of(part: Path) -> str:
+    with part.open("rb") as file:
+        return encoding_of(file.read(MAGIC_BYTES))
+
+
 def _clear(directory: Path) -> None:
     """Removes what another plan left."""
     for path in directory.iterdir():
-        if path.name != "lock":
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != "lock":
             path.unlink()
 
 
-def _write_recents(path: Path, pages: Sequence[Digests], order: Order) -> None:
-    high, low = np.concatenate([page.high for page in pages]), np.concatenate([page.low for page in pages])
-    digests = Digests(high, low).sorted()
-    with IndexWriter(path, order.hash_name, order.generation, expected=len(digests)) as writer:
-        writer.add(digests)
+async def _written(path: Path, pages: AsyncIterator[list[bytes]]) -> int:
+    """Writes what is on the pages, one thing behind the other, and returns how many that are."""
+    written = 0
+    with path.open("wb") as file:
+        async for page in pages:
+            file.writelines(page)
+            written += len(page)
+    return written
 
 
 def _joined(path: Path, files: Sequence[Path]) -> int:
-    """Writes the rejects of all chunks, in order, below one header; answers with the bytes."""
+    """Writes the first REJECTS_MAX rejects of all chunks, in order, below one header; answers with the bytes."""
+    left = REJECTS_MAX
     with path.open("wb") as joined:
         joined.write(b"line,reason\r\n")
         for each in files:
             with each.open("rb") as file:
-                shutil.copyfileobj(file, joined)
+                # Chunks that are read at once each keep as many as if they were the last.
+                for line in itertools.islice(file, left):
+                    joined.write(line)
+                    left -= 1
         return joined.tell()
 
 
@@ -205,9 +229,10 @@ class _Load:
         list_id: UUID,
         workplace: Workplace,
         plan: Plan,
+        hopeless_lines: int,
     ) -> None:
         self._db, self._storage, self._reserve = db, storage, reserve
-        self._job, self._list_id = job, list_id
+        self._job, self._list_id, self._hopeless_lines = job, list_id, hopeless_lines
         self._workplace, self._manifest, self._plan = workplace, Manifest(workplace.directory), plan
         target = plan.target
         self._order = Order(
@@ -221,7 +246,9 @@ class _Load:
         )
         self._done = {chunk.number: chunk for chunk in self._manifest.done()}
         self._turn = asyncio.Condition()
-        self._bytes_read = self._lines = self._malformed = 0
+        self._bytes_read = 0
+        self._lines = sum(chunk.submitted for chunk in self._done.values())
+        self._malformed = sum(chunk.malformed for chunk in self._done.values())
         self._rejects_left = REJECTS_MAX - sum(chunk.rejects_kept for chunk in self._done.values())
 
     async def run(self, parts: Sequence[Part]) -> None:
@@ -229,9 +256,9 @@ class _Load:
         readers = 1 if self._job.is_small else min(cores(), _READERS_MAX)
         async with AsyncExitStack() as stack:
             crew = await stack.enter_async_context(Crew(memory_bytes=CHILD_MEMORY_BYTES, size=readers + 1))
-            known = await self._known(stack)
+            known = await self._known(crew, stack)
             removals = await self._removals()
-            expected = self._job.received_bytes // _BYTES_PER_LINE
+            expected = await self._size_inside(parts) // _BYTES_PER_LINE
             earlier = Earlier(self._manifest, crew, self._order.hash_name, self._order.generation)
             earlier.found(self._done)
             seeds = [*(file.path for file in known), *earlier.files(len(self._done))]
@@ -264,7 +291,15 @@ class _Load:
     def _run_path(self) -> Path:
         return self._workplace.directory / "run.index"
 
-    async def _known(self, stack: AsyncExitStack) -> list[Known]:
+    async def _size_inside(self, parts: Sequence[Part]) -> int:
+        """About how many bytes the file has once it is no longer compressed."""
+        if not parts:
+            return 0
+        async with self._storage.local(parts[0].name) as path:
+            encoding = await asyncio.to_thread(_encoding_of, path)
+        return self._job.received_bytes * (_INSIDE_PER_BYTE if encoding else 1)
+
+    async def _known(self, crew: Crew, stack: AsyncExitStack) -> list[Known]:
         """The files that hold entries of the list: its runs, and one of its single entries as they are now."""
         async with self._db.read() as conn:
             runs = await store.live_runs(conn, self._job.brand_id, self._list_id)
@@ -272,11 +307,10 @@ class _Load:
             Known(await stack.enter_async_context(self._storage.local(index_name(run.id))), run.generation)
             for run in runs
         ]
-        digests = [Digests.of(page) async for page in self._recents()]
-        if digests:
-            path = self._workplace.directory / "recents.index"
-            await asyncio.to_thread(_write_recents, path, digests, self._order)
-            known.append(Known(path, reading.NEVER_REMOVED))
+        recents = self._workplace.directory / "recents.index"
+        if await _written(recents.with_suffix(".raw"), self._recents()):
+            await crew.call(write_recents, recents.with_suffix(".raw"), recents, self._order.hash_name)
+            known.append(Known(recents, reading.NEVER_REMOVED))
         return known
 
     async def _recents(self) -> AsyncIterator[list[bytes]]:
@@ -290,23 +324,19 @@ class _Load:
             after = page[-1]
 
     async def _removals(self) -> Path | None:
-        """A file of the digests that were removed from the list's runs, and up to which generation; None for none."""
-        pages: list[tuple[bytes, int]] = []
+        """A file of what was removed from the list's runs, and up to which generation; None for none."""
+        path = self._workplace.directory / "removals"
+        return path if await _written(path, self._removed()) else None
+
+    async def _removed(self) -> AsyncIterator[list[bytes]]:
         after = b""
         while True:
             async with self._db.read() as conn:
                 page = await store.removals(conn, self._job.brand_id, self._list_id, after=after, limit=_PAGE)
             if not page:
-                break
-            pages += page
+                return
+            yield [digest + struct.pack("<Q", generation) for digest, generation in page]
             after = page[-1][0]
-        if not pages:
-            return None
-        digests = Digests.of(digest for digest, _ in pages)
-        generations = np.fromiter((generation for _, generation in pages), dtype=np.uint64, count=len(pages))
-        path = self._workplace.directory / "removals.npy"
-        await asyncio.to_thread(np.save, path, np.stack((digests.high, digests.low, generations)))
-        return path
 
     # --- the chunks -------------------------------------------------------------------------------------------------
 
@@ -367,7 +397,6 @@ class _Load:
             self._rejects_left -= read.rejects_kept
             self._lines += read.submitted
             self._malformed += read.malformed
-            self._give_up_if_hopeless()
             self._report("reading")
             async with self._turn:
                 await self._turn.wait_for(lambda: len(self._done) == number)
@@ -395,15 +424,20 @@ class _Load:
                 )
                 await asyncio.to_thread(manifest.add, done)
                 self._done[number] = done
+                await self._give_up_if_hopeless()
                 self._turn.notify_all()
         failpoint("list_load.chunk_done")
         await held.earlier.add(number)
 
-    def _give_up_if_hopeless(self) -> None:
-        if self._lines > HOPELESS_LINES and self._malformed > self._lines * HOPELESS_SHARE:
+    async def _give_up_if_hopeless(self) -> None:
+        chunks = [self._done[number] for number in range(len(self._done))]
+        counts = _counts(chunks)
+        if counts.submitted > self._hopeless_lines and counts.malformed > counts.submitted * HOPELESS_SHARE:
             raise JobFailed(
-                f"Of the first {self._lines:,} lines {self._malformed:,} are no entries of this list. See whether it is the"
-                " right file, and whether the list takes what is in it (addresses, or hashes of its own kind)."
+                f"Of the first {counts.submitted:,} lines {counts.malformed:,} are no entries of this list; {REJECTS_FILE} says"
+                " why, and nothing was added. See whether it is the right file, and whether the list takes what is in it"
+                " (addresses, or hashes of its own kind).",
+                results=await self._rejects(chunks),
             )
 
     def _report(self, stage: str) -> None:

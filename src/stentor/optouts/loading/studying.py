@@ -29,8 +29,9 @@ def study(line: str, layout: Layout | None, order: Order) -> tuple[ReadEntry, st
         return entry.reason
     if order.keeps_hashes and entry.hash is None:
         fields[place] = hash_of(entry.text, order.hash_name).hex()
-    elif entry.hash is None:
-        fields[place] = entry.text
+    else:
+        # Also a hash: it may have stood between characters that nobody sees.
+        fields[place] = entry.text if entry.hash is None else entry.hash.hex()
     return entry, FIELD.join(fields)
 
 

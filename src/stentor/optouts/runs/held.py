@@ -53,7 +53,7 @@ class Held:
         ordered = sorted(files.runs, key=lambda run: run.generation)
         self._runs = [(run.generation, Index(run.path)) for run in ordered]
         self._recents = Index(files.recents) if files.recents else None
-        self._removals = _Removals.read(files.removals) if files.removals else None
+        self._removals = Removals.read(files.removals) if files.removals else None
 
     def holds(self, asked: Digests) -> Mask:
         """For each digest whether the list holds it; they are sorted, or this takes long."""
@@ -69,7 +69,7 @@ class Held:
         return found
 
 
-class _Removals:
+class Removals:
     """Removals by digest."""
 
     def __init__(self, high: U64, low: U64, generation: npt.NDArray[np.int64]) -> None:
