@@ -25,6 +25,30 @@ IN_THE_MIDST = range(20, 101, 20)
 """Writes and reads while a wave is on the wire: each message takes some of either."""
 
 
+FROZEN_IN_CI = frozenset(
+    [
+        "answer",
+        "claim",
+        "fence",
+        "hand_over",
+        "journal",
+        "plan",
+        "recover",
+        "release",
+        "resolve",
+        "settle",
+        "smtp",
+        "wave",
+        "webhook",
+    ]
+)
+"""Where somebody has claims or messages while they are frozen. A freeze takes nine seconds, most of them waiting."""
+
+
+def is_frozen_in_ci(point: str) -> bool:
+    return point.partition(".")[0] in FROZEN_IN_CI
+
+
 @pytest.fixture(scope="module")
 def sweep_without_chunks(databases: TestDatabases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sweep]:
     """Its relay takes messages as DATA: one at a time, and one more envelope."""
@@ -44,7 +68,9 @@ def test_nobody_is_lost_or_doubled_when_a_process_is_killed(sweep: Sweep, hits: 
 
 
 @pytest.mark.fault("F4")
-@pytest.mark.parametrize("point", failpoints())
+@pytest.mark.parametrize(
+    "point", [pytest.param(point, marks=() if is_frozen_in_ci(point) else pytest.mark.prove) for point in failpoints()]
+)
 def test_nobody_is_lost_or_doubled_when_a_process_freezes_and_comes_back(
     sweep: Sweep, hits: dict[str, int], point: str
 ):
