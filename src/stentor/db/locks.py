@@ -6,6 +6,8 @@ Each user holds `users.lock` shared; the supervisor holds `supervisor.lock` alon
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -17,6 +19,17 @@ def try_shared(path: Path) -> int | None:
 def try_exclusive(path: Path) -> int | None:
     """A descriptor that alone holds the lock, or None while others hold it."""
     return _lock(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@contextmanager
+def held_alone(path: Path) -> Iterator[bool]:
+    """Holds the lock for the length of the block; False, and nothing held, when another process or block has it."""
+    descriptor = try_exclusive(path)
+    try:
+        yield descriptor is not None
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def wait_exclusive(path: Path) -> int:

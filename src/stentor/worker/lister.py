@@ -2,16 +2,15 @@
 
 import asyncio
 import errno
-import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from uuid import UUID
 
 import structlog
 
-from stentor.db.locks import try_exclusive
+from stentor.db.locks import held_alone
 from stentor.db.pool import Database
 from stentor.errors import Problem, Unavailable
 from stentor.optouts.crew import ChildDied
@@ -88,7 +87,7 @@ class ListerRole:
         if not await working.anything_to_do(self._db, small=small):
             return False
         make_private(self._work)
-        with _held(self._work / ("lister.small.lock" if small else "lister.lock")) as turn:
+        with held_alone(self._work / ("lister.small.lock" if small else "lister.lock")) as turn:
             if not turn and (small or not await working.anything_left_behind(self._db)):
                 return False
             job = await working.claim_next(self._db, self._worker, small=small)
@@ -116,11 +115,11 @@ class ListerRole:
         """Where to work on the job, and nobody else as long as the stack is open."""
         place = self._work / str(job.id)
         make_private(place)
-        if not stack.enter_context(_held(place / "lock")):
+        if not stack.enter_context(held_alone(place / "lock")):
             # Whoever had the job before may come to himself again, and write there until he learns better.
             place = self._work / f"{job.id}-{job.epoch}"
             make_private(place)
-            stack.enter_context(_held(place / "lock"))
+            stack.enter_context(held_alone(place / "lock"))
         return place
 
     async def _ended(self, job: ClaimedJob, workplace: Workplace, stop: asyncio.Event) -> bool:
@@ -193,7 +192,7 @@ class ListerRole:
         """Removes the workplaces of jobs that have ended, unless somebody is still in one; returns how many."""
         if not self._work.is_dir():
             return 0
-        with _held(self._work / "lister.lock") as turn:
+        with held_alone(self._work / "lister.lock") as turn:
             if not turn:
                 return 0
             places = {place: job_id for place in self._work.iterdir() if (job_id := _job_of(place))}
@@ -206,21 +205,10 @@ class _Stopped(Exception):
     """The worker stops."""
 
 
-@contextmanager
-def _held(path: Path) -> Iterator[bool]:
-    """Holds a lock between processes of this machine for the length of the block; False when another one has it."""
-    descriptor = try_exclusive(path)
-    try:
-        yield descriptor is not None
-    finally:
-        if descriptor is not None:
-            os.close(descriptor)
-
-
 def _removed(place: Path) -> bool:
     """Removes a workplace in which nobody is."""
     # Of a small job, or one that was lost, and its worker may still learn that.
-    with suppress(FileNotFoundError, NotADirectoryError), _held(place / "lock") as is_free:
+    with suppress(FileNotFoundError, NotADirectoryError), held_alone(place / "lock") as is_free:
         if is_free:
             shutil.rmtree(place, ignore_errors=True)
         return is_free

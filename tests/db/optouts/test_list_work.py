@@ -2,16 +2,14 @@
 
 import asyncio
 import errno
-import os
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from stentor.db.locks import try_exclusive
+from stentor.db.locks import held_alone
 from stentor.db.pool import Database
 from stentor.domain.ids import new_id
 from stentor.errors import NoRoom, Unavailable, Unprocessable
@@ -400,7 +398,7 @@ async def test_a_workplace_with_somebody_in_it_is_not_cleared_up(db: Database, t
         stop.set()
         return 1
 
-    with held(taken / "lock"), held(successors / "lock"):
+    with held_alone(taken / "lock"), held_alone(successors / "lock"):
         await ListerRole(db, "w", {}, tmp_path, chores=[Chore("sweep", 3_600.0, swept)]).run(stop)
         assert sorted(left_in(tmp_path)) == sorted(["lister.lock", taken.name, successors.name])
 
@@ -413,23 +411,13 @@ async def test_who_works_beside_one_that_stands_still_is_in_a_place_of_his_own(d
     seen: list[tuple[Path, bool]] = []
 
     async def act(job: ClaimedJob, workplace: Workplace) -> None:
-        with held(workplace.directory / "lock") as is_free:
+        with held_alone(workplace.directory / "lock") as is_free:
             seen.append((workplace.directory, is_free))
 
-    with held(place / "lock"):
+    with held_alone(place / "lock"):
         await work(db, tmp_path, act)
 
     assert seen == [(tmp_path / f"{job_id}-1", False)]
-
-
-@contextmanager
-def held(path: Path) -> Iterator[bool]:
-    descriptor = try_exclusive(path)
-    try:
-        yield descriptor is not None
-    finally:
-        if descriptor is not None:
-            os.close(descriptor)
 
 
 async def test_what_others_left_on_the_machine_is_cleared_up_while_there_is_nothing_to_do(db: Database, tmp_path: Path):

@@ -71,7 +71,7 @@ async def delete_replaced(db: Database, storage: Storage) -> int:
 
 
 async def forget_removals(db: Database) -> int:
-    """Forgets the removals that no file needs any more; returns how many. It reads all that there are: for now and then.
+    """Forgets the removals that no file needs any more; returns how many. Reads all that there are, so not to be called often.
 
     `delete_replaced` does so too; but also files that stay may have been searched for what was removed, or lists have lost
     their last one.
