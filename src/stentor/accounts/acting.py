@@ -13,8 +13,11 @@ ActorKind: TypeAlias = Literal["user", "key", "cli", "engine"]
 
 
 class Actor(msgspec.Struct, frozen=True):
-    """Who acts. `id`: the user's id or the key's number, as text; `label`: what people call them (an address, a key's
-    name, a login name of the machine); `ip`: where from, empty where nobody came over a network."""
+    """Who acts.
+
+    `id`: the user's id or the key's number, as text; `label`: what people call them (an address, a key's name, a login
+    name of the machine); `ip`: where from, empty where nobody came over a network.
+    """
 
     kind: ActorKind
     id: str = ""

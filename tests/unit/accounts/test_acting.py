@@ -1,6 +1,10 @@
 import asyncio
 
+import pytest
+
 from stentor.accounts.acting import ENGINE, Actor, act_as, acting, as_actor
+
+pytestmark = pytest.mark.anyio
 
 ANNA = Actor("user", "0198", "anna@example.org", "192.0.2.7")
 
