@@ -80,6 +80,7 @@ class Source(StrEnum):
     """Through which door a choice came."""
 
     API = "api"
+    BATCH = "batch"
     IMPORT = "import"
     CONSOLE = "console"
     UNAUTHENTICATED = "unauthenticated"
@@ -162,6 +163,22 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True):
     changed_at: datetime
 
 
+class Tag(msgspec.Struct, frozen=True, kw_only=True):
+    """A name that people were given: by a batch, which makes one of its own, or one by one."""
+
+    id: UUID
+    name: str
+    created_at: datetime
+    updated_at: datetime
+
+
+class TaggedProfile(msgspec.Struct, frozen=True):
+    """The two ids of a person who has a tag."""
+
+    external_id: str
+    uuid: UUID
+
+
 class TopicDraft(msgspec.Struct, frozen=True, kw_only=True):
     """A topic to be made. `key` is what API calls name it by; `channels` is a mask."""
 
@@ -195,7 +212,7 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
 
-ImportKind: TypeAlias = Literal["customers", "subscriptions"]
+ImportKind: TypeAlias = Literal["customers", "subscriptions", "profiles"]
 ImportFormat: TypeAlias = Literal["csv", "ndjson"]
 
 
