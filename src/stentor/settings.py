@@ -1,17 +1,20 @@
 """What an operator can set: `STENTOR_…` variables, or the flags of the command line, which win. Built once, handed down."""
 
+import re
 from collections.abc import Iterable
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "STENTOR_"
 
 _STORAGES = ("s3", "gs", "az")
+_ADDRESS = re.compile(r"[^@\s<>]+@[^@\s<>]+")
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 # What is said to tests and to proofs, and is no setting of an operator's.
 _SAID_TO_OTHERS = ("STENTOR_TEST_", "STENTOR_FAILPOINTS")
@@ -70,6 +73,21 @@ class Settings(BaseSettings):
     min_free_bytes: int = Field(default=1 << 30, ge=0)
     """Room on the embedded database's disk below which no files are imported."""
 
+    mail_url: SecretStr | None = None
+    """The relay for letters to the installation's own users, as `smtp://user:password@mail.example.com:587` or `smtps://…`."""
+
+    mail_from: str | None = None
+    """The address that those letters come from."""
+
+    oidc_issuer: str | None = None
+    """An OpenID Connect provider by which users may sign in, as its own documents write it; needs a client id and secret."""
+
+    oidc_client_id: str | None = None
+    oidc_client_secret: SecretStr | None = None
+
+    oidc_name: str = "single sign-on"
+    """What the button says: sign in with …"""
+
     history_days: int = Field(default=400, ge=60, le=3_650)
     """How long executions, and what became of each person in them, are kept; links to unsubscribe live as long."""
 
@@ -99,6 +117,41 @@ class Settings(BaseSettings):
         if parts.scheme not in _STORAGES or not parts.netloc or parts.query or parts.fragment or parts.password:
             raise ValueError(f"{text!r} is no storage; write it as s3://bucket/path, gs://… or az://…")
         return text.rstrip("/") if text else None
+
+    @field_validator("mail_url")
+    @classmethod
+    def _is_a_relay(cls, said: SecretStr | None) -> SecretStr | None:
+        parts = urlsplit(said.get_secret_value() if said else "smtp://unsaid")
+        # Without what was said: a password may be in it.
+        if parts.scheme not in {"smtp", "smtps"} or not parts.hostname or parts.path.strip("/") or parts.query:
+            raise ValueError("this is no relay; write it as smtp://user:password@mail.example.com:587 or smtps://…:465")
+        return said
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _is_an_issuer(cls, text: str | None) -> str | None:
+        parts = urlsplit(text or "https://unsaid")
+        is_here = parts.scheme == "http" and parts.hostname in _LOOPBACK
+        if not (parts.scheme == "https" or is_here) or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError(f"{text!r} is no provider; write it as https://login.example.com")
+        return text
+
+    @model_validator(mode="after")
+    def _belongs_together(self) -> "Settings":
+        if (self.mail_url is None) != (self.mail_from is None):
+            raise ValueError("STENTOR_MAIL_URL and STENTOR_MAIL_FROM are set together, or neither of them")
+        if len({self.oidc_issuer is None, self.oidc_client_id is None, self.oidc_client_secret is None}) > 1:
+            raise ValueError(
+                "STENTOR_OIDC_ISSUER, STENTOR_OIDC_CLIENT_ID and STENTOR_OIDC_CLIENT_SECRET are set together"
+            )
+        return self
+
+    @field_validator("mail_from")
+    @classmethod
+    def _is_a_sender(cls, text: str | None) -> str | None:
+        if text is not None and not _ADDRESS.fullmatch(text):
+            raise ValueError(f"{text!r} is no address; write it as stentor@example.com")
+        return text
 
     @field_validator("trusted_proxies")
     @classmethod

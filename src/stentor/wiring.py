@@ -13,10 +13,21 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from stentor.accounts.attempts import Attempts
 from stentor.accounts.directory import BrandDirectory
 from stentor.accounts.installation import SECRET_FILE, InstallationSecret, check_installation
+from stentor.accounts.invitations import InvitationService
 from stentor.accounts.keyring import KeyRing
+from stentor.accounts.letters import LetterKeeper
+from stentor.accounts.mail import SmtpMailer
+from stentor.accounts.oidc import OidcClient, OidcSettings
+from stentor.accounts.passwords import Passwords
+from stentor.accounts.sealing import LinkTokens
+from stentor.accounts.second_factors import SecondFactors
 from stentor.accounts.service import AccountService
+from stentor.accounts.sessions import SessionService, forget_ended
+from stentor.accounts.sign_in import SignInService
+from stentor.accounts.users import UserService
 from stentor.answers.service import forget_answers
 from stentor.api.services import Services
 from stentor.api.settings import ApiSettings
@@ -175,13 +186,12 @@ async def core(
             send_ids = SendIds(secret.derive("send-ids"))
             publications = PublicationSource(db)
             links = LinkSigner(secret.derive("links"))
-            public_url = settings.public_url or url_of(settings.host, settings.port)
             yield Core(
                 settings=settings,
                 db=db,
                 secret=secret,
                 publications=publications,
-                composer=Composer(CampaignRenderers(), send_ids, links, public_url),
+                composer=Composer(CampaignRenderers(), send_ids, links, base_url(settings)),
                 sender_secrets=SecretBox(secret.derive("credentials")),
                 send_ids=send_ids,
                 links=links,
@@ -210,6 +220,68 @@ def accounts(core: Core) -> AccountService:
     return AccountService(core.db, core.secret.derive("pepper"), on_brand_created=[ensure_builtin, ensure_sandbox])
 
 
+class PeopleAccounts(msgspec.Struct, frozen=True, kw_only=True):
+    """What lets people sign in, one service each."""
+
+    users: UserService
+    invitations: InvitationService
+    sessions: SessionService
+    second_factors: SecondFactors
+    sign_in: SignInService
+    oidc: OidcClient | None
+
+
+def people_accounts(core: Core) -> PeopleAccounts:
+    """Users, invitations, sessions, and the ways to sign in."""
+    clock, sends_mail = Clock(core.db.shift), core.settings.mail_url is not None
+    links = account_links(core)
+    attempts = Attempts(core.db, core.secret.derive("attempts"))
+    sessions = SessionService(core.db, core.secret.derive("sessions"))
+    factors = SecondFactors(core.db, attempts, clock, key=core.secret.derive("second-factors"))
+    invitations = InvitationService(core.db, links, sends_mail=sends_mail)
+    return PeopleAccounts(
+        users=UserService(core.db),
+        invitations=invitations,
+        sessions=sessions,
+        second_factors=factors,
+        sign_in=SignInService(
+            core.db,
+            passwords=Passwords(core.secret.derive("passwords")),
+            sessions=sessions,
+            factors=factors,
+            attempts=attempts,
+            invitations=invitations,
+            links=links,
+            sends_mail=sends_mail,
+        ),
+        oidc=_oidc(core, clock),
+    )
+
+
+def account_links(core: Core) -> LinkTokens:
+    """The secret parts of links of invitations and of forgotten passwords."""
+    return LinkTokens(core.secret.derive("account-links"))
+
+
+def base_url(settings: Settings) -> str:
+    """What links to pages of this installation begin with."""
+    return settings.public_url or url_of(settings.host, settings.port)
+
+
+def _oidc(core: Core, clock: Clock) -> OidcClient | None:
+    said = core.settings
+    if said.oidc_issuer is None or said.oidc_client_id is None or said.oidc_client_secret is None:
+        return None
+    settings = OidcSettings(
+        issuer=said.oidc_issuer,
+        client_id=said.oidc_client_id,
+        client_secret=said.oidc_client_secret.get_secret_value(),
+        name=said.oidc_name,
+        redirect_uri=f"{base_url(said)}/console/oidc/callback",
+    )
+    return OidcClient(settings, clock, key=core.secret.derive("oidc-cookies"))
+
+
 def services(core: Core) -> Services:
     """What the doors call."""
     brands = BrandDirectory(core.db)
@@ -223,12 +295,15 @@ def services(core: Core) -> Services:
     )
     clock = Clock(core.db.shift)
     generators = GeneratorSource(core.db, core.publications)
+    people = people_accounts(core)
     return Services(
         database=core.db,
         reserve=disk_reserve(core.settings),
         keys=KeyRing(core.db, core.secret.derive("pepper")),
         brands=brands,
         accounts=accounts(core),
+        users=people.users,
+        invitations=people.invitations,
         customers=CustomerService(core.db),
         topics=TopicService(core.db),
         subscriptions=SubscriptionService(core.db),
@@ -465,9 +540,21 @@ def _chores(core: Core) -> list[Chore]:
         Chore("forget_past", 600.0, lambda: _forget_past(core, past)),
         Chore("forget_lists_past", 600.0, lambda: forget_old(db, days=core.settings.history_days)),
         Chore("forget_jobs", 600.0, lambda: forget_jobs(db, days=core.settings.history_days)),
+        *_letters(core),
+        Chore("forget_signed_in", 600.0, lambda: forget_ended(db)),
         Chore("forget_answers", 600.0, lambda: forget_answers(db)),
         Chore("forget_events", 600.0, lambda: forget_events(db)),
     ]
+
+
+def _letters(core: Core) -> list[Chore]:
+    """The installation's own letters, where it has a sender of its own."""
+    url, sender = core.settings.mail_url, core.settings.mail_from
+    if url is None or sender is None:
+        return []
+    mailer = SmtpMailer(url.get_secret_value(), sender, Clock(core.db.shift))
+    keeper = LetterKeeper(core.db, mailer, account_links(core), base_url(core.settings))
+    return [Chore("send_letters", 1.0, keeper.send_due)]
 
 
 async def _prune_inboxes(core: Core) -> int:

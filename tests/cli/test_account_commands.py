@@ -106,3 +106,27 @@ def test_quiet_hours_are_given_and_shown_in_json(command: Command):
 
 def test_migrate_says_what_it_applied(command: Command):
     assert json.loads(command("migrate", "--json").stdout) == {"applied": []}
+
+
+def test_a_user_is_made_with_a_link_listed_disabled_and_let_in_again(command: Command):
+    owner = json.loads(command("user", "create", "Olga@example.org", "--role", "owner", "--json").stdout)
+    command("brand", "create", "Fan Club")
+    viewer = command("user", "create", "ann@example.org", "--brand", "Fan Club", "--role", "viewer", "--name", "Ann")
+    disabled = json.loads(command("user", "disable", "ann@example.org", "--json").stdout)
+    refused = command("user", "link", "ann@example.org")
+    command("user", "enable", "ann@example.org")
+    link = command("user", "link", "ann@example.org")
+    listed = json.loads(command("user", "list", "--json").stdout)["users"]
+
+    assert owner["link"].startswith("http://127.0.0.1:8080/console/password/")
+    assert "/console/password/" in viewer.stderr
+    assert disabled["is_disabled"]
+    assert (refused.exit_code, link.exit_code) == (1, 0)
+    assert [(user["email"], user["name"], user["is_disabled"]) for user in listed] == [
+        ("ann@example.org", "Ann", False),
+        ("Olga@example.org", "Olga", False),
+    ]
+    last = command("user", "disable", "olga@EXAMPLE.org")
+    wrong = command("user", "create", "x@example.org", "--role", "king")
+    assert (last.exit_code, wrong.exit_code) == (1, 2)
+    assert "keeps at least one owner" in last.stderr

@@ -79,7 +79,7 @@ def test_keys_are_printed_at_the_first_start_alone(served: Served, data: Path):
     with serving(data, "--workers", "0") as again:
         assert set(again.told) == {"url"}
 
-    assert set(served.told) == {"url", "group_id", "brand_key", "token", "api_key"}
+    assert set(served.told) == {"url", "group_id", "brand_key", "token", "api_key", "owner_link"}
 
 
 def test_a_port_in_use_is_told_of_before_anything_starts(tmp_path: Path):

@@ -11,6 +11,7 @@ from stentor.domain.policy import BrandPolicy
 from stentor.domain.quiet_hours import QuietRule
 
 NAME_CHARS_MAX = 200
+KEY_DAYS_MAX = 3_650
 POSTAL_ADDRESS_CHARS_MAX = 500
 
 Scope = Literal["run", "read", "write", "admin"]
@@ -101,9 +102,12 @@ class ApiKey(msgspec.Struct, frozen=True):
     scopes: tuple[Scope, ...]
     is_test: bool
     created_at: datetime
+    expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: datetime | None
     """To the minute; None for a key that was never used."""
+    made_by: str
+    """Who made it, as they were called then; empty for one that is older than users."""
 
 
 class NewKey(msgspec.Struct, frozen=True):

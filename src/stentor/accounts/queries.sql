@@ -77,28 +77,32 @@ WHERE v.brand_id = :brand_id AND v.since <= greatest(:until::timestamptz, (SELEC
 ORDER BY v.version
 
 -- name: insert_key
-INSERT INTO api_key (organisation_id, brand_id, name, digest, hint, scopes, is_test, created_at)
-VALUES (:organisation_id, :brand_id, :name, :digest, :hint, :scopes, :is_test, :now)
+INSERT INTO api_key (
+    organisation_id, brand_id, name, digest, hint, scopes, is_test, created_at, expires_at, made_by_kind, made_by_id, made_by
+)
+VALUES (
+    :organisation_id, :brand_id, :name, :digest, :hint, :scopes, :is_test, :now, :expires_at, :made_by_kind, :made_by_id, :made_by
+)
 RETURNING number
 
 -- name: find_principal
 -- all brands: the key is what says who calls, and for which brand.
 SELECT number, organisation_id, brand_id, scopes, is_test
 FROM api_key
-WHERE digest = :digest AND revoked_at IS NULL
+WHERE digest = :digest AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > :now)
 
 -- name: keys_of_organisation
 -- all brands: the keys of an organisation, those of its brands and its own.
-SELECT k.number, k.organisation_id, k.brand_id, k.name, k.hint, k.scopes, k.is_test, k.created_at, k.revoked_at,
-    u.last_used_at
+SELECT k.number, k.organisation_id, k.brand_id, k.name, k.hint, k.scopes, k.is_test, k.created_at,
+    k.expires_at, k.revoked_at, u.last_used_at, coalesce(k.made_by, '') AS made_by
 FROM api_key k
 LEFT JOIN api_key_use u ON u.key_number = k.number
 WHERE k.organisation_id = :organisation_id
 ORDER BY k.number
 
 -- name: keys_of_brand
-SELECT k.number, k.organisation_id, k.brand_id, k.name, k.hint, k.scopes, k.is_test, k.created_at, k.revoked_at,
-    u.last_used_at
+SELECT k.number, k.organisation_id, k.brand_id, k.name, k.hint, k.scopes, k.is_test, k.created_at,
+    k.expires_at, k.revoked_at, u.last_used_at, coalesce(k.made_by, '') AS made_by
 FROM api_key k
 LEFT JOIN api_key_use u ON u.key_number = k.number
 WHERE k.brand_id = :brand_id

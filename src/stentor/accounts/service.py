@@ -1,14 +1,16 @@
 """Organisations, brands and keys: made, changed, listed, revoked."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from stentor.accounts import store
+from stentor.accounts.acting import acting
 from stentor.accounts.brand_settings import changed_settings
 from stentor.accounts.key_format import digest_of, hint_of, new_brand_key, new_secret
 from stentor.accounts.model import (
+    KEY_DAYS_MAX,
     NAME_CHARS_MAX,
     SCOPES,
     ApiKey,
@@ -20,6 +22,7 @@ from stentor.accounts.model import (
     PolicyVersion,
     Scope,
 )
+from stentor.clock import Clock
 from stentor.db.connection import Connection
 from stentor.db.names import name_taken
 from stentor.db.pool import Database
@@ -62,6 +65,18 @@ class AccountService:
         if first is None:
             raise RuntimeError("An organisation that was just made is not there.")
         return first
+
+    async def organisation(self, organisation_id: UUID) -> Organisation:
+        """The organisation of that id. Raises NotFound."""
+        async with self._db.read() as conn:
+            organisation = await store.find_organisation(conn, organisation_id)
+        if organisation is None:
+            raise NotFound(f"There is no organisation {organisation_id}.")
+        return organisation
+
+    async def brands_of(self, organisation_id: UUID) -> list[Brand]:
+        """The organisation's brands, in the order in which they were made."""
+        return [brand for brand in await self.brands() if brand.organisation_id == organisation_id]
 
     async def create_brand(self, name: str, organisation_id: UUID | None = None) -> Brand:
         """A new brand of that organisation, or of the first one.
@@ -124,13 +139,16 @@ class AccountService:
         organisation_id: UUID | None = None,
         scopes: Sequence[Scope] = ("run", "read", "write"),
         is_test: bool = False,
+        expires_at: datetime | None = None,
     ) -> NewKey:
         """A new key for that brand, or for all brands of the organisation (the first one, unless one is named).
 
         What a test key triggers always goes to the sandbox. The secret is in the answer and nowhere else: it cannot be
-        shown again. Raises Invalid, and NotFound for a brand or organisation that does not exist.
+        shown again. From `expires_at` on it is refused. Raises Invalid, and NotFound for a brand or organisation that does not exist.
         """
         name, scopes = checked_name(name, NAME_CHARS_MAX), _checked_scopes(scopes)
+        if expires_at is not None:
+            self._check_expiry(expires_at)
         if brand_id is None and organisation_id is None:
             organisation_id = (await self.ensure_first_organisation()).id
         secret = new_secret(is_test=is_test)
@@ -144,8 +162,19 @@ class AccountService:
                 hint=hint_of(secret),
                 scopes=scopes,
                 is_test=is_test,
+                expires_at=expires_at,
+                made_by=acting(),
             )
         return NewKey(number=number, token=f"{number}|{secret}", api_key=secret, hint=hint_of(secret))
+
+    def _check_expiry(self, expires_at: datetime) -> None:
+        now = Clock(self._db.shift).now()
+        if not now < expires_at <= now + timedelta(days=KEY_DAYS_MAX):
+            raise Invalid.field(
+                "/expires_at",
+                "expiry",
+                f"A key expires in the future, {KEY_DAYS_MAX} days from now at most; or leave it out.",
+            )
 
     async def keys_of_brand(self, brand_id: UUID) -> list[ApiKey]:
         """The keys that were made for this brand alone, revoked ones too, in the order of their numbers."""

@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 from psycopg.types.json import Jsonb
 
+from stentor.accounts.acting import Actor
 from stentor.accounts.model import (
     ApiKey,
     Brand,
@@ -139,6 +140,8 @@ async def insert_key(
     hint: str,
     scopes: Sequence[Scope],
     is_test: bool,
+    expires_at: datetime | None,
+    made_by: Actor,
 ) -> int:
     """Stores a key by its digest and returns its number."""
     return await Sql.insert_key.value(
@@ -150,11 +153,15 @@ async def insert_key(
         hint=hint,
         scopes=list(scopes),
         is_test=is_test,
+        expires_at=expires_at,
+        made_by_kind=made_by.kind,
+        made_by_id=made_by.id,
+        made_by=made_by.label,
     )
 
 
 async def find_principal(conn: Connection, digest: bytes) -> Principal | None:
-    """The holder of the key with that digest, unless it was revoked."""
+    """The holder of the key with that digest, unless it was revoked or has expired."""
     rows = await Sql.find_principal.tuples(conn, digest=digest)
     if not rows:
         return None

@@ -10,6 +10,7 @@ from litestar.datastructures import State
 from litestar.exceptions import LitestarException
 from prometheus_client import CollectorRegistry
 
+from stentor.accounts.acting import ENGINE, as_actor
 from stentor.api import files, health
 from stentor.api.campaigns import campaigns
 from stentor.api.customers import customers
@@ -217,7 +218,9 @@ class _App(Litestar):
             await self._answer_error(error, http, exchange)
             return
         try:
-            await super().__call__(http, exchange.receive, exchange.send)
+            # Whoever the handlers find out is calling acts until the answer is there, and no longer.
+            with as_actor(ENGINE):
+                await super().__call__(http, exchange.receive, exchange.send)
         except LitestarException:
             if not exchange.is_cut_off:
                 raise

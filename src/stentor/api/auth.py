@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from stentor.accounts.acting import Actor, act_as
 from stentor.accounts.model import Brand, Principal, Scope
 from stentor.api.request import ApiRequest, Caller
 from stentor.errors import Forbidden, NotFound, Unauthenticated
@@ -32,7 +33,11 @@ async def authenticated(request: ApiRequest) -> Principal:
         )
     principal = await request.services.keys.principal(presented)
     if principal is None:
-        raise Unauthenticated("This key is unknown or revoked. Make a new one with `stentor key create`.")
+        raise Unauthenticated("This key is unknown, revoked or expired. Make a new one with `stentor key create`.")
+    address = request.client_address
+    act_as(
+        Actor("key", str(principal.key_number), f"key {principal.key_number}", "" if address is None else str(address))
+    )
     return principal
 
 

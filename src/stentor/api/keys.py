@@ -6,11 +6,14 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from stentor.accounts.model import NAME_CHARS_MAX, SCOPES, ApiKey, Scope
+from stentor.accounts.model import KEY_DAYS_MAX, NAME_CHARS_MAX, SCOPES, ApiKey, Scope
 from stentor.api.groups import group_noun
 from stentor.api.paging import Listing
 from stentor.api.request import ApiRequest, Caller
 from stentor.errors import Invalid, NotFound
+
+# What PostgreSQL counts in.
+_NUMBER_DIGITS = 18
 
 keys = group_noun("keys", "What opens the API for a group. Needs a key with the scope `admin`.")
 
@@ -21,6 +24,15 @@ class KeyInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX, description="What tells it from others.")]
     scopes: Annotated[tuple[Scope, ...], Meta(min_length=1, max_length=len(SCOPES))] = ("run", "read", "write")
     is_test: Annotated[bool, Meta(description="What a test key triggers goes to the sandbox inbox, always.")] = False
+    expires_at: (
+        Annotated[
+            datetime,
+            Meta(
+                tz=True, description=f"From when on it is refused, at most {KEY_DAYS_MAX} days ahead; left out, never."
+            ),
+        ]
+        | None
+    ) = None
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -32,13 +44,24 @@ class Key(msgspec.Struct, frozen=True):
     scopes: tuple[Scope, ...]
     is_test: bool
     created_at: datetime
+    expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: Annotated[datetime | None, Meta(description="To the minute.")]
+    made_by: Annotated[str, Meta(description="Who made it, as they were called then; empty for an older one.")]
 
     @classmethod
     def of(cls, key: ApiKey) -> "Key":
         return cls(
-            key.number, key.name, key.hint, key.scopes, key.is_test, key.created_at, key.revoked_at, key.last_used_at
+            key.number,
+            key.name,
+            key.hint,
+            key.scopes,
+            key.is_test,
+            key.created_at,
+            key.expires_at,
+            key.revoked_at,
+            key.last_used_at,
+            key.made_by,
         )
 
 
@@ -65,14 +88,10 @@ async def create_key(request: ApiRequest, caller: Caller, body: KeyInput) -> Sec
     The answer is the only place where its secret is ever shown. It is not kept, so a call with an `Idempotency-Key` is
     refused. What a test key makes is a test key.
     """
-    if "idempotency-key" in request.headers:
-        raise Invalid(
-            "A secret is not kept to be shown again, so making a key takes no Idempotency-Key. Leave it out; when no answer "
-            "comes, look through the keys by name and revoke the one whose secret you missed."
-        )
+    check_no_idempotency(request)
     is_test = body.is_test or caller.principal.is_test
     made = await request.services.accounts.create_key(
-        body.name, brand_id=caller.brand_id, scopes=body.scopes, is_test=is_test
+        body.name, brand_id=caller.brand_id, scopes=body.scopes, is_test=is_test, expires_at=body.expires_at
     )
     return SecretKey(made.number, made.token, made.api_key, made.hint)
 
@@ -83,8 +102,22 @@ async def revoke_key(request: ApiRequest, caller: Caller, key_number: str) -> No
 
     It is refused everywhere within a second; revoking it again changes nothing.
     """
-    if not key_number.isascii() or not key_number.isdigit() or len(key_number) > 18:
-        raise NotFound("There is no such key.")
     await request.services.accounts.revoke_key(
-        caller.principal.organisation_id, int(key_number), brand_id=caller.brand_id
+        caller.principal.organisation_id, read_number(key_number), brand_id=caller.brand_id
     )
+
+
+def check_no_idempotency(request: ApiRequest) -> None:
+    """Raises Invalid for a call that wants a secret to be kept for it."""
+    if "idempotency-key" in request.headers:
+        raise Invalid(
+            "A secret is not kept to be shown again, so making a key takes no Idempotency-Key. Leave it out; when no answer "
+            "comes, look through the keys by name and revoke the one whose secret you missed."
+        )
+
+
+def read_number(key_number: str) -> int:
+    """The number in a path. Raises NotFound for what is none."""
+    if not key_number.isascii() or not key_number.isdigit() or len(key_number) > _NUMBER_DIGITS:
+        raise NotFound("There is no such key.")
+    return int(key_number)

@@ -3,8 +3,10 @@
 import msgspec
 
 from stentor.accounts.directory import BrandDirectory
+from stentor.accounts.invitations import InvitationService
 from stentor.accounts.keyring import KeyRing
 from stentor.accounts.service import AccountService
+from stentor.accounts.users import UserService
 from stentor.audience.customers import CustomerService
 from stentor.audience.imports import ImportService
 from stentor.audience.preferences import PreferenceService
@@ -39,6 +41,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     keys: KeyRing
     brands: BrandDirectory
     accounts: AccountService
+    users: UserService
+    invitations: InvitationService
     topics: TopicService
     customers: CustomerService
     subscriptions: SubscriptionService

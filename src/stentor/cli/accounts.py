@@ -1,6 +1,7 @@
 """Brands and keys from the command line."""
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -8,6 +9,7 @@ import msgspec
 from stentor.accounts.model import SCOPES, BrandSettings
 from stentor.cli.installation import brand_named, with_core
 from stentor.cli.output import Exit, fail, print_json, say
+from stentor.clock import Clock
 from stentor.domain.policy import BrandPolicy
 from stentor.domain.type_rules import in_words
 from stentor.wiring import Core, accounts
@@ -62,7 +64,14 @@ def change_brand(given: Mapping[str, Any], brand: str, assignments: Sequence[str
 
 
 def create_key(
-    given: Mapping[str, Any], brand: str, *, name: str, scopes: Sequence[str] | None, is_test: bool, as_json: bool
+    given: Mapping[str, Any],
+    brand: str,
+    *,
+    name: str,
+    scopes: Sequence[str] | None,
+    is_test: bool,
+    days: int | None,
+    as_json: bool,
 ) -> None:
     """Makes a key of a brand and prints its secret, which is shown nowhere else."""
     if unknown := sorted(set(scopes or ()) - set(SCOPES)):
@@ -72,7 +81,11 @@ def create_key(
         service = accounts(core)
         owner = await brand_named(service, brand)
         key = await service.create_key(
-            name, brand_id=owner.id, scopes=cast("Sequence[Scope]", scopes or SCOPES), is_test=is_test
+            name,
+            brand_id=owner.id,
+            scopes=cast("Sequence[Scope]", scopes or SCOPES),
+            is_test=is_test,
+            expires_at=None if days is None else Clock(core.db.shift).now() + timedelta(days=days),
         )
         if as_json:
             print_json({"number": key.number, "token": key.token, "api_key": key.api_key})

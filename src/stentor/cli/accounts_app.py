@@ -1,4 +1,4 @@
-"""The commands of `stentor brand` and `stentor key`. What they do is imported when they run."""
+"""The commands of `stentor brand`, `stentor key` and `stentor user`. What they do is imported when they run."""
 
 from typing import Annotated
 
@@ -9,6 +9,9 @@ from stentor.cli.options import AsJson, Data, said
 brand_app = typer.Typer(help="Brands, which own people, topics, campaigns and keys.", no_args_is_help=True)
 key_app = typer.Typer(help="Keys for the API.", no_args_is_help=True)
 
+user_app = typer.Typer(help="People who sign in.", no_args_is_help=True)
+
+UserEmail = Annotated[str, typer.Argument(metavar="EMAIL", help="The user's address.")]
 BrandName = Annotated[str, typer.Option("--brand", metavar="BRAND", help="The brand's id, key or name.")]
 
 
@@ -69,6 +72,10 @@ def create_key(
         ),
     ] = None,
     test: Annotated[bool, typer.Option("--test", help="A test key: what it triggers goes to the sandbox.")] = False,
+    days: Annotated[
+        int | None,
+        typer.Option("--days", metavar="DAYS", min=1, max=3_650, help="Days until it expires.", show_default="never"),
+    ] = None,
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
@@ -78,4 +85,74 @@ def create_key(
     """
     from stentor.cli.accounts import create_key as create
 
-    create(said(data=data), brand, name=name, scopes=scopes, is_test=test, as_json=as_json)
+    create(said(data=data), brand, name=name, scopes=scopes, is_test=test, days=days, as_json=as_json)
+
+
+@user_app.command("create")
+def create_user(
+    email: UserEmail,
+    role: Annotated[
+        str, typer.Option("--role", metavar="ROLE", help="owner, admin, developer, marketer or viewer.")
+    ] = "viewer",
+    brand: Annotated[
+        str | None,
+        typer.Option("--brand", metavar="BRAND", help="The role holds in this brand.", show_default="in all brands"),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option("--name", metavar="NAME", help="What people call them.", show_default="from the address"),
+    ] = None,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a user, and print the link by which they choose a password.
+
+    Example: stentor user create ann@club.example --role admin
+    """
+    from stentor.cli.users import create_user as create
+
+    create(said(data=data), email, role=role, brand=brand, name=name, as_json=as_json)
+
+
+@user_app.command("list")
+def list_users(data: Data = None, as_json: AsJson = False) -> None:
+    """List the users.
+
+    Example: stentor user list --json
+    """
+    from stentor.cli.users import list_users as show
+
+    show(said(data=data), as_json=as_json)
+
+
+@user_app.command("link")
+def tell_link(email: UserEmail, data: Data = None, as_json: AsJson = False) -> None:
+    """Print a link by which a user chooses a new password, once, within a week.
+
+    Example: stentor user link ann@club.example
+    """
+    from stentor.cli.users import tell_link as tell
+
+    tell(said(data=data), email, as_json=as_json)
+
+
+@user_app.command("disable")
+def disable_user(email: UserEmail, data: Data = None, as_json: AsJson = False) -> None:
+    """Sign a user out everywhere at once, and let them in no more.
+
+    Example: stentor user disable ann@club.example
+    """
+    from stentor.cli.users import set_disabled
+
+    set_disabled(said(data=data), email, disabled=True, as_json=as_json)
+
+
+@user_app.command("enable")
+def enable_user(email: UserEmail, data: Data = None, as_json: AsJson = False) -> None:
+    """Let a disabled user in again.
+
+    Example: stentor user enable ann@club.example
+    """
+    from stentor.cli.users import set_disabled
+
+    set_disabled(said(data=data), email, disabled=False, as_json=as_json)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from stentor import __version__
-from stentor.cli.accounts_app import brand_app, key_app
+from stentor.cli.accounts_app import brand_app, key_app, user_app
 from stentor.cli.imports_app import customers_app, subscriptions_app
 from stentor.cli.lists_app import lists_app
 from stentor.cli.options import AsJson, Data, directory_path, said
@@ -24,6 +24,7 @@ app = typer.Typer(
 for name, group in {
     "brand": brand_app,
     "key": key_app,
+    "user": user_app,
     "customers": customers_app,
     "subscriptions": subscriptions_app,
     "lists": lists_app,

@@ -1,9 +1,12 @@
 """The installation that a command works on, brought up to date, and a brand of it by name."""
 
+import getpass
 import os
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
+from stentor.accounts.acting import Actor, act_as
 from stentor.accounts.model import Brand
 from stentor.accounts.service import AccountService
 from stentor.cli.database import within
@@ -29,10 +32,20 @@ def with_core(given: Mapping[str, Any], act: Callable[[Core], Awaitable[T]]) -> 
 
     async def main(dsn: str) -> T:
         await migrate(dsn)
+        act_as(Actor("cli", label=_who_types()))
         async with core(settings, dsn, role="command", size=_CONNECTIONS) as started:
             return await act(started)
 
     return within(settings, main)
+
+
+def _who_types() -> str:
+    """The login name and the machine, as far as they have names."""
+    try:
+        name = getpass.getuser()
+    except (OSError, KeyError):
+        name = str(os.getuid())
+    return f"{name}@{socket.gethostname()}"
 
 
 def check_is_there(settings: Settings) -> None:

@@ -36,7 +36,7 @@ async def _serve_everything(settings: Settings, *, as_json: bool) -> None:
         children.keep(role_child("api", settings))
         async with database(settings) as dsn:
             await migrate(dsn)
-            first = await _first_brand(settings, dsn)
+            first = await _first_start(settings, dsn)
             await _unless(stop, until_listening(settings.host, settings.port))
             # After HTTP: their imports would take it a second on two cores, and until then nobody can ask for anything.
             for number in range(1, settings.workers + 1):
@@ -59,38 +59,46 @@ def migrate_database(given: Mapping[str, Any], *, as_json: bool) -> None:
     within(Settings(**given), main)
 
 
-async def _first_brand(settings: Settings, dsn: str) -> "tuple[Brand, NewKey] | None":
-    """At the very first start: a brand to begin with, and its key."""
-    from stentor.wiring import accounts, core
+async def _first_start(settings: Settings, dsn: str) -> "tuple[Brand, NewKey, str] | None":
+    """At the very first start: a brand to begin with, its key, and the link by which the first owner signs in."""
+    from stentor.accounts.letters import link_of
+    from stentor.wiring import accounts, base_url, core, people_accounts
 
     async with core(settings, dsn, role="serve", size=_CONNECTIONS) as started:
-        service = accounts(started)
-        await service.ensure_first_organisation()
+        service, invitations = accounts(started), people_accounts(started).invitations
+        organisation = await service.ensure_first_organisation()
         if await service.brands():
             return None
         brand = await service.create_brand(FIRST_BRAND)
-        return brand, await service.create_key("First key", brand_id=brand.id)
+        key = await service.create_key("First key", brand_id=brand.id)
+        invitation = await invitations.invite_first_owner(organisation.id)
+        link = "" if invitation is None else link_of(base_url(settings), "invitation", invitations.token(invitation))
+        return brand, key, link
 
 
-def _tell(url: str, first: "tuple[Brand, NewKey] | None", *, as_json: bool) -> None:
+def _tell(url: str, first: "tuple[Brand, NewKey, str] | None", *, as_json: bool) -> None:
     if as_json:
         made: dict[str, str] = {}
         if first is not None:
-            brand, key = first
+            brand, key, link = first
             made = {
                 "group_id": str(brand.id),
                 "brand_key": brand.brand_key,
                 "token": key.token,
                 "api_key": key.api_key,
+                "owner_link": link,
             }
         print_json({"url": url, **made})
         return
-    say(f"\nStentor listens on {url} until you press Ctrl-C.\n\n  inbox      {url}/inbox\n  API        {url}/docs")
+    say(
+        f"\nStentor listens on {url} until you press Ctrl-C.\n\n  console    {url}/console\n  inbox      {url}/inbox\n  API        {url}/docs"
+    )
     if first is not None:
-        brand, key = first
+        brand, key, link = first
         say(
             f"\nYour first brand, with its keys. They are shown this once; keep them.\n\n"
-            f"  group id   {brand.id}\n  brand key  {brand.brand_key}\n  api key    {key.api_key}\n  token      {key.token}\n"
+            f"  group id   {brand.id}\n  brand key  {brand.brand_key}\n  api key    {key.api_key}\n  token      {key.token}\n\n"
+            f"Become its owner here, once, within a week (later: `stentor user create EMAIL --role owner`):\n\n  {link}\n"
         )
 
 

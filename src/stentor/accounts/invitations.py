@@ -1,0 +1,121 @@
+"""Invitations: a role that waits for somebody, who takes it by a signed link."""
+
+from uuid import UUID
+
+import structlog
+
+from stentor.accounts import letter_store, user_store
+from stentor.accounts.acting import acting
+from stentor.accounts.roles import Role
+from stentor.accounts.sealing import LinkTokens
+from stentor.accounts.user_model import Invitation
+from stentor.accounts.users import MEMBERS_MAX, check_role, checked_email, email_key, owners_alone
+from stentor.db.pool import Database
+from stentor.domain.ids import new_id
+from stentor.errors import Conflict, NotFound
+
+log = structlog.get_logger(__name__)
+
+INVITATION_S_MAX = 7 * 24 * 3600
+INVITATIONS_OPEN_MAX = 200
+
+_KIND = "invitation"
+
+
+class InvitationService:
+    """Invitations. `sends_mail`: whether the installation has a sender of its own; without one, links are to be copied."""
+
+    def __init__(self, db: Database, links: LinkTokens, *, sends_mail: bool) -> None:
+        self._db = db
+        self._links = links
+        self.sends_mail = sends_mail
+
+    def token(self, invitation: Invitation) -> str:
+        """What its link ends in: whoever has it can take the role."""
+        return self._links.token(_KIND, invitation.id)
+
+    async def invite(
+        self, email: str, *, organisation_id: UUID, role: Role, brand_id: UUID | None = None, owners_too: bool
+    ) -> Invitation:
+        """Invites somebody for seven days, in place of an open invitation to the same address and place.
+
+        Raises Invalid for an address or a role that is none, NotFound for a brand of another organisation, Conflict for
+        a member, for too many open invitations, and for an owner without `owners_too`.
+        """
+        check_role(role, brand_id)
+        if role == "owner" and not owners_too:
+            raise owners_alone()
+        normal = checked_email(email)
+        return await self._made(normal, organisation_id, role, brand_id)
+
+    async def invite_first_owner(self, organisation_id: UUID) -> Invitation | None:
+        """An invitation for whoever has its link, where nobody can sign in yet; else None."""
+        async with self._db.read() as conn:
+            if await user_store.is_anybody_there(conn):
+                return None
+        return await self._made(None, organisation_id, "owner", None)
+
+    async def found(self, token: str) -> Invitation:
+        """The open invitation behind a link. Raises NotFound."""
+        invitation_id = self._links.read(_KIND, token)
+        if invitation_id is not None:
+            async with self._db.read() as conn:
+                if (invitation := await user_store.find_invitation(conn, invitation_id)) is not None:
+                    return invitation
+        raise NotFound("This invitation was accepted, withdrawn, or is over. Ask for a new one.")
+
+    async def open_invitations(self, organisation_id: UUID) -> list[Invitation]:
+        """Those that wait, the oldest first."""
+        async with self._db.read() as conn:
+            return await user_store.open_invitations(conn, organisation_id)
+
+    async def withdraw(self, organisation_id: UUID, invitation_id: UUID, *, owners_too: bool) -> None:
+        """Lets the link lead nowhere, at once. Raises NotFound, and Conflict for an owner's without `owners_too`."""
+        async with self._db.transaction() as conn:
+            invitation = await user_store.find_invitation(conn, invitation_id)
+            if invitation is not None and invitation.organisation_id == organisation_id:
+                if invitation.role == "owner" and not owners_too:
+                    raise owners_alone()
+                if await user_store.withdraw_invitation(conn, organisation_id, invitation_id):
+                    return
+        raise NotFound("There is no such open invitation.")
+
+    async def _made(self, email: str | None, organisation_id: UUID, role: Role, brand_id: UUID | None) -> Invitation:
+        invitation_id = new_id()
+        key = None if email is None else email_key(email)
+        async with self._db.transaction() as conn:
+            if not await user_store.lock_organisation(conn, organisation_id):
+                raise NotFound(f"There is no organisation {organisation_id}.")
+            if brand_id is not None and not await user_store.brand_is_of(conn, brand_id, organisation_id):
+                raise NotFound("There is no such brand in this organisation.")
+            if len(await user_store.open_invitations(conn, organisation_id)) >= INVITATIONS_OPEN_MAX:
+                raise Conflict(f"{INVITATIONS_OPEN_MAX} invitations are open. Withdraw some of them first.")
+            members = await user_store.members(conn, organisation_id)
+            if len(members) >= MEMBERS_MAX:
+                raise Conflict(f"An organisation has at most {MEMBERS_MAX} members. Remove some of them first.")
+            for member in members:
+                held = (
+                    member.role
+                    if brand_id is None
+                    else {one.brand_id: one.role for one in member.brand_roles}.get(brand_id)
+                )
+                if key is not None and held is not None and email_key(member.user.email) == key:
+                    raise Conflict(f"{email} is a member already. Change the role instead.")
+            await user_store.insert_invitation(
+                conn,
+                invitation_id,
+                organisation_id=organisation_id,
+                brand_id=brand_id,
+                email=email,
+                email_key=key,
+                role=role,
+                invited_by=acting().label,
+                lasts_s=INVITATION_S_MAX,
+            )
+            if email is not None and self.sends_mail:
+                await letter_store.insert_letter(conn, "invitation", invitation_id)
+            made = await user_store.find_invitation(conn, invitation_id)
+        if made is None:
+            raise RuntimeError("An invitation that was just made is not there.")
+        log.info("invitation.made", organisation_id=str(organisation_id), role=role, is_mailed=self.sends_mail)
+        return made

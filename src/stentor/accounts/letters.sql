@@ -1,0 +1,28 @@
+-- name: insert_letter
+INSERT INTO account_letter (id, kind, about, created_at, due_at) VALUES (:id, :kind, :about, :now, :now)
+
+-- name: claim_due
+-- Whoever claims a letter has it to himself until it is due again, which is later with each try.
+UPDATE account_letter l SET tries = l.tries + 1, due_at = :now + make_interval(secs => 60 * power(2, l.tries))
+FROM (
+    SELECT id FROM account_letter WHERE due_at <= :now ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED
+) due
+WHERE l.id = due.id
+RETURNING l.id, l.kind, l.about, l.tries
+
+-- name: delete_letter
+DELETE FROM account_letter WHERE id = :id
+
+-- name: invitation_letter
+-- all brands: the letter says which invitation it is about.
+SELECT i.email, o.name AS organisation, b.name AS brand, i.role, i.invited_by, i.expires_at
+FROM invitation i
+JOIN organisation o ON o.id = i.organisation_id
+LEFT JOIN brand b ON b.id = i.brand_id
+WHERE i.id = :id AND i.email IS NOT NULL AND i.accepted_at IS NULL AND i.withdrawn_at IS NULL AND i.expires_at > :now
+
+-- name: password_letter
+SELECT u.email, l.expires_at
+FROM sign_in_link l
+JOIN account_user u ON u.id = l.user_id
+WHERE l.id = :id AND l.used_at IS NULL AND l.expires_at > :now AND u.disabled_at IS NULL

@@ -1,0 +1,201 @@
+"""Users, roles, invitations and identities in the database."""
+
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+from uuid import UUID
+
+from stentor.accounts.roles import Role
+from stentor.accounts.user_model import BrandRole, Invitation, Member, Membership, User
+from stentor.db.connection import Connection
+from stentor.db.sql import QuerySet, Statement
+from stentor.domain.ids import new_id
+
+_USER_COLUMNS = 6
+
+
+class Sql(QuerySet, file="users.sql", package=__package__):
+    insert_user: Statement
+    find_user: Statement
+    find_user_by_email: Statement
+    stored_password: Statement
+    users: Statement
+    is_anybody_there: Statement
+    set_password: Statement
+    set_disabled: Statement
+    memberships_of_user: Statement
+    memberships_of_organisation: Statement
+    put_membership: Statement
+    delete_membership: Statement
+    delete_memberships: Statement
+    lock_organisation: Statement
+    count_owners: Statement
+    brand_is_of: Statement
+    insert_invitation: Statement
+    find_invitation: Statement
+    open_invitations: Statement
+    invitations_to: Statement
+    accept_invitation: Statement
+    withdraw_invitation: Statement
+    withdraw_earlier: Statement
+    forget_invitations: Statement
+    find_identity: Statement
+    insert_identity: Statement
+
+
+async def insert_user(
+    conn: Connection, user_id: UUID, *, email: str, email_key: str, name: str, password: str | None
+) -> bool:
+    """Makes the user; False when there is one with that address."""
+    inserted = await Sql.insert_user.run(
+        conn, id=user_id, email=email, email_key=email_key, name=name, password=password
+    )
+    return inserted > 0
+
+
+async def find_user(conn: Connection, user_id: UUID) -> User | None:
+    return await Sql.find_user.first(conn, User, id=user_id)
+
+
+async def find_user_by_email(conn: Connection, email_key: str) -> User | None:
+    return await Sql.find_user_by_email.first(conn, User, email_key=email_key)
+
+
+async def stored_password(conn: Connection, email_key: str) -> tuple[UUID, str | None] | None:
+    """The id and what is stored of the password of whoever has that address and is not disabled."""
+    rows = await Sql.stored_password.tuples(conn, email_key=email_key)
+    return (rows[0][0], rows[0][1]) if rows else None
+
+
+async def users(conn: Connection, limit: int) -> list[User]:
+    """The users in the order of their addresses."""
+    return await Sql.users.rows(conn, User, limit=limit)
+
+
+async def is_anybody_there(conn: Connection) -> bool:
+    return await Sql.is_anybody_there.value(conn)
+
+
+async def set_password(conn: Connection, user_id: UUID, password: str) -> None:
+    await Sql.set_password.run(conn, id=user_id, password=password)
+
+
+async def set_disabled(conn: Connection, user_id: UUID, *, disabled: bool) -> None:
+    await Sql.set_disabled.run(conn, id=user_id, disabled=disabled)
+
+
+async def memberships_of_user(conn: Connection, user_id: UUID) -> tuple[Membership, ...]:
+    return tuple(await Sql.memberships_of_user.rows(conn, Membership, user_id=user_id))
+
+
+async def members(conn: Connection, organisation_id: UUID) -> list[Member]:
+    """Everybody with a role in the organisation or in one of its brands, in the order of their addresses."""
+    rows = await Sql.memberships_of_organisation.tuples(conn, organisation_id=organisation_id)
+    return [_member(list(each)) for _, each in groupby(rows, key=itemgetter(0))]
+
+
+async def put_membership(
+    conn: Connection, user_id: UUID, organisation_id: UUID, brand_id: UUID | None, role: Role
+) -> None:
+    """Gives the role, in place of the one that was there."""
+    await Sql.put_membership.run(
+        conn, id=new_id(), user_id=user_id, organisation_id=organisation_id, brand_id=brand_id, role=role
+    )
+
+
+async def delete_membership(conn: Connection, user_id: UUID, organisation_id: UUID, brand_id: UUID | None) -> bool:
+    """Takes the role in the organisation as a whole, or in that brand; False when there was none."""
+    return (
+        await Sql.delete_membership.run(conn, user_id=user_id, organisation_id=organisation_id, brand_id=brand_id) > 0
+    )
+
+
+async def delete_memberships(conn: Connection, user_id: UUID, organisation_id: UUID) -> bool:
+    """Takes all roles in the organisation and its brands; False when there was none."""
+    return await Sql.delete_memberships.run(conn, user_id=user_id, organisation_id=organisation_id) > 0
+
+
+async def lock_organisation(conn: Connection, organisation_id: UUID) -> bool:
+    """Waits until nobody else changes roles there; False when there is no such organisation."""
+    return await Sql.lock_organisation.value(conn, id=organisation_id) is not None
+
+
+async def count_owners(conn: Connection, organisation_id: UUID) -> int:
+    """Owners who can sign in."""
+    return await Sql.count_owners.value(conn, organisation_id=organisation_id)
+
+
+async def brand_is_of(conn: Connection, brand_id: UUID, organisation_id: UUID) -> bool:
+    return await Sql.brand_is_of.value(conn, brand_id=brand_id, organisation_id=organisation_id)
+
+
+async def insert_invitation(
+    conn: Connection,
+    invitation_id: UUID,
+    *,
+    organisation_id: UUID,
+    brand_id: UUID | None,
+    email: str | None,
+    email_key: str | None,
+    role: Role,
+    invited_by: str,
+    lasts_s: float,
+) -> None:
+    """Stores an invitation, in place of an open one to the same address for the same place."""
+    if email_key is not None:
+        await Sql.withdraw_earlier.run(conn, organisation_id=organisation_id, brand_id=brand_id, email_key=email_key)
+    await Sql.insert_invitation.run(
+        conn,
+        id=invitation_id,
+        organisation_id=organisation_id,
+        brand_id=brand_id,
+        email=email,
+        email_key=email_key,
+        role=role,
+        invited_by=invited_by,
+        lasts_s=lasts_s,
+    )
+
+
+async def find_invitation(conn: Connection, invitation_id: UUID) -> Invitation | None:
+    """The invitation, while it is open."""
+    return await Sql.find_invitation.first(conn, Invitation, id=invitation_id)
+
+
+async def open_invitations(conn: Connection, organisation_id: UUID) -> list[Invitation]:
+    return await Sql.open_invitations.rows(conn, Invitation, organisation_id=organisation_id)
+
+
+async def invitations_to(conn: Connection, email_key: str) -> list[Invitation]:
+    """The open invitations to that address."""
+    return await Sql.invitations_to.rows(conn, Invitation, email_key=email_key)
+
+
+async def accept_invitation(conn: Connection, invitation_id: UUID) -> bool:
+    """Uses the invitation up; False when it is not open any more."""
+    return await Sql.accept_invitation.run(conn, id=invitation_id) > 0
+
+
+async def withdraw_invitation(conn: Connection, organisation_id: UUID, invitation_id: UUID) -> bool:
+    """Ends the invitation; False when the organisation has no open one of that id."""
+    return await Sql.withdraw_invitation.run(conn, organisation_id=organisation_id, id=invitation_id) > 0
+
+
+async def forget_invitations(conn: Connection) -> int:
+    """Deletes those that ended a month ago."""
+    return await Sql.forget_invitations.run(conn)
+
+
+async def find_identity(conn: Connection, issuer: str, subject: str) -> UUID | None:
+    """Whom that provider means by that subject."""
+    return await Sql.find_identity.value(conn, issuer=issuer, subject=subject)
+
+
+async def insert_identity(conn: Connection, issuer: str, subject: str, user_id: UUID) -> None:
+    await Sql.insert_identity.run(conn, issuer=issuer, subject=subject, user_id=user_id)
+
+
+def _member(rows: list[tuple[Any, ...]]) -> Member:
+    roles: dict[UUID | None, Role] = {row[_USER_COLUMNS]: row[_USER_COLUMNS + 1] for row in rows}
+    in_brands = tuple(BrandRole(brand_id, role) for brand_id, role in roles.items() if brand_id is not None)
+    return Member(User(*rows[0][:_USER_COLUMNS]), roles.get(None), in_brands, rows[0][-1])

@@ -1,0 +1,214 @@
+"""Users and what they may do: made, found, disabled, given roles and relieved of them."""
+
+from uuid import UUID
+
+import structlog
+
+from stentor.accounts import sign_in_store, user_store
+from stentor.accounts.model import NAME_CHARS_MAX
+from stentor.accounts.roles import ROLES, Role
+from stentor.accounts.user_model import Member, User
+from stentor.db.connection import Connection
+from stentor.db.pool import Database
+from stentor.domain.address import ADDRESS_CHARS_MAX, InvalidAddress, normal_email
+from stentor.domain.ids import new_id
+from stentor.domain.text import checked_name
+from stentor.errors import Conflict, Invalid, NotFound
+
+log = structlog.get_logger(__name__)
+
+USERS_LISTED_MAX = 10_000
+MEMBERS_MAX = 1_000
+
+
+class UserService:
+    """Who may sign in, and what each may do where."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def is_anybody_there(self) -> bool:
+        """Whether anybody could sign in at all."""
+        async with self._db.read() as conn:
+            return await user_store.is_anybody_there(conn)
+
+    async def users(self) -> list[User]:
+        """The first 10,000 in the order of their addresses."""
+        async with self._db.read() as conn:
+            return await user_store.users(conn, USERS_LISTED_MAX)
+
+    async def named(self, email: str) -> User:
+        """The user with that address. Raises NotFound."""
+        async with self._db.read() as conn:
+            user = await user_store.find_user_by_email(conn, email_key(email))
+        if user is None:
+            raise NotFound(f"There is no user {email}. See `stentor user list`.")
+        return user
+
+    async def create(
+        self, email: str, name: str, *, organisation_id: UUID, role: Role, brand_id: UUID | None = None
+    ) -> User:
+        """A user without a password, with that role; a signed link lets them choose one.
+
+        Raises Invalid for an address or a role that is none, Conflict when there is such a user, NotFound.
+        """
+        async with self._db.transaction() as conn:
+            user_id = await made(conn, email, name, password=None)
+            await grant(conn, user_id, organisation_id, brand_id, role)
+            return await _found(conn, user_id)
+
+    async def set_disabled(self, user_id: UUID, *, disabled: bool) -> User:
+        """Lets somebody sign in no more, and out at once everywhere, or lets them in again.
+
+        Raises NotFound, and Conflict where an organisation would be left without an owner.
+        """
+        async with self._db.transaction() as conn:
+            owned = [
+                one.organisation_id
+                for one in await user_store.memberships_of_user(conn, user_id)
+                if one.role == "owner"
+            ]
+            for organisation_id in owned:
+                await user_store.lock_organisation(conn, organisation_id)
+            await user_store.set_disabled(conn, user_id, disabled=disabled)
+            if disabled:
+                for organisation_id in owned:
+                    await _check_owned(conn, organisation_id)
+                await _sign_out(conn, user_id)
+            return await _found(conn, user_id)
+
+    async def members(self, organisation_id: UUID) -> list[Member]:
+        """Everybody with a role in the organisation or in one of its brands, in the order of their addresses."""
+        async with self._db.read() as conn:
+            return await user_store.members(conn, organisation_id)
+
+    async def member(self, organisation_id: UUID, user_id: UUID) -> Member:
+        """One of them. Raises NotFound."""
+        for one in await self.members(organisation_id):
+            if one.user.id == user_id:
+                return one
+        raise no_member()
+
+    async def set_role(
+        self, organisation_id: UUID, user_id: UUID, role: Role | None, *, brand_id: UUID | None = None, owners_too: bool
+    ) -> Member:
+        """Gives a member a role in the organisation, or in one brand; None takes the one that was there.
+
+        Whoever's role changes is signed out, and signs in to what they may do then. Raises NotFound, Invalid for a role
+        that nobody has there, and Conflict where the organisation would be left without an owner, or where an owner is
+        made or unmade without `owners_too`.
+        """
+        async with self._db.transaction() as conn:
+            await _lock(conn, organisation_id)
+            present = {one.brand_id: one.role for one in await _roles(conn, organisation_id, user_id)}
+            if not present:
+                raise no_member()
+            if not owners_too and "owner" in {role, present.get(None) if brand_id is None else None}:
+                raise owners_alone()
+            if role is not None:
+                await grant(conn, user_id, organisation_id, brand_id, role)
+            elif not await user_store.delete_membership(conn, user_id, organisation_id, brand_id):
+                raise NotFound("There is no such role.")
+            await _check_owned(conn, organisation_id, was_owned=present.get(None) == "owner")
+            await _sign_out(conn, user_id)
+        log.info("member.changed", organisation_id=str(organisation_id), user_id=str(user_id), role=role)
+        return await self._member_or_nothing(organisation_id, user_id)
+
+    async def remove(self, organisation_id: UUID, user_id: UUID, *, owners_too: bool) -> None:
+        """Takes somebody all their roles in the organisation and its brands, and signs them out.
+
+        Raises NotFound, and Conflict as `set_role`.
+        """
+        async with self._db.transaction() as conn:
+            await _lock(conn, organisation_id)
+            present = {one.brand_id: one.role for one in await _roles(conn, organisation_id, user_id)}
+            if present.get(None) == "owner" and not owners_too:
+                raise owners_alone()
+            if not await user_store.delete_memberships(conn, user_id, organisation_id):
+                raise no_member()
+            await _check_owned(conn, organisation_id, was_owned=present.get(None) == "owner")
+            await _sign_out(conn, user_id)
+        log.info("member.removed", organisation_id=str(organisation_id), user_id=str(user_id))
+
+    async def _member_or_nothing(self, organisation_id: UUID, user_id: UUID) -> Member:
+        """The member as it is now, also when the last role was just taken."""
+        try:
+            return await self.member(organisation_id, user_id)
+        except NotFound:
+            async with self._db.read() as conn:
+                return Member(await _found(conn, user_id), None, (), has_second_factor=False)
+
+
+def email_key(email: str) -> str:
+    """By what accounts are told apart: the address in lower case, since nobody has two by the case of a letter."""
+    normal = normal_email(email[: ADDRESS_CHARS_MAX + 1])
+    return (email[:ADDRESS_CHARS_MAX].strip() if isinstance(normal, InvalidAddress) else normal).lower()
+
+
+def checked_email(email: str) -> str:
+    """The address in its normal form. Raises Invalid."""
+    normal = normal_email(email)
+    if isinstance(normal, InvalidAddress):
+        raise Invalid.field("/email", "invalid-email", normal.reason)
+    return normal
+
+
+async def made(conn: Connection, email: str, name: str, *, password: str | None) -> UUID:
+    """A new user. Raises Invalid, and Conflict when there is one with that address."""
+    email, name = checked_email(email), checked_name(name, NAME_CHARS_MAX)
+    user_id = new_id()
+    if not await user_store.insert_user(
+        conn, user_id, email=email, email_key=email_key(email), name=name, password=password
+    ):
+        raise Conflict(f"There is a user {email} already.")
+    return user_id
+
+
+async def grant(conn: Connection, user_id: UUID, organisation_id: UUID, brand_id: UUID | None, role: Role) -> None:
+    """Gives the role. Raises Invalid for one that nobody has there, NotFound for a brand of another organisation."""
+    check_role(role, brand_id)
+    if brand_id is not None and not await user_store.brand_is_of(conn, brand_id, organisation_id):
+        raise NotFound("There is no such brand in this organisation.")
+    await user_store.put_membership(conn, user_id, organisation_id, brand_id, role)
+
+
+def check_role(role: str, brand_id: UUID | None) -> None:
+    """Raises Invalid for a role that nobody has there."""
+    if role not in ROLES:
+        raise Invalid.field("/role", "role", f"There is no role {role!r}; the roles are {', '.join(ROLES)}.")
+    if role == "owner" and brand_id is not None:
+        raise Invalid.field("/role", "role", "Whoever owns an organisation owns all of it: leave the brand out.")
+
+
+def owners_alone() -> Conflict:
+    return Conflict("Owners alone make somebody an owner, or change what an owner may do.")
+
+
+def no_member() -> NotFound:
+    return NotFound("There is no such member.")
+
+
+async def _lock(conn: Connection, organisation_id: UUID) -> None:
+    if not await user_store.lock_organisation(conn, organisation_id):
+        raise NotFound(f"There is no organisation {organisation_id}.")
+
+
+async def _roles(conn: Connection, organisation_id: UUID, user_id: UUID) -> list[user_store.Membership]:
+    held = await user_store.memberships_of_user(conn, user_id)
+    return [one for one in held if one.organisation_id == organisation_id]
+
+
+async def _check_owned(conn: Connection, organisation_id: UUID, *, was_owned: bool = True) -> None:
+    if was_owned and await user_store.count_owners(conn, organisation_id) == 0:
+        raise Conflict("An organisation keeps at least one owner. Make somebody else an owner first.")
+
+
+async def _sign_out(conn: Connection, user_id: UUID) -> None:
+    await sign_in_store.end_sessions(conn, user_id)
+
+
+async def _found(conn: Connection, user_id: UUID) -> User:
+    user = await user_store.find_user(conn, user_id)
+    if user is None:
+        raise NotFound("There is no such user.")
+    return user

@@ -1,0 +1,127 @@
+-- name: insert_user
+INSERT INTO account_user (id, email, email_key, name, password, created_at, updated_at)
+VALUES (:id, :email, :email_key, :name, :password, :now, :now)
+ON CONFLICT (email_key) DO NOTHING
+
+-- name: find_user
+SELECT id, email, name, password IS NOT NULL AS has_password, created_at, disabled_at
+FROM account_user
+WHERE id = :id
+
+-- name: find_user_by_email
+SELECT id, email, name, password IS NOT NULL AS has_password, created_at, disabled_at
+FROM account_user
+WHERE email_key = :email_key
+
+-- name: stored_password
+SELECT id, password FROM account_user WHERE email_key = :email_key AND disabled_at IS NULL
+
+-- name: users
+SELECT id, email, name, password IS NOT NULL AS has_password, created_at, disabled_at
+FROM account_user
+ORDER BY email_key
+LIMIT :limit
+
+-- name: is_anybody_there
+SELECT EXISTS (SELECT FROM account_user)
+
+-- name: set_password
+UPDATE account_user SET password = :password, updated_at = :now WHERE id = :id
+
+-- name: set_disabled
+-- The first time keeps its stamp.
+UPDATE account_user
+SET disabled_at = CASE WHEN :disabled THEN coalesce(disabled_at, :now) END, updated_at = :now
+WHERE id = :id
+
+-- name: memberships_of_user
+-- all brands: what somebody may do in each of them.
+SELECT organisation_id, brand_id, role FROM membership WHERE user_id = :user_id ORDER BY organisation_id, brand_id NULLS FIRST
+
+-- name: memberships_of_organisation
+-- all brands: the people of an organisation, with their roles in its brands.
+SELECT u.id, u.email, u.name, u.password IS NOT NULL, u.created_at, u.disabled_at, m.brand_id, m.role,
+    EXISTS (SELECT FROM second_factor f WHERE f.user_id = u.id AND f.confirmed_at IS NOT NULL)
+FROM membership m
+JOIN account_user u ON u.id = m.user_id
+WHERE m.organisation_id = :organisation_id
+ORDER BY u.email_key, u.id, m.brand_id NULLS FIRST
+
+-- name: put_membership
+INSERT INTO membership (id, user_id, organisation_id, brand_id, role, created_at)
+VALUES (:id, :user_id, :organisation_id, :brand_id, :role, :now)
+ON CONFLICT (user_id, organisation_id, brand_id) DO UPDATE SET role = excluded.role
+
+-- name: delete_membership
+-- all brands: the role in the organisation as a whole has none.
+DELETE FROM membership
+WHERE user_id = :user_id AND organisation_id = :organisation_id AND brand_id IS NOT DISTINCT FROM :brand_id::uuid
+
+-- name: delete_memberships
+-- all brands: somebody leaves the organisation with all its brands.
+DELETE FROM membership WHERE user_id = :user_id AND organisation_id = :organisation_id
+
+-- name: lock_organisation
+-- Two who take each other's role away take turns, so that one owner stays.
+SELECT id FROM organisation WHERE id = :id FOR UPDATE
+
+-- name: count_owners
+-- all brands: owners own all of them.
+SELECT count(*)
+FROM membership m
+JOIN account_user u ON u.id = m.user_id
+WHERE m.organisation_id = :organisation_id AND m.role = 'owner' AND u.disabled_at IS NULL
+
+-- name: brand_is_of
+SELECT EXISTS (SELECT FROM brand WHERE id = :brand_id AND organisation_id = :organisation_id)
+
+-- name: insert_invitation
+INSERT INTO invitation (id, organisation_id, brand_id, email, email_key, role, invited_by, created_at, expires_at)
+VALUES (:id, :organisation_id, :brand_id, :email, :email_key, :role, :invited_by, :now, :now + make_interval(secs => :lasts_s))
+
+-- name: find_invitation
+-- all brands: its link says which it is.
+SELECT id, organisation_id, brand_id, email, role, invited_by, created_at, expires_at
+FROM invitation
+WHERE id = :id AND accepted_at IS NULL AND withdrawn_at IS NULL AND expires_at > :now
+
+-- name: open_invitations
+-- all brands: those of an organisation.
+SELECT id, organisation_id, brand_id, email, role, invited_by, created_at, expires_at
+FROM invitation
+WHERE organisation_id = :organisation_id AND accepted_at IS NULL AND withdrawn_at IS NULL AND expires_at > :now
+ORDER BY created_at, id
+
+-- name: invitations_to
+-- all brands: whatever somebody was invited to.
+SELECT id, organisation_id, brand_id, email, role, invited_by, created_at, expires_at
+FROM invitation
+WHERE email_key = :email_key AND accepted_at IS NULL AND withdrawn_at IS NULL AND expires_at > :now
+ORDER BY created_at, id
+
+-- name: accept_invitation
+-- all brands: its link says which it is.
+UPDATE invitation SET accepted_at = :now
+WHERE id = :id AND accepted_at IS NULL AND withdrawn_at IS NULL AND expires_at > :now
+
+-- name: withdraw_invitation
+-- all brands: an invitation to the whole organisation has none.
+UPDATE invitation SET withdrawn_at = :now
+WHERE id = :id AND organisation_id = :organisation_id AND accepted_at IS NULL AND withdrawn_at IS NULL
+
+-- name: withdraw_earlier
+-- all brands: an invitation to the whole organisation has none.
+UPDATE invitation SET withdrawn_at = :now
+WHERE organisation_id = :organisation_id AND brand_id IS NOT DISTINCT FROM :brand_id::uuid AND email_key = :email_key
+    AND accepted_at IS NULL AND withdrawn_at IS NULL
+
+-- name: forget_invitations
+-- all brands: they are old.
+DELETE FROM invitation WHERE expires_at < :now - interval '30 days'
+
+-- name: find_identity
+SELECT user_id FROM oidc_identity WHERE issuer = :issuer AND subject = :subject
+
+-- name: insert_identity
+INSERT INTO oidc_identity (issuer, subject, user_id, created_at) VALUES (:issuer, :subject, :user_id, :now)
+ON CONFLICT (issuer, subject) DO NOTHING

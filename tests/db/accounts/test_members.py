@@ -1,0 +1,174 @@
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from account_world import HOME, PASSWORD, People
+from stentor.accounts.acting import Actor, as_actor
+from stentor.accounts.sign_in import Identity
+from stentor.accounts.user_model import BrandRole
+from stentor.db.pool import Database
+from stentor.errors import Conflict, Forbidden, Invalid, NotFound
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def people(db: Database) -> People:
+    return await People.made(db)
+
+
+async def test_a_brands_role_takes_the_place_of_the_organisations(people: People):
+    ann = await people.user("ann@example.org", "viewer")
+    mine, other = people.brand, await people.accounts.create_brand("Hockey")
+    await people.users.set_role(mine.organisation_id, ann.id, "marketer", brand_id=mine.id, owners_too=False)
+
+    who = await people.who(await people.enters("ann@example.org"))
+
+    organisation = mine.organisation_id
+    assert who.permissions(organisation, mine.id) == {"read", "run", "write"}
+    assert (who.may("write", organisation, other.id), who.may("read", organisation, other.id)) == (False, True)
+    assert (who.may("write", organisation), who.may("read", uuid4())) == (False, False)
+    member = await people.users.member(organisation, ann.id)
+    assert (member.role, member.brand_roles) == ("viewer", (BrandRole(mine.id, "marketer"),))
+
+
+async def test_a_change_of_role_signs_out_and_holds_at_once(people: People):
+    await people.user("owner@example.org")
+    ann = await people.user("ann@example.org", "admin")
+    session = await people.enters("ann@example.org")
+
+    await people.users.set_role(people.brand.organisation_id, ann.id, "viewer", owners_too=False)
+
+    assert await people.sessions.signed_in(session.token) is None
+    who = await people.who(await people.enters("ann@example.org"))
+    assert who.permissions(people.brand.organisation_id) == {"read"}
+    await people.users.remove(people.brand.organisation_id, ann.id, owners_too=False)
+    assert (await people.who(await people.enters("ann@example.org"))).memberships == ()
+
+
+async def test_an_organisation_keeps_an_owner_whom_owners_alone_make(people: People):
+    organisation = people.brand.organisation_id
+    owner, admin = await people.user("owner@example.org"), await people.user("admin@example.org", "admin")
+    users = people.users
+
+    for attempt in (
+        users.set_role(organisation, owner.id, "admin", owners_too=True),
+        users.set_role(organisation, owner.id, None, owners_too=True),
+        users.remove(organisation, owner.id, owners_too=True),
+        users.set_disabled(owner.id, disabled=True),
+        users.set_role(organisation, admin.id, "owner", owners_too=False),
+        users.set_role(organisation, owner.id, "viewer", owners_too=False),
+        users.remove(organisation, owner.id, owners_too=False),
+        people.invitations.invite("x@example.org", organisation_id=organisation, role="owner", owners_too=False),
+    ):
+        with pytest.raises(Conflict):
+            await attempt
+    await users.set_role(organisation, admin.id, "owner", owners_too=True)
+    await users.remove(organisation, owner.id, owners_too=True)
+
+    assert [member.role for member in await users.members(organisation)] == ["owner"]
+    with pytest.raises(Invalid):
+        await users.set_role(organisation, admin.id, "owner", brand_id=people.brand.id, owners_too=True)
+    for who, where in ((owner.id, organisation), (admin.id, uuid4())):
+        with pytest.raises(NotFound):
+            await users.set_role(where, who, "viewer", owners_too=True)
+    with pytest.raises(NotFound):
+        await users.set_role(organisation, admin.id, "viewer", brand_id=uuid4(), owners_too=True)
+
+
+async def test_the_first_owner_comes_by_a_link_that_is_good_once(people: People):
+    organisation = people.brand.organisation_id
+    invitation = await people.invitations.invite_first_owner(organisation)
+    assert invitation is not None
+    token = people.invitations.token(invitation)
+
+    session = await people.sign_in.accept(
+        token, email="Owner@Example.org", name="Olga", password=PASSWORD, origin=HOME, instead_of=None
+    )
+
+    assert (await people.who(session)).role(organisation) == "owner"
+    with pytest.raises(NotFound):
+        await people.sign_in.accept(
+            token, email="b@example.org", name="B", password=PASSWORD, origin=HOME, instead_of=None
+        )
+    assert await people.invitations.invite_first_owner(organisation) is None
+
+
+async def test_an_invitation_is_taken_by_whom_it_names_alone(people: People):
+    organisation = people.brand.organisation_id
+    await people.user("owner@example.org")
+    ben = await people.user("ben@example.org", "viewer")
+    with as_actor(Actor("user", "1", "owner@example.org")):
+        to_ann, to_ben = [
+            await people.invitations.invite(
+                address, organisation_id=organisation, role="marketer", brand_id=people.brand.id, owners_too=False
+            )
+            for address in ("ann@example.org", "BEN@example.org")
+        ]
+
+    assert to_ann.invited_by == "owner@example.org"
+    session = await people.enters("ben@example.org")
+    with pytest.raises(Forbidden):
+        await people.sign_in.accept_as(people.invitations.token(to_ann), await people.who(session), session.token)
+    with pytest.raises(Conflict):
+        await people.sign_in.accept(
+            people.invitations.token(to_ben), email=None, name="B", password=PASSWORD, origin=HOME, instead_of=None
+        )
+    fresh = await people.sign_in.accept_as(people.invitations.token(to_ben), await people.who(session), session.token)
+    ann = await people.sign_in.accept(
+        people.invitations.token(to_ann),
+        email="eve@example.org",
+        name="Ann",
+        password=PASSWORD,
+        origin=HOME,
+        instead_of=None,
+    )
+
+    assert (await people.who(ann)).user.email == "ann@example.org"
+    assert (await people.who(fresh)).role(organisation, people.brand.id) == "marketer"
+    assert (await people.users.member(organisation, ben.id)).role == "viewer"
+    assert await people.sessions.signed_in(session.token) is None
+
+
+async def test_inviting_again_takes_the_place_of_the_invitation_before(people: People, db: Database):
+    organisation = people.brand.organisation_id
+    said: Any = {"organisation_id": organisation, "role": "viewer", "owners_too": False}
+    first = await people.invitations.invite("ann@example.org", **said)
+    second = await people.invitations.invite("ANN@example.org", **said)
+    assert [one.id for one in await people.invitations.open_invitations(organisation)] == [second.id]
+
+    await people.invitations.withdraw(organisation, second.id, owners_too=False)
+
+    for dead in (first, second):
+        with pytest.raises(NotFound):
+            await people.invitations.found(people.invitations.token(dead))
+    with pytest.raises(NotFound):
+        await people.invitations.withdraw(uuid4(), second.id, owners_too=True)
+    third = await people.invitations.invite("ann@example.org", **said)
+    async with db.transaction() as conn:
+        await conn.execute(b"UPDATE invitation SET expires_at = created_at")
+    with pytest.raises(NotFound):
+        await people.invitations.found(people.invitations.token(third))
+
+
+async def test_whom_a_provider_vouches_for_comes_in_by_account_or_invitation_and_nobody_else(people: People):
+    organisation = people.brand.organisation_id
+    ann = await people.user("ann@example.org")
+    await people.invitations.invite("ben@example.org", organisation_id=organisation, role="viewer", owners_too=False)
+
+    async def comes(subject: str, email: str | None):
+        identity = Identity("https://id.example.org", subject, email, "Somebody")
+        return await people.who(await people.sign_in.by_identity(identity, HOME, instead_of=None))
+
+    known, invited = await comes("1", "Ann@example.org"), await comes("2", "ben@example.org")
+    renamed = await comes("1", "other@example.org")
+
+    assert (known.user.id, renamed.user.id) == (ann.id, ann.id)
+    assert (invited.user.has_password, invited.role(organisation)) == (False, "viewer")
+    for subject, email in (("3", None), ("3", "eve@example.org")):
+        with pytest.raises(Forbidden):
+            await comes(subject, email)
+    await people.users.set_disabled(invited.user.id, disabled=True)
+    with pytest.raises(Forbidden):
+        await comes("2", "ben@example.org")

@@ -1,0 +1,205 @@
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from account_world import HOME, PASSWORD, People
+from stentor.accounts.attempts import SECOND_FACTOR, SIGN_IN_PER_ACCOUNT
+from stentor.accounts.sessions import SESSIONS_MAX
+from stentor.accounts.user_model import Origin
+from stentor.db.pool import Database
+from stentor.errors import Conflict, Forbidden, Invalid, NotFound, Problem, RateLimited, Unauthenticated
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def people(db: Database) -> People:
+    return await People.made(db)
+
+
+async def test_the_right_password_opens_a_session_and_nothing_in_the_database_would(people: People, db: Database):
+    user = await people.user("Ann@Example.org")
+
+    session = await people.enters("ann@EXAMPLE.org")
+
+    assert (await people.who(session)).user.id == user.id
+    async with db.read() as conn:
+        rows = await (await conn.execute("SELECT u::text || s::text FROM account_user u, user_session s")).fetchall()
+    assert all(session.token not in row[0] and PASSWORD not in row[0] for row in rows)
+    assert all("$argon2id$" in row[0] for row in rows)
+
+
+async def test_an_unknown_a_disabled_and_a_mistaken_one_are_answered_alike(people: People):
+    await people.user("ann@example.org")
+    gone = await people.user("gone@example.org", "viewer")
+    invited = await people.users.create(
+        "new@example.org", "New", organisation_id=people.brand.organisation_id, role="viewer"
+    )
+    await people.users.set_disabled(gone.id, disabled=True)
+
+    answers = {
+        await refusal(lambda address=address, word=word: people.enters(address, word))
+        for address, word in [
+            ("ann@example.org", "something else"),
+            ("gone@example.org", PASSWORD),
+            ("nobody@example.org", PASSWORD),
+            (invited.email, PASSWORD),
+            ("no address", PASSWORD),
+            ("x" * 5_000, "y" * 5_000),
+        ]
+    }
+
+    assert answers == {(Unauthenticated, "The address or the password is not right, or the account is not open.")}
+
+
+async def test_guessing_is_slow_for_one_account_whether_it_is_there_or_not_and_for_one_line(people: People):
+    await people.user("ann@example.org")
+    for address in ("ann@example.org", "nobody@example.org"):
+        tries = [
+            await refusal(lambda to=address: people.enters(to, "wrong")) for _ in range(SIGN_IN_PER_ACCOUNT.burst + 1)
+        ]
+        assert [kind for kind, _ in tries] == [Unauthenticated] * SIGN_IN_PER_ACCOUNT.burst + [RateLimited]
+
+    # Twenty of this line's thirty are gone; the account that was guessed at waits, another one does not yet.
+    with pytest.raises(RateLimited):
+        await people.enters("ann@example.org")
+    await people.user("ben@example.org", "viewer")
+    for _ in range(3):
+        await people.enters("ben@example.org")
+    elsewhere = Origin("198.51.100.1", "198.51.100.1", "")
+    with pytest.raises(RateLimited):
+        await people.sign_in.by_password("ann@example.org", PASSWORD, elsewhere, instead_of=None)
+
+
+async def test_signing_in_ends_the_session_that_the_browser_had(people: People):
+    await people.user("ann@example.org")
+    planted = await people.enters("ann@example.org")
+
+    session = await people.enters("ann@example.org", instead_of=planted.token)
+
+    assert session.token != planted.token
+    assert await people.sessions.signed_in(planted.token) is None
+
+
+async def test_a_change_of_the_password_rotates_this_session_and_ends_all_others(people: People):
+    await people.user("ann@example.org")
+    here, there = await people.enters("ann@example.org"), await people.enters("ann@example.org")
+
+    who = await people.who(here)
+    with pytest.raises(Forbidden):
+        await people.sign_in.change_password(who, here.token, "wrong", "another good phrase")
+    with pytest.raises(Invalid):
+        await people.sign_in.change_password(who, here.token, PASSWORD, "aaaaaaaaaaaaaa")
+    fresh = await people.sign_in.change_password(who, here.token, PASSWORD, "another good phrase")
+
+    assert [await people.sessions.signed_in(each.token) is not None for each in (here, there, fresh)] == [
+        False,
+        False,
+        True,
+    ]
+    with pytest.raises(Unauthenticated):
+        await people.enters("ann@example.org")
+    assert await people.enters("ann@example.org", "another good phrase")
+
+
+async def test_sessions_end_by_idleness_by_age_when_told_to_and_when_there_are_too_many(people: People, db: Database):
+    user = await people.user("ann@example.org")
+    idle, old, told, kept = [await people.enters("ann@example.org") for _ in range(4)]
+    async with db.transaction() as conn:
+        for moved, session in (
+            (b"UPDATE user_session SET seen_at = seen_at - interval '13 hours' WHERE digest = %s", idle),
+            (b"UPDATE user_session SET ends_at = ends_at - interval '14 days' WHERE digest = %s", old),
+        ):
+            await conn.execute(moved, [people.sessions.digest(session.token)])
+    await people.sessions.end(user.id, (await people.who(told)).session.id)
+
+    open_now = [await people.sessions.signed_in(each.token) is not None for each in (idle, old, told, kept)]
+    listed = await people.sessions.sessions(user.id)
+
+    assert open_now == [False, False, False, True]
+    assert [one.browser for one in listed] == ["Firefox"]
+    with pytest.raises(NotFound):
+        await people.sessions.end(user.id, user.id)
+    async with db.transaction() as conn:
+        for _ in range(SESSIONS_MAX + 3):
+            await people.sessions.opened(conn, user.id, "password", HOME, instead_of=None)
+    assert len(await people.sessions.sessions(user.id)) == SESSIONS_MAX
+
+
+async def test_a_second_factor_is_asked_for_and_each_code_is_good_once(people: People):
+    await people.user("ann@example.org")
+    secret, fresh, codes = await people.factor(await people.enters("ann@example.org"))
+    assert await people.sessions.signed_in(fresh.token)
+
+    half = await people.enters("ann@example.org")
+    assert not half.is_whole
+    assert await people.sessions.signed_in(half.token) is None
+    # The code that confirmed it was used, and so are those before it.
+    for used in (people.code(secret), people.code(secret, -1), "000000", "", "x" * 100):
+        with pytest.raises(Invalid):
+            await people.sign_in.by_second_factor(half.token, used, HOME)
+    with pytest.raises(RateLimited):
+        await people.sign_in.by_second_factor(half.token, people.code(secret, 1), HOME)
+    await people.attempts.give_back(SECOND_FACTOR, half.user_id.hex)
+    whole = await people.sign_in.by_second_factor(half.token, people.code(secret, 1), HOME)
+
+    assert whole.token != half.token
+    assert await people.sessions.signed_in(whole.token)
+    with pytest.raises(Unauthenticated):
+        await people.sign_in.by_second_factor(half.token, codes[0], HOME)
+
+
+async def test_of_two_who_use_one_recovery_code_at_once_one_comes_in(people: People):
+    await people.user("ann@example.org")
+    _, _, codes = await people.factor(await people.enters("ann@example.org"))
+    halves = [await people.enters("ann@example.org") for _ in range(2)]
+    typed = codes[3].upper()[:8] + "-" + codes[3][8:] + " "
+
+    came = await asyncio.gather(
+        *(people.sign_in.by_second_factor(half.token, typed, HOME) for half in halves), return_exceptions=True
+    )
+
+    assert sorted(type(each).__name__ for each in came) == ["Invalid", "NewSession"]
+    assert await people.factors.codes_left(halves[0].user_id) == len(codes) - 1
+
+
+async def test_a_link_sets_a_password_once_and_asks_for_the_second_factor_all_the_same(people: People):
+    user = await people.user("ann@example.org")
+    before = await people.enters("ann@example.org")
+    await people.factor(before)
+    first, second = await people.sign_in.link_for(user), await people.sign_in.link_for(user)
+
+    session = await people.sign_in.by_link(first, "another good phrase", HOME, instead_of=None)
+
+    assert not session.is_whole
+    assert await people.sessions.signed_in(before.token) is None
+    forged = first[:-2] + ("AA" if not first.endswith("AA") else "BB")
+    for dead in (first, second, forged, "x", "é", people.links.token("invitation", user.id)):
+        with pytest.raises(NotFound):
+            await people.sign_in.by_link(dead, "a third good phrase", HOME, instead_of=None)
+
+
+async def test_who_forgot_a_password_is_written_to_and_a_stranger_is_told_the_same(people: People, db: Database):
+    await people.user("ann@example.org")
+
+    assert await people.sign_in.forgotten("ann@example.org", HOME) is None
+    assert await people.sign_in.forgotten("nobody@example.org", HOME) is None
+
+    async with db.read() as conn:
+        due = "SELECT count(*), count(l.id) FROM account_letter a LEFT JOIN sign_in_link l ON l.id = a.about AND l.used_at IS NULL"
+        assert await (await conn.execute(due.encode())).fetchone() == (2, 1)
+    for address in ("ann@example.org", "nobody@example.org"):
+        for _ in range(2):
+            await people.sign_in.forgotten(address, HOME)
+        with pytest.raises(RateLimited):
+            await people.sign_in.forgotten(address, HOME)
+    people.sign_in.sends_mail = False
+    with pytest.raises(Conflict):
+        await people.sign_in.forgotten("ann@example.org", HOME)
+
+
+async def refusal(attempt: Callable[[], Awaitable[object]]) -> tuple[type[Problem], str]:
+    with pytest.raises(Problem) as refused:
+        await attempt()
+    return type(refused.value), refused.value.detail
