@@ -59,6 +59,7 @@ from stentor.audience.segments.expressions import (
     WithinNext,
     Zone,
     day_in,
+    instant_in,
 )
 from stentor.domain.vocabulary import ChannelKind, SendState
 
@@ -225,21 +226,30 @@ class _Compiler:
             where.append(_with("t.at <= {now}", now=_NOW))
         properties = sql.SQL("t.properties")
         where += [self._tested(properties, one.name, one.test) for one in node.where]
-        rows = self._rows("customer_event", "t", where)
         least, most = node.least, node.at_most
         said: list[sql.Composable] = []
         if least == 1:
-            said.append(_exists(rows))
+            said.append(_exists(self._rows("customer_event", "t", where)))
         elif least:
-            # Few of all people had any; these are found as a set, and only theirs are counted.
-            said += [_exists(rows), self._counted(rows, ">=", least)]
-        if most is not None:
-            said.append(_exists(rows, has=False) if most == 0 else self._counted(rows, "<=", most))
+            said.append(_exists(self._counted(where, ">=", least)))
+        if most == 0:
+            said.append(_exists(self._rows("customer_event", "t", where), has=False))
+        elif most is not None:
+            said.append(_exists(self._counted(where, ">", most), has=False))
         return _joined(" AND ", said)
 
-    def _counted(self, rows: sql.Composable, comparison: LiteralString, times: int) -> sql.Composable:
-        template: LiteralString = f"(SELECT count(*) {{rows}}) {comparison} {{times}}"
-        return _with(template, rows=rows, times=self._bound(times, "bigint"))
+    def _counted(self, where: Sequence[sql.Composable], comparison: LiteralString, times: int) -> sql.Composable:
+        """People by how many events they had: counted as one set, and then joined."""
+        return _with(
+            "FROM (SELECT t.part, t.customer_id FROM customer_event t WHERE t.brand_id = %(brand_id)s AND {where}"
+            " GROUP BY t.part, t.customer_id HAVING count(*) {comparison} {times}) n"
+            " WHERE n.part = {part} AND n.customer_id = {customer_id}",
+            where=sql.SQL(" AND ").join(where),
+            comparison=sql.SQL(comparison),
+            times=self._bound(times, "bigint"),
+            part=self._column("part"),
+            customer_id=self._column("customer_id"),
+        )
 
     def _sent(self, node: Sent) -> sql.Composable:
         where: list[sql.Composable] = []
@@ -274,7 +284,9 @@ class _Compiler:
 
     def _tested(self, properties: sql.Composable, name: str, test: ValueTest) -> sql.Composable:  # noqa: C901, PLR0911  one case for each
         """What a test says of a value in a JSON object."""
-        value = _with("({properties} -> {name})", properties=properties, name=self._bound(name, "text"))
+        place = self._bound(name, "text")
+        value = _with("({properties} -> {place})", properties=properties, place=place)
+        text = _with("({properties} ->> {place})", properties=properties, place=place)
         match test:
             case Is(value=scalar):
                 return _with("{value} = {scalar}", value=value, scalar=self._json(scalar))
@@ -295,22 +307,24 @@ class _Compiler:
                 if not isinstance(scalar, str):
                     return held
                 part = _with(
-                    "(jsonb_typeof({value}) = 'string' AND strpos({value} #>> '{{}}', {text}) > 0)",
+                    "(jsonb_typeof({value}) = 'string' AND strpos({text}, {scalar}) > 0)",
                     value=value,
-                    text=self._bound(scalar, "text"),
+                    text=text,
+                    scalar=self._bound(scalar, "text"),
                 )
                 return _joined(" OR ", [held, part])
-            case StartsWith(value=text):
+            case StartsWith(value=beginning):
                 return _with(
-                    "(jsonb_typeof({value}) = 'string' AND starts_with({value} #>> '{{}}', {text}))",
+                    "(jsonb_typeof({value}) = 'string' AND starts_with({text}, {beginning}))",
                     value=value,
-                    text=self._bound(text, "text"),
+                    text=text,
+                    beginning=self._bound(beginning, "text"),
                 )
             case Less(value=number) | AtMost(value=number) | Greater(value=number) | AtLeast(value=number):
                 return self._numbered(value, _COMPARISONS[type(test)], number)
             case Between(low=low, high=high):
                 return _joined(" AND ", [self._numbered(value, ">=", low), self._numbered(value, "<=", high)])
-        return self._dated(_with("instant_in({value} #>> '{{}}')", value=value), test)
+        return self._dated(_with("instant_in({text})", text=text), test)
 
     def _not_one_of(self, value: sql.Composable, values: Sequence[Scalar]) -> sql.Composable:
         kinds = self._bound(sorted({_json_type(each) for each in values}), "text[]")
@@ -369,7 +383,7 @@ class _Compiler:
         raise AssertionError(test)  # pragma: no cover
 
     def _moment(self, text: str) -> sql.Composable:
-        return _with("instant_in({text})", text=self._bound(text, "text"))
+        return self._bound(instant_in(text), "timestamptz")
 
     def _has_bit(self, mask: LiteralString, channel: str) -> sql.Composable:
         bit = self._bound(ChannelKind.named(channel).bit, "integer")

@@ -456,17 +456,12 @@ def instant_in(text: str) -> datetime | None:
     offset = timedelta()
     if match["sign"]:
         offset = timedelta(hours=int(match["hours"]), minutes=int(match["minutes"]))
-    fraction = int((match["fraction"] or "0")[:6].ljust(6, "0"))
+    # To the nearest microsecond, as the database does.
+    fraction = timedelta(microseconds=round(int((match["fraction"] or "0").ljust(9, "0")) / 1000))
     clock = datetime(
-        day.year,
-        day.month,
-        day.day,
-        int(match["hour"]),
-        int(match["minute"]),
-        int(match["second"] or 0),
-        fraction,
-        UTC,
+        day.year, day.month, day.day, int(match["hour"]), int(match["minute"]), int(match["second"] or 0), tzinfo=UTC
     )
+    clock += fraction
     return clock + offset if match["sign"] == "-" else clock - offset
 
 
