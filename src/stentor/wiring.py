@@ -42,7 +42,7 @@ from stentor.campaigns.compose import CampaignRenderers
 from stentor.campaigns.generators import GeneratorService
 from stentor.campaigns.previews import PreviewService
 from stentor.campaigns.service import CampaignService, known_campaigns
-from stentor.campaigns.sources import GeneratorSource, PublicationSource
+from stentor.campaigns.sources import CampaignSource, GeneratorSource, PublicationSource
 from stentor.campaigns.templates import TemplateService
 from stentor.channels.at_work import OpenChannels, SenderSource
 from stentor.channels.outbound import Outbound
@@ -65,6 +65,7 @@ from stentor.deliver.partitions import make_weeks
 from stentor.domain.hosts import url_of
 from stentor.domain.ids import SendIds
 from stentor.domain.links import LinkSigner
+from stentor.executions.casting import Caster
 from stentor.executions.composing import Composer
 from stentor.executions.ending import end_forgotten
 from stentor.executions.facts import FactsSource
@@ -106,12 +107,14 @@ from stentor.queue.leases import Role
 from stentor.render.deadline import PreviewProcess
 from stentor.render.skeleton import reassemble
 from stentor.settings import Settings
+from stentor.triggers.campaign_runs import CampaignRunner
 from stentor.triggers.checking import CallChecker
 from stentor.triggers.events import forget_events
 from stentor.triggers.messages import MessageService
 from stentor.triggers.schedules.keeping import ScheduleKeeper
 from stentor.triggers.schedules.service import ScheduleService
 from stentor.triggers.service import TriggerService
+from stentor.worker.caster import CasterRole
 from stentor.worker.compactor import CompactorRole
 from stentor.worker.deliverer import DelivererRole, claims_at_once
 from stentor.worker.keeper import Chore, KeeperRole
@@ -313,6 +316,9 @@ def services(core: Core) -> Services:
         templates=TemplateService(core.db),
         previews=PreviewService(core.db, core.preview_process, clock),
         campaigns=CampaignService(core.db),
+        campaign_runs=CampaignRunner(
+            core.db, brands, CampaignSource(core.db, core.publications), executions, clock=clock
+        ),
         generators=GeneratorService(core.db),
         executions=executions,
         triggers=TriggerService(core.db, brands, generators, executions, clock=clock),
@@ -372,6 +378,7 @@ class WorkerRoles(msgspec.Struct, frozen=True):
     """The roles of one worker process, and what to close after them."""
 
     planner: PlannerRole
+    caster: CasterRole
     deliverer: DelivererRole
     remedier: RemedierRole
     keeper: KeeperRole
@@ -435,6 +442,7 @@ def worker_roles(core: Core, name: str, journal: Journal | None) -> WorkerRoles:
     planning = planner(core)
     return WorkerRoles(
         planner=PlannerRole(planning, planned=due),
+        caster=CasterRole(caster(core)),
         deliverer=DelivererRole(
             deliverer(core, channels, name, journal=journal),
             slots=core.settings.claims,
@@ -489,6 +497,11 @@ def open_channels(core: Core) -> OpenChannels:
 def planner(core: Core) -> Planner:
     """What turns queued executions into sends."""
     return Planner(core.db, core.publications, QuietSource(BrandDirectory(core.db)))
+
+
+def caster(core: Core) -> Caster:
+    """What fixes the people of executions that wait for it."""
+    return Caster(core.db, core.publications)
 
 
 def deliverer(core: Core, channels: OpenChannels, worker: str, *, journal: Journal | None = None) -> Deliverer:

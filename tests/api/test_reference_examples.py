@@ -36,6 +36,8 @@ LAST = ["resumeSender", "revokeOptoutList", "unsubscribe", "cancelExecution"]
 # A message comes to the inbox only when a worker delivers one; the inbox has tests of its own.
 # The rejects of an import are there once one has read its file.
 NEEDS_A_WORKER = {"getInboxMessage", "getRawInboxMessage", "deleteInboxMessage", "downloadOptoutRejects"}
+# What a newcomer's campaign runs by is a generator; those that are published themselves have tests of their own.
+NEEDS_ANOTHER_KIND = {"publishCampaign", "runCampaign"}
 STREAMS = {"watchExecution", "watchOptoutJob"}
 ID_OF = {
     "createTopic": ("topic", "key"),
@@ -92,7 +94,7 @@ async def test_every_example_works(world: World, other_world: World):
 
     for method, path, operation in sorted(operations, key=lambda one: place(one[2])):
         name = operation["operationId"]
-        if name in STREAMS:
+        if name in STREAMS | NEEDS_ANOTHER_KIND:
             continue
         filled = re.sub(r"{(\w+)}", lambda found: ids[found[1]], path.replace("/v1/groups/{group_id}", ""))
         answer = await world.ask(method, filled, **request_of(operation, ids))

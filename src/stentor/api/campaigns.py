@@ -1,27 +1,33 @@
 """Campaigns of a group: which channels say what, in which order, on which consent."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
+from litestar import Response
 from msgspec import Meta
 
+from stentor.api.calling import json_response
 from stentor.api.channels import ChannelName, name_of
 from stentor.api.groups import group_noun
 from stentor.api.paging import Listing, ListQuery, Walk, listing
 from stentor.api.request import ApiRequest, Caller
-from stentor.campaigns.model import Basis, Campaign, CampaignDraft, LaneName, Mode, Route
+from stentor.campaigns.model import Basis, Campaign, CampaignDraft, CampaignKind, LaneName, Mode, Route
 from stentor.campaigns.naming import NAME_CHARS_MAX
 from stentor.campaigns.service import ROUTES_MAX
 from stentor.domain.policy import CampaignPolicy
 from stentor.domain.vocabulary import ChannelKind
-from stentor.errors import Conflict
+from stentor.errors import Conflict, Invalid, Unprocessable, Violation
+from stentor.executions.audiences import Audience, OfSegment, OfTag
+from stentor.executions.forecasting import Forecast
+from stentor.triggers.campaign_runs import CampaignRun
+from stentor.triggers.service import START_AHEAD_DAYS_MAX
 
 campaigns = group_noun(
     "campaigns",
     "Which channels say what, in which order, on which consent. A campaign runs through an event generator, in the form in "
-    "which that was published.",
+    "which that was published; one of another kind is published itself, and runs for a tag or a segment.",
 )
 
 
@@ -37,6 +43,13 @@ class CampaignInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """All of a campaign that can be edited."""
 
     name: Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX, description="Unique in the group.")]
+    kind: Annotated[
+        CampaignKind,
+        Meta(
+            description="What runs it: its event generators, or, of all kinds but `api_triggered`, the campaign itself, which is "
+            "published and then run for tags and segments, by batches and by schedules."
+        ),
+    ] = "api_triggered"
     consent_basis: Annotated[
         Basis, Meta(description="What entitles it to write: a topic's subscription, a channel's flag, or nothing more.")
     ] = "topic"
@@ -55,13 +68,58 @@ class CampaignBody(msgspec.Struct, frozen=True, kw_only=True):
 
     id: UUID
     name: str
+    kind: CampaignKind
     consent_basis: Basis
     routes: tuple[RouteBody, ...]
     mode: Mode
     lane: LaneName
     policy: CampaignPolicy
+    published_at: Annotated[datetime | None, Meta(description="When the campaign itself was published last.")]
+    is_stale: Annotated[bool, Meta(description="It was published itself, and something was edited since.")]
     created_at: datetime
     updated_at: datetime
+
+
+class CampaignPublishedBody(msgspec.Struct, frozen=True):
+    """A published campaign, what its templates' bare names were bound to, and what may come out blank."""
+
+    campaign: CampaignBody
+    bindings: Annotated[dict[str, str], Meta(description="As `customer.first_name`.")]
+    warnings: list[Violation]
+
+
+class CampaignRunInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Whom a campaign is run for, and when: a tag or a segment, one of them."""
+
+    tag_id: UUID | None = None
+    segment_id: UUID | None = None
+    context: Annotated[
+        dict[str, Any], Meta(description="What the templates read as `context.x`, for everybody; at most 64 KiB.")
+    ] = msgspec.field(default_factory=dict)
+    start_at: (
+        Annotated[
+            datetime,
+            Meta(
+                tz=True,
+                description=f"When to start, with an offset, at most {START_AHEAD_DAYS_MAX} days ahead; left out, at once.",
+            ),
+        ]
+        | None
+    ) = None
+
+
+class CampaignRunQuery(msgspec.Struct, frozen=True):
+    """Whether to run at all."""
+
+    dry_run: Annotated[
+        bool, Meta(description="Answer who a run would reach, and why others not, with three samples; run nothing.")
+    ] = False
+
+
+class CampaignRunAnswer(msgspec.Struct, frozen=True):
+    """The execution, which is on disk."""
+
+    execution_id: UUID
 
 
 _EXAMPLE = {
@@ -78,6 +136,7 @@ def shown(campaign: Campaign) -> CampaignBody:
     return CampaignBody(
         id=campaign.id,
         name=campaign.name,
+        kind=campaign.kind,
         consent_basis=campaign.consent_basis,
         routes=tuple(
             RouteBody(name_of(route.channel), route.template_id, route.sender_id) for route in campaign.routes
@@ -85,6 +144,8 @@ def shown(campaign: Campaign) -> CampaignBody:
         mode=campaign.mode,
         lane=campaign.lane,
         policy=campaign.policy,
+        published_at=campaign.published_at,
+        is_stale=campaign.is_stale,
         created_at=campaign.created_at,
         updated_at=campaign.updated_at,
     )
@@ -121,6 +182,48 @@ async def replace_campaign(request: ApiRequest, caller: Caller, campaign_id: UUI
     return shown(await request.services.campaigns.update(caller.brand_id, campaign_id, _draft(body)))
 
 
+@campaigns.post("/campaigns/{campaign_id:str}/publish", scope="write", problems=[Invalid, Conflict])
+async def publish_campaign(request: ApiRequest, caller: Caller, campaign_id: UUID) -> CampaignPublishedBody:
+    """Publish a campaign itself: what starts from now on runs it as it is now.
+
+    For campaigns of all kinds but `api_triggered`, whose event generators are published instead. A bare name in a template
+    means the customer. Refused, naming field and template, when a template prints `context.x` and says neither a `default` nor
+    what stands there without.
+    """
+    result = await request.services.campaigns.publish(caller.brand_id, campaign_id)
+    return CampaignPublishedBody(shown(result.campaign), result.bindings, list(result.warnings))
+
+
+@campaigns.post(
+    "/campaigns/{campaign_id:str}/run",
+    scope="run",
+    status=202,
+    also=(200, Forecast),
+    problems=[Invalid, Conflict, Unprocessable],
+    example={"tag_id": "019ab000-0000-7000-8000-000000000003", "start_at": "2026-12-01T09:00:00Z"},
+)
+async def run_campaign(
+    request: ApiRequest, caller: Caller, campaign_id: UUID, body: CampaignRunInput, query: CampaignRunQuery
+) -> Response[bytes] | CampaignRunAnswer:
+    """Run a published campaign for everybody who has a tag, or whom a segment holds.
+
+    202 means that the execution is on disk. Its people are fixed when it starts: with `start_at` it is `scheduled` until then,
+    and may be paused or cancelled like any other. With `dry_run=true` the answer is a 200, and no execution is made.
+    """
+    run = CampaignRun(
+        brand_id=caller.brand_id,
+        campaign_id=campaign_id,
+        audience=_audience(body),
+        context=body.context,
+        triggered_by=f"key {caller.principal.key_number}",
+        is_test=caller.principal.is_test,
+        start_at=body.start_at,
+    )
+    if query.dry_run:
+        return json_response(msgspec.json.encode(await request.services.campaign_runs.dry_run(run)), 200)
+    return CampaignRunAnswer(await request.services.campaign_runs.start(run))
+
+
 @campaigns.delete("/campaigns/{campaign_id:str}", scope="write", status=204, problems=[Conflict])
 async def delete_campaign(request: ApiRequest, caller: Caller, campaign_id: UUID) -> None:
     """Delete a campaign that no generator names and that was never published."""
@@ -130,6 +233,7 @@ async def delete_campaign(request: ApiRequest, caller: Caller, campaign_id: UUID
 def _draft(body: CampaignInput) -> CampaignDraft:
     return CampaignDraft(
         name=body.name,
+        kind=body.kind,
         consent_basis=body.consent_basis,
         routes=tuple(
             Route(ChannelKind.named(route.channel), route.template_id, route.sender_id) for route in body.routes
@@ -138,3 +242,12 @@ def _draft(body: CampaignInput) -> CampaignDraft:
         lane=body.lane,
         policy=body.policy,
     )
+
+
+def _audience(body: CampaignRunInput) -> Audience:
+    match body.tag_id, body.segment_id:
+        case UUID() as tag_id, None:
+            return OfTag(tag_id)
+        case None, UUID() as segment_id:
+            return OfSegment(segment_id)
+    raise Invalid("Say whom the campaign is for: a tag_id or a segment_id, one of them.")

@@ -40,8 +40,17 @@ class ExecutionBody(msgspec.Struct, frozen=True, kw_only=True):
     recipients: Annotated[
         int | None, Meta(description="How many people the call named; null where a topic's subscribers are meant.")
     ]
+    campaign_id: Annotated[
+        UUID | None, Meta(description="The campaign, where it was run itself and not by an event generator.")
+    ]
+    audience: Annotated[
+        dict[str, Any] | None,
+        Meta(
+            description="Whom it means: `kind` and the id of a tag or a segment; null for a topic and for named people."
+        ),
+    ]
     triggered_by: str
-    audience_size: Annotated[int, Meta(description="People subscribed on at least one channel, before the guard.")]
+    audience_size: Annotated[int, Meta(description="People who are meant on at least one channel, before the guard.")]
     error_code: ErrorCode | None
     error_message: str | None
     created_at: datetime
@@ -139,6 +148,8 @@ def shown(progress: Progress) -> ExecutionBody:
         lane=cast("LaneName", Lane(execution.lane).label),
         is_test=execution.is_test,
         recipients=execution.recipients or None,
+        campaign_id=execution.campaign_id,
+        audience=execution.audience,
         triggered_by=execution.triggered_by,
         audience_size=execution.audience_size,
         error_code=execution.error_code,

@@ -28,6 +28,7 @@ from stentor.optouts.links import FileLinks
 from stentor.optouts.lists import ListService
 from stentor.optouts.shared_check import SharedCheck
 from stentor.optouts.uploads import UploadService
+from stentor.triggers.campaign_runs import CampaignRunner
 from stentor.triggers.messages import MessageService
 from stentor.triggers.schedules.service import ScheduleService
 from stentor.triggers.service import TriggerService
@@ -52,6 +53,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     templates: TemplateService
     previews: PreviewService
     campaigns: CampaignService
+    campaign_runs: CampaignRunner
     generators: GeneratorService
     triggers: TriggerService
     messages: MessageService

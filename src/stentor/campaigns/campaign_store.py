@@ -2,13 +2,13 @@
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
 from psycopg.types.json import Jsonb
 
-from stentor.campaigns.model import Basis, Campaign, CampaignDraft, LaneName, Mode, Route
+from stentor.campaigns.model import Basis, Campaign, CampaignDraft, CampaignKind, LaneName, Mode, Route
 from stentor.campaigns.naming import USERS_NAMED_MAX
 from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
@@ -26,6 +26,15 @@ class Sql(QuerySet, file="campaigns.sql", package=__package__):
     delete_campaign: Statement
     generators_of_campaign: Statement
     was_published: Statement
+    publish_campaign: Statement
+    find_running_campaign: Statement
+
+
+class CampaignRow(NamedTuple):
+    """A campaign as it is edited, and the fingerprint of what it was published as itself."""
+
+    campaign: Campaign
+    made_from: str | None
 
 
 async def insert_campaign(conn: Connection, brand_id: UUID, campaign_id: UUID, draft: CampaignDraft) -> bool:
@@ -38,22 +47,22 @@ async def update_campaign(conn: Connection, brand_id: UUID, campaign_id: UUID, d
     return await Sql.update_campaign.run(conn, id=campaign_id, brand_id=brand_id, **_columns(draft)) > 0
 
 
-async def find_campaign(conn: Connection, brand_id: UUID, campaign_id: UUID) -> Campaign | None:
+async def find_campaign(conn: Connection, brand_id: UUID, campaign_id: UUID) -> CampaignRow | None:
     """The campaign as it is edited."""
     row = await Sql.find_campaign.first(conn, _CampaignRow, id=campaign_id, brand_id=brand_id)
-    return row.campaign() if row else None
+    return row.told() if row else None
 
 
 async def campaigns_by_id(conn: Connection, brand_id: UUID, ids: Collection[UUID]) -> dict[UUID, Campaign]:
     """These campaigns as they are edited."""
     rows = await Sql.campaigns_by_id.rows(conn, _CampaignRow, ids=list(ids), brand_id=brand_id)
-    return {row.id: row.campaign() for row in rows}
+    return {row.id: row.told().campaign for row in rows}
 
 
-async def page_of_campaigns(conn: Connection, brand_id: UUID, *, after: UUID | None, limit: int) -> list[Campaign]:
+async def page_of_campaigns(conn: Connection, brand_id: UUID, *, after: UUID | None, limit: int) -> list[CampaignRow]:
     """Campaigns in the order of their making, from behind `after`."""
     rows = await Sql.page_of_campaigns.rows(conn, _CampaignRow, brand_id=brand_id, after=after, limit=limit)
-    return [row.campaign() for row in rows]
+    return [row.told() for row in rows]
 
 
 async def lock_campaign(conn: Connection, brand_id: UUID, campaign_id: UUID) -> bool:
@@ -83,10 +92,24 @@ async def was_published(conn: Connection, brand_id: UUID, campaign_id: UUID) -> 
     return bool(await Sql.was_published.value(conn, campaign_id=campaign_id, brand_id=brand_id))
 
 
+async def publish_campaign(conn: Connection, brand_id: UUID, campaign_id: UUID, publication_id: UUID) -> None:
+    """Lets the campaign run that publication from now on."""
+    await Sql.publish_campaign.run(conn, id=campaign_id, brand_id=brand_id, publication_id=publication_id)
+
+
+async def find_running_campaign(
+    conn: Connection, brand_id: UUID, campaign_id: UUID
+) -> tuple[str, CampaignKind, UUID | None] | None:
+    """The campaign's name and kind, and the publication that it runs itself, None where it was never published so."""
+    rows = await Sql.find_running_campaign.tuples(conn, id=campaign_id, brand_id=brand_id)
+    return (rows[0][0], rows[0][1], rows[0][2]) if rows else None
+
+
 def _columns(draft: CampaignDraft) -> dict[str, Any]:
     return {
         "name": draft.name,
         "consent_basis": draft.consent_basis,
+        "kind": draft.kind,
         "mode": draft.mode,
         "lane": draft.lane,
         "routes": Jsonb(draft.routes),
@@ -98,18 +121,25 @@ class _CampaignRow(msgspec.Struct, frozen=True):
     id: UUID
     name: str
     consent_basis: Basis
+    kind: CampaignKind
     mode: Mode
     lane: LaneName
     routes: str
     policy: str
+    publication_id: UUID | None
+    published_at: datetime | None
+    made_from: str | None
     created_at: datetime
     updated_at: datetime
 
-    def campaign(self) -> Campaign:
-        return Campaign(
+    def told(self) -> CampaignRow:
+        campaign = Campaign(
             id=self.id,
+            publication_id=self.publication_id,
+            published_at=self.published_at,
             name=self.name,
             consent_basis=self.consent_basis,
+            kind=self.kind,
             mode=self.mode,
             lane=self.lane,
             routes=msgspec.json.decode(self.routes, type=tuple[Route, ...]),
@@ -117,3 +147,4 @@ class _CampaignRow(msgspec.Struct, frozen=True):
             created_at=self.created_at,
             updated_at=self.updated_at,
         )
+        return CampaignRow(campaign, self.made_from)

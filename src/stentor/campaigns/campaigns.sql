@@ -1,25 +1,31 @@
 -- Campaigns as they are edited.
 
 -- name: insert_campaign
-INSERT INTO campaign (id, brand_id, name, consent_basis, mode, lane, routes, policy, created_at, updated_at)
-VALUES (:id, :brand_id, :name, :consent_basis, :mode, :lane, :routes, :policy, :now, :now)
+INSERT INTO campaign (id, brand_id, name, consent_basis, kind, mode, lane, routes, policy, created_at, updated_at)
+VALUES (:id, :brand_id, :name, :consent_basis, :kind, :mode, :lane, :routes, :policy, :now, :now)
 ON CONFLICT (brand_id, name) DO NOTHING
 
 -- name: find_campaign
-SELECT id, name, consent_basis, mode, lane, routes::text AS routes, policy::text AS policy, created_at, updated_at
-FROM campaign
-WHERE id = :id AND brand_id = :brand_id
+SELECT c.id, c.name, c.consent_basis, c.kind, c.mode, c.lane, c.routes::text AS routes, c.policy::text AS policy,
+    c.publication_id, p.created_at AS published_at, p.content ->> 'made_from' AS made_from, c.created_at, c.updated_at
+FROM campaign c
+LEFT JOIN publication p ON p.id = c.publication_id AND p.brand_id = c.brand_id
+WHERE c.id = :id AND c.brand_id = :brand_id
 
 -- name: campaigns_by_id
-SELECT id, name, consent_basis, mode, lane, routes::text AS routes, policy::text AS policy, created_at, updated_at
-FROM campaign
-WHERE id = ANY(:ids::uuid[]) AND brand_id = :brand_id
+SELECT c.id, c.name, c.consent_basis, c.kind, c.mode, c.lane, c.routes::text AS routes, c.policy::text AS policy,
+    c.publication_id, p.created_at AS published_at, p.content ->> 'made_from' AS made_from, c.created_at, c.updated_at
+FROM campaign c
+LEFT JOIN publication p ON p.id = c.publication_id AND p.brand_id = c.brand_id
+WHERE c.id = ANY(:ids::uuid[]) AND c.brand_id = :brand_id
 
 -- name: page_of_campaigns
-SELECT id, name, consent_basis, mode, lane, routes::text AS routes, policy::text AS policy, created_at, updated_at
-FROM campaign
-WHERE brand_id = :brand_id AND (:after::uuid IS NULL OR id > :after::uuid)
-ORDER BY id
+SELECT c.id, c.name, c.consent_basis, c.kind, c.mode, c.lane, c.routes::text AS routes, c.policy::text AS policy,
+    c.publication_id, p.created_at AS published_at, p.content ->> 'made_from' AS made_from, c.created_at, c.updated_at
+FROM campaign c
+LEFT JOIN publication p ON p.id = c.publication_id AND p.brand_id = c.brand_id
+WHERE c.brand_id = :brand_id AND (:after::uuid IS NULL OR c.id > :after::uuid)
+ORDER BY c.id
 LIMIT :limit
 
 -- name: lock_campaign
@@ -32,7 +38,7 @@ SELECT true FROM campaign WHERE id = :id AND brand_id = :brand_id FOR SHARE
 
 -- name: update_campaign
 UPDATE campaign
-SET name = :name, consent_basis = :consent_basis, mode = :mode, lane = :lane, routes = :routes,
+SET name = :name, consent_basis = :consent_basis, kind = :kind, mode = :mode, lane = :lane, routes = :routes,
     policy = :policy, updated_at = :now
 WHERE id = :id AND brand_id = :brand_id
 
@@ -44,3 +50,9 @@ SELECT id FROM event_generator WHERE campaign_id = :campaign_id AND brand_id = :
 
 -- name: was_published
 SELECT EXISTS (SELECT FROM publication WHERE campaign_id = :campaign_id AND brand_id = :brand_id)
+
+-- name: publish_campaign
+UPDATE campaign SET publication_id = :publication_id WHERE id = :id AND brand_id = :brand_id
+
+-- name: find_running_campaign
+SELECT name, kind, publication_id FROM campaign WHERE id = :id AND brand_id = :brand_id

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from stentor.campaigns.kept import Kept
-from stentor.campaigns.model import Publication, PublishedRoute
+from stentor.campaigns.model import Publication
 from stentor.domain.vocabulary import ChannelKind
 from stentor.render.compiled import BoundMessage, CompiledMessage
 from stentor.render.errors import RenderError, TemplateInvalid
@@ -75,15 +75,8 @@ class CampaignRenderers:
         key = publication.id, channel, variant
         if (kept := self._compiled.get(key)) is not None:
             return kept
-        parts = route_on(publication, channel).variants[variant].parts
+        _, wording = publication.content.wording(channel, variant)
+        parts = wording.parts
         compiled = compile_message(channel, parts, publication.content.bindings)
         self._compiled.put(key, compiled, sum(map(len, parts.values())) + _ENTRY_CHARS)
         return compiled
-
-
-def route_on(publication: Publication, channel: ChannelKind) -> PublishedRoute:
-    """The publication's route on that channel. Raises LookupError for a channel that it has no route on."""
-    for route in publication.content.routes:
-        if route.channel == channel:
-            return route
-    raise LookupError(f"The publication {publication.id} says nothing on {channel.label}.")

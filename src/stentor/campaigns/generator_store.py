@@ -92,13 +92,18 @@ async def delete_generator(conn: Connection, brand_id: UUID, generator_id: str) 
     return await Sql.delete_generator.run(conn, id=generator_id, brand_id=brand_id) > 0
 
 
+async def insert_publication(conn: Connection, brand_id: UUID, publication_id: UUID, content: PublishedContent) -> None:
+    """Stores the publication."""
+    await Sql.insert_publication.run(
+        conn, id=publication_id, brand_id=brand_id, campaign_id=content.campaign_id, content=Jsonb(content)
+    )
+
+
 async def publish(
     conn: Connection, brand_id: UUID, generator_id: str, publication_id: UUID, content: PublishedContent
 ) -> None:
     """Stores the publication and lets the generator run it from now on."""
-    await Sql.insert_publication.run(
-        conn, id=publication_id, brand_id=brand_id, campaign_id=content.campaign_id, content=Jsonb(content)
-    )
+    await insert_publication(conn, brand_id, publication_id, content)
     await Sql.publish_generator.run(conn, id=generator_id, brand_id=brand_id, publication_id=publication_id)
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -10,7 +10,6 @@ import msgspec
 from stentor.accounts.service import find_brand
 from stentor.campaigns import campaign_store, template_store
 from stentor.campaigns.content import brand_fields
-from stentor.campaigns.generator_store import GeneratorRow
 from stentor.campaigns.model import Basis, Deduplication, LaneName, Mode, Route
 from stentor.channels.model import SenderKind
 from stentor.channels.service import default_sender, find_sender
@@ -30,6 +29,41 @@ class RouteIngredients(msgspec.Struct, frozen=True):
     sender_id: UUID
     sender_kind: SenderKind | None
     """None for a sender that was chosen for the route and deleted since."""
+
+
+class Publishable(Protocol):
+    """What names a campaign and can be published: a generator, or a campaign itself."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def campaign_id(self) -> UUID: ...
+    @property
+    def context_schema(self) -> dict[str, Any] | None: ...
+    @property
+    def deduplication(self) -> Deduplication | None: ...
+
+
+class CampaignItself(msgspec.Struct, frozen=True):
+    """A campaign that is published without a generator.
+
+    Nobody calls it with a context that every message could count on, so that a bare name means the person, and who prints
+    `context.x` has to say what stands there otherwise.
+    """
+
+    campaign_id: UUID
+
+    @property
+    def id(self) -> str:
+        return str(self.campaign_id)
+
+    @property
+    def context_schema(self) -> dict[str, Any]:
+        return {"type": "object"}
+
+    @property
+    def deduplication(self) -> None:
+        return None
 
 
 class Ingredients(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,15 +89,15 @@ class Ingredients(msgspec.Struct, frozen=True, kw_only=True):
         return hashlib.blake2b(text, digest_size=_FINGERPRINT_BYTES).hexdigest()
 
 
-async def gather(conn: Connection, brand_id: UUID, generators: Sequence[GeneratorRow]) -> dict[str, Ingredients]:
-    """The ingredients of each generator by its id, in a handful of statements for all of them.
+async def gather(conn: Connection, brand_id: UUID, named: Sequence[Publishable]) -> dict[str, Ingredients]:
+    """The ingredients of each by its id, in a handful of statements for all of them.
 
-    A generator is missing whose campaign or template was changed for another and deleted between two of them.
+    One is missing whose campaign or template was changed for another and deleted between two of them.
     """
     brand = await find_brand(conn, brand_id)
     if brand is None:
         return {}
-    campaigns = await campaign_store.campaigns_by_id(conn, brand_id, {row.campaign_id for row in generators})
+    campaigns = await campaign_store.campaigns_by_id(conn, brand_id, {row.campaign_id for row in named})
     routes = [route for campaign in campaigns.values() for route in campaign.routes]
     versions = await template_store.template_versions(conn, brand_id, {route.template_id for route in routes})
     carriers = {key: await _carrier(conn, brand_id, key) for key in {_carrier_key(route) for route in routes}}
@@ -88,7 +122,7 @@ async def gather(conn: Connection, brand_id: UUID, generators: Sequence[Generato
             from_name=brand.settings.from_name or brand.name,
             from_address=brand.settings.from_address,
         )
-        for row in generators
+        for row in named
         if (campaign := campaigns.get(row.campaign_id)) is not None
         and all(route.template_id in versions for route in campaign.routes)
     }

@@ -1,5 +1,6 @@
 """What campaigns, templates and event generators are, and the frozen form in which executions use them."""
 
+from collections import Counter
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -15,6 +16,8 @@ Basis = Literal["topic", "channel", "none"]
 Mode = Literal["all", "first"]
 LaneName = Literal["transactional", "alert", "bulk"]
 GeneratorType = Literal["api_triggered", "scheduled", "event"]
+CampaignKind = Literal["api_triggered", "batch", "scheduled", "external"]
+"""What runs a campaign: its event generators, or, of all kinds but the first, the campaign itself once it is published."""
 
 
 class TemplateContent(msgspec.Struct, frozen=True):
@@ -77,15 +80,22 @@ class CampaignDraft(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     consent_basis: Basis
     routes: tuple[Route, ...]
+    kind: CampaignKind = "api_triggered"
     mode: Mode = "all"
     lane: LaneName = "bulk"
     policy: CampaignPolicy = CampaignPolicy()
 
 
 class Campaign(CampaignDraft, frozen=True, kw_only=True):
-    """A campaign as it is edited; what runs is the publication of a generator."""
+    """A campaign as it is edited; what runs is a publication, of a generator or, by its kind, its own.
+
+    `is_stale`: it was published itself, and publishing now would make another publication.
+    """
 
     id: UUID
+    publication_id: UUID | None = None
+    published_at: datetime | None = None
+    is_stale: bool = False
     created_at: datetime
     updated_at: datetime
 
@@ -135,6 +145,14 @@ class PublishResult(msgspec.Struct, frozen=True):
     warnings: tuple[Violation, ...]
 
 
+class CampaignPublished(msgspec.Struct, frozen=True):
+    """What publishing a campaign itself made: the campaign as it is now, and what to know about it, as in PublishResult."""
+
+    campaign: Campaign
+    bindings: dict[str, str]
+    warnings: tuple[Violation, ...]
+
+
 class PublishedVariant(msgspec.Struct, frozen=True):
     """One language of a template as it is rendered: every part final (MJML expanded, CSS inlined, text derived)."""
 
@@ -176,6 +194,33 @@ class PublishedContent(msgspec.Struct, frozen=True):
     deduplication: Deduplication | None = None
     made_from: str = ""
     """Fingerprint of everything that was frozen: it differs from that of today's campaign once something was edited."""
+
+    @property
+    def needs_cast(self) -> bool:
+        """Whether who gets what has to be decided person by person before it is planned, also for a topic."""
+        return False
+
+    @property
+    def variant_bases(self) -> list[int]:
+        """For each route, the number of its first language among those of all routes of its channel.
+
+        A send stores one number for both, which route speaks to a person and in which language.
+        """
+        counted: Counter[ChannelKind] = Counter()
+        bases: list[int] = []
+        for route in self.routes:
+            bases.append(counted[route.channel])
+            counted[route.channel] += len(route.variants)
+        return bases
+
+    def wording(self, channel: ChannelKind, variant: int) -> tuple[PublishedRoute, PublishedVariant]:
+        """The route and the language that a send of that channel and number has. Raises LookupError where there is none."""
+        for route in self.routes:
+            if route.channel == channel:
+                if variant < len(route.variants):
+                    return route, route.variants[variant]
+                variant -= len(route.variants)
+        raise LookupError(f"{self.campaign_name} says nothing on {channel.label} by that number.")
 
 
 class Publication(msgspec.Struct, frozen=True):

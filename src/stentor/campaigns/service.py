@@ -1,14 +1,18 @@
 """Campaigns: which channels say what, in which order, on which consent."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import msgspec
 
-from stentor.campaigns import campaign_store, template_store
-from stentor.campaigns.model import Campaign, CampaignDraft, Route
+from stentor.campaigns import campaign_store, generator_store, template_store
+from stentor.campaigns.campaign_store import CampaignRow
+from stentor.campaigns.ingredients import CampaignItself, gather
+from stentor.campaigns.model import Campaign, CampaignDraft, CampaignPublished, Route
 from stentor.campaigns.naming import NAME_CHARS_MAX
+from stentor.campaigns.publishing import freeze
 from stentor.channels.service import find_sender
 from stentor.db.connection import Connection
 from stentor.db.names import name_free, name_taken
@@ -25,7 +29,7 @@ ROUTES_MAX = len(ChannelKind)
 
 
 class CampaignService:
-    """Makes, changes and lists campaigns. What runs is what a generator was published with, not what is edited here."""
+    """Makes, changes, publishes and lists campaigns. What runs is what was published, not what is edited here."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -50,6 +54,39 @@ class CampaignService:
                 await campaign_store.update_campaign(conn, brand_id, campaign_id, draft)
             return await _found(conn, brand_id, campaign_id)
 
+    async def publish(self, brand_id: UUID, campaign_id: UUID) -> CampaignPublished:
+        """Freezes the campaign and its templates as they are; what starts from now on runs that.
+
+        Publishing what is published already changes nothing. Raises NotFound, Conflict for one that runs by event generators
+        and when somebody edits at the same moment, and Invalid, naming each field that may be blank.
+        """
+        itself = CampaignItself(campaign_id)
+        async with self._db.read() as conn:
+            campaign = await _found(conn, brand_id, campaign_id)
+            if campaign.kind == "api_triggered":
+                raise Conflict("This campaign runs by its event generators: publish those, or change its kind.")
+            ingredients = (await gather(conn, brand_id, [itself])).get(itself.id)
+            if ingredients is None:
+                raise _edited()
+            template_ids = {route.template_id for route in ingredients.routes}
+            templates = await template_store.templates_in_full(conn, brand_id, template_ids)
+        # Up to seconds of MJML and CSS: not on the event loop, and not with a row locked.
+        frozen = await asyncio.to_thread(freeze, ingredients, templates)
+        async with self._db.transaction() as conn:
+            await campaign_store.lock_campaign(conn, brand_id, campaign_id)
+            await template_store.share_templates(conn, brand_id, template_ids)
+            row = await campaign_store.find_campaign(conn, brand_id, campaign_id)
+            if row is None or row.campaign.kind == "api_triggered":
+                raise _edited()
+            if (await gather(conn, brand_id, [itself])).get(itself.id) != ingredients:
+                raise _edited()
+            if row.made_from != frozen.content.made_from:
+                publication_id = new_id()
+                await generator_store.insert_publication(conn, brand_id, publication_id, frozen.content)
+                await campaign_store.publish_campaign(conn, brand_id, campaign_id, publication_id)
+            campaign = await _found(conn, brand_id, campaign_id)
+        return CampaignPublished(campaign, frozen.content.bindings, frozen.warnings)
+
     async def get(self, brand_id: UUID, campaign_id: UUID) -> Campaign:
         """The campaign as it is edited. Raises NotFound."""
         async with self._db.read() as conn:
@@ -58,7 +95,8 @@ class CampaignService:
     async def page(self, brand_id: UUID, *, after: UUID | None = None, limit: int = PAGE_MAX) -> list[Campaign]:
         """At most `limit` (and 100) campaigns in the order of their making, from behind the id `after`."""
         async with self._db.read() as conn:
-            return await campaign_store.page_of_campaigns(conn, brand_id, after=after, limit=min(limit, PAGE_MAX))
+            rows = await campaign_store.page_of_campaigns(conn, brand_id, after=after, limit=min(limit, PAGE_MAX))
+            return await _shown(conn, brand_id, rows)
 
     async def delete(self, brand_id: UUID, campaign_id: UUID) -> None:
         """Removes the campaign. Raises NotFound, and Conflict when a generator names it or it was ever published."""
@@ -72,6 +110,19 @@ class CampaignService:
             if await campaign_store.was_published(conn, brand_id, campaign_id):
                 raise Conflict("This campaign was published, and executions refer to it. Keep it for their reports.")
             await campaign_store.delete_campaign(conn, brand_id, campaign_id)
+
+
+async def _shown(conn: Connection, brand_id: UUID, rows: Sequence[CampaignRow]) -> list[Campaign]:
+    """The campaigns, each of those that are published themselves with whether it was edited since."""
+    published = [CampaignItself(row.campaign.id) for row in rows if row.made_from is not None]
+    ingredients = await gather(conn, brand_id, published) if published else {}
+    today = {campaign_id: found.fingerprint for campaign_id, found in ingredients.items()}
+    return [
+        msgspec.structs.replace(
+            row.campaign, is_stale=row.made_from is not None and row.made_from != today.get(str(row.campaign.id))
+        )
+        for row in rows
+    ]
 
 
 async def known_campaigns(conn: Connection, brand_id: UUID, ids: Sequence[UUID]) -> set[UUID]:
@@ -92,6 +143,12 @@ def _checked(draft: CampaignDraft) -> CampaignDraft:
             )
             violations.append(Violation(f"/routes/{index}/channel", "repeated-channel", text))
     violations += policy_violations(draft.policy, "/policy")
+    if draft.kind != "api_triggered" and draft.consent_basis == "topic":
+        text = f"A campaign of the kind {draft.kind} has no topic; its consent_basis is `channel`."
+        violations.append(Violation("/consent_basis", "no-topic", text))
+    if draft.kind != "api_triggered" and draft.consent_basis == "none" and draft.lane != "transactional":
+        text = "Without consent only what is transactional may be sent: choose the lane transactional, or the basis channel."
+        violations.append(Violation("/consent_basis", "no-consent", text))
     if violations:
         raise Invalid(violations[0].message, violations=violations)
     return msgspec.structs.replace(draft, name=checked_name(draft.name, NAME_CHARS_MAX))
@@ -139,10 +196,14 @@ async def _sender_violations(conn: Connection, brand_id: UUID, route: Route, poi
 
 
 async def _found(conn: Connection, brand_id: UUID, campaign_id: UUID) -> Campaign:
-    campaign = await campaign_store.find_campaign(conn, brand_id, campaign_id)
-    if campaign is None:
+    row = await campaign_store.find_campaign(conn, brand_id, campaign_id)
+    if row is None:
         raise _missing(campaign_id)
-    return campaign
+    return (await _shown(conn, brand_id, [row]))[0]
+
+
+def _edited() -> Conflict:
+    return Conflict("The campaign or a template was edited just now. Look at it, then publish again.")
 
 
 def _missing(campaign_id: UUID) -> NotFound:

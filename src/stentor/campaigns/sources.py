@@ -5,10 +5,10 @@ from uuid import UUID
 
 import msgspec
 
-from stentor.campaigns import generator_store
+from stentor.campaigns import campaign_store, generator_store
 from stentor.campaigns.context_schema import ContextSchema
 from stentor.campaigns.kept import Kept
-from stentor.campaigns.model import Deduplication, GeneratorType, Publication, PublishedContent
+from stentor.campaigns.model import CampaignKind, Deduplication, GeneratorType, Publication, PublishedContent
 from stentor.db.pool import Database
 from stentor.db.remembered import Remembered
 from stentor.domain.vocabulary import Lane
@@ -55,6 +55,44 @@ class PublishedGenerator(msgspec.Struct, frozen=True):
     campaign_name: str
     deduplication: Deduplication | None = None
     deadline_s: int | None = None
+
+
+class PublishedCampaign(msgspec.Struct, frozen=True):
+    """What starting a campaign itself needs to know of it: all but name and kind is as it was published."""
+
+    campaign_id: UUID
+    name: str
+    kind: CampaignKind
+    publication_id: UUID | None
+    """None as long as the campaign itself was never published: it cannot run yet."""
+    lane: Lane = Lane.BULK
+    deadline_s: int | None = None
+
+
+class CampaignSource:
+    """Campaigns by id, for whatever starts them."""
+
+    def __init__(self, db: Database, publications: PublicationSource) -> None:
+        self._db = db
+        self._publications = publications
+        self._running = Remembered(self._load, keep_s=GENERATOR_KEPT_S, entries_max=GENERATORS_KEPT_MAX)
+
+    async def find(self, brand_id: UUID, campaign_id: UUID) -> PublishedCampaign | None:
+        """The campaign as it ran less than a second ago; None when the brand has none with that id."""
+        return await self._running.get((brand_id, campaign_id))
+
+    async def _load(self, key: tuple[UUID, UUID]) -> PublishedCampaign | None:
+        brand_id, campaign_id = key
+        async with self._db.read() as conn:
+            found = await campaign_store.find_running_campaign(conn, brand_id, campaign_id)
+        if found is None:
+            return None
+        name, kind, publication_id = found
+        if publication_id is None:
+            return PublishedCampaign(campaign_id, name, kind, None)
+        content = (await self._publications.load(brand_id, publication_id)).content
+        lane = Lane.named(content.lane)
+        return PublishedCampaign(campaign_id, name, kind, publication_id, lane, content.policy.deadline_s)
 
 
 class GeneratorSource:

@@ -98,7 +98,7 @@ async def _tell_when_listening(settings: Settings) -> None:
 async def _run_worker(settings: Settings, dsn: str, *, as_json: bool) -> None:
     stop = stopped_by_signals()
     await until_migrated(dsn)
-    async with core(settings, dsn, role="worker", size=claims_at_once(settings.claims) + 4) as started:
+    async with core(settings, dsn, role="worker", size=claims_at_once(settings.claims) + 5) as started:
         await _tell_if_paused(started)
         await make_partitions(started)
         await tidy_journals(started)
@@ -110,7 +110,15 @@ async def _run_worker(settings: Settings, dsn: str, *, as_json: bool) -> None:
                 print_json({"role": "worker", "pid": os.getpid()})
             try:
                 await run_roles(
-                    [roles.planner, roles.deliverer, roles.remedier, roles.keeper, roles.lister, roles.compactor],
+                    [
+                        roles.planner,
+                        roles.caster,
+                        roles.deliverer,
+                        roles.remedier,
+                        roles.keeper,
+                        roles.lister,
+                        roles.compactor,
+                    ],
                     stop,
                     close_channels=roles.channels.aclose,
                 )

@@ -21,6 +21,7 @@ from stentor.db.sql import QuerySet, Statement
 from stentor.domain.ids import part_of, recipient_id
 from stentor.domain.vocabulary import ChannelKind, Reason, SendState, channel_mask, channels_in
 from stentor.executions.model import Execution
+from stentor.executions.named import is_cast
 from stentor.executions.replaying import CHECKS, KNOWN_WITHIN, MEANWHILE, Kept, Replay
 from stentor.guard.contacts import contacts_of
 from stentor.guard.store import claimant, present
@@ -190,7 +191,7 @@ async def explain_channels(
     for trace in traces:
         kept = await _kept(conn, look_up, asked, trace, meanwhile)
         chunk = await _chunk(conn, execution, trace)
-        route = next(route for route in publication.content.routes if route.channel == trace.channel)
+        route, wording = publication.content.wording(trace.channel, trace.variant)
         told.append(
             ChannelExplanation(
                 channel=trace.channel.label,
@@ -202,7 +203,7 @@ async def explain_channels(
                 doubts=trace.doubts,
                 template=route.template_name,
                 template_version=route.template_version,
-                language=route.variants[trace.variant].language,
+                language=wording.language,
                 checks=_checks(kept, chunk, Replay(kept, meanwhile=meanwhile)),
                 answers=[answer for answer in answers if answer.channel is trace.channel],
             )
@@ -351,6 +352,11 @@ async def _outside(
         return unplanned(execution)
     if execution.recipients:
         return "Not among the recipients that the call named."
+    if execution.cast_at is not None:
+        fixed = f"{execution.cast_at:%Y-%m-%d %H:%M:%S} UTC"
+        if await is_cast(conn, execution.brand_id, execution.id, customer):
+            return f"In the audience as it was fixed at {fixed}: that they have no message is a fault of ours."
+        return f"Not in the audience when it was fixed, at {fixed}."
     return "Not in the audience. " + _told_by_the_ledger(past, execution, publication, planned_at)
 
 

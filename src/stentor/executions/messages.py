@@ -11,7 +11,7 @@ from stentor.db.connection import Connection
 from stentor.domain.vocabulary import ChannelKind, Reason, SendState
 from stentor.executions.explaining import ChannelExplanation, explain_channels, unplanned
 from stentor.executions.model import Execution
-from stentor.executions.named import is_named
+from stentor.executions.named import is_cast, is_named
 from stentor.optouts.look_up import LookUp
 
 
@@ -51,7 +51,7 @@ async def message_story(
     """The story of the execution's message to that person on that channel; None when there is none. Raises as `LookUp.found`."""
     channels = await explain_channels(conn, look_up, execution, publication, customer)
     told = next((one for one in channels if one.channel == channel.label), None)
-    if told is None and not await is_named(conn, execution.brand_id, execution.id, customer):
+    if told is None and not await _is_meant(conn, execution, customer):
         return None
     if told is not None:
         state, reason, note = SendState[told.state.upper()], _reason(told), _objection(told)
@@ -72,6 +72,12 @@ async def message_story(
         told=told,
         timeline=_timeline(execution, told),
     )
+
+
+async def _is_meant(conn: Connection, execution: Execution, customer: UUID) -> bool:
+    """Whether the call named the person, or the execution's cast holds them."""
+    meant = is_named if execution.recipients else is_cast
+    return await meant(conn, execution.brand_id, execution.id, customer)
 
 
 def _reason(told: ChannelExplanation) -> Reason:

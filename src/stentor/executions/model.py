@@ -12,7 +12,9 @@ ExecutionState = Literal["scheduled", "queued", "planning", "sending", "ended", 
 OVER: frozenset[ExecutionState] = frozenset({"ended", "cancelled", "failed"})
 """The states in which nothing is planned or sent any more."""
 
-ErrorCode = Literal["TOPIC_NOT_FOUND", "TOPIC_DISABLED", "TEMPLATE_INVALID", "CANCELLED", "DEADLINE", "INTERNAL"]
+ErrorCode = Literal[
+    "TOPIC_NOT_FOUND", "TOPIC_DISABLED", "AUDIENCE_NOT_FOUND", "TEMPLATE_INVALID", "CANCELLED", "DEADLINE", "INTERNAL"
+]
 """Why an execution was never published; clients read these words."""
 
 
@@ -29,7 +31,13 @@ class Execution(msgspec.Struct, frozen=True):
     lane: int
     is_test: bool
     recipients: int
-    """How many people the call named; 0 where a topic's subscribers are meant."""
+    """How many people the call named; 0 where a topic's subscribers, or those of `audience`, are meant."""
+    campaign_id: UUID | None
+    """The campaign, where it was run itself and not by an event generator."""
+    audience: dict[str, Any] | None
+    cast_at: datetime | None
+    """When its people were fixed as a cast; None where they are not, or not yet."""
+    cast_size: int | None
     triggered_by: str
     state: ExecutionState
     audience_size: int
@@ -57,15 +65,18 @@ class Origin(msgspec.Struct, frozen=True):
 
 
 class QueuedExecution(msgspec.Struct, frozen=True):
-    """An execution that a planner holds locked."""
+    """An execution that a planner or a caster holds locked."""
 
     id: UUID
     brand_id: UUID
     publication_id: UUID
     topic_key: str
+    topic_id: UUID | None
     lane: int
     is_test: bool
     recipients: int
+    audience: dict[str, Any] | None
+    cast_size: int | None
 
 
 class ClaimedSlice(msgspec.Struct, frozen=True):
@@ -80,16 +91,26 @@ class ClaimedSlice(msgspec.Struct, frozen=True):
     chunks: int
     chunk_base: int
     publication_id: UUID
-    topic_id: UUID
+    topic_id: UUID | None
     is_test: bool
+    has_cast: bool
+
+
+AudienceTable = Literal["topic", "cast", "named"]
+"""Where planning finds the people of an execution: subscriptions, its cast, or whom its call named."""
 
 
 class PlannedRoute(msgspec.Struct, frozen=True):
-    """One channel of one execution in one slice, as the planning statement takes it."""
+    """One route of one execution in one slice, as the planning statement takes it."""
 
     execution_id: UUID
-    topic_id: UUID | None
-    """None: the people whom the call named are meant."""
+    table: AudienceTable
+    audience_id: UUID
+    """The topic, or the execution itself."""
+    ordinal: int
+    """The route's place in the publication."""
+    variant_base: int
+    """The number of its first language among those of all routes of the channel."""
     channel: int
     sender_id: UUID
     lane: int
@@ -101,6 +122,15 @@ class PlannedRoute(msgspec.Struct, frozen=True):
     part_to: int
     quiet: QuietPlan | None = None
     """What quiet hours make of its people; None where there are none, or where it is open for everybody."""
+
+    def holds_chunk(self, place: int) -> bool:
+        """Whether the chunk at that place is one of its own."""
+        return self.chunk_base <= place < self.chunk_base + self.chunks
+
+    @property
+    def mask(self) -> int:
+        """What its people have in the mask of what is meant for them: its channel in a topic, itself in a cast."""
+        return 1 << (self.ordinal if self.table == "cast" else self.channel)
 
 
 class VerdictCount(msgspec.Struct, frozen=True):

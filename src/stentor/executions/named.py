@@ -25,6 +25,7 @@ class NamedSql(QuerySet, file="named.sql", package=__package__):
     plan_named: Statement
     own_contexts: Statement
     is_named: Statement
+    is_cast: Statement
 
 
 async def plan_named(conn: Connection, publication: Publication, routes: Sequence[PlannedRoute]) -> None:
@@ -67,6 +68,15 @@ async def is_named(conn: Connection, brand_id: UUID, execution_id: UUID, custome
     """Whether the execution's call named this person."""
     return bool(
         await NamedSql.is_named.value(
+            conn, brand_id=brand_id, execution_id=execution_id, part=part_of(customer_id), customer_id=customer_id
+        )
+    )
+
+
+async def is_cast(conn: Connection, brand_id: UUID, execution_id: UUID, customer_id: UUID) -> bool:
+    """Whether this person is in the execution's cast."""
+    return bool(
+        await NamedSql.is_cast.value(
             conn, brand_id=brand_id, execution_id=execution_id, part=part_of(customer_id), customer_id=customer_id
         )
     )

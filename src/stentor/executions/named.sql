@@ -40,3 +40,9 @@ SELECT EXISTS (
     SELECT FROM send_context a
     WHERE a.execution_id = :execution_id AND a.part = :part AND a.customer_id = :customer_id AND a.brand_id = :brand_id
 )
+
+-- name: is_cast
+SELECT EXISTS (
+    SELECT FROM cast_member a
+    WHERE a.execution_id = :execution_id AND a.part = :part AND a.customer_id = :customer_id AND a.brand_id = :brand_id
+)

@@ -1,3 +1,6 @@
+-- for each AUDIENCE of: topic, cast
+-- Who is meant is joined as topic_people or cast_people; all else is the same for both.
+
 -- name: plan_all
 -- One send per person and channel, with the person-keyed verdict. Routes arrive as arrays, so that one statement plans a
 -- slice of a large execution or dozens of small ones. No window, no data-modifying CTE, no local table: on a distributed
@@ -15,15 +18,16 @@ FROM (
             nullif(person_objection(p.refused_mask & :heeded, p.complained_mask, p.bounced_mask, p.address_mask, p.valid_mask, r.bit), 0),
             holdout_objection(:campaign_id, a.customer_id, :holdout)
         ) AS reason,
-        variant_for(string_to_array(r.languages, ','), p.locale) AS variant,
+        r.variant_base + variant_for(string_to_array(r.languages, ','), p.locale) AS variant,
         CASE WHEN r.quiet IS NULL THEN 0 ELSE coalesce((r.quiet ->> p.place)::integer, 0) END AS quiet
     FROM unnest(
-            :execution_ids::uuid[], :topic_ids::uuid[], :channels::smallint[], :bits::integer[], :languages::text[],
-            :chunk_bases::integer[], :chunks::integer[], :parts_from::smallint[], :parts_to::smallint[],
-            :quiets::jsonb[]
-        ) AS r (execution_id, topic_id, channel, bit, languages, chunk_base, chunks, part_from, part_to, quiet)
-    JOIN topic_audience a
-        ON a.topic_id = r.topic_id AND a.part BETWEEN r.part_from AND r.part_to AND a.channels & r.bit <> 0
+            :execution_ids::uuid[], :audience_ids::uuid[], :masks::bigint[], :channels::smallint[], :bits::integer[],
+            :languages::text[], :variant_bases::smallint[], :chunk_bases::integer[], :chunks::integer[],
+            :parts_from::smallint[], :parts_to::smallint[], :quiets::jsonb[]
+        ) AS r (execution_id, audience_id, mask, channel, bit, languages, variant_base, chunk_base, chunks, part_from, part_to,
+            quiet)
+    JOIN {AUDIENCE}_people a
+        ON a.audience_id = r.audience_id AND a.part BETWEEN r.part_from AND r.part_to AND a.meant & r.mask <> 0
     JOIN person p ON p.part = a.part AND p.customer_id = a.customer_id
     WHERE a.brand_id = :brand_id AND p.brand_id = :brand_id AND NOT p.anonymous
 ) v
@@ -45,16 +49,17 @@ FROM (
                 nullif(person_objection(p.refused_mask & :heeded, p.complained_mask, p.bounced_mask, p.address_mask, p.valid_mask, r.bit), 0),
                 holdout_objection(:campaign_id, a.customer_id, :holdout)
             ) AS reason,
-            variant_for(string_to_array(r.languages, ','), p.locale) AS variant,
+            r.variant_base + variant_for(string_to_array(r.languages, ','), p.locale) AS variant,
             CASE WHEN r.quiet IS NULL THEN 0 ELSE coalesce((r.quiet ->> p.place)::integer, 0) END AS quiet
         FROM unnest(
-                :execution_ids::uuid[], :topic_ids::uuid[], :channels::smallint[], :bits::integer[], :languages::text[],
-                :chunk_bases::integer[], :chunks::integer[], :parts_from::smallint[], :parts_to::smallint[],
-                :quiets::jsonb[]
+                :execution_ids::uuid[], :audience_ids::uuid[], :masks::bigint[], :channels::smallint[], :bits::integer[],
+                :languages::text[], :variant_bases::smallint[], :chunk_bases::integer[], :chunks::integer[],
+                :parts_from::smallint[], :parts_to::smallint[], :quiets::jsonb[]
             ) WITH ORDINALITY
-            AS r (execution_id, topic_id, channel, bit, languages, chunk_base, chunks, part_from, part_to, quiet, ordinal)
-        JOIN topic_audience a
-            ON a.topic_id = r.topic_id AND a.part BETWEEN r.part_from AND r.part_to AND a.channels & r.bit <> 0
+            AS r (execution_id, audience_id, mask, channel, bit, languages, variant_base, chunk_base, chunks, part_from, part_to,
+                quiet, ordinal)
+        JOIN {AUDIENCE}_people a
+            ON a.audience_id = r.audience_id AND a.part BETWEEN r.part_from AND r.part_to AND a.meant & r.mask <> 0
         JOIN person p ON p.part = a.part AND p.customer_id = a.customer_id
         WHERE a.brand_id = :brand_id AND p.brand_id = :brand_id AND NOT p.anonymous
     ) c
@@ -64,51 +69,12 @@ FROM (
 -- name: places
 -- Where the people of these routes are, each place once: what quiet hours are worked out for before they are planned.
 SELECT DISTINCT p.place
-FROM unnest(:topic_ids::uuid[], :masks::integer[], :parts_from::smallint[], :parts_to::smallint[])
-    AS r (topic_id, mask, part_from, part_to)
-JOIN topic_audience a ON a.topic_id = r.topic_id AND a.part BETWEEN r.part_from AND r.part_to AND a.channels & r.mask <> 0
+FROM unnest(:audience_ids::uuid[], :masks::bigint[], :parts_from::smallint[], :parts_to::smallint[])
+    AS r (audience_id, mask, part_from, part_to)
+JOIN {AUDIENCE}_people a
+    ON a.audience_id = r.audience_id AND a.part BETWEEN r.part_from AND r.part_to AND a.meant & r.mask <> 0
 JOIN person p ON p.part = a.part AND p.customer_id = a.customer_id
 WHERE a.brand_id = :brand_id AND p.brand_id = :brand_id AND NOT p.anonymous
-
--- name: planned_counts
--- What the statements above wrote, by chunk and verdict: the source of the chunk rows and the tally.
-SELECT s.execution_id, s.channel, s.chunk, s.state, s.reason, count(*)::integer
-FROM send s
-WHERE s.execution_id = ANY(:execution_ids) AND s.part BETWEEN :part_from AND :part_to AND s.brand_id = :brand_id
-GROUP BY s.execution_id, s.channel, s.chunk, s.state, s.reason
-
--- name: planned_people
--- People, where an execution has several sends for one.
-SELECT s.execution_id, count(DISTINCT s.customer_id)::integer
-FROM send s
-WHERE s.execution_id = ANY(:execution_ids) AND s.part BETWEEN :part_from AND :part_to AND s.brand_id = :brand_id
-GROUP BY s.execution_id
-
--- name: wave
--- The next pending sends of these chunks with their people as they are now. (part, customer_id) sorts as customer_id does,
--- so each chunk is one range of the primary key. A person who was erased meanwhile has no external_id.
-SELECT w.ordinal::integer - 1, s.customer_id, s.variant, s.tries, s.doubts,
-    p.refused_mask, p.complained_mask, p.bounced_mask, p.address_mask, p.valid_mask, p.shared_address,
-    coalesce(a.channels, 0), p.external_id, p.email, p.email_digest, p.phone, p.phone_digest,
-    CASE WHEN :with_tokens THEN p.push_tokens END, p.locale, p.time_zone, p.attributes
-FROM unnest(
-        :execution_ids::uuid[], :numbers::integer[], :topic_ids::uuid[], :parts_from::smallint[], :keys_from::uuid[],
-        :parts_to::smallint[], :keys_to::uuid[]
-    ) WITH ORDINALITY AS w (execution_id, number, topic_id, part_from, key_from, part_to, key_to, ordinal)
-CROSS JOIN LATERAL (
-    SELECT s.customer_id, s.part, s.variant, s.tries, s.doubts
-    FROM send s
-    WHERE s.execution_id = w.execution_id AND s.brand_id = :brand_id AND s.chunk = w.number AND s.channel = :channel
-        AND s.state = 0
-        AND (s.part, s.customer_id) >= (w.part_from, w.key_from) AND (s.part, s.customer_id) <= (w.part_to, w.key_to)
-    ORDER BY s.part, s.customer_id
-    LIMIT :limit
-) s
-LEFT JOIN recipient p ON p.part = s.part AND p.customer_id = s.customer_id AND p.brand_id = :brand_id
-LEFT JOIN topic_audience a
-    ON a.topic_id = w.topic_id AND a.part = s.part AND a.customer_id = s.customer_id AND a.brand_id = :brand_id
-ORDER BY w.ordinal, s.part, s.customer_id
-LIMIT :limit
 
 -- name: forecast
 -- Both halves of the guard, read-only: how many on each channel, by verdict. Of people who share an address the guard writes
@@ -152,9 +118,9 @@ FROM (
         SELECT DISTINCT ON (a.part, a.customer_id, CASE WHEN :only_first THEN 0 ELSE r.ordinal END)
             r.channel, a.part, a.customer_id, p.shared_address, p.email_digest, p.phone_digest, v.reason,
             coalesce((r.quiet ->> p.place)::integer, 0) AS quiet
-        FROM unnest(:channels::smallint[], :bits::integer[], :quiets::jsonb[]) WITH ORDINALITY
-            AS r (channel, bit, quiet, ordinal)
-        JOIN topic_audience a ON a.topic_id = :topic_id AND a.channels & r.bit <> 0
+        FROM unnest(:route_masks::bigint[], :channels::smallint[], :bits::integer[], :quiets::jsonb[]) WITH ORDINALITY
+            AS r (mask, channel, bit, quiet, ordinal)
+        JOIN {AUDIENCE}_people a ON a.audience_id = :audience_id AND a.meant & r.mask <> 0
         JOIN person p ON p.part = a.part AND p.customer_id = a.customer_id
         CROSS JOIN LATERAL (
             SELECT coalesce(
@@ -172,24 +138,26 @@ FROM (
 GROUP BY f.channel, f.reason
 
 -- name: forecast_people
-SELECT count(*)::integer FROM topic_audience a WHERE a.topic_id = :topic_id AND a.brand_id = :brand_id AND a.channels & :mask <> 0
+SELECT count(*)::integer
+FROM {AUDIENCE}_people a
+WHERE a.audience_id = :audience_id AND a.brand_id = :brand_id AND a.meant & :mask::bigint <> 0
 
 -- name: forecast_addresses
 -- Everybody who would be written to on a channel if no list objected, with their address there.
 SELECT a.customer_id, CASE WHEN :by_email THEN p.email ELSE p.phone END,
     CASE WHEN :by_email THEN p.email_digest ELSE p.phone_digest END
-FROM topic_audience a
+FROM {AUDIENCE}_people a
 JOIN recipient p ON p.part = a.part AND p.customer_id = a.customer_id
-WHERE a.topic_id = :topic_id AND a.brand_id = :brand_id AND p.brand_id = :brand_id AND a.channels & :bit <> 0
+WHERE a.audience_id = :audience_id AND a.brand_id = :brand_id AND p.brand_id = :brand_id AND a.meant & :mask::bigint <> 0
     AND person_objection(p.refused_mask & :heeded, p.complained_mask, p.bounced_mask, p.address_mask, p.valid_mask, :bit) = 0
     AND holdout_objection(:campaign_id, a.customer_id, :holdout) = 0
 
 -- name: sample_people
 -- The first few who would be written to, for rendered samples.
 SELECT a.customer_id
-FROM topic_audience a
+FROM {AUDIENCE}_people a
 JOIN person p ON p.part = a.part AND p.customer_id = a.customer_id
-WHERE a.topic_id = :topic_id AND a.brand_id = :brand_id AND p.brand_id = :brand_id AND a.channels & :bit <> 0
+WHERE a.audience_id = :audience_id AND a.brand_id = :brand_id AND p.brand_id = :brand_id AND a.meant & :mask::bigint <> 0
     AND person_objection(p.refused_mask & :heeded, p.complained_mask, p.bounced_mask, p.address_mask, p.valid_mask, :bit) = 0
     AND holdout_objection(:campaign_id, a.customer_id, :holdout) = 0
 ORDER BY a.part, a.customer_id

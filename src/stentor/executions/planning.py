@@ -4,15 +4,14 @@ A planner holds what it plans by a row lock, so there is no lease to expire: a p
 transaction, and the next one starts the slice anew with nothing written.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
 import structlog
-from psycopg.errors import DeadlockDetected, LockNotAvailable, QueryCanceled, SerializationFailure
 
-from stentor.audience import reach
+from stentor.audience.reach import PlannableTopic
 from stentor.campaigns.model import Publication
 from stentor.channels.service import sandbox_sender
 from stentor.clock import boottime_s
@@ -21,12 +20,14 @@ from stentor.db.pool import Database
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Unavailable
 from stentor.executions import store
+from stentor.executions.audiences import plannable, topics_of
 from stentor.executions.ending import end_finished
 from stentor.executions.facts import PublicationSource
-from stentor.executions.model import ClaimedSlice, PlannedRoute, QueuedExecution
+from stentor.executions.model import AudienceTable, ClaimedSlice, PlannedRoute, QueuedExecution
 from stentor.executions.named import plan_named
 from stentor.executions.quieting import QuietSource
 from stentor.executions.slicing import SLICE_PEOPLE, Slice, cut_slices
+from stentor.executions.tries import Tries
 from stentor.failpoints import failpoint
 from stentor.queue.floors import Floors
 from stentor.report.tally import Moves
@@ -39,19 +40,20 @@ QUEUED_MAX = 128
 FIRST_S = 2.0
 """How long the slices of large executions go before bulk deliveries of the same process."""
 
-TRIES_MAX = 5
-"""How often a worker meets a deadlock or a time-out with one execution before it gives it up."""
-
-_PASSING = (DeadlockDetected, LockNotAvailable, QueryCanceled, SerializationFailure)
-
 
 class _Target(NamedTuple):
     """What an execution's sends and chunks carry of it."""
 
     execution_id: UUID
+    table: AudienceTable
     topic_id: UUID | None
     lane: int
     is_test: bool
+
+    @property
+    def audience_id(self) -> UUID:
+        """What its people are found by."""
+        return self.topic_id if self.table == "topic" and self.topic_id is not None else self.execution_id
 
 
 class _Sized(NamedTuple):
@@ -59,17 +61,24 @@ class _Sized(NamedTuple):
     people: int
 
 
+class _Meant(NamedTuple):
+    """Where an execution's people are found, and about how many they are."""
+
+    table: AudienceTable
+    topic_id: UUID | None
+    people: int
+
+
 class _Small:
     """Executions that are planned whole, in groups that one statement plans."""
 
     def __init__(self) -> None:
-        self.groups: dict[tuple[UUID, bool, bool], list[_Sized]] = defaultdict(list)
+        self.groups: dict[tuple[UUID, bool, AudienceTable], list[_Sized]] = defaultdict(list)
 
-    def add(self, execution: QueuedExecution, topic_id: UUID | None, people: int) -> None:
-        """The execution means that many people: the topic's subscribers, or, without one, whom its call named."""
-        target = _Target(execution.id, topic_id, execution.lane, execution.is_test)
-        group = execution.publication_id, execution.is_test, topic_id is None
-        self.groups[group].append(_Sized(target, people))
+    def add(self, execution: QueuedExecution, meant: _Meant) -> None:
+        """The execution means those."""
+        target = _Target(execution.id, meant.table, meant.topic_id, execution.lane, execution.is_test)
+        self.groups[execution.publication_id, execution.is_test, meant.table].append(_Sized(target, meant.people))
 
 
 class Planner:
@@ -79,7 +88,7 @@ class Planner:
         self._db = db
         self._publications = publications
         self._quiet = quiet
-        self._missed: Counter[UUID] = Counter()
+        self._tries = Tries(db)
         self._floors = Floors()
         self._slicing_since_s: float | None = None
 
@@ -113,7 +122,8 @@ class Planner:
                     self._slicing_since_s = None
                     return False
                 self._slicing_since_s = self._slicing_since_s or boottime_s()
-                target = _Target(piece.execution_id, piece.topic_id, piece.lane, piece.is_test)
+                table: AudienceTable = "cast" if piece.has_cast else "topic"
+                target = _Target(piece.execution_id, table, piece.topic_id, piece.lane, piece.is_test)
                 publication = await self._publications.load(piece.brand_id, piece.publication_id)
                 senders = await _senders(conn, publication, is_test=piece.is_test)
                 routes = _routes(target, publication, senders, _slice_of(piece))
@@ -126,9 +136,9 @@ class Planner:
         except Exception as error:
             if piece is None:
                 raise
-            await self._try_again_or_give_up(piece.brand_id, piece.execution_id, error)
+            await self._tries.missed(piece.brand_id, piece.execution_id, error)
             return True
-        self._missed.pop(piece.execution_id, None)
+        self._tries.succeeded(piece.execution_id)
         await end_finished(self._db, [piece.execution_id])
         log.debug("slice.planned", execution_id=str(piece.execution_id), slice=piece.number)
         return True
@@ -149,25 +159,13 @@ class Planner:
                 if not queued:
                     raise
                 if limit == 1:
-                    await self._try_again_or_give_up(queued[0].brand_id, queued[0].id, error)
+                    await self._tries.missed(queued[0].brand_id, queued[0].id, error)
             else:
                 for execution in queued:
-                    self._missed.pop(execution.id, None)
+                    self._tries.succeeded(execution.id)
                 await end_finished(self._db, small)
                 break
         return bool(queued)
-
-    async def _try_again_or_give_up(self, brand_id: UUID, execution_id: UUID, error: Exception) -> None:
-        """A deadlock or a time-out says nothing about the execution, unless it happens again and again."""
-        self._missed[execution_id] += 1
-        if isinstance(error, _PASSING) and self._missed[execution_id] < TRIES_MAX:
-            log.warning("execution.planned_again", execution_id=str(execution_id), sqlstate=error.sqlstate)
-            return
-        del self._missed[execution_id]
-        log.error("execution.not_planned", execution_id=str(execution_id), exc_info=error)
-        async with self._db.transaction() as conn:
-            text = "Stentor failed to plan this execution; its log names the execution with the cause."
-            await store.fail(conn, brand_id, execution_id, "INTERNAL", text)
 
     async def _resolve(self, conn: Connection, queued: Sequence[QueuedExecution]) -> list[UUID]:
         by_brand: dict[UUID, list[QueuedExecution]] = defaultdict(list)
@@ -181,34 +179,43 @@ class Planner:
 
     async def _resolve_brand(self, conn: Connection, brand_id: UUID, queued: Sequence[QueuedExecution]) -> list[UUID]:
         """Fails what has no topic, cuts what is large, plans what is small at once; returns the last."""
-        topics = await reach.topics_to_plan(
-            conn, brand_id, {execution.topic_key for execution in queued if not execution.recipients}
-        )
+        topics = await topics_of(conn, brand_id, queued)
         small = _Small()
         room = SLICE_PEOPLE
         for execution in queued:
-            topic = topics.get(execution.topic_key)
-            if execution.recipients:
-                small.add(execution, None, execution.recipients)
-            elif topic is None:
-                text = f"No topic has the key or id {execution.topic_key!r} in this brand. Create it, or correct topic_key."
-                await store.fail(conn, brand_id, execution.id, "TOPIC_NOT_FOUND", text)
-            elif not topic.enabled:
-                text = f"The topic {topic.key!r} is disabled. Enable it, then run the event generator again."
-                await store.fail(conn, brand_id, execution.id, "TOPIC_DISABLED", text)
-            elif topic.subscribers <= room:
-                room -= topic.subscribers
-                small.add(execution, topic.topic_id, topic.subscribers)
+            meant = await self._meant(conn, execution, topics)
+            if meant is None:
+                continue
+            if meant.table == "named":
+                small.add(execution, meant)
+            elif meant.people <= room:
+                room -= meant.people
+                small.add(execution, meant)
             else:
                 publication = await self._publications.load(brand_id, execution.publication_id)
-                slices = cut_slices(topic.subscribers, len(publication.content.routes))
-                await store.start_planning(conn, execution, topic.topic_id, slices)
+                slices = cut_slices(meant.people, len(publication.content.routes))
+                await store.start_planning(conn, execution, meant.topic_id, slices)
         planned: list[UUID] = []
         for (publication_id, is_test, _), members in small.groups.items():
             publication = await self._publications.load(brand_id, publication_id)
             senders = await _senders(conn, publication, is_test=is_test)
             planned += await self._plan_small(conn, publication, senders, members)
         return planned
+
+    async def _meant(
+        self, conn: Connection, execution: QueuedExecution, topics: Mapping[str, PlannableTopic]
+    ) -> _Meant | None:
+        """Who is meant; None where the execution failed, or was left to a caster first."""
+        if execution.cast_size is not None:
+            return _Meant("cast", execution.topic_id, execution.cast_size)
+        if execution.recipients:
+            return _Meant("named", None, execution.recipients)
+        publication = await self._publications.load(execution.brand_id, execution.publication_id)
+        if publication.content.needs_cast:
+            await store.await_cast(conn, execution)
+            return None
+        topic = await plannable(conn, execution, topics)
+        return None if topic is None else _Meant("topic", topic.topic_id, topic.subscribers)
 
     async def _plan_small(
         self, conn: Connection, publication: Publication, senders: Sequence[UUID], members: Sequence[_Sized]
@@ -232,7 +239,7 @@ class Planner:
         """Writes sends, chunks and counters of these routes; returns people by execution."""
         brand_id, mode = publication.brand_id, publication.content.mode
         routes = await self._quiet.plan(conn, publication, routes)
-        plan = plan_named if routes[0].topic_id is None else store.plan_sends
+        plan = plan_named if routes[0].table == "named" else store.plan_sends
         await plan(conn, publication, routes)
         counts = await store.planned_counts(conn, brand_id, routes)
         await store.insert_chunks(conn, brand_id, routes, counts)
@@ -258,10 +265,14 @@ async def _senders(conn: Connection, publication: Publication, *, is_test: bool)
 
 
 def _routes(target: _Target, publication: Publication, senders: Sequence[UUID], piece: Slice) -> list[PlannedRoute]:
+    bases = publication.content.variant_bases
     return [
         PlannedRoute(
             execution_id=target.execution_id,
-            topic_id=target.topic_id,
+            table=target.table,
+            audience_id=target.audience_id,
+            ordinal=ordinal,
+            variant_base=bases[ordinal],
             channel=route.channel,
             sender_id=sender_id,
             lane=target.lane,

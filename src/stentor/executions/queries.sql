@@ -14,7 +14,7 @@ SELECT
     CROSS JOIN LATERAL (
         SELECT e.lane
         FROM execution e
-        WHERE e.state = 'queued' AND e.paused_at IS NULL AND e.lane = l.lane
+        WHERE e.state = 'queued' AND NOT e.awaits_cast AND e.paused_at IS NULL AND e.lane = l.lane
             AND e.status_at >= least(l.floor, :now - make_interval(secs => :lag_s))
             AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
         LIMIT 1
@@ -25,12 +25,12 @@ SELECT
 -- all brands: a planner takes whatever is first in its lane, whoever it belongs to.
 -- The row lock is the lease: it ends with the transaction, also when the worker is killed.
 -- The lanes come in their order, each from its floor on.
-SELECT e.id, e.brand_id, e.publication_id, e.topic_key, e.lane, e.is_test, e.recipients
+SELECT e.id, e.brand_id, e.publication_id, e.topic_key, e.topic_id, e.lane, e.is_test, e.recipients, e.audience, e.cast_size
 FROM unnest(:lanes::smallint[], :floors::timestamptz[]) AS l (lane, floor)
 CROSS JOIN LATERAL (
-    SELECT e.id, e.brand_id, e.publication_id, e.topic_key, e.lane, e.is_test, e.recipients
+    SELECT e.id, e.brand_id, e.publication_id, e.topic_key, e.topic_id, e.lane, e.is_test, e.recipients, e.audience, e.cast_size
     FROM execution e
-    WHERE e.state = 'queued' AND e.paused_at IS NULL AND e.lane = l.lane
+    WHERE e.state = 'queued' AND NOT e.awaits_cast AND e.paused_at IS NULL AND e.lane = l.lane
         AND e.status_at >= least(l.floor, :now - make_interval(secs => :lag_s))
         AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
     ORDER BY e.status_at, e.id
@@ -41,7 +41,7 @@ LIMIT :limit
 
 -- name: floors
 -- all brands: a planner asks what there is to do, whoever it belongs to.
--- From where on each lane has to be looked through: its first execution that is queued, paused or not.
+-- From where on each lane has to be looked through: its first execution that is queued, paused or not, with its cast or without.
 SELECT least(
     :now - make_interval(secs => :lag_s),
     (
@@ -59,7 +59,7 @@ ORDER BY l.ordinal
 -- name: claim_slice
 -- all brands: a planner takes whatever is first in its lane, whoever it belongs to.
 SELECT s.execution_id, s.number, s.brand_id, s.lane, s.part_from, s.part_to, s.chunks, s.chunk_base, e.publication_id,
-    e.topic_id, e.is_test
+    e.topic_id, e.is_test, e.cast_size IS NOT NULL AS has_cast
 FROM slice s
 JOIN execution e ON e.id = s.execution_id
 WHERE s.planned_at IS NULL AND e.state = 'planning' AND e.paused_at IS NULL
@@ -73,6 +73,33 @@ INSERT INTO slice (execution_id, number, brand_id, lane, part_from, part_to, chu
 SELECT :execution_id, s.number, :brand_id, :lane, s.part_from, s.part_to, :chunks, s.chunk_base
 FROM unnest(:numbers::smallint[], :parts_from::smallint[], :parts_to::smallint[], :chunk_bases::integer[])
     AS s (number, part_from, part_to, chunk_base)
+
+-- name: await_cast
+UPDATE execution SET awaits_cast = true WHERE id = :execution_id AND brand_id = :brand_id
+
+-- name: anything_uncast
+-- all brands: a caster asks what there is to do, whoever it belongs to.
+SELECT EXISTS (
+    SELECT FROM execution
+    WHERE state = 'queued' AND awaits_cast AND paused_at IS NULL
+        AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
+)
+
+-- name: claim_uncast
+-- all brands: a caster takes whatever is first in its lane, whoever it belongs to.
+-- The row lock is the lease, as for planners.
+SELECT id, brand_id, publication_id, topic_key, topic_id, lane, is_test, recipients, audience, cast_size
+FROM execution
+WHERE state = 'queued' AND awaits_cast AND paused_at IS NULL
+    AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
+ORDER BY lane, status_at, id
+LIMIT :limit
+FOR UPDATE SKIP LOCKED
+
+-- name: cast_made
+UPDATE execution
+SET awaits_cast = false, topic_id = :topic_id, cast_at = :now, cast_size = :people
+WHERE id = :execution_id AND brand_id = :brand_id
 
 -- name: start_planning
 UPDATE execution
@@ -184,7 +211,8 @@ FROM (
 WHERE c.execution_id = w.execution_id AND c.number = w.number
 
 -- name: find
-SELECT id, brand_id, publication_id, generator_id, topic_key, topic_id, context, lane, is_test, recipients, triggered_by, state,
+SELECT id, brand_id, publication_id, generator_id, topic_key, topic_id, context, lane, is_test, recipients, campaign_id, audience, cast_at,
+    cast_size, triggered_by, state,
     audience_size, error_code, error_message, created_at, start_at, schedule_id, occurrence_at, status_at, published_at,
     paused_at, restored_at, cancelled_at, ended_at
 FROM execution
@@ -199,7 +227,8 @@ LEFT JOIN campaign c ON c.id = p.campaign_id
 WHERE e.id = :execution_id
 
 -- name: page
-SELECT id, brand_id, publication_id, generator_id, topic_key, topic_id, context, lane, is_test, recipients, triggered_by, state,
+SELECT id, brand_id, publication_id, generator_id, topic_key, topic_id, context, lane, is_test, recipients, campaign_id, audience, cast_at,
+    cast_size, triggered_by, state,
     audience_size, error_code, error_message, created_at, start_at, schedule_id, occurrence_at, status_at, published_at,
     paused_at, restored_at, cancelled_at, ended_at
 FROM execution

@@ -17,10 +17,10 @@ from stentor.deliver import store as deliver
 from stentor.deliver.model import Change, Claim, PendingSend
 from stentor.domain.ids import PARTS
 from stentor.domain.quiet_hours import QuietRule
-from stentor.domain.vocabulary import ChannelKind, Reason, channel_mask
+from stentor.domain.vocabulary import ChannelKind, Reason
 from stentor.executions import store
 from stentor.executions.facts import ExecutionFacts
-from stentor.executions.model import PlannedRoute
+from stentor.executions.model import AudienceTable, PlannedRoute
 from stentor.executions.quiet_plan import QuietPlan, quiet_plan
 from stentor.guard import store as guard_store
 from stentor.guard.places import Zones, brand_zones, place_of
@@ -74,9 +74,9 @@ class QuietSource:
     ) -> Sequence[PlannedRoute]:
         """The routes of one publication with what quiet hours make of their people now."""
         on_channel = await self._on_channels(publication)
-        if not on_channel:
-            return routes
         first = routes[0]
+        if not on_channel or first.table == "named":
+            return routes
         if first.part_to - first.part_from == PARTS - 1:
             places = await _places(conn, publication.brand_id, routes)
         else:
@@ -86,13 +86,14 @@ class QuietSource:
         return [msgspec.structs.replace(route, quiet=plans.get(ChannelKind(route.channel))) for route in routes]
 
     async def forecast(
-        self, conn: Connection, publication: Publication, topic_id: UUID
+        self, conn: Connection, publication: Publication, table: AudienceTable, audience: tuple[UUID, int]
     ) -> Mapping[ChannelKind, QuietPlan | None]:
-        """What quiet hours would make of the topic's people now; channels without any are absent."""
+        """What quiet hours would make now of the people of that audience and mask; channels without any are absent."""
         on_channel = await self._on_channels(publication)
         if not on_channel:
             return {}
-        places = await store.places(conn, publication.brand_id, {(topic_id, 0, PARTS - 1): channel_mask(on_channel)})
+        audience_id, mask = audience
+        places = await store.places(conn, publication.brand_id, table, {(audience_id, 0, PARTS - 1): mask})
         now = await guard_store.present(conn)
         return {channel: quiet_plan(hours, places, now) for channel, hours in on_channel.items()}
 
@@ -118,10 +119,9 @@ class QuietSource:
 async def _places(conn: Connection, brand_id: UUID, routes: Sequence[PlannedRoute]) -> list[str]:
     slices: defaultdict[tuple[UUID, int, int], int] = defaultdict(int)
     for route in routes:
-        if route.topic_id is not None:
-            slices[route.topic_id, route.part_from, route.part_to] |= ChannelKind(route.channel).bit
+        slices[route.audience_id, route.part_from, route.part_to] |= route.mask
     await go_by_keys(conn)
-    return await store.places(conn, brand_id, slices)
+    return await store.places(conn, brand_id, routes[0].table, slices)
 
 
 async def hold_quiet(

@@ -192,7 +192,9 @@ class Replay:
         heeds_flags = self._facts.basis is not ConsentBasis.NONE
         if not self._kept.by_planning:
             return wave_objection(then, self._channel, self._facts.basis, heeds_topic=self._facts.heeds_topic)
-        if not self._kept.execution.recipients and not then.topic_channels & self._channel.bit:
+        # Who is in a cast was asked when it was made, and not when it was planned.
+        is_of_topic = not self._kept.execution.recipients and self._kept.execution.cast_size is None
+        if is_of_topic and not then.topic_channels & self._channel.bit:
             return Reason.UNSUBSCRIBED
         return person_objection(then, self._channel, heeds_flags=heeds_flags)
 
@@ -221,7 +223,7 @@ class Replay:
 
     def _consent_told(self, then: PersonThen, at: datetime) -> str:
         """The entry of the ledger that it went by."""
-        if self._facts.basis is ConsentBasis.NONE and self._kept.execution.recipients:
+        if self._facts.basis is ConsentBasis.NONE and self._kept.execution.topic_id is None:
             return "No consent is needed."
         is_opted_in = not self._facts.heeds_topic or then.topic_channels & self._channel.bit
         of_topic = not (is_opted_in and then.refused_mask & self._channel.bit)

@@ -289,7 +289,11 @@ class ExecutionService:
         publication = await self._publications.load(brand_id, publication_id)
 
         async def foretell() -> Forecast:
-            async with self._db.read(statement_timeout=timedelta(seconds=DRY_RUN_S_MAX)) as conn:
+            # What it writes, the cast of the run that is tried, is taken back.
+            async with (
+                self._db.transaction(statement_timeout=timedelta(seconds=DRY_RUN_S_MAX)) as conn,
+                conn.transaction(force_rollback=True),
+            ):
                 brand = await find_brand(conn, brand_id)
                 policy = brand.settings.policy if brand else BrandPolicy()
                 return await forecast(

@@ -1,6 +1,6 @@
 """Executions, slices and planned sends in the database."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -15,6 +15,7 @@ from stentor.db.sql import QuerySet, Statement
 from stentor.deliver.model import place_in
 from stentor.domain.vocabulary import ALL_CHANNELS_MASK, ChannelKind, Lane, SendState
 from stentor.executions.model import (
+    AudienceTable,
     ClaimedSlice,
     ErrorCode,
     Execution,
@@ -33,6 +34,10 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     claim_queued: Statement
     floors: Statement
     claim_slice: Statement
+    await_cast: Statement
+    anything_uncast: Statement
+    claim_uncast: Statement
+    cast_made: Statement
     insert_slices: Statement
     start_planning: Statement
     slice_planned: Statement
@@ -56,16 +61,19 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
 
 
 class PlanSql(QuerySet, file="plan.sql", package=__package__):
-    plan_all: Statement
-    plan_first: Statement
+    plan_all: Mapping[str, Statement]
+    plan_first: Mapping[str, Statement]
+    places: Mapping[str, Statement]
+    forecast: Mapping[str, Statement]
+    forecast_people: Mapping[str, Statement]
+    forecast_addresses: Mapping[str, Statement]
+    sample_people: Mapping[str, Statement]
+
+
+class WaveSql(QuerySet, file="wave.sql", package=__package__):
     planned_counts: Statement
     planned_people: Statement
-    places: Statement
     wave: Statement
-    forecast: Statement
-    forecast_people: Statement
-    forecast_addresses: Statement
-    sample_people: Statement
 
 
 async def raise_floors(conn: Connection, floors: Floors) -> None:
@@ -89,7 +97,29 @@ async def claim_slice(conn: Connection) -> ClaimedSlice | None:
     return await Sql.claim_slice.first(conn, ClaimedSlice)
 
 
-async def start_planning(conn: Connection, queued: QueuedExecution, topic_id: UUID, slices: Sequence[Slice]) -> None:
+async def await_cast(conn: Connection, queued: QueuedExecution) -> None:
+    """Leaves the execution to a caster, until its people are fixed."""
+    await Sql.await_cast.run(conn, execution_id=queued.id, brand_id=queued.brand_id)
+
+
+async def anything_uncast(conn: Connection) -> bool:
+    """Whether an execution waits for its cast."""
+    return bool(await Sql.anything_uncast.value(conn))
+
+
+async def claim_uncast(conn: Connection, limit: int) -> list[QueuedExecution]:
+    """Executions that wait for their casts, first lane first, locked until the transaction ends."""
+    return await Sql.claim_uncast.rows(conn, QueuedExecution, limit=limit)
+
+
+async def cast_made(conn: Connection, queued: QueuedExecution, topic_id: UUID | None, people: int) -> None:
+    """Lets the execution be planned, with so many people in its cast."""
+    await Sql.cast_made.run(conn, execution_id=queued.id, brand_id=queued.brand_id, topic_id=topic_id, people=people)
+
+
+async def start_planning(
+    conn: Connection, queued: QueuedExecution, topic_id: UUID | None, slices: Sequence[Slice]
+) -> None:
     """Writes the slices of a resolved execution."""
     await Sql.insert_slices.run(
         conn,
@@ -123,14 +153,15 @@ async def plan_sends(conn: Connection, publication: Publication, routes: Sequenc
     content = publication.content
     # Left free, the planner answered a slice of 20,000 with a hash over a million people: 10 × slower than walking both keys.
     await go_by_keys(conn)
-    statement = PlanSql.plan_first if content.mode == "first" else PlanSql.plan_all
-    await statement.run(
+    statements = PlanSql.plan_first if content.mode == "first" else PlanSql.plan_all
+    await statements[routes[0].table].run(
         conn,
         brand_id=publication.brand_id,
         campaign_id=content.campaign_id,
         holdout=holdout_threshold(content.policy.holdout),
         heeded=heeded_flags(content),
-        topic_ids=[route.topic_id for route in routes],
+        audience_ids=[route.audience_id for route in routes],
+        masks=[route.mask for route in routes],
         **routes_as_arrays(routes),
         quiets=[None if route.quiet is None else Jsonb(route.quiet.verdicts) for route in routes],
     )
@@ -143,6 +174,7 @@ def routes_as_arrays(routes: Sequence[PlannedRoute]) -> dict[str, Any]:
         "channels": [route.channel for route in routes],
         "bits": [ChannelKind(route.channel).bit for route in routes],
         "languages": [route.languages for route in routes],
+        "variant_bases": [route.variant_base for route in routes],
         "chunk_bases": [route.chunk_base for route in routes],
         "chunks": [route.chunks for route in routes],
         "parts_from": [route.part_from for route in routes],
@@ -155,12 +187,14 @@ def heeded_flags(content: PublishedContent) -> int:
     return 0 if content.consent_basis == "none" else ALL_CHANNELS_MASK
 
 
-async def places(conn: Connection, brand_id: UUID, slices: Mapping[tuple[UUID, int, int], int]) -> list[str]:
-    """Where people are, each place once: those of (topic, first part, last part) on the channels of that mask."""
-    return await PlanSql.places.column(
+async def places(
+    conn: Connection, brand_id: UUID, table: AudienceTable, slices: Mapping[tuple[UUID, int, int], int]
+) -> list[str]:
+    """Where people are, each place once: those of (audience, first part, last part) for whom something of that mask is meant."""
+    return await PlanSql.places[table].column(
         conn,
         brand_id=brand_id,
-        topic_ids=[topic_id for topic_id, _, _ in slices],
+        audience_ids=[audience_id for audience_id, _, _ in slices],
         masks=list(slices.values()),
         parts_from=[part_from for _, part_from, _ in slices],
         parts_to=[part_to for _, _, part_to in slices],
@@ -169,13 +203,13 @@ async def places(conn: Connection, brand_id: UUID, slices: Mapping[tuple[UUID, i
 
 async def planned_counts(conn: Connection, brand_id: UUID, routes: Sequence[PlannedRoute]) -> list[VerdictCount]:
     """What `plan_sends` wrote, by chunk and verdict."""
-    rows = await PlanSql.planned_counts.tuples(conn, **_written(brand_id, routes))
+    rows = await WaveSql.planned_counts.tuples(conn, **_written(brand_id, routes))
     return [VerdictCount(*row) for row in rows]
 
 
 async def planned_people(conn: Connection, brand_id: UUID, routes: Sequence[PlannedRoute]) -> dict[UUID, int]:
     """How many people `plan_sends` meant, by execution."""
-    return dict(await PlanSql.planned_people.tuples(conn, **_written(brand_id, routes)))
+    return dict(await WaveSql.planned_people.tuples(conn, **_written(brand_id, routes)))
 
 
 def _written(brand_id: UUID, routes: Sequence[PlannedRoute]) -> dict[str, object]:
@@ -195,10 +229,12 @@ async def insert_chunks(
     for count in counts:
         if count.state in {SendState.PENDING, SendState.HELD}:
             pending[count.execution_id, count.channel, count.chunk] += count.sends
-    by_route = {(route.execution_id, route.channel): route for route in routes}
+    by_channel: dict[tuple[UUID, int], list[PlannedRoute]] = defaultdict(list)
+    for route in routes:
+        by_channel[route.execution_id, route.channel].append(route)
     rows = []
     for (execution_id, channel, number), sends in sorted(pending.items()):
-        route = by_route[execution_id, channel]
+        route = next(one for one in by_channel[execution_id, channel] if one.holds_chunk(place_in(number)))
         keys = chunk_keys(route.part_from, route.part_to, route.chunks, place_in(number) - route.chunk_base)
         due_at = None if route.quiet is None else route.quiet.due_at(number, keys[0])
         rows.append((execution_id, number, route.sender_id, channel, route.lane, *keys, sends, due_at))

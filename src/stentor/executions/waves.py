@@ -18,7 +18,7 @@ from stentor.executions.capping import Capping
 from stentor.executions.facts import ExecutionFacts
 from stentor.executions.named import OwnContexts
 from stentor.executions.quieting import BrandQuiet, hold_quiet
-from stentor.executions.store import PlanSql
+from stentor.executions.store import WaveSql
 from stentor.guard.contacts import SendKey
 from stentor.guard.store import AddressClaim, claim_addresses
 from stentor.guard.wave import wave_objection
@@ -58,7 +58,7 @@ async def load_sends(
 ) -> list[tuple[PendingSend, Recipient | None]]:
     """The next pending sends of the claim with their people as they are now, in the order of the chunks' keys."""
     chunks = claim.chunks
-    rows = await PlanSql.wave.tuples(
+    rows = await WaveSql.wave.tuples(
         conn,
         brand_id=claim.brand_id,
         channel=int(claim.channel),

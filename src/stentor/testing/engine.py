@@ -24,6 +24,7 @@ from stentor.deliver.journals import Journals
 from stentor.domain.ids import SendIds
 from stentor.domain.links import LinkSigner
 from stentor.domain.vocabulary import ChannelKind
+from stentor.executions.casting import Caster
 from stentor.executions.composing import BoundRenderer, Composer, Renderers
 from stentor.executions.facts import FactsSource
 from stentor.executions.pipeline import Deliverer
@@ -69,8 +70,8 @@ class PlainRenderers:
         context_id: UUID | None,
         context: Mapping[str, Any],
     ) -> BoundRenderer:
-        route = next(route for route in publication.content.routes if route.channel == channel)
-        return _Plain(route.variants[variant].language)
+        _, wording = publication.content.wording(channel, variant)
+        return _Plain(wording.language)
 
 
 class _Plain:
@@ -144,6 +145,7 @@ class Engine:
         brands = BrandDirectory(db)
         quiet = QuietSource(brands)
         self.planner = Planner(db, publications, quiet)
+        self.caster = Caster(db, publications)
         self.deliverer = Deliverer(
             db,
             brands=brands,
@@ -163,7 +165,7 @@ class Engine:
     async def plan(self) -> int:
         """Plans until nothing is left; returns how many steps that took."""
         steps = 0
-        while await self.planner.plan_next():
+        while await self.caster.cast_next() or await self.planner.plan_next():
             steps += 1
         return steps
 

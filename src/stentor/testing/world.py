@@ -17,6 +17,7 @@ from stentor.domain.address import email_digest, phone_digest
 from stentor.domain.ids import customer_id, new_id, part_of
 from stentor.domain.policy import BrandPolicy, CampaignPolicy
 from stentor.domain.vocabulary import ALL_CHANNELS_MASK, ChannelKind, Reason, SendState
+from stentor.executions.audiences import Audience
 from stentor.optouts.service import ensure_builtin
 
 
@@ -35,6 +36,8 @@ class Sql(QuerySet, file="world.sql", package=__package__):
     add_publication: Statement
     add_execution: Statement
     states: Statement
+    add_tag: Statement
+    tag_people: Statement
 
 
 _NO_POLICY = CampaignPolicy()
@@ -206,8 +209,9 @@ class World:
         topic_key: str = "news",
         is_test: bool = False,
         context: dict[str, Any] | None = None,
+        audience: Audience | None = None,
     ) -> UUID:
-        """A queued execution of that publication."""
+        """A queued execution of that publication, for the topic, or for that audience."""
         execution_id = new_id()
         async with self.db.transaction() as conn:
             await Sql.add_execution.run(
@@ -215,12 +219,22 @@ class World:
                 brand_id=self.brand_id,
                 execution_id=execution_id,
                 publication_id=publication_id,
-                topic_key=topic_key,
+                topic_key="" if audience else topic_key,
+                audience=None if audience is None else Jsonb(audience),
                 context=Jsonb(context or {}),
                 is_test=is_test,
                 deadline_s=self._deadlines[publication_id],
             )
         return execution_id
+
+    async def tag(self, names: Sequence[str]) -> UUID:
+        """A new tag that these people have."""
+        tag_id, ids = new_id(), [customer_id(self.brand_id, name) for name in names]
+        async with self.db.transaction() as conn:
+            await Sql.add_tag.run(conn, id=tag_id, brand_id=self.brand_id, name=str(tag_id))
+            parts = [part_of(one) for one in ids]
+            await Sql.tag_people.run(conn, tag_id=tag_id, brand_id=self.brand_id, parts=parts, customer_ids=ids)
+        return tag_id
 
     async def fates(self, execution_id: UUID) -> dict[str, str]:
         """What became of each person: `handed_over`, or the state and its reason; several channels are joined by commas."""

@@ -68,10 +68,11 @@ INSERT INTO publication (id, brand_id, campaign_id, content, created_at)
 VALUES (:publication_id, :brand_id, :campaign_id, :content, :now)
 
 -- name: add_execution
-INSERT INTO execution (id, brand_id, publication_id, topic_key, context, lane, is_test, state, created_at, status_at, deadline_at)
+INSERT INTO execution (id, brand_id, publication_id, topic_key, context, lane, is_test, state, created_at, status_at, deadline_at,
+    audience, awaits_cast)
 SELECT :execution_id, p.brand_id, p.id, :topic_key, :context,
     CASE p.content ->> 'lane' WHEN 'transactional' THEN 0 WHEN 'alert' THEN 1 ELSE 2 END, :is_test, 'queued', :now, :now,
-    :now + make_interval(secs => :deadline_s::integer)
+    :now + make_interval(secs => :deadline_s::integer), :audience, :audience::jsonb IS NOT NULL
 FROM publication p
 WHERE p.id = :publication_id AND p.brand_id = :brand_id
 
@@ -81,3 +82,11 @@ FROM send s
 JOIN customer c ON c.part = s.part AND c.customer_id = s.customer_id
 WHERE s.execution_id = :execution_id AND s.brand_id = :brand_id AND c.brand_id = :brand_id
 ORDER BY c.external_id, s.channel
+
+-- name: add_tag
+INSERT INTO tag (id, brand_id, name, created_at, updated_at) VALUES (:id, :brand_id, :name, :now, :now)
+
+-- name: tag_people
+INSERT INTO customer_tag (part, customer_id, tag_id, brand_id, place, tagged_at)
+SELECT n.part, n.customer_id, :tag_id, :brand_id, 0, :now
+FROM unnest(:parts::smallint[], :customer_ids::uuid[]) AS n (part, customer_id)

@@ -1,6 +1,5 @@
 """What every call has to fulfil, whoever makes it: a generator that runs, and a context that fits it."""
 
-import re
 from collections.abc import Collection
 from typing import NamedTuple
 
@@ -9,14 +8,12 @@ from stentor.accounts.model import Brand
 from stentor.campaigns.model import GeneratorType
 from stentor.campaigns.sources import GeneratorSource, PublishedGenerator
 from stentor.domain.ids import new_id
-from stentor.errors import Invalid, NotFound, Unprocessable
+from stentor.errors import Invalid, NotFound
 from stentor.triggers.context import checked_context
 from stentor.triggers.model import QueuedCall, RunCall
+from stentor.triggers.runnable import runnable
 
 TOPIC_KEY_CHARS_MAX = 200
-
-# What no id of a generator has, and what the database could not even be asked for.
-_NO_ID = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]|.{201}", re.DOTALL)
 
 
 class CheckedCall(NamedTuple):
@@ -34,25 +31,16 @@ class CallChecker:
         self._brands = brands
         self._generators = generators
 
-    async def check(self, call: RunCall, runnable: Collection[GeneratorType]) -> CheckedCall:
+    async def check(self, call: RunCall, types: Collection[GeneratorType]) -> CheckedCall:
         """The call as it is to be written, its generator being of one of these types.
 
         Raises NotFound for a generator that the brand has not; Unprocessable for one of another type, and for one that was
         never published; Invalid, naming the field, for a context that breaks the generator's schema or a limit.
         """
         brand = await self._brands.by_id(call.brand_id)
-        generator = (
-            None if _NO_ID.search(call.generator_id) else await self._generators.find(call.brand_id, call.generator_id)
-        )
-        if brand is None or generator is None:
-            raise NotFound("This brand has no such event generator.")
-        if generator.type not in runnable:
-            types = " or ".join(f"`{each}`" for each in runnable)
-            raise Unprocessable(
-                f"The event generator is of type `{generator.type}`; only one of type {types} can run like this."
-            )
-        if generator.publication_id is None:
-            raise Unprocessable("The event generator was never published. Publish it, then run it.")
+        generator, publication_id = await runnable(self._generators, call.brand_id, call.generator_id, types)
+        if brand is None:
+            raise NotFound("There is no such brand.")
         _check_topic_key(call.topic_key)
         context = checked_context(call.context)
         if generator.context_schema is not None and (violations := generator.context_schema.violations(call.context)):
@@ -61,7 +49,7 @@ class CallChecker:
             id=new_id(call.start_at),
             brand_id=brand.id,
             rate_per_s=brand.settings.run_rate_per_s,
-            publication_id=generator.publication_id,
+            publication_id=publication_id,
             generator_id=call.generator_id,
             topic_key=call.topic_key,
             context=context,

@@ -121,7 +121,7 @@ class TriggerService:
         if call.start_at is not None:
             # By the clock that lets it begin: this process's own may be an hour off.
             async with self._db.read() as conn:
-                _check_start(call.start_at, await present(conn))
+                check_start(call.start_at, await present(conn))
         brand, generator, queued = await self._checker.check(call, (API_TRIGGERED,))
         event = None
         if (said := generator.deduplication) is not None:
@@ -139,7 +139,8 @@ class TriggerService:
         return await admission.admit(self._db, batch)
 
 
-def _check_start(start_at: datetime, now: datetime) -> None:
+def check_start(start_at: datetime, now: datetime) -> None:
+    """Raises Invalid for a start that is more than a minute past, or too far ahead."""
     if start_at < now - START_TOLERANCE:
         message = "The start_at is past. Send a time that is to come, or leave it out to start at once."
         raise Invalid.field("/start_at", "past", message)

@@ -11,9 +11,10 @@ from stentor.campaigns.sources import PublicationSource
 from stentor.channels.contract import Deferred
 from stentor.db.pool import Database
 from stentor.executions import store
-from stentor.executions.planning import TRIES_MAX, Planner
+from stentor.executions.planning import Planner
 from stentor.executions.quieting import QuietSource
 from stentor.executions.service import sweep_expired
+from stentor.executions.tries import TRIES_MAX
 from stentor.testing.engine import Engine, ScriptedChannel
 from stentor.testing.world import Someone, World
 

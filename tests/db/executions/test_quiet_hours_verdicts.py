@@ -214,7 +214,21 @@ async def test_without_rules_nobody_is_asked_where_they_are(at: AtTime):
     async with at(NOON) as db:
         world = await a_world(db, in_zone("tokyo", "Asia/Tokyo"), quiet_hours=[NIGHT | {"channels": ["sms"]}])
         publication = await PublicationSource(db).load(world.brand_id, await world.publication())
-        route = PlannedRoute(new_id(), world.topic_id, int(EMAIL), new_id(), 2, None, 0, 1, 0, 4095)
+        route = PlannedRoute(
+            execution_id=new_id(),
+            table="topic",
+            audience_id=world.topic_id,
+            ordinal=0,
+            variant_base=0,
+            channel=int(EMAIL),
+            sender_id=new_id(),
+            lane=2,
+            languages=None,
+            chunk_base=0,
+            chunks=1,
+            part_from=0,
+            part_to=4095,
+        )
         routes = [route]
 
         async with db.transaction() as conn:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from stentor.campaigns.compose import BOUND_CHARS_MAX, CampaignRenderers, UnusableMessage, route_on
+from stentor.campaigns.compose import BOUND_CHARS_MAX, CampaignRenderers, UnusableMessage
 from stentor.campaigns.model import Publication, PublishedContent, PublishedRoute, PublishedVariant
 from stentor.domain.ids import new_id
 from stentor.domain.policy import CampaignPolicy
@@ -135,4 +135,4 @@ def test_a_template_that_this_version_refuses_fails_its_messages_and_not_the_wor
 
 def test_a_channel_without_a_route_is_a_mistake():
     with pytest.raises(LookupError):
-        route_on(_publication(MAIL), SMS)
+        _publication(MAIL).content.wording(SMS, 0)

@@ -25,10 +25,10 @@ from stentor.clock import boottime_s
 from stentor.domain.ids import new_id
 from stentor.domain.timetable import Rule
 from stentor.errors import Conflict, Unavailable
+from stentor.executions.audiences import OfTag
 from stentor.executions.ending import end_forgotten
 from stentor.executions.history import HISTORY_DAYS, drop_history
 from stentor.executions.pipeline import Deliverer
-from stentor.executions.planning import Planner
 from stentor.executions.provider_events import apply_due
 from stentor.executions.remedies import Action, carry_out_next
 from stentor.executions.service import start_due
@@ -39,12 +39,14 @@ from stentor.testing.torture.chronicle import Chronicle
 from stentor.testing.torture.evidence import Workload, read_chronicle
 from stentor.testing.torture.stage import Hook, Relay, set_stage
 from stentor.triggers.addressees import NamedRecipient
+from stentor.triggers.campaign_runs import CampaignRun
 from stentor.triggers.messages import MessageCall, Once
 from stentor.triggers.model import Replayed, RunCall
 from stentor.triggers.schedules.keeping import ScheduleKeeper
 from stentor.triggers.schedules.model import ScheduleDraft
 from stentor.wiring import (
     Core,
+    caster,
     core,
     deliverer,
     open_channels,
@@ -74,6 +76,9 @@ AUDIENCES = {
 }
 ORDERS = "orders"
 ORDERED = [f"reader-{number}" for number in range(20, 23)]
+TAGGED = "tagged"
+CHOSEN = [f"reader-{number}" for number in range(6, 18)]
+"""Who have the tag that a campaign of its own is run for."""
 GUEST = "guest"
 """A message each goes to these customers and to the bare address of somebody who is none."""
 
@@ -132,6 +137,7 @@ def prepare(dsn: str, port: int, hooks_port: int) -> UUID:
         "sliced": Relay(port, "ask"),
         "hooks": Hook(hooks_port, batch_max=BATCH_MAX),
         ORDERS: Relay(port, lane="transactional"),
+        TAGGED: Relay(port, kind="batch"),
     }
 
     async def main() -> UUID:
@@ -208,8 +214,8 @@ class _Living:
         await self._let_copy_go()
         await self._import_people()
         await self._call_all()
-        planning, schedules = planner(self._core), schedule_keeper(self._core)
-        await _until_false(planning.plan_next)
+        planning, schedules = self._planning(), schedule_keeper(self._core)
+        await _until_false(planning)
         await _leave(self._life, self._core, self._chronicle, LEAVER, "news")
         await self._hesitate()
         channels = open_channels(self._core)
@@ -234,16 +240,27 @@ class _Living:
             with suppress(Conflict):
                 await resume(self._core.db)
 
-    async def _work(self, planning: Planner, schedules: ScheduleKeeper, delivering: Deliverer) -> None:
+    async def _work(
+        self, planning: Callable[[], Awaitable[bool]], schedules: ScheduleKeeper, delivering: Deliverer
+    ) -> None:
         """What workers do, until everything has ended or nothing is due for long."""
         busy_at_s = boottime_s()
         while await self._is_open() and boottime_s() < busy_at_s + self._life.idle_s_max:
             begun = await schedules.run_due() + await start_due(self._core.db)
-            await _until_false(planning.plan_next)
+            await _until_false(planning)
             await _until_false(partial(carry_out_next, self._core.db))
             if begun + await self._deliver(delivering) + await end_forgotten(self._core.db):
                 busy_at_s = boottime_s()
             await asyncio.sleep(_REST_S)
+
+    def _planning(self) -> Callable[[], Awaitable[bool]]:
+        """What casters and planners do next."""
+        casting, planning = caster(self._core), planner(self._core)
+
+        async def step() -> bool:
+            return await casting.cast_next() or await planning.plan_next()
+
+        return step
 
     async def _decide(self) -> None:
         """What an operator does about doubt: the sandbox shows what it has, and the others shall rather get it twice."""
@@ -275,6 +292,7 @@ class _Living:
         for topic, audience in AUDIENCES.items():
             self._chronicle.people(topic, audience)
         self._chronicle.people(ORDERS, [*ORDERED, GUEST])
+        self._chronicle.people(TAGGED, CHOSEN)
 
     async def _import(self, kind: ImportKind, header: str, rows: list[str]) -> None:
         text = "\n".join([header, *rows, ""]).encode()
@@ -298,6 +316,8 @@ class _Living:
                     await self._call(topic)
             if ORDERS not in accepted:
                 await self._send_messages()
+            if TAGGED not in accepted:
+                await self._run_campaign()
         finally:
             closed.set()
             await committing
@@ -336,6 +356,22 @@ class _Living:
         outcome = await self._services.messages.send(call)
         execution = UUID(bytes=outcome.answer.body) if isinstance(outcome, Replayed) else outcome.execution_id
         self._chronicle.accepted(ORDERS, ORDERS, str(execution))
+
+    async def _run_campaign(self) -> None:
+        """A campaign of its own for a tag: all that the request stores is stored with its answer, or nothing."""
+        self._chronicle.called(TAGGED, TAGGED)
+
+        async def run() -> Answer:
+            async with self._core.db.transaction() as conn:
+                cursor = await conn.execute(_TAG, {"brand_id": self._life.brand_id, "name": TAGGED, "people": CHOSEN})
+                tag_id, campaign_id = (await cursor.fetchall())[0]
+            run = CampaignRun(
+                brand_id=self._life.brand_id, campaign_id=campaign_id, audience=OfTag(tag_id), triggered_by="torture"
+            )
+            return _answer_of(await self._services.campaign_runs.start(run), False)
+
+        answer, _ = await answered_once(self._core.db, self._life.brand_id, TAGGED, bytes(32), run)
+        self._chronicle.accepted(TAGGED, TAGGED, str(UUID(bytes=answer.body)))
 
     async def _hesitate(self) -> None:
         """An operator pauses the news and who sends them, and lets both go on; what has ended meanwhile needs neither."""
@@ -378,6 +414,19 @@ _IS_OPEN = """
 _NEWS = """
     SELECT e.id, s.id FROM execution e JOIN sender s ON s.brand_id = e.brand_id AND s.name = e.topic_key
     WHERE e.topic_key = 'news'"""
+_TAG = """
+    WITH made AS (
+        INSERT INTO tag (id, brand_id, name, created_at, updated_at)
+        SELECT c.id, c.brand_id, c.name, statement_timestamp(), statement_timestamp()
+        FROM campaign c
+        WHERE c.name = %(name)s AND c.brand_id = %(brand_id)s
+        RETURNING id
+    )
+    INSERT INTO customer_tag (part, customer_id, tag_id, brand_id, place, tagged_at)
+    SELECT c.part, c.customer_id, made.id, c.brand_id, 0, statement_timestamp()
+    FROM customer c, made
+    WHERE c.external_id = ANY(%(people)s) AND c.brand_id = %(brand_id)s
+    RETURNING tag_id, tag_id AS campaign_id"""
 _CLAIM_MANY = """
     UPDATE topic_counter SET subscribers = %(subscribers)s
     WHERE topic_id = (SELECT id FROM topic WHERE key = 'sliced') AND shard = (SELECT min(shard) FROM topic_counter)"""

@@ -6,7 +6,7 @@ import msgspec
 
 from stentor.accounts.model import Brand, NewKey
 from stentor.audience.model import TopicDraft
-from stentor.campaigns.model import CampaignDraft, GeneratorDraft, LaneName, Route, TemplateContent
+from stentor.campaigns.model import Basis, CampaignDraft, CampaignKind, GeneratorDraft, LaneName, Route, TemplateContent
 from stentor.channels.model import InDoubtPolicy, NewSender
 from stentor.channels.sandbox.model import ChaosRule
 from stentor.domain.policy import BrandCap, BrandPolicy, CampaignPolicy
@@ -29,7 +29,7 @@ class Relay(msgspec.Struct, frozen=True):
     """An SMTP server on this machine as a sender; `policy` is for what is in doubt.
 
     What goes by the transactional lane needs no consent, and is for messages to named recipients. `tag` is what the caps of
-    the brand know the campaign by; `quiet_hours` are the campaign's own.
+    the brand know the campaign by; `quiet_hours` are the campaign's own. One of another kind is run itself, by the channels' flags.
     """
 
     port: int
@@ -37,6 +37,7 @@ class Relay(msgspec.Struct, frozen=True):
     pace_per_s: float | None = None
     tag: str = ""
     lane: LaneName = "bulk"
+    kind: CampaignKind = "api_triggered"
     quiet_hours: tuple[QuietRule, ...] = ()
 
     @property
@@ -97,21 +98,32 @@ async def set_stage(core: Core, topics: Mapping[str, Relay | None], *, caps: Seq
         sender = sandbox if relay is None else await served.senders.create(brand.id, _sender(topic, relay))
         route = Route(channel=channel, template_id=template.id, sender_id=sender.id)
         lane: LaneName = "bulk" if relay is None else relay.lane
+        kind: CampaignKind = "api_triggered" if relay is None else relay.kind
         campaign = await served.campaigns.create(
             brand.id,
             CampaignDraft(
                 name=topic,
-                consent_basis="none" if lane == "transactional" else "topic",
+                consent_basis=_basis(relay),
+                kind=kind,
                 routes=(route,),
                 lane=lane,
                 policy=CampaignPolicy() if relay is None else relay.campaign_policy,
             ),
         )
+        if kind != "api_triggered":
+            await served.campaigns.publish(brand.id, campaign.id)
+            continue
         await served.generators.create(
             brand.id, GeneratorDraft(name=topic, campaign_id=campaign.id), generator_id=topic
         )
         await served.generators.publish(brand.id, topic)
     return Stage(brand, key)
+
+
+def _basis(relay: Relay | None) -> Basis:
+    if relay is not None and relay.kind != "api_triggered":
+        return "channel"
+    return "none" if relay is not None and relay.lane == "transactional" else "topic"
 
 
 def _sender(name: str, relay: Relay) -> NewSender:

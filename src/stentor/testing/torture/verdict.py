@@ -278,11 +278,14 @@ class _Judging:
 _PEOPLE: LiteralString = """
     SELECT customer_id, CASE WHEN anonymous THEN split_part(email, '@', 1) ELSE external_id END, email FROM customer"""
 _PRESENT: LiteralString = "SELECT extract(epoch FROM statement_timestamp())::float"
-_TOPICS: LiteralString = "SELECT id, coalesce(nullif(topic_key, ''), generator_id) FROM execution"
+_TOPICS: LiteralString = """
+    SELECT e.id, coalesce(nullif(e.topic_key, ''), nullif(e.generator_id, ''), c.name)
+    FROM execution e LEFT JOIN campaign c ON c.id = e.campaign_id"""
 _EXECUTIONS: LiteralString = """
-    SELECT id, coalesce(nullif(topic_key, ''), generator_id), state, extract(epoch FROM published_at)::float, audience_size,
-        schedule_id IS NULL
-    FROM execution ORDER BY id"""
+    SELECT e.id, coalesce(nullif(e.topic_key, ''), nullif(e.generator_id, ''), c.name), e.state,
+        extract(epoch FROM e.published_at)::float, e.audience_size, e.schedule_id IS NULL
+    FROM execution e LEFT JOIN campaign c ON c.id = e.campaign_id
+    ORDER BY e.id"""
 _SENDS: LiteralString = """
     SELECT customer_id, channel, state, reason, extract(epoch FROM decided_at)::float
     FROM send WHERE execution_id = %s"""

@@ -1,0 +1,13 @@
+-- What has to be known before an expression is compiled.
+
+-- name: expression_of
+SELECT expression::text FROM segment WHERE id = :id AND brand_id = :brand_id
+
+-- name: executions_of
+-- Ids are in the order of time, so that a period back is a range of them.
+SELECT p.campaign_id, e.id
+FROM unnest(:campaign_ids::uuid[], :days::double precision[]) AS a (campaign_id, days)
+JOIN publication p ON p.campaign_id = a.campaign_id
+JOIN execution e ON e.publication_id = p.id
+WHERE p.brand_id = :brand_id AND e.brand_id = :brand_id
+    AND (a.days IS NULL OR e.id >= uuid_floor(:now - make_interval(secs => a.days * 86400)))

@@ -1,0 +1,75 @@
+"""Whom an execution means, where that is neither a topic's subscribers nor people whom its call named."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import msgspec
+
+from stentor.audience import reach
+from stentor.audience.casting import Choice, ConditionSource, Source, TagSource, tag_is_there
+from stentor.audience.reach import PlannableTopic
+from stentor.audience.segments.standing import compiled, expression_of
+from stentor.campaigns.model import PublishedContent
+from stentor.db.connection import Connection
+from stentor.executions import store
+from stentor.executions.model import QueuedExecution
+
+
+class OfTag(msgspec.Struct, frozen=True, tag_field="kind", tag="tag"):
+    """Everybody who has that tag when the execution starts."""
+
+    tag_id: UUID
+
+
+class OfSegment(msgspec.Struct, frozen=True, tag_field="kind", tag="segment"):
+    """Everybody whom that segment holds when the execution starts."""
+
+    segment_id: UUID
+
+
+Audience: TypeAlias = OfTag | OfSegment
+
+
+def audience_of(stored: Mapping[str, Any] | None) -> Audience | None:
+    """The audience that an execution was stored with; None: its topic's subscribers, or whom its call named."""
+    return None if stored is None else msgspec.convert(stored, Audience)
+
+
+async def source_of(conn: Connection, brand_id: UUID, audience: Audience) -> Source | None:
+    """Where the people of that audience are found now; None where it is not there any more."""
+    match audience:
+        case OfTag(tag_id):
+            return TagSource(tag_id) if await tag_is_there(conn, brand_id, tag_id) else None
+        case OfSegment(segment_id):
+            expression = await expression_of(conn, brand_id, segment_id)
+            return None if expression is None else ConditionSource(await compiled(conn, brand_id, expression))
+
+
+def choices_of(content: PublishedContent) -> list[Choice]:
+    """The routes that may be meant for somebody, in their order."""
+    return [Choice(ordinal, route.channel.bit) for ordinal, route in enumerate(content.routes)]
+
+
+async def topics_of(
+    conn: Connection, brand_id: UUID, queued: Sequence[QueuedExecution]
+) -> Mapping[str, PlannableTopic]:
+    """The topics of those of a brand's executions that mean a topic, by what they call it."""
+    keys = {each.topic_key for each in queued if each.audience is None and not each.recipients}
+    return await reach.topics_to_plan(conn, brand_id, keys)
+
+
+async def plannable(
+    conn: Connection, execution: QueuedExecution, topics: Mapping[str, PlannableTopic]
+) -> PlannableTopic | None:
+    """The execution's topic; None where it has none that can be planned, and failed for that."""
+    topic = topics.get(execution.topic_key)
+    if topic is None:
+        text = f"No topic has the key or id {execution.topic_key!r} in this brand. Create it, or correct topic_key."
+        await store.fail(conn, execution.brand_id, execution.id, "TOPIC_NOT_FOUND", text)
+    elif not topic.enabled:
+        text = f"The topic {topic.key!r} is disabled. Enable it, then run the event generator again."
+        await store.fail(conn, execution.brand_id, execution.id, "TOPIC_DISABLED", text)
+    else:
+        return topic
+    return None

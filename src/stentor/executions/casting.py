@@ -1,0 +1,80 @@
+"""Casting: an execution's people are fixed before it is planned, at one moment and in one statement.
+
+A caster holds what it casts by a row lock, as planners do: one that is killed leaves nothing. It works beside the planners, not
+among them, so that a segment of millions, which takes seconds, keeps no alert waiting.
+"""
+
+from stentor.audience.casting import TopicSource, casting
+from stentor.clock import boottime_s
+from stentor.db.connection import Connection
+from stentor.db.pool import Database
+from stentor.errors import Unavailable
+from stentor.executions import store
+from stentor.executions.audiences import audience_of, choices_of, plannable, source_of, topics_of
+from stentor.executions.facts import PublicationSource
+from stentor.executions.model import QueuedExecution
+from stentor.executions.tries import Tries
+from stentor.failpoints import failpoint
+
+CASTS_AT_ONCE_MAX = 64
+"""Small casts that share a transaction."""
+
+# After that long a transaction commits what it has cast; the others' turn comes in the next one.
+_TURN_S = 0.25
+
+
+class Caster:
+    """Fixes the people of executions that wait for it. Any number of casters work side by side."""
+
+    def __init__(self, db: Database, publications: PublicationSource) -> None:
+        self._db = db
+        self._publications = publications
+        self._tries = Tries(db)
+
+    async def cast_next(self) -> bool:
+        """Casts what is first in its lane, and what else fits into its turn; False when nothing waits.
+
+        What fails is given up as INTERNAL, alone.
+        """
+        async with self._db.read() as conn:
+            if not await store.anything_uncast(conn):
+                return False
+        failures: list[tuple[QueuedExecution, Exception]] = []
+        ends_s = boottime_s() + _TURN_S
+        async with self._db.transaction() as conn:
+            waiting = await store.claim_uncast(conn, CASTS_AT_ONCE_MAX)
+            for execution in waiting:
+                try:
+                    async with conn.transaction():
+                        await self._cast(conn, execution)
+                except Unavailable:
+                    raise
+                except Exception as error:  # noqa: BLE001  told of below, when the others are committed
+                    failures.append((execution, error))
+                else:
+                    self._tries.succeeded(execution.id)
+                if boottime_s() > ends_s:
+                    break
+            failpoint("cast.before_commit")
+        failpoint("cast.after_commit")
+        for execution, error in failures:
+            await self._tries.missed(execution.brand_id, execution.id, error)
+        return bool(waiting)
+
+    async def _cast(self, conn: Connection, execution: QueuedExecution) -> None:
+        publication = await self._publications.load(execution.brand_id, execution.publication_id)
+        audience, topic_id = audience_of(execution.audience), None
+        if audience is not None:
+            source = await source_of(conn, execution.brand_id, audience)
+        else:
+            topics = await topics_of(conn, execution.brand_id, [execution])
+            topic = await plannable(conn, execution, topics)
+            if topic is None:
+                return
+            source, topic_id = TopicSource(topic.topic_id), topic.topic_id
+        if source is None:
+            text = "What it was to reach, a tag or a segment, was deleted before it started. Choose another one and start again."
+            await store.fail(conn, execution.brand_id, execution.id, "AUDIENCE_NOT_FOUND", text)
+            return
+        people = await casting(conn, execution.brand_id, execution.id, source, choices_of(publication.content))
+        await store.cast_made(conn, execution, topic_id, people)
