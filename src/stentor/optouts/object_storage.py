@@ -168,6 +168,9 @@ class ObjectStorage(Storage):
                 async with aclosing(self._ranges(name, 0, size, at_once=_RANGES_AT_ONCE)) as parts:
                     async for part in parts:
                         await _to_the_end(_write, pin, part)
+                # It is as long as it will be from the beginning: after a power cut, a page that never came to the disk would
+                # read as zeros, and whoever it lists as not listed.
+                await _to_the_end(os.fsync, pin)
             making.rename(place)
         except BaseException:
             os.close(pin)
