@@ -35,9 +35,9 @@ class ListJobs:
         return await self.done(job, ExportRunner(self.db, self.storage))
 
     async def scrub(
-        self, content: bytes, lists: Sequence[UUID], *, gzipped: bool = False, block_bytes: int = 1 << 20
+        self, content: bytes, lists: Sequence[UUID], *, gzipped: bool = False, block_bytes: int = 1 << 20, **limits: Any
     ) -> Job:
-        """A scrub that has ended."""
+        """A scrub that has ended, by a runner with these limits."""
         spec = checked_scrub(lists, gzipped=gzipped)
         job = await self.service.prepare_scrub(self.brand_id, spec.as_json(), declared_bytes=len(content))
 
@@ -45,7 +45,7 @@ class ListJobs:
             yield content
 
         await self._uploads.receive(self.brand_id, job.id, chunks())
-        return await self.done(job, ScrubRunner(self.db, self.storage, block_bytes=block_bytes))
+        return await self.done(job, ScrubRunner(self.db, self.storage, block_bytes=block_bytes, **limits))
 
     async def done(self, job: Job, runner: JobRunner) -> Job:
         """The job, claimed and run to its end. What its runner raises is raised."""

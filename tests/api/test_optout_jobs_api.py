@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
 
 from api_world import World
 from stentor.db.pool import Database
+from stentor.domain.ids import new_id
 from stentor.optouts.jobs.model import ResultFile
 from stentor.optouts.jobs.working import Counts, claim_next, finish
 from stentor.wiring import Core
@@ -18,6 +20,12 @@ pytestmark = pytest.mark.anyio
 async def made(world: World) -> str:
     """The code of a new list."""
     return (await world.ask("POST", "/optout-lists", json={"name": "L"})).json()["code"]
+
+
+async def upload_url(world: World) -> str:
+    """Where a file for a new list goes."""
+    code = (await world.ask("POST", "/optout-lists", json={"name": f"List {new_id()}"})).json()["code"]
+    return (await world.ask("POST", f"/optout-lists/{code}/imports", json={})).json()["upload_url"]
 
 
 async def test_an_import_is_prepared_and_takes_its_file_by_a_link(world: World):
@@ -129,3 +137,40 @@ async def test_rejects_are_not_there_before_they_are(world: World, other_world: 
 
     assert own.status_code == foreign.status_code == 404
     assert foreign.content == missing.content
+
+
+async def test_where_a_file_goes_is_told_to_whom_may_write_alone(world: World):
+    code = await made(world)
+    job = (await world.ask("POST", f"/optout-lists/{code}/imports", json={})).json()
+    reader, writer = await world.key("read"), await world.key("read", "write")
+
+    seen = [(await world.ask("GET", f"/optout-jobs/{job['id']}", token=token)).json() for token in (reader, writer)]
+    listed = (await world.ask("GET", "/optout-jobs", token=reader)).json()["data"]
+
+    assert [one["upload_url"] for one in seen] == ["", job["upload_url"]]
+    assert [one["upload_url"] for one in listed] == [""]
+
+
+async def test_files_of_one_brand_that_come_slowly_keep_no_other_brand_waiting(world: World, other_world: World):
+    urls = [await upload_url(world) for _ in range(3)]
+    coming, let_go_on = [asyncio.Event(), asyncio.Event()], asyncio.Event()
+
+    async def slowly(begun: asyncio.Event) -> AsyncIterator[bytes]:
+        yield b"ann@example.org\n"
+        begun.set()
+        await let_go_on.wait()
+
+    slow = [
+        asyncio.create_task(world.client.put(url, content=slowly(begun)))
+        for url, begun in zip(urls, coming, strict=False)
+    ]
+    for begun in coming:
+        await begun.wait()
+    third = await world.client.put(urls[2], content=b"cleo@example.org\n")
+    others = await other_world.client.put(await upload_url(other_world), content=b"ben@example.org\n")
+    let_go_on.set()
+    sent = [await one for one in slow]
+    again = await world.client.put(urls[2], content=b"cleo@example.org\n")
+
+    assert (third.status_code, third.headers["retry-after"]) == (503, "5")
+    assert [answer.status_code for answer in (others, *sent, again)] == [200, 200, 200, 200]

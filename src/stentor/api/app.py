@@ -1,8 +1,10 @@
 """The HTTP application: all doors behind one edge, with our own answers to every error."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, cast
+from uuid import UUID
 
 import msgspec
 from litestar import Litestar
@@ -179,7 +181,7 @@ class _App(Litestar):
                     "stopping": asyncio.Event(),
                     "streams": set(),
                     "uploads": set(),
-                    "list_uploads": set(),
+                    "list_uploads": Counter[UUID](),
                 }
             ),
             openapi_config=None,

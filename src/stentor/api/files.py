@@ -7,7 +7,7 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
@@ -25,10 +25,17 @@ from stentor.optouts.links import FileLink, LinkExpired, LinkForged, Purpose
 from stentor.optouts.storage import NotStored
 from stentor.optouts.uploads import Received
 
+if TYPE_CHECKING:
+    from collections import Counter
+    from uuid import UUID
+
 PREFIX = "/storage/"
 
-RECEIVED_AT_ONCE_MAX = 4
+RECEIVED_AT_ONCE_MAX = 6
 """Uploads that a process takes in at once; each holds two pieces of 16 MiB."""
+
+RECEIVED_OF_BRAND_MAX = 2
+"""Those of one brand: files that come slowly, which may take days, leave the others room."""
 
 OFFSET_DIGITS_MAX = 15
 
@@ -168,13 +175,10 @@ async def _received(
     declared_bytes: int | None = None,
     encoding: Encoding | None = None,
 ) -> Received:
-    receiving: set[object] = request.app.state.list_uploads
-    if len(receiving) >= RECEIVED_AT_ONCE_MAX:
-        raise Unavailable(
-            f"{RECEIVED_AT_ONCE_MAX} files are coming in already. Send yours in a moment.", retry_after_s=5
-        )
-    own = object()
-    receiving.add(own)
+    receiving: Counter[UUID] = request.app.state.list_uploads
+    if receiving.total() >= RECEIVED_AT_ONCE_MAX or receiving[link.brand_id] >= RECEIVED_OF_BRAND_MAX:
+        raise Unavailable("Other files are still coming in. Send yours in a moment.", retry_after_s=5)
+    receiving[link.brand_id] += 1
     try:
         return await request.services.optout_uploads.receive(
             link.brand_id,
@@ -185,7 +189,7 @@ async def _received(
             encoding=encoding,
         )
     finally:
-        receiving.discard(own)
+        receiving[link.brand_id] -= 1
 
 
 async def _standing(request: ApiRequest, link: FileLink) -> Response[bytes]:

@@ -50,7 +50,8 @@ Bytes = (
     | None
 )
 Compression = Annotated[
-    Encoding, Meta(description="How the file is compressed; what is left out is found out, or said with the file.")
+    Encoding,
+    Meta(description="How the file is said to be compressed, for whoever looks at the job: its first bytes decide."),
 ]
 
 
@@ -145,7 +146,12 @@ class OptoutJobBody(msgspec.Struct, frozen=True, kw_only=True):
     added: int
     duplicate: int
     malformed: int
-    upload_url: Annotated[str, Meta(description="Where the file is sent to without a key; empty when none is awaited.")]
+    upload_url: Annotated[
+        str,
+        Meta(
+            description="Where the file is sent to without a key. Empty when none is awaited, and for keys that may not `write`."
+        ),
+    ]
     upload_until: Annotated[datetime | None, Meta(description="Until then sending it has to begin.")]
     download_url: Annotated[str, Meta(description="Of an export: where its file will be; 404 until it is there.")]
     files: Annotated[list[JobFile], Meta(description="What it made; kept for seven days.")]
@@ -154,8 +160,8 @@ class OptoutJobBody(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: datetime | None
 
 
-def shown(request: ApiRequest, job: Job) -> OptoutJobBody:
-    """The job as the API answers it."""
+def shown(request: ApiRequest, caller: Caller, job: Job) -> OptoutJobBody:
+    """The job as the API answers it. Where its file is sent to is told only to whom may write: who has the link needs no key."""
     is_awaited = job.state == "uploading" and (job.is_begun or not job.is_too_late)
     is_export = job.kind == "export" and job.state not in {"failed", "removed"}
     return OptoutJobBody(
@@ -174,7 +180,7 @@ def shown(request: ApiRequest, job: Job) -> OptoutJobBody:
         added=job.added,
         duplicate=job.duplicate,
         malformed=job.malformed,
-        upload_url=upload_url(request, job) if is_awaited else "",
+        upload_url=upload_url(request, job) if is_awaited and caller.principal.may("write") else "",
         upload_until=job.upload_until if is_awaited else None,
         download_url=download_url(request, job, ExportSpec.from_json(job.spec).file_name) if is_export else "",
         files=[
@@ -209,7 +215,7 @@ async def import_optouts(
         encoding=body.encoding,
         asked_by=_asked_by(caller),
     )
-    return shown(request, job)
+    return shown(request, caller, job)
 
 
 @optout_jobs.post(
@@ -236,7 +242,7 @@ async def export_optouts(
     )
     service = request.services.optout_jobs
     job = await service.begin_export(caller.brand_id, optout_list, spec.as_json(), asked_by=_asked_by(caller))
-    return shown(request, job)
+    return shown(request, caller, job)
 
 
 @optout_jobs.post(
@@ -253,7 +259,7 @@ async def scrub_by_optouts(request: ApiRequest, caller: Caller, body: OptoutScru
         encoding=body.encoding,
         asked_by=_asked_by(caller),
     )
-    return shown(request, job)
+    return shown(request, caller, job)
 
 
 @optout_jobs.get("/optout-jobs", scope="read")
@@ -265,13 +271,13 @@ async def list_optout_jobs(request: ApiRequest, caller: Caller, query: JobsQuery
             caller.brand_id, reference=query.list, kind=query.kind, before=before, limit=limit
         )
 
-    return await listing(request, query, Walk(fetch, lambda job: job.id, UUID), lambda job: shown(request, job))
+    return await listing(request, query, Walk(fetch, lambda job: job.id, UUID), lambda job: shown(request, caller, job))
 
 
 @optout_jobs.get("/optout-jobs/{job_id:str}", scope="read")
 async def get_optout_job(request: ApiRequest, caller: Caller, job_id: UUID) -> OptoutJobBody:
     """Show a job and where it stands."""
-    return shown(request, await request.services.optout_jobs.get(caller.brand_id, job_id))
+    return shown(request, caller, await request.services.optout_jobs.get(caller.brand_id, job_id))
 
 
 @optout_jobs.get("/optout-jobs/{job_id:str}/events", scope="read", media="text/event-stream")
@@ -286,7 +292,7 @@ async def watch_optout_job(request: ApiRequest, caller: Caller, job_id: UUID) ->
         request,
         Watch(
             lambda: service.get(caller.brand_id, job_id),
-            lambda job: shown(request, job),
+            lambda job: shown(request, caller, job),
             lambda job: job.is_over,
             # That time goes by is no news.
             lambda job: msgspec.structs.replace(job, now=job.created_at),
@@ -311,7 +317,7 @@ async def delete_optout_job(request: ApiRequest, caller: Caller, job_id: UUID) -
 
     An import that has succeeded stays: what it added is on its list.
     """
-    return shown(request, await request.services.optout_jobs.remove(caller.brand_id, job_id))
+    return shown(request, caller, await request.services.optout_jobs.remove(caller.brand_id, job_id))
 
 
 def _asked_by(caller: Caller) -> str:

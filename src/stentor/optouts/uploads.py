@@ -58,8 +58,8 @@ class UploadService:
         """Takes the bytes in: the whole file, in place of what came of it before, or the part of it from `offset` on.
 
         The job is `queued` with the last of its declared bytes, or with the end of a whole file: one that is not as long as
-        declared fails its job, not its upload. `declared_bytes` counts where the job declares nothing; `encoding`, where it is said, in place of the job's. When
-        the chunks break off, what came of them is kept before the error goes on.
+        declared fails its job, not its upload. `declared_bytes` counts where the job declares nothing; `encoding`, where it is
+        said, is noted in place of the job's. When the chunks break off, what came of them is kept before the error goes on.
 
         Raises NotFound for a job that there is not or that was removed; LinkExpired where the time to begin is over; Conflict
         for one that has its file, for another offset than the file has reached, and when somebody else sends it by now; Invalid,

@@ -314,3 +314,12 @@ async def test_many_lines_in_many_blocks_end_where_a_look_up_says(jobs: ListJobs
     assert on_lists == by_look_up
     assert len(clean) > 1_000
     assert len(removed) > 1_000
+
+
+async def test_of_lines_that_cannot_be_read_the_first_are_kept_and_all_are_counted(jobs: ListJobs, filed: FiledList):
+    content = b"".join(b"no address %d\n" % number for number in range(12))
+    job = await jobs.scrub(content, [filed.list_id], block_lines=5, rejects_max=7)
+
+    _, _, rejects = await parted(jobs, job)
+
+    assert (job.malformed, rejects) == (12, [str(number) for number in range(1, 8)])

@@ -327,3 +327,14 @@ def test_lines_below_a_header_are_counted_from_two(tmp_path: Path):
 
     assert (chunk.first_line, chunk.lines, chunk.path.read_bytes()) == (2, 1, b"ann@example.com,2024-01-01\n")
     assert chunk.layout is not None
+
+
+@pytest.mark.fault("F17")
+def test_a_file_of_more_lines_than_anybody_waits_for_is_refused_with_what_to_do(tmp_path: Path):
+    splitter = Splitter(tmp_path, lines_max=5)
+
+    with pytest.raises(Unreadable, match=r"more than 5 lines\. Send it in several files\."):
+        list(itertools.chain(splitter.feed(b"a\n\n\n\n\n\n"), splitter.end()))
+
+    few = Splitter(tmp_path, lines_max=5)
+    assert [chunk.lines for chunk in itertools.chain(few.feed(b"a\n\n\n\n"), few.end())] == [4]

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import msgspec
 
-from stentor.optouts.loading.inflate import MAGIC_BYTES, PIECE_BYTES, Inflater, encoding_of
+from stentor.optouts.loading.inflate import MAGIC_BYTES, PIECE_BYTES, Inflater, Unreadable, encoding_of
 from stentor.optouts.loading.layout import Layout, read_header
 from stentor.optouts.loading.lines import Lines, count_lines, lowered, trimmed
 
 CHUNK_LINES = 5_000_000
 CHUNK_BYTES = 160 << 20
+
+LINES_MAX = 1_000_000_000
+"""Lines of a file, empty ones too: a compressed file of 330 MB could hold nine thousand million, which take hours to read."""
 
 
 class Chunk(msgspec.Struct, frozen=True):
@@ -39,11 +42,12 @@ class Splitter:
         first_chunk: int = 0,
         chunk_lines: int = CHUNK_LINES,
         chunk_bytes: int = CHUNK_BYTES,
+        lines_max: int = LINES_MAX,
         lowers: bool = False,
     ) -> None:
         self._directory = directory
         self._first_chunk = first_chunk
-        self._chunk_lines, self._chunk_bytes = chunk_lines, chunk_bytes
+        self._chunk_lines, self._chunk_bytes, self._lines_max = chunk_lines, chunk_bytes, lines_max
         self._lowers = lowers
         self._inflater: Inflater | None = None
         self._head = b""
@@ -91,6 +95,8 @@ class Splitter:
         self._in_chunk += lines
         self._bytes_in_chunk += len(block)
         self._next_line += lines
+        if self._next_line > self._lines_max:
+            raise Unreadable(f"The file has more than {self._lines_max:,} lines. Send it in several files.")
         if self._in_chunk >= self._chunk_lines or self._bytes_in_chunk >= self._chunk_bytes:
             yield self._closed()
 

@@ -6,6 +6,7 @@ begins. Whoever goes on after a crash begins anew: a scrub takes seconds.
 
 import asyncio
 import gzip
+import itertools
 import shutil
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing
@@ -71,10 +72,12 @@ class ScrubRunner:
         *,
         block_lines: int = BLOCK_LINES,
         block_bytes: int = BLOCK_BYTES,
+        rejects_max: int = REJECTS_MAX,
     ) -> None:
         self._db = db
         self._storage = storage
         self._reserve = reserve
+        self._rejects_max = rejects_max
         self._block_lines, self._block_bytes = block_lines, block_bytes
 
     async def run(self, job: ClaimedJob, workplace: Workplace) -> None:
@@ -86,7 +89,7 @@ class ScrubRunner:
             parts = await job_store.parts(conn, job.brand_id, job.id)
         at_once = 1 if job.is_small else cores() + 1
         block_bytes = min(self._block_bytes, _SMALL_BLOCK_BYTES) if job.is_small else self._block_bytes
-        scrub = _Scrub(job, spec, workplace, directory)
+        scrub = _Scrub(job, spec, workplace, directory, self._rejects_max)
         try:
             async with AsyncExitStack() as stack:
                 crew = await stack.enter_async_context(Crew(memory_bytes=CHILD_MEMORY_BYTES, size=max(2, at_once)))
@@ -144,11 +147,14 @@ class ScrubRunner:
 class _Scrub:
     """One scrub: its files as they grow."""
 
-    def __init__(self, job: ClaimedJob, spec: ScrubSpec, workplace: Workplace, directory: Path) -> None:
+    def __init__(
+        self, job: ClaimedJob, spec: ScrubSpec, workplace: Workplace, directory: Path, rejects_max: int
+    ) -> None:
         self._job = job
         self._spec = spec
         self._workplace = workplace
         self._directory = directory
+        self._rejects_max = rejects_max
         self._files: dict[str, Assembly] = {}
         self._clean = self._removed = self._malformed = 0
 
@@ -229,10 +235,10 @@ class _Scrub:
     async def _add(self, done: _Done) -> None:
         await self._files[CLEAN_FILE].append(done.task.clean)
         await self._files[REMOVED_FILE].append(done.task.removed)
-        if self._malformed < REJECTS_MAX:
-            await self._files[REJECTS_FILE].append(done.task.rejects)
-        else:
-            await asyncio.to_thread(done.task.rejects.unlink)
+        left = max(0, self._rejects_max - self._malformed)
+        if done.sifted.malformed > left:
+            await asyncio.to_thread(_shorten, done.task.rejects, left)
+        await self._files[REJECTS_FILE].append(done.task.rejects)
         self._clean += done.sifted.clean
         self._removed += done.sifted.removed
         self._malformed += done.sifted.malformed
@@ -245,6 +251,14 @@ class _Scrub:
                 "malformed": self._malformed,
             }
         )
+
+
+def _shorten(path: Path, lines: int) -> None:
+    """Leaves of a file its first lines, so many."""
+    with path.open("r+b") as file:
+        for _ in itertools.islice(iter(file.readline, b""), lines):
+            pass
+        file.truncate(file.tell())
 
 
 def _emptied(directory: Path) -> None:
