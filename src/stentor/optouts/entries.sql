@@ -19,7 +19,8 @@ SELECT state FROM optout_list WHERE id = :list_id AND brand_id = :brand_id FOR K
 SELECT state FROM optout_list WHERE id = :list_id AND brand_id = :brand_id FOR UPDATE
 
 -- name: insert_recents
--- In digest order, so that two transactions with entries in common never wait for each other crosswise. The first one stays.
+-- In digest order, so that two transactions with entries in common never wait for each other crosswise. The first one stays, but
+-- for `outweigh`.
 INSERT INTO optout_recent (list_id, digest, brand_id, channel, cause, at, source, address, hash, campaign, affiliate,
     sub_affiliate, ip)
 SELECT l.id, e.digest, l.brand_id, e.channel, :cause, :now, :source, e.address, e.hash, :campaign, :affiliate,
@@ -30,6 +31,28 @@ CROSS JOIN optout_list l
 WHERE l.id = :list_id AND l.brand_id = :brand_id
 ORDER BY e.digest
 ON CONFLICT (list_id, digest) DO NOTHING
+
+-- name: outweigh
+-- Entries take the places of those whose cause says less; what these were is kept. In digest order, as above.
+WITH outweighed AS (
+    SELECT r.list_id, r.digest, r.brand_id, r.channel, r.cause, r.at, r.source
+    FROM optout_recent r
+    WHERE r.list_id = :list_id AND r.brand_id = :brand_id AND r.digest = ANY(:digests::bytea[]) AND r.cause = ANY(:weaker::text[])
+    ORDER BY r.digest
+    FOR UPDATE
+), kept AS (
+    INSERT INTO optout_lifted (list_id, digest, brand_id, channel, cause, at, source, lifted_at, reason, actor)
+    SELECT o.list_id, o.digest, o.brand_id, o.channel, o.cause, o.at, o.source, :now, 'said again', '' FROM outweighed o
+)
+UPDATE optout_recent r
+SET channel = e.channel, cause = e.cause, at = :now, source = e.source, address = coalesce(e.address, r.address),
+    hash = coalesce(e.hash, r.hash), campaign = e.campaign, affiliate = e.affiliate, sub_affiliate = e.sub_affiliate, ip = e.ip
+FROM outweighed o
+JOIN unnest(
+        :digests::bytea[], :channels::smallint[], :causes::text[], :sources::text[], :addresses::text[], :hashes::bytea[],
+        :campaigns::text[], :affiliates::text[], :sub_affiliates::text[], :ips::text[]
+    ) AS e (digest, channel, cause, source, address, hash, campaign, affiliate, sub_affiliate, ip) ON e.digest = o.digest
+WHERE r.list_id = o.list_id AND r.brand_id = :brand_id AND r.digest = o.digest
 
 -- name: end_recents
 -- Said again on a list whose entries lapse: it holds from now on, and what was before is kept as it was.

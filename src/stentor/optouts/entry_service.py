@@ -21,7 +21,7 @@ from stentor.optouts.entries import ReadEntry, read_entry, read_person
 from stentor.optouts.hashing import HASH_NAMES, EntryForm, HashName, digest_of, forms_of
 from stentor.optouts.lists import resolve
 from stentor.optouts.look_up import LookUp
-from stentor.optouts.model import Cause, Finding, ListedEntry, OptOutList, PastEntry, Said
+from stentor.optouts.model import BY_THE_PERSON, Cause, Finding, ListedEntry, OptOutList, PastEntry, Said
 
 log = structlog.get_logger()
 
@@ -36,9 +36,6 @@ _PATIENCE_S = 2.0
 # Whoever looks for the beginning of an address reads the list from one end to the other.
 _SEARCH_WITHIN = timedelta(seconds=10)
 _SAID_AGAIN = "said again"
-
-BY_THE_PERSON: frozenset[Cause] = frozenset({"unsubscribe", "stop", "complaint"})
-"""What nobody but the person takes off the built-in list."""
 
 
 class Added(msgspec.Struct, frozen=True):
@@ -90,8 +87,8 @@ class EntryService:
         """Adds somebody who opted out by themselves; False when they had done so before. Effective when this returns.
 
         `channel` says what the text has to be: an EMAIL address or an SMS number. Nobody opts out for others: a domain is refused,
-        and so is a hash. An entry that came in a file gives way to this one, which says more. Raises Conflict for a list that is
-        disabled, grouped or linked.
+        and so is a hash. An entry that came in a file or that somebody wrote down gives way to this one, which says more. Raises
+        Conflict for a list that is disabled, grouped or linked.
         """
         said = Said(
             cause="collect",
@@ -241,6 +238,9 @@ class EntryService:
         self, conn: Connection, held: OptOutList, entries: dict[bytes, ReadEntry], said: Said, *, alone: bool
     ) -> dict[bytes, ReadEntry]:
         """The entries that are to be added, once those that files hold are seen to. Raises _MustBeAlone."""
+        if held.built_in and said.cause == "collect":
+            # START takes back what the person said, and leaves what a file brought, whichever came first.
+            return entries
         in_runs = await self._in_runs(conn, held, list(entries))
         if not in_runs:
             return entries

@@ -1,5 +1,6 @@
 """Single entries of lists in the database, and what was taken off them."""
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from stentor.db.sql import QuerySet, Statement
 from stentor.domain.vocabulary import ChannelKind
 from stentor.optouts.asking import AskedStore
 from stentor.optouts.hashing import DIGEST_BYTES, HashName, hash_of
-from stentor.optouts.model import Cause, ListedEntry, OptOutList, PastEntry, Said
+from stentor.optouts.model import Cause, ListedEntry, OptOutList, PastEntry, Said, outweighed_by
 
 
 class Sql(QuerySet, file="entries.sql", package=__package__):
@@ -18,6 +19,7 @@ class Sql(QuerySet, file="entries.sql", package=__package__):
     hold_list: Statement
     own_list: Statement
     insert_recents: Statement
+    outweigh: Statement
     end_recents: Statement
     lock_recents: Statement
     lift_recents: Statement
@@ -78,8 +80,8 @@ async def hold_list(conn: Connection, brand_id: UUID, list_id: UUID, *, alone: b
 async def insert_recents(
     conn: Connection, brand_id: UUID, list_id: UUID, entries: Sequence[NewEntry], said: Said
 ) -> int:
-    """Adds the entries and returns how many were not there."""
-    return await Sql.insert_recents.run(
+    """Adds the entries, also in the place of those that say less; returns how many were added."""
+    added = await Sql.insert_recents.run(
         conn,
         brand_id=brand_id,
         list_id=list_id,
@@ -89,6 +91,36 @@ async def insert_recents(
         hashes=[entry.hash for entry in entries],
         **msgspec.structs.asdict(said),
     )
+    if added < len(entries):
+        added += await outweigh(conn, brand_id, list_id, [(entry, said) for entry in entries])
+    return added
+
+
+async def outweigh(conn: Connection, brand_id: UUID, list_id: UUID, entries: Sequence[tuple[NewEntry, Said]]) -> int:
+    """Puts entries in the place of those on the list whose cause says less, which are kept as lifted; returns how many."""
+    by_weaker: defaultdict[frozenset[Cause], list[tuple[NewEntry, Said]]] = defaultdict(list)
+    for entry, said in entries:
+        by_weaker[outweighed_by(said.cause)].append((entry, said))
+    outweighed = 0
+    for weaker, stronger in by_weaker.items():
+        if weaker:
+            outweighed += await Sql.outweigh.run(
+                conn,
+                brand_id=brand_id,
+                list_id=list_id,
+                weaker=sorted(weaker),
+                digests=[entry.digest for entry, _ in stronger],
+                channels=[int(entry.channel) for entry, _ in stronger],
+                addresses=[entry.address for entry, _ in stronger],
+                hashes=[entry.hash for entry, _ in stronger],
+                causes=[said.cause for _, said in stronger],
+                sources=[said.source for _, said in stronger],
+                campaigns=[said.campaign for _, said in stronger],
+                affiliates=[said.affiliate for _, said in stronger],
+                sub_affiliates=[said.sub_affiliate for _, said in stronger],
+                ips=[said.ip for _, said in stronger],
+            )
+    return outweighed
 
 
 async def end_recents(

@@ -13,12 +13,28 @@ from stentor.optouts.hashing import HASH_NAMES, EntryForm, HashName
 
 Cause = Literal["unsubscribe", "stop", "bounce", "complaint", "api", "import", "collect"]
 
+BY_THE_PERSON: frozenset[Cause] = frozenset({"unsubscribe", "stop", "complaint", "collect"})
+"""What nobody but the person takes off the built-in list."""
+
+BY_PROVIDERS: frozenset[Cause] = frozenset({"bounce"})
+"""What a provider reports of an address."""
+
+WRITTEN_DOWN: frozenset[Cause] = frozenset({"api", "import"})
+"""What somebody wrote down of others."""
+
 ListKind: TypeAlias = Literal["plain", "md5", "sha1", "sha256", "sha512", "grouped", "linked"]
 ListState: TypeAlias = Literal["enabled", "disabled", "deleted"]
 ListScope: TypeAlias = Literal["brand", "campaigns", "topics"]
 
 LIST_CHANNELS = ChannelKind.EMAIL.bit | ChannelKind.SMS.bit
 """What a list may be of: e-mail addresses and phone numbers. SMS stands for every channel that goes to a number."""
+
+
+def outweighed_by(cause: Cause) -> frozenset[Cause]:
+    """The causes that say less than this one: the person says most, and a provider more than what somebody wrote down."""
+    if cause in BY_THE_PERSON:
+        return BY_PROVIDERS | WRITTEN_DOWN
+    return WRITTEN_DOWN if cause in BY_PROVIDERS else frozenset()
 
 
 def listed_as(channel: ChannelKind) -> ChannelKind:

@@ -4,8 +4,8 @@ VALUES (:id, :brand_id, :name, true, :now)
 ON CONFLICT (brand_id) WHERE built_in DO NOTHING
 
 -- name: insert_entries
--- In digest order, so that two transactions with entries in common never wait for each other crosswise. The first cause
--- stays: it is the one that the person or the provider gave.
+-- In digest order, so that two transactions with entries in common never wait for each other crosswise. The first one
+-- stays, but for the entries' `outweigh`.
 INSERT INTO optout_recent (list_id, digest, brand_id, channel, cause, at, source, address, campaign, ip)
 SELECT l.id, e.digest, l.brand_id, e.channel, e.cause, :now, e.source, e.address, e.campaign, e.ip
 FROM unnest(
@@ -16,6 +16,9 @@ CROSS JOIN optout_list l
 WHERE l.brand_id = :brand_id AND l.built_in
 ORDER BY e.digest
 ON CONFLICT (list_id, digest) DO NOTHING
+
+-- name: builtin_id
+SELECT id FROM optout_list WHERE brand_id = :brand_id AND built_in
 
 -- name: delete_entries
 -- What was, is kept.

@@ -17,7 +17,10 @@ async def ensure_builtin(conn: Connection, brand_id: UUID) -> None:
 
 
 async def add_to_builtin(conn: Connection, brand_id: UUID, entries: Sequence[OptOut]) -> int:
-    """Adds the addresses and returns how many are new; one that is listed already keeps its first cause and time."""
+    """Adds the addresses and returns how many are new.
+
+    Of one that is listed already the first cause and time stay, unless the new cause says more (`outweighed_by`).
+    """
     return await store.insert_entries(conn, brand_id, entries) if entries else 0
 
 

@@ -45,6 +45,16 @@ async def test_the_first_cause_stays(db: Database):
     assert (first, again, causes) == (1, 1, [("complaint",)])
 
 
+async def test_of_causes_that_come_together_the_persons_own_is_kept(db: Database):
+    world = await World.made(db)
+
+    async with db.transaction() as conn:
+        added = await add_to_builtin(conn, world.brand_id, [opt_out(ANN, "bounce"), opt_out(ANN, "complaint")])
+        causes = await (await conn.execute("SELECT cause FROM optout_recent")).fetchall()
+
+    assert (added, causes) == (1, [("complaint",)])
+
+
 async def test_nothing_to_say_is_said_without_a_statement(db: Database):
     world = await World.made(db)
 
@@ -78,3 +88,19 @@ async def test_transactions_with_entries_in_common_do_not_wait_for_each_other_cr
     added = await asyncio.gather(*(add(entries[::step]) for step in (1, -1, 1, -1)))
 
     assert sum(added) == 200
+
+
+async def test_transactions_that_say_more_of_the_same_people_do_not_wait_for_each_other_crosswise_either(db: Database):
+    world = await World.made(db)
+    digests = [email_digest(f"person{number}@example.com") for number in range(200)]
+
+    async def add(cause: Cause, step: int) -> int:
+        async with db.transaction() as conn:
+            return await add_to_builtin(conn, world.brand_id, [opt_out(digest, cause) for digest in digests[::step]])
+
+    causes: list[Cause] = ["api", "bounce", "unsubscribe", "bounce"]
+    added = await asyncio.gather(*(add(cause, step) for cause, step in zip(causes, (1, -1, 1, -1), strict=True)))
+
+    async with db.read() as conn:
+        kept = await (await conn.execute("SELECT cause, count(*) FROM optout_recent GROUP BY 1")).fetchall()
+    assert (sum(added), kept) == (200, [("unsubscribe", 200)])

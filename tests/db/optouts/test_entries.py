@@ -18,7 +18,7 @@ from stentor.optouts.lists import ListService
 from stentor.optouts.look_up import LookUp
 from stentor.optouts.model import Cause, ListDraft, ListPatch, OptOut
 from stentor.optouts.runs.holders import Indexes
-from stentor.optouts.service import add_to_builtin
+from stentor.optouts.service import add_to_builtin, remove_from_builtin
 
 pytestmark = pytest.mark.anyio
 
@@ -276,7 +276,7 @@ async def test_an_address_is_taken_off_however_its_host_is_written_and_its_domai
     assert await stage.on("ann@ex\u00e4mple.com") == set()
 
 
-@pytest.mark.parametrize("cause", ["unsubscribe", "stop", "complaint"])
+@pytest.mark.parametrize("cause", ["unsubscribe", "stop", "complaint", "collect"])
 async def test_only_the_person_takes_off_the_built_in_list_what_the_person_said(stage: Stage, cause: Cause):
     async with stage.db.transaction() as conn:
         await add_to_builtin(conn, stage.brand_id, [OptOut(ChannelKind.EMAIL, email_digest(ANN), cause)])
@@ -286,7 +286,55 @@ async def test_only_the_person_takes_off_the_built_in_list_what_the_person_said(
     assert await stage.on(ANN, "built-in") == {("ADDRESS", True)}
 
 
-@pytest.mark.parametrize("cause", ["bounce", "api", "import", "collect"])
+@pytest.mark.parametrize("before", ["bounce", "api", "import"])
+@pytest.mark.parametrize("cause", ["unsubscribe", "complaint", "collect"])
+async def test_what_the_person_says_takes_the_place_of_what_was_said_of_them(stage: Stage, before: Cause, cause: Cause):
+    def said(cause: Cause, **facts: str) -> OptOut:
+        return OptOut(ChannelKind.EMAIL, email_digest(ANN), cause, **facts)
+
+    async with stage.db.transaction() as conn:
+        await add_to_builtin(conn, stage.brand_id, [said(before, source="before", address=ANN)])
+    if cause == "collect":
+        assert await stage.entries.collect(stage.brand_id, "built-in", ANN, campaign="May", ip="192.0.2.1")
+    else:
+        async with stage.db.transaction() as conn:
+            await add_to_builtin(conn, stage.brand_id, [said(cause, campaign="May", ip="192.0.2.1")])
+    async with stage.db.transaction() as conn:
+        await add_to_builtin(conn, stage.brand_id, [said("bounce"), said("api"), said("unsubscribe", campaign="June")])
+
+    (entry,) = await stage.entries.entries(stage.brand_id, "built-in")
+    assert (entry.cause, entry.address, entry.campaign, entry.ip) == (cause, ANN, "May", "192.0.2.1")
+    first, now = await stage.entries.history(stage.brand_id, "built-in", ANN)
+    assert (first.cause, first.source, first.reason, first.lifted_at) == (before, "before", "said again", now.at)
+    with pytest.raises(Forbidden):
+        await stage.entries.remove(stage.brand_id, "built-in", ANN, reason="please")
+
+
+async def test_what_was_added_gives_way_to_where_somebody_clicked(stage: Stage):
+    await stage.remade(ListDraft(name="L", kind="sha256"))
+    await stage.entries.add(stage.brand_id, "L", [ANN], source="letter")
+
+    assert await stage.entries.collect(stage.brand_id, "L", ANN, campaign="May", affiliate="a1", ip="192.0.2.1")
+    again = await stage.entries.add(stage.brand_id, "L", [ANN])
+
+    (entry,) = await stage.entries.entries(stage.brand_id, "L")
+    assert (entry.cause, entry.campaign, entry.affiliate, entry.ip) == ("collect", "May", "a1", "192.0.2.1")
+    assert entry.hash == hashlib.sha256(ANN.encode()).digest()
+    assert (again.added, again.listed) == (0, 1)
+
+
+async def test_on_the_built_in_list_what_a_file_brought_stays_when_the_person_takes_back_what_they_said(stage: Stage):
+    held = await stage.lists.get(stage.brand_id, "built-in")
+    await stage.files.run(held.id, [ANN])
+    await stage.entries.collect(stage.brand_id, "built-in", ANN)
+
+    async with stage.db.transaction() as conn:
+        assert await remove_from_builtin(conn, stage.brand_id, [email_digest(ANN)]) == 1
+
+    assert await stage.on(ANN, "built-in") == {("ADDRESS", False)}
+
+
+@pytest.mark.parametrize("cause", ["bounce", "api", "import"])
 async def test_what_else_is_on_the_built_in_list_comes_off_with_a_reason(stage: Stage, cause: Cause):
     async with stage.db.transaction() as conn:
         await add_to_builtin(conn, stage.brand_id, [OptOut(ChannelKind.EMAIL, email_digest(ANN), cause)])

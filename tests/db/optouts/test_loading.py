@@ -15,14 +15,19 @@ import zstandard
 from loading_world import Loading, counts, done_chunks, pieces
 from stentor.db.pool import Database
 from stentor.db.reserve import DiskReserve
+from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import NoRoom
 from stentor.optouts.hashing import HASH_NAMES, HashName, digest_of, hash_of
 from stentor.optouts.jobs.clearing import clear_jobs
 from stentor.optouts.jobs.working import JobFailed, Workplace
 from stentor.optouts.loading.runner import ImportRunner
+from stentor.optouts.model import Cause, OptOut
+from stentor.optouts.service import add_to_builtin, remove_from_builtin
 from stentor.optouts.storage import DirectoryStorage
 
 pytestmark = pytest.mark.anyio
+
+EMAIL = ChannelKind.EMAIL
 
 
 @pytest.fixture
@@ -219,6 +224,36 @@ async def test_what_is_on_the_list_already_is_a_duplicate_and_what_was_taken_off
 
     assert counts(job) == (1596, 102, 1494, 0)
     assert (await loading.addresses(list_id))[1500:] == [f"p{n}@example.com" for n in (7, 8, *range(1500, 1600))]
+
+
+async def test_on_the_built_in_list_a_file_holds_beside_what_people_said_whichever_came_first(loading: Loading):
+    held = await loading.lists.get(loading.brand_id, "built-in")
+
+    async def say(text: str, cause: Cause) -> None:
+        async with loading.db.transaction() as conn:
+            await add_to_builtin(conn, loading.brand_id, [OptOut(EMAIL, digest_of(text, "md5"), cause)])
+
+    await say("ann@example.com", "unsubscribe")
+    await say("ben@example.com", "bounce")
+    await say("cat@example.com", "api")
+    texts = [
+        "ann@example.com",
+        "ben@example.com",
+        "cat@example.com",
+        *(f"p{number}@example.com" for number in range(3000)),
+    ]
+    claimed = await loading.claimed(held.id, file(*texts))
+    _, task = await loading.at_work(claimed)
+    await say("p2999@example.com", "unsubscribe")
+    await task
+    async with loading.db.transaction() as conn:
+        said = [digest_of(text, "md5") for text in ("ann@example.com", "p2999@example.com")]
+        assert await remove_from_builtin(conn, loading.brand_id, said) == 2
+        removed = await (await conn.execute("SELECT FROM optout_removed")).fetchall()
+
+    assert counts(await loading.jobs.get(loading.brand_id, claimed.id)) == (3003, 3002, 1, 0)
+    assert await loading.digests(held.id) == digests(*texts) - digests("cat@example.com")
+    assert removed == []
 
 
 async def test_of_a_list_whose_entries_lapse_old_ones_are_learned_anew(loading: Loading):

@@ -17,11 +17,14 @@ WHERE r.list_id = :list_id AND r.brand_id = :brand_id AND r.replaced_at IS NULL
 ORDER BY r.id
 
 -- name: recents
+-- Of the built-in list not those of people and of providers: when the person takes them back, what a file brought holds, whichever
+-- of the two came first.
 SELECT e.digest
 FROM optout_recent e
 JOIN optout_list l ON l.id = e.list_id
 WHERE e.list_id = :list_id AND e.brand_id = :brand_id AND e.digest > :after
     AND (l.expiry_days IS NULL OR e.at > :now - make_interval(days => l.expiry_days) / 10)
+    AND (NOT l.built_in OR e.cause IN ('api', 'import'))
 ORDER BY e.digest
 LIMIT :limit
 
@@ -33,10 +36,12 @@ ORDER BY digest
 LIMIT :limit
 
 -- name: recents_since
-SELECT digest
-FROM optout_recent
-WHERE list_id = :list_id AND brand_id = :brand_id AND at >= :since AND digest > :after
-ORDER BY digest
+SELECT e.digest
+FROM optout_recent e
+JOIN optout_list l ON l.id = e.list_id
+WHERE e.list_id = :list_id AND e.brand_id = :brand_id AND e.at >= :since AND e.digest > :after
+    AND (NOT l.built_in OR e.cause IN ('api', 'import'))
+ORDER BY e.digest
 LIMIT :limit
 
 -- name: lock_list
