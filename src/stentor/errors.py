@@ -6,6 +6,7 @@ Problem
 ├── Forbidden        a key that may not do this
 ├── NotFound         no such thing, or not in this brand
 ├── Conflict         the thing exists, or is in a state that does not allow this
+│   └── QuotaExceeded  the brand has as many of these as it may have
 ├── Unprocessable    understood, but refused as a whole (wrong type of generator, a reused idempotency key)
 ├── TooLarge         a limit of size was passed
 ├── RateLimited      too many calls; `retry_after_s` says when to come back
@@ -89,6 +90,11 @@ class NotFound(Problem):
 class Conflict(Problem):
     code = "conflict"
     title = "The state of the thing does not allow this"
+
+
+class QuotaExceeded(Conflict):
+    code = "quota-exceeded"
+    title = "There are as many as there may be"
 
 
 class Unprocessable(Problem):

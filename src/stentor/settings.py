@@ -91,6 +91,9 @@ class Settings(BaseSettings):
     history_days: int = Field(default=400, ge=60, le=3_650)
     """How long executions, and what became of each person in them, are kept; links to unsubscribe live as long."""
 
+    audit_days: int | None = Field(default=None, ge=30, le=36_500)
+    """How long the audit log keeps its entries; without it for ever."""
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "console", "json"] = "auto"
 

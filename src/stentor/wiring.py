@@ -14,11 +14,13 @@ import msgspec
 import structlog
 
 from stentor.accounts.attempts import Attempts
+from stentor.accounts.audit import AuditLog, forget_audit
 from stentor.accounts.directory import BrandDirectory
 from stentor.accounts.installation import SECRET_FILE, InstallationSecret, check_installation
 from stentor.accounts.invitations import InvitationService
 from stentor.accounts.keyring import KeyRing
 from stentor.accounts.letters import LetterKeeper
+from stentor.accounts.limits import RateLimiter
 from stentor.accounts.mail import SmtpMailer
 from stentor.accounts.oidc import OidcClient, OidcSettings
 from stentor.accounts.passwords import Passwords
@@ -307,6 +309,8 @@ def services(core: Core) -> Services:
         accounts=accounts(core),
         users=people.users,
         invitations=people.invitations,
+        audit=AuditLog(core.db),
+        limiter=RateLimiter(core.db),
         customers=CustomerService(core.db),
         topics=TopicService(core.db),
         subscriptions=SubscriptionService(core.db),
@@ -555,6 +559,7 @@ def _chores(core: Core) -> list[Chore]:
         Chore("forget_jobs", 600.0, lambda: forget_jobs(db, days=core.settings.history_days)),
         *_letters(core),
         Chore("forget_signed_in", 600.0, lambda: forget_ended(db)),
+        Chore("forget_audit", 3_600.0, lambda: forget_audit(db, days=core.settings.audit_days)),
         Chore("forget_answers", 600.0, lambda: forget_answers(db)),
         Chore("forget_events", 600.0, lambda: forget_events(db)),
     ]

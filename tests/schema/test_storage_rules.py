@@ -23,6 +23,9 @@ BLOCKS = dict(sql_blocks())
 
 # Statements of no single brand. Each says why in its file; adding one is a decision, so it is written down here too.
 ALL_BRANDS = {
+    "accounts/audit.sql:add_of_organisation",
+    "accounts/audit.sql:entries",
+    "accounts/audit.sql:forget",
     "accounts/queries.sql:brands",
     "accounts/queries.sql:find_brand_by_key",
     "accounts/queries.sql:find_principal",

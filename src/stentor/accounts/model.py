@@ -42,7 +42,13 @@ class BrandSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     run_rate_per_s: Annotated[int, Meta(ge=1, le=1_000_000)] = 500
     """Run calls per second, over all API processes; a full bucket of one second lets as many through at once."""
     optout_rate_per_s: Annotated[int, Meta(ge=1, le=1_000_000)] = 50
-    """Calls of the opt-out list API per second and key, in each API process; as many go through at once."""
+    """Calls of the opt-out list API per second and key, over all API processes."""
+    user_rate_per_min: Annotated[int, Meta(ge=0, le=1_000_000)] = 250
+    """Calls per minute of the holder of a token to batches, profiles, campaigns, schedules and their tags; 0 lifts it."""
+    batch_rate_per_min: Annotated[int, Meta(ge=0, le=1_000_000)] = 10
+    """Batches per minute that are sent to the group, whoever sends them; 0 lifts it."""
+    key_rate_per_s: Annotated[int, Meta(ge=0, le=1_000_000)] = 100
+    """Calls per second of a key to the other native paths, runs apart; 0 lifts it."""
     preferences_enabled: bool = False
     """Whether the preference paths that carry no key are answered."""
     unauthenticated_opt_in_counts: bool = True

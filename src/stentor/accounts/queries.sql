@@ -123,3 +123,6 @@ FROM unnest(:numbers::bigint[]) AS u (number)
 ORDER BY u.number
 ON CONFLICT (key_number) DO UPDATE SET last_used_at = excluded.last_used_at
 WHERE api_key_use.last_used_at < excluded.last_used_at
+
+-- name: count_keys
+SELECT count(*)::integer FROM api_key WHERE brand_id = :brand_id AND revoked_at IS NULL

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from stentor.accounts import store
 from stentor.accounts.acting import acting
+from stentor.accounts.audit import record
 from stentor.accounts.brand_settings import changed_settings
 from stentor.accounts.key_format import digest_of, hint_of, new_brand_key, new_secret
 from stentor.accounts.model import (
@@ -26,12 +27,16 @@ from stentor.clock import Clock
 from stentor.db.connection import Connection
 from stentor.db.names import name_taken
 from stentor.db.pool import Database
+from stentor.db.quotas import check_quota
 from stentor.domain.ids import new_id
 from stentor.domain.text import checked_name
 from stentor.errors import Invalid, NotFound
 
 BrandHook = Callable[[Connection, UUID], Awaitable[None]]
 """Gives a new brand what it cannot be without (its built-in opt-out list, its sandbox senders), in its transaction."""
+
+KEYS_MAX = 1_000
+"""Of a brand, revoked ones not counted."""
 
 FIRST_ORGANISATION_NAME = "Organisation"
 
@@ -62,6 +67,8 @@ class AccountService:
             if first is None:
                 await store.insert_organisation(conn, new_id(), FIRST_ORGANISATION_NAME)
                 first = await store.first_organisation(conn)
+                if first is not None:
+                    await record(conn, "organisation.created", first.id, organisation_id=first.id, after=first)
         if first is None:
             raise RuntimeError("An organisation that was just made is not there.")
         return first
@@ -102,7 +109,9 @@ class AccountService:
                 raise name_taken("brand", name)
             for hook in self._on_brand_created:
                 await hook(conn, brand_id)
-            return await _found(conn, brand_id)
+            brand = await _found(conn, brand_id)
+            await record(conn, "brand.created", brand_id, brand_id=brand_id, after=brand)
+            return brand
 
     async def brand(self, brand_id: UUID) -> Brand:
         """The brand as it is now. Raises NotFound."""
@@ -128,7 +137,9 @@ class AccountService:
             present = await store.lock_brand(conn, brand_id)
             if present is None:
                 raise _missing(brand_id)
-            await store.update_settings(conn, brand_id, changed_settings(present, changes))
+            settings = changed_settings(present, changes)
+            await store.update_settings(conn, brand_id, settings)
+            await record(conn, "brand.updated", brand_id, brand_id=brand_id, before=present, after=settings)
             return await _found(conn, brand_id)
 
     async def create_key(
@@ -144,7 +155,8 @@ class AccountService:
         """A new key for that brand, or for all brands of the organisation (the first one, unless one is named).
 
         What a test key triggers always goes to the sandbox. The secret is in the answer and nowhere else: it cannot be
-        shown again. From `expires_at` on it is refused. Raises Invalid, and NotFound for a brand or organisation that does not exist.
+        shown again. From `expires_at` on it is refused. Raises Invalid, QuotaExceeded, and NotFound for
+        a brand or organisation that does not exist.
         """
         name, scopes = checked_name(name, NAME_CHARS_MAX), _checked_scopes(scopes)
         if expires_at is not None:
@@ -153,9 +165,14 @@ class AccountService:
             organisation_id = (await self.ensure_first_organisation()).id
         secret = new_secret(is_test=is_test)
         async with self._db.transaction() as conn:
+            owner = await _owner(conn, brand_id, organisation_id)
+            if brand_id is not None:
+                await check_quota(
+                    conn, brand_id, "keys", KEYS_MAX, store.count_keys, remedy="Revoke those that nobody uses."
+                )
             number = await store.insert_key(
                 conn,
-                organisation_id=await _owner(conn, brand_id, organisation_id),
+                organisation_id=owner,
                 brand_id=brand_id,
                 name=name,
                 digest=digest_of(self._pepper, secret),
@@ -165,6 +182,8 @@ class AccountService:
                 expires_at=expires_at,
                 made_by=acting(),
             )
+            made = {"name": name, "hint": hint_of(secret), "scopes": scopes, "is_test": is_test}
+            await record(conn, "key.created", number, brand_id=brand_id, organisation_id=owner, after=made)
         return NewKey(number=number, token=f"{number}|{secret}", api_key=secret, hint=hint_of(secret))
 
     def _check_expiry(self, expires_at: datetime) -> None:
@@ -194,6 +213,7 @@ class AccountService:
         async with self._db.transaction() as conn:
             if not await store.revoke_key(conn, organisation_id, number, brand_id):
                 raise NotFound(f"There is no key {number}.")
+            await record(conn, "key.revoked", number, brand_id=brand_id, organisation_id=organisation_id)
 
 
 async def _found(conn: Connection, brand_id: UUID) -> Brand:

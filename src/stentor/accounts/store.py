@@ -40,6 +40,7 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     note_policy: Statement
     policies_between: Statement
     insert_key: Statement
+    count_keys: Statement
     find_principal: Statement
     keys_of_organisation: Statement
     keys_of_brand: Statement
@@ -128,6 +129,10 @@ async def policies_between(conn: Connection, brand_id: UUID, since: datetime, un
     """The versions that held at any moment between the two, oldest first; before the first one, that one."""
     rows = await Sql.policies_between.tuples(conn, brand_id=brand_id, since=since, until=until)
     return [PolicyVersion(version, _settings(policy), from_) for version, policy, from_ in rows]
+
+
+async def count_keys(conn: Connection, brand_id: UUID) -> int:
+    return await Sql.count_keys.value(conn, brand_id=brand_id)
 
 
 async def insert_key(

@@ -52,6 +52,12 @@ async def answered_once(
         await asyncio.sleep(_LOOK_EVERY_S)
 
 
+async def was_answered(db: Database, brand_id: UUID, key: str) -> bool:
+    """Whether an answer is stored under this key."""
+    async with db.read() as conn:
+        return bool(await store.stored_answers(conn, [(brand_id, key)]))
+
+
 async def _replayed_or_handled(
     conn: Connection, key: KeyOfBrand, request_hash: bytes, handle: Callable[[], Awaitable[Answer]]
 ) -> tuple[Answer, bool]:

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from stentor.accounts.acting import ENGINE, as_actor
 from stentor.api import files, health
+from stentor.api.audit import audit
 from stentor.api.campaigns import campaigns
 from stentor.api.customers import customers
 from stentor.api.docs.pages import Reference
@@ -41,7 +42,6 @@ from stentor.api.services import Services
 from stentor.api.settings import ApiSettings
 from stentor.api.slow_bodies import Deadlines
 from stentor.api.subscriptions import subscriptions
-from stentor.api.throttle import Pace
 from stentor.api.topics import topics
 from stentor.api.wire import optizmo, preference_topics, preferences, smart_campaigns
 from stentor.api.wire.optout_lane import OptOutLane
@@ -86,6 +86,7 @@ NATIVE = (
     optout_jobs,
     inbox,
     keys,
+    audit,
 )
 
 
@@ -118,7 +119,6 @@ def create_app(
     registry: CollectorRegistry | None = None,
 ) -> Litestar:
     """The app over these services. `doors` are those that are not this package's own: pages and console."""
-    optout_pace = Pace()
     own = [
         Door("/", [health.routes]),
         Door("/v1/groups", with_options([handler for noun in NATIVE for handler in noun.handlers])),
@@ -133,13 +133,13 @@ def create_app(
             optizmo.LISTS,
             with_options(optizmo.optout_files.handlers),
             optizmo.envelope,
-            OptOutLane(services, optout_pace),
+            OptOutLane(services),
         ),
         Door(optizmo.COLLECT, [], optizmo.envelope),
         Door(files.PREFIX, files.handlers, files.envelope),
         Door(preference_topics.PREFIX, with_options(preference_topics.preference_topics.handlers)),
     ]
-    app = _App(services, settings, [*own, *doors], registry or CollectorRegistry(), optout_pace)
+    app = _App(services, settings, [*own, *doors], registry or CollectorRegistry())
     groups = [
         (noun.tag, noun.about)
         for noun in (*NATIVE, preferences.preferences, preference_topics.preference_topics, optizmo.optout_files)
@@ -158,7 +158,6 @@ class _App(Litestar):
         settings: ApiSettings,
         doors: Sequence[Door],
         registry: CollectorRegistry,
-        optout_pace: Pace,
     ) -> None:
         self._metrics = RequestMetrics(registry)
         list_metrics = ListMetrics(registry)
@@ -177,7 +176,6 @@ class _App(Litestar):
                     "settings": settings,
                     "metrics": self._metrics,
                     "list_metrics": list_metrics,
-                    "optout_pace": optout_pace,
                     "stopping": asyncio.Event(),
                     "streams": set(),
                     "uploads": set(),

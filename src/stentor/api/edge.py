@@ -39,6 +39,9 @@ DRAIN_S_MAX = 10.0
 # the name is read.
 _KEPT_ESCAPE = re.compile(rb"%(?=2[Ff]|25)")
 
+RATE_FIELDS = "rate_fields"
+"""Under this name the state of a request's scope has the fields that its answer tells of limits, ready to be sent."""
+
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=~-]{1,128}\Z")
 
 _CSP = b"default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -142,6 +145,8 @@ class Exchange:
                 scope["method"], scope.get("path_template"), status, time.monotonic() - self._started
             )
             headers = list(event["headers"])
+            if (rate_fields := scope["state"].get(RATE_FIELDS)) is not None:
+                headers = [pair for pair in headers if not pair[0].startswith(b"x-ratelimit-")] + rate_fields
             said = {name for name, _ in headers}
             headers += [pair for pair in _DEFAULT_HEADERS if pair[0] not in said]
             headers.append((b"x-request-id", self._request_id))

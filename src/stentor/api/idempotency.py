@@ -36,6 +36,11 @@ async def answered_once(
     return _response(answer, {REPLAYED: "true"} if is_replayed else {})
 
 
+async def was_answered(request: ApiRequest, caller: Caller, key: str | None) -> bool:
+    """Whether a request with this key was answered, so that this one is answered from what is stored, if it is equal."""
+    return key is not None and await answers.was_answered(request.services.database, caller.brand_id, key)
+
+
 def check_key(key: str) -> None:
     """Raises Invalid for an Idempotency-Key that is empty, longer than 255 characters, or not printable ASCII."""
     if not 1 <= len(key) <= KEY_CHARS_MAX or not key.isascii() or not key.isprintable():

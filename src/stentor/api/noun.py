@@ -23,12 +23,13 @@ from litestar.handlers import HTTPRouteHandler
 
 from stentor.accounts.model import Scope
 from stentor.api.edge import unescaped
-from stentor.api.idempotency import answered_once
+from stentor.api.idempotency import answered_once, was_answered
 from stentor.api.operation import JSON, NATIVE, Dialect, Method, Operation, Reply
 from stentor.api.request import ApiRequest, Caller
 from stentor.errors import NotFound, Problem
 
 Access: TypeAlias = Callable[[ApiRequest, Scope], Awaitable[Caller]]
+Pace: TypeAlias = Callable[[ApiRequest, Operation, str, Caller], Awaitable[None]]
 Admission: TypeAlias = Callable[[ApiRequest], Awaitable[Any]]
 Handler: TypeAlias = Callable[..., Awaitable[Any]]
 
@@ -38,7 +39,8 @@ class Noun:
 
     `access` finds out who calls and for which brand, and raises Unauthenticated, NotFound or Forbidden; without it the
     operations are open to everyone, and `admission` turns away, before anything of a body is looked at, who may not come
-    in: what it answers is the handlers' `admitted`. `query` is what either reads of the query, where it does.
+    in: what it answers is the handlers' `admitted`. `pace` counts the call of whoever may make it, and raises RateLimited; an answer
+    that is given again costs nothing. `query` is what either reads of the query, where it does.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Noun:
         *,
         prefix: str = "",
         access: Access | None = None,
+        pace: Pace | None = None,
         admission: Admission | None = None,
         query: type[msgspec.Struct] | None = None,
         dialect: Dialect = NATIVE,
@@ -57,6 +60,7 @@ class Noun:
         self.handlers: list[HTTPRouteHandler] = []
         self._prefix = prefix
         self._access = access
+        self._pace = pace
         self._admission = admission
         self._query = query
         self._dialect = dialect
@@ -117,24 +121,35 @@ class Noun:
             route = HTTPRouteHandler(
                 self._prefix + path, http_method=method, status_code=200, opt={"operation": operation}, **limit
             )
-            self.handlers.append(route(_answering(operation, handler, self._access, self._admission)))
+            way_in = _WayIn(self._access, self._pace, self._admission, path)
+            self.handlers.append(route(_answering(operation, handler, way_in)))
             return handler
 
         return register
 
 
-def _answering(
-    operation: Operation, handler: Handler, access: Access | None, admission: Admission | None
-) -> Callable[..., Awaitable[Response[Any]]]:
+class _WayIn(msgspec.Struct, frozen=True):
+    """What a request passes before its handler; `path` is the operation's, below the noun's prefix."""
+
+    access: Access | None
+    pace: Pace | None
+    admission: Admission | None
+    path: str
+
+
+def _answering(operation: Operation, handler: Handler, way_in: _WayIn) -> Callable[..., Awaitable[Response[Any]]]:
     body = None if operation.body is None else msgspec.json.Decoder(operation.body)
     query = operation.query if "query" in inspect.signature(handler).parameters else None
 
     async def answer(request: ApiRequest) -> Response[Any]:
         arguments: dict[str, Any] = {"request": request}
-        if access is not None and operation.scope is not None:
-            arguments["caller"] = await access(request, operation.scope)
-        if admission is not None:
-            arguments["admitted"] = await admission(request)
+        said_key = request.headers.get("idempotency-key") if operation.takes_key else None
+        if way_in.access is not None and operation.scope is not None:
+            caller = arguments["caller"] = await way_in.access(request, operation.scope)
+            if way_in.pace is not None and not await was_answered(request, caller, said_key):
+                await way_in.pace(request, operation, way_in.path, caller)
+        if way_in.admission is not None:
+            arguments["admitted"] = await way_in.admission(request)
         for name, kind in operation.ids.items():
             arguments[name] = _read_id(request.path_params[name], kind)
         if query is not None:
@@ -146,8 +161,8 @@ def _answering(
                 arguments["body"] = await request.decoded(body)
             return _encoded(operation, await handler(**arguments))
 
-        key = request.headers.get("idempotency-key") if operation.is_idempotent else None
-        if key is None or access is None:
+        key = said_key if operation.is_idempotent else None
+        if key is None or way_in.access is None:
             return await handle()
         return await answered_once(request, arguments["caller"], key, handle)
 

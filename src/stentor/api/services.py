@@ -2,9 +2,11 @@
 
 import msgspec
 
+from stentor.accounts.audit import AuditLog
 from stentor.accounts.directory import BrandDirectory
 from stentor.accounts.invitations import InvitationService
 from stentor.accounts.keyring import KeyRing
+from stentor.accounts.limits import RateLimiter
 from stentor.accounts.service import AccountService
 from stentor.accounts.users import UserService
 from stentor.audience.customers import CustomerService
@@ -44,6 +46,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     accounts: AccountService
     users: UserService
     invitations: InvitationService
+    audit: AuditLog
+    limiter: RateLimiter
     topics: TopicService
     customers: CustomerService
     subscriptions: SubscriptionService

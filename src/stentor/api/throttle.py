@@ -6,8 +6,6 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from ipaddress import IPv6Address, IPv6Network
 
-import msgspec
-
 from stentor.api.proxies import Address
 from stentor.errors import RateLimited
 
@@ -43,38 +41,6 @@ class Throttle:
             raise RateLimited(
                 "Too many calls. Ask again in a moment.", retry_after_s=math.ceil(wait_s), limit=self._burst
             )
-
-
-class Standing(msgspec.Struct, frozen=True):
-    """How a caller stands after a call: of `limit` at once `remaining` are left, and all of them again in `full_in_s`."""
-
-    limit: int
-    remaining: int
-    full_in_s: float
-    wait_s: float
-    """How long to wait where this call was one too many, else 0."""
-
-
-class Pace:
-    """Lets each caller through `per_s` times a second, and as often at once, and tells how the caller stands."""
-
-    def __init__(self, *, callers_max: int = CALLERS_MAX) -> None:
-        self._callers_max = callers_max
-        self._full_at: OrderedDict[Hashable, float] = OrderedDict()
-
-    def take(self, caller: Hashable, per_s: int) -> Standing:
-        """Counts a call, unless it is one too many."""
-        now = time.monotonic()
-        full_at = max(self._full_at.pop(caller, now), now)
-        # A bucket of `per_s` is full after one second.
-        wait_s = max(0.0, full_at + 1 / per_s - now - 1)
-        if not wait_s:
-            full_at += 1 / per_s
-        self._full_at[caller] = full_at
-        if len(self._full_at) > self._callers_max:
-            self._full_at.popitem(last=False)
-        full_in_s = full_at - now
-        return Standing(per_s, max(0, int((1 - full_in_s) * per_s + 1e-6)), full_in_s, wait_s)
 
 
 def line_of(address: Address | None) -> Hashable:

@@ -2,15 +2,20 @@
 
 import re
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
+import msgspec
+
+from stentor.accounts.audit import record
 from stentor.audience import topic_store
 from stentor.audience.model import Topic, TopicDraft, TopicPatch
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
+from stentor.db.quotas import check_quota
 from stentor.domain.ids import new_id
 from stentor.domain.text import NOT_IN_A_LINE
-from stentor.domain.vocabulary import ALL_CHANNELS_MASK
+from stentor.domain.vocabulary import ALL_CHANNELS_MASK, channels_in
 from stentor.errors import Conflict, Invalid, NotFound, Violation
 
 KEY_CHARS_MAX = 200
@@ -29,14 +34,15 @@ class TopicService:
         self._db = db
 
     async def create(self, brand_id: UUID, draft: TopicDraft) -> Topic:
-        """The new topic. Raises Invalid, and Conflict when the key is taken or the brand has 5,000 topics."""
+        """The new topic. Raises Invalid, Conflict when the key is taken, and QuotaExceeded when the brand has 5,000 topics."""
         _check(draft)
         async with self._db.transaction() as conn:
-            if await topic_store.count_topics(conn, brand_id) >= TOPICS_MAX:
-                raise Conflict(f"The brand has {TOPICS_MAX} topics, which is as many as there can be; delete some.")
+            await check_quota(conn, brand_id, "topics", TOPICS_MAX, topic_store.count_topics)
             if not await topic_store.insert_topic(conn, brand_id, new_id(), draft):
                 raise Conflict(f"The brand has a topic {draft.key!r} already; change that one or choose another key.")
-            return await found(conn, brand_id, draft.key)
+            topic = await found(conn, brand_id, draft.key)
+            await record(conn, "topic.created", topic.id, brand_id=brand_id, after=_told(topic))
+            return topic
 
     async def get(self, brand_id: UUID, reference: str) -> Topic:
         """The topic. Raises NotFound."""
@@ -54,7 +60,9 @@ class TopicService:
         async with self._db.transaction() as conn:
             topic = await found(conn, brand_id, reference)
             await topic_store.update_topic(conn, brand_id, topic.id, patch)
-            return await found(conn, brand_id, str(topic.id))
+            changed = await found(conn, brand_id, str(topic.id))
+            await record(conn, "topic.updated", topic.id, brand_id=brand_id, before=_told(topic), after=_told(changed))
+            return changed
 
     async def delete(self, brand_id: UUID, reference: str) -> None:
         """Removes a topic that nobody is subscribed to. Raises NotFound, and Conflict while anybody is."""
@@ -63,6 +71,7 @@ class TopicService:
             if await topic_store.has_subscribers(conn, brand_id, topic.id):
                 raise Conflict("People are subscribed to this topic. Disable it instead: then nobody is written to.")
             await topic_store.delete_topic(conn, brand_id, topic.id)
+            await record(conn, "topic.deleted", topic.id, brand_id=brand_id, before=_told(topic))
 
 
 async def found(conn: Connection, brand_id: UUID, reference: str) -> Topic:
@@ -77,6 +86,11 @@ async def known_topics(conn: Connection, brand_id: UUID, ids: Sequence[UUID]) ->
     """Which of these ids are topics of the brand."""
     found = await topic_store.find_topics(conn, brand_id, [str(topic_id) for topic_id in ids])
     return {topic.id for topic in found.values()}
+
+
+def _told(topic: Topic) -> dict[str, Any]:
+    """The topic as the audit log tells of it, its channels by their names."""
+    return {**msgspec.structs.asdict(topic), "channels": channels_in(topic.channels)}
 
 
 def _check(said: TopicDraft | TopicPatch) -> None:

@@ -17,6 +17,7 @@ from stentor.domain.policy import CampaignPolicy
 
 class Sql(QuerySet, file="campaigns.sql", package=__package__):
     insert_campaign: Statement
+    count_campaigns: Statement
     find_campaign: Statement
     campaigns_by_id: Statement
     page_of_campaigns: Statement
@@ -35,6 +36,10 @@ class CampaignRow(NamedTuple):
 
     campaign: Campaign
     made_from: str | None
+
+
+async def count_campaigns(conn: Connection, brand_id: UUID) -> int:
+    return await Sql.count_campaigns.value(conn, brand_id=brand_id)
 
 
 async def insert_campaign(conn: Connection, brand_id: UUID, campaign_id: UUID, draft: CampaignDraft) -> bool:

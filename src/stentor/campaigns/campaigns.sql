@@ -56,3 +56,6 @@ UPDATE campaign SET publication_id = :publication_id WHERE id = :id AND brand_id
 
 -- name: find_running_campaign
 SELECT name, kind, publication_id FROM campaign WHERE id = :id AND brand_id = :brand_id
+
+-- name: count_campaigns
+SELECT count(*)::integer FROM campaign WHERE brand_id = :brand_id

@@ -14,6 +14,7 @@ from stentor.db.sql import QuerySet, Statement
 
 class Sql(QuerySet, file="generators.sql", package=__package__):
     insert_generator: Statement
+    count_generators: Statement
     find_generator: Statement
     page_of_generators: Statement
     lock_generator: Statement
@@ -39,6 +40,10 @@ class GeneratorRow(msgspec.Struct, frozen=True):
     made_from: str | None
     created_at: datetime
     updated_at: datetime
+
+
+async def count_generators(conn: Connection, brand_id: UUID) -> int:
+    return await Sql.count_generators.value(conn, brand_id=brand_id)
 
 
 async def insert_generator(

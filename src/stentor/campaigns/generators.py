@@ -6,6 +6,7 @@ from uuid import UUID
 
 import msgspec
 
+from stentor.accounts.audit import record
 from stentor.campaigns import campaign_store, generator_store, template_store
 from stentor.campaigns.context_schema import ContextSchema
 from stentor.campaigns.deduplication import check_deduplication
@@ -16,11 +17,13 @@ from stentor.campaigns.naming import NAME_CHARS_MAX, checked_id
 from stentor.campaigns.publishing import freeze
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
+from stentor.db.quotas import check_quota
 from stentor.domain.ids import new_id
 from stentor.domain.text import checked_name
 from stentor.errors import Conflict, Invalid, NotFound
 
 PAGE_MAX = 100
+GENERATORS_MAX = 5_000
 
 
 class GeneratorService:
@@ -37,22 +40,27 @@ class GeneratorService:
         generator_id: str | None = None,
         generator_type: GeneratorType = "api_triggered",
     ) -> Generator:
-        """The new generator, unpublished; without an id it gets a UUID. Raises Invalid, and Conflict for an id in use."""
+        """The new generator, unpublished; without an id it gets a UUID. Raises Invalid, Conflict for an id in use, QuotaExceeded."""
         generator_id, draft = checked_id(generator_id), _checked(draft)
         async with self._db.transaction() as conn:
+            await check_quota(conn, brand_id, "event generators", GENERATORS_MAX, generator_store.count_generators)
             await _share_campaign(conn, brand_id, draft.campaign_id)
             if not await generator_store.insert_generator(conn, brand_id, generator_id, generator_type, draft):
                 raise Conflict(f"An event generator {generator_id!r} exists already; choose another id.")
-            return await _generator(conn, brand_id, generator_id)
+            generator = await _generator(conn, brand_id, generator_id)
+            await record(conn, "event_generator.created", generator_id, brand_id=brand_id, after=generator)
+            return generator
 
     async def update(self, brand_id: UUID, generator_id: str, draft: GeneratorDraft) -> Generator:
         """The generator, replaced as a whole but for id and type. Raises Invalid and NotFound."""
         draft = _checked(draft)
         async with self._db.transaction() as conn:
-            await _row(conn, brand_id, generator_id)
+            held = await _generator(conn, brand_id, generator_id)
             await _share_campaign(conn, brand_id, draft.campaign_id)
             await generator_store.update_generator(conn, brand_id, generator_id, draft)
-            return await _generator(conn, brand_id, generator_id)
+            changed = await _generator(conn, brand_id, generator_id)
+            await record(conn, "event_generator.updated", generator_id, brand_id=brand_id, before=held, after=changed)
+            return changed
 
     async def get(self, brand_id: UUID, generator_id: str) -> Generator:
         """The generator as it is edited. Raises NotFound."""
@@ -68,8 +76,10 @@ class GeneratorService:
     async def delete(self, brand_id: UUID, generator_id: str) -> None:
         """Removes the generator; executions that it started go on. Raises NotFound."""
         async with self._db.transaction() as conn:
+            held = await _generator(conn, brand_id, generator_id)
             if not await generator_store.delete_generator(conn, brand_id, generator_id):
                 raise _missing(generator_id)
+            await record(conn, "event_generator.deleted", generator_id, brand_id=brand_id, before=held)
 
     async def publish(self, brand_id: UUID, generator_id: str) -> PublishResult:
         """Freezes campaign and templates as they are; calls run that from now on, executions under way keep theirs.
@@ -88,9 +98,13 @@ class GeneratorService:
         frozen = await asyncio.to_thread(freeze, ingredients, templates)
         async with self._db.transaction() as conn:
             row = await _locked(conn, brand_id, generator_id, ingredients)
+            held = await _generator(conn, brand_id, generator_id)
             if row.made_from != frozen.content.made_from:
                 await generator_store.publish(conn, brand_id, generator_id, new_id(), frozen.content)
             generator = await _generator(conn, brand_id, generator_id)
+            await record(
+                conn, "event_generator.published", generator_id, brand_id=brand_id, before=held, after=generator
+            )
         return PublishResult(generator, frozen.content.bindings, frozen.warnings)
 
 

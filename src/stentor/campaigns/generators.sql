@@ -46,3 +46,6 @@ SELECT content::text FROM publication WHERE id = :id AND brand_id = :brand_id
 
 -- name: find_running
 SELECT type, publication_id FROM event_generator WHERE id = :id AND brand_id = :brand_id
+
+-- name: count_generators
+SELECT count(*)::integer FROM event_generator WHERE brand_id = :brand_id

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from stentor.accounts.audit import record
 from stentor.campaigns import campaign_store, generator_store, template_store
 from stentor.campaigns.campaign_store import CampaignRow
 from stentor.campaigns.ingredients import CampaignItself, gather
@@ -17,6 +18,7 @@ from stentor.channels.service import find_sender
 from stentor.db.connection import Connection
 from stentor.db.names import name_free, name_taken
 from stentor.db.pool import Database
+from stentor.db.quotas import check_quota
 from stentor.domain.ids import new_id
 from stentor.domain.policy import policy_violations
 from stentor.domain.text import checked_name
@@ -24,6 +26,7 @@ from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Conflict, Invalid, NotFound, Violation
 
 PAGE_MAX = 100
+CAMPAIGNS_MAX = 5_000
 # A send is one person on one channel, so a campaign speaks on each channel once.
 ROUTES_MAX = len(ChannelKind)
 
@@ -35,24 +38,36 @@ class CampaignService:
         self._db = db
 
     async def create(self, brand_id: UUID, draft: CampaignDraft) -> Campaign:
-        """The new campaign. Raises Invalid, and Conflict when the name is taken."""
+        """The new campaign. Raises Invalid, Conflict when the name is taken, QuotaExceeded."""
         draft = _checked(draft)
         campaign_id = new_id()
         async with self._db.transaction() as conn:
+            await check_quota(
+                conn,
+                brand_id,
+                "campaigns",
+                CAMPAIGNS_MAX,
+                campaign_store.count_campaigns,
+                remedy="Change one that is there, or delete those that were never published.",
+            )
             await _check_routes(conn, brand_id, draft.routes)
             if not await campaign_store.insert_campaign(conn, brand_id, campaign_id, draft):
                 raise name_taken("campaign", draft.name)
-            return await _found(conn, brand_id, campaign_id)
+            campaign = await _found(conn, brand_id, campaign_id)
+            await record(conn, "campaign.created", campaign_id, brand_id=brand_id, after=campaign)
+            return campaign
 
     async def update(self, brand_id: UUID, campaign_id: UUID, draft: CampaignDraft) -> Campaign:
         """The campaign, replaced as a whole. Raises Invalid, NotFound, and Conflict when the name is taken."""
         draft = _checked(draft)
         async with self._db.transaction() as conn:
-            await _found(conn, brand_id, campaign_id)
+            held = await _found(conn, brand_id, campaign_id)
             await _check_routes(conn, brand_id, draft.routes)
             with name_free("campaign", draft.name):
                 await campaign_store.update_campaign(conn, brand_id, campaign_id, draft)
-            return await _found(conn, brand_id, campaign_id)
+            changed = await _found(conn, brand_id, campaign_id)
+            await record(conn, "campaign.updated", campaign_id, brand_id=brand_id, before=held, after=changed)
+            return changed
 
     async def publish(self, brand_id: UUID, campaign_id: UUID) -> CampaignPublished:
         """Freezes the campaign and its templates as they are; what starts from now on runs that.
@@ -80,11 +95,13 @@ class CampaignService:
                 raise _edited()
             if (await gather(conn, brand_id, [itself])).get(itself.id) != ingredients:
                 raise _edited()
+            held = await _found(conn, brand_id, campaign_id)
             if row.made_from != frozen.content.made_from:
                 publication_id = new_id()
                 await generator_store.insert_publication(conn, brand_id, publication_id, frozen.content)
                 await campaign_store.publish_campaign(conn, brand_id, campaign_id, publication_id)
             campaign = await _found(conn, brand_id, campaign_id)
+            await record(conn, "campaign.published", campaign_id, brand_id=brand_id, before=held, after=campaign)
         return CampaignPublished(campaign, frozen.content.bindings, frozen.warnings)
 
     async def get(self, brand_id: UUID, campaign_id: UUID) -> Campaign:
@@ -109,7 +126,9 @@ class CampaignService:
                 )
             if await campaign_store.was_published(conn, brand_id, campaign_id):
                 raise Conflict("This campaign was published, and executions refer to it. Keep it for their reports.")
+            held = await _found(conn, brand_id, campaign_id)
             await campaign_store.delete_campaign(conn, brand_id, campaign_id)
+            await record(conn, "campaign.deleted", campaign_id, brand_id=brand_id, before=held)
 
 
 async def _shown(conn: Connection, brand_id: UUID, rows: Sequence[CampaignRow]) -> list[Campaign]:

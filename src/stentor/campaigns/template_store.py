@@ -16,6 +16,7 @@ from stentor.domain.vocabulary import ChannelKind
 
 class Sql(QuerySet, file="templates.sql", package=__package__):
     insert_template: Statement
+    count_templates: Statement
     insert_version: Statement
     find_template: Statement
     page_of_templates: Statement
@@ -27,6 +28,10 @@ class Sql(QuerySet, file="templates.sql", package=__package__):
     delete_old_versions: Statement
     delete_template: Statement
     campaigns_with_template: Statement
+
+
+async def count_templates(conn: Connection, brand_id: UUID) -> int:
+    return await Sql.count_templates.value(conn, brand_id=brand_id)
 
 
 async def insert_template(

@@ -3,6 +3,7 @@
 import asyncio
 from uuid import UUID
 
+from stentor.accounts.audit import record
 from stentor.campaigns import template_store
 from stentor.campaigns.content import checked_content
 from stentor.campaigns.model import Template, TemplateContent, TemplatePatch, TemplateSummary
@@ -10,6 +11,7 @@ from stentor.campaigns.naming import NAME_CHARS_MAX
 from stentor.db.connection import Connection
 from stentor.db.names import name_free, name_taken
 from stentor.db.pool import Database
+from stentor.db.quotas import check_quota
 from stentor.domain.ids import new_id
 from stentor.domain.text import checked_name
 from stentor.domain.vocabulary import ChannelKind
@@ -18,6 +20,7 @@ from stentor.errors import Conflict, NotFound
 PAGE_MAX = 100
 # What was published is kept with the publication, so old versions are for people who want to look back.
 VERSIONS_KEPT_MAX = 100
+TEMPLATES_MAX = 5_000
 
 
 class TemplateService:
@@ -27,14 +30,17 @@ class TemplateService:
         self._db = db
 
     async def create(self, brand_id: UUID, *, name: str, channel: ChannelKind, content: TemplateContent) -> Template:
-        """The new template, in version 1. Raises Invalid, naming language, part and line, and Conflict for a name in use."""
+        """The new template, in version 1. Raises Invalid, naming language, part and line, Conflict for a name in use, QuotaExceeded."""
         name, content = checked_name(name, NAME_CHARS_MAX), await asyncio.to_thread(checked_content, channel, content)
         template_id = new_id()
         async with self._db.transaction() as conn:
+            await check_quota(conn, brand_id, "templates", TEMPLATES_MAX, template_store.count_templates)
             if not await template_store.insert_template(conn, brand_id, template_id, name=name, channel=channel):
                 raise name_taken("template", name)
             await template_store.insert_version(conn, brand_id, template_id, 1, content)
-            return await _found(conn, brand_id, template_id)
+            template = await _found(conn, brand_id, template_id)
+            await record(conn, "template.created", template_id, brand_id=brand_id, after=template)
+            return template
 
     async def update(self, brand_id: UUID, template_id: UUID, patch: TemplatePatch) -> Template:
         """The template with a new name, a new version, or both. Content that is as it was makes no version.
@@ -79,7 +85,9 @@ class TemplateService:
                 raise _missing(template_id)
             if users := await template_store.campaigns_with_template(conn, brand_id, template_id):
                 raise Conflict(f"Campaigns use this template: {', '.join(users)}. Give them another one first.")
+            held = await _found(conn, brand_id, template_id)
             await template_store.delete_template(conn, brand_id, template_id)
+            await record(conn, "template.deleted", template_id, brand_id=brand_id, before=held)
 
 
 async def _updated(
@@ -96,7 +104,9 @@ async def _updated(
     if (name, version) != (present.name, present.version):
         with name_free("template", name):
             await template_store.update_template(conn, brand_id, template_id, name=name, version=version)
-    return await _found(conn, brand_id, template_id)
+    changed = await _found(conn, brand_id, template_id)
+    await record(conn, "template.updated", template_id, brand_id=brand_id, before=present, after=changed)
+    return changed
 
 
 async def _found(conn: Connection, brand_id: UUID, template_id: UUID) -> Template:

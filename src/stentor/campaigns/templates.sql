@@ -59,3 +59,6 @@ WHERE brand_id = :brand_id
     AND routes @> jsonb_build_array(jsonb_build_object('template_id', :template_id::uuid::text))
 ORDER BY name
 LIMIT :limit
+
+-- name: count_templates
+SELECT count(*)::integer FROM template WHERE brand_id = :brand_id

@@ -69,3 +69,6 @@ UPDATE sender SET paused_at = NULL WHERE brand_id = :brand_id AND id = :id
 UPDATE sender
 SET deleted_at = :now, enabled = false, paused_at = coalesce(paused_at, :now), secret = NULL, updated_at = :now
 WHERE brand_id = :brand_id AND id = :id
+
+-- name: count_senders
+SELECT count(*)::integer FROM sender WHERE brand_id = :brand_id AND deleted_at IS NULL

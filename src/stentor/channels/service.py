@@ -1,9 +1,12 @@
 """Senders: making, changing, pausing them, and which one a channel goes by when nobody chose."""
 
+from typing import Any
 from uuid import UUID
 
+import msgspec
 from msgspec import UNSET
 
+from stentor.accounts.audit import record
 from stentor.channels import store
 from stentor.channels.kinds import checked_settings
 from stentor.channels.model import (
@@ -20,12 +23,14 @@ from stentor.channels.secrets import SecretBox
 from stentor.db.connection import Connection
 from stentor.db.names import name_free, name_taken
 from stentor.db.pool import Database
+from stentor.db.quotas import check_quota
 from stentor.domain.ids import new_id
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Conflict, Forbidden, Invalid, NotFound, Violation
 from stentor.failpoints import failpoint
 
 PAGE_MAX = 200
+SENDERS_MAX = 500
 
 
 async def ensure_sandbox(conn: Connection, brand_id: UUID) -> None:
@@ -68,13 +73,14 @@ class SenderService:
         self._reach = reach
 
     async def create(self, brand_id: UUID, new: NewSender) -> Sender:
-        """Makes a sender. Raises Invalid, Conflict for a name in use, NotReachable (see `Reach`)."""
+        """Makes a sender. Raises Invalid, Conflict for a name in use, QuotaExceeded, NotReachable (see `Reach`)."""
         _check_fields(new.name, new.secret, new.pace_per_s)
         settings = checked_settings(new.kind, new.channel, new.settings, new.secret)
         if new.enabled:
             self._reach.check(new.kind, settings)
         sender_id = new_id()
         async with self._db.transaction() as conn:
+            await check_quota(conn, brand_id, "senders", SENDERS_MAX, store.count_senders)
             made = await store.insert_sender(
                 conn,
                 brand_id,
@@ -90,7 +96,9 @@ class SenderService:
             )
             if not made:
                 raise name_taken("sender", new.name)
-            return await _found(conn, brand_id, sender_id)
+            sender = await _found(conn, brand_id, sender_id)
+            await record(conn, "sender.created", sender_id, brand_id=brand_id, after=sender)
+            return sender
 
     async def get(self, brand_id: UUID, sender_id: UUID) -> Sender:
         async with self._db.read() as conn:
@@ -138,13 +146,24 @@ class SenderService:
                     in_doubt=sender.in_doubt if patch.in_doubt is UNSET else patch.in_doubt,
                     pace_per_s=pace_per_s,
                 )
-            return await _found(conn, brand_id, sender_id)
+            changed = await _found(conn, brand_id, sender_id)
+            await record(
+                conn,
+                "sender.updated",
+                sender_id,
+                brand_id=brand_id,
+                before=sender,
+                after=_with_secret(changed, is_new=patch.secret is not UNSET),
+            )
+            return changed
 
     async def pause(self, brand_id: UUID, sender_id: UUID) -> Sender:
         """Lets its messages wait from the next wave on. Does nothing when it is paused."""
         async with self._db.transaction() as conn:
+            held = await _found(conn, brand_id, sender_id)
             await store.pause_sender(conn, brand_id, sender_id)
             sender = await _found(conn, brand_id, sender_id)
+            await record(conn, "sender.paused", sender_id, brand_id=brand_id, before=held, after=sender)
             failpoint("sender_pause.before_commit")
         failpoint("sender_pause.after_commit")
         return sender
@@ -163,6 +182,7 @@ class SenderService:
                 raise Conflict(f"The sender {sender.name} is switched off. Switch it on with `enabled: true`.")
             await store.resume_sender(conn, brand_id, sender_id)
             resumed = await _found(conn, brand_id, sender_id)
+            await record(conn, "sender.resumed", sender_id, brand_id=brand_id, before=sender, after=resumed)
             failpoint("sender_resume.before_commit")
         failpoint("sender_resume.after_commit")
         return resumed
@@ -176,6 +196,7 @@ class SenderService:
             if _came_with_the_brand(sender):
                 raise Conflict("The sandbox belongs to the brand: test keys lead there. It can be paused instead.")
             await store.delete_sender(conn, brand_id, sender_id)
+            await record(conn, "sender.deleted", sender_id, brand_id=brand_id, before=sender)
 
     def _sealed(self, sender_id: UUID, secret: str) -> bytes | None:
         return self._secrets.seal(sender_id, secret) if secret else None
@@ -202,6 +223,12 @@ async def _found(conn: Connection, brand_id: UUID, sender_id: UUID) -> Sender:
     if sender is None:
         raise _missing(sender_id)
     return sender
+
+
+def _with_secret(sender: Sender, *, is_new: bool) -> dict[str, Any]:
+    """The sender as the audit log tells of it: that another secret was given is a change, whichever it is."""
+    told = msgspec.structs.asdict(sender)
+    return {**told, "new_secret": True} if is_new else told
 
 
 def _check_is_for(sender: Sender, *, is_test: bool) -> None:

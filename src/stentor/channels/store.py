@@ -14,6 +14,7 @@ from stentor.domain.vocabulary import ChannelKind
 
 class Sql(QuerySet, file="queries.sql", package=__package__):
     insert_sender: Statement
+    count_senders: Statement
     insert_sandboxes: Statement
     sender_by_id: Statement
     sender_at_work: Statement
@@ -29,6 +30,10 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
 
 
 _FIRST = UUID(int=0)
+
+
+async def count_senders(conn: Connection, brand_id: UUID) -> int:
+    return await Sql.count_senders.value(conn, brand_id=brand_id)
 
 
 async def insert_sender(

@@ -7,6 +7,7 @@ import typer
 
 from stentor import __version__
 from stentor.cli.accounts_app import brand_app, key_app, user_app
+from stentor.cli.audit_app import audit_app
 from stentor.cli.imports_app import customers_app, subscriptions_app
 from stentor.cli.lists_app import lists_app
 from stentor.cli.options import AsJson, Data, directory_path, said
@@ -25,6 +26,7 @@ for name, group in {
     "brand": brand_app,
     "key": key_app,
     "user": user_app,
+    "audit": audit_app,
     "customers": customers_app,
     "subscriptions": subscriptions_app,
     "lists": lists_app,

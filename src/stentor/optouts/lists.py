@@ -1,18 +1,22 @@
 """Opt-out lists: made, changed, found, deleted, and granted to other brands."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from uuid import UUID
 
+import msgspec
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from stentor.accounts.audit import record
 from stentor.db.connection import Connection
 from stentor.db.names import name_free, name_taken
 from stentor.db.pool import Database
+from stentor.db.quotas import check_quota
 from stentor.domain.ids import new_id
 from stentor.domain.text import checked_name
-from stentor.errors import Conflict, Invalid, NotFound
+from stentor.domain.vocabulary import channels_in
+from stentor.errors import Conflict, Invalid, NotFound, QuotaExceeded
 from stentor.optouts import list_store
 from stentor.optouts.hashing import HASH_NAMES, HashName
 from stentor.optouts.model import (
@@ -36,6 +40,8 @@ GRANTS_MAX = 1_000
 GROUPS_NAMED_MAX = 5
 PAGE_MAX = 100
 
+_SAID = ("name", "kind", "hash", "state", "scope", "scope_ids", "members", "linked_id", "expiry_days")
+
 Finder: TypeAlias = Callable[[Connection, UUID, Sequence[UUID]], Awaitable[set[UUID]]]
 """Which of these ids the brand has: of campaigns, or of topics."""
 
@@ -52,17 +58,16 @@ class ListService:
         self._finders = finders or {}
 
     async def create(self, brand_id: UUID, draft: ListDraft) -> OptOutList:
-        """The new list. Raises Invalid, and Conflict when the name is taken or the brand has 1,000 lists."""
+        """The new list. Raises Invalid, Conflict when the name is taken, and QuotaExceeded when the brand has 1,000 lists."""
         list_id = new_id()
         async with self._db.transaction() as conn:
-            if await list_store.count_lists(conn, brand_id) >= LISTS_MAX:
-                raise Conflict(
-                    f"The brand has {LISTS_MAX} opt-out lists, which is as many as there can be; delete some."
-                )
+            await check_quota(conn, brand_id, "opt-out lists", LISTS_MAX, list_store.count_lists)
             new = await self._checked(conn, brand_id, draft)
             if not await list_store.insert_list(conn, brand_id, list_id, new):
                 raise name_taken("opt-out list", new.name)
-            return await resolve(conn, brand_id, str(list_id))
+            made = await resolve(conn, brand_id, str(list_id))
+            await record(conn, "optout_list.created", list_id, brand_id=brand_id, after=_told(made))
+            return made
 
     async def get(self, brand_id: UUID, reference: str) -> OptOutList:
         """The list. Raises NotFound."""
@@ -102,7 +107,9 @@ class ListService:
             changed = await self._changed(conn, held, patch)
             with name_free("opt-out list", changed.name):
                 await list_store.update_list(conn, brand_id, changed)
-            return await resolve(conn, brand_id, str(held.id))
+            now = await resolve(conn, brand_id, str(held.id))
+            await record(conn, "optout_list.updated", held.id, brand_id=brand_id, before=_told(held), after=_told(now))
+            return now
 
     async def delete(self, brand_id: UUID, reference: str) -> None:
         """Deletes the list: nothing on it objects any more, and its name is free. Raises NotFound and Conflict."""
@@ -114,6 +121,7 @@ class ListService:
                 names = ", ".join(groups)
                 raise Conflict(f"This list is a member of {names}. Take it out there, then delete it.")
             await list_store.delete_list(conn, brand_id, held.id)
+            await record(conn, "optout_list.deleted", held.id, brand_id=brand_id, before=_told(held))
 
     async def grant(self, brand_id: UUID, reference: str, grantee_id: UUID, *, granted_by: str = "") -> None:
         """Lets another brand link to the list and read it; again changes nothing.
@@ -133,7 +141,9 @@ class ListService:
                 )
             made = await list_store.insert_grant(conn, brand_id, held.id, grantee_id, granted_by)
             if made and await list_store.count_grants(conn, brand_id, held.id) > GRANTS_MAX:
-                raise Conflict(f"A list has at most {GRANTS_MAX} grants. Take some back first.")
+                raise QuotaExceeded(f"A list has at most {GRANTS_MAX} grants. Take some back first.")
+            if made:
+                await record(conn, "optout_list.granted", held.id, brand_id=brand_id, after={"grantee_id": grantee_id})
 
     async def revoke(self, brand_id: UUID, reference: str, grantee_id: UUID) -> None:
         """Takes a grant back: links that it opened hold nothing from now on. Raises NotFound for the list or the grant."""
@@ -141,6 +151,7 @@ class ListService:
             held = await self._locked(conn, brand_id, reference)
             if not await list_store.delete_grant(conn, brand_id, held.id, grantee_id):
                 raise NotFound("This list is not granted to that brand.")
+            await record(conn, "optout_list.revoked", held.id, brand_id=brand_id, before={"grantee_id": grantee_id})
 
     async def grants(
         self, brand_id: UUID, reference: str, *, after: UUID | None = None, limit: int = PAGE_MAX
@@ -245,6 +256,12 @@ class ListService:
                         f"/scope_ids/{index}", "unknown-id", f"None of this brand's {scope} has this id."
                     )
         return ids
+
+
+def _told(held: OptOutList) -> dict[str, Any]:
+    """The list as the audit log tells of it: what was said of it, and not what is in it."""
+    told = msgspec.structs.asdict(held)
+    return {**{name: told[name] for name in _SAID}, "channels": channels_in(held.channels)}
 
 
 async def resolve(conn: Connection, brand_id: UUID, reference: str) -> OptOutList:

@@ -9,7 +9,7 @@ from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.domain.ids import new_id
 from stentor.domain.vocabulary import ChannelKind
-from stentor.errors import Conflict, Invalid, NotFound
+from stentor.errors import Conflict, Invalid, NotFound, QuotaExceeded
 from stentor.optouts import lists as lists_module
 from stentor.optouts.lists import ListService, resolve_all
 from stentor.optouts.model import ListDraft, ListPatch
@@ -268,7 +268,7 @@ async def test_a_brand_has_a_thousand_lists_and_reads_them_page_by_page(
             [brand_id, lists_module.LISTS_MAX],
         )
 
-    with pytest.raises(Conflict, match="1000 opt-out lists"):
+    with pytest.raises(QuotaExceeded, match="1,000 opt-out lists"):
         await lists.create(brand_id, PARTNERS)
     await lists.create(other_brand_id, PARTNERS)
     first = await lists.page(brand_id, limit=5_000)

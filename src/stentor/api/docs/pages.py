@@ -139,6 +139,7 @@ EXPLAINED: dict[str, str] = {
     "not-found": "Nothing is at this path, or it belongs to a group that the key cannot see: both look the same.",
     "preview-stopped": "The preview took longer than a quarter of a second, or too much memory. Look for loops over long lists.",
     "public-url-needed": "A sender to real people is switched on only where unsubscribe links work: start with `--public-url`.",
+    "quota-exceeded": "The group has as many of these as it may have. `detail` says how many that are, and what to do.",
     "rate-limited": "Too many calls in this second. Wait as long as `Retry-After` says.",
     "template-invalid": "A part of the template cannot be used. The detail names the part and the line, and says what to do.",
     "too-large": "The body is larger than 1 MiB. Bulk data goes through an import, which streams.",

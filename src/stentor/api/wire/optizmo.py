@@ -7,7 +7,6 @@ not, another brand's, and where opt-outs are collected also a disabled, grouped 
 
 import math
 import re
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
@@ -19,6 +18,7 @@ from litestar import Response
 from litestar.types import HTTPScope
 from msgspec import Meta
 
+from stentor.accounts.limits import Standing, limit_of_optout_key
 from stentor.accounts.model import Scope
 from stentor.api.auth import allowed
 from stentor.api.files import download_url, upload_url
@@ -27,7 +27,6 @@ from stentor.api.operation import Dialect, Reply
 from stentor.api.problems import Failure
 from stentor.api.request import ApiRequest, Caller
 from stentor.api.services import Services
-from stentor.api.throttle import Pace, Standing
 from stentor.domain.address import ADDRESS_CHARS_MAX
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Conflict, Forbidden, Invalid, NotFound, RateLimited, Unauthenticated, Violation
@@ -98,11 +97,11 @@ DIALECT = Dialect(PROBLEM, ProblemBody, ("bearer",))
 
 async def access(request: ApiRequest, scope: Scope) -> Caller:
     """Who calls, counted. Raises Unauthenticated, RateLimited, Forbidden."""
-    return await admitted(request.services, request.app.state.optout_pace, request.scope, scope)
+    return await admitted(request.services, request.scope, scope)
 
 
-async def admitted(services: Services, pace: Pace, http: HTTPScope, scope: Scope) -> Caller:
-    """The holder of the key, counted by `pace`; how it stands is left in the state of the HTTP scope."""
+async def admitted(services: Services, http: HTTPScope, scope: Scope) -> Caller:
+    """The holder of the key, counted; how it stands is left in the state of the HTTP scope."""
     headers = dict(http["headers"])
     presented = _key(headers)
     principal = await services.keys.principal(presented) if presented else None
@@ -110,13 +109,13 @@ async def admitted(services: Services, pace: Pace, http: HTTPScope, scope: Scope
         raise Unauthenticated("No valid key came with the request. Send `Authorization: Bearer <API key>`.")
     if principal.brand_id is None or (brand := await services.brands.by_id(principal.brand_id)) is None:
         raise Forbidden("This key is of a whole organisation. Use one of the brand that has the list.")
-    standing = pace.take(principal.key_number, brand.settings.optout_rate_per_s)
+    (standing,) = await services.limiter.take([limit_of_optout_key(principal, brand)])
     http["state"][_STANDING] = standing
-    if standing.wait_s:
+    if standing.is_over:
         raise RateLimited(
-            f"More than {standing.limit} calls in a second. Wait, and ask again.",
-            retry_after_s=math.ceil(standing.wait_s),
-            limit=standing.limit,
+            f"More than {standing.limit.at_most} calls in a second. Wait, and ask again.",
+            retry_after_s=standing.retry_after_s,
+            limit=standing.limit.at_most,
         )
     return allowed(Caller(principal, brand), scope)
 
@@ -376,9 +375,9 @@ def rate_headers(http: HTTPScope) -> dict[str, str]:
     if not isinstance(standing, Standing):
         return {}
     return {
-        "x-rate-limit-limit": str(standing.limit),
+        "x-rate-limit-limit": str(standing.limit.at_most),
         "x-rate-limit-remaining": str(standing.remaining),
-        "x-rate-limit-reset": str(math.ceil(time.time() + standing.full_in_s)),
+        "x-rate-limit-reset": str(math.ceil(standing.ends_at)),
     }
 
 

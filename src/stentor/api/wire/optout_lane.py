@@ -8,7 +8,6 @@ from litestar.types import HTTPScope
 from stentor.api.edge import Exchange
 from stentor.api.services import Services
 from stentor.api.strict_json import decode_query
-from stentor.api.throttle import Pace
 from stentor.api.wire.optizmo import HAS, HasOptoutQuery, admitted, is_listed, rate_headers
 from stentor.errors import Invalid
 
@@ -43,9 +42,8 @@ def parameters(query: bytes) -> dict[str, str]:
 class OptOutLane:
     """Answers `has-optout`; errors are raised, for the app to write down."""
 
-    def __init__(self, services: Services, pace: Pace) -> None:
+    def __init__(self, services: Services) -> None:
         self._services = services
-        self._pace = pace
 
     def takes(self, scope: HTTPScope) -> bool:
         """Whether this request may go here."""
@@ -54,7 +52,7 @@ class OptOutLane:
     async def answer(self, scope: HTTPScope, exchange: Exchange) -> None:
         """Answers the request. Raises the Problem that it met with."""
         scope["path_template"] = HAS
-        caller = await admitted(self._services, self._pace, scope, "read")
+        caller = await admitted(self._services, scope, "read")
         query = decode_query(parameters(scope["query_string"]), HasOptoutQuery, known_alone=False)
         body = _YES if await is_listed(self._services, caller, query) else _NO
         headers = [(name.encode(), value.encode()) for name, value in rate_headers(scope).items()]

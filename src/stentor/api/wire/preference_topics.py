@@ -9,6 +9,7 @@ from msgspec import Meta
 from stentor.accounts.model import Scope
 from stentor.api.auth import allowed, authenticated, visible_brand
 from stentor.api.noun import Noun
+from stentor.api.rates import pace
 from stentor.api.request import ApiRequest, Caller
 from stentor.audience.model import Topic, TopicDraft, TopicPatch
 from stentor.audience.preferences import CHANNEL_NUMBERS
@@ -39,6 +40,7 @@ preference_topics = Noun(
     "preference-center-topics",
     "Topics in the words of the Preference Centre. Unlike preferences, they need a key.",
     access=brand_group_access,
+    pace=pace,
     query=BrandGroupQuery,
 )
 

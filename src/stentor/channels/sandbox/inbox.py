@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
+from stentor.accounts.audit import record
 from stentor.channels.sandbox import store
 from stentor.channels.sandbox.model import (
     RULES_MAX,
@@ -90,7 +91,16 @@ class InboxService:
         if len(rules) > RULES_MAX:
             raise Invalid.field("/rules", "too-many", f"At most {RULES_MAX} rules can hold at once.")
         async with self._db.transaction() as conn:
+            before = await store.chaos_rules(conn, brand_id)
             await store.set_chaos_rules(conn, brand_id, rules)
+            await record(
+                conn,
+                "chaos.replaced",
+                brand_id,
+                brand_id=brand_id,
+                before={"rules": before},
+                after={"rules": list(rules)},
+            )
 
     def _entry(self, row: store.EntryRow) -> InboxEntry:
         channel = ChannelKind(row.channel)

@@ -38,6 +38,10 @@ async def found_club(premises: Premises, *, name: str = "Bench Rovers", smtp_por
         "postal_address": "1 Stadium Road, Harbour City",
         "default_country": fixtures.REGION,
         "run_rate_per_s": 1_000_000,
+        # What is measured is how much there is to be had.
+        "user_rate_per_min": 0,
+        "batch_rate_per_min": 0,
+        "key_rate_per_s": 0,
     }
     brand = await served.accounts.update_brand_settings(brand.id, changes)
     key = await served.accounts.create_key("Bench", brand_id=brand.id)

@@ -71,6 +71,7 @@ async def set_stage(core: Core, topics: Mapping[str, Relay | None], *, caps: Seq
         {
             "from_address": "news@rovers.example",
             "run_rate_per_s": 1_000_000,
+            "key_rate_per_s": 0,
             "policy": msgspec.to_builtins(BrandPolicy(caps=tuple(caps))),
         },
     )

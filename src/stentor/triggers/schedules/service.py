@@ -1,17 +1,19 @@
 """Schedules as their owners see them: made, changed, looked at. The keeper lets them run."""
 
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import msgspec
 
+from stentor.accounts.audit import record
 from stentor.db.connection import Connection
 from stentor.db.names import name_free, name_taken
 from stentor.db.pool import Database
 from stentor.domain.ids import new_id
 from stentor.domain.text import checked_name
 from stentor.domain.timetable import Moment, Rule, checked_rule, moment_of, next_moment
-from stentor.errors import Conflict, Forbidden, Invalid, NotFound
+from stentor.errors import Forbidden, Invalid, NotFound, QuotaExceeded
 from stentor.triggers.checking import CallChecker
 from stentor.triggers.model import RunCall
 from stentor.triggers.schedules import store
@@ -20,6 +22,9 @@ from stentor.triggers.schedules.model import RUNNABLE, Occurrence, Schedule, Sch
 SCHEDULES_MAX = 1_000
 NAME_CHARS_MAX = 200
 PAGE_MAX = 100
+
+# How far a schedule is, which the keeper moves on.
+_MOVING = {"seen_local", "seen_at", "next_at", "now", "silent_until"}
 
 MISFIRE_GRACE_S_MIN = 60
 MISFIRE_GRACE_S_MAX = 7 * 24 * 3600
@@ -36,21 +41,22 @@ class ScheduleService:
         """The new schedule, which counts from now on; what a test key makes runs as a test.
 
         Raises Invalid for a rule that cannot be read or never comes and for what a run would refuse; Unprocessable for an
-        event generator that no schedule may run or that was never published; Conflict for a name in use, and for more
-        schedules than a brand may have.
+        event generator that no schedule may run or that was never published; Conflict for a name in use; QuotaExceeded.
         """
         draft = await self._checked(brand_id, draft)
         schedule_id = new_id()
         async with self._db.transaction() as conn:
             schedules, now = await store.count(conn, brand_id)
             if schedules >= SCHEDULES_MAX:
-                raise Conflict(f"A brand has at most {SCHEDULES_MAX} schedules. Delete those that are over.")
+                raise QuotaExceeded(f"A brand has at most {SCHEDULES_MAX} schedules. Delete those that are over.")
             draft, seen, following = _from(draft, now)
             if not await store.insert(
                 conn, brand_id, schedule_id, draft, is_test=is_test, seen=seen, following=following
             ):
                 raise name_taken("schedule", draft.name)
-            return await _found(conn, brand_id, schedule_id)
+            schedule = await _found(conn, brand_id, schedule_id)
+            await record(conn, "schedule.created", schedule_id, brand_id=brand_id, after=_told(schedule))
+            return schedule
 
     async def update(
         self, brand_id: UUID, schedule_id: UUID, draft: ScheduleDraft, *, is_test: bool = False
@@ -74,7 +80,11 @@ class ScheduleService:
                 draft, seen, following = _from(draft, max(held.now, held.seen_at))
             with name_free("schedule", draft.name):
                 await store.update(conn, brand_id, schedule_id, draft, seen=seen, following=following)
-            return await _found(conn, brand_id, schedule_id)
+            changed = await _found(conn, brand_id, schedule_id)
+            await record(
+                conn, "schedule.updated", schedule_id, brand_id=brand_id, before=_told(held), after=_told(changed)
+            )
+            return changed
 
     async def get(self, brand_id: UUID, schedule_id: UUID) -> Schedule:
         """The schedule. Raises NotFound."""
@@ -89,8 +99,10 @@ class ScheduleService:
     async def delete(self, brand_id: UUID, schedule_id: UUID) -> None:
         """Removes the schedule with its occurrences; executions that it started go on. Raises NotFound."""
         async with self._db.transaction() as conn:
+            held = await _found(conn, brand_id, schedule_id)
             if not await store.delete(conn, brand_id, schedule_id):
                 raise _missing()
+            await record(conn, "schedule.deleted", schedule_id, brand_id=brand_id, before=_told(held))
 
     async def occurrences(
         self, brand_id: UUID, schedule_id: UUID, *, before: datetime | None = None, limit: int = PAGE_MAX
@@ -127,6 +139,12 @@ def _from(draft: ScheduleDraft, now: datetime) -> tuple[ScheduleDraft, Moment, M
 
 def _is_same(rule: Rule, held: Rule) -> bool:
     return (rule.at, rule.cron, rule.time_zone.lower()) == (held.at, held.cron, held.time_zone.lower())
+
+
+def _told(schedule: Schedule) -> dict[str, Any]:
+    """The schedule as the audit log tells of it: what was said of it, and not how far it is."""
+    told = msgspec.structs.asdict(schedule)
+    return {name: value for name, value in told.items() if name not in _MOVING}
 
 
 async def _found(conn: Connection, brand_id: UUID, schedule_id: UUID) -> Schedule:

@@ -1,0 +1,247 @@
+"""The audit log: every change of configuration is in it, with who made it, and nothing is ever taken out."""
+
+import csv
+import io
+import json
+from typing import Any
+
+import psycopg
+import pytest
+from httpx import Response
+
+from api_world import World
+from owned_things import Brand, ask, harvested, operations
+from stentor.accounts.acting import Actor, as_actor
+from stentor.accounts.audit import MEMBER_BYTES_MAX, THING_BYTES_MAX, forget_audit, record
+from stentor.db.pool import Database
+
+pytestmark = pytest.mark.anyio
+
+_PEOPLE = "It changes people's data, of which the consent ledger, the lists' entries and the imports tell."
+_FLOW = "It starts or ends an execution, or says how it goes on: executions keep who triggered them, and their books."
+_FILES = "It works on a file, and is a job with a record of its own."
+_LOOKS = "It changes nothing."
+_INBOX = "It clears up in the sandbox, where nobody's messages are."
+
+NOT_AUDITED = {
+    "addOptoutEntries": _PEOPLE,
+    "beginImport": _FILES,
+    "cancelExecution": _FLOW,
+    "checkOptoutEntries": _LOOKS,
+    "deleteInboxMessage": _INBOX,
+    "deleteOptoutJob": _FILES,
+    "emptyInbox": _INBOX,
+    "eraseOptoutAddress": _PEOPLE,
+    "exportOptouts": _FILES,
+    "findOptoutEntry": _LOOKS,
+    "collectOptout": _PEOPLE,
+    "prepareOptoutDownload": _FILES,
+    "prepareOptoutUpload": _FILES,
+    "putPreferences": _PEOPLE,
+    "importOptouts": _FILES,
+    "pauseExecution": _FLOW,
+    "previewDraft": _LOOKS,
+    "previewTemplate": _LOOKS,
+    "removeOptoutEntry": _PEOPLE,
+    "resolveUnknownSends": _FLOW,
+    "resumeExecution": _FLOW,
+    "retryFailedSends": _FLOW,
+    "runCampaign": _FLOW,
+    "runEventGenerator": _FLOW,
+    "runSmartCampaign": _FLOW,
+    "scrubByOptouts": _FILES,
+    "sendMessages": _FLOW,
+    "subscribe": _PEOPLE,
+    "unsubscribe": _PEOPLE,
+    "updateCustomer": _PEOPLE,
+    "uploadImport": _FILES,
+    "upsertCustomer": _PEOPLE,
+    "upsertCustomers": _PEOPLE,
+}
+
+
+async def entries_of(world: World, **narrowed: str) -> list[dict[str, Any]]:
+    answer = await world.ask("GET", "/audit", params={"limit": "100", **narrowed})
+    assert answer.status_code == 200, answer.text
+    return answer.json()["data"]
+
+
+async def made(answer: Response) -> dict[str, Any]:
+    assert answer.status_code in {200, 201}, answer.text
+    return answer.json()
+
+
+async def test_a_change_tells_who_made_it_and_what_differs(world: World):
+    said = {"key": "team-42", "name": "Team 42", "channels": ["email"]}
+    topic = await made(await world.ask("POST", "/topics", json=said))
+    await world.ask("PATCH", "/topics/team-42", json={"name": "Team forty-two"})
+    await world.ask("PATCH", "/topics/team-42", json={"name": "Team forty-two"})
+    await world.ask("DELETE", "/topics/team-42")
+
+    number = world.token.partition("|")[0]
+    found = await entries_of(world, thing_kind="topic", thing_id=topic["id"], actor_kind="key", actor_id=number)
+    assert [entry["action"] for entry in found] == ["topic.deleted", "topic.updated", "topic.created"]
+    assert (found[1]["before"], found[1]["after"]) == ({"name": "Team 42"}, {"name": "Team forty-two"})
+    assert (found[2]["before"], found[2]["after"]["channels"]) == (None, ["email"])
+    assert found[0]["before"]["key"] == "team-42"
+    assert {entry["actor"]["id"] for entry in found} == {number}
+    assert {entry["actor"]["ip"] for entry in found} == {"127.0.0.1"}
+    assert await entries_of(world, until=found[-1]["at"], thing_kind="topic") == []
+    assert await entries_of(world, actor_kind="user") == []
+
+
+async def test_a_change_that_is_refused_leaves_nothing(world: World):
+    before = await entries_of(world)
+    refused = await world.ask("POST", "/topics", json={"key": "x", "name": " ", "channels": ["email"]})
+
+    assert refused.status_code == 400
+    assert await entries_of(world) == before
+
+
+async def test_secrets_and_what_is_long_are_left_out(world: World, db: Database):
+    sender = await made(
+        await world.ask(
+            "POST",
+            "/senders",
+            json={
+                "name": "relay",
+                "channel": "email",
+                "kind": "smtp",
+                "settings": {"host": "smtp.example.org", "username": "club", "envelope_from": "b@club.example"},
+                "secret": "hunter2hunter2",
+                "enabled": False,
+            },
+        )
+    )
+    await world.ask("PATCH", f"/senders/{sender['id']}", json={"secret": "correct horse"})
+    key = await made(await world.ask("POST", "/keys", json={"name": "k"}))
+    content = {"subject": "Hi", "html": f"<p>{'x' * MEMBER_BYTES_MAX}</p>", "text": "Hi"}
+    draft = {"name": "long", "channel": "email", "default_language": "en", "variants": {"en": content}}
+    await made(await world.ask("POST", "/templates", json=draft))
+    many = {f"member {number}": "y" * 4000 for number in range(20)}
+    with as_actor(Actor("cli", label="root\x00\ud800")):
+        async with db.transaction() as conn:
+            await record(conn, "test.made", 1, brand_id=world.brand.id, after={"api_token": "t0p", "ok": True})
+            await record(conn, "test.made", 2, brand_id=world.brand.id, after=many)
+
+    told = await world.ask("GET", "/audit/export")
+    for secret in ("hunter2hunter2", "correct horse", key["api_key"], "t0p", "y" * 100, "x" * 100):
+        assert secret not in told.text
+    changed = (await entries_of(world, thing_id=sender["id"]))[0]
+    assert changed["after"] == {"new_secret": True}
+    by_id = {entry["thing"]["id"]: entry for entry in await entries_of(world, thing_kind="test")}
+    assert by_id["1"]["after"] == {"api_token": "(left out)", "ok": True}
+    assert by_id["1"]["actor"] == {"kind": "cli", "id": "", "label": "root\ufffd\ufffd", "ip": ""}
+    assert len(json.dumps(by_id["2"]["after"])) < THING_BYTES_MAX
+    assert by_id["2"]["after"].keys() == many.keys()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE audit_entry SET actor_label = 'nobody'",
+        "DELETE FROM audit_entry",
+        "TRUNCATE audit_entry",
+        "SELECT set_config('stentor.audit_kept_from', '1999-01-01', true); DELETE FROM audit_entry",
+    ],
+)
+async def test_the_database_takes_no_entry_back(world: World, db: Database, statement: str):
+    async with db.transaction() as conn:
+        *before, refused = statement.split("; ")
+        for each in before:
+            await conn.execute(each.encode())
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="only ever added to"):
+            async with conn.transaction():
+                await conn.execute(refused.encode())
+    assert await entries_of(world)
+
+
+async def test_entries_are_forgotten_by_age_and_only_where_that_is_set(world: World, db: Database):
+    async with db.transaction() as conn:
+        await record(conn, "test.made", 1, brand_id=world.brand.id)
+        await conn.execute("ALTER TABLE audit_entry DISABLE TRIGGER audit_entry_is_kept")
+        await conn.execute("UPDATE audit_entry SET at = at - interval '31 days' WHERE action = 'test.made'")
+        await conn.execute("ALTER TABLE audit_entry ENABLE TRIGGER audit_entry_is_kept")
+    before = await entries_of(world)
+
+    assert await forget_audit(db, days=None) == 0
+    assert await forget_audit(db, days=32) == 0
+    assert await entries_of(world) == before
+    assert await forget_audit(db, days=30) == 1
+    assert await entries_of(world) == [entry for entry in before if entry["action"] != "test.made"]
+
+
+async def test_an_export_is_whole_and_one_for_spreadsheets_has_no_formulas(world: World, other_world: World):
+    label = "=cmd|'/C calc'!A0"
+    with as_actor(Actor("user", "u-1", label, "192.0.2.7")):
+        await world.services.accounts.update_brand_settings(world.brand.id, {"from_name": 'Fans, "us"'})
+    whole = await world.ask("GET", "/audit/export", params={"actor_kind": "user"})
+    table = await world.ask("GET", "/audit/export", params={"actor_kind": "user", "format": "csv"})
+    sheet = await world.ask("GET", "/audit/export", params={"actor_kind": "user", "format": "spreadsheet"})
+
+    (entry,) = [json.loads(line) for line in whole.text.splitlines()]
+    assert (entry["action"], entry["after"]) == ("brand.updated", {"from_name": 'Fans, "us"'})
+    (row,) = csv.DictReader(io.StringIO(table.text))
+    assert (row["actor_label"], json.loads(row["after"])) == (label, {"from_name": 'Fans, "us"'})
+    (cells,) = csv.DictReader(io.StringIO(sheet.text))
+    assert cells["actor_label"] == f"'{label}"
+    assert ".spreadsheet.csv" in sheet.headers["content-disposition"]
+    assert str(world.brand.id) not in (await other_world.ask("GET", "/audit/export")).text
+    weaker = await world.key("read", "write", "run")
+    assert (await world.ask("GET", "/audit", token=weaker)).status_code == 403
+    assert (await world.ask("GET", "/audit/export", token=weaker)).status_code == 403
+
+
+async def test_every_operation_that_changes_configuration_leaves_an_entry(world: World, other_world: World):
+    owned = await harvested(world) | {"grantee_id": str(other_world.brand.id)}
+    spare = await _deletable(world)
+    routes = [{"channel": "sms", "template_id": owned["template_id"]}]
+    batch = await made(
+        await world.ask(
+            "POST", "/campaigns", json={"name": "B", "kind": "batch", "consent_basis": "channel", "routes": routes}
+        )
+    )
+    own_ids = {"publishCampaign": {"campaign_id": batch["id"]}}
+    bodies = {
+        "createCampaign": {"name": "new", "routes": routes},
+        "replaceCampaign": {"name": "other", "routes": routes},
+        "createEventGenerator": {"id": "new", "name": "new", "campaign_id": owned["campaign_id"]},
+        "replaceEventGenerator": {"name": "other", "campaign_id": owned["campaign_id"]},
+        "createSchedule": _schedule("new"),
+        "replaceSchedule": _schedule("other"),
+        "updateOptoutList": {"expiry_days": 365},
+    }
+    here = await Brand.of(world, owned)
+    silent: dict[str, str] = {}
+    audited = [each for each in await operations(world.client) if each.method != "GET" and each.id not in NOT_AUDITED]
+    for operation in sorted(audited, key=lambda each: (_TURN[each.method], not each.id.startswith("revoke"), each.id)):
+        ids = owned | (spare if operation.method == "DELETE" else own_ids.get(operation.id, {}))
+        body = {"json": bodies[operation.id]} if operation.id in bodies else None
+        before = await entries_of(world)
+        answer = await ask(world.client, operation, world.token, here, ids, body)
+        if answer.status_code >= 300:
+            silent[operation.id] = f"say here how to ask it, or above why it leaves no entry: {answer.text}"
+        elif (await entries_of(world))[:1] == before[:1]:
+            silent[operation.id] = "it left no entry"
+
+    assert silent == {}
+
+
+# What is replaced can be published, what is resumed was paused, and what is revoked is still there: it is deleted last.
+_TURN = {"PUT": 0, "PATCH": 1, "POST": 2, "DELETE": 3}
+
+
+def _schedule(name: str) -> dict[str, Any]:
+    call: dict[str, Any] = {"event_generator_id": "theirs", "topic_key": "theirs", "context": {}}
+    return {"name": name, **call, "time_zone": "UTC", "cron": "0 9 * * *"}
+
+
+async def _deletable(world: World) -> dict[str, str]:
+    """Things that nothing else needs."""
+    draft = {"name": "spare", "channel": "sms", "default_language": "en", "variants": {"en": {"text": "Hi"}}}
+    template = await made(await world.ask("POST", "/templates", json=draft))
+    used = await made(await world.ask("POST", "/templates", json={**draft, "name": "used"}))
+    routes = [{"channel": "sms", "template_id": used["id"]}]
+    campaign = await made(await world.ask("POST", "/campaigns", json={"name": "spare", "routes": routes}))
+    await made(await world.ask("POST", "/topics", json={"key": "spare", "name": "Spare", "channels": ["sms"]}))
+    return {"template_id": template["id"], "campaign_id": campaign["id"], "topic_id": "spare"}

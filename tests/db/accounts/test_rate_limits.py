@@ -1,0 +1,117 @@
+"""Limits on calls hold over all processes: two of them, each with its limiter, on one database."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from stentor.accounts.limits import Limit, RateLimiter, Standing, least_left
+from stentor.db.pool import Database
+
+pytestmark = pytest.mark.anyio
+
+USER = Limit("user", "user 1", 25, 60)
+GROUP = Limit("group", "group g", 10, 60)
+KEY = Limit("key", "key 1", 100, 1)
+
+
+@pytest.fixture
+async def processes(database_dsn: str) -> AsyncIterator[list[RateLimiter]]:
+    async with Database(database_dsn, size=4) as one, Database(database_dsn, size=4) as other:
+        yield [RateLimiter(one), RateLimiter(other)]
+
+
+async def take(limiter: RateLimiter, *limits: Limit) -> Standing:
+    return least_left(await limiter.take(limits))
+
+
+async def at_once(processes: list[RateLimiter], calls: int, *limits: Limit) -> list[Standing]:
+    return await asyncio.gather(*(take(processes[call % 2], *limits) for call in range(calls)))
+
+
+async def test_of_a_limit_of_a_minute_not_one_call_too_many_passes(processes: list[RateLimiter]):
+    first = await at_once(processes, 40, GROUP)
+    more = await at_once(processes, 5, GROUP)
+
+    assert Counter(standing.is_over for standing in first) == {False: 10, True: 30}
+    assert sorted(standing.remaining for standing in first if not standing.is_over) == list(range(10))
+    assert all(standing.is_over and standing.remaining == 0 for standing in more)
+    assert len({standing.ends_at for standing in first + more}) == 1
+    assert all(0 < standing.ends_in_s <= 60 for standing in more)
+
+
+async def test_a_call_that_one_limit_refuses_is_counted_by_none(processes: list[RateLimiter]):
+    both = await at_once(processes, 30, USER, GROUP)
+    of_the_user = await at_once(processes, 30, USER)
+
+    assert sum(not standing.is_over for standing in both) == 10
+    assert {standing.limit.name for standing in both} == {"group"}
+    assert sum(not standing.is_over for standing in of_the_user) == 15
+
+
+async def test_a_window_begins_with_its_first_call_and_a_new_one_is_whole(database_dsn: str):
+    async with Database(database_dsn, size=2) as db:
+        limiter = RateLimiter(db)
+        first = [await take(limiter, GROUP) for _ in range(11)]
+        db.shift = timedelta(seconds=30)
+        half = await take(limiter, GROUP)
+        db.shift = timedelta(seconds=61)
+        later = await take(limiter, GROUP)
+
+    assert (first[0].remaining, first[-1].is_over, half.is_over) == (9, True, True)
+    assert half.ends_at == first[0].ends_at
+    assert half.retry_after_s in {29, 30}
+    assert (later.remaining, later.is_over) == (9, False)
+
+
+async def test_what_processes_take_in_advance_is_never_too_many_together(processes: list[RateLimiter]):
+    standings = [standing for _ in range(6) for standing in await at_once(processes, 60, KEY)]
+
+    passed = Counter(standing.ends_at for standing in standings if not standing.is_over)
+    refused = Counter(standing.ends_at for standing in standings if standing.is_over)
+    assert max(passed.values()) <= KEY.at_most
+    # Where somebody was refused, the others had nearly all of it.
+    assert all(passed[window] >= 0.75 * KEY.at_most for window in refused)
+
+
+async def test_a_busy_key_costs_few_statements(processes: list[RateLimiter], database_dsn: str):
+    limit = Limit("key", "key 2", 10_000, 1)
+    async with Database(database_dsn, size=1) as db, db.read() as conn:
+        await conn.execute("CREATE SEQUENCE asked")
+        await conn.execute(
+            "CREATE FUNCTION ask() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN PERFORM nextval('asked'); RETURN NEW; END $$"
+        )
+        await conn.execute("CREATE TRIGGER asked BEFORE INSERT ON rate_window FOR EACH ROW EXECUTE FUNCTION ask()")
+        for _ in range(1_000):
+            assert not (await take(processes[0], limit)).is_over
+        asked = await (await conn.execute("SELECT nextval('asked')")).fetchone()
+
+    assert asked is not None
+    assert asked[0] <= 60
+
+
+async def test_a_limit_that_is_changed_holds_at_once(processes: list[RateLimiter]):
+    await at_once(processes, 20, KEY)
+    lower = Limit(KEY.name, KEY.subject, 5, KEY.window_s)
+    standings = await at_once(processes, 20, lower)
+
+    passed = Counter(standing.ends_at for standing in standings if not standing.is_over)
+    assert all(calls <= lower.at_most for calls in passed.values())
+
+
+async def test_of_many_callers_the_oldest_are_forgotten_and_still_held_to_their_limit(database_dsn: str):
+    limits = [Limit("key", f"key {number}", 1, 3_600) for number in range(5)]
+    async with Database(database_dsn, size=2) as db:
+        limiter = RateLimiter(db, subjects_max=2)
+        first = [await take(limiter, limit) for limit in limits]
+        again = [await take(limiter, limit) for limit in limits]
+
+    assert [standing.is_over for standing in first] == [False] * 5
+    assert [standing.is_over for standing in again] == [True] * 5
+
+
+async def test_no_limit_asks_nobody(processes: list[RateLimiter]):
+    assert await processes[0].take([]) == []

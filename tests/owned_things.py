@@ -1,0 +1,173 @@
+"""Every operation of the API as the reference tells of it, asked with the ids of things that a brand owns."""
+
+import re
+from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID, uuid4
+
+import msgspec
+from httpx import Response
+from litestar.routes import HTTPRoute
+
+from api_world import Client, World, shop_generator
+from stentor.accounts.model import Scope
+from stentor.api.operation import Operation as Described
+
+if TYPE_CHECKING:
+    from httpx import ASGITransport
+    from litestar import Litestar
+
+
+class Operation(msgspec.Struct, frozen=True):
+    """One operation: `said` is what the document says of it, `scope` what its key must be allowed."""
+
+    id: str
+    method: str
+    path: str
+    said: dict[str, Any]
+    scope: Scope | None
+
+    @property
+    def names(self) -> list[str]:
+        """What its path names, the group left out."""
+        return [name for name in re.findall(r"{(\w+)}", self.path) if name != "group_id"]
+
+    @property
+    def schemes(self) -> list[str]:
+        """The keys that open it, any one of them; none for what needs no key."""
+        return [scheme for way in self.said["security"] for scheme in way]
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The document's example, as arguments of a request."""
+        content = self.said.get("requestBody", {}).get("content", {})
+        if "application/json" in content:
+            return {"json": content["application/json"].get("example", {})}
+        for media, said in content.items():
+            return {"content": said["example"], "headers": {"Content-Type": media}}
+        return {}
+
+
+class Brand(msgspec.Struct, frozen=True):
+    """How a brand is named in paths, queries and headers."""
+
+    id: str
+    key: str
+    tenant: str
+    list_code: str
+
+    @classmethod
+    async def of(cls, world: World, owned: dict[str, str]) -> "Brand":
+        brand = world.brand
+        return cls(str(brand.id), brand.brand_key, str(brand.organisation_number), owned["optout_list"])
+
+    @classmethod
+    def missing(cls) -> "Brand":
+        return cls(str(uuid4()), "br_" + uuid4().hex[:22], "1", uuid4().hex[:16])
+
+
+async def operations(client: Client) -> list[Operation]:
+    """Every operation of the document."""
+    transport = cast("ASGITransport", client._transport)
+    scopes = {
+        operation.id: operation.scope
+        for route in cast("Litestar", transport.app).routes
+        if isinstance(route, HTTPRoute)
+        for handler in route.route_handlers
+        if isinstance(operation := handler.opt.get("operation"), Described)
+    }
+    document = (await client.get("/openapi.json")).json()
+    return [
+        Operation(said["operationId"], method.upper(), path, said, scopes[said["operationId"]])
+        for path, methods in document["paths"].items()
+        for method, said in methods.items()
+    ]
+
+
+async def ask(
+    client: Client,
+    operation: Operation,
+    token: str | None,
+    brand: Brand,
+    ids: dict[str, str],
+    body: dict[str, Any] | None = None,
+) -> Response:
+    """The answer to the operation, asked of that brand with that token; ids that are not among `ids` are those of nothing."""
+    arguments = dict(body if body is not None else operation.body)
+    headers = {"X-Request-Id": "the-same", **arguments.pop("headers", {})}
+    if token is not None:
+        in_words = {"Authorization": f"Bearer {token}"}
+        headers |= in_words if "bearer" in operation.schemes else {"x-api-key": token.rpartition("|")[2]}
+    said = {"brandGroupId": brand.id, "optoutListId": brand.list_code, "optout": "somebody@example.org"}
+    params: dict[str, str] = {}
+    for parameter in operation.said["parameters"]:
+        if not parameter.get("required") or "name" not in parameter:
+            continue
+        if parameter["in"] == "header":
+            headers[parameter["name"]] = brand.key if parameter["name"] == "x-brand-key" else brand.tenant
+        elif parameter["in"] == "query":
+            params[parameter["name"]] = said[parameter["name"]]
+    if "optoutListId" in arguments.get("json", {}):
+        arguments["json"] = {**arguments["json"], "optoutListId": brand.list_code}
+    filled = re.sub(r"{(\w+)}", lambda name: brand.id if name[1] == "group_id" else _id(ids, name[1]), operation.path)
+    return await client.request(operation.method, filled, headers=headers, params=params, **arguments)
+
+
+def _id(ids: dict[str, str], name: str) -> str:
+    return ids.get(name) or ids.get("other") or str(UUID(int=7))
+
+
+async def harvested(world: World) -> dict[str, str]:
+    """Ids of things that this brand owns, by the names that paths give them."""
+    topic = await world.ask("POST", "/topics", json={"key": "theirs", "name": "Theirs", "channels": ["email"]})
+    await world.ask("POST", "/customers", json={"external_id": "their-customer"})
+    template = await world.ask(
+        "POST",
+        "/templates",
+        json={"name": "T", "channel": "sms", "default_language": "en", "variants": {"en": {"text": "Hi"}}},
+    )
+    campaign = await world.ask(
+        "POST", "/campaigns", json={"name": "C", "routes": [{"channel": "sms", "template_id": template.json()["id"]}]}
+    )
+    generator = await world.ask(
+        "POST", "/event-generators", json={"id": "theirs", "name": "G", "campaign_id": campaign.json()["id"]}
+    )
+    await world.ask("POST", "/event-generators/theirs/publish")
+    run = await world.ask("POST", "/event-generators/theirs/run", json={"topic_key": "theirs", "context": {}})
+    await shop_generator(world, "orders", ["sms"])
+    call = {"event_generator_id": "orders", "context": {"order": "1"}, "recipients": [{"phone": "+358401112222"}]}
+    sent = await world.ask("POST", "/messages", json=call)
+    schedule = await world.ask(
+        "POST",
+        "/schedules",
+        json={
+            "name": "S",
+            "event_generator_id": "theirs",
+            "topic_key": "theirs",
+            "context": {},
+            "time_zone": "UTC",
+            "cron": "0 9 * * *",
+        },
+    )
+    sender = await world.ask("POST", "/senders", json={"name": "S", "channel": "sms", "kind": "sandbox"})
+    job = await world.ask("POST", "/imports", json={"kind": "customers", "format": "csv", "source": "theirs"})
+    optout_list = await world.ask("POST", "/optout-lists", json={"name": "theirs"})
+    optout_job = await world.ask("POST", "/optout-lists/theirs/imports", json={})
+    key = await world.ask("POST", "/keys", json={"name": "K"})
+    return {
+        "topic": topic.json()["key"],
+        "external_id": "their-customer",
+        "template_id": template.json()["id"],
+        "campaign_id": campaign.json()["id"],
+        "event_generator_id": generator.json()["id"],
+        "execution_id": run.json()["execution_id"],
+        "message_id": sent.json()["messages"][0]["id"],
+        "schedule_id": schedule.json()["id"],
+        "sender_id": sender.json()["id"],
+        "import_id": job.json()["id"],
+        "optout_list": optout_list.json()["code"],
+        "job_id": optout_job.json()["id"],
+        "topic_id": topic.json()["key"],
+        "reference": str(uuid4()),
+        "grantee_id": str(world.brand.id),
+        "key_number": str(key.json()["number"]),
+    }
