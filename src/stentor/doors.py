@@ -1,33 +1,76 @@
 """The HTTP doors beside the API: pages for the people who get messages, and pages for those who send them."""
 
 from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network
 
+from stentor.accounts.user_model import Origin
 from stentor.api.app import Door
+from stentor.api.problems import status_of
 from stentor.api.proxies import client_address
 from stentor.api.services import Services
 from stentor.api.settings import ApiSettings
 from stentor.api.throttle import Throttle, line_of
 from stentor.clock import Clock
 from stentor.console.access import InboxAccess
+from stentor.console.account import MyAccountPages
+from stentor.console.console import ConsolePages
+from stentor.console.entry import EntryPages
 from stentor.console.inbox import InboxPages
+from stentor.console.organisation import OrganisationPages
 from stentor.console.pages import static_routes
+from stentor.console.visits import AnyRequest, Visits
 from stentor.pages.optout import OptoutPages
 from stentor.pages.unsubscribe import UnsubscribePages
-from stentor.wiring import Core
+from stentor.wiring import Core, base_url, people_accounts
 
 
 def doors(core: Core, services: Services, settings: ApiSettings) -> Sequence[Door]:
     """The doors over these services, each with the way it writes errors down."""
     clock = Clock(core.db.shift)
+    people = people_accounts(core)
+    visits = Visits(
+        people.sessions,
+        form_key=core.secret.derive("forms"),
+        is_secure=(core.settings.public_url or "").startswith("https://"),
+        origin_of=lambda request: origin_of(request, settings.trusted_proxies),
+        status_of=status_of,
+    )
+    console = ConsolePages(
+        visits=visits,
+        entry=EntryPages(
+            visits=visits,
+            sign_in=people.sign_in,
+            sessions=people.sessions,
+            invitations=people.invitations,
+            accounts=services.accounts,
+            oidc=people.oidc,
+        ),
+        account=MyAccountPages(
+            visits=visits,
+            sign_in=people.sign_in,
+            sessions=people.sessions,
+            factors=people.second_factors,
+            accounts=services.accounts,
+        ),
+        organisation=OrganisationPages(
+            visits=visits,
+            accounts=services.accounts,
+            users=people.users,
+            invitations=people.invitations,
+            clock=clock,
+            base_url=base_url(core.settings),
+        ),
+    )
     access = InboxAccess(
         services.keys,
         services.brands,
+        visits,
         clock,
         secret=core.secret.derive("inbox-cookies"),
         host=core.settings.host,
         public_url=core.settings.public_url or "",
     )
-    inbox = InboxPages(services.inbox, services.accounts, access, clock)
+    inbox = InboxPages(services.inbox, services.accounts, access, visits, clock)
     unsubscribe = UnsubscribePages(
         links=core.links,
         executions=services.executions,
@@ -48,10 +91,17 @@ def doors(core: Core, services: Services, settings: ApiSettings) -> Sequence[Doo
     )
     return (
         Door("/inbox", [inbox.routes()], inbox.error_page),
-        Door("/console", [static_routes()]),
+        Door("/console", [static_routes(), console.routes()], console.error_page),
         Door(
             "/u/",
             [unsubscribe.routes(), optout.routes()],
             lambda _, failure: unsubscribe.error_page(failure.status, failure.headers),
         ),
     )
+
+
+def origin_of(request: AnyRequest, trusted: Sequence[IPv4Network | IPv6Network]) -> Origin:
+    """Where a browser is, behind the proxies that are trusted."""
+    address = client_address(request.scope, trusted)
+    ip = "" if address is None else str(address)
+    return Origin(ip, str(line_of(address) or ""), request.headers.get("user-agent", ""))

@@ -1,48 +1,48 @@
-"""Who may look into a brand's inbox: whoever sits at this machine on a fresh installation, else whoever has a key.
+"""Who may look into a brand's inbox: whoever sits at this machine on a fresh installation, is signed in, or has a key.
 
-There are no users yet. Where the server listens on this machine alone and has no public address, its own pages are open
+Where the server listens on this machine alone and has no public address, its own pages are open
 to this machine: the connection comes from loopback, no proxy says that it speaks for somebody else, and the address in
 the browser is this machine's (a foreign name that was made to lead here would let a foreign page read along). Everywhere
-else the page asks for a key of the brand once and gives a cookie for it, in which the key is sealed: it is asked of the
-key ring again with every request, so a revoked key closes the page within a second.
+else it opens to users whose role lets them read in the brand. For programs' people, who have a key and no account, the page
+takes a key of the brand once and gives a cookie for it, in which the key is sealed: it is asked of the key ring again with
+every request, so a revoked key closes the page within a second.
 """
 
 import base64
 import binascii
 import os
 from collections.abc import Mapping
-from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 from uuid import UUID
 
 import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from litestar import Request
 from litestar.datastructures import Cookie
 
 from stentor.accounts.directory import BrandDirectory
 from stentor.accounts.keyring import KeyRing
 from stentor.accounts.model import Brand
+from stentor.accounts.user_model import SignedIn
 from stentor.clock import Clock
+from stentor.console.visits import AnyRequest, Visits
 from stentor.domain.hosts import is_loopback
-from stentor.errors import Forbidden, NotFound, Unauthenticated
+from stentor.errors import NotFound, Unauthenticated
 
 COOKIE = "stentor_inbox"
 COOKIE_S = 12 * 3600
 KEY_CHARS_MAX = 200
-
-AnyRequest: TypeAlias = Request[Any, Any, Any]
 
 _NONCE_BYTES = 12
 _SPEAKING_FOR_OTHERS = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
 
 
 class Visitor(msgspec.Struct, frozen=True):
-    """Who looks, and into whose inbox."""
+    """Who looks, and into whose inbox; `who` is None for whoever has a key, or sits at this machine, without signing in."""
 
     brand: Brand
     may_delete: bool
+    who: SignedIn | None = None
 
 
 class _Pass(msgspec.Struct, frozen=True, array_like=True):
@@ -56,8 +56,17 @@ class InboxAccess:
     """Lets people in. `secret`: 32 bytes derived for these cookies; `host` and `public_url`: as the server was started."""
 
     def __init__(
-        self, keys: KeyRing, brands: BrandDirectory, clock: Clock, *, secret: bytes, host: str, public_url: str
+        self,
+        keys: KeyRing,
+        brands: BrandDirectory,
+        visits: Visits,
+        clock: Clock,
+        *,
+        secret: bytes,
+        host: str,
+        public_url: str,
     ) -> None:
+        self._visits = visits
         self._keys = keys
         self._brands = brands
         self._clock = clock
@@ -78,13 +87,18 @@ class InboxAccess:
     async def visitor(self, request: AnyRequest) -> Visitor:
         """Who looks into the inbox of the path's brand. Raises Unauthenticated, also for brands that do not exist."""
         brand = await self._brand(request)
+        who = await self._visits.signed_in(request)
         if self.is_at_this_machine(request):
             if brand is None:
                 raise NotFound("There is no such brand.")
-            return Visitor(brand, may_delete=True)
+            return Visitor(brand, may_delete=True, who=who)
+        if who is not None and brand is not None and who.may("read", brand.organisation_id, brand.id):
+            return Visitor(brand, may_delete=who.may("write", brand.organisation_id, brand.id), who=who)
         key = self._unsealed(brand, request.cookies.get(COOKIE, "")) if brand else None
         if brand is None or key is None:
-            raise Unauthenticated("This inbox opens with a key of its brand, or of the organisation that owns it.")
+            raise Unauthenticated(
+                "This inbox opens to members of its brand, and with a key of it or of its organisation."
+            )
         return await self._holder(brand, key)
 
     async def admitted(self, request: AnyRequest, key: str) -> Cookie:
@@ -129,13 +143,6 @@ class InboxAccess:
             return None
         told = msgspec.json.decode(opened, type=_Pass)
         return told.key if told.until > self._clock.now().timestamp() else None
-
-
-def check_own_form(request: AnyRequest) -> None:
-    """Raises Forbidden for a form that another site's page sent: it would act with this person's cookie, or place."""
-    origin = urlsplit(request.headers.get("origin", ""))
-    if request.headers.get("sec-fetch-site") != "same-origin" and origin.netloc != request.headers.get("host"):
-        raise Forbidden("This form was sent by another page than ours. Open the inbox and try again.")
 
 
 def _host_name(headers: Mapping[str, str]) -> str:

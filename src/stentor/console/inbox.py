@@ -14,12 +14,12 @@ from stentor.channels.sandbox.content import Content, content_of
 from stentor.channels.sandbox.inbox import SEARCH_CHARS_MAX, InboxService
 from stentor.channels.sandbox.model import InboxEntry, InboxPosition
 from stentor.clock import Clock
-from stentor.console.access import COOKIE, AnyRequest, InboxAccess, Visitor, check_own_form
+from stentor.console.access import COOKIE, InboxAccess, Visitor
 from stentor.console.links import links_in
-from stentor.console.pages import channel_name, page
+from stentor.console.pages import channel_name
+from stentor.console.visits import AnyRequest, Visits
 from stentor.domain.vocabulary import CHANNEL_LABELS, ChannelKind
 from stentor.errors import Forbidden, NotFound
-from stentor.forms import posted
 
 PAGE = 50
 # A form of ours holds a key at most.
@@ -57,7 +57,10 @@ class Failure(Protocol):
 class InboxPages:
     """The pages of the sandbox inbox. They change nothing but by a form of their own, and need no script."""
 
-    def __init__(self, inbox: InboxService, accounts: AccountService, access: InboxAccess, clock: Clock) -> None:
+    def __init__(
+        self, inbox: InboxService, accounts: AccountService, access: InboxAccess, visits: Visits, clock: Clock
+    ) -> None:
+        self._visits = visits
         self._inbox = inbox
         self._accounts = accounts
         self._access = access
@@ -70,16 +73,17 @@ class InboxPages:
         async def brands(request: AnyRequest) -> Response[str]:
             if not self._access.is_at_this_machine(request):
                 raise NotFound("The list of brands is shown on the machine of a fresh installation alone.")
-            return page("inbox_brands.html", brands=await self._accounts.brands())
+            who = await self._visits.signed_in(request)
+            return self._visits.page(request, "inbox_brands.html", who=who, brands=await self._accounts.brands())
 
         @get("/{brand_id:str}", include_in_schema=False)
         async def messages(request: AnyRequest) -> Response[str]:
-            return await self._messages(await self._access.visitor(request), request.query_params)
+            return await self._messages(request, await self._access.visitor(request))
 
         @get("/{brand_id:str}/{message_id:str}", include_in_schema=False)
         async def message(request: AnyRequest) -> Response[str]:
             visitor = await self._access.visitor(request)
-            return await self._message(visitor, request.path_params["message_id"], request.query_params)
+            return await self._message(request, visitor)
 
         @get("/{brand_id:str}/{message_id:str}/html", include_in_schema=False)
         async def preview(request: AnyRequest) -> Response[str]:
@@ -93,9 +97,8 @@ class InboxPages:
 
         @post("/{brand_id:str}/key", include_in_schema=False, request_max_body_size=FORM_BYTES_MAX)
         async def key(request: AnyRequest) -> Redirect:
-            check_own_form(request)
-            form = await posted(request)
-            cookie = await self._access.admitted(request, str(form.get("key", "")).strip())
+            form = await self._visits.form(request)
+            cookie = await self._access.admitted(request, form.get("key", "").strip())
             return Redirect(f"/inbox/{request.path_params['brand_id']}", status_code=303, cookies=[cookie])
 
         @post("/{brand_id:str}/delete", include_in_schema=False, request_max_body_size=FORM_BYTES_MAX)
@@ -119,20 +122,35 @@ class InboxPages:
         brand_id = place.get("brand_id", "")
         if failure.code == "unauthenticated" and brand_id:
             was_tried = request.method == "POST" or COOKIE in request.cookies
-            return page("inbox_key.html", status=failure.status, brand_id=brand_id, failure=failure, tried=was_tried)
+            return self._visits.page(
+                request,
+                "inbox_key.html",
+                who=None,
+                status=failure.status,
+                brand_id=brand_id,
+                failure=failure,
+                tried=was_tried,
+            )
         is_message = "message_id" in place
-        return page(
-            "inbox_error.html", status=failure.status, failure=failure, brand_id=brand_id, is_message=is_message
+        return self._visits.page(
+            request,
+            "inbox_error.html",
+            who=None,
+            status=failure.status,
+            failure=failure,
+            brand_id=brand_id,
+            is_message=is_message,
         )
 
     async def _deleting(self, request: AnyRequest) -> Visitor:
-        check_own_form(request)
+        await self._visits.form(request)
         visitor = await self._access.visitor(request)
         if not visitor.may_delete:
-            raise Forbidden("This key may read the inbox, but deleting needs the scope `write`.")
+            raise Forbidden("You may read this inbox; deleting needs a role, or a key, that may write.")
         return visitor
 
-    async def _messages(self, visitor: Visitor, query: Mapping[str, str]) -> Response[str]:
+    async def _messages(self, request: AnyRequest, visitor: Visitor) -> Response[str]:
+        query = request.query_params
         search = query.get("search", "")[:SEARCH_CHARS_MAX]
         channel = query.get("channel", "")
         before = _position(query.get("before", ""))
@@ -145,8 +163,10 @@ class InboxPages:
         )
         asked = {name: value for name, value in (("search", search), ("channel", channel)) if value}
         older = found.next and urlencode({**asked, "before": _written(found.next)})
-        return page(
+        return self._visits.page(
+            request,
             "inbox_messages.html",
+            who=visitor.who,
             visitor=visitor,
             entries=found.entries,
             search=search,
@@ -159,14 +179,17 @@ class InboxPages:
             older=older,
         )
 
-    async def _message(self, visitor: Visitor, message_id: str, query: Mapping[str, str]) -> Response[str]:
-        stored = await self._inbox.get(visitor.brand.id, message_id)
+    async def _message(self, request: AnyRequest, visitor: Visitor) -> Response[str]:
+        query = request.query_params
+        stored = await self._inbox.get(visitor.brand.id, request.path_params["message_id"])
         content = content_of(stored.entry.channel, stored.raw)
         is_mail = stored.entry.channel is ChannelKind.EMAIL
         views = _MAIL_VIEWS if is_mail else _OTHER_VIEWS
         view = query.get("view", "seen")
-        return page(
+        return self._visits.page(
+            request,
             "inbox_message.html",
+            who=visitor.who,
             visitor=visitor,
             entry=stored.entry,
             content=content,

@@ -1,0 +1,31 @@
+"""`/console`: its pages put together, and how an error looks on them."""
+
+from typing import Any
+
+from litestar import Response, Router
+
+from stentor.console.account import MyAccountPages
+from stentor.console.entry import EntryPages
+from stentor.console.inbox import Failure
+from stentor.console.organisation import OrganisationPages
+from stentor.console.visits import AnyRequest, Visits, sign_in_at
+
+
+class ConsolePages:
+    """The pages of the console beside the inbox."""
+
+    def __init__(
+        self, *, visits: Visits, entry: EntryPages, account: MyAccountPages, organisation: OrganisationPages
+    ) -> None:
+        self._visits = visits
+        self._parts = (entry, account, organisation)
+
+    def routes(self) -> Router:
+        """The handlers, to be mounted at the root, with `error_page` as the envelope of `/console`."""
+        return Router("/console", route_handlers=[handler for part in self._parts for handler in part.handlers()])
+
+    def error_page(self, request: AnyRequest, failure: Failure) -> Response[Any]:
+        """An error as a page; whoever is not signed in is led to where they can."""
+        if failure.code == "unauthenticated":
+            return sign_in_at(request)
+        return self._visits.page(request, "console_error.html", who=None, status=failure.status, failure=failure)
