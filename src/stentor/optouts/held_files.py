@@ -1,11 +1,13 @@
 """Everything that lists hold, brought to this machine's disk, for children to hold files against it."""
 
 import struct
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
+from stentor.clock import Clock
 from stentor.db.pool import Database
 from stentor.db.sql import QuerySet, Statement
 from stentor.errors import Unavailable
@@ -23,6 +25,7 @@ _FIRST = b""
 class Sql(QuerySet, file="held_files.sql", package=__package__):
     removals: Statement
     recents: Statement
+    behind: Statement
 
 
 class HeldFiles:
@@ -31,6 +34,7 @@ class HeldFiles:
     def __init__(self, db: Database, storage: Storage, crew: Crew, directory: Path, stack: AsyncExitStack) -> None:
         """`directory` is for what is made of single entries and removals."""
         self._db = db
+        self._clock = Clock(db.shift)
         self._storage = storage
         self._crew = crew
         self._directory = directory
@@ -42,19 +46,29 @@ class HeldFiles:
         Raises Unavailable where a file of a list is not to be had.
         """
         missing: str = ""
+        asked_at = self._clock.now()
         for _ in range(_TRIES_MAX):
-            stores = await self._stores(brand_id, list_ids)
-            single = {store.store_id: await self._single(store) for store in stores}
+            removals = {store.store_id: await self._removals(store) for store in await self._stores(brand_id, list_ids)}
             # After the removals: compaction forgets those together with the runs that they were made of.
-            again = await self._stores(brand_id, list_ids)
+            stores = await self._stores(brand_id, list_ids)
+            if {store.store_id for store in stores} != removals.keys():
+                continue
             try:
-                runs = await self._runs(again)
+                runs = await self._runs(stores)
             except NotStored as gone:
                 missing = str(gone)
                 continue
-            if {store.store_id for store in again} == single.keys():
-                return [(store, _held(store, runs, *single[store.store_id])) for store in again]
+            # After the runs: whoever opted out again is removed from these for it, and compaction takes them out of them.
+            recents = {store.store_id: await self._recents(store, asked_at) for store in stores}
+            return [(store, _held(store, runs, recents[store.store_id], removals[store.store_id])) for store in stores]
         raise Unavailable(_NOT_THERE if missing else _CHANGING, reason=missing)
+
+    async def unasked(self, brand_id: UUID, list_ids: Collection[UUID], asked: Iterable[AskedStore]) -> list[str]:
+        """The names of those of these lists, and of members of groups, in which entries lie that are not among the asked."""
+        there = {(store.list_id, store.store_id) for store in asked}
+        async with self._db.read() as conn:
+            behind = await Sql.behind.tuples(conn, brand_id=brand_id, list_ids=list(list_ids))
+        return sorted({name for list_id, store_id, name in behind if (list_id, store_id) not in there})
 
     async def _stores(self, brand_id: UUID, list_ids: Collection[UUID]) -> list[AskedStore]:
         async with self._db.read() as conn:
@@ -66,16 +80,17 @@ class HeldFiles:
             run_id: await self._stack.enter_async_context(self._storage.local(index_name(run_id))) for run_id in run_ids
         }
 
-    async def _single(self, store: AskedStore) -> tuple[Path | None, Path | None]:
-        removals = self._directory / f"{store.store_id}.removals"
-        recents = self._directory / f"{store.store_id}.recents"
-        raw = self._directory / f"{store.store_id}.raw"
-        has_removals = store.has_removed and await self._write_removals(store, removals)
-        # Whoever was on none when the list was looked at may be by now, as who opted out again and was removed from runs for it.
-        has_recents = await self._write_recents(store, raw)
-        if has_recents:
-            await self._crew.call(write_recents, raw, recents, store.hash)
-        return recents if has_recents else None, removals if has_removals else None
+    async def _removals(self, store: AskedStore) -> Path | None:
+        path = self._directory / f"{store.store_id}.removals"
+        return path if store.has_removed and await self._write_removals(store, path) else None
+
+    async def _recents(self, store: AskedStore, asked_at: datetime) -> Path | None:
+        path, raw = (self._directory / f"{store.store_id}.{what}" for what in ("recents", "raw"))
+        # Whoever was on none when the list was looked at may be by now.
+        if not await self._write_recents(store, raw, asked_at):
+            return None
+        await self._crew.call(write_recents, raw, path, store.hash)
+        return path
 
     async def _write_removals(self, store: AskedStore, path: Path) -> int:
         written, after = 0, _FIRST
@@ -91,7 +106,7 @@ class HeldFiles:
                 written += len(rows)
                 after = rows[-1][0]
 
-    async def _write_recents(self, store: AskedStore, path: Path) -> int:
+    async def _write_recents(self, store: AskedStore, path: Path, asked_at: datetime) -> int:
         written, after = 0, _FIRST
         with path.open("wb") as file:
             while True:
@@ -101,6 +116,7 @@ class HeldFiles:
                         list_id=store.store_id,
                         brand_id=store.store_brand_id,
                         expiry_days=store.expiry_days,
+                        asked_at=asked_at,
                         after=after,
                         limit=_PAGE,
                     )

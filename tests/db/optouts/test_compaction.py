@@ -262,6 +262,21 @@ async def test_a_segment_that_came_while_somebody_was_erased_is_searched_too(
     assert await filed.column("SELECT digest FROM optout_erasure WHERE list_id = %(list_id)s") == []
 
 
+async def test_who_was_erased_in_a_file_that_could_not_take_its_place_is_not_forgotten(
+    db: Database, compactor: Compactor, filed: FiledList, storage: Meanwhile
+):
+    await filed.add(MANY[:3])
+    await filed.erase(MANY[1], ago=LONG_AGO)
+    asleep = Compactor(db, storage, min_free_bytes=0, swapped_within_s=0)
+
+    assert await asleep.compact(filed.brand_id, filed.list_id) == Compacted()
+
+    assert len(await filed.column("SELECT digest FROM optout_erasure WHERE list_id = %(list_id)s")) == 1
+    await compactor.compact(filed.brand_id, filed.list_id)
+    assert {row.address for row in await filed.rows()} == {None, MANY[0], MANY[2]}
+    assert await filed.column("SELECT digest FROM optout_erasure WHERE list_id = %(list_id)s") == []
+
+
 @pytest.mark.parametrize("state", ["uploading", "queued", "running"])
 async def test_who_is_erased_while_a_file_is_on_its_way_is_not_named_by_it(
     db: Database, compactor: Compactor, filed: FiledList, state: str

@@ -4,7 +4,9 @@ import asyncio
 import codecs
 import gzip
 import hashlib
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,16 @@ from stentor.db.pool import Database
 from stentor.db.reserve import DiskReserve
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import NoRoom
+from stentor.optouts.compaction.clearing import delete_replaced
+from stentor.optouts.compaction.compacting import Compactor
+from stentor.optouts.entry_service import EntryService
 from stentor.optouts.hashing import HASH_NAMES, HashName, digest_of, hash_of
 from stentor.optouts.jobs.clearing import clear_jobs
 from stentor.optouts.jobs.working import JobFailed, Workplace
 from stentor.optouts.loading.runner import ImportRunner
+from stentor.optouts.look_up import LookUp
 from stentor.optouts.model import Cause, OptOut
+from stentor.optouts.runs.holders import Indexes
 from stentor.optouts.service import add_to_builtin, remove_from_builtin
 from stentor.optouts.storage import DirectoryStorage
 
@@ -471,9 +478,76 @@ async def test_whoever_opted_out_by_themselves_meanwhile_is_on_the_list_once_and
 
     async with loading.db.read() as conn:
         cursor = await conn.execute(
-            "SELECT d.digest, d.generation = r.generation FROM optout_removed d JOIN optout_run r ON r.list_id = d.list_id"
+            "SELECT d.digest, d.generation > r.generation FROM optout_removed d JOIN optout_run r ON r.list_id = d.list_id"
         )
         assert await cursor.fetchall() == [(digest, True)]
+
+
+class Gated(DirectoryStorage):
+    """A storage that gives files once somebody lets it, and takes some once it is open."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.asked, self.gives, self.opened = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    @asynccontextmanager
+    async def local(self, name: str) -> AsyncIterator[Path]:
+        if name.startswith("uploads/"):
+            self.asked.set()
+            await self.gives.wait()
+        async with super().local(name) as path:
+            yield path
+
+    async def put(self, name: str, path: Path) -> None:
+        await self.opened.wait()
+        await super().put(name, path)
+
+
+class Opening(DirectoryStorage):
+    """A storage that waits for a load, when the first file comes, before it takes that."""
+
+    def __init__(self, root: Path, gate: asyncio.Event, load: asyncio.Task[None]) -> None:
+        super().__init__(root)
+        self._gate, self._load = gate, load
+
+    async def put(self, name: str, path: Path) -> None:
+        self._gate.set()
+        await self._load
+        await super().put(name, path)
+
+
+async def test_who_opted_out_while_a_file_was_loaded_and_others_merged_stays_taken_off_the_file(
+    loading: Loading, tmp_path: Path
+):
+    list_id = await loading.new_list()
+    for text in ("ann@example.com", "ben@example.com"):
+        await loading.load(list_id, file(text))
+    storage = Gated(tmp_path / "lists")
+    loading.runner = ImportRunner(loading.db, storage)
+    claimed = await loading.claimed(list_id, file(*(f"p{number}@example.com" for number in range(3000))))
+    place = Workplace(storage.work / str(claimed.id))
+    place.directory.mkdir(parents=True)
+    load = asyncio.create_task(loading.runner.run(claimed, place))
+    await storage.asked.wait()
+    indexes = Indexes(storage)
+    entries = EntryService(loading.db, LookUp(indexes))
+    await entries.collect(loading.brand_id, str(list_id), "p2999@example.com")
+    # In a generation behind that of the load.
+    await entries.remove(loading.brand_id, str(list_id), "ann@example.com", reason="a mistake")
+    await indexes.aclose()
+    storage.gives.set()
+
+    merging = Opening(tmp_path / "lists", storage.opened, load)
+    await Compactor(loading.db, merging, min_free_bytes=0).compact(loading.brand_id, list_id, everything=True)
+    async with Database(loading.db.dsn, size=2, shift=timedelta(hours=2), prepared=loading.db.prepared) as later:
+        await delete_replaced(later, loading.storage)
+
+    async with loading.db.read() as conn:
+        rows = await conn.execute(
+            "SELECT d.digest, d.generation > max(r.cleared) FROM optout_removed d JOIN optout_run r ON r.list_id = d.list_id"
+            " WHERE r.replaced_at IS NULL GROUP BY d.digest, d.generation"
+        )
+        assert await rows.fetchall() == [(digest_of("p2999@example.com", "md5"), True)]
 
 
 async def test_a_list_that_is_deleted_meanwhile_gets_nothing(loading: Loading):

@@ -15,6 +15,7 @@ import zstandard
 from list_jobs import ListJobs
 from optout_files import FiledList
 from stentor.optouts.bulk import BulkCheck
+from stentor.optouts.compaction.compacting import Compactor
 from stentor.optouts.crew import Child, Crew
 from stentor.optouts.entry_service import EntryService
 from stentor.optouts.hashing import HASH_NAMES, HashName, digest_of, hash_of
@@ -172,6 +173,29 @@ async def test_who_opts_out_again_while_lists_are_read_is_not_clean(jobs: ListJo
         assert held(found[late.list_id]).holds(asked).tolist() == [True, False]
 
 
+@pytest.mark.fault("F17")
+async def test_who_opts_out_again_and_leaves_the_files_while_lists_are_read_is_not_clean(
+    jobs: ListJobs, filed: FiledList, tmp_path: Path
+):
+    await filed.add([ANN, BEN])
+    await single(filed, CLEO)
+    later = await FiledList.made(jobs.db, jobs.storage, jobs.brand_id)
+    await single(later, CLEO)
+    entries = EntryService(jobs.db, LookUp(Indexes(jobs.storage)))
+    compactor = Compactor(jobs.db, jobs.storage, min_free_bytes=0)
+
+    async def opt_out() -> None:
+        if await entries.collect(jobs.brand_id, str(filed.list_id), ANN):
+            await compactor.compact(jobs.brand_id, filed.list_id, everything=True)
+
+    async with Meanwhile(opt_out) as crew, AsyncExitStack() as stack:
+        files = HeldFiles(jobs.db, jobs.storage, crew, tmp_path, stack)
+        found = {store.list_id: lists for store, lists in await files.of(jobs.brand_id, [filed.list_id, later.list_id])}
+
+        assert held(found[filed.list_id]).holds(Digests.of([digest_of(ANN, filed.hash)])).tolist() == [True]
+    assert await filed.holds([ANN, BEN]) == [BEN]
+
+
 async def test_a_list_of_addresses_alone_removes_no_number(jobs: ListJobs, filed: FiledList):
     await filed.add([ANN, "491711234567"])
     async with jobs.db.autocommit() as conn:
@@ -274,6 +298,26 @@ async def test_groups_and_links_are_asked_where_their_entries_lie(
     job = await jobs.scrub(f"{ANN}\n{BEN}\n{CLEO}\n".encode(), [group.id, link.id])
 
     assert await parted(jobs, job) == ([CLEO], [ANN, BEN], [])
+
+
+@pytest.mark.parametrize("what", ["disabled", "not granted"])
+async def test_a_group_with_one_member_that_cannot_be_asked_fails_the_scrub(
+    jobs: ListJobs, filed: FiledList, other_brand_id: UUID, what: str
+):
+    theirs = await FiledList.made(jobs.db, jobs.storage, other_brand_id)
+    await theirs.add([BEN])
+    lists = ListService(jobs.db)
+    await lists.grant(other_brand_id, str(theirs.list_id), jobs.brand_id)
+    link = await lists.create(jobs.brand_id, ListDraft(name="link", kind="linked", linked=str(theirs.list_id)))
+    members = [str(link.id), str(filed.list_id)]
+    group = await lists.create(jobs.brand_id, ListDraft(name="group", kind="grouped", members=members))
+    if what == "disabled":
+        await lists.update(jobs.brand_id, "link", ListPatch(enabled=False))
+    else:
+        await lists.revoke(other_brand_id, str(theirs.list_id), jobs.brand_id)
+
+    with pytest.raises(JobFailed, match="cannot be asked: 'link'"):
+        await jobs.scrub(f"{BEN}\n".encode(), [group.id])
 
 
 async def test_many_lines_in_many_blocks_end_where_a_look_up_says(jobs: ListJobs, filed: FiledList):

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 import structlog
@@ -76,13 +76,18 @@ class Compactor:
         min_free_bytes: int,
         patience: Patience = PATIENCE,
         removed_at_once: int = REMOVED_AT_ONCE_MAX,
+        swapped_within_s: float = SWAPPED_WITHIN_S,
         free_bytes: Callable[[Path], int] = lambda place: shutil.disk_usage(place).free,
     ) -> None:
-        """`min_free_bytes` stay free on the disk that is worked on; `removed_at_once`: so many removals are taken out."""
+        """`min_free_bytes` stay free on the disk that is worked on; `removed_at_once`: so many removals are taken out.
+
+        `swapped_within_s`: how old a file may be that becomes live.
+        """
         self._db = db
         self._storage = storage
         self._patience = patience
         self._removed_at_once = removed_at_once
+        self._swapped_within_s = swapped_within_s
         self._min_free_bytes = min_free_bytes
         self._free_bytes = free_bytes
         self._clock = Clock(db.shift)
@@ -118,7 +123,15 @@ class Compactor:
                 due = await store.due(conn, a_list, self._patience)
         lapsed = await self._drop_lapsed(a_list)
         async with self._workplace() as work, Crew(memory_bytes=CHILD_MEMORY_BYTES, size=1) as crew:
-            compacting = _Compacting(self._db, self._storage, crew, a_list, work=work, check_room=self._check_room)
+            compacting = _Compacting(
+                self._db,
+                self._storage,
+                crew,
+                a_list,
+                work=work,
+                check_room=self._check_room,
+                swapped_within_s=self._swapped_within_s,
+            )
             await compacting.begin(self._lapsed_before(a_list), self._removed_at_once)
             done = await compacting.merge(everything=everything)
             done = done.plus(await compacting.take_out(due))
@@ -169,6 +182,16 @@ def _missing(list_id: UUID) -> NotFound:
     return NotFound(f"This brand has no opt-out list {str(list_id)!r}.")
 
 
+class _Remade(NamedTuple):
+    """What became of files that were to be made anew: `made` is the one in their place, if there is another one now.
+
+    Without `is_done` they are as they were, with all that was to be taken out.
+    """
+
+    made: UUID | None
+    is_done: bool
+
+
 class _Compacting:
     """One compaction of one list."""
 
@@ -181,6 +204,7 @@ class _Compacting:
         *,
         work: Path,
         check_room: Callable[[int], None],
+        swapped_within_s: float,
     ) -> None:
         self._db = db
         self._storage = storage
@@ -188,6 +212,7 @@ class _Compacting:
         self._list = a_list
         self._work = work
         self._check_room = check_room
+        self._swapped_within_s = swapped_within_s
 
     async def begin(self, lapsed_before: datetime | None, removed_at_once: int) -> None:
         """Reads which files there are, and then what is to be taken out of them.
@@ -211,10 +236,10 @@ class _Compacting:
         done = Compacted()
         runs = self._runs if self._merges_runs else []
         for group in runs_to_merge(runs, self._list.expiry_days, everything=everything):
-            if await self._remake("run", group):
+            if (await self._remake("run", group)).made:
                 done = done.plus(Compacted(runs_read=len(group), runs_made=1))
         for group in segments_to_merge(self._segments, self._list.expiry_days, everything=everything):
-            if await self._remake("segment", group):
+            if (await self._remake("segment", group)).made:
                 done = done.plus(Compacted(segments_read=len(group), segments_made=1))
         return done
 
@@ -224,19 +249,18 @@ class _Compacting:
         if due.removed:
             for run in await self._uncleared("run"):
                 done = done.plus(await self._clear_run(run))
-        made: list[UUID] = []
+        segments: list[CatalogueFile] = []
         if due.erased:
             # Not the uncleared ones alone: who was erased may be in any of them.
             segments = await self._live("segment")
-            made = await self._clear_segments(segments)
-            await self._forget_erasures([*(segment.id for segment in segments), *made])
         elif due.removed:
-            made = await self._clear_segments(await self._uncleared("segment"))
-        return done.plus(Compacted(segments_read=len(made), segments_made=len(made)))
-
-    async def _clear_segments(self, segments: Sequence[CatalogueFile]) -> list[UUID]:
+            segments = await self._uncleared("segment")
         remade = [await self._remake("segment", [segment], only_where_needed=True) for segment in segments]
-        return [made for made in remade if made is not None]
+        made = [one.made for one in remade if one.made is not None]
+        if due.erased:
+            searched = [segment.id for segment, one in zip(segments, remade, strict=True) if one.is_done]
+            await self._forget_erasures([*searched, *made])
+        return done.plus(Compacted(segments_read=len(made), segments_made=len(made)))
 
     async def _forget_erasures(self, searched: Sequence[UUID]) -> None:
         async with self._db.transaction() as conn:
@@ -252,8 +276,8 @@ class _Compacting:
         if not holds:
             await self._note_cleared("run", run)
             return Compacted()
-        made = await self._remake("run", [run])
-        return Compacted(runs_read=1, runs_made=1) if made else Compacted()
+        remade = await self._remake("run", [run])
+        return Compacted(runs_read=1, runs_made=1) if remade.made else Compacted()
 
     async def _live(self, kind: FileKind) -> list[CatalogueFile]:
         async with self._db.read() as conn:
@@ -268,8 +292,8 @@ class _Compacting:
 
     async def _remake(
         self, kind: FileKind, group: Sequence[CatalogueFile], *, only_where_needed: bool = False
-    ) -> UUID | None:
-        """Makes one file of these and puts it in their place; its id, or None where that was not to be."""
+    ) -> _Remade:
+        """Makes one file of these and puts it in their place."""
         self._check_room(sum(file.bytes for file in group))
         name = index_name if kind == "run" else segment_name
         made, target = new_id(), self._work / "made"
@@ -281,7 +305,7 @@ class _Compacting:
                 entries = await self._rewritten(paths, target, only_where_needed=only_where_needed)
         if entries is None:
             await self._note_cleared(kind, group[0])
-            return None
+            return _Remade(None, is_done=True)
         new = NewFile(
             id=made,
             generation=max(file.generation for file in group),
@@ -296,9 +320,9 @@ class _Compacting:
         failpoint("compact.stored")
         if await self._swap(kind, group, new, begun_s):
             log.info("list.compacted", list_id=str(self._list.list_id), kind=kind, files=len(group), entries=entries)
-            return made
+            return _Remade(made, is_done=True)
         await self._storage.delete([name(made)])
-        return None
+        return _Remade(None, is_done=False)
 
     async def _merged(self, group: Sequence[CatalogueFile], paths: Sequence[Path], target: Path) -> int:
         sources = [Source(path, run.generation) for run, path in zip(group, paths, strict=True)]
@@ -326,7 +350,7 @@ class _Compacting:
         async with self._db.transaction() as conn:
             await store.lock(conn, self._list)
             live = {file.id for file in await store.live(conn, self._list, kind)}
-            is_first = all(file.id in live for file in group) and boottime_s() < begun_s + SWAPPED_WITHIN_S
+            is_first = all(file.id in live for file in group) and boottime_s() < begun_s + self._swapped_within_s
             if is_first:
                 await store.replace(conn, self._list, kind, [file.id for file in group])
                 if new.entries:

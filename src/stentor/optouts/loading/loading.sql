@@ -60,6 +60,16 @@ FROM unnest(:ids::uuid[], :entries::bigint[], :bytes::bigint[], :learned_at::tim
 INSERT INTO optout_generation (list_id, generation, brand_id, at, what)
 VALUES (:list_id, :generation, :brand_id, :now, 'import')
 
+-- name: next_generation
+-- Compaction that began before knows nothing of this removal, and may have cleared files up to the load's own generation, or beyond.
+WITH list AS (
+    UPDATE optout_list SET generation = generation + 1 WHERE id = :list_id AND brand_id = :brand_id
+    RETURNING generation
+)
+INSERT INTO optout_generation (list_id, generation, brand_id, at, what)
+SELECT :list_id, generation, :brand_id, :now, 'removal' FROM list
+RETURNING generation
+
 -- name: give_way
 -- Whoever opted out while the file was being loaded said more than the file: their own entry is the one that holds.
 INSERT INTO optout_removed (list_id, digest, brand_id, generation, at)

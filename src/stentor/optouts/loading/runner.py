@@ -538,7 +538,7 @@ class _Load:
             if run is not None:
                 await store.add_files(conn, brand_id, list_id, generation=generation, run=run, segments=made)
             if given_way:
-                await store.give_way(conn, brand_id, list_id, generation=generation, digests=given_way)
+                await store.give_way(conn, brand_id, list_id, given_way)
             if not await finish(conn, self._job, "success", counts=counts, results=results):
                 raise Lost
             failpoint("list_load.before_commit")

@@ -21,6 +21,7 @@ class Sql(QuerySet, file="loading.sql", package=__package__):
     insert_run: Statement
     insert_segments: Statement
     insert_generation: Statement
+    next_generation: Statement
     give_way: Statement
 
 
@@ -112,8 +113,8 @@ async def add_files(
     await Sql.insert_generation.run(conn, **files)
 
 
-async def give_way(
-    conn: Connection, brand_id: UUID, list_id: UUID, *, generation: int, digests: Sequence[bytes]
-) -> None:
-    """Lets the single entries of these digests hold instead of those of the run of that generation."""
-    await Sql.give_way.run(conn, brand_id=brand_id, list_id=list_id, generation=generation, digests=list(digests))
+async def give_way(conn: Connection, brand_id: UUID, list_id: UUID, digests: Sequence[bytes]) -> None:
+    """Lets the single entries of these digests hold instead of those of the runs of a locked list, in its next generation."""
+    list_of_brand = {"brand_id": brand_id, "list_id": list_id}
+    generation = await Sql.next_generation.value(conn, **list_of_brand)
+    await Sql.give_way.run(conn, **list_of_brand, generation=generation, digests=list(digests))

@@ -39,6 +39,7 @@ BLOCK_BYTES = 16 << 20
 _SMALL_BLOCK_BYTES = 4 << 20
 
 CHILD_MEMORY_BYTES = 800 << 20
+_TOLD_MAX = 10
 
 
 class ReadBlock(NamedTuple):
@@ -107,10 +108,12 @@ class ScrubRunner:
 
     async def _lists(self, job: ClaimedJob, spec: ScrubSpec, files: HeldFiles) -> tuple[AskedList, ...]:
         found = await files.of(job.brand_id, spec.against)
-        if len({store.list_id for store, _ in found}) < len(spec.against):
+        if unasked := await files.unasked(job.brand_id, spec.against, (store for store, _ in found)):
+            more = len(unasked) - _TOLD_MAX
+            names = ", ".join(map(repr, unasked[:_TOLD_MAX])) + (f" and {more} more" if more > 0 else "")
             raise JobFailed(
-                "One of the lists is disabled, deleted or has no members that are enabled, so that it cannot be asked. "
-                "Enable it, or leave it out."
+                f"What is disabled, deleted, not granted any more or a group of nothing cannot be asked: {names}. Enable it, or"
+                " leave it out, also of the groups that it is in."
             )
         asked = {AskedList(held, store.channels) for store, held in found}
         # Several of them may be links to the same one.
