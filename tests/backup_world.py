@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from stentor.accounts.installation import InstallationSecret, check_installation
+from stentor.backups.erasure_log import read_log
 from stentor.backups.fence import Copy
 from stentor.backups.programs import Programs
 from stentor.backups.restoring import look_at, restore, secret_to_write
@@ -54,10 +55,13 @@ class Backups:
         return self.path
 
     @asynccontextmanager
-    async def restored(self, *, shift: timedelta = timedelta()) -> AsyncIterator[Restored]:
+    async def restored(self, *, shift: timedelta = timedelta(), read_erasures: bool = True) -> AsyncIterator[Restored]:
         """That backup in a database of its own, whose clock is shifted after it was restored."""
         with self._databases.empty() as dsn:
             copy = await self.restored_into(dsn)
+            if read_erasures:
+                async with Database(dsn, size=2) as db:
+                    await read_log(db, self.path, SECRET, self.restored_storage, self.storage)
             async with Database(dsn, size=5, shift=shift) as db:
                 yield Restored(db, copy)
 

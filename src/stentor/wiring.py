@@ -67,6 +67,11 @@ from stentor.deliver.partitions import make_weeks
 from stentor.domain.hosts import url_of
 from stentor.domain.ids import SendIds
 from stentor.domain.links import LinkSigner
+from stentor.erasures.exporting import ExportService
+from stentor.erasures.log import ErasureLog
+from stentor.erasures.model import Digests
+from stentor.erasures.service import ErasureService
+from stentor.erasures.sweeping import sweep
 from stentor.executions.casting import Caster
 from stentor.executions.composing import Composer
 from stentor.executions.ending import end_forgotten
@@ -312,6 +317,8 @@ def services(core: Core) -> Services:
         audit=AuditLog(core.db),
         limiter=RateLimiter(core.db),
         customers=CustomerService(core.db),
+        erasures=erasures(core),
+        person_exports=person_exports(core),
         topics=TopicService(core.db),
         subscriptions=SubscriptionService(core.db),
         preferences=PreferenceService(core.db, brands),
@@ -350,6 +357,17 @@ def services(core: Core) -> Services:
 def imports(core: Core) -> ImportService:
     """Imports of people and of what they chose."""
     return ImportService(core.db, disk_reserve(core.settings))
+
+
+def erasures(core: Core) -> ErasureService:
+    """Erasing people, and what is known of erasures."""
+    digests = Digests(core.secret.derive("erasures"))
+    return ErasureService(core.db, digests, ErasureLog(core.storage, core.secret.derive("fingerprint")))
+
+
+def person_exports(core: Core) -> ExportService:
+    """All that is held of a person."""
+    return ExportService(core.db, EntryService(core.db, core.look_up), reassemble)
 
 
 def disk_reserve(settings: Settings) -> DiskReserve:
@@ -553,6 +571,7 @@ def _chores(core: Core) -> list[Chore]:
         Chore("drop_history", 1.0, lambda: drop_history(db, days=core.settings.history_days)),
         Chore("forget_claims", 600.0, lambda: forget_claims(db)),
         Chore("forget_contacts", 60.0, lambda: _forget_contacts(core, contacts)),
+        Chore("sweep_erasures", 1.0, lambda: sweep(db)),
         Chore("erase_anonymous", 600.0, lambda: _erase_anonymous(core, anonymous)),
         Chore("forget_past", 600.0, lambda: _forget_past(core, past)),
         Chore("forget_lists_past", 600.0, lambda: forget_old(db, days=core.settings.history_days)),

@@ -33,6 +33,7 @@ FIRST = [
     "resumeExecution",
 ]
 LAST = ["resumeSender", "revokeOptoutList", "unsubscribe", "cancelExecution"]
+ERASING = ["eraseCustomer", "eraseCustomers", "getErasure"]
 # A message comes to the inbox only when a worker delivers one; the inbox has tests of its own.
 # The rejects of an import are there once one has read its file.
 NEEDS_A_WORKER = {"getInboxMessage", "getRawInboxMessage", "deleteInboxMessage", "downloadOptoutRejects"}
@@ -63,6 +64,8 @@ def place(operation: dict[str, Any]) -> tuple[int, int]:
         return 2, 0
     if name.startswith("delete"):
         return 3, 0
+    if name in ERASING:
+        return 4, ERASING.index(name)
     return 1, 0
 
 
@@ -101,6 +104,8 @@ async def test_every_example_works(world: World, other_world: World):
         if name in ID_OF:
             key, field = ID_OF[name]
             ids[key] = str(answer.json().get(field))
+        if name == "eraseCustomer":
+            ids["erasure_id"] = answer.json()["erasure"]["id"]
         if name == "sendMessages":
             ids["message_id"] = answer.json()["messages"][0]["id"]
         # What is in use is not deleted, which is an answer that the reference tells of.

@@ -78,7 +78,12 @@ def test_a_backup_is_complete_private_and_says_what_it_is(old: Site, tmp_path: P
     told = json.loads(old("backup", tmp_path / "backup", "--json").stdout)
 
     backup = Path(told["backup"])
-    assert {file.name for file in backup.iterdir()} == {"manifest.json", "database.dump", "secret.key"}
+    assert {file.name for file in backup.iterdir()} == {
+        "manifest.json",
+        "database.dump",
+        "secret.key",
+        "erasures.ndjson",
+    }
     assert {stat.S_IMODE(file.stat().st_mode) for file in backup.iterdir()} == {0o600}
     assert stat.S_IMODE(backup.stat().st_mode) == 0o700
     assert (backup / "secret.key").read_text() == (old.data / "secret.key").read_text()
@@ -90,10 +95,11 @@ def test_a_backup_is_complete_private_and_says_what_it_is(old: Site, tmp_path: P
 
 @pytest.mark.fault("F21")
 def test_a_restored_copy_has_everything_and_is_paused_until_it_is_let_go(old: Site, new: Site, backup: Path):
-    restored = new("restore", backup, "--json")
+    restored = new("restore", backup, "--erasures", old.data / "lists", "--json")
 
     assert restored.exit_code == 0, restored.stderr
     assert json.loads(restored.stdout)["paused"] is True
+    assert json.loads(restored.stdout)["erasure_log_found"] is True
     assert new("brand", "list", "--json").stdout == old("brand", "list", "--json").stdout
     assert stat.S_IMODE((new.data / "secret.key").stat().st_mode) == 0o600
     examined = {line["check"]: line["state"] for line in json.loads(new("doctor", "--json").stdout)["checks"]}

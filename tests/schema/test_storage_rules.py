@@ -63,6 +63,8 @@ ALL_BRANDS = {
     "deliver/queries.sql:unpark_chunks",
     "deliver/queries.sql:workers_with_open_waves",
     "deliver/queries.sql:extend_leases",
+    "erasures/sweep.sql:claim",
+    "erasures/sweep.sql:waiting",
     "executions/ending.sql:end",
     "executions/ending.sql:endable",
     "executions/ending.sql:forgotten",

@@ -19,6 +19,7 @@ from stentor.api.campaigns import campaigns
 from stentor.api.customers import customers
 from stentor.api.docs.pages import Reference
 from stentor.api.edge import Exchange, check_target
+from stentor.api.erasures import erasures
 from stentor.api.exports import executions
 from stentor.api.imports import imports
 from stentor.api.inbox import inbox
@@ -70,6 +71,7 @@ REQUESTS_MAX = 2_048
 NATIVE = (
     topics,
     customers,
+    erasures,
     subscriptions,
     imports,
     templates,

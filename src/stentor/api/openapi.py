@@ -38,6 +38,7 @@ _PATH_NAMES = {
     "topic": "The topic's key or id.",
     "topic_id": "The topic's id.",
     "event_generator_id": "The id that you gave the event generator.",
+    "erasure_id": "The erasure's id, as the answer to it names it.",
     "execution_id": "The execution's id, as the answer to its run names it.",
     "message_id": "The message's id, the same as in its Message-ID.",
     "campaign_id": "The campaign's id.",

@@ -22,6 +22,8 @@ from stentor.channels.sandbox.inbox import InboxService
 from stentor.channels.service import SenderService
 from stentor.db.pool import Database
 from stentor.db.reserve import DiskReserve
+from stentor.erasures.exporting import ExportService
+from stentor.erasures.service import ErasureService
 from stentor.executions.service import ExecutionService
 from stentor.optouts.bulk import BulkCheck
 from stentor.optouts.entry_service import EntryService
@@ -50,6 +52,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     limiter: RateLimiter
     topics: TopicService
     customers: CustomerService
+    erasures: ErasureService
+    person_exports: ExportService
     subscriptions: SubscriptionService
     preferences: PreferenceService
     imports: ImportService

@@ -90,6 +90,8 @@ class Source(StrEnum):
     ONE_CLICK = "one_click"
     REPLY = "reply"
     """A text message such as STOP or START."""
+    ERASURE = "erasure"
+    """Nobody's choice: the person was erased, and with them what they had chosen."""
 
 
 BY_THE_PERSON = (

@@ -34,6 +34,8 @@ class Sql(QuerySet, file="fence.sql", package=__package__):
     end_roles: Statement
     pause_under_way: Statement
     note_fence: Statement
+    knows_all_erasures: Statement
+    note_unread_erasures: Statement
     resume: Statement
     pause_overdue: Statement
     left_paused: Statement
@@ -58,15 +60,23 @@ async def fence(db: Database) -> Copy:
     return fenced
 
 
-async def resume(db: Database) -> Copy:
+async def resume(db: Database, *, without_erasures: bool = False) -> Copy:
     """Lets a paused copy go. Whatever was under way stays paused, until each execution is resumed or cancelled.
 
-    Raises Conflict when it is not paused.
+    Raises Conflict when it is not paused, and while the log of erasures was not read into it: people may be back who were
+    erased. `without_erasures`: somebody answers for that.
     """
     async with db.transaction() as conn:
         installation = await _locked(conn)
         if installation.paused_at is None:
             raise Conflict("This installation is not paused. Only a restored copy is, until it is let go.")
+        if not without_erasures and not await Sql.knows_all_erasures.value(conn):
+            raise Conflict(
+                "The log of erasures was not found, and people may be back here who were erased after the backup. Put the"
+                " folder `erasures` of the old installation's lists into this one's, and resume again; or resume"
+                " --without-erasures, when nobody was erased since, or you have erased them here again."
+            )
+        await Sql.note_unread_erasures.run(conn)
         if installation.fenced_at is None:
             await _fence(conn)
         await Sql.resume.run(conn)

@@ -28,6 +28,12 @@ WHERE state IN ('queued', 'planning', 'sending')
 -- name: note_fence
 UPDATE installation SET fenced_at = :now
 
+-- name: knows_all_erasures
+SELECT erasures_read_at IS NOT NULL FROM installation
+
+-- name: note_unread_erasures
+UPDATE installation SET erasures_read_at = :now WHERE erasures_read_at IS NULL
+
 -- name: resume
 UPDATE installation SET paused_at = NULL, resumed_at = :now
 

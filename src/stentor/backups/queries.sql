@@ -8,6 +8,10 @@ SELECT pg_export_snapshot()
 -- name: secret_fingerprint
 SELECT secret_fingerprint, created_at FROM installation
 
+-- name: knows_all_erasures
+-- Not so in a copy that was restored without the log of them and that nobody has answered for.
+SELECT restored_at IS NULL OR erasures_read_at IS NOT NULL FROM installation
+
 -- name: sizes
 -- Of the database with its indexes, and of its tables without them.
 SELECT :now, current_setting('server_version'), pg_database_size(current_database()),

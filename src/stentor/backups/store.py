@@ -8,6 +8,7 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     export_snapshot: Statement
     secret_fingerprint: Statement
     sizes: Statement
+    knows_all_erasures: Statement
     foreign_table: Statement
     adopt_history: Statement
     arrive_paused: Statement

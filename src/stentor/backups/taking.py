@@ -11,6 +11,7 @@ from psycopg import IsolationLevel
 
 from stentor import __version__
 from stentor.accounts.installation import SECRET_FILE, InstallationSecret, SecretRefused
+from stentor.backups.erasure_log import ERASURES_SINCE, log_in, take_log
 from stentor.backups.files import check_room, sha256_of, shown, write_private
 from stentor.backups.lists import LISTS_FOLDER, bytes_to_copy, files_of_lists, goes_along, take_lists
 from stentor.backups.model import DUMP_FILE, FORMAT, MANIFEST_FILE, WITHOUT_DATA, BackupRefused, Manifest
@@ -40,6 +41,7 @@ class _Snapshot(msgspec.Struct, frozen=True):
     table_bytes: int
     migrations: list[AppliedMigration]
     list_files: list[NamedFile]
+    knows_all_erasures: bool
 
 
 class Secret(msgspec.Struct, frozen=True):
@@ -73,6 +75,9 @@ async def take(programs: Programs, target: Path, secret: Secret, *, storage: Sto
             # First: what compaction replaces from now on is there for another hour.
             await take_lists(storage, along, unfinished / LISTS_FOLDER)
             has_lists = goes_along(storage)
+            # After the snapshot: whom the dump still has, and who is erased by now, is in it.
+            log = log_in(storage, secret.secret)
+            await take_log(log, unfinished, is_whole=snapshot.knows_all_erasures)
             manifest = await _write(programs, unfinished, snapshot, secret, progress, has_lists=has_lists)
             _check_is_new(target)
             unfinished.rename(target)
@@ -114,7 +119,10 @@ async def _looked_at(conn: Connection, secret: InstallationSecret) -> _Snapshot:
     ((taken_at, server_version, database_bytes, table_bytes),) = await Sql.sizes.tuples(conn)
     name = await Sql.export_snapshot.value(conn)
     files = await files_of_lists(conn, migrations)
-    return _Snapshot(name, taken_at, created_at, server_version, database_bytes, table_bytes, migrations, files)
+    knows_all = migrations[-1].number < ERASURES_SINCE or await Sql.knows_all_erasures.value(conn)
+    return _Snapshot(
+        name, taken_at, created_at, server_version, database_bytes, table_bytes, migrations, files, knows_all
+    )
 
 
 async def _write(

@@ -183,22 +183,40 @@ def restore(
     directory: Annotated[
         Path, typer.Argument(metavar="DIR", parser=directory_path, help="What `stentor backup` wrote.")
     ],
+    erasures: Annotated[
+        Path | None,
+        typer.Option(
+            "--erasures",
+            metavar="PATH",
+            parser=directory_path,
+            help="The lists directory of the installation that was backed up, with its log of erasures.",
+            show_default="this one's",
+        ),
+    ] = None,
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
     """Restore a backup; the copy is paused.
 
-    It goes into an empty database, or a new data directory, and sends nothing until `stentor resume`.
+    It goes into an empty database, or a new data directory, and sends nothing until `stentor resume`. Whoever was erased after
+    the backup is erased again, by the log that the old installation kept.
 
-    Example: stentor restore /backups/2026-11-22 --data ./restored
+    Example: stentor restore /backups/2026-11-22 --data ./restored --erasures ./data/lists
     """
     from stentor.cli.backups import restore_backup
 
-    restore_backup(said(data=data), directory, as_json=as_json)
+    restore_backup(said(data=data), directory, erasures=erasures, as_json=as_json)
 
 
 @app.command()
-def resume(data: Data = None, as_json: AsJson = False) -> None:
+def resume(
+    without_erasures: Annotated[
+        bool,
+        typer.Option("--without-erasures", help="Although its log of erasures is missing: you answer for who is back."),
+    ] = False,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
     """Let a restored copy go.
 
     Do so once the installation that it was copied from is off for good. What the backup caught under way stays paused, each execution until you resume or cancel it.
@@ -207,7 +225,7 @@ def resume(data: Data = None, as_json: AsJson = False) -> None:
     """
     from stentor.cli.backups import resume_copy
 
-    resume_copy(said(data=data), as_json=as_json)
+    resume_copy(said(data=data), without_erasures=without_erasures, as_json=as_json)
 
 
 @app.command()

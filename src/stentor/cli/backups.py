@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from stentor.accounts.installation import SECRET_FILE, InstallationSecret
+from stentor.backups.erasure_log import read_log, read_log_again
 from stentor.backups.fence import Copy
 from stentor.backups.fence import resume as let_go
 from stentor.backups.files import check_room, shown
@@ -17,8 +18,10 @@ from stentor.cli.installation import check_is_there, with_core
 from stentor.cli.output import print_json, say
 from stentor.db.binaries import find_binaries
 from stentor.db.pool import Database
+from stentor.erasures.replaying import Replayed
 from stentor.log import set_up_logging
 from stentor.optouts.presence import ListFile, absent_files
+from stentor.optouts.storage import DirectoryStorage
 from stentor.settings import Settings
 from stentor.wiring import Core, data_directory, installation_secret, list_storage
 
@@ -53,7 +56,7 @@ def take_backup(given: Mapping[str, Any], target: Path, *, without_secret: bool,
         say("The installation's secret is NOT in it. Without it this backup cannot be restored: keep it, apart.")
 
 
-def restore_backup(given: Mapping[str, Any], path: Path, *, as_json: bool) -> None:
+def restore_backup(given: Mapping[str, Any], path: Path, *, erasures: Path | None, as_json: bool) -> None:
     """Restores that backup into an empty database and says how to go on."""
     settings = Settings(**given)
     set_up_logging("error", settings.log_format)
@@ -66,34 +69,41 @@ def restore_backup(given: Mapping[str, Any], path: Path, *, as_json: bool) -> No
         needed_bytes = source.manifest.database_bytes + (source.manifest.list_bytes if source.manifest.has_lists else 0)
         check_room(data, needed_bytes, "the restored database")
     storage = list_storage(settings)
+    # Looked for and not made: a mistyped directory has no log.
+    elsewhere = None if erasures is None else DirectoryStorage(erasures)
 
-    async def main(dsn: str) -> tuple[Copy, list[ListFile]]:
+    async def main(dsn: str) -> tuple[Copy, Replayed, list[ListFile]]:
         programs = Programs(binaries, dsn)
         restored = await restore(
             programs, source, secret=secret, secret_file=data / SECRET_FILE, storage=storage, progress=say
         )
-        async with Database(dsn, size=1, application_name="stentor restore") as db, db.read() as conn:
-            return restored, await absent_files(conn, storage)
+        async with Database(dsn, size=2, application_name="stentor restore") as db:
+            say("erasing again who was erased since")
+            replayed = await read_log(db, path, installation_secret(settings), storage, elsewhere)
+            async with db.read() as conn:
+                return restored, replayed, await absent_files(conn, storage)
 
-    copy, absent = within(_past_pooler(settings), main)
+    copy, replayed, absent = within(_past_pooler(settings), main)
     if as_json:
         missing = [{"list": file.list, "file": file.name, "bytes": file.bytes} for file in absent]
         told = {"backup_at": source.manifest.taken_at, "paused": True, "executions_paused": copy.executions_paused}
-        print_json({**told, "missing_files": missing})
+        erased = {"erasure_log_found": replayed.found, "erased_again": replayed.erased}
+        print_json({**told, **erased, "missing_files": missing})
         return
     say(
         f"Restored the backup of {source.manifest.taken_at:%Y-%m-%d %H:%M:%S} UTC. This copy is paused: it sends nothing.\n"
-        f"{_caught(copy)}{_missed(absent)}"
+        f"{_caught(copy)}{_erased(replayed)}{_missed(absent)}"
         "When the installation that was backed up is off for good, let this one go: stentor resume"
     )
 
 
-def resume_copy(given: Mapping[str, Any], *, as_json: bool) -> None:
+def resume_copy(given: Mapping[str, Any], *, without_erasures: bool, as_json: bool) -> None:
     """Lets a restored copy go and says what stays paused in it."""
     set_up_logging("error", "auto")
 
     async def act(core: Core) -> Copy:
-        return await let_go(core.db)
+        await read_log_again(core.db, core.secret, core.storage)
+        return await let_go(core.db, without_erasures=without_erasures)
 
     copy = with_core(given, act)
     if as_json:
@@ -113,6 +123,18 @@ def _caught(copy: Copy) -> str:
         f"{copy.executions_paused} executions were under way when the backup was taken. They stay paused: how far they came"
         " afterwards is not known here. Resume or cancel each: POST /v1/groups/{group}/executions/{id}/resume or …/cancel\n"
     )
+
+
+def _erased(replayed: Replayed) -> str:
+    if not replayed.found:
+        return (
+            "THE LOG OF ERASURES IS MISSING: people may be back in this copy who were erased after the backup. Put the folder"
+            " `erasures` of the old installation's lists directory into this one's (stentor restore --erasures does so), and it"
+            " is read before this copy is let go. Without it `stentor resume` wants --without-erasures.\n"
+        )
+    if not replayed.erased:
+        return "Nobody is back who was erased after the backup.\n"
+    return f"Erased again, because they were erased after the backup: {replayed.erased:,} people.\n"
 
 
 def _lists_of(manifest: Manifest) -> str:

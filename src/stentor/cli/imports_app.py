@@ -26,6 +26,70 @@ Rejects = Annotated[
 ]
 
 
+ExternalIds = Annotated[
+    list[str], typer.Argument(metavar="EXTERNAL_ID", help="Your ids of the people; at most 100 at once.")
+]
+
+
+@customers_app.command("erase")
+def erase_customers(
+    external_ids: ExternalIds,
+    brand: OnlyBrand = None,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Erase people, for good.
+
+    When it returns they are gone, and nothing more is begun for them; what had been sent to them is emptied within minutes by
+    the workers, and files of opt-out lists within 30 days. Their addresses stay suppressed. The same command again answers
+    with the same erasures.
+
+    Example: stentor customers erase crm-77 --brand "Fan Club"
+    """
+    from stentor.cli.erasures import erase_people
+
+    erase_people(said(data=data), external_ids, brand=brand, as_json=as_json)
+
+
+@customers_app.command("export")
+def export_customer(
+    external_id: Annotated[str, typer.Argument(metavar="EXTERNAL_ID", help="Your id of the person.")],
+    out: Annotated[
+        str, typer.Option("--out", metavar="FILE", help="The file to write, private; - for standard output.")
+    ] = "-",
+    lines: Annotated[bool, typer.Option("--ndjson", help="One thing a line, instead of one JSON object.")] = False,
+    brand: OnlyBrand = None,
+    data: Data = None,
+) -> None:
+    """Export all that is held of a person.
+
+    Example: stentor customers export crm-77 --brand "Fan Club" --out crm-77.json
+    """
+    from stentor.cli.erasures import export_person
+
+    export_person(said(data=data), external_id, out=out, lines=lines, brand=brand)
+
+
+@customers_app.command("erasures")
+def list_erasures(
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="NUMBER", min=1, max=1000, help="How many, the newest first.")
+    ] = 100,
+    brand: OnlyBrand = None,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """List erasures: when, and by whom.
+
+    Who it was is not known any more; a hash says whether it was the same person.
+
+    Example: stentor customers erasures --brand "Fan Club" --json
+    """
+    from stentor.cli.erasures import list_erasures as show
+
+    show(said(data=data), brand=brand, limit=limit, as_json=as_json)
+
+
 @customers_app.command("import")
 def import_customers(
     file: File,

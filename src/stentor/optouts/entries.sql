@@ -160,11 +160,26 @@ LIMIT :limit
 -- name: blank_recents
 -- The digest stays, and with it the opt-out; of a longer hash the whole of it, so that exports have it.
 UPDATE optout_recent r
-SET address = NULL, campaign = '', affiliate = '', sub_affiliate = '', ip = '', hash = CASE l.hash WHEN 'md5' THEN NULL ELSE e.whole END
+SET address = NULL, campaign = '', affiliate = '', sub_affiliate = '', ip = '',
+    -- What somebody wrote by hand may name anybody; where a provider or a link is the source, it is an execution.
+    source = CASE WHEN r.cause IN ('api', 'collect') THEN '' ELSE r.source END,
+    hash = CASE l.hash WHEN 'md5' THEN NULL ELSE e.whole END
 FROM unnest(:names::text[], :wholes::bytea[]) AS e (name, whole)
 JOIN optout_list l ON l.hash = e.name
 WHERE l.brand_id = :brand_id AND r.list_id = l.id AND r.brand_id = l.brand_id AND r.digest = substring(e.whole FOR 16)
-    AND (r.address IS NOT NULL OR r.campaign || r.affiliate || r.sub_affiliate || r.ip <> '')
+    AND (
+        r.address IS NOT NULL OR r.campaign || r.affiliate || r.sub_affiliate || r.ip <> ''
+        OR r.cause IN ('api', 'collect') AND r.source <> ''
+    )
+
+-- name: blank_lifted
+-- Why an entry was taken off, and by whom, in words that somebody wrote.
+UPDATE optout_lifted r
+SET source = '', reason = '', actor = ''
+FROM unnest(:names::text[], :wholes::bytea[]) AS e (name, whole)
+JOIN optout_list l ON l.hash = e.name
+WHERE l.brand_id = :brand_id AND r.list_id = l.id AND r.brand_id = l.brand_id AND r.digest = substring(e.whole FOR 16)
+    AND r.source || r.reason || r.actor <> ''
 
 -- name: ask_erasure
 -- Of every list that has files, or is about to have some; who of them has this one only compaction reads. Of one that was asked

@@ -116,6 +116,21 @@ class EntryService:
 
         return await self._look_up.surely(ask)
 
+    async def find_everywhere(self, brand_id: UUID, address: str, channel: ChannelKind) -> list[Finding]:
+        """All by which an address in its normal form is on the brand's enabled lists; `channel` is EMAIL or SMS."""
+
+        async def ask() -> list[Finding]:
+            async with self._db.read() as conn:
+                asked = await self._look_up.stores(conn, brand_id)
+                by_hash: dict[HashName, list[AskedStore]] = {}
+                for one in asked:
+                    if one.channels & channel.bit:
+                        by_hash.setdefault(one.hash, []).append(one)
+                found = [await self._found(conn, brand_id, stores, address) for stores in by_hash.values()]
+            return [finding for some in found for finding in some]
+
+        return await self._look_up.surely(ask)
+
     async def entries(
         self,
         brand_id: UUID,
@@ -300,6 +315,12 @@ async def erase_address(conn: Connection, brand_id: UUID, text: str, channel: Ch
     for form, one in forms_of(text, channel):
         if form is not EntryForm.DOMAIN:
             await entry_store.erase(conn, brand_id, one, HASH_NAMES)
+
+
+async def erase_digests(conn: Connection, brand_id: UUID, digests: Sequence[bytes]) -> None:
+    """As `erase_address`, of addresses of which nothing is known but the digest; lists of other hashes cannot find them."""
+    if digests:
+        await entry_store.erase_hashes(conn, brand_id, [("md5", digest) for digest in digests])
 
 
 async def _holding(conn: Connection, brand_id: UUID, reference: str) -> OptOutList:

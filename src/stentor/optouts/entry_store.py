@@ -31,6 +31,7 @@ class Sql(QuerySet, file="entries.sql", package=__package__):
     past_of: Statement
     blank_recents: Statement
     ask_erasure: Statement
+    blank_lifted: Statement
 
 
 class NewEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -218,9 +219,15 @@ async def past_of(
 
 async def erase(conn: Connection, brand_id: UUID, text: str, names: Sequence[HashName]) -> None:
     """Forgets the address of single entries of the brand's lists, and asks compaction to do so in their files."""
-    wholes = [hash_of(text, name) for name in names]
-    await Sql.blank_recents.run(conn, brand_id=brand_id, names=list(names), wholes=wholes)
-    await Sql.ask_erasure.run(conn, brand_id=brand_id, names=list(names), wholes=wholes)
+    await erase_hashes(conn, brand_id, [(name, hash_of(text, name)) for name in names])
+
+
+async def erase_hashes(conn: Connection, brand_id: UUID, hashes: Sequence[tuple[HashName, bytes]]) -> None:
+    """The same of an address of which these hashes are known."""
+    said = {"names": [name for name, _ in hashes], "wholes": [whole for _, whole in hashes]}
+    await Sql.blank_recents.run(conn, brand_id=brand_id, **said)
+    await Sql.blank_lifted.run(conn, brand_id=brand_id, **said)
+    await Sql.ask_erasure.run(conn, brand_id=brand_id, **said)
 
 
 def stored(text: str, whole: bytes | None, channel: ChannelKind, digest: bytes, held: OptOutList) -> NewEntry:

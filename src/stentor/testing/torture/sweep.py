@@ -45,18 +45,24 @@ STANDS_S = GUARD_AGE_S_MAX + 0.2
 _FAILPOINT = re.compile(r'failpoint\("([a-z_.]+)"\)')
 _LOOK_EVERY_S = 0.005
 _LISTS = "optouts"
+_ERASURES = "erasures"
 
 
 def failpoints() -> list[str]:
     """The names of all places in the engine's source that a life comes to, in order."""
     source = Path(stentor.__file__).parent
-    elsewhere = {source / "testing", source / _LISTS}
+    elsewhere = {source / "testing", source / _LISTS, source / _ERASURES}
     return _named(file for file in source.rglob("*.py") if elsewhere.isdisjoint(file.parents))
 
 
 def failpoints_of_lists() -> list[str]:
     """The names of the places in the work on opt-out lists, which has lives of its own: they send nobody anything."""
     return _named((Path(stentor.__file__).parent / _LISTS).rglob("*.py"))
+
+
+def failpoints_of_erasures() -> list[str]:
+    """The names of the places in the erasure of people, which is swept by itself: it sends nobody anything."""
+    return _named((Path(stentor.__file__).parent / _ERASURES).rglob("*.py"))
 
 
 def _named(files: Iterable[Path]) -> list[str]:
