@@ -17,7 +17,7 @@ from stentor.db.pool import Database
 
 pytestmark = pytest.mark.anyio
 
-_PEOPLE = "It changes people's data, of which the consent ledger, the lists' entries and the imports tell."
+_PEOPLE = "It changes people's data, of which the consent ledger, erasures, the lists' entries and the imports tell."
 _FLOW = "It starts or ends an execution, or says how it goes on: executions keep who triggered them, and their books."
 _FILES = "It works on a file, and is a job with a record of its own."
 _LOOKS = "It changes nothing."
@@ -31,6 +31,8 @@ NOT_AUDITED = {
     "deleteInboxMessage": _INBOX,
     "deleteOptoutJob": _FILES,
     "emptyInbox": _INBOX,
+    "eraseCustomer": _PEOPLE,
+    "eraseCustomers": _PEOPLE,
     "eraseOptoutAddress": _PEOPLE,
     "exportOptouts": _FILES,
     "findOptoutEntry": _LOOKS,
