@@ -169,5 +169,22 @@ async def harvested(world: World) -> dict[str, str]:
         "topic_id": topic.json()["key"],
         "reference": str(uuid4()),
         "grantee_id": str(world.brand.id),
+        **await _people_of(world),
         "key_number": str(key.json()["number"]),
+    }
+
+
+async def _people_of(world: World) -> dict[str, str]:
+    """A member of the brand's organisation, and an invitation to it."""
+    organisation_id = world.brand.organisation_id
+    user = await world.services.users.create(
+        f"{world.brand.id}@example.org", "Somebody", organisation_id=organisation_id, role="viewer"
+    )
+    invitation = await world.services.invitations.invite(
+        f"to-{world.brand.id}@example.org", organisation_id=organisation_id, role="viewer", owners_too=False
+    )
+    return {
+        "organisation_id": str(organisation_id),
+        "user_id": str(user.id),
+        "invitation_id": str(invitation.id),
     }

@@ -2,10 +2,9 @@
 
 from uuid import UUID
 
-import structlog
-
 from stentor.accounts import letter_store, user_store
 from stentor.accounts.acting import acting
+from stentor.accounts.audit import record
 from stentor.accounts.roles import Role
 from stentor.accounts.sealing import LinkTokens
 from stentor.accounts.user_model import Invitation
@@ -13,8 +12,6 @@ from stentor.accounts.users import MEMBERS_MAX, check_role, checked_email, email
 from stentor.db.pool import Database
 from stentor.domain.ids import new_id
 from stentor.errors import Conflict, NotFound
-
-log = structlog.get_logger(__name__)
 
 INVITATION_S_MAX = 7 * 24 * 3600
 INVITATIONS_OPEN_MAX = 200
@@ -77,6 +74,7 @@ class InvitationService:
                 if invitation.role == "owner" and not owners_too:
                     raise owners_alone()
                 if await user_store.withdraw_invitation(conn, organisation_id, invitation_id):
+                    await record(conn, "invitation.withdrawn", invitation_id, organisation_id=organisation_id)
                     return
         raise NotFound("There is no such open invitation.")
 
@@ -115,7 +113,15 @@ class InvitationService:
             if email is not None and self.sends_mail:
                 await letter_store.insert_letter(conn, "invitation", invitation_id)
             made = await user_store.find_invitation(conn, invitation_id)
+            told = {"email": email, "role": role}
+            await record(
+                conn,
+                "invitation.created",
+                invitation_id,
+                brand_id=brand_id,
+                organisation_id=organisation_id,
+                after=told,
+            )
         if made is None:
             raise RuntimeError("An invitation that was just made is not there.")
-        log.info("invitation.made", organisation_id=str(organisation_id), role=role, is_mailed=self.sends_mail)
         return made

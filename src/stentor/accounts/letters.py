@@ -40,9 +40,10 @@ class LetterKeeper:
         sent = 0
         for letter_id, kind, about, tries in due:
             letter = await self._written(kind, about)
-            if letter is not None and not await self._is_sent(letter, kind, tries) and tries < LETTER_TRIES_MAX:
+            is_sent = letter is not None and await self._is_sent(letter, kind, tries)
+            if letter is not None and not is_sent and tries < LETTER_TRIES_MAX:
                 continue
-            sent += letter is not None
+            sent += is_sent
             async with self._db.transaction() as conn:
                 await store.delete_letter(conn, letter_id)
         return sent

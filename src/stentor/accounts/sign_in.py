@@ -13,6 +13,7 @@ from stentor.accounts.attempts import (
     SIGN_IN_PER_LINE,
     Attempts,
 )
+from stentor.accounts.audit import record
 from stentor.accounts.invitations import InvitationService
 from stentor.accounts.passwords import PASSWORD_CHARS_MAX, Passwords, check_password
 from stentor.accounts.sealing import LinkTokens
@@ -177,6 +178,7 @@ class SignInService:
         codes = await self._factors.confirm(who.user.id, code)
         async with self._db.transaction() as conn:
             await sign_in_store.end_sessions(conn, who.user.id, kept=who.session.id)
+            await _tell(conn, "user.second_factor_set", who.user.id)
             return await self._sessions.rotated(conn, token), codes
 
     async def remove_second_factor(self, who: SignedIn, token: str, code: str) -> NewSession:
@@ -184,6 +186,7 @@ class SignInService:
         await self._factors.check(who.user.id, code)
         await self._factors.remove(who.user.id)
         async with self._db.transaction() as conn:
+            await _tell(conn, "user.second_factor_removed", who.user.id)
             return await self._sessions.rotated(conn, token)
 
     async def accept(
@@ -246,6 +249,7 @@ class SignInService:
         await user_store.set_password(conn, user_id, stored)
         await sign_in_store.end_links(conn, user_id)
         await sign_in_store.end_sessions(conn, user_id, kept=kept)
+        await _tell(conn, "user.password_changed", user_id)
 
 
 def no_account() -> Forbidden:
@@ -270,6 +274,21 @@ async def _take(conn: Connection, invitation: Invitation, user_id: UUID) -> None
     if not await user_store.accept_invitation(conn, invitation.id):
         raise NotFound("This invitation was accepted, withdrawn, or is over. Ask for a new one.")
     await grant(conn, user_id, invitation.organisation_id, invitation.brand_id, invitation.role)
+    await record(
+        conn,
+        "invitation.accepted",
+        invitation.id,
+        brand_id=invitation.brand_id,
+        organisation_id=invitation.organisation_id,
+        after={"user_id": str(user_id), "role": invitation.role},
+    )
+
+
+async def _tell(conn: Connection, action: str, user_id: UUID) -> None:
+    """Notes in every organisation of the user what changed about them."""
+    held = await user_store.memberships_of_user(conn, user_id)
+    for organisation_id in dict.fromkeys(one.organisation_id for one in held):
+        await record(conn, action, user_id, organisation_id=organisation_id)
 
 
 def _dead_link() -> NotFound:

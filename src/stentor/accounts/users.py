@@ -2,9 +2,8 @@
 
 from uuid import UUID
 
-import structlog
-
 from stentor.accounts import sign_in_store, user_store
+from stentor.accounts.audit import record
 from stentor.accounts.model import NAME_CHARS_MAX
 from stentor.accounts.roles import ROLES, Role
 from stentor.accounts.user_model import Member, User
@@ -14,8 +13,6 @@ from stentor.domain.address import ADDRESS_CHARS_MAX, InvalidAddress, normal_ema
 from stentor.domain.ids import new_id
 from stentor.domain.text import checked_name
 from stentor.errors import Conflict, Invalid, NotFound
-
-log = structlog.get_logger(__name__)
 
 USERS_LISTED_MAX = 10_000
 MEMBERS_MAX = 1_000
@@ -55,7 +52,10 @@ class UserService:
         async with self._db.transaction() as conn:
             user_id = await made(conn, email, name, password=None)
             await grant(conn, user_id, organisation_id, brand_id, role)
-            return await _found(conn, user_id)
+            user = await _found(conn, user_id)
+            told = {"email": user.email, "name": user.name, "role": role}
+            await record(conn, "user.created", user_id, brand_id=brand_id, organisation_id=organisation_id, after=told)
+            return user
 
     async def set_disabled(self, user_id: UUID, *, disabled: bool) -> User:
         """Lets somebody sign in no more, and out at once everywhere, or lets them in again.
@@ -63,11 +63,8 @@ class UserService:
         Raises NotFound, and Conflict where an organisation would be left without an owner.
         """
         async with self._db.transaction() as conn:
-            owned = [
-                one.organisation_id
-                for one in await user_store.memberships_of_user(conn, user_id)
-                if one.role == "owner"
-            ]
+            held = await user_store.memberships_of_user(conn, user_id)
+            owned = [one.organisation_id for one in held if one.role == "owner"]
             for organisation_id in owned:
                 await user_store.lock_organisation(conn, organisation_id)
             await user_store.set_disabled(conn, user_id, disabled=disabled)
@@ -75,6 +72,9 @@ class UserService:
                 for organisation_id in owned:
                     await _check_owned(conn, organisation_id)
                 await _sign_out(conn, user_id)
+            action = "user.disabled" if disabled else "user.enabled"
+            for organisation_id in dict.fromkeys(one.organisation_id for one in held):
+                await record(conn, action, user_id, organisation_id=organisation_id)
             return await _found(conn, user_id)
 
     async def members(self, organisation_id: UUID) -> list[Member]:
@@ -111,7 +111,15 @@ class UserService:
                 raise NotFound("There is no such role.")
             await _check_owned(conn, organisation_id, was_owned=present.get(None) == "owner")
             await _sign_out(conn, user_id)
-        log.info("member.changed", organisation_id=str(organisation_id), user_id=str(user_id), role=role)
+            await record(
+                conn,
+                "member.changed",
+                user_id,
+                brand_id=brand_id,
+                organisation_id=organisation_id,
+                before={"role": present.get(brand_id)},
+                after={"role": role},
+            )
         return await self._member_or_nothing(organisation_id, user_id)
 
     async def remove(self, organisation_id: UUID, user_id: UUID, *, owners_too: bool) -> None:
@@ -128,7 +136,13 @@ class UserService:
                 raise no_member()
             await _check_owned(conn, organisation_id, was_owned=present.get(None) == "owner")
             await _sign_out(conn, user_id)
-        log.info("member.removed", organisation_id=str(organisation_id), user_id=str(user_id))
+            await record(
+                conn,
+                "member.removed",
+                user_id,
+                organisation_id=organisation_id,
+                before={"roles": list(present.values())},
+            )
 
     async def _member_or_nothing(self, organisation_id: UUID, user_id: UUID) -> Member:
         """The member as it is now, also when the last role was just taken."""

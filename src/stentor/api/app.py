@@ -31,6 +31,7 @@ from stentor.api.openapi import document
 from stentor.api.optout_entries import optout_entries
 from stentor.api.optout_jobs import optout_jobs
 from stentor.api.optout_lists import optout_lists
+from stentor.api.organisations import organisations
 from stentor.api.policies import policies
 from stentor.api.previews import templates
 from stentor.api.problems import Envelope, Errors, problem_details
@@ -124,6 +125,7 @@ def create_app(
     own = [
         Door("/", [health.routes]),
         Door("/v1/groups", with_options([handler for noun in NATIVE for handler in noun.handlers])),
+        Door("/v1/organisations", with_options(organisations.handlers)),
         Door(
             smart_campaigns.PREFIX,
             smart_campaigns.handlers,
@@ -144,7 +146,13 @@ def create_app(
     app = _App(services, settings, [*own, *doors], registry or CollectorRegistry())
     groups = [
         (noun.tag, noun.about)
-        for noun in (*NATIVE, preferences.preferences, preference_topics.preference_topics, optizmo.optout_files)
+        for noun in (
+            *NATIVE,
+            organisations,
+            preferences.preferences,
+            preference_topics.preference_topics,
+            optizmo.optout_files,
+        )
     ]
     groups.append((smart_campaigns.TAG, smart_campaigns.ABOUT))
     app.register(Reference(document(app.routes, groups, public_url=settings.public_url)).routes())

@@ -25,11 +25,11 @@ from stentor.accounts.model import Scope
 from stentor.api.edge import unescaped
 from stentor.api.idempotency import answered_once, was_answered
 from stentor.api.operation import JSON, NATIVE, Dialect, Method, Operation, Reply
-from stentor.api.request import ApiRequest, Caller
+from stentor.api.request import ApiRequest
 from stentor.errors import NotFound, Problem
 
-Access: TypeAlias = Callable[[ApiRequest, Scope], Awaitable[Caller]]
-Pace: TypeAlias = Callable[[ApiRequest, Operation, str, Caller], Awaitable[None]]
+Access: TypeAlias = Callable[[ApiRequest, Scope], Awaitable[Any]]
+Pace: TypeAlias = Callable[[ApiRequest, Operation, str, Any], Awaitable[None]]
 Admission: TypeAlias = Callable[[ApiRequest], Awaitable[Any]]
 Handler: TypeAlias = Callable[..., Awaitable[Any]]
 

@@ -34,6 +34,9 @@ _ALWAYS = (errors.Unavailable,)
 
 _PATH_NAMES = {
     "group_id": "The id of the brand, as `stentor brand create` shows it.",
+    "organisation_id": "The id of the organisation, as `GET /v1/organisations` tells it.",
+    "user_id": "The user's id.",
+    "invitation_id": "The invitation's id.",
     "external_id": "Your own id of the person; a `/` in it is sent as `%2F`.",
     "topic": "The topic's key or id.",
     "topic_id": "The topic's id.",

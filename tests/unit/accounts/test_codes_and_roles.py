@@ -1,7 +1,9 @@
+import re
 from itertools import pairwise
 
 import pytest
 
+from documents import ROOT
 from stentor.accounts import totp
 from stentor.accounts.passwords import check_password
 from stentor.accounts.roles import ALLOWED, BRAND_ROLES, PERMISSIONS, ROLES, grantable
@@ -44,3 +46,15 @@ def test_each_role_may_all_that_the_next_one_may_and_more():
 def test_a_password_that_is_guessed_first_is_refused(password: str):
     with pytest.raises(Invalid):
         check_password(password, email="ann.long.name@example.org")
+
+
+def test_the_documented_roles_are_those_of_the_code():
+    rows = re.findall(r"^\| (\w+) \|((?: \w* ?\|)+)$", (ROOT / "docs/accounts.md").read_text(), re.MULTILINE)
+    (_, head), *told = rows
+    permissions = [cell.strip() for cell in head.strip("|").split("|")]
+
+    assert permissions == list(PERMISSIONS)
+    assert {
+        role: {name for name, cell in zip(permissions, cells.split("|"), strict=False) if cell.strip() == "yes"}
+        for role, cells in told
+    } == {role: set(held) for role, held in ALLOWED.items()}

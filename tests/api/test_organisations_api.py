@@ -1,0 +1,112 @@
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from httpx import Response
+
+from api_world import World
+from stentor.accounts.roles import ROLES
+from stentor.db.pool import Database
+from stentor.testing.waiting import eventually
+
+pytestmark = pytest.mark.anyio
+
+
+class Organisation:
+    """A brand's organisation, asked with a key of all of it."""
+
+    def __init__(self, world: World, token: str) -> None:
+        self.world = world
+        self.token = token
+
+    async def ask(self, method: str, path: str, **more: Any) -> Response:
+        root = f"/v1/organisations/{self.world.brand.organisation_id}"
+        headers = {"Authorization": f"Bearer {self.token}"}
+        return await self.world.client.request(method, root + path, headers=headers, **more)
+
+
+@pytest.fixture
+async def organisation(world: World) -> Organisation:
+    key = await world.services.accounts.create_key(
+        "all", organisation_id=world.brand.organisation_id, scopes=("admin",)
+    )
+    return Organisation(world, key.token)
+
+
+async def test_people_are_invited_given_roles_and_removed(organisation: Organisation, world: World, db: Database):
+    users = world.services.users
+    ann = await users.create("ann@example.org", "Ann", organisation_id=world.brand.organisation_id, role="viewer")
+    own = await world.client.get("/v1/organisations", headers={"Authorization": f"Bearer {organisation.token}"})
+
+    invited = await organisation.ask("POST", "/invitations", json={"email": "ben@example.org", "role": "developer"})
+    again = await organisation.ask("POST", "/invitations", json={"email": "ann@example.org", "role": "developer"})
+    owner = await organisation.ask("POST", "/invitations", json={"email": "x@example.org", "role": "owner"})
+    changed = await organisation.ask(
+        "PUT", f"/members/{ann.id}", json={"role": "marketer", "group_id": str(world.brand.id)}
+    )
+    made_owner = await organisation.ask("PUT", f"/members/{ann.id}", json={"role": "owner"})
+    waiting = await organisation.ask("GET", "/invitations")
+    withdrawn = await organisation.ask("DELETE", f"/invitations/{invited.json()['id']}")
+    members = await organisation.ask("GET", "/members")
+    removed = await organisation.ask("DELETE", f"/members/{ann.id}")
+    roles = await organisation.ask("GET", "/roles")
+
+    assert own.json()["data"][0]["id"] == str(world.brand.organisation_id)
+    assert (invited.status_code, again.status_code, owner.status_code, made_owner.status_code) == (201, 409, 409, 409)
+    assert "/console/invitation/" in invited.json()["link"]
+    assert waiting.json()["data"] == [invited.json()]
+    assert (withdrawn.status_code, removed.status_code) == (204, 204)
+    assert changed.json() == members.json()["data"][0]
+    assert changed.json()["group_roles"] == [{"brand_id": str(world.brand.id), "role": "marketer"}]
+    assert [each["role"] for each in roles.json()["data"]] == list(ROLES)
+    assert (await organisation.ask("GET", "/members")).json()["data"] == []
+    async with db.read() as conn:
+        told = b"SELECT action, actor_kind, after->>'role' FROM audit_entry WHERE actor_kind = 'key' ORDER BY number"
+        assert await (await conn.execute(told)).fetchall() == [
+            ("invitation.created", "key", "developer"),
+            ("member.changed", "key", "marketer"),
+            ("invitation.withdrawn", "key", None),
+            ("member.removed", "key", None),
+        ]
+
+
+async def test_a_key_expires_says_who_made_it_and_is_revoked_everywhere(
+    organisation: Organisation, world: World, db: Database
+):
+    soon = datetime.now(UTC) + timedelta(days=3)
+    body = {"name": "CI", "scopes": ["read"], "group_id": str(world.brand.id), "expires_at": soon.isoformat()}
+
+    made = await organisation.ask("POST", "/keys", json=body)
+    past = await organisation.ask("POST", "/keys", json={"name": "CI", "expires_at": "2020-01-01T00:00:00Z"})
+    far = await organisation.ask("POST", "/keys", json={"name": "CI", "expires_at": "2126-01-01T00:00:00Z"})
+    listed = (await organisation.ask("GET", "/keys")).json()["data"][-1]
+    lasting = await organisation.ask("POST", "/keys", json={"name": "All", "scopes": ["read"]})
+    here = [await world.ask("GET", "/topics", token=each.json()["token"]) for each in (made, lasting)]
+
+    assert [each.status_code for each in (made, past, far, *here)] == [201, 400, 400, 200, 200]
+    assert listed["made_by"].startswith("key ")
+    assert listed["expires_at"] is not None
+    async with db.transaction() as conn:
+        await conn.execute(b"UPDATE api_key SET expires_at = created_at WHERE expires_at IS NOT NULL")
+    await organisation.ask("DELETE", f"/keys/{lasting.json()['number']}")
+
+    async def are_dead() -> bool:
+        answers = [await world.ask("GET", "/topics", token=each.json()["token"]) for each in (made, lasting)]
+        return [answer.status_code for answer in answers] == [401, 401]
+
+    assert await eventually(are_dead, within_s=2)
+    assert (await organisation.ask("DELETE", "/keys/x")).status_code == 404
+
+
+async def test_an_organisation_is_there_for_keys_of_all_of_it_alone(organisation: Organisation, world: World):
+    of_brand = Organisation(world, world.token)
+    weak = await world.services.accounts.create_key("w", organisation_id=world.brand.organisation_id, scopes=("write",))
+
+    hidden = await of_brand.ask("GET", "/members")
+    foreign = await world.client.get(
+        f"/v1/organisations/{world.brand.id}/members", headers={"Authorization": f"Bearer {organisation.token}"}
+    )
+    refused = await Organisation(world, weak.token).ask("POST", "/keys", json={"name": "CI"})
+
+    assert (hidden.status_code, foreign.status_code, refused.status_code) == (404, 404, 403)
+    assert hidden.content == foreign.content

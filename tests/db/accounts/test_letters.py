@@ -1,0 +1,88 @@
+import asyncio
+from email import message_from_bytes, policy
+from typing import Any
+
+import pytest
+from aiosmtpd.smtp import SMTP
+
+from account_world import HOME, PASSWORD, People
+from stentor.accounts.letters import LETTER_TRIES_MAX, LetterKeeper
+from stentor.accounts.mail import SmtpMailer
+from stentor.db.pool import Database
+
+pytestmark = pytest.mark.anyio
+
+
+class Relay:
+    """Takes letters, or refuses them."""
+
+    def __init__(self) -> None:
+        self.letters: list[Any] = []
+        self.refusal = ""
+
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802
+        if self.refusal:
+            return self.refusal
+        self.letters.append(message_from_bytes(envelope.content, policy=policy.default))
+        return "250 OK"
+
+
+async def test_letters_go_out_with_links_that_work_and_none_to_strangers(db: Database):
+    people, relay = await People.made(db), Relay()
+    server = await asyncio.get_running_loop().create_server(lambda: SMTP(relay, hostname="here"), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    mailer = SmtpMailer(f"smtp://127.0.0.1:{port}", "stentor@example.org", people.clock)
+    keeper = LetterKeeper(db, mailer, people.links, "https://stentor.example.org")
+    try:
+        await people.user("ann@example.org")
+        await people.sign_in.forgotten("Ann@Example.org", HOME)
+        await people.sign_in.forgotten("nobody@example.org", HOME)
+        await people.invitations.invite(
+            "ben@example.org", organisation_id=people.brand.organisation_id, role="viewer", owners_too=False
+        )
+        relay.refusal = "451 later"
+        refused = await keeper.send_due()
+        relay.refusal = ""
+        waits = await keeper.send_due()
+        await _make_due(db)
+        sent = [await keeper.send_due(), await keeper.send_due()]
+    finally:
+        server.close()
+
+    assert (refused, waits, sent) == (0, 0, [2, 0])
+    by_address = {letter["To"]: letter for letter in relay.letters}
+    assert by_address.keys() == {"ann@example.org", "ben@example.org"}
+    password = by_address["ann@example.org"].get_content().partition("/console/password/")[2].split()[0]
+    invitation = by_address["ben@example.org"].get_content().partition("/console/invitation/")[2].split()[0]
+    assert (await people.sign_in.by_link(password, "another good phrase", HOME, instead_of=None)).is_whole
+    came = await people.sign_in.accept(
+        invitation, email=None, name="Ben", password=PASSWORD, origin=HOME, instead_of=None
+    )
+    assert (await people.who(came)).user.email == "ben@example.org"
+    assert by_address["ann@example.org"]["Auto-Submitted"] == "auto-generated"
+
+
+async def test_a_letter_that_nobody_takes_is_given_up_at_last(db: Database):
+    people = await People.made(db)
+    mailer = SmtpMailer("smtp://127.0.0.1:9", "stentor@example.org", people.clock)
+    keeper = LetterKeeper(db, mailer, people.links, "https://stentor.example.org")
+    await people.invitations.invite(
+        "ben@example.org", organisation_id=people.brand.organisation_id, role="viewer", owners_too=False
+    )
+
+    for _ in range(LETTER_TRIES_MAX + 1):
+        await keeper.send_due()
+        await _make_due(db)
+
+    assert await _letters(db) == 0
+
+
+async def _make_due(db: Database) -> None:
+    async with db.transaction() as conn:
+        await conn.execute(b"UPDATE account_letter SET due_at = created_at")
+
+
+async def _letters(db: Database) -> int:
+    async with db.read() as conn:
+        row = await (await conn.execute(b"SELECT count(*) FROM account_letter")).fetchone()
+        return 0 if row is None else row[0]
