@@ -132,7 +132,7 @@ class LookUp:
         hits: dict[UUID, dict[bytes, Hit]] = {}
         for name, given in digests.items():
             if with_runs := [store for store in asked.values() if store.hash == name and store.run_ids]:
-                _ask_runs(with_runs, indexes, given, hits)
+                await self._ask_runs(with_runs, indexes, given, hits)
         await _leave_out_removed(conn, asked, hits)
         recents = {store.store_id: parted(store.recents) for store in asked.values() if store.recents}
         unasked = [store for store in asked.values() if store.has_recents and store.recents is None]
@@ -144,6 +144,25 @@ class LookUp:
             hit = Hit(asked[store_id].generation, recent=True)
             hits.setdefault(store_id, {}).update(dict.fromkeys(single, hit))
         return hits
+
+    async def _ask_runs(
+        self,
+        stores: Sequence[AskedStore],
+        indexes: Mapping[UUID, Index],
+        digests: Sequence[bytes],
+        hits: dict[UUID, dict[bytes, Hit]],
+    ) -> None:
+        # Of several runs that hold it, the latest counts: what was taken off holds no more for those before.
+        runs = [
+            (store, generation, indexes[run_id])
+            for store in stores
+            for generation, run_id in sorted(zip(store.run_generations, store.run_ids, strict=True))
+        ]
+        answers = await self._indexes.asked([index for _, _, index in runs], Digests.of(digests))
+        for (store, generation, _), held in zip(runs, answers, strict=True):
+            if held.any():
+                hit = Hit(generation, recent=False)
+                hits.setdefault(store.store_id, {}).update(dict.fromkeys(compress(digests, held.tolist()), hit))
 
     async def wave(
         self, conn: Connection, brand_id: UUID, channel: ChannelKind, people: Sequence[tuple[str, bytes]]
@@ -173,22 +192,6 @@ class LookUp:
         missing = {store.hash for store in stores} - digests.keys()
         made = {name: _asked_digests(people, channel, name) for name in missing}
         return WaveListings(channel, stores, await self.found(conn, stores, {**digests, **made}))
-
-
-def _ask_runs(
-    stores: Sequence[AskedStore],
-    indexes: Mapping[UUID, Index],
-    digests: Sequence[bytes],
-    hits: dict[UUID, dict[bytes, Hit]],
-) -> None:
-    asked = Digests.of(digests)
-    for store in stores:
-        # Of several runs that hold it, the latest counts: what was taken off holds no more for those before.
-        for generation, run_id in sorted(zip(store.run_generations, store.run_ids, strict=True)):
-            held = indexes[run_id].holds(asked)
-            if held.any():
-                hit = Hit(generation, recent=False)
-                hits.setdefault(store.store_id, {}).update(dict.fromkeys(compress(digests, held.tolist()), hit))
 
 
 def _beyond(hits: Hits, digests: Sequence[bytes]) -> list[bytes]:

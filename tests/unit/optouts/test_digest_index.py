@@ -34,6 +34,7 @@ def test_it_holds_what_a_set_holds(
                 index.holds(Digests.of(asked)),
                 [bool(index.holds(Digests.of([one]))[0]) for one in asked],
             )
+            looked_up = index.look_up(Digests.of(asked), waits=True)
             everything = [digest for each in index.parts(1) for digest in each.as_bytes()]
             between = index.between(begin, end).as_bytes()
         with closing(IndexReader(path)) as reader:
@@ -42,7 +43,7 @@ def test_it_holds_what_a_set_holds(
 
     assert said == (len(held), "md5", 7)
     assert one_by_one == [one in held for one in asked]
-    assert as_many.tolist() == one_by_one
+    assert as_many.tolist() == looked_up.tolist() == one_by_one
     assert everything == read == sorted(held, key=in_order)
     assert between == [one for one in sorted(held, key=in_order) if begin <= in_order(one)[0] < end]
 

@@ -1,19 +1,22 @@
 """Indexes stay open for those who ask them, and no longer."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from uuid import UUID
 
+import numpy as np
 import pytest
 
+from digest_indexes import random_digests, written
 from stentor.domain.ids import new_id
 from stentor.errors import Unavailable
 from stentor.optouts.hashing import digest_of
 from stentor.optouts.names import index_name
-from stentor.optouts.runs.holders import Indexes, IndexesNeeded
-from stentor.optouts.runs.index import Digests, IndexWriter
+from stentor.optouts.runs.holders import Bounds, Indexes, IndexesNeeded
+from stentor.optouts.runs.index import Digests, Index, IndexWriter, NotAtHand
 from stentor.testing.waiting import eventually
 
 pytestmark = pytest.mark.anyio
@@ -147,3 +150,56 @@ async def test_within_that_time_it_stays(tmp_path: Path):
 
     assert files.held == {index_name(run_id) for run_id in runs}
     await indexes.aclose()
+
+
+def mapped_kb(path: Path) -> int:
+    """How much of the file this process has in memory by mapping it."""
+    mapped, is_its = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if "-" in line.partition(" ")[0]:
+            is_its = line.endswith(str(path))
+        elif is_its and line.startswith("Rss:"):
+            mapped += int(line.split()[1])
+    return mapped
+
+
+@pytest.mark.parametrize("kept_kb", [0, 300, 1_000_000])
+async def test_however_little_may_be_mapped_the_answers_are_those_of_the_whole(tmp_path: Path, kept_kb: int):
+    files, run_id, held = Files(tmp_path), new_id(), random_digests(60_000)
+    path = written(tmp_path / index_name(run_id), held)
+    bounds = Bounds(kept_bytes=kept_kb << 10, part_bytes=100_000, small_bytes=0, give_back_after_s=0.05)
+    indexes = Indexes(files, bounds=bounds)
+    (index,), _ = await indexes.fetch([run_id])
+    strangers, draw = random_digests(60_000, seed=2), np.random.default_rng(3)
+
+    for count in (1, 30, 1_000, 20_000):
+        places = draw.permutation(60_000)[:count]
+        for known, is_held in ((held, True), (strangers, False)):
+            asked = Digests(known.high[places], known.low[places])
+            (found,) = await indexes.asked([index], asked)
+            assert found.tolist() == [is_held] * count
+
+    async def is_given_back() -> bool:
+        return mapped_kb(path) == 0
+
+    assert kept_kb == 0 or mapped_kb(path) > 0
+    await eventually(is_given_back)
+    await indexes.aclose()
+
+
+async def test_what_is_not_in_memory_is_on_its_way_when_it_was_asked_for(tmp_path: Path):
+    held = random_digests(60_000)
+    path = written(tmp_path / "i", held)
+    asked = Digests(held.high[:64], held.low[:64])
+    index = Index(path)
+    descriptor = os.open(path, os.O_RDONLY)
+    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(descriptor)
+
+    async def is_there() -> bool:
+        with suppress(NotAtHand):
+            return bool(index.look_up(asked, waits=False).all())
+        return False
+
+    await eventually(is_there)
+    index.close()

@@ -13,11 +13,13 @@ Digests are as good as random, so a signpost leads to some 256 neighbours, and a
 import mmap
 import os
 import struct
+import weakref
 import zlib
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import BinaryIO, Self, overload
 
 import msgspec
 import numpy as np
@@ -34,6 +36,8 @@ _HEADER = struct.Struct("<8sHH8sQQHxxxxxx")
 BLOCK = 4096
 """So many entries stand together."""
 _BLOCK_SHIFT = 12
+_LOWS_BEHIND = 8 * BLOCK
+"""In bytes: so far behind the high of an entry stands its low."""
 _PER_SIGNPOST = 256
 _FEW = 16
 
@@ -75,6 +79,10 @@ class BadIndex(Exception):
     """A file is no index of ours, or not all of one."""
 
 
+class NotAtHand(Exception):
+    """What a look-up reads is not in memory, and on its way there."""
+
+
 class Header(msgspec.Struct, frozen=True):
     """What an index says of itself."""
 
@@ -113,14 +121,18 @@ class Index:
     def __init__(self, path: Path) -> None:
         with path.open("rb") as file:
             head = Header.read(file, path.name)
+            self._pages = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+            self._descriptor = os.dup(file.fileno())
+        self._close_file = weakref.finalize(self, os.close, self._descriptor)
+        # Or a look-up would bring megabytes along that nobody asks for.
+        os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_RANDOM)
+        self._name = path.name
         self.hash: HashName = head.hash
         self.generation = head.generation
         self._entries = head.entries
         self._shift = head.shift
         # As a plain array: of a memmap each number that is taken out costs twice as much.
-        mapped = np.memmap(path, dtype="<u8", mode="r")
-        self._pages = mapped.base
-        self._map = np.asarray(mapped)
+        self._map = np.frombuffer(self._pages, dtype="<u8")
         self._signposts = self._map[head.signposts_at :]
         if int(self._signposts[-1]) != self._entries:
             raise BadIndex(f"{path.name} is damaged: its signposts lead to another number of entries.")
@@ -129,21 +141,67 @@ class Index:
     def __len__(self) -> int:
         return self._entries
 
+    @property
+    def bytes(self) -> int:
+        """How long the file is: so much of it may be mapped."""
+        return self._map.nbytes
+
     def close(self) -> None:
         """Unmaps the file once the last array that came from it is gone."""
+        self._close_file()
         del self._pages, self._map, self._blocks, self._signposts
 
-    def let_go(self) -> None:
-        """Unmaps what was read so far, until it is read again: for who asks so much that all of it would be mapped."""
-        if isinstance(self._pages, mmap.mmap):
-            self._pages.madvise(mmap.MADV_DONTNEED)
+    def let_go(self, begin: int = 0, end: int | None = None) -> None:
+        """Unmaps what was read so far, between these bytes if named, until it is read again.
+
+        For who asks so much that all of it would be mapped.
+        """
+        begin &= -mmap.PAGESIZE
+        self._pages.madvise(mmap.MADV_DONTNEED, begin, (self.bytes if end is None else min(end, self.bytes)) - begin)
+
+    def at_bytes(self, asked: Digests) -> npt.NDArray[np.int64]:
+        """Where in the file the answers to these begin."""
+        return _at_byte(self._signposts[(asked.high >> np.uint64(self._shift)).astype(np.intp)].astype(np.int64))
+
+    def touch(self, at_bytes: npt.NDArray[np.int64]) -> None:
+        """Maps what lies there. Where that has to be read, only this thread waits."""
+        self._map.take(at_bytes >> 3)
 
     def holds(self, asked: Digests) -> npt.NDArray[np.bool_]:
-        """For each digest, in any order, whether it is in the index."""
+        """For each digest, in any order, whether it is in the index. What is read of it is mapped then."""
         if len(asked) <= _FEW:
             pairs = zip(asked.high.tolist(), asked.low.tolist(), strict=True)
             return np.fromiter((self._holds_one(high, low) for high, low in pairs), dtype=bool, count=len(asked))
         return self._holds_many(asked)
+
+    def look_up(self, asked: Digests, *, waits: bool) -> npt.NDArray[np.bool_]:
+        """As `holds`, for some hundred digests, and nothing of the blocks is mapped.
+
+        Unless it `waits` for the disk it raises NotAtHand where it had to, and all that is missing is being read.
+        """
+        posts = (asked.high >> np.uint64(self._shift)).astype(np.intp)
+        begins, ends = self._signposts[posts].astype(np.int64), self._signposts[posts + 1].astype(np.int64)
+        # What lies in two blocks, and hashes that somebody made up, are not for here.
+        sizes = np.where((begins & (BLOCK - 1)) + (ends - begins) <= BLOCK, (ends - begins) * 8, 0)
+        reads = _Reads(self._descriptor, self._name, waits=waits)
+        found = np.zeros(len(asked), dtype=bool)
+        for place in reads.doubtful(asked.high.tolist(), _at_byte(begins).tolist(), sizes.tolist()):
+            high, low = int(asked.high[place]), int(asked.low[place])
+            found[place] = self._is_among(int(begins[place]), int(ends[place]), high, low, reads)
+        if reads.lacks:
+            raise NotAtHand
+        return found
+
+    def expect(self, asked: Digests) -> bool:
+        """Whether the answers to the first of these are not in memory; what all lie on is being read then."""
+        try:
+            self.look_up(asked.part(0, _FEW), waits=False)
+        except NotAtHand:
+            reads = _Reads(self._descriptor, self._name, waits=False)
+            for at_byte in self.at_bytes(asked).tolist():
+                reads.begin(at_byte)
+            return True
+        return False
 
     def parts(self, size: int) -> Iterator[Digests]:
         """All digests in order, some `size` at a time, as copies."""
@@ -179,6 +237,31 @@ class Index:
                 end = middle
         return begin
 
+    def _is_among(self, begin: int, end: int, high: int, low: int, reads: "_Reads") -> bool:
+        """Whether the digest is among the entries from number `begin` up to `end`; where that is not at hand, `reads` notes it."""
+        if end - begin > BLOCK:
+            # Hashes that somebody made up.
+            return reads.waits_or_lacks() and self._holds_one(high, low)
+        while begin < end:
+            until = min(end, (begin | (BLOCK - 1)) + 1)
+            count = until - begin
+            highs = reads.numbers(_at_byte(begin), count)
+            if highs is None:
+                reads.begin(_at_byte(begin))
+                return False
+            place = bisect_left(highs, high, 0, count)
+            if place < count:
+                if highs[place] != high:
+                    return False
+                lows = reads.numbers(_at_byte(begin + place) + _LOWS_BEHIND, 1)
+                if lows is None:
+                    reads.begin(_at_byte(begin + place))
+                    return False
+                # Of honest digests two share their high once in 2**64 pairs.
+                return lows[0] == low or (reads.waits_or_lacks() and self._holds_one(high, low))
+            begin = until
+        return False
+
     def _holds_one(self, high: int, low: int) -> bool:
         place = self.place(high, low)
         if place == self._entries:
@@ -200,9 +283,9 @@ class Index:
             place = begin + (step - 1)
             if ends_within:
                 is_there = place < self._entries
-                below = is_there & (flat[_high_at(np.where(is_there, place, 0))] < asked.high)
+                below = is_there & (flat.take(_high_at(np.where(is_there, place, 0))) < asked.high)
             else:
-                below = flat[_high_at(place)] < asked.high
+                below = flat.take(_high_at(place)) < asked.high
             begin += below * np.int64(step)
             size -= step
         found = np.zeros(len(asked), dtype=bool)
@@ -216,6 +299,68 @@ class Index:
         for tied in left[lows < asked.low[left]].tolist():
             found[tied] = self._holds_one(int(asked.high[tied]), int(asked.low[tied]))
         return found
+
+
+class _Reads:
+    """Reads numbers of an index; notes when one was not in memory and it may not wait. For one look-up."""
+
+    def __init__(self, descriptor: int, name: str, *, waits: bool) -> None:
+        self._descriptor, self._name, self._waits = descriptor, name, waits
+        self._flags = 0 if waits else os.RWF_NOWAIT
+        # One more than is ever read, so that there is something behind the last one.
+        self._room = memoryview(bytearray(8 * (BLOCK + 1)))
+        self._numbers = self._room.cast("Q")
+        self.lacks = False
+
+    def doubtful(self, highs: Sequence[int], at_bytes: Sequence[int], sizes: Sequence[int]) -> list[int]:
+        """Which of the highs, by place, are not known to be missing among the sorted ones in so many bytes from there on."""
+        descriptor, flags, room, numbers = self._descriptor, self._flags, self._room, self._numbers
+        doubtful: list[int] = []
+        # One of these turns takes less than two microseconds, half of them in the kernel: that is why nothing is called here.
+        for place, (high, at_byte, size) in enumerate(zip(highs, at_bytes, sizes, strict=True)):
+            with_it = True
+            try:
+                if size and os.preadv(descriptor, (room[:size],), at_byte, flags) == size:
+                    with_it = numbers[bisect_left(numbers, high, 0, size >> 3)] == high
+            except OSError:
+                # It is asked again.
+                pass
+            if with_it:
+                doubtful.append(place)
+        return doubtful
+
+    def numbers(self, at_byte: int, count: int) -> memoryview | None:
+        """What stands there, good until the next call, or None when it had to wait. Raises BadIndex where the file ends before."""
+        try:
+            if os.preadv(self._descriptor, (self._room[: 8 * count],), at_byte, self._flags) == 8 * count:
+                return self._numbers
+        except OSError:
+            # Also of a file system that cannot tell whether it would have to wait.
+            if self._waits:
+                raise
+        if self._waits:
+            raise BadIndex(f"{self._name} is cut short.")
+        self.lacks = True
+        return None
+
+    def begin(self, at_byte: int) -> None:
+        """Begins to read the highs that lie from there on, and their lows."""
+        for begin in (at_byte, at_byte + _LOWS_BEHIND):
+            os.posix_fadvise(self._descriptor, begin, 8 * _PER_SIGNPOST, os.POSIX_FADV_WILLNEED)
+
+    def waits_or_lacks(self) -> bool:
+        """Whether it may read by itself, at any length."""
+        self.lacks = self.lacks or not self._waits
+        return self._waits
+
+
+@overload
+def _at_byte(entry: int) -> int: ...
+@overload
+def _at_byte(entry: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]: ...
+def _at_byte(entry: int | npt.NDArray[np.int64]) -> int | npt.NDArray[np.int64]:
+    """Where in the file the high of an entry stands, or of each."""
+    return _HEADER_BYTES + (entry >> _BLOCK_SHIFT) * 2 * _LOWS_BEHIND + (entry & (BLOCK - 1)) * 8
 
 
 def _joined(first: Digests, second: Digests) -> Digests:
