@@ -152,6 +152,8 @@ async def harvested(world: World) -> dict[str, str]:
     job = await world.ask("POST", "/imports", json={"kind": "customers", "format": "csv", "source": "theirs"})
     optout_list = await world.ask("POST", "/optout-lists", json={"name": "theirs"})
     optout_job = await world.ask("POST", "/optout-lists/theirs/imports", json={})
+    everybody = {"type": "none_of", "conditions": [{"type": "sample", "share": 1.0}]}
+    segment = await world.ask("POST", "/segments", json={"name": "S", "expression": everybody})
     key = await world.ask("POST", "/keys", json={"name": "K"})
     return {
         "topic": topic.json()["key"],
@@ -163,6 +165,7 @@ async def harvested(world: World) -> dict[str, str]:
         "message_id": sent.json()["messages"][0]["id"],
         "schedule_id": schedule.json()["id"],
         "sender_id": sender.json()["id"],
+        "segment_id": segment.json()["id"],
         "import_id": job.json()["id"],
         "optout_list": optout_list.json()["code"],
         "job_id": optout_job.json()["id"],

@@ -34,10 +34,12 @@ from stentor.answers.service import forget_answers
 from stentor.api.services import Services
 from stentor.api.settings import ApiSettings
 from stentor.audience.anonymous import AddressNames, AnonymousKeeper
+from stentor.audience.customer_events import CustomerEventService, drop_event_month, make_event_months
 from stentor.audience.customers import CustomerService
 from stentor.audience.imports import ImportService
 from stentor.audience.past import PastKeeper
 from stentor.audience.preferences import PreferenceService
+from stentor.audience.segments.service import SegmentService
 from stentor.audience.subscriptions import SubscriptionService
 from stentor.audience.topics import TopicService, known_topics
 from stentor.campaigns.compose import CampaignRenderers
@@ -63,7 +65,7 @@ from stentor.db.pool import STANDS_STILL, Database
 from stentor.db.reserve import DiskReserve
 from stentor.deliver.journal import Journal
 from stentor.deliver.journals import Journals
-from stentor.deliver.partitions import make_weeks
+from stentor.deliver.partitions import giving_way, make_weeks
 from stentor.domain.hosts import url_of
 from stentor.domain.ids import SendIds
 from stentor.domain.links import LinkSigner
@@ -323,6 +325,8 @@ def services(core: Core) -> Services:
         subscriptions=SubscriptionService(core.db),
         preferences=PreferenceService(core.db, brands),
         imports=imports(core),
+        segments=segments(core),
+        customer_events=CustomerEventService(core.db, clock, days=core.settings.history_days),
         senders=SenderService(core.db, core.sender_secrets, reach(core.settings)),
         templates=TemplateService(core.db),
         previews=PreviewService(core.db, core.preview_process, clock),
@@ -352,6 +356,11 @@ def services(core: Core) -> Services:
         optout_uploads=UploadService(core.db, core.storage, list_reserve(core.settings)),
         file_links=FileLinks(core.secret.derive("files")),
     )
+
+
+def segments(core: Core) -> SegmentService:
+    """Who is meant, and what goes by it."""
+    return SegmentService(core.db, known_campaigns)
 
 
 def imports(core: Core) -> ImportService:
@@ -560,6 +569,8 @@ def _chores(core: Core) -> list[Chore]:
     return [
         # First: what comes in a week that has no partition lies in the catch-all for good.
         Chore("make_partitions", 3_600.0, lambda: make_weeks(db)),
+        Chore("make_event_months", 3_600.0, lambda: make_event_months(db, giving_way)),
+        Chore("drop_event_months", 600.0, lambda: _drop_event_month(core)),
         Chore("apply_provider_events", 1.0, lambda: apply_due(db)),
         Chore("prune_inboxes", 30.0, lambda: _prune_inboxes(core)),
         Chore("forget_provider_events", 600.0, lambda: forget_applied(db)),
@@ -592,6 +603,10 @@ def _letters(core: Core) -> list[Chore]:
     mailer = SmtpMailer(url.get_secret_value(), sender, Clock(core.db.shift))
     keeper = LetterKeeper(core.db, mailer, account_links(core), base_url(core.settings))
     return [Chore("send_letters", 1.0, keeper.send_due)]
+
+
+async def _drop_event_month(core: Core) -> int:
+    return await giving_way(core.db, lambda conn: drop_event_month(conn, core.settings.history_days))
 
 
 async def _prune_inboxes(core: Core) -> int:

@@ -24,6 +24,7 @@ FIRST = [
     "sendMessages",
     "createSchedule",
     "createSender",
+    "createSegment",
     "createKey",
     "beginImport",
     "createOptoutList",
@@ -51,6 +52,7 @@ ID_OF = {
     "createSender": ("sender_id", "id"),
     "createOptoutList": ("optout_list", "id"),
     "importOptouts": ("job_id", "id"),
+    "createSegment": ("segment_id", "id"),
     "createKey": ("key_number", "number"),
     "beginImport": ("import_id", "id"),
 }

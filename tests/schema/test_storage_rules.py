@@ -45,6 +45,8 @@ ALL_BRANDS = {
     "accounts/users.sql:open_invitations",
     "accounts/users.sql:withdraw_earlier",
     "accounts/users.sql:withdraw_invitation",
+    "audience/customer_events.sql:drop_event_month",
+    "audience/customer_events.sql:make_event_month",
     "audience/customers.sql:go_by_keys",
     "backups/fence.sql:chunks_in_doubt",
     "backups/fence.sql:end_leases",

@@ -16,6 +16,7 @@ from stentor.accounts.acting import ENGINE, as_actor
 from stentor.api import files, health
 from stentor.api.audit import audit
 from stentor.api.campaigns import campaigns
+from stentor.api.customer_events import customer_events
 from stentor.api.customers import customers
 from stentor.api.docs.pages import Reference
 from stentor.api.edge import Exchange, check_target
@@ -39,6 +40,7 @@ from stentor.api.recipients import recipients
 from stentor.api.request import STREAM, ApiRequest
 from stentor.api.runs import event_generators
 from stentor.api.schedules import schedules
+from stentor.api.segments import segments
 from stentor.api.senders import senders
 from stentor.api.services import Services
 from stentor.api.settings import ApiSettings
@@ -75,6 +77,8 @@ NATIVE = (
     erasures,
     subscriptions,
     imports,
+    customer_events,
+    segments,
     templates,
     campaigns,
     policies,

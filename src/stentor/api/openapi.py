@@ -47,6 +47,7 @@ _PATH_NAMES = {
     "campaign_id": "The campaign's id.",
     "import_id": "The import's id.",
     "schedule_id": "The schedule's id.",
+    "segment_id": "The segment's id.",
     "sender_id": "The sender's id.",
     "optout_list": "The opt-out list's id, code or name.",
     "job_id": "The job's id.",

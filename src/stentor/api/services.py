@@ -9,9 +9,11 @@ from stentor.accounts.keyring import KeyRing
 from stentor.accounts.limits import RateLimiter
 from stentor.accounts.service import AccountService
 from stentor.accounts.users import UserService
+from stentor.audience.customer_events import CustomerEventService
 from stentor.audience.customers import CustomerService
 from stentor.audience.imports import ImportService
 from stentor.audience.preferences import PreferenceService
+from stentor.audience.segments.service import SegmentService
 from stentor.audience.subscriptions import SubscriptionService
 from stentor.audience.topics import TopicService
 from stentor.campaigns.generators import GeneratorService
@@ -57,6 +59,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     subscriptions: SubscriptionService
     preferences: PreferenceService
     imports: ImportService
+    segments: SegmentService
+    customer_events: CustomerEventService
     senders: SenderService
     templates: TemplateService
     previews: PreviewService

@@ -91,7 +91,8 @@ async def casting(
         if choice.condition is not None:
             parameters |= choice.condition.parameters
     statement = _INSERT.format(routes=_mask(choices, of_topic=of_topic), source=text)
-    return (await conn.execute(statement, parameters)).rowcount
+    # Made for these conditions alone: a plan for any would be none for them.
+    return (await conn.execute(statement, parameters, prepare=False)).rowcount
 
 
 def _mask(choices: Sequence[Choice], *, of_topic: bool) -> sql.Composable:

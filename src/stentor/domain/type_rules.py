@@ -8,7 +8,7 @@ import msgspec
 
 _RULE = re.compile(r"Expected `([^`]+)`(.*?)(?:, got `([^`]+)`)?", re.DOTALL)
 _FIELD = re.compile(r"Object (?:(missing required)|contains unknown) field `(.*)`", re.DOTALL)
-_CHOICE = re.compile(r"Invalid enum value (.*)", re.DOTALL)
+_CHOICE = re.compile(r"Invalid (?:enum )?value (.*)", re.DOTALL)
 _WORDS = {
     "array": "a list",
     "bool": "true or false",
@@ -47,31 +47,50 @@ def choices_at(kind: Any, steps: Sequence[str]) -> list[Any]:
 
     `steps`: names of fields, and anything at all for a place in a list or a value in an object.
     """
-    return _choices(msgspec.inspect.type_info(kind), list(steps))
+    found = _alternatives([msgspec.inspect.type_info(kind)])
+    values: dict[Any, None] = {}
+    for left, step in zip(range(len(steps) - 1, -1, -1), steps, strict=True):
+        if not left:
+            values.update(
+                (one.tag, None)
+                for one in found
+                if isinstance(one, msgspec.inspect.StructType) and one.tag_field == step and one.tag is not None
+            )
+        found = _alternatives([inner for one in found for inner in _within(one, step)])
+    for one in found:
+        match one:
+            case msgspec.inspect.LiteralType(values=allowed):
+                values.update(dict.fromkeys(allowed))
+            case msgspec.inspect.EnumType(cls=enum):
+                values.update((member.value, None) for member in enum)
+    return list(values)
 
 
-def _choices(found: msgspec.inspect.Type, steps: list[str]) -> list[Any]:
+def _alternatives(found: Sequence[msgspec.inspect.Type]) -> list[msgspec.inspect.Type]:
+    """The types without what is wrapped around them, each once: a tree that holds itself in three ways has few types."""
+    flat: dict[int, msgspec.inspect.Type] = {}
+    left = list(found)
+    while left:
+        match left.pop():
+            case msgspec.inspect.Metadata(type=inner):
+                left.append(inner)
+            case msgspec.inspect.UnionType(types=types):
+                left += reversed(types)
+            case one:
+                flat[id(one)] = one
+    return list(flat.values())
+
+
+def _within(found: msgspec.inspect.Type, step: str) -> list[msgspec.inspect.Type]:
+    """What stands at the next step into that type."""
     match found:
-        case msgspec.inspect.LiteralType(values=values) if not steps:
-            return list(values)
-        case msgspec.inspect.EnumType(cls=enum) if not steps:
-            return [member.value for member in enum]
-    inner, left = _within(found, steps)
-    return [value for each in inner for value in _choices(each, left)]
-
-
-def _within(found: msgspec.inspect.Type, steps: list[str]) -> tuple[Sequence[msgspec.inspect.Type], list[str]]:
-    """What stands at the next step into that type, and the steps from there."""
-    match found:
-        case msgspec.inspect.Metadata(type=inner):
-            return [inner], steps
-        case msgspec.inspect.UnionType(types=types):
-            return types, steps
-        case msgspec.inspect.StructType(fields=fields) if steps:
-            return [field.type for field in fields if field.encode_name == steps[0]], steps[1:]
-        case msgspec.inspect.CollectionType(item_type=inner) | msgspec.inspect.DictType(value_type=inner) if steps:
-            return [inner], steps[1:]
-    return [], steps
+        case msgspec.inspect.StructType(fields=fields):
+            return [field.type for field in fields if field.encode_name == step]
+        case msgspec.inspect.CollectionType(item_type=inner) | msgspec.inspect.DictType(value_type=inner):
+            return [inner]
+        case msgspec.inspect.VarTupleType(item_type=inner):
+            return [inner]
+    return []
 
 
 def _word(kind: str) -> str:

@@ -10,6 +10,9 @@ from stentor.audience.segments.expressions import Expression
 from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
 
+EXECUTIONS_MAX = 100_000
+"""Of one campaign, the newest: those that a condition on its messages looks at."""
+
 
 class Sql(QuerySet, file="standing.sql", package=__package__):
     expression_of: Statement
@@ -35,6 +38,7 @@ async def compiled(conn: Connection, brand_id: UUID, expression: Expression, pre
             brand_id=brand_id,
             campaign_ids=list(campaigns),
             days=[None if period is None else period.delta.total_seconds() / 86400 for period in campaigns.values()],
+            limit=EXECUTIONS_MAX,
         )
         for campaign_id, execution_id in rows:
             executions[campaign_id].append(execution_id)

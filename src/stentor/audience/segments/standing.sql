@@ -4,10 +4,15 @@
 SELECT expression::text FROM segment WHERE id = :id AND brand_id = :brand_id
 
 -- name: executions_of
--- Ids are in the order of time, so that a period back is a range of them.
-SELECT p.campaign_id, e.id
+-- Ids are in the order of time, so that a period back is a range of them; of each campaign the newest.
+SELECT a.campaign_id, r.id
 FROM unnest(:campaign_ids::uuid[], :days::double precision[]) AS a (campaign_id, days)
-JOIN publication p ON p.campaign_id = a.campaign_id
-JOIN execution e ON e.publication_id = p.id
-WHERE p.brand_id = :brand_id AND e.brand_id = :brand_id
-    AND (a.days IS NULL OR e.id >= uuid_floor(:now - make_interval(secs => a.days * 86400)))
+CROSS JOIN LATERAL (
+    SELECT e.id
+    FROM execution e
+    JOIN publication p ON p.id = e.publication_id
+    WHERE p.campaign_id = a.campaign_id AND p.brand_id = :brand_id AND e.brand_id = :brand_id
+        AND (a.days IS NULL OR e.id >= uuid_floor(:now - make_interval(secs => a.days * 86400)))
+    ORDER BY e.id DESC
+    LIMIT :limit
+) r

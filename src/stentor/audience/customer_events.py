@@ -1,0 +1,152 @@
+"""Events of customers: what happened to somebody, as the brand's own systems tell it, for conditions to count."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid5
+
+import msgspec
+import psycopg
+import structlog
+
+from stentor.clock import Clock
+from stentor.db.connection import Connection
+from stentor.db.pool import Database
+from stentor.db.sql import QuerySet, Statement
+from stentor.domain.ids import customer_id, new_id, part_of
+from stentor.errors import Invalid, TooLarge, Violation
+from stentor.failpoints import failpoint
+
+EVENTS_MAX = 1000
+EVENT_NAME_CHARS_MAX = 255
+EVENT_ID_CHARS_MAX = 255
+PROPERTIES_BYTES_MAX = 8 * 1024
+AHEAD_HOURS_MAX = 24
+MONTHS_AHEAD = 2
+
+log = structlog.get_logger(__name__)
+
+
+class Sql(QuerySet, file="customer_events.sql", package=__package__):
+    add_events: Statement
+    lock_people: Statement
+    make_event_month: Statement
+    drop_event_month: Statement
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """An event as a caller tells it. `id` makes telling it again harmless: the same person, name, time and id are one event."""
+
+    external_id: str
+    name: str
+    at: datetime
+    id: str | None = None
+    properties: dict[str, Any] = {}
+
+
+class CustomerEventService:
+    """Takes events in. They are kept for `days`, in partitions of a month."""
+
+    def __init__(self, db: Database, clock: Clock, *, days: int) -> None:
+        self._db = db
+        self._clock = clock
+        self._days = days
+
+    async def tell(self, brand_id: UUID, events: Sequence[Told]) -> int:
+        """Stores the events, all of them or none, and returns how many were new.
+
+        Raises TooLarge for more than 1,000, and Invalid with pointers such as `/3/external_id` for people whom the brand does
+        not know, for properties of more than 8 KiB, and for times older than history is kept or more than a day ahead.
+        """
+        if len(events) > EVENTS_MAX:
+            raise TooLarge(f"{len(events)} events in one request; at most {EVENTS_MAX}. Send several.")
+        now = self._clock.now()
+        violations: list[Violation] = []
+        people: list[UUID | None] = []
+        properties: list[str] = []
+        for place, event in enumerate(events):
+            people.append(_person(brand_id, event, place, violations))
+            properties.append(_properties(event, place, violations))
+            violations += self._untimely(event, place, now)
+        _refuse(violations)
+        known = [person for person in people if person is not None]
+        ids = [new_id() if event.id is None else uuid5(brand_id, f"event {event.id}") for event in events]
+        async with self._db.transaction() as conn:
+            await self._check_people(conn, brand_id, known)
+            added = await Sql.add_events.run(
+                conn,
+                brand_id=brand_id,
+                parts=[part_of(person) for person in known],
+                customer_ids=known,
+                times=[event.at for event in events],
+                event_ids=ids,
+                names=[event.name for event in events],
+                properties=properties,
+            )
+            failpoint("customer_events.before_commit")
+        failpoint("customer_events.after_commit")
+        return added
+
+    def _untimely(self, event: Told, place: int, now: datetime) -> list[Violation]:
+        if event.at > now + timedelta(hours=AHEAD_HOURS_MAX):
+            text = f"An event lies at most {AHEAD_HOURS_MAX} hours ahead; tell it when it has happened."
+        elif event.at < now - timedelta(days=self._days):
+            text = f"Events are kept for {self._days} days, and this one is older; leave it out."
+        else:
+            return []
+        return [Violation(f"/{place}/at", "out-of-range", text)]
+
+    async def _check_people(self, conn: Connection, brand_id: UUID, people: Sequence[UUID]) -> None:
+        parts = [part_of(person) for person in people]
+        there = set(await Sql.lock_people.column(conn, brand_id=brand_id, parts=parts, customer_ids=list(people)))
+        text = "This brand has no such customer; make the customer first."
+        _refuse(
+            [
+                Violation(f"/{place}/external_id", "unknown-customer", text)
+                for place, person in enumerate(people)
+                if person not in there
+            ]
+        )
+
+
+async def make_event_months(
+    db: Database, giving_way: Callable[[Database, Callable[[Connection], Awaitable[int]]], Awaitable[int]]
+) -> int:
+    """Makes the partitions of this month and the next two where they are missing; the keeper's chore. Returns how many."""
+    made = 0
+    for month in range(MONTHS_AHEAD + 1):
+
+        async def make(conn: Connection, month: int = month) -> int:
+            return await Sql.make_event_month.value(conn, month=month)
+
+        try:
+            made += await giving_way(db, make)
+        except psycopg.errors.CheckViolation as error:
+            log.warning("event_months.blocked", months_ahead=month, why=str(error).partition("\n")[0])
+    return made
+
+
+async def drop_event_month(conn: Connection, days: int) -> int:
+    """Drops the oldest month that lies more than so many days back altogether. Returns how many tables that were."""
+    return await Sql.drop_event_month.value(conn, days=days)
+
+
+def _person(brand_id: UUID, event: Told, place: int, violations: list[Violation]) -> UUID | None:
+    try:
+        return customer_id(brand_id, event.external_id)
+    except ValueError as error:
+        violations.append(Violation(f"/{place}/external_id", "invalid-external-id", str(error)))
+        return None
+
+
+def _properties(event: Told, place: int, violations: list[Violation]) -> str:
+    text = msgspec.json.encode(event.properties).decode()
+    if (size := len(text.encode())) > PROPERTIES_BYTES_MAX:
+        message = f"The properties have {size} bytes as JSON; at most {PROPERTIES_BYTES_MAX} are kept of an event."
+        violations.append(Violation(f"/{place}/properties", "too-large", message))
+    return text
+
+
+def _refuse(violations: Sequence[Violation]) -> None:
+    if violations:
+        raise Invalid(violations[0].message, violations=violations)
