@@ -1,13 +1,18 @@
 """Room on the disk that PostgreSQL alone may use: when it meets the end of its disk it panics, and nothing is accepted any more."""
 
+import asyncio
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 from stentor.errors import NoRoom
 
 RETRY_AFTER_S = 60
+_LOOKED_EVERY_S = 1.0
 _MB = 1_000_000
+
+T = TypeVar("T")
 
 
 def _free_bytes(place: Path) -> int:
@@ -43,15 +48,33 @@ class DiskReserve:
     @property
     def shortage(self) -> str:
         """A sentence when less is free than should be, else nothing."""
-        free = min((self._free_bytes(place) for place in self._places), default=self._min_free_bytes)
-        if free >= self._min_free_bytes:
-            return ""
-        return f"The {self._what}'s disk has {free // _MB:,} MB left, and {self._min_free_bytes // _MB:,} MB are kept free."
+        return self._shortage_of(0)
 
-    def check(self) -> None:
-        """Raises NoRoom when less is free."""
-        if shortage := self.shortage:
+    def check(self, needed: int = 0) -> None:
+        """Raises NoRoom when less is free, or would be once so many bytes more are written."""
+        if shortage := self._shortage_of(needed):
             raise NoRoom(f"{shortage} Make room, and send it again.", retry_after_s=RETRY_AFTER_S)
+
+    async def beside(self, writing: Coroutine[Any, Any, T]) -> T:
+        """What is written, as long as it leaves the disk its reserve. Raises NoRoom, having ended it."""
+        task = asyncio.create_task(writing)
+        try:
+            while not task.done():
+                self.check()
+                await asyncio.wait({task}, timeout=_LOOKED_EVERY_S)
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+        return task.result()
+
+    def _shortage_of(self, needed: int) -> str:
+        if not self._places:
+            return ""
+        free = min(self._free_bytes(place) for place in self._places)
+        if free >= self._min_free_bytes + needed:
+            return ""
+        asked = f", {needed // _MB:,} MB are needed" if needed else ""
+        return f"The {self._what}'s disk has {free // _MB:,} MB left{asked}, and {self._min_free_bytes // _MB:,} MB are kept free."
 
 
 NOTHING_RESERVED = DiskReserve([], 0)

@@ -70,8 +70,8 @@ class ListsThen(msgspec.Struct, frozen=True):
 
     `whole`: the addresses that were asked under all their forms; of one that is known by its digest alone, others say nothing.
     `made`: when each list was made that is asked now, and since when it is as it is. `last_left`: when a list was last taken out.
-    `has_gaps`: the trace names a list that is not asked any more, or a list with files lets entries expire, of which nothing is
-    left. `stored`: the name of the list in the trace.
+    `has_gaps`: the trace names a list that is not asked any more, a list with files lets entries expire, of which nothing is left, or
+    a file holds an address of which it is not kept since when it is there. `stored`: the name of the list in the trace.
     """
 
     found: Mapping[bytes, Sequence[ListedThen]]
@@ -126,7 +126,8 @@ async def lists_then(
     steady = {(list_id, store_id): _Steady(*row) for list_id, store_id, *row in rows}
     if not steady.keys() >= {(store.list_id, store.store_id) for store in stores}:
         raise ListsChanged
-    known = _Known(await _entries(conn, look_up, stores, _forms(addresses, stores, subject.channel)))
+    said, is_known_since = await _entries(conn, look_up, stores, _forms(addresses, stores, subject.channel))
+    known = _Known(said)
     found: dict[bytes, list[ListedThen]] = {}
     for md5, address in addresses.items():
         found[md5] = [
@@ -141,7 +142,8 @@ async def lists_then(
         made=[one[:2] for one in steady.values()],
         last_left=await Sql.last_left.value(conn, brand_id=brand_id),
         has_gaps=(stored != 0 and stored not in {store.number for store in stores})
-        or any(store.expiry_days is not None and store.generation for store in stores),
+        or any(store.expiry_days is not None and store.generation for store in stores)
+        or not is_known_since,
         stored=await Sql.named.value(conn, brand_id=brand_id, number=stored) or "",
     )
 
@@ -209,8 +211,11 @@ def _forms(addresses: Mapping[bytes, str], stores: Sequence[AskedStore], channel
 
 async def _entries(
     conn: Connection, look_up: LookUp, stores: Sequence[AskedStore], digests: Collection[bytes]
-) -> dict[tuple[UUID, bytes], list[_Said]]:
-    """What single entries and files say of the digests. Those of another hash are on none of a list's, so all are asked everywhere."""
+) -> tuple[dict[tuple[UUID, bytes], list[_Said]], bool]:
+    """What single entries and files say of the digests, and whether it is kept of each of those files since when it is there.
+
+    Digests of another hash are on none of a list's, so all are asked everywhere.
+    """
     said: dict[tuple[UUID, bytes], list[_Said]] = {}
     asked = {store.store_id: store for store in stores}
     rows = await Sql.entries.tuples(
@@ -237,4 +242,4 @@ async def _entries(
     for list_id, digest, generation in held:
         if (at := since.get((list_id, generation))) is not None:
             said.setdefault((list_id, digest), []).append(_Said("import", "", at, None, from_file=True))
-    return said
+    return said, all((list_id, generation) in since for list_id, _, generation in held)

@@ -90,7 +90,7 @@ class ListerRole:
         with held_alone(self._work / ("lister.small.lock" if small else "lister.lock")) as turn:
             if not turn and (small or not await working.anything_left_behind(self._db)):
                 return False
-            job = await working.claim_next(self._db, self._worker, small=small)
+            job = await working.claim_next(self._db, self._worker, small=small, left_behind=not turn)
             if job is None:
                 return False
             await self.work_on(job, stop)

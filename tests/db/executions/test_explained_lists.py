@@ -132,6 +132,19 @@ async def test_a_list_that_was_taken_off_grew_or_was_exchanged_since_is_told_as_
         assert await stage.detail(execution_id, name) == "On the partners list: import (generation 1 of the list)."
 
 
+async def test_of_a_file_of_which_it_is_not_kept_since_when_it_is_there_only_what_is_stored_is_told(stage: Stage):
+    list_id = await stage.list("partners")
+    await stage.lists.run(list_id, ["one@example.com"])
+    execution_id = await stage.delivered("one", "two")
+    async with stage.db.autocommit() as conn:
+        await conn.execute("DELETE FROM optout_generation")
+
+    one, two = [await stage.suppression(execution_id, name) for name in ("one", "two")]
+
+    assert (one.outcome, one.replayed, one.differs) == ("objected", False, False)
+    assert (two.outcome, two.replayed, two.differs) == ("passed", True, False)
+
+
 async def test_who_came_on_a_list_only_after_the_hand_over_was_no_fault(stage: Stage):
     list_id = await stage.list("partners")
     execution_id = await stage.delivered("one", "two")

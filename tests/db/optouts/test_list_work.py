@@ -17,6 +17,7 @@ from stentor.optouts.crew import ChildDied
 from stentor.optouts.jobs import working
 from stentor.optouts.jobs.model import JobKind, ResultFile
 from stentor.optouts.jobs.working import ClaimedJob, Counts, JobFailed, Lost, Workplace
+from stentor.testing.waiting import eventually
 from stentor.testing.world import World
 from stentor.worker.keeper import Chore
 from stentor.worker.lister import ListerRole
@@ -123,6 +124,33 @@ async def test_a_lists_imports_run_one_after_the_other_also_when_all_are_claimed
     jobs = await asyncio.gather(*(working.claim_next(db, str(number)) for number in range(4)))
 
     assert {job.id for job in jobs if job} == {first, third}
+
+
+async def test_a_worker_without_its_machines_turn_takes_only_what_another_one_lost(db: Database, tmp_path: Path):
+    world = await World.made(db)
+    lost = await queue(db, world.brand_id, "import", new_id())
+    await claimed(db, "first")
+    other_brand = await World.made(db, "Other")
+    waiting = await queue(db, other_brand.brand_id)
+    async with db.autocommit() as conn:
+        await conn.execute("UPDATE optout_job SET created_at = created_at - interval '1 h' WHERE id = %s", [waiting])
+    await lose(db, lost)
+    done: list[UUID] = []
+
+    async def act(job: ClaimedJob, _: Workplace) -> None:
+        done.append(job.id)
+        async with db.transaction() as conn:
+            assert await working.finish(conn, job, "success")
+
+    runners: dict[JobKind, Running] = {"export": Running(act), "import": Running(act)}
+    stop = asyncio.Event()
+    with held_alone(tmp_path / "lister.lock"), held_alone(tmp_path / "lister.small.lock"):
+        role = asyncio.create_task(ListerRole(db, "w", runners, tmp_path).run(stop))
+        await eventually(lambda: lost in done)
+        stop.set()
+        await role
+
+    assert (done, (await job_now(db, waiting))["state"]) == ([lost], "queued")
 
 
 async def test_brands_take_turns(db: Database):

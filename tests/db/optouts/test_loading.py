@@ -275,6 +275,22 @@ async def test_of_a_list_whose_entries_lapse_old_ones_are_learned_anew(loading: 
     assert (once, again) == ((1, 0, 1, 0), (1, 1, 0, 0))
 
 
+async def test_on_a_list_that_lapses_entries_hold_from_when_their_file_came_whatever_it_says(loading: Loading):
+    list_id = await loading.new_list(expiry_days=30)
+    data = file("email,timestamp", "ann@example.com,2019-05-01", "ben@example.com,2020-05-01")
+
+    once, again = await loading.load(list_id, data), await loading.load(list_id, data)
+    await Compactor(loading.db, loading.storage, min_free_bytes=0).compact(loading.brand_id, list_id, everything=True)
+
+    assert (counts(once), counts(again)) == ((2, 2, 0, 0), (2, 0, 2, 0))
+    assert await loading.digests(list_id) == digests("ann@example.com", "ben@example.com")
+    indexes = Indexes(loading.storage)
+    found = await EntryService(loading.db, LookUp(indexes)).find(loading.brand_id, "list", "ann@example.com")
+    await indexes.aclose()
+    assert len(found) == 1
+    assert await loading.rows(list_id, '"at"::DATE::VARCHAR') == [("2019-05-01",), ("2020-05-01",)]
+
+
 async def test_an_upload_is_gone_from_the_storage_once_it_is_on_the_list(loading: Loading):
     list_id = await loading.new_list()
 
@@ -398,6 +414,21 @@ async def test_a_disk_without_room_fails_the_job_with_a_sentence_and_leaves_noth
 
     assert (job.state, "Make room" in job.message) == ("failed", True)
     assert all(name.startswith("uploads/") for name in await loading.files())
+
+
+@pytest.mark.fault("F17")
+async def test_a_disk_without_room_for_the_index_of_all_fails_the_job_before_it_is_made(
+    loading: Loading, db: Database, tmp_path: Path
+):
+    list_id = await loading.new_list()
+    tight = DiskReserve([tmp_path], 1000, free_bytes=lambda _: 1000 + 3000 * 16 - 1)
+    loading = Loading(db, tmp_path, loading.brand_id, reserve=tight)
+
+    job = await loading.load(list_id, file(*(f"p{number}@example.com" for number in range(3000))))
+    less = await loading.load(list_id, file(*(f"p{number}@example.com" for number in range(2999))))
+
+    assert (job.state, "are needed" in job.message) == ("failed", True)
+    assert counts(less) == (2999, 2999, 0, 0)
 
 
 class Full(DirectoryStorage):
@@ -579,10 +610,13 @@ async def test_a_file_that_is_something_else_is_given_up_early_and_says_why(load
     place = Workplace(loading.storage.work / str(claimed.id))
     place.directory.mkdir(parents=True)
 
-    with pytest.raises(JobFailed, match=r"no entries of this list; .* says why, and nothing was added") as failed:
+    with pytest.raises(JobFailed, match=r"no entries of this list; .* says why.* nothing was added") as failed:
         await runner.run(claimed, place)
 
     assert failed.value.results is not None
+    told = failed.value.counts
+    assert (told.added, told.duplicate, told.malformed) == (0, 0, told.submitted - 1)
+    assert f"Of the first {told.submitted:,} lines {told.malformed:,} " in failed.value.sentence
     assert len(done_chunks(place.directory)) < 5
     assert await loading.addresses(list_id) == []
 

@@ -43,7 +43,8 @@ WHERE d.ctid = ANY(ARRAY(
 ))
 
 -- name: forget_generations
--- all brands: the keeper's sweep. The last one before the history begins is the one that held then.
+-- all brands: the keeper's sweep. The last one before the history begins is the one that held then; of those before it, a file that
+-- is still there says by its own since when it is.
 DELETE FROM optout_generation d
 WHERE (d.list_id, d.generation) IN (
     SELECT g.list_id, g.generation
@@ -51,6 +52,8 @@ WHERE (d.list_id, d.generation) IN (
     WHERE g.at < :now - make_interval(days => :days)
         AND EXISTS (SELECT FROM optout_generation n
             WHERE n.list_id = g.list_id AND n.generation > g.generation AND n.at < :now - make_interval(days => :days))
+        AND NOT EXISTS (SELECT FROM optout_run r
+            WHERE r.list_id = g.list_id AND r.generation = g.generation AND r.replaced_at IS NULL)
     LIMIT :limit
 )
 

@@ -6,10 +6,10 @@ lie in the database. Whoever goes on after a crash begins anew: an export takes 
 
 import asyncio
 import shutil
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -28,7 +28,6 @@ from stentor.optouts.storage import NotStored, Storage
 
 CHILD_MEMORY_BYTES = 1 << 30
 _DUCKDB_BYTES = 400 << 20
-_LOOKED_EVERY_S = 1.0
 
 
 class _Piece(NamedTuple):
@@ -122,7 +121,7 @@ class _Export:
         def work(number: int, source: Source) -> Callable[[], Awaitable[_Piece]]:
             async def written() -> _Piece:
                 path = self._directory / f"{number:06}.piece"
-                return _Piece(path, await self._beside_room(crew.call(write, self._writing([source], path))))
+                return _Piece(path, await self._reserve.beside(crew.call(write, self._writing([source], path))))
 
             return written
 
@@ -133,20 +132,8 @@ class _Export:
     async def write_whole(self, crew: Crew, sources: Sequence[Source]) -> None:
         """Writes all sources at once: a format of which files cannot be put behind each other, and lists that have entries in common."""
         path = self._directory / "whole.piece"
-        rows = await self._beside_room(crew.call(write, self._writing(sources, path, threads=cores())))
+        rows = await self._reserve.beside(crew.call(write, self._writing(sources, path, threads=cores())))
         await self._add(_Piece(path, rows))
-
-    async def _beside_room(self, written: Coroutine[Any, Any, int]) -> int:
-        """What is written, as long as it leaves the disk its reserve. Raises NoRoom, having ended it."""
-        writing = asyncio.create_task(written)
-        try:
-            while not writing.done():
-                self._reserve.check()
-                await asyncio.wait({writing}, timeout=_LOOKED_EVERY_S)
-        finally:
-            writing.cancel()
-            await asyncio.wait({writing})
-        return writing.result()
 
     def _writing(self, sources: Sequence[Source], target: Path, *, threads: int = 1) -> Writing:
         return Writing(

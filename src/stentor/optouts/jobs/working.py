@@ -162,15 +162,17 @@ async def anything_left_behind(db: Database) -> bool:
         return bool(await Sql.anything_left_behind.value(conn))
 
 
-async def claim_next(db: Database, worker: str, *, small: bool = False) -> ClaimedJob | None:
-    """The next job for this worker, or the next one with a small file, or None when there is none.
+async def claim_next(db: Database, worker: str, *, small: bool = False, left_behind: bool = False) -> ClaimedJob | None:
+    """The next job for this worker, or None when there is none: of those with a `small` file, or that a worker lost.
 
     Of a list's imports one is under way at a time. A job of which more than 5 workers died is given up.
     """
     async with db.transaction() as conn:
         await Sql.begin_claiming.run(conn)
         await Sql.give_up.run(conn, message=GIVEN_UP, deaths_max=DEATHS_MAX, kept=KEPT)
-        rows = await Sql.claim.tuples(conn, worker=worker, lease=LEASE, bytes_max=_bytes_max(small))
+        rows = await Sql.claim.tuples(
+            conn, worker=worker, lease=LEASE, bytes_max=_bytes_max(small), left_behind=left_behind
+        )
         failpoint("list_claim.before_commit")
     failpoint("list_claim.after_commit")
     if not rows:

@@ -35,7 +35,7 @@ SET state = 'running', worker = :worker, claimed_until = :now + :lease, epoch = 
 FROM (
     SELECT c.id
     FROM optout_job c
-    WHERE c.state IN ('queued', 'running') AND (c.state = 'queued' OR c.claimed_until < :now)
+    WHERE c.state IN ('queued', 'running') AND (c.state = 'queued' AND NOT :left_behind OR c.claimed_until < :now)
         AND (:bytes_max::bigint IS NULL OR c.kind <> 'export' AND c.received_bytes <= :bytes_max)
         AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
         AND NOT (

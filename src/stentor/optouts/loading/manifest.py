@@ -4,7 +4,6 @@ A file is there whole, on disk, or not at all.
 """
 
 import os
-from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
@@ -42,7 +41,6 @@ class DoneChunk(msgspec.Struct, frozen=True):
     malformed: int
     rejects_kept: int
     segment_bytes: int
-    youngest_at: datetime
 
 
 class Manifest:

@@ -10,7 +10,6 @@ import os
 import struct
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -56,11 +55,10 @@ class ReadChunk(msgspec.Struct, frozen=True):
 
 
 class WrittenChunk(msgspec.Struct, frozen=True):
-    """What of a chunk was new, and when the youngest of it came."""
+    """What of a chunk was new."""
 
     added: int
     bytes: int
-    youngest_at: datetime
 
 
 class _Writer(Protocol):
@@ -145,11 +143,11 @@ def write(bitmap: Path, known: Sequence[Known], removals: Path | None, segment: 
     keep = np.zeros(work.chunk.lines, dtype=bool)
     keep[rows] = True
     with full_disks_named():
-        youngest_at = work.rows.write(segment, keep, work.is_hash)
+        work.rows.write(segment, keep, work.is_hash)
         _sync(segment)
     work.rows.close()
     work.chunk.path.unlink()
-    return WrittenChunk(len(found), segment.stat().st_size, youngest_at)
+    return WrittenChunk(len(found), segment.stat().st_size)
 
 
 def held(asked: Digests, known: Sequence[Known], removals: Path | None) -> npt.NDArray[np.bool_]:

@@ -121,8 +121,8 @@ class Rows:
             [rows, lines],
         )
 
-    def write(self, segment: Path, keep: Mask, is_hash: Mask) -> datetime:
-        """Writes the kept lines as a segment, in their order, and answers when the youngest of them came."""
+    def write(self, segment: Path, keep: Mask, is_hash: Mask) -> None:
+        """Writes the kept lines as a segment, in their order."""
         columns = self._columns(has_hashes=bool(is_hash.any()))
         selected = ", ".join(
             f'{columns[name]}::{kind} AS "{name}"'
@@ -135,12 +135,7 @@ class Rows:
             f"COPY (SELECT {selected} FROM {kept}) TO ? ({_PARQUET})",  # noqa: S608  ours
             [str(segment)],
         ).fetchall()
-        youngest_at = self._order.at
-        if self._layout is not None and "at" in self._layout.columns:
-            found = self._columnar.execute(f"SELECT max({columns['at']}) FROM {kept}").fetchall()  # noqa: S608  ours
-            youngest_at = found[0][0].replace(tzinfo=UTC) if found[0][0] else youngest_at
         self._columnar.unregister("marks")
-        return youngest_at
 
     @property
     def _text(self) -> str:

@@ -17,11 +17,14 @@ from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
 
+import msgspec
+
 from stentor.db.pool import Database
 from stentor.db.reserve import NOTHING_RESERVED, DiskReserve
 from stentor.domain.ids import new_id
 from stentor.failpoints import failpoint
 from stentor.optouts.crew import Crew, cores
+from stentor.optouts.hashing import DIGEST_BYTES
 from stentor.optouts.jobs import store as job_store
 from stentor.optouts.jobs.model import JobKind, Part, ResultFile
 from stentor.optouts.jobs.working import (
@@ -268,14 +271,17 @@ class _Load:
             counts = _counts(chunks)
             self._report("merging")
             if counts.added:
+                self._reserve.check(DIGEST_BYTES * counts.added)
                 async with _one_error():
-                    await merging.make_run(
-                        crew,
-                        earlier.files(len(chunks)),
-                        self._run_path,
-                        self._order.hash_name,
-                        self._order.generation,
-                        shares=readers,
+                    await self._reserve.beside(
+                        merging.make_run(
+                            crew,
+                            earlier.files(len(chunks)),
+                            self._run_path,
+                            self._order.hash_name,
+                            self._order.generation,
+                            shares=readers,
+                        )
                     )
             given_way = await self._opted_out_since(crew) if counts.added else []
         await self._add(chunks, counts, given_way)
@@ -420,7 +426,6 @@ class _Load:
                     malformed=read.malformed,
                     rejects_kept=read.rejects_kept,
                     segment_bytes=written.bytes,
-                    youngest_at=written.youngest_at,
                 )
                 await asyncio.to_thread(manifest.add, done)
                 self._done[number] = done
@@ -435,8 +440,9 @@ class _Load:
         if counts.submitted > self._hopeless_lines and counts.malformed > counts.submitted * HOPELESS_SHARE:
             raise JobFailed(
                 f"Of the first {counts.submitted:,} lines {counts.malformed:,} are no entries of this list; {REJECTS_FILE} says"
-                " why, and nothing was added. See whether it is the right file, and whether the list takes what is in it"
-                " (addresses, or hashes of its own kind).",
+                " why. Only these were read and are counted, and nothing was added. See whether it is the right file, and whether"
+                " the list takes what is in it (addresses, or hashes of its own kind).",
+                msgspec.structs.replace(counts, added=0),
                 results=await self._rejects(chunks),
             )
 
@@ -518,7 +524,7 @@ class _Load:
         await asyncio.gather(*puts, return_exceptions=True)
         index_bytes, *_ = [each.result() for each in puts]
         failpoint("list_load.stored")
-        return MadeFile(self._plan.run_id, counts.added, index_bytes, max(chunk.youngest_at for chunk in segments))
+        return MadeFile(self._plan.run_id, counts.added, index_bytes, self._order.at)
 
     async def _commit(
         self,
@@ -530,7 +536,8 @@ class _Load:
     ) -> None:
         """The moment from which on the entries hold."""
         brand_id, list_id, generation = self._job.brand_id, self._list_id, self._order.generation
-        made = [MadeFile(chunk.segment_id, chunk.added, chunk.segment_bytes, chunk.youngest_at) for chunk in segments]
+        # They lapse by when the file came: what it says of the time before that is for exports.
+        made = [MadeFile(chunk.segment_id, chunk.added, chunk.segment_bytes, self._order.at) for chunk in segments]
         self._workplace.is_ending = True
         async with self._db.transaction() as conn:
             if not await store.lock_list(conn, brand_id, list_id):
