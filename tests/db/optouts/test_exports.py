@@ -24,6 +24,7 @@ from stentor.optouts.hashing import HASH_NAMES, HashName, digest_of, hash_of
 from stentor.optouts.jobs.working import JobFailed
 from stentor.optouts.lists import ListService
 from stentor.optouts.model import ListDraft
+from stentor.optouts.names import index_name
 from stentor.testing.waiting import eventually
 
 pytestmark = pytest.mark.anyio
@@ -77,6 +78,30 @@ async def test_an_export_has_the_entries_of_all_files_in_the_order_in_which_they
     exported = await plain(jobs, filed)
     assert exported[:4] == [BEN, ANN, "@example.org", "491711234567"]
     assert set(exported[4:]) == {"33612345678", "+33@example.com"}
+
+
+@pytest.mark.parametrize("runs", ["there", "lost"])
+async def test_who_is_in_a_file_and_opted_out_is_told_once_by_the_opt_out(jobs: ListJobs, filed: FiledList, runs: str):
+    await filed.add([ANN, BEN])
+    await filed.add([CLEO], learned=timedelta(days=1))
+    await single(filed, ANN, cause="unsubscribe", campaign="May")
+    await single(filed, "dan@example.com", cause="bounce")
+    if runs == "lost":
+        await jobs.storage.delete([index_name(run_id) for run_id in await filed.live("run")])
+
+    job = await jobs.export(filed.list_id, "plain", "campaign")
+
+    rows = table(await jobs.file(job, "optouts.csv"))[1:]
+    assert {row[0]: row[1] for row in rows} == {BEN: "summer", CLEO: "summer", ANN: "May", "dan@example.com": ""}
+    assert len(rows) == job.added == 4
+
+
+async def test_a_lapsed_opt_out_hides_nobody_in_a_file(jobs: ListJobs):
+    filed = await FiledList.made(jobs.db, jobs.storage, jobs.brand_id, expiry_days=10)
+    await filed.add([ANN])
+    await single(filed, ANN, ago=timedelta(days=11))
+
+    assert await plain(jobs, filed) == [ANN]
 
 
 async def test_columns_are_named_and_ordered_as_asked_for(jobs: ListJobs, filed: FiledList):

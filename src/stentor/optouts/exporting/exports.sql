@@ -25,6 +25,9 @@ FROM optout_segment
 WHERE list_id = :list_id AND brand_id = :brand_id AND replaced_at IS NULL
 ORDER BY generation, id
 
+-- name: runs
+SELECT id FROM optout_run WHERE list_id = :list_id AND brand_id = :brand_id AND replaced_at IS NULL ORDER BY id
+
 -- name: removals
 SELECT digest, generation
 FROM optout_removed

@@ -1,5 +1,6 @@
 """What an export is made of, read at one moment: which segments there are, and beside them files of what the database has."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -11,7 +12,7 @@ from stentor.db.pool import Database
 from stentor.optouts.exporting import store
 from stentor.optouts.exporting.store import ExportedStore, SingleEntry
 from stentor.optouts.exporting.writing import Source
-from stentor.optouts.hashing import plain_text
+from stentor.optouts.hashing import HashName, plain_text
 from stentor.optouts.names import segment_name
 
 
@@ -23,7 +24,23 @@ class Planned(msgspec.Struct, frozen=True):
     entries: int
 
 
-async def plan(db: Database, brand_id: UUID, list_id: UUID, directory: Path) -> list[Planned] | None:
+class SinglesOf(msgspec.Struct, frozen=True):
+    """The digests in a file of the single entries of a list, `store`, that hold, and the runs in which they may be, too."""
+
+    store: int
+    digests: Path
+    hash: HashName
+    run_ids: Sequence[UUID]
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """All sources of an export in order, and what may be in two of them."""
+
+    sources: Sequence[Planned]
+    singles: Sequence[SinglesOf]
+
+
+async def plan(db: Database, brand_id: UUID, list_id: UUID, directory: Path) -> Plan | None:
     """All that the list is made of, in order; what only the database has is written into the directory.
 
     None for a list that is there no more, or of which nothing can be read. All of it is of one moment: somebody may be in a file
@@ -34,15 +51,17 @@ async def plan(db: Database, brand_id: UUID, list_id: UUID, directory: Path) -> 
         stores = await store.stores_of(conn, brand_id, list_id)
         if not stores:
             return None
-        return [
-            planned
+        plans = [
+            await _of(conn, number, one, directory, is_own=one.brand_id == brand_id)
             for number, one in enumerate(stores)
-            for planned in await _of(conn, number, one, directory, is_own=one.brand_id == brand_id)
         ]
+    return Plan([each for one in plans for each in one.sources], [each for one in plans for each in one.singles])
 
 
-async def _of(conn: Connection, number: int, one: ExportedStore, directory: Path, *, is_own: bool) -> list[Planned]:
-    removals, erasures, single = (directory / f"{number}.{what}" for what in ("removals", "erasures", "single"))
+async def _of(conn: Connection, number: int, one: ExportedStore, directory: Path, *, is_own: bool) -> Plan:
+    removals, erasures, single, raw = (
+        directory / f"{number}.{what}" for what in ("removals", "erasures", "single", "digests")
+    )
     latest = 0
     with removals.open("wb") as file:
         async for removed in store.removals_of(conn, one):
@@ -52,9 +71,10 @@ async def _of(conn: Connection, number: int, one: ExportedStore, directory: Path
         async for digests in store.erasures_of(conn, one):
             file.writelines(f"{digest.hex()}\n".encode() for digest in digests)
     entries = 0
-    with single.open("wb") as file:
+    with single.open("wb") as file, raw.open("wb") as beside:
         async for rows in store.recents_of(conn, one):
             file.writelines(_line(row, one) for row in rows)
+            beside.writelines(row.digest for row in rows if one.lapsed_at is None or row.at > one.lapsed_at)
             entries += len(rows)
     is_anybody_erased = erasures.stat().st_size > 0
     base = Source(
@@ -79,7 +99,10 @@ async def _of(conn: Connection, number: int, one: ExportedStore, directory: Path
         )
         for segment in await store.segments_of(conn, one)
     ]
-    return [*planned, Planned(base, "", entries)] if entries else planned
+    if not entries:
+        return Plan(planned, [])
+    run_ids = await store.runs_of(conn, one) if planned else []
+    return Plan([*planned, Planned(base, "", entries)], [SinglesOf(number, raw, one.hash, run_ids)] if run_ids else [])
 
 
 def _line(entry: SingleEntry, one: ExportedStore) -> bytes:

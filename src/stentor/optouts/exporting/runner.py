@@ -20,10 +20,11 @@ from stentor.failpoints import failpoint
 from stentor.optouts.assembling import Assembly, InOrder
 from stentor.optouts.crew import Crew, cores
 from stentor.optouts.exporting.model import ExportSpec
-from stentor.optouts.exporting.reading import Planned, plan
-from stentor.optouts.exporting.writing import Source, Writing, write
+from stentor.optouts.exporting.reading import Planned, SinglesOf, plan
+from stentor.optouts.exporting.writing import Singles, Source, Writing, write, write_told
 from stentor.optouts.jobs.model import JobKind, ResultFile
 from stentor.optouts.jobs.working import ClaimedJob, Counts, JobFailed, Lost, Workplace, finish
+from stentor.optouts.names import index_name
 from stentor.optouts.storage import NotStored, Storage
 
 CHILD_MEMORY_BYTES = 1 << 30
@@ -53,8 +54,8 @@ class ExportRunner:
         await asyncio.to_thread(_emptied, directory)
         spec = ExportSpec.from_json(job.spec)
         async with AsyncExitStack() as stack:
-            sources, entries = await self._sources(job, directory, stack)
             crew = await stack.enter_async_context(Crew(memory_bytes=CHILD_MEMORY_BYTES))
+            sources, entries = await self._sources(job, crew, directory, stack)
             export = _Export(self._reserve, spec, workplace, directory, entries)
             # Also where it comes to nothing: as long as somebody has the file open, it takes its room on the disk.
             stack.callback(export.file.close)
@@ -66,15 +67,38 @@ class ExportRunner:
         workplace.is_ending = True
         await self._finish(job, spec, result, export.rows)
 
-    async def _sources(self, job: ClaimedJob, directory: Path, stack: AsyncExitStack) -> tuple[list[Source], int]:
+    async def _sources(
+        self, job: ClaimedJob, crew: Crew, directory: Path, stack: AsyncExitStack
+    ) -> tuple[list[Source], int]:
         """All files that the export reads, and how many entries about they have."""
         if job.list_id is None:
             raise JobFailed("The export names no list.")
         planned = await plan(self._db, job.brand_id, job.list_id, directory)
         if planned is None:
             raise JobFailed("The list was deleted, or nothing that it is made of is enabled. Export another one.")
-        sources = [await self._opened(one, stack) for one in planned]
-        return sources, sum(one.entries for one in planned)
+        told = {one.store: await self._told(one, crew, directory, stack) for one in planned.singles}
+        sources = [await self._opened(one, stack) for one in planned.sources]
+        return (
+            [
+                source if source.are_single else msgspec.structs.replace(source, told=told.get(source.store))
+                for source in sources
+            ],
+            sum(one.entries for one in planned.sources),
+        )
+
+    async def _told(self, one: SinglesOf, crew: Crew, directory: Path, stack: AsyncExitStack) -> Path | None:
+        """A file of the single entries that files of the list have, too: the entry says more. None for none.
+
+        The indexes are asked for it: to hash all rows takes longer than all the rest.
+        """
+        try:
+            runs = tuple(
+                [await stack.enter_async_context(self._storage.local(index_name(each))) for each in one.run_ids]
+            )
+        except NotStored:
+            runs = None
+        path = directory / f"{one.store}.told"
+        return path if await crew.call(write_told, Singles(one.digests, one.hash, runs), path) else None
 
     async def _opened(self, one: Planned, stack: AsyncExitStack) -> Source:
         if not one.name:

@@ -16,6 +16,7 @@ PAGE = 20_000
 class Sql(QuerySet, file="exports.sql", package=__package__):
     stores: Statement
     segments: Statement
+    runs: Statement
     removals: Statement
     erasures: Statement
     recents: Statement
@@ -62,6 +63,11 @@ async def segments_of(conn: Connection, store: ExportedStore) -> list[ExportedSe
     """The files of the list's entries now, in the order in which they came."""
     rows = await Sql.segments.tuples(conn, list_id=store.id, brand_id=store.brand_id)
     return [ExportedSegment(*row) for row in rows]
+
+
+async def runs_of(conn: Connection, store: ExportedStore) -> list[UUID]:
+    """The digest indexes of what the list's files hold now."""
+    return await Sql.runs.column(conn, list_id=store.id, brand_id=store.brand_id)
 
 
 async def removals_of(conn: Connection, store: ExportedStore) -> AsyncIterator[list[tuple[bytes, int]]]:

@@ -13,6 +13,8 @@ from stentor.optouts.columnar import connect, full_disks_named
 from stentor.optouts.exporting.model import COLLECTIONS, ExportColumn, ExportFormat, ExportSpec
 from stentor.optouts.hashing import DIGEST_BYTES, HashName
 from stentor.optouts.runs.columns import entries_sql
+from stentor.optouts.runs.held import Held, HeldList, HeldRun
+from stentor.optouts.runs.index import Digests
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -48,7 +50,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     """A file of entries of one list, `store`: a segment, or single ones (`are_single`) as RECENT_COLUMNS says.
 
     Another brand's tells no ip (`tells_ip`). Entries from `lapsed_at` (UTC) or before are left out. `removals` has rows of a
-    digest in hexadecimal digits and a generation: rows of that or an earlier generation are left out; `erasures` has digests of whom nothing but the hash is told.
+    digest in hexadecimal digits and a generation: rows of that or an earlier generation are left out; `erasures` has digests of
+    whom nothing but the hash is told; rows of the digests in `told` are left out, because another source has them.
     """
 
     path: Path
@@ -59,6 +62,27 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     lapsed_at: datetime | None = None
     removals: Path | None = None
     erasures: Path | None = None
+    told: Path | None = None
+
+
+class Singles(msgspec.Struct, frozen=True):
+    """The digests of a list's single entries, 16 bytes each, and the indexes of its runs; None where one is not to be had."""
+
+    digests: Path
+    hash: HashName
+    runs: tuple[Path, ...] | None
+
+
+def write_told(singles: Singles, target: Path) -> int:
+    """Writes which of the single entries files have, too, in hexadecimal digits, and returns how many; without indexes all."""
+    digests = Digests.of([singles.digests.read_bytes()]).sorted()
+    if singles.runs is not None:
+        runs = tuple(HeldRun(path, 0) for path in singles.runs)
+        found = Held(HeldList(singles.hash, runs)).holds(digests)
+        digests = Digests(digests.high[found], digests.low[found])
+    with target.open("w") as file:
+        file.writelines(f"{digest.hex()}\n" for digest in digests.as_bytes())
+    return len(digests)
 
 
 class Writing(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,7 +158,7 @@ def _relation(database: "DuckDBPyConnection", source: Source) -> str:
         columns = ", ".join(f"'{name}': '{kind}'" for name, kind in RECENT_COLUMNS.items())
         return f"read_json(?, format = 'newline_delimited', columns = {{{columns}}})"
     entries = entries_sql(database, source.path)
-    if source.removals is None and source.erasures is None:
+    if source.removals is None and source.erasures is None and source.told is None:
         return entries
     rows = f"(SELECT *, {_hash_sql(source)} AS whole FROM {entries})"  # noqa: S608  all of it is ours
     digest = f"left(whole, {_DIGEST_CHARS})"
@@ -143,6 +167,8 @@ def _relation(database: "DuckDBPyConnection", source: Source) -> str:
             SELECT s.* FROM {rows} s LEFT JOIN removed{source.store} r ON r.digest = {digest}
             WHERE r.digest IS NULL OR r.generation < s.generation
         )"""  # noqa: S608  all of it is ours
+    if source.told is not None:
+        rows = f"(SELECT s.* FROM {rows} s ANTI JOIN told{source.store} t ON t.digest = {digest})"  # noqa: S608  all of it is ours
     if source.erasures is not None:
         told = ", ".join(f"CASE WHEN e.digest IS NULL THEN s.{name} END AS {name}" for name in _OF_A_PERSON)
         rows = f"""(
@@ -221,9 +247,10 @@ def _conditions(source: Source, spec: ExportSpec, bound: list[object]) -> list[s
 
 
 def _load(database: "DuckDBPyConnection", sources: Sequence[Source]) -> None:
-    """Reads what was removed and who was erased, of each list once."""
+    """Reads what was removed, who was erased and who is told elsewhere, of each list once."""
     files = {(f"removed{one.store}", one.removals, "{'digest': 'VARCHAR', 'generation': 'BIGINT'}") for one in sources}
     files |= {(f"erased{one.store}", one.erasures, "{'digest': 'VARCHAR'}") for one in sources}
+    files |= {(f"told{one.store}", one.told, "{'digest': 'VARCHAR'}") for one in sources}
     for table, path, columns in files:
         if path is not None:
             # Nothing is left to be guessed: of an empty file it would be guessed wrong.
