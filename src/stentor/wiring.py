@@ -39,8 +39,10 @@ from stentor.audience.customers import CustomerService
 from stentor.audience.imports import ImportService
 from stentor.audience.past import PastKeeper
 from stentor.audience.preferences import PreferenceService
+from stentor.audience.profile_service import ProfileService
 from stentor.audience.segments.service import SegmentService
 from stentor.audience.subscriptions import SubscriptionService
+from stentor.audience.tags import TagService
 from stentor.audience.topics import TopicService, known_topics
 from stentor.campaigns.compose import CampaignRenderers
 from stentor.campaigns.generators import GeneratorService
@@ -116,6 +118,8 @@ from stentor.queue.leases import Role
 from stentor.render.deadline import PreviewProcess
 from stentor.render.skeleton import reassemble
 from stentor.settings import Settings
+from stentor.triggers.batches.service import BatchService, awaited_tag
+from stentor.triggers.batches.streaming import StreamService, stream_ended
 from stentor.triggers.campaign_runs import CampaignRunner
 from stentor.triggers.checking import CallChecker
 from stentor.triggers.events import forget_events
@@ -306,6 +310,7 @@ def services(core: Core) -> Services:
         history_days=core.settings.history_days,
     )
     clock = Clock(core.db.shift)
+    batches = BatchService(core.db, core.publications, executions)
     generators = GeneratorSource(core.db, core.publications)
     people = people_accounts(core)
     return Services(
@@ -324,6 +329,8 @@ def services(core: Core) -> Services:
         topics=TopicService(core.db),
         subscriptions=SubscriptionService(core.db),
         preferences=PreferenceService(core.db, brands),
+        profiles=ProfileService(core.db),
+        tags=TagService(core.db, needed=[awaited_tag]),
         imports=imports(core),
         segments=segments(core),
         customer_events=CustomerEventService(core.db, clock, days=core.settings.history_days),
@@ -346,6 +353,8 @@ def services(core: Core) -> Services:
             send_ids=core.send_ids,
             names=AddressNames(core.secret.derive("addresses")),
         ),
+        batches=batches,
+        streams=StreamService(core.db, batches),
         schedules=ScheduleService(core.db, CallChecker(brands, generators)),
         inbox=InboxService(core.db, core.send_ids, reassemble),
         optout_lists=ListService(core.db, {"campaigns": known_campaigns, "topics": known_topics}),
@@ -365,7 +374,7 @@ def segments(core: Core) -> SegmentService:
 
 def imports(core: Core) -> ImportService:
     """Imports of people and of what they chose."""
-    return ImportService(core.db, disk_reserve(core.settings))
+    return ImportService(core.db, disk_reserve(core.settings), endings={"profiles": stream_ended})
 
 
 def erasures(core: Core) -> ErasureService:

@@ -49,6 +49,8 @@ class BrandSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     """Batches per minute that are sent to the group, whoever sends them; 0 lifts it."""
     key_rate_per_s: Annotated[int, Meta(ge=0, le=1_000_000)] = 100
     """Calls per second of a key to the other native paths, runs apart; 0 lifts it."""
+    batch_profiles_max: Annotated[int, Meta(ge=1, le=1_000)] = 50
+    """Profiles of one batch; streams of any length come by `batches:bulk`."""
     preferences_enabled: bool = False
     """Whether the preference paths that carry no key are answered."""
     unauthenticated_opt_in_counts: bool = True

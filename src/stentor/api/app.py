@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from stentor.accounts.acting import ENGINE, as_actor
 from stentor.api import files, health
 from stentor.api.audit import audit
+from stentor.api.batches import batches
 from stentor.api.campaigns import campaigns
 from stentor.api.customer_events import customer_events
 from stentor.api.customers import customers
@@ -36,6 +37,8 @@ from stentor.api.organisations import organisations
 from stentor.api.policies import policies
 from stentor.api.previews import templates
 from stentor.api.problems import Envelope, Errors, problem_details
+from stentor.api.profile_tags import profile_tags
+from stentor.api.profiles import profiles
 from stentor.api.recipients import recipients
 from stentor.api.request import STREAM, ApiRequest
 from stentor.api.runs import event_generators
@@ -79,6 +82,9 @@ NATIVE = (
     imports,
     customer_events,
     segments,
+    batches,
+    profiles,
+    profile_tags,
     templates,
     campaigns,
     policies,

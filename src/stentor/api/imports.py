@@ -14,7 +14,7 @@ from stentor.api.groups import group_noun
 from stentor.api.paging import Listing, ListQuery, Walk, listing
 from stentor.api.request import ApiRequest, Caller
 from stentor.audience.imports import SOURCE_CHARS_MAX
-from stentor.audience.model import ImportFormat, ImportJob, ImportKind, Reject
+from stentor.audience.model import FileKind, ImportFormat, ImportJob, ImportKind, Reject
 from stentor.errors import Conflict, Invalid, NoRoom, Unavailable
 
 imports = group_noun(
@@ -44,7 +44,7 @@ _MEDIA = re.compile(
 class ImportInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """An import to begin."""
 
-    kind: ImportKind
+    kind: FileKind
     format: ImportFormat
     source: Annotated[
         str,
@@ -138,6 +138,14 @@ async def upload_import(request: ApiRequest, caller: Caller, import_id: UUID) ->
     default at the first; what is stored already is passed over. When the connection breaks, send the file again, or from
     `bytes_done` on. Look at the import meanwhile to see how far it is.
     """
+    return shown(await received(request, caller, import_id))
+
+
+async def received(request: ApiRequest, caller: Caller, import_id: UUID) -> ImportJob:
+    """The import once the request's body is stored, from the byte that its header `Upload-Offset` says.
+
+    Raises UnsupportedMedia, Unavailable while many others come in, Invalid, and what an import raises.
+    """
     request.check_media(_MEDIA, "text/csv` or `application/x-ndjson")
     uploads: set[object] = request.app.state.uploads
     if len(uploads) >= UPLOADS_MAX:
@@ -150,10 +158,9 @@ async def upload_import(request: ApiRequest, caller: Caller, import_id: UUID) ->
     own = object()
     uploads.add(own)
     try:
-        job = await request.services.imports.run(caller.brand_id, import_id, request.stream(), offset=int(offset))
+        return await request.services.imports.run(caller.brand_id, import_id, request.stream(), offset=int(offset))
     finally:
         uploads.discard(own)
-    return shown(job)
 
 
 @imports.get("/imports/{import_id:str}", scope="read")

@@ -85,9 +85,13 @@ class Noun:
         takes_key: bool = False,
         headers: Sequence[str] = (),
         upload: Mapping[str, str] | None = None,
+        reads: Any = None,
         bytes_max: int | None = None,
     ) -> Callable[[Handler], Handler]:
-        """Registers a handler. `bytes_max` lifts the limit of the body's size, for uploads."""
+        """Registers a handler. `bytes_max` lifts the limit of the body's size, for uploads.
+
+        `reads` is the type of a JSON body that the handler reads and checks itself, because its mistakes are told otherwise.
+        """
         is_idempotent = method == "POST" and not upload if idempotent is None else idempotent
 
         def register(handler: Handler) -> Handler:
@@ -104,7 +108,7 @@ class Noun:
                 also=also,
                 scope=scope,
                 ids={name: kind for name, kind in hints.items() if f"{{{name}:str}}" in self._prefix + path},
-                body=hints.get("body"),
+                body=hints.get("body", reads),
                 query=hints.get("query", self._query),
                 answer=_body_of(answer),
                 media=media,
@@ -138,7 +142,8 @@ class _WayIn(msgspec.Struct, frozen=True):
 
 
 def _answering(operation: Operation, handler: Handler, way_in: _WayIn) -> Callable[..., Awaitable[Response[Any]]]:
-    body = None if operation.body is None else msgspec.json.Decoder(operation.body)
+    takes_body = "body" in inspect.signature(handler).parameters
+    body = msgspec.json.Decoder(operation.body) if takes_body else None
     query = operation.query if "query" in inspect.signature(handler).parameters else None
 
     async def answer(request: ApiRequest) -> Response[Any]:

@@ -33,6 +33,9 @@ _WITH_A_KEY = (errors.Unauthenticated, errors.Forbidden, errors.NotFound)
 _ALWAYS = (errors.Unavailable,)
 
 _PATH_NAMES = {
+    "batch_id": "Id of a batch.",
+    "profile": "`uuid` or `external_id` of a profile.",
+    "tag_id": "Id of a profile tag.",
     "group_id": "The id of the brand, as `stentor brand create` shows it.",
     "organisation_id": "The id of the organisation, as `GET /v1/organisations` tells it.",
     "user_id": "The user's id.",

@@ -5,6 +5,7 @@ import binascii
 import hmac
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any, Generic, TypeVar
+from urllib.parse import urlencode
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -95,6 +96,80 @@ async def listing(request: ApiRequest, query: ListQuery, walk: Walk[R, P], show:
     rows = await walk.fetch(after, query.limit)
     more = len(rows) == query.limit and bool(await walk.fetch(walk.position(rows[-1]), 1))
     return Listing([show(row) for row in rows], cursors.sealed(path, walk.position(rows[-1])) if more else None)
+
+
+class _Seen(msgspec.Struct, frozen=True, array_like=True):
+    """Where a counted list is read on: behind which entry, and how many there were until there."""
+
+    position: Any
+    entries: int
+
+
+async def counted_listing(
+    request: ApiRequest,
+    query: ListQuery,
+    walk: Walk[R, P],
+    show: Callable[[R], T],
+    *,
+    total: Callable[[], Awaitable[int]],
+) -> Listing[T]:
+    """As `listing`, always with `links` and `meta` beside `next_cursor`: for the clients of the older groups API.
+
+    Where a page is asked for by its number, all before it are passed over; past `NUMBERED_MAX` entries a cursor leads on,
+    and the links lead by cursors. Raises Invalid.
+    """
+    size = query.per_page or query.limit
+    cursors, path = Cursors(request.settings.secret), request.scope["path"]
+    seen, after = 0, None
+    if query.cursor is not None:
+        mark = cursors.opened(path, query.cursor, _Seen)
+        seen, after = mark.entries, msgspec.convert(mark.position, walk.kind)
+    else:
+        page = query.page or 1
+        if page * size > NUMBERED_MAX:
+            text = f"Entries past the {NUMBERED_MAX:,}th have no page numbers. Go on with `next_cursor`, as `cursor`."
+            raise Invalid.field("/page", "too-long", text)
+        while seen < (page - 1) * size and (
+            passed := await walk.fetch(after, min(LIMIT_MAX, (page - 1) * size - seen))
+        ):
+            seen, after = seen + len(passed), walk.position(passed[-1])
+        seen = (page - 1) * size
+    rows = await walk.fetch(after, size)
+    more = len(rows) == size and bool(await walk.fetch(walk.position(rows[-1]), 1))
+    behind = seen + len(rows)
+    cursor = cursors.sealed(path, _Seen(walk.position(rows[-1]), behind)) if more else None
+    counted = max(await total(), behind + more)
+    page, last = seen // size + 1, max(1, -(-counted // size))
+    base = f"{request.base_url_text}{path}"
+    narrowed = [(name, text) for name, text in request.query_params.items() if name not in _PLACES]
+
+    def link(**places: int | str) -> str:
+        return f"{base}?{urlencode([*narrowed, *places.items(), ('per_page', size)])}"
+
+    is_numbered = (page + 1) * size <= NUMBERED_MAX
+    following = link(page=page + 1) if is_numbered else link(cursor=cursor or "")
+    return Listing(
+        [show(row) for row in rows],
+        cursor,
+        Links(
+            link(page=1),
+            link(page=last),
+            link(page=page - 1) if 1 < page <= last else None,
+            following if more else None,
+        ),
+        PageMeta(
+            current_page=page,
+            from_=seen + 1 if rows else None,
+            last_page=last,
+            path=base,
+            per_page=size,
+            to=behind if rows else None,
+            total=counted,
+        ),
+    )
+
+
+_PLACES = frozenset({"cursor", "limit", "page", "per_page"})
 
 
 async def _numbered(request: ApiRequest, query: ListQuery, walk: Walk[R, P], show: Callable[[R], T]) -> Listing[T]:

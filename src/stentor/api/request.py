@@ -19,6 +19,8 @@ Q = TypeVar("Q", bound=msgspec.Struct)
 
 _JSON = re.compile(r"application/(?:[\w.+-]+\+)?json\s*(?:;\s*charset\s*=\s*\"?utf-8\"?\s*)?\Z", re.IGNORECASE)
 
+_ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Any)
+
 STREAM = "stream"
 """Under this name a handler leaves in its scope's state what its answer is streamed from, to be closed after it."""
 
@@ -68,6 +70,10 @@ class ApiRequest(Request[Any, Any, Any]):
         """The body as JSON of the decoder's type. Raises Invalid with a pointer, UnsupportedMedia for what is not JSON."""
         self.check_media(_JSON, "application/json")
         return decode(await self.body(), decoder)
+
+    async def json_value(self) -> Any:
+        """The body as plain JSON, whatever it says. Raises as `decoded`."""
+        return await self.decoded(_ANY)
 
     def decoded_query(self, kind: type[Q], *, known_alone: bool = False) -> Q:
         """The parameters of the query as `kind`. Raises Invalid with a pointer.

@@ -1,20 +1,24 @@
 """Schedules of a group: calls that are made by the clock, once or again and again."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
 from msgspec import Meta
 
+from stentor.api.batches import CampaignChoice
 from stentor.api.groups import group_noun
-from stentor.api.paging import Listing, ListQuery, Walk, listing
+from stentor.api.paging import Listing, ListQuery, Walk, counted_listing, listing
 from stentor.api.request import ApiRequest, Caller
+from stentor.api.wire.groups import NOTHING, Metadata, Ref, WireTime, wire_time
 from stentor.campaigns.naming import ID_CHARS_MAX
 from stentor.domain.locale import TIME_ZONE_CHARS_MAX
 from stentor.domain.timetable import AT_CHARS_MAX, CRON_CHARS_MAX, Rule, next_moments
-from stentor.errors import Conflict, Unprocessable
+from stentor.errors import Conflict, NotFound, Unprocessable
 from stentor.executions.model import ErrorCode, ExecutionState
+from stentor.executions.service import START_GRACE
+from stentor.triggers.batches.model import BatchSchedule, ScheduleStatus
 from stentor.triggers.checking import TOPIC_KEY_CHARS_MAX
 from stentor.triggers.schedules.model import Occurrence, Outcome, Schedule, ScheduleDraft
 from stentor.triggers.schedules.service import MISFIRE_GRACE_S_MAX, MISFIRE_GRACE_S_MIN, NAME_CHARS_MAX
@@ -81,13 +85,28 @@ class NextOccurrence(msgspec.Struct, frozen=True):
     local_at: Annotated[datetime, Meta(tz=False, description="On the clock of the schedule's time zone.")]
 
 
+class BatchRef(msgspec.Struct, frozen=True):
+    """A batch, by its id."""
+
+    uuid: UUID
+
+
 class ScheduleBody(msgspec.Struct, frozen=True, kw_only=True):
     """A schedule."""
 
+    metadata: Metadata = NOTHING
+    status: Annotated[
+        ScheduleStatus,
+        Meta(description="Of one that comes again and again: `scheduled`, or `cancelled` while it is disabled."),
+    ]
+    start_at: Annotated[WireTime | None, Meta(description="When it is due next; of one that is over, when it was.")]
+    uuid: UUID
+    campaign: Annotated[Ref | None, Meta(description="What runs for a batch; null where an event generator runs.")]
+    batch: Annotated[BatchRef | None, Meta(description="Whose schedule it is; null for one made under `/schedules`.")]
     id: UUID
     name: str
-    event_generator_id: str
-    topic_key: str
+    event_generator_id: str | None
+    topic_key: str | None
     context: dict[str, Any]
     is_test: bool
     time_zone: str
@@ -133,10 +152,22 @@ _EXAMPLE = {
 }
 
 
+class ScheduleChanges(msgspec.Struct, frozen=True, kw_only=True):
+    """What changes in a batch's schedule: what is left out stays."""
+
+    start_at: Annotated[str | None, Meta(description="`YYYY-MM-DD HH:MM:SS` in UTC.")] = None
+    campaign: CampaignChoice | None = None
+
+
 def shown(schedule: Schedule) -> ScheduleBody:
     """The schedule as the API answers it."""
     coming = next_moments(schedule.rule, schedule.seen, NEXT_SHOWN) if schedule.enabled else []
     return ScheduleBody(
+        status=_status(schedule),
+        start_at=wire_time(schedule.next_at or schedule.seen_at),
+        uuid=schedule.id,
+        campaign=None,
+        batch=None,
         id=schedule.id,
         name=schedule.name,
         event_generator_id=schedule.generator_id,
@@ -156,12 +187,18 @@ def shown(schedule: Schedule) -> ScheduleBody:
 
 @schedules.get("/schedules", scope="read")
 async def list_schedules(request: ApiRequest, caller: Caller, query: ListQuery) -> Listing[ScheduleBody]:
-    """List the group's schedules."""
+    """List the group's schedules, those of its batches too."""
+    services, brand_id = request.services, caller.brand_id
 
-    async def fetch(after: UUID | None, limit: int) -> list[Schedule]:
-        return await request.services.schedules.page(caller.brand_id, after=after, limit=limit)
+    async def fetch(after: UUID | None, limit: int) -> list[Schedule | BatchSchedule]:
+        own = await services.schedules.page(brand_id, after=after, limit=limit)
+        of_batches = await services.batches.schedules(brand_id, after=after, limit=limit)
+        return sorted([*own, *of_batches], key=lambda schedule: schedule.id)[:limit]
 
-    return await listing(request, query, Walk(fetch, lambda schedule: schedule.id, UUID), shown)
+    async def total() -> int:
+        return await services.schedules.count(brand_id) + await services.batches.count_schedules(brand_id)
+
+    return await counted_listing(request, query, Walk(fetch, lambda schedule: schedule.id, UUID), _either, total=total)
 
 
 @schedules.post("/schedules", scope="write", status=201, problems=[Conflict, Unprocessable], example=_EXAMPLE)
@@ -178,7 +215,35 @@ async def create_schedule(request: ApiRequest, caller: Caller, body: ScheduleInp
 @schedules.get("/schedules/{schedule_id:str}", scope="read")
 async def get_schedule(request: ApiRequest, caller: Caller, schedule_id: UUID) -> ScheduleBody:
     """Show a schedule with its next occurrences."""
-    return shown(await request.services.schedules.get(caller.brand_id, schedule_id))
+    try:
+        return shown(await request.services.schedules.get(caller.brand_id, schedule_id))
+    except NotFound:
+        return _of_batch(await request.services.batches.schedule(caller.brand_id, schedule_id))
+
+
+@schedules.patch(
+    "/schedules/{schedule_id:str}",
+    scope="write",
+    problems=[Conflict, Unprocessable],
+    reads=ScheduleChanges,
+    example={"start_at": "2026-12-01 09:30:00"},
+)
+async def change_schedule(request: ApiRequest, caller: Caller, schedule_id: UUID) -> ScheduleBody:
+    """Change when a batch's campaign runs, or which campaign, as long as it is to come."""
+    changed = await request.services.batches.change(
+        caller.brand_id,
+        schedule_id,
+        await request.json_value(),
+        asked_by=f"key {caller.principal.key_number}",
+        is_test=caller.principal.is_test,
+    )
+    return _of_batch(changed)
+
+
+@schedules.post("/schedules/{schedule_id:str}/cancel", scope="write", problems=[Conflict], idempotent=False)
+async def cancel_schedule(request: ApiRequest, caller: Caller, schedule_id: UUID) -> ScheduleBody:
+    """Cancel what a batch's schedule runs: if it has begun, who was not written to yet is skipped."""
+    return _of_batch(await request.services.batches.cancel(caller.brand_id, schedule_id))
 
 
 @schedules.put(
@@ -195,8 +260,11 @@ async def replace_schedule(request: ApiRequest, caller: Caller, schedule_id: UUI
 
 @schedules.delete("/schedules/{schedule_id:str}", scope="write", status=204)
 async def delete_schedule(request: ApiRequest, caller: Caller, schedule_id: UUID) -> None:
-    """Delete a schedule with the record of its occurrences; executions that it started go on."""
-    await request.services.schedules.delete(caller.brand_id, schedule_id)
+    """Delete a schedule with the record of its occurrences; executions that it started go on. One of a batch is cancelled."""
+    try:
+        await request.services.schedules.delete(caller.brand_id, schedule_id)
+    except NotFound:
+        await request.services.batches.cancel(caller.brand_id, schedule_id)
 
 
 @schedules.get("/schedules/{schedule_id:str}/occurrences", scope="read")
@@ -222,6 +290,42 @@ def _shown(occurrence: Occurrence) -> OccurrenceBody:
         execution_state=occurrence.execution_state,
         error_code=occurrence.error_code,
         decided_at=occurrence.decided_at,
+    )
+
+
+def _status(schedule: Schedule) -> ScheduleStatus:
+    if not schedule.enabled:
+        return "cancelled"
+    return "finished" if schedule.next_at is None else "scheduled"
+
+
+def _either(schedule: Schedule | BatchSchedule) -> ScheduleBody:
+    return shown(schedule) if isinstance(schedule, Schedule) else _of_batch(schedule)
+
+
+def _of_batch(schedule: BatchSchedule) -> ScheduleBody:
+    at = schedule.start_at.astimezone(UTC)
+    is_to_come = schedule.status == "scheduled"
+    return ScheduleBody(
+        status=schedule.status,
+        start_at=wire_time(at),
+        uuid=schedule.id,
+        campaign=Ref(schedule.campaign_id, schedule.campaign_name),
+        batch=BatchRef(schedule.batch_id),
+        id=schedule.id,
+        name=f"{schedule.campaign_name} - {schedule.batch_id}",
+        event_generator_id=None,
+        topic_key=None,
+        context={},
+        is_test=schedule.is_test,
+        time_zone="UTC",
+        at=at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        cron=None,
+        misfire_grace_s=int(START_GRACE.total_seconds()),
+        enabled=is_to_come,
+        next_occurrences=[NextOccurrence(at, at.replace(tzinfo=None))] if is_to_come else [],
+        created_at=schedule.created_at,
+        updated_at=schedule.updated_at,
     )
 
 

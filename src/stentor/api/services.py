@@ -13,8 +13,10 @@ from stentor.audience.customer_events import CustomerEventService
 from stentor.audience.customers import CustomerService
 from stentor.audience.imports import ImportService
 from stentor.audience.preferences import PreferenceService
+from stentor.audience.profile_service import ProfileService
 from stentor.audience.segments.service import SegmentService
 from stentor.audience.subscriptions import SubscriptionService
+from stentor.audience.tags import TagService
 from stentor.audience.topics import TopicService
 from stentor.campaigns.generators import GeneratorService
 from stentor.campaigns.previews import PreviewService
@@ -34,6 +36,8 @@ from stentor.optouts.links import FileLinks
 from stentor.optouts.lists import ListService
 from stentor.optouts.shared_check import SharedCheck
 from stentor.optouts.uploads import UploadService
+from stentor.triggers.batches.service import BatchService
+from stentor.triggers.batches.streaming import StreamService
 from stentor.triggers.campaign_runs import CampaignRunner
 from stentor.triggers.messages import MessageService
 from stentor.triggers.schedules.service import ScheduleService
@@ -58,6 +62,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     person_exports: ExportService
     subscriptions: SubscriptionService
     preferences: PreferenceService
+    profiles: ProfileService
+    tags: TagService
     imports: ImportService
     segments: SegmentService
     customer_events: CustomerEventService
@@ -70,6 +76,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     triggers: TriggerService
     messages: MessageService
     schedules: ScheduleService
+    batches: BatchService
+    streams: StreamService
     executions: ExecutionService
     inbox: InboxService
     optout_lists: ListService

@@ -25,6 +25,8 @@ _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _PLACE = re.compile(r" - at (?:`key` in )?`\$(.*?)`\Z", re.DOTALL)
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+)\]|(\[\.\.\.\])")
 _BYTE = re.compile(r" \(byte (\d+)\)\Z")
+# Between a comma that is too many and what stands behind it are blanks; so many are looked through.
+_NEAR_BYTES = 4096
 _FIELD = re.compile(r"(missing required field|contains unknown field) `(.*)`", re.DOTALL)
 
 
@@ -142,9 +144,25 @@ def _broken_syntax(body: bytes, message: str) -> Invalid:
     line = before.count(b"\n") + 1
     column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8", "replace")) + 1
     what = _BYTE.sub("", message).removeprefix("JSON is malformed: ")
+    hint = _hint(body, offset)
     if "truncated" in what:
         what = "it ends too early, or a \\u escape is not a whole character"
-    return Invalid.field("", "malformed-json", f"The body is not JSON: {what}, at line {line}, column {column}.")
+    sentence = f"The body is not JSON: {what}, at line {line}, column {column}.{hint}"
+    return Invalid.field("", "malformed-json", sentence)
+
+
+def _hint(body: bytes, offset: int) -> str:
+    """What people write that JSON does not have, where that is what stands there."""
+    before, at = body[max(0, offset - _NEAR_BYTES) : offset].rstrip(), body[offset : offset + 2]
+    if at[:1] in {b"]", b"}"} and before.endswith(b","):
+        return " JSON has no comma behind the last item: remove the one before this bracket."
+    if at[:1] == b"," and before.endswith((b"[", b"{", b",")):
+        return " There is one comma too many: remove it."
+    if at in {b"//", b"/*"} or at[:1] == b"#":
+        return " JSON has no comments: remove this one."
+    if at[:1] == b"'":
+        return " JSON has its texts in double quotes: write \" for '."
+    return ""
 
 
 def _pointer_to_nul(value: Any, pointer: str) -> str | None:

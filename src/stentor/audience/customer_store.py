@@ -33,6 +33,9 @@ class Sql(QuerySet, file="customers.sql", package=__package__):
     customer_by_id: Statement
     customers_by_id: Statement
     page_of_customers: Statement
+    count_customers: Statement
+    named_customers: Statement
+    count_named: Statement
 
 
 class Standing(NamedTuple):
@@ -115,8 +118,11 @@ async def lock_customers(
     return {customer.hex: (email, phone) for customer, email, phone in found}
 
 
-async def insert_customers(conn: Connection, brand_id: UUID, rows: Rows) -> None:
-    """Makes these people. Raises psycopg's UniqueViolation when one of them exists."""
+async def insert_customers(conn: Connection, brand_id: UUID, rows: Rows, *, asserted: int) -> None:
+    """Makes these people, who agreed to the channels `asserted` (a mask) as far as they have a valid address for them.
+
+    Raises psycopg's UniqueViolation when one of them exists.
+    """
     # An external id may hold any character; then something that none of them holds stands between the values.
     free = not any(_SEPARATOR in external_id for external_id in rows.external_ids)
     separator = _SEPARATOR if free else f"{_SEPARATOR}{new_id().hex}{_SEPARATOR}"
@@ -125,6 +131,7 @@ async def insert_customers(conn: Connection, brand_id: UUID, rows: Rows) -> None
         brand_id=brand_id,
         separator=separator,
         addressless=ADDRESSLESS_CHANNELS,
+        asserted=asserted,
         **_keys(rows, separator),
         external_ids=separator.join(rows.external_ids),
         addresses=_joined(map(str, rows.addresses), separator),
@@ -202,6 +209,26 @@ async def page_of_customers(conn: Connection, brand_id: UUID, *, after: UUID | N
     return await Sql.page_of_customers.rows(
         conn, Customer, brand_id=brand_id, after_part=part_of(behind), after=behind, limit=limit
     )
+
+
+async def count_customers(conn: Connection, brand_id: UUID, most: int) -> int:
+    """How many people the brand has, as far as that."""
+    return await Sql.count_customers.value(conn, brand_id=brand_id, most=most)
+
+
+async def page_of_named(
+    conn: Connection, brand_id: UUID, name: str, *, after: UUID | None, limit: int
+) -> list[Customer]:
+    """People whose first and last name have `name` in them, in the order of their ids, from behind `after`."""
+    behind = after or _FIRST
+    return await Sql.named_customers.rows(
+        conn, Customer, brand_id=brand_id, name=name, after_part=part_of(behind), after=behind, limit=limit
+    )
+
+
+async def count_named(conn: Connection, brand_id: UUID, name: str, most: int) -> int:
+    """How many people have that in their names, as far as that."""
+    return await Sql.count_named.value(conn, brand_id=brand_id, name=name, most=most)
 
 
 def _keys(rows: Rows, separator: str = _SEPARATOR) -> dict[str, str]:

@@ -142,11 +142,11 @@ CROSS JOIN LATERAL (
 -- In id order. There is no ON CONFLICT: it would cost a fifth more, and a person who is being made by another transaction
 -- right now makes this one start again.
 INSERT INTO customer (
-    part, customer_id, brand_id, external_id, created_at, updated_at, address_mask, valid_mask, email, email_digest, phone,
-    phone_digest, push_tokens, locale, time_zone, attributes
+    part, customer_id, brand_id, external_id, created_at, updated_at, address_mask, valid_mask, agreed_mask, email,
+    email_digest, phone, phone_digest, push_tokens, locale, time_zone, attributes
 )
 SELECT n.part::smallint, n.customer_id::uuid, :brand_id, n.external_id, :now, :now,
-    n.addresses::integer | :addressless, n.valid::integer | :addressless, n.email, decode(n.email_digest, 'hex'), n.phone,
+    n.addresses::integer | :addressless, n.valid::integer | :addressless, n.valid::integer & :asserted, n.email, decode(n.email_digest, 'hex'), n.phone,
     decode(n.phone_digest, 'hex'), coalesce(string_to_array(n.push_tokens, ','), '{}'), n.locale, n.time_zone,
     n.attributes::jsonb
 FROM unnest(
@@ -245,6 +245,30 @@ CROSS JOIN LATERAL (
     FROM customer
     WHERE part = n.part AND customer_id = n.customer_id AND brand_id = :brand_id
     LIMIT 1
+) c
+
+-- name: count_customers
+SELECT count(*) FROM (SELECT FROM customer WHERE brand_id = :brand_id AND NOT anonymous LIMIT :most) c
+
+-- name: named_customers
+-- Whose name has that in it. It reads people one after the other until there are enough: an index on names would be written for
+-- everybody, and names are looked for by hand.
+SELECT customer_id, external_id, email, phone, push_tokens, locale, time_zone, attributes, address_mask, valid_mask,
+    agreed_mask, refused_mask, bounced_mask, complained_mask, shared_address, created_at, updated_at
+FROM customer
+WHERE brand_id = :brand_id AND NOT anonymous AND (part, customer_id) > (:after_part::smallint, :after::uuid)
+    AND strpos(lower(concat_ws(' ', attributes ->> 'first_name', attributes ->> 'last_name')), lower(:name)) > 0
+ORDER BY brand_id, part, customer_id
+LIMIT :limit
+
+-- name: count_named
+SELECT count(*)
+FROM (
+    SELECT
+    FROM customer
+    WHERE brand_id = :brand_id AND NOT anonymous
+        AND strpos(lower(concat_ws(' ', attributes ->> 'first_name', attributes ->> 'last_name')), lower(:name)) > 0
+    LIMIT :most
 ) c
 
 -- name: page_of_customers

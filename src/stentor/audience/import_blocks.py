@@ -6,7 +6,8 @@ from uuid import UUID
 
 import msgspec
 
-from stentor.audience import topic_store
+from stentor.audience import tag_store, topic_store
+from stentor.audience.admitting import admit, recognise
 from stentor.audience.consent import Change, choose
 from stentor.audience.import_lines import (
     CustomerColumns,
@@ -15,16 +16,18 @@ from stentor.audience.import_lines import (
     customers_of_objects,
     wishes_of_objects,
 )
-from stentor.audience.import_store import Tally
+from stentor.audience.import_store import Resume, Tally
 from stentor.audience.intake import Refusal, Rows, take_in
 from stentor.audience.lines import Block
 from stentor.audience.model import Act, Choice, Fate, ImportKind, Reject, Topic
+from stentor.audience.profiles import Entrants, ProfileReader
 from stentor.audience.repeats import fold
-from stentor.audience.tables import Layout, Table, read_csv, read_ndjson
+from stentor.audience.tables import Table, read_csv, read_ndjson
 from stentor.audience.upsert import upsert
 from stentor.db.connection import Connection
 from stentor.domain.ids import customer_id
 from stentor.domain.vocabulary import ALL_CHANNELS_MASK, channels_in
+from stentor.errors import Conflict
 
 REASON_CHARS_MAX = 500
 
@@ -50,19 +53,26 @@ class Prepared(Protocol):
 class Preparer:
     """Reads the blocks of one import: pure computing, fit for a thread. Raises Invalid for a header that does not do."""
 
-    def __init__(self, brand_id: UUID, kind: ImportKind, layout: Layout | None, region: str | None, act: Act) -> None:
+    def __init__(self, brand_id: UUID, kind: ImportKind, resume: Resume, act: Act) -> None:
         self._brand_id = brand_id
-        self._layout = layout
-        self._region = region
+        self._layout = layout = resume.layout
+        self._region = resume.region
+        self._tag_id = resume.tag_id
         self._act = act
         self._customers = CustomerColumns(layout) if layout and kind == "customers" else None
         self._subscriptions = SubscriptionColumns(layout) if layout and kind == "subscriptions" else None
-        self._prepare = self._customer_block if kind == "customers" else self._subscription_block
+        self._kind = kind
 
     def prepare(self, block: Block, *, skip: int = 0) -> Prepared:
         """The block behind its first `skip` lines."""
         table = read_ndjson(block) if self._layout is None else read_csv(self._layout, block, skip=skip)
-        return self._prepare(table)
+        match self._kind:
+            case "customers":
+                return self._customer_block(table)
+            case "subscriptions":
+                return self._subscription_block(table)
+            case "profiles":
+                return self._profile_block(table)
 
     def _customer_block(self, table: Table) -> "CustomerBlock":
         given, unread = self._customers.given(table) if self._customers else customers_of_objects(table)
@@ -76,6 +86,15 @@ class Preparer:
     def _subscription_block(self, table: Table) -> "SubscriptionBlock":
         wishes, unread = self._subscriptions.wishes(table) if self._subscriptions else wishes_of_objects(table)
         return SubscriptionBlock(self._brand_id, table.consumed, wishes, [*table.refused, *unread], self._act)
+
+    def _profile_block(self, table: Table) -> "ProfileBlock":
+        reader = ProfileReader()
+        for line, value in zip(table.numbers, table.values, strict=True):
+            reader.read(value, line)
+        entrants = reader.entrants(self._brand_id, region=self._region)
+        if self._tag_id is None:
+            raise RuntimeError("An import of profiles has no tag.")
+        return ProfileBlock(self._brand_id, table.consumed, entrants, table.refused, self._tag_id, self._act)
 
 
 class CustomerBlock(msgspec.Struct, frozen=True):
@@ -101,6 +120,37 @@ class CustomerBlock(msgspec.Struct, frozen=True):
             unchanged=fates.count(Fate.UNCHANGED) + self.repeated,
             rejected=len(refused),
             bad_addresses=self.bad_addresses,
+        )
+        return Outcome(tally, _rejects(refused))
+
+
+class ProfileBlock(msgspec.Struct, frozen=True):
+    """A block of a batch's stream: people are found again or made, tagged, and said to have agreed where they are new."""
+
+    brand_id: UUID
+    consumed: int
+    entrants: Entrants
+    refused: list[Refusal]
+    tag_id: UUID
+    act: Act
+
+    async def store(self, conn: Connection) -> Outcome:
+        if not await tag_store.hold(conn, self.brand_id, self.tag_id):
+            raise Conflict("The batch's profile tag was deleted while its stream came in. Make a new batch.")
+        recognised = await recognise(conn, self.brand_id, self.entrants.intake.rows, self.entrants.unnamed)
+        # Folding writes into its rows, and a transaction that was overtaken runs again.
+        folded = fold(recognised.rows.copy())
+        admitted = await admit(
+            conn, self.brand_id, msgspec.structs.replace(recognised, rows=folded.rows), self.tag_id, self.act
+        )
+        fates = list(admitted.fates.values())
+        refused = [*self.refused, *self.entrants.refused, *folded.refused, *admitted.refused]
+        lines = {refusal.line for refusal in refused}
+        tally = Tally(
+            added=fates.count(Fate.ADDED),
+            changed=fates.count(Fate.CHANGED),
+            unchanged=fates.count(Fate.UNCHANGED) + len(folded.lines),
+            rejected=len(lines),
         )
         return Outcome(tally, _rejects(refused))
 

@@ -33,6 +33,8 @@ class Resume(msgspec.Struct, kw_only=True):
     runner: UUID | None = None
     region: str | None = None
     layout: Layout | None = None
+    tag_id: UUID | None = None
+    """What profiles are tagged with."""
     ahead: dict[int, tuple[int, int]] = {}
     """Blocks behind `bytes_done` that are stored already: from the byte where each begins to its end, in bytes and lines."""
 
@@ -148,6 +150,7 @@ async def tidy(conn: Connection, kind: ImportKind) -> None:
 
 # The database prepares no such command, so it is no block of a .sql file.
 _TIDY: dict[ImportKind, LiteralString] = {
+    "profiles": "VACUUM (ANALYZE, SKIP_LOCKED, TRUNCATE false) customer, address_owner, consent_event, customer_tag",
     "customers": "VACUUM (ANALYZE, SKIP_LOCKED, TRUNCATE false) customer, address_owner",
     "subscriptions": "VACUUM (ANALYZE, SKIP_LOCKED, TRUNCATE false) subscription, consent_event",
 }

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Literal
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Literal, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -13,7 +13,7 @@ from stentor.audience import import_store
 from stentor.audience.import_blocks import Prepared, Preparer
 from stentor.audience.import_store import REJECTS_KEPT_MAX, Resume, Standing, Tally
 from stentor.audience.lines import BlockReader
-from stentor.audience.model import Act, ImportFormat, ImportJob, ImportKind, Reject, Source
+from stentor.audience.model import Act, FileKind, ImportFormat, ImportJob, ImportKind, Reject, Source
 from stentor.audience.tables import Layout, read_layout
 from stentor.audience.upsert import until_settled
 from stentor.db.connection import Connection
@@ -32,6 +32,9 @@ TIDY_ABOVE = 10_000
 _IN_FLIGHT_MAX = 2
 
 
+Ending: TypeAlias = Callable[[Connection, UUID, ImportJob], Awaitable[None]]
+
+
 class ImportService:
     """Runs imports and tells where they stand.
 
@@ -41,14 +44,22 @@ class ImportService:
     of the topic's) and subscribed (true unless said). Lines that cannot be taken are rejected one by one, the others go on.
     """
 
-    def __init__(self, db: Database, reserve: DiskReserve = NOTHING_RESERVED) -> None:
+    def __init__(
+        self,
+        db: Database,
+        reserve: DiskReserve = NOTHING_RESERVED,
+        *,
+        endings: Mapping[ImportKind, Ending] | None = None,
+    ) -> None:
+        """`endings`: what is done in the transaction in which an import of that kind comes to its good end."""
         self._db = db
         self._reserve = reserve
+        self._endings = endings or {}
 
     async def begin(
         self,
         brand_id: UUID,
-        kind: ImportKind,
+        kind: FileKind,
         file_format: ImportFormat,
         source: str,
         *,
@@ -177,6 +188,8 @@ class ImportService:
             await _locked_by(conn, brand_id, job_id, runner)
             await import_store.end_job(conn, brand_id, job_id, state, problem)
             ended = await _found(conn, brand_id, job_id)
+            if state == "succeeded" and (ending := self._endings.get(ended.kind)) is not None:
+                await ending(conn, brand_id, ended)
             failpoint("import_end.before_commit")
         failpoint("import_end.after_commit")
         return ended
@@ -243,8 +256,9 @@ class _Run:
             if block is None:
                 raise Invalid("The file is empty; it needs a header line.")
             layout, header_lines = read_layout(block)
-        act = Act(source=Source.IMPORT, actor=str(job.id), note=job.source)
-        preparer = Preparer(self._brand_id, job.kind, layout, self._resume.region, act)
+        source = Source.BATCH if job.kind == "profiles" else Source.IMPORT
+        act = Act(source=source, actor=str(job.id), note=job.source)
+        preparer = Preparer(self._brand_id, job.kind, structs.replace(self._resume, layout=layout), act)
         if header_lines:
             await self._remember(layout)
         return preparer, header_lines

@@ -214,7 +214,9 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
 
+FileKind: TypeAlias = Literal["customers", "subscriptions"]
 ImportKind: TypeAlias = Literal["customers", "subscriptions", "profiles"]
+"""Profiles come as the stream of a batch."""
 ImportFormat: TypeAlias = Literal["csv", "ndjson"]
 
 

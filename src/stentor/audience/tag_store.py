@@ -18,15 +18,16 @@ class Sql(QuerySet, file="tags.sql", package=__package__):
     find_tag: Statement
     lock_tag: Statement
     hold_tag: Statement
-    tags_named: Statement
     tags_by_id: Statement
     page_of_tags: Statement
+    count_tags: Statement
+    count_tagged: Statement
     delete_tag: Statement
     tag_people: Statement
     untag_people: Statement
     some_tagged: Statement
     tagged_customers: Statement
-    places_of: Statement
+    in_order: Statement
     tags_of: Statement
 
 
@@ -50,11 +51,6 @@ async def hold(conn: Connection, brand_id: UUID, tag_id: UUID) -> bool:
     return bool(await Sql.hold_tag.value(conn, id=tag_id, brand_id=brand_id))
 
 
-async def named(conn: Connection, brand_id: UUID, names: Collection[str]) -> dict[str, Tag]:
-    """Those of these tags that the brand has, by name."""
-    return {tag.name: tag for tag in await Sql.tags_named.rows(conn, Tag, brand_id=brand_id, names=list(names))}
-
-
 async def by_id(conn: Connection, brand_id: UUID, tag_ids: Collection[UUID]) -> dict[UUID, Tag]:
     """Those of these tags that the brand has, by id."""
     return {tag.id: tag for tag in await Sql.tags_by_id.rows(conn, Tag, brand_id=brand_id, ids=list(tag_ids))}
@@ -63,6 +59,16 @@ async def by_id(conn: Connection, brand_id: UUID, tag_ids: Collection[UUID]) -> 
 async def page(conn: Connection, brand_id: UUID, *, before: UUID | None, limit: int) -> list[Tag]:
     """Tags, newest first, from before the id `before`."""
     return await Sql.page_of_tags.rows(conn, Tag, brand_id=brand_id, before=before, limit=limit)
+
+
+async def count(conn: Connection, brand_id: UUID, most: int) -> int:
+    """How many tags there are, as far as that."""
+    return await Sql.count_tags.value(conn, brand_id=brand_id, most=most)
+
+
+async def count_members(conn: Connection, brand_id: UUID, tag_id: UUID, most: int) -> int:
+    """How many people have the tag, as far as that."""
+    return await Sql.count_tagged.value(conn, brand_id=brand_id, tag_id=tag_id, most=most)
 
 
 async def delete(conn: Connection, brand_id: UUID, tag_id: UUID) -> bool:
@@ -123,9 +129,16 @@ async def page_of_customers(
     )
 
 
-async def in_order(conn: Connection, brand_id: UUID, tag_id: UUID, limit: int) -> list[TaggedProfile]:
-    """The ids of a tag's people, in the order in which they came."""
-    return await Sql.places_of.rows(conn, TaggedProfile, brand_id=brand_id, tag_id=tag_id, limit=limit)
+async def in_order(
+    conn: Connection, brand_id: UUID, tag_ids: Collection[UUID], limit: int
+) -> dict[UUID, list[TaggedProfile]]:
+    """The ids of the people of each of these tags, in the order in which they came, at most so many of each."""
+    found: dict[UUID, list[TaggedProfile]] = {}
+    for tag_id, external_id, customer_id in await Sql.in_order.tuples(
+        conn, brand_id=brand_id, tag_ids=list(tag_ids), limit=limit
+    ):
+        found.setdefault(tag_id, []).append(TaggedProfile(external_id, customer_id))
+    return found
 
 
 async def tags_of(conn: Connection, brand_id: UUID, customer_id: UUID, limit: int) -> list[UUID]:

@@ -17,9 +17,6 @@ SELECT id, name, created_at, updated_at FROM tag WHERE id = :id AND brand_id = :
 -- Nobody can delete it before the transaction ends; others may hold it too.
 SELECT true FROM tag WHERE id = :id AND brand_id = :brand_id FOR KEY SHARE
 
--- name: tags_named
-SELECT id, name, created_at, updated_at FROM tag WHERE brand_id = :brand_id AND name = ANY(:names::text[])
-
 -- name: tags_by_id
 SELECT id, name, created_at, updated_at FROM tag WHERE brand_id = :brand_id AND id = ANY(:ids::uuid[])
 
@@ -30,6 +27,12 @@ FROM tag
 WHERE brand_id = :brand_id AND (:before::uuid IS NULL OR id < :before::uuid)
 ORDER BY brand_id DESC, id DESC
 LIMIT :limit
+
+-- name: count_tags
+SELECT count(*) FROM (SELECT FROM tag WHERE brand_id = :brand_id LIMIT :most) t
+
+-- name: count_tagged
+SELECT count(*) FROM (SELECT FROM customer_tag WHERE tag_id = :tag_id AND brand_id = :brand_id LIMIT :most) t
 
 -- name: delete_tag
 DELETE FROM tag WHERE id = :id AND brand_id = :brand_id
@@ -66,14 +69,19 @@ WHERE t.tag_id = :tag_id AND (t.part, t.customer_id) > (:after_part::smallint, :
 ORDER BY t.tag_id, t.part, t.customer_id
 LIMIT :limit
 
--- name: places_of
--- The ids of a small tag's people, in the order in which they came.
-SELECT c.external_id, t.customer_id AS uuid
-FROM customer_tag t
-JOIN customer c ON c.part = t.part AND c.customer_id = t.customer_id
-WHERE t.tag_id = :tag_id AND t.brand_id = :brand_id AND c.brand_id = :brand_id
-ORDER BY t.place, t.customer_id
-LIMIT :limit
+-- name: in_order
+-- The ids of the people of small tags, in the order in which they came.
+SELECT n.tag_id, p.external_id, p.customer_id
+FROM unnest(:tag_ids::uuid[]) AS n (tag_id)
+CROSS JOIN LATERAL (
+    SELECT c.external_id, t.customer_id, t.place
+    FROM customer_tag t
+    JOIN customer c ON c.part = t.part AND c.customer_id = t.customer_id
+    WHERE t.tag_id = n.tag_id AND t.brand_id = :brand_id AND c.brand_id = :brand_id
+    ORDER BY t.place, t.customer_id
+    LIMIT :limit
+) p
+ORDER BY n.tag_id, p.place, p.customer_id
 
 -- name: tags_of
 SELECT tag_id FROM customer_tag WHERE part = :part AND customer_id = :customer_id AND brand_id = :brand_id

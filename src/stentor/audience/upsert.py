@@ -40,6 +40,8 @@ class Stored(msgspec.Struct, frozen=True):
 
     fates: dict[int, Fate]
     refused: list[Refusal]
+    sharing: set[str] = set()
+    """Everybody, as 32 hexadecimal digits, who has now come to share an address with others."""
 
 
 async def until_settled(db: Database, work: Callable[[Connection], Awaitable[T]]) -> T:
@@ -59,8 +61,11 @@ async def until_settled(db: Database, work: Callable[[Connection], Awaitable[T]]
     raise Unavailable("The same people are being changed by others all the time. Try again.")
 
 
-async def upsert(conn: Connection, brand_id: UUID, rows: Rows) -> Stored:
+async def upsert(conn: Connection, brand_id: UUID, rows: Rows, *, asserted: int = 0) -> Stored:
     """Stores people, each at most once among the rows. What was not said is kept.
+
+    Of those who are new the flags of the channels `asserted` (a mask) become yes where their address is valid; the caller
+    writes that into the ledger.
 
     Raises Overtaken when the whole transaction has to be run again; `until_settled` does.
     """
@@ -82,13 +87,17 @@ async def upsert(conn: Connection, brand_id: UUID, rows: Rows) -> Stored:
             changing.append(standing)
         else:
             fates[line] = Fate.UNCHANGED
+    sharing: set[str] = set()
     if fresh or changing:
         changed = existing.take([standing.place for standing in changing])
-        await _write(conn, brand_id, fresh, changed, changing)
-    return Stored(fates, refused)
+        sharing = await _write(conn, brand_id, fresh, changed, changing, asserted=asserted)
+    return Stored(fates, refused, sharing)
 
 
-async def _write(conn: Connection, brand_id: UUID, fresh: Rows, changed: Rows, standings: Sequence[Standing]) -> None:
+async def _write(
+    conn: Connection, brand_id: UUID, fresh: Rows, changed: Rows, standings: Sequence[Standing], *, asserted: int
+) -> set[str]:
+    """Writes both; answers with everybody who now shares an address."""
     if changed:
         await customer_store.go_by_keys(conn)
     moves = _Moves(fresh, changed, standings)
@@ -98,11 +107,12 @@ async def _write(conn: Connection, brand_id: UUID, fresh: Rows, changed: Rows, s
         raise Overtaken
     if fresh:
         try:
-            await customer_store.insert_customers(conn, brand_id, fresh)
+            await customer_store.insert_customers(conn, brand_id, fresh, asserted=asserted)
         except UniqueViolation as error:
             raise Overtaken from error
     if sharing:
         await customer_store.mark_shared(conn, brand_id, sorted(sharing))
+    return sharing
 
 
 class _Moves:

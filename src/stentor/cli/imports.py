@@ -9,7 +9,7 @@ from typing import Any, Self, TextIO, cast
 from uuid import UUID
 
 from stentor.audience.imports import ImportService
-from stentor.audience.model import ImportFormat, ImportJob, ImportKind, Reject
+from stentor.audience.model import FileKind, ImportFormat, ImportJob, Reject
 from stentor.cli.installation import brand_or_only, with_core
 from stentor.cli.output import Exit, fail, print_json, say
 from stentor.cli.progress import row_progress
@@ -21,7 +21,7 @@ _FORMATS: dict[str, ImportFormat] = {".csv": "csv", ".ndjson": "ndjson", ".jsonl
 
 def import_file(
     given: Mapping[str, Any],
-    kind: ImportKind,
+    kind: FileKind,
     file: Path,
     *,
     brand: str | None,

@@ -14,7 +14,7 @@ from uuid import UUID
 import msgspec
 
 from stentor.api.services import Services
-from stentor.audience.model import ImportJob, ImportKind
+from stentor.audience.model import FileKind, ImportJob
 from stentor.cli.children import Children
 from stentor.cli.database import within
 from stentor.cli.output import Exit, fail, say
@@ -78,7 +78,7 @@ def on_premises(main: Callable[[Premises], Awaitable[T]], *, data: Path | None =
 async def import_blocks(
     premises: Premises,
     brand_id: UUID,
-    kind: ImportKind,
+    kind: FileKind,
     blocks: Iterable[bytes],
     *,
     source: str,

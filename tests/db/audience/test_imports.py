@@ -12,7 +12,7 @@ from psycopg import sql
 from stentor.audience import lines
 from stentor.audience.customers import CustomerService
 from stentor.audience.imports import ImportService
-from stentor.audience.model import Act, CustomerPatch, ImportFormat, ImportJob, ImportKind, Reject, Source, TopicDraft
+from stentor.audience.model import Act, CustomerPatch, FileKind, ImportFormat, ImportJob, Reject, Source, TopicDraft
 from stentor.audience.subscriptions import SubscriptionService
 from stentor.audience.topics import TopicService
 from stentor.db.pool import Database
@@ -49,7 +49,7 @@ class Desk:
         self,
         content: bytes,
         *,
-        kind: ImportKind = "customers",
+        kind: FileKind = "customers",
         file_format: ImportFormat = "csv",
         region: str | None = None,
         source: str = "people",

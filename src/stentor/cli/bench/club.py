@@ -6,7 +6,7 @@ from uuid import UUID
 import msgspec
 
 from stentor.accounts.model import Brand, NewKey
-from stentor.audience.model import ImportKind, TopicDraft
+from stentor.audience.model import FileKind, TopicDraft
 from stentor.campaigns.model import Basis, CampaignDraft, GeneratorDraft, LaneName, Route, TemplateContent
 from stentor.channels.model import NewSender, Sender
 from stentor.cli.bench import fixtures
@@ -87,7 +87,7 @@ async def add_topics(premises: Premises, club: Club, topic_keys: list[str], peop
     await _import(premises, club, "subscriptions", fixtures.subscriptions(topic_keys, people))
 
 
-async def _import(premises: Premises, club: Club, kind: ImportKind, blocks: Iterator[bytes]) -> None:
+async def _import(premises: Premises, club: Club, kind: FileKind, blocks: Iterator[bytes]) -> None:
     await import_blocks(premises, club.brand.id, kind, blocks, source=f"the bench's {kind}", region=fixtures.REGION)
 
 

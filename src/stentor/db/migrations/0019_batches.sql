@@ -31,19 +31,23 @@ CREATE TABLE batch (
     campaign_id    uuid,
     campaign_name  text NOT NULL DEFAULT '',
     start_at       timestamptz,
+    schedule_id    uuid,
     execution_id   uuid,
     profiles       bigint NOT NULL CHECK (profiles >= 0),
     is_test        boolean NOT NULL,
     made_by        text NOT NULL,
     created_at     timestamptz NOT NULL,
     updated_at     timestamptz NOT NULL,
+    scheduled_at   timestamptz,
     CHECK ((campaign_id IS NULL) = (start_at IS NULL)),
+    CHECK ((schedule_id IS NULL) = (start_at IS NULL)),
+    CHECK ((scheduled_at IS NULL) = (start_at IS NULL)),
     CHECK (execution_id IS NULL OR start_at IS NOT NULL)
 );
-COMMENT ON TABLE batch IS 'kind: local. Profiles that came together, by a call or as a stream (an import of the same id), and what is to be run for them: its schedule is the execution, which waits for start_at. A stream has none before it came to its end.';
+COMMENT ON TABLE batch IS 'kind: local. Profiles that came together, by a call or as a stream (an import of the same id), and what is to be run for them: the execution waits for start_at, and is another one when that is changed; schedule_id is what callers know both by, scheduled_at when either was changed last. A stream has no execution before it came to its end.';
 CREATE INDEX batch_by_brand ON batch (brand_id, id);
 CREATE INDEX batch_by_tag ON batch (tag_id) WHERE tag_id IS NOT NULL;
-CREATE UNIQUE INDEX batch_by_execution ON batch (execution_id) WHERE execution_id IS NOT NULL;
+CREATE INDEX batch_by_schedule ON batch (brand_id, schedule_id) WHERE schedule_id IS NOT NULL;
 
 -- A batch's stream is an import too. What the old rule let in the new one lets in as well, so nothing needs to be read for it.
 -- squawk-ignore ban-drop-constraint

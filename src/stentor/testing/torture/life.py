@@ -19,7 +19,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from stentor.answers.model import Answer, Idempotency
 from stentor.answers.service import answered_once
-from stentor.audience.model import Act, ImportKind, Source
+from stentor.audience.model import Act, FileKind, Source
 from stentor.backups.fence import fence, resume
 from stentor.clock import boottime_s
 from stentor.domain.ids import new_id
@@ -294,7 +294,7 @@ class _Living:
         self._chronicle.people(ORDERS, [*ORDERED, GUEST])
         self._chronicle.people(TAGGED, CHOSEN)
 
-    async def _import(self, kind: ImportKind, header: str, rows: list[str]) -> None:
+    async def _import(self, kind: FileKind, header: str, rows: list[str]) -> None:
         text = "\n".join([header, *rows, ""]).encode()
         service = self._services.imports
         job = await service.begin(self._life.brand_id, kind, "csv", kind, bytes_total=len(text))

@@ -96,6 +96,11 @@ class ScheduleService:
         async with self._db.read() as conn:
             return await store.page(conn, brand_id, after, min(limit, PAGE_MAX))
 
+    async def count(self, brand_id: UUID) -> int:
+        """How many schedules the brand has."""
+        async with self._db.read() as conn:
+            return (await store.count(conn, brand_id))[0]
+
     async def delete(self, brand_id: UUID, schedule_id: UUID) -> None:
         """Removes the schedule with its occurrences; executions that it started go on. Raises NotFound."""
         async with self._db.transaction() as conn:

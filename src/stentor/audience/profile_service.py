@@ -1,0 +1,153 @@
+"""Profiles: the people of a brand as callers of batches know them, one by one and searched for."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from stentor.audience import customer_store, tag_store
+from stentor.audience.customers import id_of, missing_customer
+from stentor.audience.holder_store import holders_of
+from stentor.audience.intake import Refusal
+from stentor.audience.model import Customer, Fate
+from stentor.audience.profiles import Entrants, ProfileReader
+from stentor.audience.upsert import Overtaken, until_settled, upsert
+from stentor.db.connection import Connection
+from stentor.db.pool import Database
+from stentor.domain.address import email_digest, normal_email, normal_phone, phone_digest
+from stentor.errors import NotFound, Unprocessable, Violation
+
+PAGE_MAX = 1000
+COUNTED_MAX = 100_000
+SEARCH_NAME_CHARS_MAX = 200
+SEARCH_S_MAX = 10
+"""Seconds that a search by name may read people for: a million takes about one."""
+
+
+class ProfileFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which profiles are looked for; at most one of these is said."""
+
+    external_id: str | None = None
+    email: str | None = None
+    phone: str | None = None
+    name: str | None = None
+    tag_id: UUID | None = None
+
+
+class ProfileService:
+    """The profiles of all brands; every call names its brand and sees nothing of the others."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def create(self, brand_id: UUID, body: Any, *, region: str | None) -> Customer:
+        """A new person, whose consent nothing is said of. Raises Unprocessable, naming every field that breaks a rule."""
+        reader = ProfileReader()
+        reader.read(body, 0)
+        entrants = reader.entrants(brand_id, region=region)
+        return await until_settled(self._db, lambda conn: _written(conn, brand_id, entrants, is_new=True))
+
+    async def update(self, brand_id: UUID, profile: str, body: Any, *, region: str | None) -> Customer:
+        """The person with what is said changed: a field that is left out stays, null takes it away.
+
+        Raises NotFound, and Unprocessable, naming every field that breaks a rule.
+        """
+        known = await self.find(brand_id, profile)
+        reader = ProfileReader()
+        reader.read(body, 0, address=False, external_id=known.external_id)
+        if isinstance(body, dict) and body.get("external_id") not in {None, known.external_id}:
+            reader.refuse(("external_id",), "unchangeable", "cannot be changed", "Merge two profiles instead.")
+        entrants = reader.entrants(brand_id, region=region)
+        return await until_settled(self._db, lambda conn: _written(conn, brand_id, entrants, is_new=False))
+
+    async def find(self, brand_id: UUID, profile: str) -> Customer:
+        """The person of that id, which is ours (a UUID) or the caller's own. Raises NotFound."""
+        ids = [id_of(brand_id, profile)]
+        with suppress(ValueError):
+            # Some callers' own ids are UUIDs as well, and it is no more than a look-up.
+            ids.insert(0, UUID(profile))
+        async with self._db.read() as conn:
+            found = await customer_store.customers_by_id(conn, brand_id, ids)
+        customer = next((found[each] for each in ids if each in found), None)
+        if customer is None:
+            raise missing_customer(profile)
+        return customer
+
+    async def page(
+        self, brand_id: UUID, wanted: ProfileFilter, *, region: str | None, after: UUID | None, limit: int
+    ) -> list[Customer]:
+        """The people who are looked for, in the order of their ids, from behind `after`; at most `PAGE_MAX`.
+
+        Raises Unavailable where a search by name takes longer than 10 seconds.
+        """
+        limit = min(limit, PAGE_MAX)
+        if wanted.name is not None:
+            async with self._db.read(statement_timeout=timedelta(seconds=SEARCH_S_MAX)) as conn:
+                return await customer_store.page_of_named(conn, brand_id, wanted.name, after=after, limit=limit)
+        if wanted.tag_id is not None:
+            async with self._db.read() as conn:
+                return await tag_store.page_of_customers(conn, brand_id, wanted.tag_id, after=after, limit=limit)
+        if wanted == ProfileFilter():
+            async with self._db.read() as conn:
+                return await customer_store.page_of_customers(conn, brand_id, after=after, limit=limit)
+        found = await self._few(brand_id, wanted, region)
+        return [each for each in found if after is None or each.customer_id > after][:limit]
+
+    async def count(self, brand_id: UUID, wanted: ProfileFilter, *, region: str | None) -> int:
+        """How many that are, counted up to `COUNTED_MAX`."""
+        if wanted.name is not None:
+            async with self._db.read(statement_timeout=timedelta(seconds=SEARCH_S_MAX)) as conn:
+                return await customer_store.count_named(conn, brand_id, wanted.name, COUNTED_MAX)
+        async with self._db.read() as conn:
+            if wanted.tag_id is not None:
+                return await tag_store.count_members(conn, brand_id, wanted.tag_id, COUNTED_MAX)
+            if wanted == ProfileFilter():
+                return await customer_store.count_customers(conn, brand_id, COUNTED_MAX)
+        return len(await self._few(brand_id, wanted, region))
+
+    async def _few(self, brand_id: UUID, wanted: ProfileFilter, region: str | None) -> list[Customer]:
+        async with self._db.read() as conn:
+            ids = await _ids(conn, brand_id, wanted, region)
+            found = await customer_store.customers_by_id(conn, brand_id, ids) if ids else {}
+        return sorted(found.values(), key=lambda customer: customer.customer_id)
+
+
+async def _ids(conn: Connection, brand_id: UUID, wanted: ProfileFilter, region: str | None) -> list[UUID]:
+    if wanted.external_id is not None:
+        try:
+            return [id_of(brand_id, wanted.external_id)]
+        except NotFound:
+            return []
+    emails = _digests(wanted.email, normal_email, email_digest)
+    phones = _digests(wanted.phone, lambda text: normal_phone(text, region), phone_digest)
+    holders = await holders_of(conn, brand_id, emails, phones)
+    return [holder.customer_id for holder in holders.people.values() if not holder.is_anonymous]
+
+
+def _digests(text: str | None, normal: Callable[[str], Any], digest: Callable[[str], bytes]) -> Sequence[str]:
+    found = None if text is None else normal(text)
+    # What is no address is nobody's.
+    return [digest(found).hex()] if isinstance(found, str) else []
+
+
+async def _written(conn: Connection, brand_id: UUID, entrants: Entrants, *, is_new: bool) -> Customer:
+    _refuse(entrants.refused)
+    rows = entrants.intake.rows
+    stored = await upsert(conn, brand_id, rows)
+    _refuse(stored.refused)
+    customer = await customer_store.customer_by_id(conn, brand_id, UUID(hex=rows.customer_ids[0]))
+    if customer is None:
+        raise Overtaken
+    if is_new and stored.fates[0] is not Fate.ADDED:
+        text = "The external_id has already been taken. Change that profile, or leave the external_id out."
+        raise Unprocessable(text, violations=[Violation("/external_id", "taken", text)])
+    return customer
+
+
+def _refuse(refused: Sequence[Refusal]) -> None:
+    if refused:
+        violations = [refusal.violation for refusal in refused]
+        raise Unprocessable(violations[0].message, violations=violations)

@@ -1,0 +1,89 @@
+-- Batches, and the executions that run campaigns for them.
+
+-- name: campaign_to_run
+SELECT name, kind, publication_id FROM campaign WHERE id = :id AND brand_id = :brand_id
+
+-- name: insert_batch
+INSERT INTO batch (id, brand_id, kind, tag_id, campaign_id, campaign_name, start_at, schedule_id, scheduled_at, execution_id,
+    profiles, is_test, made_by, created_at, updated_at)
+VALUES (:id, :brand_id, :kind, :tag_id, :campaign_id, :campaign_name, :start_at, :schedule_id,
+    CASE WHEN :start_at::timestamptz IS NOT NULL THEN :now END, :execution_id, :profiles, :is_test, :made_by, :now, :now)
+RETURNING created_at
+
+-- name: insert_execution
+-- To come, or, where its time has just come, queued at once. What is later than that, after a stream that took long, is for the
+-- keeper to start, or to fail where it is too late.
+INSERT INTO execution (id, brand_id, publication_id, campaign_id, audience, awaits_cast, context, lane, is_test, triggered_by,
+    state, created_at, status_at, start_at, deadline_at)
+VALUES (:id, :brand_id, :publication_id, :campaign_id, :audience, true, '{}', :lane, :is_test, :triggered_by,
+    CASE WHEN :start_at::timestamptz BETWEEN :now - make_interval(secs => :tolerance_s) AND :now THEN 'queued' ELSE 'scheduled' END,
+    :now, :now, :start_at,
+    greatest(:now, :start_at::timestamptz) + make_interval(secs => :deadline_s::double precision))
+
+-- name: drop_waiting
+-- Another one takes its place; it has no people and no sends yet. None where it has begun meanwhile.
+DELETE FROM execution WHERE id = :id AND brand_id = :brand_id AND state = 'scheduled'
+
+-- name: find_batch
+SELECT b.id, b.kind, b.tag_id, b.campaign_id, b.campaign_name, b.start_at, b.schedule_id, b.scheduled_at, b.execution_id,
+    b.profiles, b.is_test, b.created_at, b.updated_at, e.state
+FROM batch b
+LEFT JOIN execution e ON e.id = b.execution_id AND e.brand_id = b.brand_id
+WHERE b.id = :id AND b.brand_id = :brand_id
+
+-- name: find_by_schedule
+SELECT b.id, b.kind, b.tag_id, b.campaign_id, b.campaign_name, b.start_at, b.schedule_id, b.scheduled_at, b.execution_id,
+    b.profiles, b.is_test, b.created_at, b.updated_at, e.state
+FROM batch b
+LEFT JOIN execution e ON e.id = b.execution_id AND e.brand_id = b.brand_id
+WHERE b.schedule_id = :schedule_id AND b.brand_id = :brand_id
+
+-- name: lock_batch
+SELECT id FROM batch WHERE id = :id AND brand_id = :brand_id FOR UPDATE
+
+-- name: page_of_batches
+-- The newest first.
+SELECT b.id, b.kind, b.tag_id, b.campaign_id, b.campaign_name, b.start_at, b.schedule_id, b.scheduled_at, b.execution_id,
+    b.profiles, b.is_test, b.created_at, b.updated_at, e.state
+FROM batch b
+LEFT JOIN execution e ON e.id = b.execution_id AND e.brand_id = b.brand_id
+WHERE b.brand_id = :brand_id AND (:before::uuid IS NULL OR b.id < :before::uuid)
+ORDER BY b.brand_id DESC, b.id DESC
+LIMIT :limit
+
+-- name: count_batches
+SELECT count(*) FROM (SELECT FROM batch WHERE brand_id = :brand_id LIMIT :most) b
+
+-- name: count_schedules
+SELECT count(*) FROM (SELECT FROM batch WHERE brand_id = :brand_id AND schedule_id IS NOT NULL LIMIT :most) b
+
+-- name: page_of_schedules
+-- Those of batches, in the order of their making.
+SELECT b.id, b.kind, b.tag_id, b.campaign_id, b.campaign_name, b.start_at, b.schedule_id, b.scheduled_at, b.execution_id,
+    b.profiles, b.is_test, b.created_at, b.updated_at, e.state
+FROM batch b
+LEFT JOIN execution e ON e.id = b.execution_id AND e.brand_id = b.brand_id
+WHERE b.brand_id = :brand_id AND b.schedule_id IS NOT NULL AND (:after::uuid IS NULL OR b.schedule_id > :after::uuid)
+ORDER BY b.brand_id, b.schedule_id
+LIMIT :limit
+
+-- name: reschedule
+UPDATE batch
+SET campaign_id = :campaign_id, campaign_name = :campaign_name, start_at = :start_at, execution_id = :execution_id,
+    scheduled_at = :now, updated_at = :now
+WHERE id = :id AND brand_id = :brand_id
+
+-- name: touch_schedule
+UPDATE batch SET scheduled_at = :now, updated_at = :now WHERE id = :id AND brand_id = :brand_id
+
+-- name: end_stream
+UPDATE batch SET profiles = :profiles, execution_id = :execution_id, updated_at = :now WHERE id = :id AND brand_id = :brand_id
+
+-- name: waiting_for_tag
+-- Whether a campaign is still to be run for the people of the tag.
+SELECT true
+FROM batch b
+LEFT JOIN execution e ON e.id = b.execution_id AND e.brand_id = b.brand_id
+WHERE b.tag_id = :tag_id AND b.brand_id = :brand_id
+    AND (e.state IN ('scheduled', 'queued') OR (b.execution_id IS NULL AND b.schedule_id IS NOT NULL))
+LIMIT 1

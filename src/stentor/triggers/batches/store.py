@@ -1,0 +1,179 @@
+"""Batches in the database, and the executions that run campaigns for them."""
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+from psycopg.types.json import Jsonb
+
+from stentor.db.connection import Connection
+from stentor.db.sql import QuerySet, Statement
+from stentor.domain.ids import new_id
+from stentor.triggers.batches.model import BatchKind, BatchRow, Runnable
+from stentor.triggers.service import START_TOLERANCE
+
+
+class Sql(QuerySet, file="queries.sql", package=__package__):
+    campaign_to_run: Statement
+    insert_batch: Statement
+    insert_execution: Statement
+    drop_waiting: Statement
+    find_batch: Statement
+    find_by_schedule: Statement
+    lock_batch: Statement
+    page_of_batches: Statement
+    count_batches: Statement
+    count_schedules: Statement
+    page_of_schedules: Statement
+    reschedule: Statement
+    touch_schedule: Statement
+    end_stream: Statement
+    waiting_for_tag: Statement
+
+
+class NewBatch(msgspec.Struct, frozen=True, kw_only=True):
+    """A batch as it is written."""
+
+    id: UUID
+    kind: BatchKind
+    tag_id: UUID
+    campaign: Runnable | None
+    start_at: datetime | None
+    execution_id: UUID | None
+    profiles: int
+    is_test: bool
+    made_by: str
+
+
+async def campaign_to_run(conn: Connection, brand_id: UUID, campaign_id: UUID) -> tuple[str, str, UUID | None] | None:
+    """The campaign's name, its kind and what is published of it; None where the brand has none of that id."""
+    rows = await Sql.campaign_to_run.tuples(conn, id=campaign_id, brand_id=brand_id)
+    return rows[0] if rows else None
+
+
+async def insert(conn: Connection, brand_id: UUID, batch: NewBatch) -> None:
+    """Writes the batch."""
+    campaign = batch.campaign
+    await Sql.insert_batch.run(
+        conn,
+        id=batch.id,
+        brand_id=brand_id,
+        kind=batch.kind,
+        tag_id=batch.tag_id,
+        campaign_id=campaign and campaign.campaign_id,
+        campaign_name=campaign.name if campaign else "",
+        start_at=batch.start_at,
+        schedule_id=campaign and new_id(),
+        execution_id=batch.execution_id,
+        profiles=batch.profiles,
+        is_test=batch.is_test,
+        made_by=batch.made_by,
+    )
+
+
+async def insert_execution(
+    conn: Connection,
+    brand_id: UUID,
+    campaign: Runnable,
+    *,
+    start_at: datetime,
+    tag_id: UUID,
+    is_test: bool,
+    triggered_by: str,
+) -> UUID:
+    """Writes the execution that runs the campaign for the people of the tag, and answers with its id."""
+    # Its id is of the time of its start, so that its sends lie in that week's partition.
+    execution_id = new_id(start_at)
+    await Sql.insert_execution.run(
+        conn,
+        id=execution_id,
+        brand_id=brand_id,
+        publication_id=campaign.publication_id,
+        campaign_id=campaign.campaign_id,
+        audience=Jsonb({"kind": "tag", "tag_id": str(tag_id)}),
+        lane=campaign.lane,
+        is_test=is_test,
+        triggered_by=triggered_by,
+        start_at=start_at,
+        deadline_s=campaign.deadline_s,
+        tolerance_s=START_TOLERANCE.total_seconds(),
+    )
+    return execution_id
+
+
+async def drop_waiting(conn: Connection, brand_id: UUID, execution_id: UUID) -> bool:
+    """Removes an execution that waits for its start; False when it has begun, or is over."""
+    return await Sql.drop_waiting.run(conn, id=execution_id, brand_id=brand_id) > 0
+
+
+async def find(conn: Connection, brand_id: UUID, batch_id: UUID) -> BatchRow | None:
+    """The batch, if it is this brand's."""
+    return await Sql.find_batch.first(conn, BatchRow, id=batch_id, brand_id=brand_id)
+
+
+async def find_by_schedule(conn: Connection, brand_id: UUID, schedule_id: UUID) -> BatchRow | None:
+    """The batch whose schedule has that id."""
+    return await Sql.find_by_schedule.first(conn, BatchRow, schedule_id=schedule_id, brand_id=brand_id)
+
+
+async def lock(conn: Connection, brand_id: UUID, batch_id: UUID) -> None:
+    """Locks the batch until the transaction ends."""
+    await Sql.lock_batch.run(conn, id=batch_id, brand_id=brand_id)
+
+
+async def page(conn: Connection, brand_id: UUID, before: UUID | None, limit: int) -> list[BatchRow]:
+    """Batches, newest first, from before the id `before`."""
+    return await Sql.page_of_batches.rows(conn, BatchRow, brand_id=brand_id, before=before, limit=limit)
+
+
+async def count(conn: Connection, brand_id: UUID, most: int) -> int:
+    """How many batches there are, as far as that."""
+    return await Sql.count_batches.value(conn, brand_id=brand_id, most=most)
+
+
+async def count_schedules(conn: Connection, brand_id: UUID, most: int) -> int:
+    """How many batches have a schedule, as far as that."""
+    return await Sql.count_schedules.value(conn, brand_id=brand_id, most=most)
+
+
+async def page_of_schedules(conn: Connection, brand_id: UUID, after: UUID | None, limit: int) -> list[BatchRow]:
+    """Batches that have a schedule, in the order of those, from behind the schedule `after`."""
+    return await Sql.page_of_schedules.rows(conn, BatchRow, brand_id=brand_id, after=after, limit=limit)
+
+
+async def reschedule(
+    conn: Connection,
+    brand_id: UUID,
+    batch_id: UUID,
+    campaign: Runnable,
+    start_at: datetime,
+    *,
+    execution_id: UUID | None,
+) -> None:
+    """Writes what is to be run for a locked batch now, and when."""
+    await Sql.reschedule.run(
+        conn,
+        id=batch_id,
+        brand_id=brand_id,
+        campaign_id=campaign.campaign_id,
+        campaign_name=campaign.name,
+        start_at=start_at,
+        execution_id=execution_id,
+    )
+
+
+async def touch_schedule(conn: Connection, brand_id: UUID, batch_id: UUID) -> None:
+    """Notes that the schedule was changed now."""
+    await Sql.touch_schedule.run(conn, id=batch_id, brand_id=brand_id)
+
+
+async def end_stream(
+    conn: Connection, brand_id: UUID, batch_id: UUID, *, profiles: int, execution_id: UUID | None
+) -> None:
+    """Writes how many people came by the stream, and what runs for them."""
+    await Sql.end_stream.run(conn, id=batch_id, brand_id=brand_id, profiles=profiles, execution_id=execution_id)
+
+
+async def is_awaited(conn: Connection, brand_id: UUID, tag_id: UUID) -> bool:
+    """Whether a campaign is still to be run for the people of the tag."""
+    return bool(await Sql.waiting_for_tag.value(conn, tag_id=tag_id, brand_id=brand_id))

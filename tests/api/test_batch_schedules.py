@@ -1,0 +1,161 @@
+"""A batch's schedule, from the call to the last message: read, changed, cancelled, finished."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from api_world import World
+from stentor.audience.model import Act, Source
+from stentor.executions.service import start_due
+from stentor.testing.engine import Engine, ScriptedChannel
+from stentor.wiring import Core
+
+pytestmark = pytest.mark.anyio
+
+THEMSELVES = Act(source=Source.PREFERENCE_PAGE)
+
+
+@pytest.fixture
+async def campaign(world: World) -> str:
+    """A published campaign that mails whoever it is run for."""
+    content = {"subject": "Hi {{ first_name | default: 'you' }}", "html": "<p>{{ Tier }}</p>", "text": "Hi"}
+    draft = {"name": "Winter", "channel": "email", "default_language": "en", "variants": {"en": content}}
+    template = await world.ask("POST", "/templates", json=draft)
+    route = {"channel": "email", "template_id": template.json()["id"]}
+    said = {"name": "Winter voice", "kind": "batch", "consent_basis": "channel", "routes": [route]}
+    made = await world.ask("POST", "/campaigns", json=said)
+    published = await world.ask("POST", f"/campaigns/{made.json()['id']}/publish")
+    assert published.status_code == 200, published.text
+    return made.json()["id"]
+
+
+def aino(**more: Any) -> dict[str, Any]:
+    person = {"first_name": "Aino", "email_address": "aino@example.org"}
+    return {"external_id": "crm-77", "person": person, "attributes": [{"name": "Tier", "value": "Gold"}], **more}
+
+
+def written(at: datetime) -> str:
+    return at.strftime("%Y-%m-%d %H:%M:%S")
+
+
+async def scheduled(world: World, campaign: str, start_at: datetime, *profiles: object) -> dict[str, Any]:
+    schedule = {"start_at": written(start_at), "campaign": {"uuid": campaign}}
+    made = await world.ask("POST", "/batches", json={"profiles": list(profiles) or [aino()], "schedule": schedule})
+    assert made.status_code == 201, made.text
+    return made.json()
+
+
+async def test_a_batch_is_scheduled_runs_for_its_people_and_is_finished(
+    world: World, campaign: str, installation: Core
+):
+    start_at = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=2)
+    others = {"external_id": "other", "person": {"email_address": "other@example.org"}}
+    await world.ask("POST", "/batches", json={"profiles": [others]})
+    refused = {"external_id": "gone", "person": {"email_address": "gone@example.org"}}
+    made = await scheduled(world, campaign, start_at, aino(), refused)
+    customer = UUID(made["profiles"][1]["uuid"])
+    await world.services.subscriptions.withdraw_all(world.brand.id, customer, THEMSELVES)
+
+    assert made["campaign"] == {"uuid": campaign, "name": "Winter voice"}
+    assert re.fullmatch(r"Winter voice - \d{12} - [0-9a-f]{8}", made["profile_tag"]["name"])
+    assert list(made["schedule"]) == ["metadata", "status", "start_at", "uuid", "updated_at", "created_at"]
+    assert made["schedule"]["status"] == "scheduled"
+    assert made["schedule"]["start_at"] == start_at.strftime("%Y-%m-%dT%H:%M:%S.000000Z")
+
+    channel = ScriptedChannel()
+    installation.db.shift = timedelta(hours=2, seconds=1)
+    engine = Engine(installation.db, channel)
+    assert await start_due(installation.db) == 1
+    running = await world.ask("GET", f"/schedules/{made['schedule']['uuid']}")
+    await engine.drain()
+
+    finished = (await world.ask("GET", f"/batches/{made['uuid']}")).json()
+    assert (running.json()["status"], finished["schedule"]["status"]) == ("running", "finished")
+    assert channel.addresses == ["aino@example.org"]
+
+
+async def test_a_start_of_this_minute_begins_at_once(world: World, campaign: str, installation: Core):
+    made = await scheduled(world, campaign, datetime.now(UTC) - timedelta(seconds=30))
+
+    assert made["schedule"]["status"] == "running"
+
+
+async def test_a_schedule_is_changed_and_cancelled_as_long_as_it_is_to_come(world: World, campaign: str):
+    start_at = datetime.now(UTC).replace(microsecond=0) + timedelta(days=1)
+    made = await scheduled(world, campaign, start_at)
+    path = f"/schedules/{made['schedule']['uuid']}"
+    later = start_at + timedelta(days=30)
+
+    changed = await world.ask("PATCH", path, json={"start_at": written(later)})
+    wrong = await world.ask("PATCH", path, json={"start_at": "2020-01-01 00:00:00", "campaign": {"uuid": "x"}})
+    past = await world.ask("PATCH", path, json={"start_at": "2020-01-01 00:00:00"})
+    tested = await world.services.accounts.create_key("t", brand_id=world.brand.id, scopes=("write",), is_test=True)
+    of_test = await world.ask("PATCH", path, token=tested.token, json={"start_at": written(later)})
+    kept = await world.ask("DELETE", f"/profile-tags/{made['profile_tag']['uuid']}")
+    cancelled = await world.ask("POST", f"{path}/cancel")
+    again = [await world.ask("PATCH", path, json={"start_at": written(later)}), await world.ask("DELETE", path)]
+    executions = (await world.ask("GET", "/executions")).json()["data"]
+
+    assert changed.json()["start_at"] == later.strftime("%Y-%m-%dT%H:%M:%S.000000Z")
+    assert changed.json()["uuid"] == made["schedule"]["uuid"]
+    assert (wrong.status_code, list(wrong.json()["errors"])) == (422, ["campaign.uuid"])
+    assert (past.status_code, list(past.json()["errors"])) == (422, ["start_at"])
+    assert (of_test.status_code, kept.status_code) == (403, 409)
+    assert (cancelled.json()["status"], [answer.status_code for answer in again]) == ("cancelled", [409, 409])
+    assert [execution["state"] for execution in executions] == ["cancelled"]
+    assert (await world.ask("DELETE", f"/profile-tags/{made['profile_tag']['uuid']}")).status_code == 204
+
+
+async def test_schedules_of_batches_stand_among_the_others(world: World, other_world: World, campaign: str):
+    start_at = datetime.now(UTC) + timedelta(days=1)
+    made = [(await scheduled(world, campaign, start_at))["schedule"]["uuid"] for _ in range(3)]
+
+    first = (await world.ask("GET", "/schedules?per_page=2")).json()
+    second = (await world.ask("GET", f"/schedules?limit=2&cursor={first['next_cursor']}")).json()
+
+    assert [each["uuid"] for each in (*first["data"], *second["data"])] == made
+    assert (first["meta"]["total"], second["next_cursor"]) == (3, None)
+    assert {each["campaign"]["name"] for each in first["data"]} == {"Winter voice"}
+    assert all(each["id"] == each["uuid"] and each["next_occurrences"] for each in first["data"])
+    for method, path in (("GET", ""), ("PATCH", ""), ("DELETE", ""), ("POST", "/cancel")):
+        foreign = await other_world.ask(method, f"/schedules/{made[0]}{path}", json={})
+        missing = await other_world.ask(method, f"/schedules/{UUID(int=7)}{path}", json={})
+        assert (foreign.status_code, foreign.content) == (404, missing.content)
+
+
+async def test_a_campaign_that_cannot_run_refuses_the_batch(world: World, other_world: World, campaign: str):
+    start_at = written(datetime.now(UTC) + timedelta(days=1))
+    route = (await world.ask("GET", f"/campaigns/{campaign}")).json()["routes"]
+    unpublished = await world.ask(
+        "POST", "/campaigns", json={"name": "New", "kind": "batch", "consent_basis": "channel", "routes": route}
+    )
+    by_api = await world.ask("POST", "/campaigns", json={"name": "API", "routes": route})
+    for asked, uuid in ((world, unpublished.json()["id"]), (world, by_api.json()["id"]), (other_world, campaign)):
+        schedule = {"start_at": start_at, "campaign": {"uuid": uuid}}
+        refused = await asked.ask("POST", "/batches", json={"profiles": [aino()], "schedule": schedule})
+        assert (refused.status_code, list(refused.json()["errors"])) == (422, ["schedule.campaign.uuid"]), refused.text
+        assert (await asked.ask("GET", "/customers")).json()["data"] == []
+
+
+async def test_a_stream_runs_its_campaign_when_all_of_it_is_in(world: World, campaign: str, installation: Core):
+    start_at = datetime.now(UTC) + timedelta(hours=1)
+    query = f"source=a&campaign={campaign}&start_at={written(start_at)}"
+    lines = b"".join(
+        b'{"external_id":"p-%d","person":{"email_address":"p%d@example.org"}}\n' % (number, number)
+        for number in range(20)
+    )
+    made = await world.ask(
+        "POST", f"/batches:bulk?{query}", content=lines, headers={"Content-Type": "application/x-ndjson"}
+    )
+    assert made.status_code == 201, made.text
+    channel = ScriptedChannel()
+    installation.db.shift = timedelta(hours=1, seconds=1)
+    await start_due(installation.db)
+    await Engine(installation.db, channel).drain()
+
+    batch = (await world.ask("GET", f"/batches/{made.json()['batch']['uuid']}")).json()
+    assert batch["schedule"]["status"] == "finished"
+    assert sorted(channel.addresses) == sorted(f"p{number}@example.org" for number in range(20))
