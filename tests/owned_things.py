@@ -155,6 +155,8 @@ async def harvested(world: World) -> dict[str, str]:
     everybody = {"type": "none_of", "conditions": [{"type": "sample", "share": 1.0}]}
     segment = await world.ask("POST", "/segments", json={"name": "S", "expression": everybody})
     key = await world.ask("POST", "/keys", json={"name": "K"})
+    await world.ask("POST", "/customers", json={"external_id": "erased"})
+    erased = await world.ask("DELETE", "/customers/erased")
     return {
         "topic": topic.json()["key"],
         "external_id": "their-customer",
@@ -174,6 +176,7 @@ async def harvested(world: World) -> dict[str, str]:
         "grantee_id": str(world.brand.id),
         **await _people_of(world),
         "key_number": str(key.json()["number"]),
+        "erasure_id": erased.json()["erasure"]["id"],
     }
 
 

@@ -210,7 +210,7 @@ async def list_roles(request: ApiRequest, caller: OrganisationCaller) -> Listing
 
 
 @organisations.get("/{organisation_id:str}/members", scope="admin")
-async def list_members(request: ApiRequest, caller: OrganisationCaller) -> Listing[MemberBody]:
+async def list_organisation_members(request: ApiRequest, caller: OrganisationCaller) -> Listing[MemberBody]:
     """List everybody with a role in the organisation or in one of its groups."""
     found = await request.services.users.members(caller.organisation.id)
     return Listing([MemberBody.of(member) for member in found])
