@@ -97,7 +97,12 @@ async def ask(
     if token is not None:
         in_words = {"Authorization": f"Bearer {token}"}
         headers |= in_words if "bearer" in operation.schemes else {"x-api-key": token.rpartition("|")[2]}
-    said = {"brandGroupId": brand.id, "optoutListId": brand.list_code, "optout": "somebody@example.org"}
+    said = {
+        "brandGroupId": brand.id,
+        "optoutListId": brand.list_code,
+        "optout": "somebody@example.org",
+        "source": "stream",
+    }
     params: dict[str, str] = {}
     for parameter in operation.said["parameters"]:
         if not parameter.get("required") or "name" not in parameter:
@@ -136,6 +141,8 @@ async def harvested(world: World) -> dict[str, str]:
     await shop_generator(world, "orders", ["sms"])
     call = {"event_generator_id": "orders", "context": {"order": "1"}, "recipients": [{"phone": "+358401112222"}]}
     sent = await world.ask("POST", "/messages", json=call)
+    profile = {"external_id": "their-profile", "person": {"email_address": "their@example.org"}}
+    batch = (await world.ask("POST", "/batches", json={"profiles": [profile]})).json()
     schedule = await world.ask(
         "POST",
         "/schedules",
@@ -158,6 +165,9 @@ async def harvested(world: World) -> dict[str, str]:
     await world.ask("POST", "/customers", json={"external_id": "erased"})
     erased = await world.ask("DELETE", "/customers/erased")
     return {
+        "batch_id": batch["uuid"],
+        "tag_id": batch["profile_tag"]["uuid"],
+        "profile": "their-profile",
         "topic": topic.json()["key"],
         "external_id": "their-customer",
         "template_id": template.json()["id"],

@@ -33,13 +33,13 @@ FIRST = [
     "pauseExecution",
     "resumeExecution",
 ]
-LAST = ["resumeSender", "revokeOptoutList", "unsubscribe", "cancelExecution"]
+LAST = ["resumeSender", "revokeOptoutList", "unsubscribe", "cancelExecution", "untagProfile"]
 ERASING = ["eraseCustomer", "eraseCustomers", "getErasure"]
 # A message comes to the inbox only when a worker delivers one; the inbox has tests of its own.
 # The rejects of an import are there once one has read its file.
 NEEDS_A_WORKER = {"getInboxMessage", "getRawInboxMessage", "deleteInboxMessage", "downloadOptoutRejects"}
 # What a newcomer's campaign runs by is a generator; those that are published themselves have tests of their own.
-NEEDS_ANOTHER_KIND = {"publishCampaign", "runCampaign"}
+NEEDS_ANOTHER_KIND = {"publishCampaign", "runCampaign", "changeSchedule", "cancelSchedule", "streamBatch"}
 STREAMS = {"watchExecution", "watchOptoutJob"}
 ID_OF = {
     "createTopic": ("topic", "key"),
@@ -53,6 +53,9 @@ ID_OF = {
     "createOptoutList": ("optout_list", "id"),
     "importOptouts": ("job_id", "id"),
     "createSegment": ("segment_id", "id"),
+    "createBatch": ("batch_id", "uuid"),
+    "createProfile": ("profile", "external_id"),
+    "createProfileTag": ("tag_id", "uuid"),
     "createKey": ("key_number", "number"),
     "beginImport": ("import_id", "id"),
 }

@@ -77,7 +77,7 @@ class ProfileQuery(ListQuery, frozen=True, kw_only=True):
 
 
 _EXAMPLE = {
-    "external_id": "crm-77",
+    "external_id": "crm-79",
     "person": {"first_name": "Aino", "email_address": "aino@example.org"},
     "attributes": [{"name": "Tier", "value": "Gold"}],
 }
