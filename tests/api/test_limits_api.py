@@ -11,7 +11,7 @@ from stentor.api.app import create_app
 from stentor.wiring import Core, api_settings
 from stentor.wiring import services as services_of
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.fault("S20")]
 
 NAMES = ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "ratelimit-policy", "ratelimit")
 SCHEDULES = "/schedules"

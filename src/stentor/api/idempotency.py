@@ -36,8 +36,9 @@ async def answered_once(
     return _response(answer, {REPLAYED: "true"} if is_replayed else {})
 
 
-async def was_answered(request: ApiRequest, caller: Caller, key: str | None) -> bool:
-    """Whether a request with this key was answered, so that this one is answered from what is stored, if it is equal."""
+async def was_answered(request: ApiRequest, caller: Caller) -> bool:
+    """Whether a request with its `Idempotency-Key` was answered before, so that it gets that answer, if it is equal."""
+    key = request.headers.get("idempotency-key")
     return key is not None and await answers.was_answered(request.services.database, caller.brand_id, key)
 
 

@@ -23,10 +23,12 @@ from litestar.handlers import HTTPRouteHandler
 
 from stentor.accounts.model import Scope
 from stentor.api.edge import unescaped
-from stentor.api.idempotency import answered_once, was_answered
+from stentor.api.idempotency import answered_once
 from stentor.api.operation import JSON, NATIVE, Dialect, Method, Operation, Reply
 from stentor.api.request import ApiRequest
 from stentor.errors import NotFound, Problem
+
+EVENTS = "text/event-stream"
 
 Access: TypeAlias = Callable[[ApiRequest, Scope], Awaitable[Any]]
 Pace: TypeAlias = Callable[[ApiRequest, Operation, str, Any], Awaitable[None]]
@@ -116,6 +118,8 @@ class Noun:
                 example=example,
                 is_idempotent=is_idempotent,
                 takes_key=is_idempotent or takes_key,
+                # A stream is no call that could be made less often, and a run is counted by the bucket of its brand.
+                is_counted=self._pace is not None and media != EVENTS and scope not in {None, "run"},
                 headers=tuple(headers),
                 dialect=self._dialect,
                 upload=upload or {},
@@ -148,10 +152,9 @@ def _answering(operation: Operation, handler: Handler, way_in: _WayIn) -> Callab
 
     async def answer(request: ApiRequest) -> Response[Any]:
         arguments: dict[str, Any] = {"request": request}
-        said_key = request.headers.get("idempotency-key") if operation.takes_key else None
         if way_in.access is not None and operation.scope is not None:
             caller = arguments["caller"] = await way_in.access(request, operation.scope)
-            if way_in.pace is not None and not await was_answered(request, caller, said_key):
+            if way_in.pace is not None and operation.is_counted:
                 await way_in.pace(request, operation, way_in.path, caller)
         if way_in.admission is not None:
             arguments["admitted"] = await way_in.admission(request)
@@ -166,7 +169,7 @@ def _answering(operation: Operation, handler: Handler, way_in: _WayIn) -> Callab
                 arguments["body"] = await request.decoded(body)
             return _encoded(operation, await handler(**arguments))
 
-        key = said_key if operation.is_idempotent else None
+        key = request.headers.get("idempotency-key") if operation.is_idempotent else None
         if key is None or way_in.access is None:
             return await handle()
         return await answered_once(request, arguments["caller"], key, handle)

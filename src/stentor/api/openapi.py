@@ -248,13 +248,36 @@ def _success(operation: Operation, schemas: Mapping[Any, dict[str, Any]]) -> dic
 
 
 def _answer(operation: Operation, status: int, kind: Any, schemas: Mapping[Any, dict[str, Any]]) -> dict[str, Any]:
-    response: dict[str, Any] = {"description": HTTPStatus(status).phrase, "headers": _HEADERS}
+    response: dict[str, Any] = {"description": HTTPStatus(status).phrase, "headers": _headers(operation)}
     if kind is not type(None):
         response["content"] = {operation.media: {"schema": schemas.get(kind, {"type": "string"})}}
     return response
 
 
 _HEADERS = {"X-Request-Id": {"description": "The id of this request, in our log too.", "schema": {"type": "string"}}}
+
+_RATE_HEADERS = {
+    name: {"description": about, "schema": {"type": kind}}
+    for name, kind, about in (
+        (
+            "X-Ratelimit-Limit",
+            "integer",
+            "Calls in a window, by the limit with the least left. Not there where all are lifted.",
+        ),
+        ("X-Ratelimit-Remaining", "integer", "How many of them are left."),
+        (
+            "X-Ratelimit-Reset",
+            "integer",
+            "When its window ends and all of them are there again, in seconds since 1970.",
+        ),
+        ("RateLimit-Policy", "string", "All limits that hold, in the words of the IETF's draft."),
+        ("RateLimit", "string", "The one with the least left, in the words of the IETF's draft."),
+    )
+}
+
+
+def _headers(operation: Operation) -> dict[str, Any]:
+    return {**_HEADERS, **_RATE_HEADERS} if operation.is_counted else _HEADERS
 
 
 def _failures(operation: Operation, schemas: Mapping[Any, dict[str, Any]]) -> dict[str, Any]:
@@ -267,6 +290,8 @@ def _failures(operation: Operation, schemas: Mapping[Any, dict[str, Any]]) -> di
         kinds += [errors.Conflict, errors.Unprocessable]
     if operation.scope is not None:
         kinds += _WITH_A_KEY
+    if operation.is_counted:
+        kinds.append(errors.RateLimited)
     by_status: dict[int, set[str]] = {500: {"internal-error"}}
     for kind in kinds:
         by_status.setdefault(status_of(kind), set()).add(kind.code)
@@ -274,7 +299,7 @@ def _failures(operation: Operation, schemas: Mapping[Any, dict[str, Any]]) -> di
     return {
         str(status): {
             "description": "; ".join(f"{titles[code]} (`{code}`)" for code in sorted(codes)),
-            "headers": _HEADERS,
+            "headers": _headers(operation),
             "content": {operation.dialect.error_media: {"schema": schemas[operation.dialect.error_body]}},
         }
         for status, codes in sorted(by_status.items())

@@ -61,6 +61,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """Whether we see to it that it is handled once under an `Idempotency-Key`."""
     takes_key: bool = False
     """Whether an `Idempotency-Key` is read: by us, or by the handler, whose transaction then stores the answer."""
+    is_counted: bool = False
+    """Whether calls are counted by the limits of user, group or key, of which its answers then tell."""
     headers: tuple[str, ...] = ()
     """Request headers that are needed beside those that all need."""
     dialect: Dialect = NATIVE

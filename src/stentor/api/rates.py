@@ -8,6 +8,7 @@ from litestar.types import HTTPScope
 
 from stentor.accounts.limits import Limit, Standing, least_left, limits_of_key, limits_of_seed_nouns
 from stentor.api.edge import RATE_FIELDS
+from stentor.api.idempotency import was_answered
 from stentor.api.operation import Operation
 from stentor.api.request import ApiRequest, Caller
 from stentor.errors import RateLimited
@@ -20,14 +21,12 @@ _BATCHES = frozenset({"/batches", "/batches:bulk"})
 async def pace(request: ApiRequest, operation: Operation, path: str, caller: Caller) -> None:
     """Counts the call, and leaves with the request what its answer is to tell. Raises RateLimited for one too many.
 
-    A stream of events is no call that could be made less often, and a run is counted by the bucket of its brand.
+    What is answered from what was stored under an `Idempotency-Key` costs nothing.
     """
-    if operation.media == "text/event-stream" or operation.scope == "run":
-        return
     limits = _limits(operation, path, caller)
-    standings = await request.services.limiter.take(limits)
-    if standings:
-        tell(request.scope, standings)
+    if not limits or (operation.takes_key and await was_answered(request, caller)):
+        return
+    tell(request.scope, await request.services.limiter.take(limits))
 
 
 def tell(scope: HTTPScope, standings: Sequence[Standing]) -> None:

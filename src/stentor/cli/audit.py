@@ -11,6 +11,7 @@ from stentor.accounts.audit import AuditLog
 from stentor.accounts.audit_files import AuditFormat, header, lines
 from stentor.accounts.audit_model import Narrowed
 from stentor.cli.installation import brand_named, with_core
+from stentor.cli.output import fail
 from stentor.wiring import Core, accounts
 
 
@@ -24,6 +25,8 @@ def export_audit(
     output: Path | None,
 ) -> None:
     """Writes the entries of the brand, or of all of them and of the organisations, to the file or to standard output."""
+    if output is not None and output.exists():
+        fail(f"{output} is there already. Name a new file.")
 
     async def act(core: Core) -> None:
         owner = None if brand is None else await brand_named(accounts(core), brand)

@@ -10,7 +10,7 @@ import pytest
 from stentor.accounts.limits import Limit, RateLimiter, Standing, least_left
 from stentor.db.pool import Database
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.fault("S20")]
 
 USER = Limit("user", "user 1", 25, 60)
 GROUP = Limit("group", "group g", 10, 60)
