@@ -26,6 +26,20 @@ _INBOX = "It clears up in the sandbox, where nobody's messages are."
 _ORGANISATION = "Its entry is the organisation's, which no group shows: see tests/api/test_organisations_api.py."
 
 NOT_AUDITED = {
+    "createBatch": _PEOPLE,
+    "createProfile": _PEOPLE,
+    "createProfileTag": _PEOPLE,
+    "deleteProfileTag": _PEOPLE,
+    "streamBatch": _PEOPLE,
+    "tagProfile": _PEOPLE,
+    "untagProfile": _PEOPLE,
+    "updateProfile": _PEOPLE,
+    "deleteProfile": _PEOPLE,
+    "replaceProfile": _PEOPLE,
+    "mergeProfiles": _PEOPLE,
+    "mergeProfile": _PEOPLE,
+    "cancelSchedule": _FLOW,
+    "changeSchedule": _FLOW,
     "createOrganisationKey": _ORGANISATION,
     "inviteMember": _ORGANISATION,
     "removeMember": _ORGANISATION,
