@@ -46,13 +46,14 @@ _FAILPOINT = re.compile(r'failpoint\("([a-z_.]+)"\)')
 _LOOK_EVERY_S = 0.005
 _LISTS = "optouts"
 _ERASURES = "erasures"
+_REQUESTS = ("triggers/batches/service.py", "triggers/batches/streaming.py", "audience/customer_events.py")
 
 
 def failpoints() -> list[str]:
     """The names of all places in the engine's source that a life comes to, in order."""
     source = Path(stentor.__file__).parent
-    elsewhere = {source / "testing", source / _LISTS, source / _ERASURES}
-    return _named(file for file in source.rglob("*.py") if elsewhere.isdisjoint(file.parents))
+    elsewhere = {source / "testing", source / _LISTS, source / _ERASURES, *(source / file for file in _REQUESTS)}
+    return _named(file for file in source.rglob("*.py") if elsewhere.isdisjoint([file, *file.parents]))
 
 
 def failpoints_of_lists() -> list[str]:
@@ -63,6 +64,11 @@ def failpoints_of_lists() -> list[str]:
 def failpoints_of_erasures() -> list[str]:
     """The names of the places in the erasure of people, which is swept by itself: it sends nobody anything."""
     return _named((Path(stentor.__file__).parent / _ERASURES).rglob("*.py"))
+
+
+def failpoints_of_requests() -> list[str]:
+    """The names of the places in single requests that send nobody anything, and that are said again by whoever is not answered."""
+    return _named(Path(stentor.__file__).parent / file for file in _REQUESTS)
 
 
 def _named(files: Iterable[Path]) -> list[str]:
