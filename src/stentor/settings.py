@@ -74,7 +74,8 @@ class Settings(BaseSettings):
     """Room on the embedded database's disk below which no files are imported."""
 
     mail_url: SecretStr | None = None
-    """The relay for letters to the installation's own users, as `smtp://user:password@mail.example.com:587` or `smtps://…`."""
+    """The relay for letters to the installation's own users, as `smtps://mail.example.com:465`, or `smtp://…:587` for STARTTLS;
+    user and password stand before the host."""
 
     mail_from: str | None = None
     """The address that those letters come from."""
@@ -127,7 +128,9 @@ class Settings(BaseSettings):
         parts = urlsplit(said.get_secret_value() if said else "smtp://unsaid")
         # Without what was said: a password may be in it.
         if parts.scheme not in {"smtp", "smtps"} or not parts.hostname or parts.path.strip("/") or parts.query:
-            raise ValueError("this is no relay; write it as smtp://user:password@mail.example.com:587 or smtps://…:465")
+            raise ValueError(
+                "this is no relay; write it as smtps://mail.example.com:465, user and password before the host"
+            )
         return said
 
     @field_validator("oidc_issuer")

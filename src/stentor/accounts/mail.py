@@ -31,7 +31,7 @@ class Mailer(Protocol):
 
 
 class SmtpMailer:
-    """Hands letters to the relay of a URL, `smtp://user:password@mail.example.com:587` or `smtps://…:465`.
+    """Hands letters to the relay of a URL, `smtps://mail.example.com:465` or `smtp://…:587`, user and password before the host.
 
     A password, and a letter to another machine, are only ever sent under TLS: `smtp` asks for STARTTLS everywhere but on
     this machine. `sender` is the address that the letters come from.
