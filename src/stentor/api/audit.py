@@ -52,21 +52,26 @@ class AuditQuery(ListQuery, frozen=True, kw_only=True):
 
 
 class AuditExportQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which entries are exported, and how they are written."""
+    """Which entries are exported."""
 
-    format: Annotated[
-        AuditFormat,
-        Meta(
-            description="`csv` is for programs; in `spreadsheet`, which is CSV too, what a spreadsheet would take for a formula "
-            "begins with an apostrophe, and the file is called `….spreadsheet.csv`."
-        ),
-    ] = "ndjson"
     since: Since = None
     until: Until = None
     actor_kind: Who = None
     actor_id: WhoId = None
     thing_kind: ThingKind = None
     thing_id: ThingId = None
+
+
+class AuditTableQuery(AuditExportQuery, frozen=True, kw_only=True):
+    """Which entries are exported, and for whom."""
+
+    spreadsheet: Annotated[
+        bool,
+        Meta(
+            description="For people: what a spreadsheet would take for a formula begins with an apostrophe, and the file is "
+            "called `….spreadsheet.csv`."
+        ),
+    ] = False
 
 
 class Actor(msgspec.Struct, frozen=True):
@@ -122,20 +127,30 @@ async def list_audit_entries(request: ApiRequest, caller: Caller, query: AuditQu
     return await listing(request, query, Walk(fetch, lambda entry: entry.number, int), AuditEntryBody.of)
 
 
-@audit.get("/audit/export", scope="admin", media="application/x-ndjson", problems=[Unavailable])
+@audit.get("/audit/export.ndjson", scope="admin", media="application/x-ndjson", problems=[Unavailable])
 async def export_audit_entries(request: ApiRequest, caller: Caller, query: AuditExportQuery) -> Stream:
-    """Download what was changed, the oldest first, as NDJSON or CSV, all as it is at one moment.
+    """Download what was changed, the oldest first, as NDJSON, all as it is at one moment.
 
     A download that breaks off is not complete; whoever reads nothing for a minute is cut off.
     """
-    pages = request.services.audit.export(caller.brand_id, _narrowed(query))
+    return await _exported(request, caller, _narrowed(query), "ndjson")
+
+
+@audit.get("/audit/export.csv", scope="admin", media="text/csv", problems=[Unavailable])
+async def export_audit_entries_as_csv(request: ApiRequest, caller: Caller, query: AuditTableQuery) -> Stream:
+    """Download the same as CSV, for programs or, with `spreadsheet`, for people."""
+    return await _exported(request, caller, _narrowed(query), "spreadsheet" if query.spreadsheet else "csv")
+
+
+async def _exported(request: ApiRequest, caller: Caller, narrowed: Narrowed, fmt: AuditFormat) -> Stream:
+    pages = request.services.audit.export(caller.brand_id, narrowed)
     request.scope["state"][STREAM] = pages
     # The first page before the first byte: what cannot be exported is answered as a problem.
     first = await anext(pages, [])
-    name = file_name(str(caller.brand_id), query.format)
+    name = file_name(str(caller.brand_id), fmt)
     return Stream(
-        _written(first, pages, query.format),
-        media_type=_MEDIA[query.format],
+        _written(first, pages, fmt),
+        media_type=_MEDIA[fmt],
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
 

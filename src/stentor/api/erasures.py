@@ -2,10 +2,11 @@
 
 from collections.abc import AsyncGenerator, Callable
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
+from litestar import Response
 from litestar.response import Stream
 from msgspec import Meta
 
@@ -64,12 +65,12 @@ class ErasuresResult(msgspec.Struct, frozen=True):
 
 
 @erasures.get("/customers/{external_id:str}/export", scope="read", problems=[Unavailable])
-async def export_customer(request: ApiRequest, caller: Caller, external_id: str) -> Stream:
+async def export_customer(request: ApiRequest, caller: Caller, external_id: str) -> dict[str, Any] | Response[Any]:
     """Export all that is held of a customer, as one JSON object.
 
     `person` is what is stored; the other members are lists: `earlier` what the guard went by before, `subscriptions`, `tags`,
-    `consents` (the ledger), `told` (what callers told of them), `contexts`, `contacts` (what caps count), `reports` of providers, `messages` in the sandbox,
-    `opt_outs` of the present addresses, `sends` with their reasons, `events` of delivery.
+    `consents` (the ledger), `told` (what callers told of them), `contexts`, `contacts` (what caps count), `reports` of
+    providers, `messages` in the sandbox, `opt_outs` of the present addresses, `sends` with their reasons, `events` of delivery.
     """
     return await _exported(request, caller, external_id, as_document, "json")
 

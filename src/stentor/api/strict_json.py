@@ -3,6 +3,7 @@
 import functools
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -23,6 +24,7 @@ _STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL
 # An escaped NUL; an even number of backslashes before it would make it text about one.
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _PLACE = re.compile(r" - at (?:`key` in )?`\$(.*?)`\Z", re.DOTALL)
+_YEAR = re.compile(r"\d{4}-")
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+)\]|(\[\.\.\.\])")
 _BYTE = re.compile(r" \(byte (\d+)\)\Z")
 # Between a comma that is too many and what stands behind it are blanks; so many are looked through.
@@ -76,9 +78,15 @@ def decode_query(parameters: Mapping[str, str], kind: type[Q], *, known_alone: b
     except msgspec.ValidationError as error:
         raise _broken_rule(str(error), kind) from None
     for name, encoded in fields:
+        if encoded not in parameters:
+            continue
         # The decoder takes the text `null` for None; in a query, what is not said is left out.
-        if encoded in parameters and getattr(query, name) is None:
+        if getattr(query, name) is None:
             raise Invalid.field(f"/{encoded}", "invalid", f"The value at `/{encoded}` breaks a rule: it is no value.")
+        # And a number for the seconds since 1970, which nobody who writes times out would mean.
+        if isinstance(getattr(query, name), datetime) and not _YEAR.match(parameters[encoded]):
+            text = f"The value at `/{encoded}` is no time. Write it as `2026-12-24T17:00:00Z`."
+            raise Invalid.field(f"/{encoded}", "invalid", text)
     return query
 
 
