@@ -14,7 +14,7 @@ from stentor.accounts.model import Brand
 from stentor.accounts.service import AccountService
 from stentor.answers.model import Answer, Idempotency
 from stentor.campaigns.model import Deduplication, GeneratorType, LaneName, PublishedContent
-from stentor.campaigns.sources import GeneratorSource, PublicationSource
+from stentor.campaigns.sources import CampaignSource, GeneratorSource, PublicationSource
 from stentor.clock import Clock
 from stentor.db.pool import Database
 from stentor.domain.ids import SendIds, new_id
@@ -27,8 +27,12 @@ from stentor.executions.service import ExecutionService
 from stentor.optouts.look_up import LookUp
 from stentor.optouts.runs.holders import Indexes
 from stentor.testing.engine import NO_FILES, PlainRenderers
+from stentor.triggers.campaign_runs import CampaignChecker
+from stentor.triggers.checking import CallChecker
 from stentor.triggers.committer import CommitLimits
 from stentor.triggers.model import RunCall, RunOutcome
+from stentor.triggers.schedules.service import ScheduleService
+from stentor.triggers.schedules.targets import TargetChecker
 from stentor.triggers.service import TriggerService
 
 KEY = b"a key for tests that is long enough to be one"
@@ -90,17 +94,30 @@ async def make_generator(
     return publication_id
 
 
+def executions_of(db: Database) -> ExecutionService:
+    composer = Composer(PlainRenderers(), SendIds(KEY), LinkSigner(KEY), "http://localhost")
+    quiet = QuietSource(BrandDirectory(db))
+    return ExecutionService(db, PublicationSource(db), composer, quiet, LookUp(Indexes(NO_FILES)))
+
+
+def checker_of(db: Database) -> TargetChecker:
+    """What says whether that which schedules start may run."""
+    brands, publications = BrandDirectory(db), PublicationSource(db)
+    campaigns = CampaignChecker(brands, CampaignSource(db, publications))
+    return TargetChecker(CallChecker(brands, GeneratorSource(db, publications)), campaigns)
+
+
+def schedules_of(db: Database) -> ScheduleService:
+    return ScheduleService(db, checker_of(db), executions_of(db))
+
+
 @asynccontextmanager
 async def taking_calls(
     db: Database, limits: CommitLimits | None = None, *, clock: Clock | None = None
 ) -> AsyncIterator[TriggerService]:
     """A service like that of one API process, which takes calls within the block; its clock is right unless given."""
-    publications = PublicationSource(db)
-    brands = BrandDirectory(db)
-    composer = Composer(PlainRenderers(), SendIds(KEY), LinkSigner(KEY), "http://localhost")
-    executions = ExecutionService(db, publications, composer, QuietSource(brands), LookUp(Indexes(NO_FILES)))
-    generators = GeneratorSource(db, publications)
-    service = TriggerService(db, brands, generators, executions, clock=clock or Clock(), limits=limits)
+    brands, generators = BrandDirectory(db), GeneratorSource(db, PublicationSource(db))
+    service = TriggerService(db, brands, generators, executions_of(db), clock=clock or Clock(), limits=limits)
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(service.run_committer(stop))

@@ -120,12 +120,13 @@ from stentor.render.skeleton import reassemble
 from stentor.settings import Settings
 from stentor.triggers.batches.service import BatchService, awaited_tag
 from stentor.triggers.batches.streaming import StreamService, stream_ended
-from stentor.triggers.campaign_runs import CampaignRunner
+from stentor.triggers.campaign_runs import CampaignChecker, CampaignRunner
 from stentor.triggers.checking import CallChecker
 from stentor.triggers.events import forget_events
 from stentor.triggers.messages import MessageService
 from stentor.triggers.schedules.keeping import ScheduleKeeper
 from stentor.triggers.schedules.service import ScheduleService
+from stentor.triggers.schedules.targets import TargetChecker
 from stentor.triggers.service import TriggerService
 from stentor.worker.caster import CasterRole
 from stentor.worker.compactor import CompactorRole
@@ -310,7 +311,8 @@ def services(core: Core) -> Services:
         history_days=core.settings.history_days,
     )
     clock = Clock(core.db.shift)
-    batches = BatchService(core.db, core.publications, executions)
+    campaigns = campaign_checker(core)
+    batches = BatchService(core.db, campaigns, executions)
     generators = GeneratorSource(core.db, core.publications)
     people = people_accounts(core)
     return Services(
@@ -338,9 +340,7 @@ def services(core: Core) -> Services:
         templates=TemplateService(core.db),
         previews=PreviewService(core.db, core.preview_process, clock),
         campaigns=CampaignService(core.db),
-        campaign_runs=CampaignRunner(
-            core.db, brands, CampaignSource(core.db, core.publications), executions, clock=clock
-        ),
+        campaign_runs=CampaignRunner(core.db, campaigns, executions, clock=clock),
         generators=GeneratorService(core.db),
         executions=executions,
         triggers=TriggerService(core.db, brands, generators, executions, clock=clock),
@@ -355,7 +355,7 @@ def services(core: Core) -> Services:
         ),
         batches=batches,
         streams=StreamService(core.db, batches),
-        schedules=ScheduleService(core.db, CallChecker(brands, generators)),
+        schedules=ScheduleService(core.db, TargetChecker(CallChecker(brands, generators), campaigns), executions),
         inbox=InboxService(core.db, core.send_ids, reassemble),
         optout_lists=ListService(core.db, {"campaigns": known_campaigns, "topics": known_topics}),
         optout_entries=EntryService(core.db, core.look_up),
@@ -566,7 +566,12 @@ def deliverer(core: Core, channels: OpenChannels, worker: str, *, journal: Journ
 def schedule_keeper(core: Core) -> ScheduleKeeper:
     """What lets schedules run."""
     checker = CallChecker(BrandDirectory(core.db), GeneratorSource(core.db, core.publications))
-    return ScheduleKeeper(core.db, checker)
+    return ScheduleKeeper(core.db, TargetChecker(checker, campaign_checker(core)))
+
+
+def campaign_checker(core: Core) -> CampaignChecker:
+    """What says whether campaigns that are published themselves may run."""
+    return CampaignChecker(BrandDirectory(core.db), CampaignSource(core.db, core.publications))
 
 
 def _chores(core: Core) -> list[Chore]:

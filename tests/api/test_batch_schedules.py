@@ -106,6 +106,12 @@ async def test_a_schedule_is_changed_and_cancelled_as_long_as_it_is_to_come(worl
     assert (of_test.status_code, kept.status_code) == (403, 409)
     assert (cancelled.json()["status"], [answer.status_code for answer in again]) == ("cancelled", [409, 409])
     assert [execution["state"] for execution in executions] == ["cancelled"]
+    told = (await world.ask("GET", f"/audit?thing_kind=schedule&thing_id={made['schedule']['uuid']}")).json()["data"]
+    assert [(entry["action"], sorted(entry["after"])) for entry in told] == [
+        ("schedule.cancelled", ["status"]),
+        ("schedule.updated", ["start_at"]),
+    ]
+    assert told[0]["before"] == {"status": "scheduled"}
     assert (await world.ask("DELETE", f"/profile-tags/{made['profile_tag']['uuid']}")).status_code == 204
 
 
@@ -124,6 +130,21 @@ async def test_schedules_of_batches_stand_among_the_others(world: World, other_w
         foreign = await other_world.ask(method, f"/schedules/{made[0]}{path}", json={})
         missing = await other_world.ask(method, f"/schedules/{UUID(int=7)}{path}", json={})
         assert (foreign.status_code, foreign.content) == (404, missing.content)
+
+
+async def test_each_kind_of_schedule_says_how_it_is_changed(world: World, campaign: str):
+    made = await scheduled(world, campaign, datetime.now(UTC) + timedelta(days=1))
+    said = {"name": "S", "campaign_id": campaign, "tag_id": made["profile_tag"]["uuid"], "cron": "0 9 * * *"}
+    own = (await world.ask("POST", "/schedules", json=said)).json()
+    changed = await world.ask("PATCH", f"/schedules/{own['uuid']}", json={"campaign": {"uuid": campaign}})
+    replaced = await world.ask("PUT", f"/schedules/{made['schedule']['uuid']}", json=said)
+    cancelled = await world.ask("POST", f"/schedules/{own['uuid']}/cancel")
+    both = (await world.ask("GET", "/schedules")).json()["data"]
+
+    assert (changed.status_code, replaced.status_code) == (409, 409)
+    assert ("PUT" in changed.json()["detail"], "PATCH" in replaced.json()["detail"]) == (True, True)
+    assert (cancelled.json()["status"], cancelled.json()["next_occurrences"]) == ("cancelled", [])
+    assert [(each["campaign"]["name"], each["tag_id"]) for each in both] == [("Winter voice", said["tag_id"])] * 2
 
 
 async def test_a_campaign_that_cannot_run_refuses_the_batch(world: World, other_world: World, campaign: str):

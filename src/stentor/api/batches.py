@@ -19,8 +19,9 @@ from stentor.domain.address import ADDRESS_CHARS_MAX
 from stentor.domain.ids import EXTERNAL_ID_BYTES_MAX
 from stentor.domain.locale import LOCALE_CHARS_MAX, TIME_ZONE_CHARS_MAX
 from stentor.errors import Conflict, NoRoom, Unprocessable
-from stentor.triggers.batches.model import Batch, BatchCall, BatchSchedule, ScheduleStatus
+from stentor.triggers.batches.model import Batch, BatchCall, BatchSchedule
 from stentor.triggers.batches.streaming import STREAM_NAME_CHARS_MAX, StreamCall
+from stentor.triggers.model import ScheduleStatus
 
 BATCH_BYTES_MAX = 4 << 20
 

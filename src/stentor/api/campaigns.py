@@ -19,9 +19,10 @@ from stentor.campaigns.service import ROUTES_MAX
 from stentor.domain.policy import CampaignPolicy
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Conflict, Invalid, Unprocessable, Violation
-from stentor.executions.audiences import Audience, OfSegment, OfTag
+from stentor.executions.audiences import one_audience
 from stentor.executions.forecasting import Forecast
-from stentor.triggers.campaign_runs import CampaignRun
+from stentor.executions.pacing import PER_HOUR_MAX, SPREAD_S_MAX
+from stentor.triggers.campaign_runs import CampaignRun, Pace
 from stentor.triggers.service import START_AHEAD_DAYS_MAX
 
 campaigns = group_noun(
@@ -96,6 +97,12 @@ class CampaignRunInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     context: Annotated[
         dict[str, Any], Meta(description="What the templates read as `context.x`, for everybody; at most 64 KiB.")
     ] = msgspec.field(default_factory=dict)
+    spread_s: Annotated[
+        int, Meta(ge=0, le=SPREAD_S_MAX, description="Over how many seconds people are spread, evenly.")
+    ] = 0
+    per_hour: Annotated[
+        Annotated[int, Meta(ge=1, le=PER_HOUR_MAX)] | None, Meta(description="How many people may fall due in an hour.")
+    ] = None
     start_at: (
         Annotated[
             datetime,
@@ -213,11 +220,12 @@ async def run_campaign(
     run = CampaignRun(
         brand_id=caller.brand_id,
         campaign_id=campaign_id,
-        audience=_audience(body),
+        audience=one_audience(body.tag_id, body.segment_id),
         context=body.context,
         triggered_by=f"key {caller.principal.key_number}",
         is_test=caller.principal.is_test,
         start_at=body.start_at,
+        pace=Pace(body.spread_s, body.per_hour),
     )
     if query.dry_run:
         return json_response(msgspec.json.encode(await request.services.campaign_runs.dry_run(run)), 200)
@@ -242,12 +250,3 @@ def _draft(body: CampaignInput) -> CampaignDraft:
         lane=body.lane,
         policy=body.policy,
     )
-
-
-def _audience(body: CampaignRunInput) -> Audience:
-    match body.tag_id, body.segment_id:
-        case UUID() as tag_id, None:
-            return OfTag(tag_id)
-        case None, UUID() as segment_id:
-            return OfSegment(segment_id)
-    raise Invalid("Say whom the campaign is for: a tag_id or a segment_id, one of them.")

@@ -15,12 +15,23 @@ from stentor.api.wire.groups import NOTHING, Metadata, Ref, WireTime, wire_time
 from stentor.campaigns.naming import ID_CHARS_MAX
 from stentor.domain.locale import TIME_ZONE_CHARS_MAX
 from stentor.domain.timetable import AT_CHARS_MAX, CRON_CHARS_MAX, Rule, next_moments
-from stentor.errors import Conflict, NotFound, Unprocessable
+from stentor.errors import Conflict, Invalid, NotFound, Unprocessable
+from stentor.executions.audiences import OfSegment, OfTag, audience_of, one_audience
 from stentor.executions.model import ErrorCode, ExecutionState
+from stentor.executions.pacing import PER_HOUR_MAX, SPREAD_S_MAX
 from stentor.executions.service import START_GRACE
-from stentor.triggers.batches.model import BatchSchedule, ScheduleStatus
+from stentor.triggers.batches.model import BatchSchedule
 from stentor.triggers.checking import TOPIC_KEY_CHARS_MAX
-from stentor.triggers.schedules.model import Occurrence, Outcome, Schedule, ScheduleDraft
+from stentor.triggers.model import ScheduleStatus
+from stentor.triggers.schedules.model import (
+    CampaignTarget,
+    GeneratorTarget,
+    Occurrence,
+    Outcome,
+    Schedule,
+    ScheduleDraft,
+    Target,
+)
 from stentor.triggers.schedules.service import MISFIRE_GRACE_S_MAX, MISFIRE_GRACE_S_MIN, NAME_CHARS_MAX
 
 NEXT_SHOWN = 5
@@ -36,17 +47,49 @@ class ScheduleInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """All of a schedule that can be edited."""
 
     name: Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX)]
-    event_generator_id: Annotated[
-        str,
-        Meta(min_length=1, max_length=ID_CHARS_MAX, description="Of type `scheduled` or `api_triggered`, published."),
-    ]
-    topic_key: Annotated[
-        str, Meta(min_length=1, max_length=TOPIC_KEY_CHARS_MAX, description="The key or the id of a topic.")
-    ]
-    context: Annotated[dict[str, Any], Meta(description="What the templates read as `context.x`; at most 64 KiB.")]
+    event_generator_id: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                max_length=ID_CHARS_MAX,
+                description="Of type `scheduled` or `api_triggered`, published; called for the `topic_key`.",
+            ),
+        ]
+        | None
+    ) = None
+    topic_key: (
+        Annotated[str, Meta(min_length=1, max_length=TOPIC_KEY_CHARS_MAX, description="The key or the id of a topic.")]
+        | None
+    ) = None
+    campaign_id: Annotated[
+        UUID | None,
+        Meta(
+            description="In place of an event generator: a campaign that is published itself, run for a tag or a segment."
+        ),
+    ] = None
+    tag_id: UUID | None = None
+    segment_id: UUID | None = None
+    in_their_zones: Annotated[
+        bool,
+        Meta(
+            description="Each person is written to when their own clock shows the time; `time_zone` means nothing then. Of a "
+            "campaign; of whom no zone is known, the group's counts."
+        ),
+    ] = False
+    spread_s: Annotated[
+        int, Meta(ge=0, le=SPREAD_S_MAX, description="Over how many seconds people are spread, evenly. Of a campaign.")
+    ] = 0
+    per_hour: Annotated[
+        Annotated[int, Meta(ge=1, le=PER_HOUR_MAX)] | None,
+        Meta(description="How many people may fall due in an hour. Of a campaign."),
+    ] = None
+    context: Annotated[dict[str, Any], Meta(description="What the templates read as `context.x`; at most 64 KiB.")] = (
+        msgspec.field(default_factory=dict)
+    )
     time_zone: Annotated[
         str, Meta(max_length=TIME_ZONE_CHARS_MAX, description="The clock that it goes by, as `Europe/Berlin`.")
-    ]
+    ] = "UTC"
     at: (
         Annotated[
             str,
@@ -97,16 +140,25 @@ class ScheduleBody(msgspec.Struct, frozen=True, kw_only=True):
     metadata: Metadata = NOTHING
     status: Annotated[
         ScheduleStatus,
-        Meta(description="Of one that comes again and again: `scheduled`, or `cancelled` while it is disabled."),
+        Meta(
+            description="`cancelled`: it was ended, or is disabled. `running`: nothing more is to come, and what it started last is "
+            "under way."
+        ),
     ]
     start_at: Annotated[WireTime | None, Meta(description="When it is due next; of one that is over, when it was.")]
     uuid: UUID
-    campaign: Annotated[Ref | None, Meta(description="What runs for a batch; null where an event generator runs.")]
+    campaign: Annotated[Ref | None, Meta(description="What runs; null where an event generator does.")]
     batch: Annotated[BatchRef | None, Meta(description="Whose schedule it is; null for one made under `/schedules`.")]
     id: UUID
     name: str
     event_generator_id: str | None
     topic_key: str | None
+    campaign_id: UUID | None
+    tag_id: UUID | None
+    segment_id: UUID | None
+    in_their_zones: bool
+    spread_s: int
+    per_hour: int | None
     context: dict[str, Any]
     is_test: bool
     time_zone: str
@@ -161,17 +213,24 @@ class ScheduleChanges(msgspec.Struct, frozen=True, kw_only=True):
 
 def shown(schedule: Schedule) -> ScheduleBody:
     """The schedule as the API answers it."""
+    audience = audience_of(schedule.audience)
     coming = next_moments(schedule.rule, schedule.seen, NEXT_SHOWN) if schedule.enabled else []
     return ScheduleBody(
-        status=_status(schedule),
+        status=schedule.status,
         start_at=wire_time(schedule.next_at or schedule.seen_at),
         uuid=schedule.id,
-        campaign=None,
+        campaign=Ref(schedule.campaign_id, schedule.campaign_name or "") if schedule.campaign_id else None,
         batch=None,
         id=schedule.id,
         name=schedule.name,
-        event_generator_id=schedule.generator_id,
-        topic_key=schedule.topic_key,
+        event_generator_id=schedule.generator_id or None,
+        topic_key=schedule.topic_key or None,
+        campaign_id=schedule.campaign_id,
+        tag_id=audience.tag_id if isinstance(audience, OfTag) else None,
+        segment_id=audience.segment_id if isinstance(audience, OfSegment) else None,
+        in_their_zones=schedule.in_their_zones,
+        spread_s=schedule.spread_s,
+        per_hour=schedule.per_hour,
         context=schedule.context,
         is_test=schedule.is_test,
         time_zone=schedule.time_zone,
@@ -229,21 +288,28 @@ async def get_schedule(request: ApiRequest, caller: Caller, schedule_id: UUID) -
     example={"start_at": "2026-12-01 09:30:00"},
 )
 async def change_schedule(request: ApiRequest, caller: Caller, schedule_id: UUID) -> ScheduleBody:
-    """Change when a batch's campaign runs, or which campaign, as long as it is to come."""
-    changed = await request.services.batches.change(
-        caller.brand_id,
-        schedule_id,
-        await request.json_value(),
-        asked_by=f"key {caller.principal.key_number}",
-        is_test=caller.principal.is_test,
-    )
+    """Change when a batch's campaign runs, or which campaign, as long as it is to come. Any other schedule is replaced by PUT."""
+    try:
+        changed = await request.services.batches.change(
+            caller.brand_id,
+            schedule_id,
+            await request.json_value(),
+            asked_by=f"key {caller.principal.key_number}",
+            is_test=caller.principal.is_test,
+        )
+    except NotFound:
+        await request.services.schedules.get(caller.brand_id, schedule_id)
+        raise Conflict("PATCH changes the schedule of a batch. Replace this one as a whole, with PUT.") from None
     return _of_batch(changed)
 
 
 @schedules.post("/schedules/{schedule_id:str}/cancel", scope="write", problems=[Conflict], idempotent=False)
 async def cancel_schedule(request: ApiRequest, caller: Caller, schedule_id: UUID) -> ScheduleBody:
-    """Cancel what a batch's schedule runs: if it has begun, who was not written to yet is skipped."""
-    return _of_batch(await request.services.batches.cancel(caller.brand_id, schedule_id))
+    """Cancel a schedule and what it started last: who was not written to yet is skipped."""
+    try:
+        return shown(await request.services.schedules.cancel(caller.brand_id, schedule_id))
+    except NotFound:
+        return _of_batch(await request.services.batches.cancel(caller.brand_id, schedule_id))
 
 
 @schedules.put(
@@ -255,7 +321,12 @@ async def cancel_schedule(request: ApiRequest, caller: Caller, schedule_id: UUID
 async def replace_schedule(request: ApiRequest, caller: Caller, schedule_id: UUID, body: ScheduleInput) -> ScheduleBody:
     """Replace a schedule. Another rule or time zone counts from now on; while it is disabled its occurrences are missed."""
     is_test = caller.principal.is_test
-    return shown(await request.services.schedules.update(caller.brand_id, schedule_id, _draft(body), is_test=is_test))
+    try:
+        replaced = await request.services.schedules.update(caller.brand_id, schedule_id, _draft(body), is_test=is_test)
+    except NotFound:
+        await request.services.batches.schedule(caller.brand_id, schedule_id)
+        raise Conflict("This is the schedule of a batch. Change it with PATCH, or cancel it.") from None
+    return shown(replaced)
 
 
 @schedules.delete("/schedules/{schedule_id:str}", scope="write", status=204)
@@ -293,12 +364,6 @@ def _shown(occurrence: Occurrence) -> OccurrenceBody:
     )
 
 
-def _status(schedule: Schedule) -> ScheduleStatus:
-    if not schedule.enabled:
-        return "cancelled"
-    return "finished" if schedule.next_at is None else "scheduled"
-
-
 def _either(schedule: Schedule | BatchSchedule) -> ScheduleBody:
     return shown(schedule) if isinstance(schedule, Schedule) else _of_batch(schedule)
 
@@ -316,6 +381,12 @@ def _of_batch(schedule: BatchSchedule) -> ScheduleBody:
         name=f"{schedule.campaign_name} - {schedule.batch_id}",
         event_generator_id=None,
         topic_key=None,
+        campaign_id=schedule.campaign_id,
+        tag_id=schedule.tag_id,
+        segment_id=None,
+        in_their_zones=False,
+        spread_s=0,
+        per_hour=None,
         context={},
         is_test=schedule.is_test,
         time_zone="UTC",
@@ -332,10 +403,27 @@ def _of_batch(schedule: BatchSchedule) -> ScheduleBody:
 def _draft(body: ScheduleInput) -> ScheduleDraft:
     return ScheduleDraft(
         name=body.name,
-        generator_id=body.event_generator_id,
-        topic_key=body.topic_key,
+        target=_target(body),
         context=body.context,
         rule=Rule(time_zone=body.time_zone, at=body.at, cron=body.cron),
         misfire_grace_s=body.misfire_grace_s,
         enabled=body.enabled,
     )
+
+
+def _target(body: ScheduleInput) -> Target:
+    if body.campaign_id is not None:
+        if body.event_generator_id is not None or body.topic_key is not None:
+            raise Invalid("A schedule starts an event generator for a topic_key, or a campaign: say one of them.")
+        return CampaignTarget(
+            campaign_id=body.campaign_id,
+            audience=one_audience(body.tag_id, body.segment_id),
+            in_their_zones=body.in_their_zones,
+            spread_s=body.spread_s,
+            per_hour=body.per_hour,
+        )
+    if body.event_generator_id is None or body.topic_key is None:
+        raise Invalid("Say what the schedule starts: an event_generator_id and a topic_key, or a campaign_id.")
+    if body.tag_id or body.segment_id or body.in_their_zones or body.spread_s or body.per_hour:
+        raise Invalid("Audience and pace are those of a campaign; an event generator is run for its topic at once.")
+    return GeneratorTarget(body.event_generator_id, body.topic_key)

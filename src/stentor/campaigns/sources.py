@@ -9,6 +9,7 @@ from stentor.campaigns import campaign_store, generator_store
 from stentor.campaigns.context_schema import ContextSchema
 from stentor.campaigns.kept import Kept
 from stentor.campaigns.model import CampaignKind, Deduplication, GeneratorType, Publication, PublishedContent
+from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.db.remembered import Remembered
 from stentor.domain.vocabulary import Lane
@@ -91,8 +92,26 @@ class CampaignSource:
         if publication_id is None:
             return PublishedCampaign(campaign_id, name, kind, None)
         content = (await self._publications.load(brand_id, publication_id)).content
-        lane = Lane.named(content.lane)
-        return PublishedCampaign(campaign_id, name, kind, publication_id, lane, content.policy.deadline_s)
+        return _published(campaign_id, name, kind, publication_id, content)
+
+
+async def published_campaign(conn: Connection, brand_id: UUID, campaign_id: UUID) -> PublishedCampaign | None:
+    """The campaign as it runs now, read in the caller's transaction; None when the brand has none with that id."""
+    found = await campaign_store.find_running_campaign(conn, brand_id, campaign_id)
+    if found is None:
+        return None
+    name, kind, publication_id = found
+    text = None if publication_id is None else await generator_store.find_publication(conn, brand_id, publication_id)
+    if publication_id is None or text is None:
+        return PublishedCampaign(campaign_id, name, kind, None)
+    return _published(campaign_id, name, kind, publication_id, msgspec.json.decode(text, type=PublishedContent))
+
+
+def _published(
+    campaign_id: UUID, name: str, kind: CampaignKind, publication_id: UUID, content: PublishedContent
+) -> PublishedCampaign:
+    lane = Lane.named(content.lane)
+    return PublishedCampaign(campaign_id, name, kind, publication_id, lane, content.policy.deadline_s)
 
 
 class GeneratorSource:

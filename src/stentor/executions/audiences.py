@@ -12,6 +12,7 @@ from stentor.audience.reach import PlannableTopic
 from stentor.audience.segments.standing import compiled, expression_of
 from stentor.campaigns.model import PublishedContent
 from stentor.db.connection import Connection
+from stentor.errors import Invalid
 from stentor.executions import store
 from stentor.executions.model import QueuedExecution
 
@@ -34,6 +35,16 @@ Audience: TypeAlias = OfTag | OfSegment
 def audience_of(stored: Mapping[str, Any] | None) -> Audience | None:
     """The audience that an execution was stored with; None: its topic's subscribers, or whom its call named."""
     return None if stored is None else msgspec.convert(stored, Audience)
+
+
+def one_audience(tag_id: UUID | None, segment_id: UUID | None) -> Audience:
+    """The audience that somebody asks for. Raises Invalid where that is neither, or both."""
+    match tag_id, segment_id:
+        case UUID() as tag, None:
+            return OfTag(tag)
+        case None, UUID() as segment:
+            return OfSegment(segment)
+    raise Invalid("Say whom it is for: a tag_id or a segment_id, one of them.")
 
 
 async def source_of(conn: Connection, brand_id: UUID, audience: Audience) -> Source | None:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import msgspec
 
+from stentor.executions.pacing import DuePlan
 from stentor.executions.quiet_plan import QuietPlan
 
 ExecutionState = Literal["scheduled", "queued", "planning", "sending", "ended", "cancelled", "failed"]
@@ -38,6 +39,10 @@ class Execution(msgspec.Struct, frozen=True):
     cast_at: datetime | None
     """When its people were fixed as a cast; None where they are not, or not yet."""
     cast_size: int | None
+    local_at: datetime | None
+    """What everybody's own clock shows when they are written to, without a zone."""
+    spread_s: int
+    per_hour: int | None
     triggered_by: str
     state: ExecutionState
     audience_size: int
@@ -76,7 +81,11 @@ class QueuedExecution(msgspec.Struct, frozen=True):
     is_test: bool
     recipients: int
     audience: dict[str, Any] | None
+    cast_at: datetime | None
     cast_size: int | None
+    local_at: datetime | None
+    spread_s: int
+    per_hour: int | None
 
 
 class ClaimedSlice(msgspec.Struct, frozen=True):
@@ -93,7 +102,11 @@ class ClaimedSlice(msgspec.Struct, frozen=True):
     publication_id: UUID
     topic_id: UUID | None
     is_test: bool
-    has_cast: bool
+    cast_at: datetime | None
+    cast_size: int | None
+    local_at: datetime | None
+    spread_s: int
+    per_hour: int | None
 
 
 AudienceTable = Literal["topic", "cast", "named"]
@@ -120,8 +133,8 @@ class PlannedRoute(msgspec.Struct, frozen=True):
     chunks: int
     part_from: int
     part_to: int
-    quiet: QuietPlan | None = None
-    """What quiet hours make of its people; None where there are none, or where it is open for everybody."""
+    quiet: QuietPlan | DuePlan | None = None
+    """What quiet hours make of its people, or when they fall due; None where it is open for everybody, and now."""
 
     def holds_chunk(self, place: int) -> bool:
         """Whether the chunk at that place is one of its own."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
+import msgspec
 import structlog
 
 from stentor.audience.reach import PlannableTopic
@@ -25,8 +26,9 @@ from stentor.executions.ending import end_finished
 from stentor.executions.facts import PublicationSource
 from stentor.executions.model import AudienceTable, ClaimedSlice, PlannedRoute, QueuedExecution
 from stentor.executions.named import plan_named
-from stentor.executions.quieting import QuietSource
-from stentor.executions.slicing import SLICE_PEOPLE, Slice, cut_slices
+from stentor.executions.pacing import Pacing, due_plan
+from stentor.executions.quieting import QuietSource, places_of
+from stentor.executions.slicing import CHUNK_SENDS, SLICE_PEOPLE, Slice, cut_slices
 from stentor.executions.tries import Tries
 from stentor.failpoints import failpoint
 from stentor.queue.floors import Floors
@@ -49,6 +51,7 @@ class _Target(NamedTuple):
     topic_id: UUID | None
     lane: int
     is_test: bool
+    pacing: Pacing | None
 
     @property
     def audience_id(self) -> UUID:
@@ -77,7 +80,8 @@ class _Small:
 
     def add(self, execution: QueuedExecution, meant: _Meant) -> None:
         """The execution means those."""
-        target = _Target(execution.id, meant.table, meant.topic_id, execution.lane, execution.is_test)
+        pacing = _pacing(execution)
+        target = _Target(execution.id, meant.table, meant.topic_id, execution.lane, execution.is_test, pacing)
         self.groups[execution.publication_id, execution.is_test, meant.table].append(_Sized(target, meant.people))
 
 
@@ -122,12 +126,13 @@ class Planner:
                     self._slicing_since_s = None
                     return False
                 self._slicing_since_s = self._slicing_since_s or boottime_s()
-                table: AudienceTable = "cast" if piece.has_cast else "topic"
-                target = _Target(piece.execution_id, table, piece.topic_id, piece.lane, piece.is_test)
+                table: AudienceTable = "topic" if piece.cast_size is None else "cast"
+                pacing = _pacing(piece)
+                target = _Target(piece.execution_id, table, piece.topic_id, piece.lane, piece.is_test, pacing)
                 publication = await self._publications.load(piece.brand_id, piece.publication_id)
                 senders = await _senders(conn, publication, is_test=piece.is_test)
                 routes = _routes(target, publication, senders, _slice_of(piece))
-                people = await self._write_sends(conn, publication, routes)
+                people = await self._write_sends(conn, publication, routes, {piece.execution_id: pacing})
                 await store.slice_planned(conn, piece, people[piece.execution_id])
                 failpoint("plan.before_commit")
             failpoint("plan.after_commit")
@@ -193,7 +198,9 @@ class Planner:
                 small.add(execution, meant)
             else:
                 publication = await self._publications.load(brand_id, execution.publication_id)
-                slices = cut_slices(meant.people, len(publication.content.routes))
+                pacing = _pacing(execution)
+                chunk_sends = CHUNK_SENDS if pacing is None else pacing.chunk_sends
+                slices = cut_slices(meant.people, len(publication.content.routes), chunk_sends)
                 await store.start_planning(conn, execution, meant.topic_id, slices)
         planned: list[UUID] = []
         for (publication_id, is_test, _), members in small.groups.items():
@@ -222,10 +229,13 @@ class Planner:
     ) -> list[UUID]:
         routes: list[PlannedRoute] = []
         for target, meant in members:
-            whole = cut_slices(min(meant, SLICE_PEOPLE), len(senders))[0]
+            chunk_sends = CHUNK_SENDS if target.pacing is None else target.pacing.chunk_sends
+            whole = cut_slices(min(meant, SLICE_PEOPLE), len(senders), chunk_sends)[0]
             routes += _routes(target, publication, senders, whole)
-        people = await self._write_sends(conn, publication, routes)
         targets = [target for target, _ in members]
+        people = await self._write_sends(
+            conn, publication, routes, {target.execution_id: target.pacing for target in targets}
+        )
         await store.publish_small(
             conn,
             publication.brand_id,
@@ -234,11 +244,16 @@ class Planner:
         return [target.execution_id for target in targets]
 
     async def _write_sends(
-        self, conn: Connection, publication: Publication, routes: Sequence[PlannedRoute]
+        self,
+        conn: Connection,
+        publication: Publication,
+        routes: Sequence[PlannedRoute],
+        pacings: Mapping[UUID, Pacing | None],
     ) -> Mapping[UUID, int]:
         """Writes sends, chunks and counters of these routes; returns people by execution."""
         brand_id, mode = publication.brand_id, publication.content.mode
         routes = await self._quiet.plan(conn, publication, routes)
+        routes = [await self._paced(conn, brand_id, route, pacings[route.execution_id]) for route in routes]
         plan = plan_named if routes[0].table == "named" else store.plan_sends
         await plan(conn, publication, routes)
         counts = await store.planned_counts(conn, brand_id, routes)
@@ -252,6 +267,30 @@ class Planner:
         if mode == "all" and len(publication.content.routes) > 1:
             people.update(await store.planned_people(conn, brand_id, routes))
         return people
+
+    async def _paced(
+        self, conn: Connection, brand_id: UUID, route: PlannedRoute, pacing: Pacing | None
+    ) -> PlannedRoute:
+        """The route with when its people fall due. Who is not due now is asked about quiet hours when they are."""
+        if pacing is None:
+            return route
+        places = [] if pacing.local_at is None else await places_of(conn, brand_id, [route])
+        quiet = await self._quiet.load(brand_id)
+        return msgspec.structs.replace(route, quiet=due_plan(pacing, places, quiet.fallback))
+
+
+def _pacing(execution: QueuedExecution | ClaimedSlice) -> Pacing | None:
+    """How it is paced; None for what is sent as fast as it goes."""
+    is_paced = execution.local_at is not None or execution.spread_s or execution.per_hour is not None
+    if execution.cast_at is None or execution.cast_size is None or not is_paced:
+        return None
+    return Pacing(
+        begins_at=execution.cast_at,
+        people=execution.cast_size,
+        local_at=execution.local_at,
+        spread_s=execution.spread_s,
+        per_hour=execution.per_hour,
+    )
 
 
 async def _senders(conn: Connection, publication: Publication, *, is_test: bool) -> list[UUID]:

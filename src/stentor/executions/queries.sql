@@ -25,10 +25,12 @@ SELECT
 -- all brands: a planner takes whatever is first in its lane, whoever it belongs to.
 -- The row lock is the lease: it ends with the transaction, also when the worker is killed.
 -- The lanes come in their order, each from its floor on.
-SELECT e.id, e.brand_id, e.publication_id, e.topic_key, e.topic_id, e.lane, e.is_test, e.recipients, e.audience, e.cast_size
+SELECT e.id, e.brand_id, e.publication_id, e.topic_key, e.topic_id, e.lane, e.is_test, e.recipients, e.audience, e.cast_at,
+    e.cast_size, e.local_at, e.spread_s, e.per_hour
 FROM unnest(:lanes::smallint[], :floors::timestamptz[]) AS l (lane, floor)
 CROSS JOIN LATERAL (
-    SELECT e.id, e.brand_id, e.publication_id, e.topic_key, e.topic_id, e.lane, e.is_test, e.recipients, e.audience, e.cast_size
+    SELECT e.id, e.brand_id, e.publication_id, e.topic_key, e.topic_id, e.lane, e.is_test, e.recipients, e.audience, e.cast_at,
+    e.cast_size, e.local_at, e.spread_s, e.per_hour
     FROM execution e
     WHERE e.state = 'queued' AND NOT e.awaits_cast AND e.paused_at IS NULL AND e.lane = l.lane
         AND e.status_at >= least(l.floor, :now - make_interval(secs => :lag_s))
@@ -59,7 +61,7 @@ ORDER BY l.ordinal
 -- name: claim_slice
 -- all brands: a planner takes whatever is first in its lane, whoever it belongs to.
 SELECT s.execution_id, s.number, s.brand_id, s.lane, s.part_from, s.part_to, s.chunks, s.chunk_base, e.publication_id,
-    e.topic_id, e.is_test, e.cast_size IS NOT NULL AS has_cast
+    e.topic_id, e.is_test, e.cast_at, e.cast_size, e.local_at, e.spread_s, e.per_hour
 FROM slice s
 JOIN execution e ON e.id = s.execution_id
 WHERE s.planned_at IS NULL AND e.state = 'planning' AND e.paused_at IS NULL
@@ -88,7 +90,8 @@ SELECT EXISTS (
 -- name: claim_uncast
 -- all brands: a caster takes whatever is first in its lane, whoever it belongs to.
 -- The row lock is the lease, as for planners.
-SELECT id, brand_id, publication_id, topic_key, topic_id, lane, is_test, recipients, audience, cast_size
+SELECT id, brand_id, publication_id, topic_key, topic_id, lane, is_test, recipients, audience, cast_at, cast_size, local_at, spread_s,
+    per_hour
 FROM execution
 WHERE state = 'queued' AND awaits_cast AND paused_at IS NULL
     AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
@@ -212,7 +215,7 @@ WHERE c.execution_id = w.execution_id AND c.number = w.number
 
 -- name: find
 SELECT id, brand_id, publication_id, generator_id, topic_key, topic_id, context, lane, is_test, recipients, campaign_id, audience, cast_at,
-    cast_size, triggered_by, state,
+    cast_size, local_at, spread_s, per_hour, triggered_by, state,
     audience_size, error_code, error_message, created_at, start_at, schedule_id, occurrence_at, status_at, published_at,
     paused_at, restored_at, cancelled_at, ended_at
 FROM execution
@@ -228,7 +231,7 @@ WHERE e.id = :execution_id
 
 -- name: page
 SELECT id, brand_id, publication_id, generator_id, topic_key, topic_id, context, lane, is_test, recipients, campaign_id, audience, cast_at,
-    cast_size, triggered_by, state,
+    cast_size, local_at, spread_s, per_hour, triggered_by, state,
     audience_size, error_code, error_message, created_at, start_at, schedule_id, occurrence_at, status_at, published_at,
     paused_at, restored_at, cancelled_at, ended_at
 FROM execution

@@ -78,7 +78,7 @@ class QuietSource:
         if not on_channel or first.table == "named":
             return routes
         if first.part_to - first.part_from == PARTS - 1:
-            places = await _places(conn, publication.brand_id, routes)
+            places = await places_of(conn, publication.brand_id, routes)
         else:
             places = await self._kept_places(conn, publication.brand_id, routes)
         now = await guard_store.present(conn)
@@ -110,13 +110,14 @@ class QuietSource:
         execution_id = routes[0].execution_id
         kept = self._places.get(execution_id)
         if kept is None:
-            kept = self._places[execution_id] = await _places(conn, brand_id, routes)
+            kept = self._places[execution_id] = await places_of(conn, brand_id, routes)
             if len(self._places) > _PLACES_KEPT:
                 self._places.popitem(last=False)
         return kept
 
 
-async def _places(conn: Connection, brand_id: UUID, routes: Sequence[PlannedRoute]) -> list[str]:
+async def places_of(conn: Connection, brand_id: UUID, routes: Sequence[PlannedRoute]) -> list[str]:
+    """Where the people of these routes are, each place once."""
     slices: defaultdict[tuple[UUID, int, int], int] = defaultdict(int)
     for route in routes:
         slices[route.audience_id, route.part_from, route.part_to] |= route.mask

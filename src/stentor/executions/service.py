@@ -48,6 +48,7 @@ START_GRACE = timedelta(hours=1)
 # Executions or chunks of one sweep: a transaction of well under a second.
 _SWEEP_MAX = 1_000
 
+_CANCELS = "Only a running execution can be cancelled"
 _Change: TypeAlias = Callable[[Connection, UUID, UUID], Awaitable[bool]]
 
 
@@ -141,7 +142,11 @@ class ExecutionService:
 
         Raises Conflict when it is over already.
         """
-        return await self._change(store.cancel, brand_id, execution_id, "Only a running execution can be cancelled")
+        return await self._change(store.cancel, brand_id, execution_id, _CANCELS)
+
+    async def cancel_with(self, conn: Connection, brand_id: UUID, execution_id: UUID) -> None:
+        """Ends an execution as `cancel` does, in the caller's transaction: together with what else is changed there."""
+        await self._changed(conn, store.cancel, brand_id, execution_id, _CANCELS)
 
     async def overview(self, brand_id: UUID, execution_id: UUID) -> Overview:
         """The execution, where its people stand, what was ordered, and how it ended last. Raises NotFound."""
@@ -311,13 +316,16 @@ class ExecutionService:
 
     async def _change(self, change: _Change, brand_id: UUID, execution_id: UUID, rule: str) -> Progress:
         async with self._db.transaction() as conn:
-            if not await change(conn, brand_id, execution_id):
-                execution = await self._find(conn, brand_id, execution_id)
-                state = "paused" if execution.paused_at else execution.state
-                raise Conflict(f"{rule}; this one is {state}.", state=state)
+            await self._changed(conn, change, brand_id, execution_id, rule)
             failpoint("order.before_commit")
         failpoint("order.after_commit")
         return await self.progress(brand_id, execution_id)
+
+    async def _changed(self, conn: Connection, change: _Change, brand_id: UUID, execution_id: UUID, rule: str) -> None:
+        if not await change(conn, brand_id, execution_id):
+            execution = await self._find(conn, brand_id, execution_id)
+            state = "paused" if execution.paused_at else execution.state
+            raise Conflict(f"{rule}; this one is {state}.", state=state)
 
 
 def _missing(execution_id: UUID, history: timedelta) -> NotFound:

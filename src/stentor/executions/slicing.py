@@ -36,10 +36,13 @@ class Slice(msgspec.Struct, frozen=True):
     chunk_base: int
 
 
-def cut_slices(subscribers: int, routes: int) -> list[Slice]:
-    """The slices for that many people on that many routes; the estimate sizes them and never decides who is meant."""
+def cut_slices(subscribers: int, routes: int, chunk_sends: int = CHUNK_SENDS) -> list[Slice]:
+    """The slices for that many people on that many routes; the estimate sizes them and never decides who is meant.
+
+    `chunk_sends`: what their chunks aim at.
+    """
     count = min(max(1, -(-subscribers // SLICE_PEOPLE)), SLICES_MAX)
-    chunks = min(max(1, -(-subscribers // (count * CHUNK_SENDS))), CHUNKS_MAX // (count * routes))
+    chunks = min(max(1, -(-subscribers // (count * chunk_sends))), CHUNKS_MAX // (count * routes))
     bounds = [number * PARTS // count for number in range(count + 1)]
     return [
         Slice(

@@ -1,13 +1,16 @@
 """A call that runs a campaign, and what becomes of it."""
 
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
 import msgspec
 
 from stentor.answers.model import Answer, Idempotency
 from stentor.domain.vocabulary import Lane
+
+ScheduleStatus: TypeAlias = Literal["scheduled", "running", "finished", "cancelled"]
+"""`running`: nothing more is to come, and what it started last is under way; `cancelled`: it is disabled, or was ended."""
 
 
 class RunCall(msgspec.Struct, frozen=True, kw_only=True):

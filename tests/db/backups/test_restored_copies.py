@@ -8,9 +8,7 @@ from uuid import UUID
 import pytest
 
 from backup_world import Backups, Restored
-from stentor.accounts.directory import BrandDirectory
 from stentor.backups.fence import EPOCH_LEAP, fence, resume
-from stentor.campaigns.sources import GeneratorSource, PublicationSource
 from stentor.channels.contract import InDoubt
 from stentor.db.pool import Database
 from stentor.deliver.store import claim_due
@@ -21,11 +19,9 @@ from stentor.executions.service import start_due
 from stentor.queue.floors import Floors
 from stentor.testing.engine import Engine, ScriptedChannel
 from stentor.testing.world import Someone, World
-from stentor.triggers.checking import CallChecker
 from stentor.triggers.schedules.keeping import ScheduleKeeper
-from stentor.triggers.schedules.model import ScheduleDraft
-from stentor.triggers.schedules.service import ScheduleService
-from trigger_world import SCHEMA, make_brand, make_generator, rows
+from stentor.triggers.schedules.model import GeneratorTarget, ScheduleDraft
+from trigger_world import SCHEMA, checker_of, make_brand, make_generator, rows, schedules_of
 
 pytestmark = pytest.mark.anyio
 
@@ -221,12 +217,11 @@ async def test_a_run_that_was_due_while_the_copy_was_paused_waits_for_an_operato
 async def test_occurrences_from_the_backup_to_the_release_are_missed_and_later_ones_start(backups: Backups):
     brand = await make_brand(backups.db)
     await make_generator(backups.db, brand, "fixtures", type="scheduled", schema=SCHEMA)
-    schedule = await ScheduleService(backups.db, checker_of(backups.db)).create(
+    schedule = await schedules_of(backups.db).create(
         brand.id,
         ScheduleDraft(
             name="Hourly",
-            generator_id="fixtures",
-            topic_key="team-42",
+            target=GeneratorTarget("fixtures", "team-42"),
             context={"match_id": "m-1"},
             rule=Rule(time_zone="UTC", cron="0 * * * *"),
             misfire_grace_s=86_400,
@@ -255,10 +250,6 @@ async def run_schedules(copy: Restored, shift: timedelta) -> None:
 
 async def outcomes(copy: Restored) -> list[tuple[Any, ...]]:
     return await rows(copy.db, "SELECT outcome, reason FROM occurrence ORDER BY due_at")
-
-
-def checker_of(db: Database) -> CallChecker:
-    return CallChecker(BrandDirectory(db), GeneratorSource(db, PublicationSource(db)))
 
 
 async def test_fencing_twice_is_fencing_once(backups: Backups):

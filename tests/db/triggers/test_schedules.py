@@ -10,19 +10,15 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pytest
 
-from stentor.accounts.directory import BrandDirectory
 from stentor.accounts.model import Brand
-from stentor.campaigns.sources import GeneratorSource, PublicationSource
 from stentor.db.pool import Database
 from stentor.domain.timetable import Rule
 from stentor.errors import Conflict, Invalid, NotFound, Unprocessable
 from stentor.testing.engine import Engine, ScriptedChannel
 from stentor.testing.waiting import eventually
-from stentor.triggers.checking import CallChecker
 from stentor.triggers.schedules.keeping import CATCH_UP_MAX, OCCURRENCES_KEPT_MAX, ScheduleKeeper
-from stentor.triggers.schedules.model import Occurrence, Schedule, ScheduleDraft
-from stentor.triggers.schedules.service import ScheduleService
-from trigger_world import SCHEMA, make_brand, make_generator, rows
+from stentor.triggers.schedules.model import GeneratorTarget, Occurrence, Schedule, ScheduleDraft
+from trigger_world import SCHEMA, checker_of, make_brand, make_generator, rows, schedules_of
 
 pytestmark = pytest.mark.anyio
 
@@ -31,8 +27,7 @@ DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)
 DRAFT = ScheduleDraft(
     name="Daily",
-    generator_id="fixtures",
-    topic_key="team-42",
+    target=GeneratorTarget("fixtures", "team-42"),
     context={"match_id": "m-1"},
     rule=Rule(time_zone="UTC", cron="0 12 * * *"),
     misfire_grace_s=GRACE_S,
@@ -47,17 +42,13 @@ async def brand(db: Database) -> Brand:
     return brand
 
 
-def checker_of(db: Database) -> CallChecker:
-    return CallChecker(BrandDirectory(db), GeneratorSource(db, PublicationSource(db)))
-
-
 class Kept:
     """A schedule of a brand, and keepers that look at it when the test says that it is so late."""
 
     def __init__(self, db: Database, brand: Brand) -> None:
         self.db = db
         self.brand = brand
-        self.service = ScheduleService(db, checker_of(db))
+        self.service = schedules_of(db)
 
     async def made(self, **changes: Any) -> Schedule:
         draft = msgspec.structs.replace(DRAFT, **changes)
@@ -150,7 +141,7 @@ async def test_a_keeper_that_acts_on_what_it_saw_before_another_one_decided_star
         seen = await kept.service.get(kept.brand.id, schedule.id)
         await kept.ran(due)
 
-        assert not await slow._run(seen)
+        assert not await slow._run([seen])
 
     assert len(await kept.executions()) == 1
 
@@ -260,7 +251,7 @@ async def test_a_context_that_no_longer_fits_is_refused(kept: Kept):
 
 
 async def test_a_topic_that_is_unknown_fails_its_execution_and_the_occurrence_says_so(kept: Kept):
-    schedule = await kept.made(topic_key="nobody's")
+    schedule = await kept.made(target=GeneratorTarget("fixtures", "nobody's"))
     await kept.ran(await kept.due(schedule))
 
     await Engine(kept.db, ScriptedChannel()).plan()
@@ -372,7 +363,7 @@ async def test_a_schedule_of_a_test_key_runs_as_a_test(kept: Kept):
         ({"rule": Rule(time_zone="UTC", at="2030-02-30T09:00")}, "/at", "invalid-time"),
         ({"rule": Rule(time_zone="UTC", at="2020-01-01T09:00")}, "/at", "never"),
         ({"misfire_grace_s": 59}, "/misfire_grace_s", "range"),
-        ({"generator_id": "nobody's"}, "/event_generator_id", "unknown-event-generator"),
+        ({"target": GeneratorTarget("nobody's", "team-42")}, "/event_generator_id", "unknown-event-generator"),
         ({"context": {}}, "/context/match_id", "schema"),
         ({"name": " "}, "/name", "length"),
     ],
@@ -415,7 +406,7 @@ async def test_an_event_generator_of_another_type_or_unpublished_is_refused(kept
 
     for generator_id in ("event", "draft"):
         with pytest.raises(Unprocessable):
-            await kept.made(generator_id=generator_id)
+            await kept.made(target=GeneratorTarget(generator_id, "team-42"))
 
 
 async def test_another_brands_schedule_is_none(kept: Kept):

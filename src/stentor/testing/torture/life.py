@@ -43,7 +43,7 @@ from stentor.triggers.campaign_runs import CampaignRun
 from stentor.triggers.messages import MessageCall, Once
 from stentor.triggers.model import Replayed, RunCall
 from stentor.triggers.schedules.keeping import ScheduleKeeper
-from stentor.triggers.schedules.model import ScheduleDraft
+from stentor.triggers.schedules.model import GeneratorTarget, ScheduleDraft
 from stentor.wiring import (
     Core,
     caster,
@@ -154,8 +154,7 @@ def prepare(dsn: str, port: int, hooks_port: int) -> UUID:
 def _once_in(time: timedelta) -> ScheduleDraft:
     return ScheduleDraft(
         name="Once",
-        generator_id=_TO_COME,
-        topic_key=_TO_COME,
+        target=GeneratorTarget(_TO_COME, _TO_COME),
         context={},
         rule=Rule(time_zone="Europe/Berlin", at=f"{datetime.now(UTC) + time:%Y-%m-%dT%H:%M:%SZ}"),
         misfire_grace_s=3600,

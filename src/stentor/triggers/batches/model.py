@@ -7,11 +7,10 @@ from uuid import UUID
 import msgspec
 
 from stentor.audience.model import Act, Tag, TaggedProfile
-from stentor.domain.vocabulary import Lane
 from stentor.executions.model import ExecutionState
+from stentor.triggers.model import ScheduleStatus
 
 BatchKind: TypeAlias = Literal["call", "stream"]
-ScheduleStatus: TypeAlias = Literal["scheduled", "running", "finished", "cancelled"]
 
 
 class ScheduleWish(msgspec.Struct, frozen=True):
@@ -30,16 +29,6 @@ class BatchCall(msgspec.Struct, frozen=True, kw_only=True):
     profiles_max: int
     act: Act
     is_test: bool = False
-
-
-class Runnable(msgspec.Struct, frozen=True):
-    """A campaign that a batch may run, as it is published."""
-
-    campaign_id: UUID
-    name: str
-    publication_id: UUID
-    lane: Lane
-    deadline_s: int | None
 
 
 class BatchRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +57,7 @@ class BatchSchedule(msgspec.Struct, frozen=True, kw_only=True):
     batch_id: UUID
     campaign_id: UUID
     campaign_name: str
+    tag_id: UUID | None
     status: ScheduleStatus
     start_at: datetime
     execution_id: UUID | None
@@ -97,6 +87,7 @@ def schedule_of(row: BatchRow) -> BatchSchedule | None:
         batch_id=row.id,
         campaign_id=row.campaign_id,
         campaign_name=row.campaign_name,
+        tag_id=row.tag_id,
         status=_status(row),
         start_at=row.start_at,
         execution_id=row.execution_id,

@@ -1,24 +1,11 @@
 -- Batches, and the executions that run campaigns for them.
 
--- name: campaign_to_run
-SELECT name, kind, publication_id FROM campaign WHERE id = :id AND brand_id = :brand_id
-
 -- name: insert_batch
 INSERT INTO batch (id, brand_id, kind, tag_id, campaign_id, campaign_name, start_at, schedule_id, scheduled_at, execution_id,
     profiles, is_test, made_by, created_at, updated_at)
 VALUES (:id, :brand_id, :kind, :tag_id, :campaign_id, :campaign_name, :start_at, :schedule_id,
     CASE WHEN :start_at::timestamptz IS NOT NULL THEN :now END, :execution_id, :profiles, :is_test, :made_by, :now, :now)
 RETURNING created_at
-
--- name: insert_execution
--- To come, or, where its time has just come, queued at once. What is later than that, after a stream that took long, is for the
--- keeper to start, or to fail where it is too late.
-INSERT INTO execution (id, brand_id, publication_id, campaign_id, audience, awaits_cast, context, lane, is_test, triggered_by,
-    state, created_at, status_at, start_at, deadline_at)
-VALUES (:id, :brand_id, :publication_id, :campaign_id, :audience, true, '{}', :lane, :is_test, :triggered_by,
-    CASE WHEN :start_at::timestamptz BETWEEN :now - make_interval(secs => :tolerance_s) AND :now THEN 'queued' ELSE 'scheduled' END,
-    :now, :now, :start_at,
-    greatest(:now, :start_at::timestamptz) + make_interval(secs => :deadline_s::double precision))
 
 -- name: drop_waiting
 -- Another one takes its place; it has no people and no sends yet. None where it has begun meanwhile.

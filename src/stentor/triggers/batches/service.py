@@ -10,17 +10,17 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from stentor.accounts.audit import record
 from stentor.audience import tag_store
 from stentor.audience.admitting import Recognised, admit, recognise
 from stentor.audience.intake import Refusal
 from stentor.audience.model import Act, TaggedProfile
 from stentor.audience.upsert import Overtaken, until_settled
-from stentor.campaigns.sources import PublicationSource
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.domain.ids import new_id
-from stentor.domain.vocabulary import Lane
-from stentor.errors import Conflict, Forbidden, NotFound, Violation, pointer_to
+from stentor.errors import Conflict, Forbidden, NotFound, Unprocessable, Violation, pointer_to
+from stentor.executions.audiences import OfTag
 from stentor.executions.service import ExecutionService
 from stentor.failpoints import failpoint
 from stentor.guard.store import present
@@ -30,7 +30,6 @@ from stentor.triggers.batches.model import (
     BatchCall,
     BatchRow,
     BatchSchedule,
-    Runnable,
     ScheduleWish,
     schedule_of,
 )
@@ -43,6 +42,14 @@ from stentor.triggers.batches.reading import (
     refused,
 )
 from stentor.triggers.batches.store import NewBatch
+from stentor.triggers.campaign_runs import (
+    CampaignChecker,
+    CampaignRun,
+    QueuedRun,
+    Runnable,
+    queued_run,
+    write_run,
+)
 
 PAGE_MAX = 100
 COUNTED_MAX = 100_000
@@ -57,9 +64,9 @@ _MARK_BYTES = 4
 class BatchService:
     """The batches of all brands; every call names its brand and sees nothing of the others."""
 
-    def __init__(self, db: Database, publications: PublicationSource, executions: ExecutionService) -> None:
+    def __init__(self, db: Database, campaigns: CampaignChecker, executions: ExecutionService) -> None:
         self._db = db
-        self._publications = publications
+        self._campaigns = campaigns
         self._executions = executions
 
     async def create(self, call: BatchCall) -> Batch:
@@ -125,17 +132,26 @@ class BatchService:
             if execution_id is not None:
                 if not await store.drop_waiting(conn, brand_id, execution_id):
                     raise _begun(row)
-                execution_id = await store.insert_execution(
-                    conn,
+                run = run_of_batch(
                     brand_id,
+                    row.id,
                     campaign,
                     start_at=wish.start_at,
                     tag_id=_kept_tag(row),
                     is_test=row.is_test,
-                    triggered_by=asked_by,
+                    asked_by=asked_by,
                 )
+                execution_id = await write_run(conn, run)
             await store.reschedule(conn, brand_id, row.id, campaign, wish.start_at, execution_id=execution_id)
             changed = _schedule(await store.find_by_schedule(conn, brand_id, schedule_id))
+            await record(
+                conn,
+                "schedule.updated",
+                schedule_id,
+                brand_id=brand_id,
+                before=_told(_schedule(row)),
+                after=_told(changed),
+            )
             failpoint("batch_change.before_commit")
         failpoint("batch_change.after_commit")
         return changed
@@ -145,13 +161,22 @@ class BatchService:
 
         Raises NotFound, and Conflict when it is over, or its stream is still coming in.
         """
-        schedule = await self.schedule(brand_id, schedule_id)
-        if schedule.execution_id is None:
-            raise Conflict("The stream of this batch has not come to its end; cancel it then.")
-        await self._executions.cancel(brand_id, schedule.execution_id)
         async with self._db.transaction() as conn:
+            schedule = _schedule(await _locked(conn, brand_id, schedule_id))
+            if schedule.execution_id is None:
+                raise Conflict("The stream of this batch has not come to its end; cancel it then.")
+            await self._executions.cancel_with(conn, brand_id, schedule.execution_id)
             await store.touch_schedule(conn, brand_id, schedule.batch_id)
-            return _schedule(await store.find_by_schedule(conn, brand_id, schedule_id))
+            cancelled = _schedule(await store.find_by_schedule(conn, brand_id, schedule_id))
+            await record(
+                conn,
+                "schedule.cancelled",
+                schedule_id,
+                brand_id=brand_id,
+                before=_told(schedule),
+                after=_told(cancelled),
+            )
+            return cancelled
 
     async def runnable(
         self, brand_id: UUID, wish: ScheduleWish, start: tuple[str, ...], campaign: tuple[str, ...]
@@ -159,20 +184,13 @@ class BatchService:
         """The campaign that is to run. Raises Unprocessable, naming the fields `start` and `campaign`, where it cannot."""
         async with self._db.read() as conn:
             violations = checked_start(wish.start_at, await present(conn), start)
-            found = await store.campaign_to_run(conn, brand_id, wish.campaign_id)
-        if found is None:
-            hint = "This group has no such campaign; list them with GET …/campaigns."
-            raise refused([*violations, no_campaign(campaign, hint)])
-        name, kind, publication_id = found
-        if kind == "api_triggered":
-            hint = "It runs by its event generators; choose one of kind `batch` or `scheduled`."
-            violations.append(no_campaign(campaign, hint))
-        elif publication_id is None:
-            violations.append(no_campaign(campaign, "It was never published. Publish it first."))
-        if violations or publication_id is None:
+        try:
+            found = await self._campaigns.runnable(brand_id, wish.campaign_id)
+        except (NotFound, Unprocessable) as problem:
+            raise refused([*violations, no_campaign(campaign, problem.detail)]) from problem
+        if violations:
             raise refused(violations)
-        content = (await self._publications.load(brand_id, publication_id)).content
-        return Runnable(wish.campaign_id, name, publication_id, Lane.named(content.lane), content.policy.deadline_s)
+        return found
 
 
 async def _stored(conn: Connection, call: BatchCall, said: ReadBatch, campaign: Runnable | None) -> Batch:
@@ -188,15 +206,10 @@ async def _stored(conn: Connection, call: BatchCall, said: ReadBatch, campaign: 
         raise refused([_of_profile(refusal) for refusal in admitted.refused])
     execution_id = None
     if campaign is not None and said.wish is not None:
-        execution_id = await store.insert_execution(
-            conn,
-            brand_id,
-            campaign,
-            start_at=said.wish.start_at,
-            tag_id=tag_id,
-            is_test=call.is_test,
-            triggered_by=f"batch {batch_id}",
+        run = run_of_batch(
+            brand_id, batch_id, campaign, start_at=said.wish.start_at, tag_id=tag_id, is_test=call.is_test
         )
+        execution_id = await write_run(conn, run)
     batch = NewBatch(
         id=batch_id,
         kind="call",
@@ -219,6 +232,30 @@ async def _stored(conn: Connection, call: BatchCall, said: ReadBatch, campaign: 
         for external_id, customer_id in zip(rows.external_ids, rows.customer_ids, strict=True)
     ]
     return Batch(row=row, tag=kept, profiles=profiles)
+
+
+def run_of_batch(
+    brand_id: UUID,
+    batch_id: UUID,
+    campaign: Runnable,
+    *,
+    start_at: datetime,
+    tag_id: UUID,
+    is_test: bool,
+    asked_by: str | None = None,
+) -> QueuedRun:
+    """The run of the campaign for the people of a batch's tag; `asked_by`: who asked for it, if not the batch itself."""
+    return queued_run(
+        campaign,
+        CampaignRun(
+            brand_id=brand_id,
+            campaign_id=campaign.campaign_id,
+            audience=OfTag(tag_id),
+            triggered_by=asked_by or f"batch {batch_id}",
+            is_test=is_test,
+            start_at=start_at,
+        ),
+    )
 
 
 def tag_name(after: Runnable | str | None, at: datetime) -> str:
@@ -286,6 +323,17 @@ def _schedule(row: BatchRow | None) -> BatchSchedule:
     if found is None:
         raise _no_schedule()
     return found
+
+
+def _told(schedule: BatchSchedule) -> dict[str, Any]:
+    """The schedule as the audit log tells of it: what was said of it, and how it stands."""
+    return {
+        "batch_id": schedule.batch_id,
+        "campaign_id": schedule.campaign_id,
+        "campaign_name": schedule.campaign_name,
+        "start_at": schedule.start_at,
+        "status": schedule.status,
+    }
 
 
 def _kept_tag(row: BatchRow) -> UUID:

@@ -4,19 +4,16 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
-from psycopg.types.json import Jsonb
 
 from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
 from stentor.domain.ids import new_id
-from stentor.triggers.batches.model import BatchKind, BatchRow, Runnable
-from stentor.triggers.service import START_TOLERANCE
+from stentor.triggers.batches.model import BatchKind, BatchRow
+from stentor.triggers.campaign_runs import Runnable
 
 
 class Sql(QuerySet, file="queries.sql", package=__package__):
-    campaign_to_run: Statement
     insert_batch: Statement
-    insert_execution: Statement
     drop_waiting: Statement
     find_batch: Statement
     find_by_schedule: Statement
@@ -45,12 +42,6 @@ class NewBatch(msgspec.Struct, frozen=True, kw_only=True):
     made_by: str
 
 
-async def campaign_to_run(conn: Connection, brand_id: UUID, campaign_id: UUID) -> tuple[str, str, UUID | None] | None:
-    """The campaign's name, its kind and what is published of it; None where the brand has none of that id."""
-    rows = await Sql.campaign_to_run.tuples(conn, id=campaign_id, brand_id=brand_id)
-    return rows[0] if rows else None
-
-
 async def insert(conn: Connection, brand_id: UUID, batch: NewBatch) -> None:
     """Writes the batch."""
     campaign = batch.campaign
@@ -69,36 +60,6 @@ async def insert(conn: Connection, brand_id: UUID, batch: NewBatch) -> None:
         is_test=batch.is_test,
         made_by=batch.made_by,
     )
-
-
-async def insert_execution(
-    conn: Connection,
-    brand_id: UUID,
-    campaign: Runnable,
-    *,
-    start_at: datetime,
-    tag_id: UUID,
-    is_test: bool,
-    triggered_by: str,
-) -> UUID:
-    """Writes the execution that runs the campaign for the people of the tag, and answers with its id."""
-    # Its id is of the time of its start, so that its sends lie in that week's partition.
-    execution_id = new_id(start_at)
-    await Sql.insert_execution.run(
-        conn,
-        id=execution_id,
-        brand_id=brand_id,
-        publication_id=campaign.publication_id,
-        campaign_id=campaign.campaign_id,
-        audience=Jsonb({"kind": "tag", "tag_id": str(tag_id)}),
-        lane=campaign.lane,
-        is_test=is_test,
-        triggered_by=triggered_by,
-        start_at=start_at,
-        deadline_s=campaign.deadline_s,
-        tolerance_s=START_TOLERANCE.total_seconds(),
-    )
-    return execution_id
 
 
 async def drop_waiting(conn: Connection, brand_id: UUID, execution_id: UUID) -> bool:

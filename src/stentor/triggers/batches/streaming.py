@@ -15,21 +15,20 @@ from stentor.audience.import_store import Resume
 from stentor.audience.imports import SOURCE_CHARS_MAX
 from stentor.audience.model import ImportJob
 from stentor.audience.tags import NAME_CHARS_MAX
-from stentor.campaigns import generator_store
-from stentor.campaigns.model import PublishedContent
+from stentor.campaigns.sources import published_campaign
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.domain.ids import new_id
 from stentor.domain.text import NOT_IN_A_LINE
-from stentor.domain.vocabulary import Lane
 from stentor.errors import Conflict, Violation
 from stentor.failpoints import failpoint
 from stentor.guard.store import present
 from stentor.triggers.batches import store
-from stentor.triggers.batches.model import Runnable, ScheduleWish
+from stentor.triggers.batches.model import ScheduleWish
 from stentor.triggers.batches.reading import read_campaign, read_start, refused
-from stentor.triggers.batches.service import BatchService, tag_name
+from stentor.triggers.batches.service import BatchService, run_of_batch, tag_name
 from stentor.triggers.batches.store import NewBatch
+from stentor.triggers.campaign_runs import Runnable, checked_campaign, write_run
 
 _START, _CAMPAIGN = ("start_at",), ("campaign",)
 # Behind it stand the minute and the mark.
@@ -132,24 +131,15 @@ async def stream_ended(conn: Connection, brand_id: UUID, job: ImportJob) -> None
     execution_id = None
     if row.start_at is not None and row.campaign_id is not None and row.tag_id is not None:
         campaign = await _published(conn, brand_id, row.campaign_id)
-        execution_id = await store.insert_execution(
-            conn,
-            brand_id,
-            campaign,
-            start_at=row.start_at,
-            tag_id=row.tag_id,
-            is_test=row.is_test,
-            triggered_by=f"batch {row.id}",
-        )
+        run = run_of_batch(brand_id, row.id, campaign, start_at=row.start_at, tag_id=row.tag_id, is_test=row.is_test)
+        execution_id = await write_run(conn, run)
     people = job.added + job.changed + job.unchanged
     await store.end_stream(conn, brand_id, row.id, profiles=people, execution_id=execution_id)
 
 
 async def _published(conn: Connection, brand_id: UUID, campaign_id: UUID) -> Runnable:
     """The campaign as it is published by now: what was published once stays, and so does its campaign."""
-    name, _, publication_id = await store.campaign_to_run(conn, brand_id, campaign_id) or ("", "", None)
-    text = None if publication_id is None else await generator_store.find_publication(conn, brand_id, publication_id)
-    if publication_id is None or text is None:
-        raise Conflict("The campaign of this batch is not published any more. Publish it, and send the stream again.")
-    content = msgspec.json.decode(text, type=PublishedContent)
-    return Runnable(campaign_id, name, publication_id, Lane.named(content.lane), content.policy.deadline_s)
+    campaign = await published_campaign(conn, brand_id, campaign_id)
+    if campaign is None:
+        raise Conflict("The campaign of this batch is gone. Send its people as a new batch, for another campaign.")
+    return checked_campaign(campaign)

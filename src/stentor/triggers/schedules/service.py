@@ -1,5 +1,6 @@
 """Schedules as their owners see them: made, changed, looked at. The keeper lets them run."""
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -13,18 +14,31 @@ from stentor.db.pool import Database
 from stentor.domain.ids import new_id
 from stentor.domain.text import checked_name
 from stentor.domain.timetable import Moment, Rule, checked_rule, moment_of, next_moment
-from stentor.errors import Forbidden, Invalid, NotFound, QuotaExceeded
-from stentor.triggers.checking import CallChecker
-from stentor.triggers.model import RunCall
+from stentor.errors import Conflict, Forbidden, Invalid, NotFound, QuotaExceeded
+from stentor.executions.pacing import FIRST_ZONE
+from stentor.executions.service import ExecutionService
+from stentor.triggers.campaign_runs import check_audience
 from stentor.triggers.schedules import store
-from stentor.triggers.schedules.model import RUNNABLE, Occurrence, Schedule, ScheduleDraft
+from stentor.triggers.schedules.model import CampaignTarget, Occurrence, Schedule, ScheduleDraft
+from stentor.triggers.schedules.targets import TargetChecker
 
-SCHEDULES_MAX = 1_000
+SCHEDULES_MAX = 20_000
 NAME_CHARS_MAX = 200
 PAGE_MAX = 100
 
 # How far a schedule is, which the keeper moves on.
-_MOVING = {"seen_local", "seen_at", "next_at", "now", "silent_until"}
+_MOVING = {
+    "seen_local",
+    "seen_at",
+    "next_at",
+    "now",
+    "silent_until",
+    "campaign_name",
+    "last_execution_id",
+    "last_state",
+}
+
+_WALL_TIME = re.compile(r"[0-9T:-]{16,19}", re.ASCII)
 
 MISFIRE_GRACE_S_MIN = 60
 MISFIRE_GRACE_S_MAX = 7 * 24 * 3600
@@ -33,9 +47,10 @@ MISFIRE_GRACE_S_MAX = 7 * 24 * 3600
 class ScheduleService:
     """The schedules of all brands; every call names its brand and sees nothing of the others."""
 
-    def __init__(self, db: Database, checker: CallChecker) -> None:
+    def __init__(self, db: Database, checker: TargetChecker, executions: ExecutionService) -> None:
         self._db = db
         self._checker = checker
+        self._executions = executions
 
     async def create(self, brand_id: UUID, draft: ScheduleDraft, *, is_test: bool) -> Schedule:
         """The new schedule, which counts from now on; what a test key makes runs as a test.
@@ -101,6 +116,28 @@ class ScheduleService:
         async with self._db.read() as conn:
             return (await store.count(conn, brand_id))[0]
 
+    async def cancel(self, brand_id: UUID, schedule_id: UUID) -> Schedule:
+        """Ends what a schedule runs, also what it started last: who was not written to yet is skipped.
+
+        Nothing more of it starts until it is enabled again. Raises NotFound, and Conflict when it is over or cancelled already.
+        """
+        async with self._db.transaction() as conn:
+            await store.lock(conn, brand_id, schedule_id)
+            held = await _found(conn, brand_id, schedule_id)
+            if held.status in {"finished", "cancelled"}:
+                raise Conflict(
+                    f"Only a schedule that is to come or runs can be cancelled; this one is {held.status}.",
+                    status=held.status,
+                )
+            await store.disable(conn, brand_id, schedule_id)
+            if held.last_execution_id is not None and held.is_under_way:
+                await self._executions.cancel_with(conn, brand_id, held.last_execution_id)
+            cancelled = await _found(conn, brand_id, schedule_id)
+            await record(
+                conn, "schedule.cancelled", schedule_id, brand_id=brand_id, before=_told(held), after=_told(cancelled)
+            )
+            return cancelled
+
     async def delete(self, brand_id: UUID, schedule_id: UUID) -> None:
         """Removes the schedule with its occurrences; executions that it started go on. Raises NotFound."""
         async with self._db.transaction() as conn:
@@ -121,18 +158,31 @@ class ScheduleService:
         if not MISFIRE_GRACE_S_MIN <= draft.misfire_grace_s <= MISFIRE_GRACE_S_MAX:
             message = f"A misfire_grace_s has {MISFIRE_GRACE_S_MIN} to {MISFIRE_GRACE_S_MAX} seconds."
             raise Invalid.field("/misfire_grace_s", "range", message)
-        call = RunCall(
-            brand_id=brand_id,
-            generator_id=draft.generator_id,
-            topic_key=draft.topic_key,
-            context=draft.context,
-            triggered_by="",
-        )
         try:
-            await self._checker.check(call, RUNNABLE)
+            await self._checker.check(brand_id, draft.target, draft.context)
         except NotFound as missing:
+            if isinstance(draft.target, CampaignTarget):
+                raise Invalid.field("/campaign_id", "unknown-campaign", missing.detail) from missing
             raise Invalid.field("/event_generator_id", "unknown-event-generator", missing.detail) from missing
+        if isinstance(draft.target, CampaignTarget):
+            async with self._db.read() as conn:
+                await check_audience(conn, brand_id, draft.target.audience)
+            draft = _by_their_clocks(draft, draft.target)
         return msgspec.structs.replace(draft, name=checked_name(draft.name, NAME_CHARS_MAX))
+
+
+def _by_their_clocks(draft: ScheduleDraft, target: CampaignTarget) -> ScheduleDraft:
+    """The draft with the zone where each time comes first, where it goes by everybody's own clock."""
+    if not target.in_their_zones:
+        return draft
+    if draft.rule.at is not None and not _WALL_TIME.fullmatch(draft.rule.at):
+        message = "By everybody's own clock a time has no offset: write it as `2026-12-24T18:00`."
+        raise Invalid.field("/at", "has-offset", message)
+    if draft.rule.cron is not None and (set(draft.rule.cron.split()[:2]) & {"*"} or "*" in draft.rule.cron[:1]):
+        message = "By everybody's own clock a run is at a time of the day: write minute and hour as numbers."
+        raise Invalid.field("/cron", "no-time-of-day", message)
+    rule = msgspec.structs.replace(draft.rule, time_zone=FIRST_ZONE)
+    return msgspec.structs.replace(draft, rule=rule)
 
 
 def _from(draft: ScheduleDraft, now: datetime) -> tuple[ScheduleDraft, Moment, Moment | None]:

@@ -5,13 +5,22 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from psycopg.types.json import Jsonb
 
 from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
 from stentor.domain.timetable import Moment
-from stentor.triggers.model import QueuedCall
-from stentor.triggers.schedules.model import Decision, LockedSchedule, Occurrence, Schedule, ScheduleDraft
+from stentor.triggers.schedules.model import (
+    Fate,
+    GeneratorTarget,
+    LockedSchedule,
+    Occurrence,
+    Schedule,
+    ScheduleDraft,
+    Target,
+)
+from stentor.triggers.schedules.targets import Occurring
 
 
 class Sql(QuerySet, file="queries.sql", package=__package__):
@@ -21,11 +30,12 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     lock_schedule: Statement
     page_of_schedules: Statement
     update_schedule: Statement
+    disable_schedule: Statement
     delete_schedule: Statement
     page_of_occurrences: Statement
     due_schedules: Statement
     lock_due: Statement
-    start_occurrence: Statement
+    start_occurrences: Statement
     insert_occurrences: Statement
     forget_occurrences: Statement
     advance: Statement
@@ -86,6 +96,11 @@ async def page(conn: Connection, brand_id: UUID, after: UUID | None, limit: int)
     return await Sql.page_of_schedules.rows(conn, Schedule, brand_id=brand_id, after=after, limit=limit)
 
 
+async def disable(conn: Connection, brand_id: UUID, schedule_id: UUID) -> None:
+    """Lets nothing more of the schedule start."""
+    await Sql.disable_schedule.run(conn, id=schedule_id, brand_id=brand_id)
+
+
 async def delete(conn: Connection, brand_id: UUID, schedule_id: UUID) -> bool:
     """Removes the schedule and what is known of its occurrences; False when there is none."""
     return await Sql.delete_schedule.run(conn, id=schedule_id, brand_id=brand_id) > 0
@@ -105,53 +120,46 @@ async def due(conn: Connection, limit: int) -> list[Schedule]:
     return await Sql.due_schedules.rows(conn, Schedule, limit=limit)
 
 
-async def lock_due(conn: Connection, schedule: Schedule) -> LockedSchedule | None:
-    """The schedule, locked, if it still is due and as it was; None otherwise."""
-    return await Sql.lock_due.first(
-        conn, LockedSchedule, id=schedule.id, brand_id=schedule.brand_id, updated_at=schedule.updated_at
-    )
-
-
-async def start_occurrence(conn: Connection, schedule: Schedule, call: QueuedCall, due_at: datetime) -> bool:
-    """Writes the execution of an occurrence; False when it is later than its grace allows."""
-    started = await Sql.start_occurrence.run(
+async def lock_due(conn: Connection, schedules: Sequence[Schedule]) -> list[LockedSchedule]:
+    """Those of the schedules that are still due and as they were, locked."""
+    return await Sql.lock_due.rows(
         conn,
-        id=call.id,
-        brand_id=call.brand_id,
-        publication_id=call.publication_id,
-        generator_id=call.generator_id,
-        topic_key=call.topic_key,
-        context=Jsonb(call.context),
-        lane=call.lane,
-        is_test=call.is_test,
-        triggered_by=call.triggered_by,
-        deadline_s=call.deadline_s,
-        schedule_id=schedule.id,
-        due_at=due_at,
-        misfire_grace_s=schedule.misfire_grace_s,
+        LockedSchedule,
+        ids=[schedule.id for schedule in schedules],
+        updates_at=[schedule.updated_at for schedule in schedules],
     )
-    return started > 0
 
 
-async def decided(
-    conn: Connection, schedule: Schedule, decisions: Sequence[Decision], following: Moment | None, *, kept: int
-) -> None:
-    """Writes down what came of occurrences, forgets all but the latest `kept`, and sets the alarm for the next one."""
-    seen = decisions[-1].moment if decisions else schedule.seen
-    if decisions:
+async def start_occurrences(conn: Connection, occurring: Sequence[Occurring]) -> set[UUID]:
+    """Writes the executions of these occurrences, but for those that are later than their grace allows; returns their ids."""
+    return set(await Sql.start_occurrences.column(conn, occurring=Jsonb(occurring))) if occurring else set()
+
+
+async def decided(conn: Connection, fates: Sequence[Fate], *, kept: int) -> None:
+    """Writes down what came of schedules' occurrences, forgets all but each one's latest `kept`, and sets their alarms."""
+    each = [(fate.schedule, decision) for fate in fates for decision in fate.decisions]
+    if each:
         await Sql.insert_occurrences.run(
             conn,
-            schedule_id=schedule.id,
-            brand_id=schedule.brand_id,
-            dues_at=[decision.moment.at for decision in decisions],
-            locals_at=[decision.moment.local for decision in decisions],
-            outcomes=[decision.outcome for decision in decisions],
-            reasons=[decision.reason for decision in decisions],
-            messages=[decision.message for decision in decisions],
-            execution_ids=[decision.execution_id for decision in decisions],
+            schedule_ids=[schedule.id for schedule, _ in each],
+            brand_ids=[schedule.brand_id for schedule, _ in each],
+            dues_at=[decision.moment.at for _, decision in each],
+            locals_at=[decision.moment.local for _, decision in each],
+            outcomes=[decision.outcome for _, decision in each],
+            reasons=[decision.reason for _, decision in each],
+            messages=[decision.message for _, decision in each],
+            execution_ids=[decision.execution_id for _, decision in each],
         )
-        await Sql.forget_occurrences.run(conn, schedule_id=schedule.id, brand_id=schedule.brand_id, kept=kept)
-    await Sql.advance.run(conn, id=schedule.id, brand_id=schedule.brand_id, **_moments(seen, following))
+        await Sql.forget_occurrences.run(conn, ids=sorted({schedule.id for schedule, _ in each}), kept=kept)
+    seens = [fate.decisions[-1].moment if fate.decisions else fate.schedule.seen for fate in fates]
+    await Sql.advance.run(
+        conn,
+        ids=[fate.schedule.id for fate in fates],
+        seens_local=[seen.local for seen in seens],
+        seens_at=[seen.at for seen in seens],
+        nexts_local=[None if fate.following is None else fate.following.local for fate in fates],
+        nexts_at=[None if fate.following is None else fate.following.at for fate in fates],
+    )
 
 
 async def to_come(conn: Connection, after: UUID | None, limit: int) -> list[Schedule]:
@@ -174,8 +182,7 @@ async def set_alarms(conn: Connection, changed: Sequence[tuple[Schedule, Moment 
 def _edited(draft: ScheduleDraft) -> dict[str, Any]:
     return {
         "name": draft.name,
-        "generator_id": draft.generator_id,
-        "topic_key": draft.topic_key,
+        **_target(draft.target),
         "context": Jsonb(draft.context),
         "time_zone": draft.rule.time_zone,
         "at": draft.rule.at,
@@ -183,6 +190,19 @@ def _edited(draft: ScheduleDraft) -> dict[str, Any]:
         "misfire_grace_s": draft.misfire_grace_s,
         "enabled": draft.enabled,
     }
+
+
+def _target(target: Target) -> dict[str, Any]:
+    if isinstance(target, GeneratorTarget):
+        columns = msgspec.structs.asdict(target)
+        return {
+            **columns,
+            **dict.fromkeys(("campaign_id", "audience", "per_hour")),
+            "in_their_zones": False,
+            "spread_s": 0,
+        }
+    columns = msgspec.structs.asdict(target)
+    return {**columns, "audience": Jsonb(target.audience), "generator_id": "", "topic_key": ""}
 
 
 def _moments(seen: Moment, following: Moment | None) -> dict[str, datetime | None]:
