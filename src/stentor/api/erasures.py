@@ -90,7 +90,7 @@ async def erase_customer(request: ApiRequest, caller: Caller, external_id: str) 
     When this returns the person is gone and nothing more is begun for them; a message on the wire ends as it ends. Their
     addresses stay suppressed by their hashes. Whoever is told of under the same external id later is a new person.
     """
-    return _erased(await request.services.erasures.erase(caller.brand_id, external_id, asked_by=_asker(caller)))
+    return erased_shown(await request.services.erasures.erase(caller.brand_id, external_id, asked_by=asker(caller)))
 
 
 @erasures.post(
@@ -102,9 +102,9 @@ async def erase_customer(request: ApiRequest, caller: Caller, external_id: str) 
 )
 async def erase_customers(request: ApiRequest, caller: Caller, body: ErasuresInput) -> ErasuresResult:
     """Erase up to 100 customers together: all of them or none."""
-    erased = await request.services.erasures.erase_many(caller.brand_id, body.external_ids, asked_by=_asker(caller))
+    erased = await request.services.erasures.erase_many(caller.brand_id, body.external_ids, asked_by=asker(caller))
     known = {one.external_id for one in erased}
-    return ErasuresResult([_erased(one) for one in erased], [one for one in body.external_ids if one not in known])
+    return ErasuresResult([erased_shown(one) for one in erased], [one for one in body.external_ids if one not in known])
 
 
 @erasures.get("/erasures", scope="read")
@@ -147,11 +147,13 @@ async def _exported(
     )
 
 
-def _asker(caller: Caller) -> str:
+def asker(caller: Caller) -> str:
+    """Who asks, as an erasure keeps it: for people to read."""
     return f"key {caller.principal.key_number}"
 
 
-def _erased(one: Erased) -> ErasedBody:
+def erased_shown(one: Erased) -> ErasedBody:
+    """What became of the person as the API answers it."""
     return ErasedBody(external_id=one.external_id, is_new=one.is_new, erasure=_shown(one.erasure))
 
 

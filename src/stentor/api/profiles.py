@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from stentor.api.batches import AttributeBody, PersonInput, ProfileInput
 from stentor.api.channels import ChannelName, names_in
+from stentor.api.erasures import ErasedBody, asker, erased_shown
 from stentor.api.groups import group_noun
 from stentor.api.paging import Listing, ListQuery, Walk, counted_listing
 from stentor.api.request import ApiRequest, Caller
@@ -16,7 +17,7 @@ from stentor.audience.model import Customer
 from stentor.audience.profile_service import SEARCH_NAME_CHARS_MAX, ProfileFilter
 from stentor.audience.profiles import NAMES
 from stentor.domain.address import ADDRESS_CHARS_MAX
-from stentor.errors import Invalid, Unprocessable
+from stentor.errors import Invalid, Unavailable, Unprocessable
 
 profiles = group_noun(
     "profiles",
@@ -167,3 +168,13 @@ async def update_profile(request: ApiRequest, caller: Caller, profile: str) -> P
     return shown(
         await request.services.profiles.update(caller.brand_id, profile, await request.json_value(), region=region)
     )
+
+
+@profiles.delete("/profiles/{profile:str}", scope="write", problems=[Unavailable])
+async def delete_profile(request: ApiRequest, caller: Caller, profile: str) -> ErasedBody:
+    """Erase a profile, for good, by its `uuid` or its `external_id`. Saying it again answers with the same erasure.
+
+    Its addresses stay suppressed by their hashes. `external_id` of the answer is what this call named it by.
+    """
+    erased = await request.services.erasures.erase_profile(caller.brand_id, profile, asked_by=asker(caller))
+    return erased_shown(erased)

@@ -1,6 +1,7 @@
 """Erasing people on request, and what is known of erasures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from uuid import UUID
 
 from stentor.audience.customers import id_of, missing_customer
@@ -40,7 +41,25 @@ class ErasureService:
         """
         if len(external_ids) > PEOPLE_MAX:
             raise TooLarge(f"{len(external_ids)} people in one erasure; at most {PEOPLE_MAX}. Send several.")
-        people = {id_of(brand_id, external_id): external_id for external_id in external_ids}
+        return await self._erase(
+            brand_id, {id_of(brand_id, external_id): external_id for external_id in external_ids}, asked_by
+        )
+
+    async def erase_profile(self, brand_id: UUID, profile: str, *, asked_by: str) -> Erased:
+        """Erases one person, as `erase`, who is named by our id (a UUID) or by the caller's own.
+
+        Raises NotFound for who never was.
+        """
+        ids = [id_of(brand_id, profile)]
+        with suppress(ValueError):
+            # As profiles are found: some callers' own ids are UUIDs as well.
+            ids.insert(0, UUID(profile))
+        for each in ids:
+            if found := await self._erase(brand_id, {each: profile}, asked_by):
+                return found[0]
+        raise missing_customer(profile)
+
+    async def _erase(self, brand_id: UUID, people: Mapping[UUID, str], asked_by: str) -> list[Erased]:
         new = {
             erasure.digest: erasure for erasure in await self._eraser.erase(brand_id, list(people), asked_by=asked_by)
         }
