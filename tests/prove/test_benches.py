@@ -32,6 +32,14 @@ MEASURES = {
         "false_positives",
         "false_negatives",
     },
+    "batches": {
+        "batches_per_s",
+        "batch_p99_ms",
+        "bulk_profiles_per_s",
+        "segment_count_s",
+        "segment_plan_per_s",
+        "peak_rss_mb",
+    },
     "guard": {
         "guarded_plan_2_workers_per_s",
         "guarded_smtp_per_s",

@@ -283,7 +283,10 @@ def demo(
 @app.command()
 def bench(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="trigger, plan, render, smtp, e2e, guard, optouts, import or start.")
+        str,
+        typer.Argument(
+            metavar="NAME", help="trigger, plan, render, smtp, e2e, guard, batches, optouts, import or start."
+        ),
     ],
     people: Annotated[
         int | None,

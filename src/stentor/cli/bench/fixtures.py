@@ -63,6 +63,24 @@ def customers(people: int) -> Iterator[bytes]:
         yield b"".join(_line(number, attributes[number % _KINDS]) for number in numbers)
 
 
+def profiles(numbers: range) -> Iterator[bytes]:
+    """The same people as callers of batches write them, each as the JSON of one profile."""
+    attributes = [_named_attributes(kind) for kind in range(min(_KINDS, numbers.stop))]
+    for number in numbers:
+        kind = number % _KINDS
+        email, phone = _addresses(number)
+        person = {
+            "first_name": _FIRST[kind % len(_FIRST)],
+            "last_name": _LAST[kind % len(_LAST)],
+            "phone_number": phone,
+            "email_address": email,
+            "locale": "en-GB",
+            "time_zone": "Europe/Berlin",
+        }
+        profile = {"external_id": _external_id(number), "person": person, "attributes": attributes[kind]}
+        yield msgspec.json.encode(profile)
+
+
 def subscriptions(topic_keys: list[str], people: int) -> Iterator[bytes]:
     """A CSV of who wants mail about what: everybody about one of the topics, in turn."""
     yield b"external_id,topic,channels\n"
@@ -118,6 +136,17 @@ def _typed(kind: int) -> dict[str, Any]:
         "newsletter": kind % 2 == 0,
         "favourites": [_PLAYERS[(kind + step) % len(_PLAYERS)] for step in (0, 7, 19)],
     }
+
+
+def _named_attributes(kind: int) -> msgspec.Raw:
+    facts = dict(zip(_TEXT_FIELDS, _texts(kind), strict=True)) | _typed(kind)
+    # What a person is has a place of its own in a profile.
+    named = [
+        {"name": name, "value": value}
+        for name, value in facts.items()
+        if name not in {"locale", "time_zone", "first_name", "last_name"}
+    ]
+    return msgspec.Raw(msgspec.json.encode(named))
 
 
 def _external_id(number: int) -> str:

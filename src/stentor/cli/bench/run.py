@@ -7,7 +7,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from stentor.cli.bench import e2e, fixtures, guard, importing, optouts, plan, render, smtp, start, trigger
+from stentor.cli.bench import batches, e2e, fixtures, guard, importing, optouts, plan, render, smtp, start, trigger
 from stentor.cli.bench.result import Measure, Result, this_machine
 from stentor.cli.output import Exit, fail, print_json
 from stentor.cli.premises import Premises, on_premises
@@ -38,6 +38,7 @@ BENCHES = {
     "smtp": Bench(smtp.PEOPLE, _on_premises(smtp.measure)),
     "e2e": Bench(e2e.PEOPLE, _on_premises(e2e.measure)),
     "guard": Bench(guard.PEOPLE, _on_premises(guard.measure)),
+    "batches": Bench(batches.PEOPLE, _on_premises(batches.measure)),
     "optouts": Bench(0, _on_premises(optouts.measure), lines=optouts.LINES),
     "import": Bench(importing.PEOPLE, _on_premises(importing.measure)),
     "start": Bench(0, lambda _people, _seconds: start.measure()),
