@@ -1,5 +1,6 @@
 """A batch's schedule, from the call to the last message: read, changed, cancelled, finished."""
 
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,6 +12,7 @@ from api_world import World
 from stentor.audience.model import Act, Source
 from stentor.executions.service import start_due
 from stentor.testing.engine import Engine, ScriptedChannel
+from stentor.triggers.batches.streaming import StreamCall
 from stentor.wiring import Core
 
 pytestmark = pytest.mark.anyio
@@ -180,3 +182,38 @@ async def test_a_stream_runs_its_campaign_when_all_of_it_is_in(world: World, cam
     batch = (await world.ask("GET", f"/batches/{made.json()['batch']['uuid']}")).json()
     assert batch["schedule"]["status"] == "finished"
     assert sorted(channel.addresses) == sorted(f"p{number}@example.org" for number in range(20))
+
+
+async def test_a_stream_that_took_longer_than_until_its_time_runs_within_the_hour(
+    world: World, campaign: str, installation: Core
+):
+    now = datetime.now(UTC)
+    sent: dict[UUID, dict[str, str]] = {}
+    for source, hours in (("late", 2), ("too-late", 1)):
+        query = {"source": source, "start_at": written(now + timedelta(hours=hours)), "campaign": campaign}
+        call = StreamCall(
+            brand_id=world.brand.id,
+            source=source,
+            name=None,
+            start_at=query["start_at"],
+            campaign_id=campaign,
+            region=None,
+            made_by="",
+        )
+        sent[await world.services.streams.begin(call)] = query
+
+    installation.db.shift = timedelta(hours=2, minutes=30)
+    waiting: list[tuple[str, str]] = []
+    for query in sent.values():
+        profile = aino(external_id=query["source"], person={"email_address": f"{query['source']}@example.org"})
+        lines, told = json.dumps(profile).encode(), {"Content-Type": "application/x-ndjson"}
+        ended = await world.ask("POST", "/batches:bulk", params=query, content=lines, headers=told)
+        waiting.append((ended.json()["import"]["id"], ended.json()["batch"]["schedule"]["status"]))
+    channel = ScriptedChannel()
+    await start_due(installation.db)
+    await Engine(installation.db, channel).drain()
+
+    batches = [(await world.ask("GET", f"/batches/{batch_id}")).json() for batch_id in sent]
+    assert waiting == [(str(batch_id), "scheduled") for batch_id in sent]
+    assert [batch["schedule"]["status"] for batch in batches] == ["finished", "cancelled"]
+    assert channel.addresses == ["late@example.org"]

@@ -61,13 +61,16 @@ class StreamService:
         Raises Unprocessable, naming the parameters that break a rule.
         """
         wish = _read(call)
-        campaign = None if wish is None else await self._batches.runnable(call.brand_id, wish, _START, _CAMPAIGN)
-        async with self._db.transaction() as conn:
-            job_id = await import_store.unfinished_job(
+        async with self._db.read() as conn:
+            unfinished = await import_store.unfinished_job(
                 conn, call.brand_id, kind="profiles", file_format="ndjson", source=call.source, bytes_total=None
             )
-            if job_id is None:
-                job_id = await _begun(conn, call, wish, campaign)
+        if unfinished is not None:
+            # Sent again as it was before, its time may have passed since it broke off.
+            return unfinished
+        campaign = None if wish is None else await self._batches.runnable(call.brand_id, wish, _START, _CAMPAIGN)
+        async with self._db.transaction() as conn:
+            job_id = await _begun(conn, call, wish, campaign)
             failpoint("stream_begin.before_commit")
         failpoint("stream_begin.after_commit")
         return job_id
