@@ -2,8 +2,8 @@
 
 A caller who brings people says that they agreed to hear from the brand. For somebody new that is written down: the flag of
 each channel that they have an address for becomes yes, with a line in the ledger. About somebody who is known nothing is
-said: what they chose stands. And whoever is made at an address whose other holder refused a channel is made with that
-refusal; otherwise a new external id would be the way around a no.
+said: what they chose stands. Whoever comes to an address whose other holder refused a channel comes with that refusal, as
+by every door (audience/upsert.py); otherwise a new external id would be the way around a no.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from stentor.audience import consent_store, tag_store
+from stentor.audience import tag_store
 from stentor.audience.holder_store import Holders, assert_consent, holders_of
 from stentor.audience.intake import Refusal, Rows
 from stentor.audience.model import Act, Fate
@@ -114,7 +114,7 @@ async def admit(conn: Connection, brand_id: UUID, recognised: Recognised, tag_id
     rows = recognised.rows
     if not rows:
         return Admitted({}, [])
-    stored = await upsert(conn, brand_id, rows, asserted=ASSERTED_CHANNELS)
+    stored = await upsert(conn, brand_id, rows, act, asserted=ASSERTED_CHANNELS)
     await _assert(conn, brand_id, recognised, stored, act)
     lost = {refusal.line for refusal in stored.refused}
     kept = rows.without([place for place, line in enumerate(rows.lines) if line in lost])
@@ -126,49 +126,32 @@ async def admit(conn: Connection, brand_id: UUID, recognised: Recognised, tag_id
 async def _assert(conn: Connection, brand_id: UUID, recognised: Recognised, stored: Stored, act: Act) -> None:
     rows = recognised.rows
     fresh = [place for place, line in enumerate(rows.lines) if stored.fates.get(line) is Fate.ADDED]
-    agreed = {rows.customer_ids[place]: rows.valid[place] & ASSERTED_CHANNELS for place in fresh}
-    refused: dict[str, int] = {}
-    if sharing := [place for place in fresh if rows.customer_ids[place] in stored.sharing]:
-        refused = await _inherited(conn, brand_id, recognised, sharing)
-    for customer, channels in refused.items():
-        agreed[customer] &= ~channels
-    if refused:
-        flags = [(UUID(hex=customer), agreed[customer], channels) for customer, channels in refused.items()]
-        await consent_store.write_flags(conn, brand_id, flags)
-        await assert_consent(conn, brand_id, "refused", refused, act)
+    _check_unnamed(recognised, stored, [place for place in fresh if rows.customer_ids[place] in stored.sharing])
+    agreed = {
+        rows.customer_ids[place]: rows.valid[place]
+        & ASSERTED_CHANNELS
+        & ~stored.refusals.get(rows.customer_ids[place], 0)
+        for place in fresh
+    }
     if said := {customer: channels for customer, channels in agreed.items() if channels}:
         await assert_consent(conn, brand_id, "agreed", said, act)
 
 
-async def _inherited(
-    conn: Connection, brand_id: UUID, recognised: Recognised, sharing: Sequence[int]
-) -> dict[str, int]:
-    """What people who are new at an address must not be sent, because somebody else who has it refused that.
-
-    Raises Overtaken where somebody took the address of a person without external id while we made another one of them.
-    """
+def _check_unnamed(recognised: Recognised, stored: Stored, sharing: Sequence[int]) -> None:
+    """Raises Overtaken where somebody took the address of a person without external id while we made another one of them."""
     rows = recognised.rows
-    emails = {digest for place in sharing if (digest := rows.email_digests[place])}
-    phones = {digest for place in sharing if (digest := rows.phone_digests[place])}
-    now = await holders_of(conn, brand_id, emails, phones)
-    refused: dict[str, int] = {}
     ours = set(rows.customer_ids)
+    now, before = stored.holders, recognised.holders
     for place in sharing:
-        customer, channels = rows.customer_ids[place], 0
-        kinds = (
-            (EMAIL_CHANNELS, rows.email_digests[place], now.of_email, recognised.holders.of_email),
-            (PHONE_CHANNELS, rows.phone_digests[place], now.of_phone, recognised.holders.of_phone),
-        )
-        for mask, digest, owners, before in kinds:
-            others = [owner for owner in owners.get(digest or "", ()) if owner.hex != customer]
-            if rows.lines[place] in recognised.unnamed and _came_between(others, before.get(digest or "", ()), ours):
+        if rows.lines[place] not in recognised.unnamed:
+            continue
+        for digest, owners, known in (
+            (rows.email_digests[place], now.of_email, before.of_email),
+            (rows.phone_digests[place], now.of_phone, before.of_phone),
+        ):
+            others = [owner for owner in owners.get(digest or "", ()) if owner.hex != rows.customer_ids[place]]
+            if _came_between(others, known.get(digest or "", ()), ours):
                 raise Overtaken
-            for owner in others:
-                holder = now.people.get(owner)
-                channels |= holder.refused_mask & mask if holder else 0
-        if channels & rows.valid[place]:
-            refused[customer] = channels & rows.valid[place]
-    return refused
 
 
 def _came_between(owners: Sequence[UUID], before: Sequence[UUID], ours: Iterable[str]) -> bool:

@@ -78,7 +78,7 @@ async def take_in_addresses(conn: Connection, brand_id: UUID, addresses: Sequenc
         for address in addresses
     ]
     if patches:
-        await upsert(conn, brand_id, take_in(brand_id, Given.of(patches), anonymous=True).rows)
+        await upsert(conn, brand_id, take_in(brand_id, Given.of(patches), anonymous=True).rows, None)
 
 
 async def hold_people(conn: Connection, brand_id: UUID, customers: Sequence[UUID]) -> set[UUID]:

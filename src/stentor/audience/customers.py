@@ -5,7 +5,7 @@ from uuid import UUID
 
 from stentor.audience import customer_store
 from stentor.audience.intake import Given, Intake, Refusal, take_in
-from stentor.audience.model import Customer, CustomerPatch, Fate, Upserted
+from stentor.audience.model import Act, Customer, CustomerPatch, Fate, Source, Upserted
 from stentor.audience.repeats import fold
 from stentor.audience.upsert import Stored, until_settled, upsert
 from stentor.db.connection import Connection
@@ -15,6 +15,7 @@ from stentor.errors import Invalid, NotFound, TooLarge, Violation
 
 PEOPLE_MAX = 1000
 PAGE_MAX = 1000
+_ACT = Act(source=Source.API)
 
 
 class CustomerService:
@@ -82,7 +83,7 @@ async def _stored(conn: Connection, brand_id: UUID, intake: Intake) -> list[Upse
     # Folding writes into its rows, and a transaction that was overtaken runs again.
     folded = fold(intake.rows.copy())
     _refuse(folded.refused)
-    stored = await upsert(conn, brand_id, folded.rows)
+    stored = await upsert(conn, brand_id, folded.rows, _ACT)
     _refuse(stored.refused)
     customers = await customer_store.customers_by_id(
         conn, brand_id, [UUID(hex=key) for key in folded.rows.customer_ids]

@@ -18,6 +18,7 @@ class Sql(QuerySet, file="holders.sql", package=__package__):
     owners_of: Statement
     holders: Statement
     assert_consent: Statement
+    refuse: Statement
 
 
 class Holder(NamedTuple):
@@ -63,7 +64,7 @@ async def holders_of(conn: Connection, brand_id: UUID, emails: Collection[str], 
 async def assert_consent(
     conn: Connection, brand_id: UUID, kind: ConsentKind, channels: Mapping[str, int], act: Act
 ) -> None:
-    """Adds to the ledger what is said of people, named by 32 hexadecimal digits, who were made in this transaction."""
+    """Adds to the ledger what is said of people, named by 32 hexadecimal digits, whom this transaction made or locked."""
     people = list(channels)
     await Sql.assert_consent.run(
         conn,
@@ -80,3 +81,17 @@ async def assert_consent(
         text_version=act.text_version,
         note=act.note,
     )
+
+
+async def refuse(conn: Connection, brand_id: UUID, channels: Mapping[str, int], act: Act) -> None:
+    """Makes people, named by 32 hexadecimal digits, who are made or locked, refuse these channels, and tells the ledger."""
+    people = list(channels)
+    await Sql.refuse.run(
+        conn,
+        brand_id=brand_id,
+        separator=_SEPARATOR,
+        parts=_SEPARATOR.join([str(int(customer[:3], 16)) for customer in people]),
+        customer_ids=_SEPARATOR.join(people),
+        channels=_SEPARATOR.join(map(str, channels.values())),
+    )
+    await assert_consent(conn, brand_id, "refused", channels, act)

@@ -26,7 +26,7 @@ CROSS JOIN LATERAL (
 ) c
 
 -- name: assert_consent
--- What the caller says of people who were made in this transaction: their flags are unset, and nobody else sees them yet.
+-- What is said of people whom this transaction made or locked: nobody else changes what they chose meanwhile.
 INSERT INTO consent_event (
     part, customer_id, event_id, brand_id, at, kind, topic_id, channels, source, actor, ip, text_version, note
 )
@@ -36,3 +36,13 @@ FROM unnest(
         string_to_array(:parts, :separator), string_to_array(:customer_ids, :separator),
         string_to_array(:event_ids, :separator), string_to_array(:channels, :separator)
     ) AS n (part, customer_id, event_id, channels)
+
+-- name: refuse
+-- Of people whom this transaction made or locked: others at their new address had refused these channels.
+UPDATE customer c
+SET agreed_mask = c.agreed_mask & ~n.channels, refused_mask = c.refused_mask | n.channels, updated_at = :now
+FROM unnest(
+        string_to_array(:parts, :separator)::smallint[], string_to_array(:customer_ids, :separator)::uuid[],
+        string_to_array(:channels, :separator)::integer[]
+    ) AS n (part, customer_id, channels)
+WHERE c.part = n.part AND c.customer_id = n.customer_id AND c.brand_id = :brand_id

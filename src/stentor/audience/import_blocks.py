@@ -80,7 +80,7 @@ class Preparer:
         folded = fold(intake.rows)
         refused = [*table.refused, *unread, *intake.refused, *folded.refused]
         return CustomerBlock(
-            self._brand_id, table.consumed, folded.rows, len(folded.lines), refused, len(intake.warnings)
+            self._brand_id, table.consumed, folded.rows, len(folded.lines), refused, len(intake.warnings), self._act
         )
 
     def _subscription_block(self, table: Table) -> "SubscriptionBlock":
@@ -106,12 +106,13 @@ class CustomerBlock(msgspec.Struct, frozen=True):
     repeated: int
     refused: list[Refusal]
     bad_addresses: int
+    act: Act
 
     async def store(self, conn: Connection) -> Outcome:
         fates: list[Fate] = []
         refused = self.refused
         if self.rows:
-            stored = await upsert(conn, self.brand_id, self.rows)
+            stored = await upsert(conn, self.brand_id, self.rows, self.act)
             fates = list(stored.fates.values())
             refused = [*self.refused, *stored.refused]
         tally = Tally(

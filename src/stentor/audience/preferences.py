@@ -123,7 +123,7 @@ class PreferenceService:
             topics = await topic_store.offered_topics(conn, brand_id, limit=TOPICS_MAX)
             choices = _checked(customer, topics, updates)
             rows = take_in(brand_id, Given.of([CustomerPatch(external_id=external_id)])).rows
-            await upsert(conn, brand_id, rows)
+            await upsert(conn, brand_id, rows, None)
             if not brand.settings.unauthenticated_opt_in_counts:
                 await _request(conn, brand_id, choices, act)
                 choices = [Choice(choice.customer_id, choice.topic_id, remove=choice.remove) for choice in choices]

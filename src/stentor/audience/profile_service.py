@@ -12,7 +12,7 @@ from stentor.audience import customer_store, tag_store
 from stentor.audience.customers import id_of, missing_customer
 from stentor.audience.holder_store import holders_of
 from stentor.audience.intake import Refusal
-from stentor.audience.model import Customer, Fate
+from stentor.audience.model import Act, Customer, Fate, Source
 from stentor.audience.profiles import Entrants, ProfileReader
 from stentor.audience.upsert import Overtaken, until_settled, upsert
 from stentor.db.connection import Connection
@@ -25,6 +25,8 @@ COUNTED_MAX = 100_000
 SEARCH_NAME_CHARS_MAX = 200
 SEARCH_S_MAX = 10
 """Seconds that a search by name may read people for: a million takes about one."""
+
+_ACT = Act(source=Source.API)
 
 
 class ProfileFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +60,7 @@ class ProfileService:
         known = await self.find(brand_id, profile)
         reader = ProfileReader()
         reader.read(body, 0, address=False, external_id=known.external_id)
-        if isinstance(body, dict) and body.get("external_id") not in {None, known.external_id}:
+        if isinstance(body, dict) and body.get("external_id") not in (None, known.external_id):
             reader.refuse(("external_id",), "unchangeable", "cannot be changed", "Merge two profiles instead.")
         entrants = reader.entrants(brand_id, region=region)
         return await until_settled(self._db, lambda conn: _written(conn, brand_id, entrants, is_new=False))
@@ -136,7 +138,7 @@ def _digests(text: str | None, normal: Callable[[str], Any], digest: Callable[[s
 async def _written(conn: Connection, brand_id: UUID, entrants: Entrants, *, is_new: bool) -> Customer:
     _refuse(entrants.refused)
     rows = entrants.intake.rows
-    stored = await upsert(conn, brand_id, rows)
+    stored = await upsert(conn, brand_id, rows, _ACT)
     _refuse(stored.refused)
     customer = await customer_store.customer_by_id(conn, brand_id, UUID(hex=rows.customer_ids[0]))
     if customer is None:

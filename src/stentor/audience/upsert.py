@@ -3,19 +3,24 @@
 Every upsert takes its locks in one order: addresses by their key, then customers by their id. Who would change is found
 out before that, without a lock, so that saying the same again costs no write; what was read is compared once more under
 the locks, and an upsert that was overtaken starts again.
+
+Whoever comes to an address that somebody else has refused to be written to at comes with that refusal, by whatever door they
+came. It is done here and not by the guard, because only here is it rare: an address that changes hands while others have it.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 from uuid import UUID
 
 import msgspec
+from msgspec import structs
 from psycopg.errors import DeadlockDetected, UniqueViolation
 
 from stentor.audience import customer_store
 from stentor.audience.customer_store import Owners, Standing
+from stentor.audience.holder_store import Holders, holders_of, refuse
 from stentor.audience.intake import ATTRIBUTES_BYTES_MAX, EMAIL, PHONE, Refusal, Rows
-from stentor.audience.model import Fate
+from stentor.audience.model import Act, Fate
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.domain.address import EMAIL_CHANNELS, PHONE_CHANNELS
@@ -42,6 +47,10 @@ class Stored(msgspec.Struct, frozen=True):
     refused: list[Refusal]
     sharing: set[str] = set()
     """Everybody, as 32 hexadecimal digits, who has now come to share an address with others."""
+    refusals: dict[str, int] = {}
+    """The channels (masks) that people, named likewise, refuse now because somebody who has their new address refused them."""
+    holders: Holders = Holders({}, {}, {})
+    """Who has those of the new addresses that are shared, under the locks."""
 
 
 async def until_settled(db: Database, work: Callable[[Connection], Awaitable[T]]) -> T:
@@ -61,8 +70,11 @@ async def until_settled(db: Database, work: Callable[[Connection], Awaitable[T]]
     raise Unavailable("The same people are being changed by others all the time. Try again.")
 
 
-async def upsert(conn: Connection, brand_id: UUID, rows: Rows, *, asserted: int = 0) -> Stored:
+async def upsert(conn: Connection, brand_id: UUID, rows: Rows, act: Act | None, *, asserted: int = 0) -> Stored:
     """Stores people, each at most once among the rows. What was not said is kept.
+
+    What somebody else refused at an address becomes the refusal of whoever comes to it, with a line in the ledger by `act`;
+    None is for people whom nobody else's refusal binds: bare addresses, and those who come without one.
 
     Of those who are new the flags of the channels `asserted` (a mask) become yes where their address is valid; the caller
     writes that into the ledger.
@@ -87,20 +99,31 @@ async def upsert(conn: Connection, brand_id: UUID, rows: Rows, *, asserted: int 
             changing.append(standing)
         else:
             fates[line] = Fate.UNCHANGED
-    sharing: set[str] = set()
+    stored = Stored(fates, refused)
     if fresh or changing:
         changed = existing.take([standing.place for standing in changing])
-        sharing = await _write(conn, brand_id, fresh, changed, changing, asserted=asserted)
-    return Stored(fates, refused, sharing)
+        moves = _Moves(fresh, changed, changing)
+        sharing = await _write(conn, brand_id, fresh, changed, changing, moves=moves, asserted=asserted)
+        stored = structs.replace(stored, sharing=sharing)
+        if sharing and act is not None:
+            holders, refusals = await _refuse(conn, brand_id, moves.comers, sharing, act)
+            stored = structs.replace(stored, holders=holders, refusals=refusals)
+    return stored
 
 
 async def _write(
-    conn: Connection, brand_id: UUID, fresh: Rows, changed: Rows, standings: Sequence[Standing], *, asserted: int
+    conn: Connection,
+    brand_id: UUID,
+    fresh: Rows,
+    changed: Rows,
+    standings: Sequence[Standing],
+    *,
+    moves: "_Moves",
+    asserted: int,
 ) -> set[str]:
     """Writes both; answers with everybody who now shares an address."""
     if changed:
         await customer_store.go_by_keys(conn)
-    moves = _Moves(fresh, changed, standings)
     sharing = await _move(conn, brand_id, moves)
     await _lock(conn, brand_id, changed, standings, others=sharing.difference(fresh.customer_ids, changed.customer_ids))
     if changed and await customer_store.update_customers(conn, brand_id, changed, moves.renewed) != len(changed):
@@ -166,6 +189,41 @@ async def _lock(
     for customer, standing in zip(changed.customer_ids, standings, strict=True):
         if locked.get(customer) != (standing.email_digest, standing.phone_digest):
             raise Overtaken
+
+
+async def _refuse(
+    conn: Connection, brand_id: UUID, comers: Owners, sharing: set[str], act: Act
+) -> tuple[Holders, dict[str, int]]:
+    """Makes comers refuse what others at their new addresses do, who are locked; answers with the holders and the refusals."""
+    emails, phones = (_shared(addresses, sharing) for addresses in comers)
+    holders = await holders_of(conn, brand_id, emails, phones)
+    refusals: dict[str, int] = {}
+    for mask, addresses, owners in (
+        (EMAIL_CHANNELS, emails, holders.of_email),
+        (PHONE_CHANNELS, phones, holders.of_phone),
+    ):
+        for digest, people in addresses.items():
+            _add_refusals(refusals, people, owners.get(digest, ()), holders, mask)
+    if refusals:
+        await refuse(conn, brand_id, refusals, act)
+    return holders, refusals
+
+
+def _shared(addresses: Mapping[str, str], sharing: set[str]) -> dict[str, list[str]]:
+    found = {digest: [one for one in people.split(",") if one in sharing] for digest, people in addresses.items()}
+    return {digest: people for digest, people in found.items() if people}
+
+
+def _add_refusals(
+    refusals: dict[str, int], comers: Sequence[str], owners: Sequence[UUID], holders: Holders, mask: int
+) -> None:
+    masks = {owner.hex: holders.people[owner].refused_mask & mask for owner in owners if owner in holders.people}
+    for comer in comers:
+        theirs = 0
+        for owner, refused in masks.items():
+            theirs |= 0 if owner == comer else refused
+        if more := theirs & ~masks.get(comer, 0):
+            refusals[comer] = refusals.get(comer, 0) | more
 
 
 def _too_large(standing: Standing) -> Violation:
