@@ -15,7 +15,12 @@ _ADDRESS = re.compile(r"\S+@\S+")
 def set_up_logging(level: str, form: str) -> None:
     """Logs to standard error from `level` on; `form` is `console`, `json`, or `auto` (console at a terminal)."""
     as_console = form == "console" or (form == "auto" and sys.stderr.isatty())
-    renderer: Any = structlog.dev.ConsoleRenderer() if as_console else structlog.processors.JSONRenderer(sort_keys=True)
+    # Its own way to print a traceback shows local variables where rich is installed: passwords and tokens are among them.
+    renderer: Any = (
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        if as_console
+        else structlog.processors.JSONRenderer(sort_keys=True)
+    )
     stamped = [structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True)]
     rendered = [*([] if as_console else [structlog.processors.format_exc_info]), renderer]
     structlog.configure(

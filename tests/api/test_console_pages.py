@@ -365,6 +365,25 @@ async def test_dead_links_and_missing_pages_say_what_to_do(browser: Open):
     assert "stentor user link" in asked.text
 
 
+@pytest.mark.parametrize("email", ["a\0nn@example.org", "a" * 6_000 + "@example.org"])
+async def test_an_address_that_nobody_can_have_is_refused_with_a_sentence(
+    installation: Core, enters: Enters, browser: Open, brand: Brand, email: str
+):
+    invitation = await people_accounts(installation).invitations.invite_first_owner(brand.organisation_id)
+    assert invitation is not None
+    link = f"/console/invitation/{people_accounts(installation).invitations.token(invitation)}"
+    owner, members = await enters("owner@example.org"), f"/console/organisations/{brand.organisation_id}/members"
+
+    answers = [
+        await submit(browser(), "/console/sign-in", email=email, password=PASSWORD),
+        await submit(browser(), "/console/sign-in", "/console/forgotten", email=email),
+        await submit(browser(), link, email=email, name="Ann", password=PASSWORD, again=PASSWORD),
+        await submit(owner, members, f"{members}/invite", email=email, role="viewer"),
+    ]
+
+    assert [answer.status_code for answer in answers] == [401, 409, 400, 400]
+
+
 async def test_pages_have_no_inline_style_or_script_and_a_label_for_each_field(
     enters: Enters, browser: Open, brand: Brand
 ):

@@ -110,3 +110,27 @@ async def test_an_organisation_is_there_for_keys_of_all_of_it_alone(organisation
 
     assert (hidden.status_code, foreign.status_code, refused.status_code) == (404, 404, 403)
     assert hidden.content == foreign.content
+
+
+async def test_a_test_key_neither_sees_nor_changes_people_and_keys(organisation: Organisation, world: World):
+    accounts = world.services.accounts
+    tested = await accounts.create_key(
+        "t", organisation_id=world.brand.organisation_id, scopes=("admin",), is_test=True
+    )
+    ann = await world.services.users.create(
+        "ann@example.org", "Ann", organisation_id=world.brand.organisation_id, role="viewer"
+    )
+    by_test = Organisation(world, tested.token)
+
+    answers = [
+        await by_test.ask("POST", "/invitations", json={"email": "ben@example.org", "role": "admin"}),
+        await by_test.ask("PUT", f"/members/{ann.id}", json={"role": "admin"}),
+        await by_test.ask("DELETE", f"/members/{ann.id}"),
+        await by_test.ask("DELETE", f"/keys/{organisation.token.partition('|')[0]}"),
+        await by_test.ask("POST", "/keys", json={"name": "live"}),
+        await by_test.ask("GET", "/keys"),
+    ]
+
+    assert {answer.status_code for answer in answers} == {403}
+    assert "no test key" in answers[0].text
+    assert (await organisation.ask("GET", "/members")).json()["data"][0]["role"] == "viewer"

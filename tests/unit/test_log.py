@@ -14,6 +14,7 @@ structlog.get_logger().info("wave.settled", sends=3)
 pool = logging.getLogger("psycopg.pool")
 pool.info("nobody asked")
 pool.warning("error connecting in %r: two\\nlines", "pool-1")
+token = "s3cret-" + "token"
 try:
     1 / 0
 except ZeroDivisionError:
@@ -36,6 +37,13 @@ def test_what_libraries_say_is_json_too():
 
 def test_what_libraries_say_has_a_line_of_its_own_on_a_console():
     assert sum("two lines" in line for line in logged("console")) == 1
+
+
+def test_no_traceback_shows_what_a_variable_held():
+    for form in ("console", "json"):
+        said = "\n".join(logged(form))
+        assert "ZeroDivisionError" in said
+        assert "s3cret-token" not in said
 
 
 def logged(form: str) -> list[str]:

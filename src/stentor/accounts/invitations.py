@@ -7,7 +7,7 @@ from stentor.accounts.acting import acting
 from stentor.accounts.audit import record
 from stentor.accounts.roles import Role
 from stentor.accounts.sealing import LinkTokens
-from stentor.accounts.user_model import Invitation
+from stentor.accounts.user_model import Invitation, Member
 from stentor.accounts.users import MEMBERS_MAX, check_role, checked_email, email_key, owners_alone
 from stentor.db.pool import Database
 from stentor.domain.ids import new_id
@@ -37,20 +37,20 @@ class InvitationService:
         """Invites somebody for seven days, in place of an open invitation to the same address and place.
 
         Raises Invalid for an address or a role that is none, NotFound for a brand of another organisation, Conflict for
-        a member, for too many open invitations, and for an owner without `owners_too`.
+        a member, for too many open invitations, and for an owner, to be or already there, without `owners_too`.
         """
         check_role(role, brand_id)
         if role == "owner" and not owners_too:
             raise owners_alone()
         normal = checked_email(email)
-        return await self._made(normal, organisation_id, role, brand_id)
+        return await self._made(normal, organisation_id, role, brand_id, owners_too=owners_too)
 
     async def invite_first_owner(self, organisation_id: UUID) -> Invitation | None:
         """An invitation for whoever has its link, where nobody can sign in yet; else None."""
         async with self._db.read() as conn:
             if await user_store.is_anybody_there(conn):
                 return None
-        return await self._made(None, organisation_id, "owner", None)
+        return await self._made(None, organisation_id, "owner", None, owners_too=True)
 
     async def found(self, token: str) -> Invitation:
         """The open invitation behind a link. Raises NotFound."""
@@ -78,7 +78,9 @@ class InvitationService:
                     return
         raise NotFound("There is no such open invitation.")
 
-    async def _made(self, email: str | None, organisation_id: UUID, role: Role, brand_id: UUID | None) -> Invitation:
+    async def _made(
+        self, email: str | None, organisation_id: UUID, role: Role, brand_id: UUID | None, *, owners_too: bool
+    ) -> Invitation:
         invitation_id = new_id()
         key = None if email is None else email_key(email)
         async with self._db.transaction() as conn:
@@ -91,14 +93,8 @@ class InvitationService:
             members = await user_store.members(conn, organisation_id)
             if len(members) >= MEMBERS_MAX:
                 raise Conflict(f"An organisation has at most {MEMBERS_MAX} members. Remove some of them first.")
-            for member in members:
-                held = (
-                    member.role
-                    if brand_id is None
-                    else {one.brand_id: one.role for one in member.brand_roles}.get(brand_id)
-                )
-                if key is not None and held is not None and email_key(member.user.email) == key:
-                    raise Conflict(f"{email} is a member already. Change the role instead.")
+            if email is not None:
+                _check_is_none_of(members, email, brand_id, owners_too=owners_too)
             await user_store.insert_invitation(
                 conn,
                 invitation_id,
@@ -125,3 +121,15 @@ class InvitationService:
         if made is None:
             raise RuntimeError("An invitation that was just made is not there.")
         return made
+
+
+def _check_is_none_of(members: list[Member], email: str, brand_id: UUID | None, *, owners_too: bool) -> None:
+    """Raises Conflict where the address has a role in that place already, and for an owner's without `owners_too`."""
+    for member in members:
+        if email_key(member.user.email) != email_key(email):
+            continue
+        if member.role == "owner" and not owners_too:
+            raise owners_alone()
+        held = {None: member.role, **{one.brand_id: one.role for one in member.brand_roles}}
+        if held.get(brand_id) is not None:
+            raise Conflict(f"{email} is a member already. Change the role instead.")

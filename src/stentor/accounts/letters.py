@@ -11,6 +11,7 @@ from stentor.accounts.mail import Letter, Mailer
 from stentor.accounts.sealing import LinkTokens
 from stentor.db.pool import Database
 from stentor.errors import Unavailable
+from stentor.log import without_addresses
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +57,7 @@ class LetterKeeper:
                 "letter.refused",
                 kind=kind,
                 tries=tries,
-                why=error.reason,
+                why=without_addresses(error.reason),
                 what_next="see STENTOR_MAIL_URL and its relay",
             )
             return False

@@ -24,12 +24,16 @@ from stentor.accounts.users import email_key, grant, made
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.domain.ids import new_id
+from stentor.domain.text import NOT_IN_A_LINE
 from stentor.errors import Conflict, Forbidden, NotFound, Unauthenticated
 
 log = structlog.get_logger(__name__)
 
 LINK_S_MAX = 3600
 FIRST_LINK_S_MAX = 7 * 24 * 3600
+
+SUBJECT_CHARS_MAX = 255
+"""Of a provider's id for somebody, as OpenID Connect bounds it."""
 
 _KIND = "password"
 
@@ -225,6 +229,11 @@ class SignInService:
         The account is the one that this identity signed in to before, or else the one with its verified address; an open
         invitation to that address makes one. Raises Forbidden where there is none of them.
         """
+        if not 1 <= len(identity.subject) <= SUBJECT_CHARS_MAX or NOT_IN_A_LINE.search(identity.subject):
+            raise Forbidden(
+                f"The identity provider's id for you is not one line of 1 to {SUBJECT_CHARS_MAX} characters. "
+                "Tell whoever runs the provider."
+            )
         async with self._db.transaction() as conn:
             user_id = await user_store.find_identity(conn, identity.issuer, identity.subject)
             if user_id is None:

@@ -1,5 +1,6 @@
 """Users and what they may do: made, found, disabled, given roles and relieved of them."""
 
+from collections.abc import Mapping
 from uuid import UUID
 
 from stentor.accounts import sign_in_store, user_store
@@ -11,7 +12,7 @@ from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.domain.address import ADDRESS_CHARS_MAX, InvalidAddress, normal_email
 from stentor.domain.ids import new_id
-from stentor.domain.text import checked_name
+from stentor.domain.text import NOT_IN_A_LINE, checked_name
 from stentor.errors import Conflict, Invalid, NotFound
 
 USERS_LISTED_MAX = 10_000
@@ -94,32 +95,20 @@ class UserService:
     ) -> Member:
         """Gives a member a role in the organisation, or in one brand; None takes the one that was there.
 
-        Whoever's role changes is signed out, and signs in to what they may do then. Raises NotFound, Invalid for a role
-        that nobody has there, and Conflict where the organisation would be left without an owner, or where an owner is
-        made or unmade without `owners_too`.
+        Whoever's role changes is signed out, and signs in to what they may do then; a role that they have already changes
+        nothing. Raises NotFound, Invalid for a role that nobody has there, and Conflict where the organisation would be
+        left without an owner, or where an owner is made, unmade or given a role in a brand without `owners_too`.
         """
         async with self._db.transaction() as conn:
             await _lock(conn, organisation_id)
             present = {one.brand_id: one.role for one in await _roles(conn, organisation_id, user_id)}
             if not present:
                 raise no_member()
-            if not owners_too and "owner" in {role, present.get(None) if brand_id is None else None}:
+            # A role in a brand takes the place of the owner's there, so it is a matter of owners too.
+            if not owners_too and "owner" in {role, present.get(None)}:
                 raise owners_alone()
-            if role is not None:
-                await grant(conn, user_id, organisation_id, brand_id, role)
-            elif not await user_store.delete_membership(conn, user_id, organisation_id, brand_id):
-                raise NotFound("There is no such role.")
-            await _check_owned(conn, organisation_id, was_owned=present.get(None) == "owner")
-            await _sign_out(conn, user_id)
-            await record(
-                conn,
-                "member.changed",
-                user_id,
-                brand_id=brand_id,
-                organisation_id=organisation_id,
-                before={"role": present.get(brand_id)},
-                after={"role": role},
-            )
+            if role is None or role != present.get(brand_id):
+                await _change_role(conn, organisation_id, user_id, role, brand_id=brand_id, present=present)
         return await self._member_or_nothing(organisation_id, user_id)
 
     async def remove(self, organisation_id: UUID, user_id: UUID, *, owners_too: bool) -> None:
@@ -154,8 +143,12 @@ class UserService:
 
 
 def email_key(email: str) -> str:
-    """By what accounts are told apart: the address in lower case, since nobody has two by the case of a letter."""
-    normal = normal_email(email[: ADDRESS_CHARS_MAX + 1])
+    """By what accounts are told apart: the address in lower case, since nobody has two by the case of a letter.
+
+    Of what is no address it is a text that can be looked for, and that nobody has.
+    """
+    email = NOT_IN_A_LINE.sub("\ufffd", email[: ADDRESS_CHARS_MAX + 1])
+    normal = normal_email(email)
     return (email[:ADDRESS_CHARS_MAX].strip() if isinstance(normal, InvalidAddress) else normal).lower()
 
 
@@ -210,6 +203,32 @@ async def _lock(conn: Connection, organisation_id: UUID) -> None:
 async def _roles(conn: Connection, organisation_id: UUID, user_id: UUID) -> list[user_store.Membership]:
     held = await user_store.memberships_of_user(conn, user_id)
     return [one for one in held if one.organisation_id == organisation_id]
+
+
+async def _change_role(
+    conn: Connection,
+    organisation_id: UUID,
+    user_id: UUID,
+    role: Role | None,
+    *,
+    brand_id: UUID | None,
+    present: Mapping[UUID | None, Role],
+) -> None:
+    if role is not None:
+        await grant(conn, user_id, organisation_id, brand_id, role)
+    elif not await user_store.delete_membership(conn, user_id, organisation_id, brand_id):
+        raise NotFound("There is no such role.")
+    await _check_owned(conn, organisation_id, was_owned=present.get(None) == "owner")
+    await _sign_out(conn, user_id)
+    await record(
+        conn,
+        "member.changed",
+        user_id,
+        brand_id=brand_id,
+        organisation_id=organisation_id,
+        before={"role": present.get(brand_id)},
+        after={"role": role},
+    )
 
 
 async def _check_owned(conn: Connection, organisation_id: UUID, *, was_owned: bool = True) -> None:

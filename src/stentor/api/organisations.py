@@ -1,6 +1,7 @@
 """The native API beside the groups: an organisation's members, invitations and keys, under `/v1/organisations`.
 
-It opens to keys of the whole organisation with the scope `admin`. To a key of one brand no organisation exists.
+It opens to keys of the whole organisation with the scope `admin`, test keys excepted: nothing here has a sandbox. To a key of
+one brand no organisation exists.
 """
 
 from datetime import datetime
@@ -48,7 +49,7 @@ async def organisation_access(request: ApiRequest, scope: Scope) -> Organisation
     """The caller of a path under `/v1/organisations/{organisation_id}`.
 
     Raises Unauthenticated without a valid key, NotFound when the organisation is not there or not the key's, Forbidden
-    when the key may not do this.
+    when the key may not do this, or is a test key.
     """
     principal = await authenticated(request)
     said = request.path_params.get("organisation_id")
@@ -56,6 +57,10 @@ async def organisation_access(request: ApiRequest, scope: Scope) -> Organisation
         raise NotFound("This key has no such organisation.")
     if not principal.may(scope):
         raise Forbidden(f"This needs a key of the organisation with the scope `{scope}`.")
+    if principal.is_test:
+        raise Forbidden(
+            "People and keys have no sandbox: a test key sees and changes none. Use a key that is no test key."
+        )
     return OrganisationCaller(principal, await request.services.accounts.organisation(principal.organisation_id))
 
 
@@ -68,7 +73,7 @@ async def organisation_pace(request: ApiRequest, operation: Operation, path: str
 organisations = Noun(
     "organisations",
     "Who may do what: members, invitations and keys of an organisation. Needs a key of the whole organisation, not of one "
-    "brand, with the scope `admin`. Owners are made and unmade by owners, in the console or with `stentor user`.",
+    "brand, with the scope `admin`, and no test key. Owners are made and unmade by owners, in the console or with `stentor user`.",
     prefix=PREFIX,
     access=organisation_access,
     pace=organisation_pace,
@@ -294,7 +299,7 @@ async def create_organisation_key(
     """Make a key for one group or for all of the organisation.
 
     The answer is the only place where its secret is ever shown. It is not kept, so a call with an `Idempotency-Key` is
-    refused. What a test key makes is a test key.
+    refused.
     """
     check_no_idempotency(request)
     made = await request.services.accounts.create_key(
@@ -302,7 +307,7 @@ async def create_organisation_key(
         brand_id=body.group_id,
         organisation_id=caller.organisation.id,
         scopes=body.scopes,
-        is_test=body.is_test or caller.principal.is_test,
+        is_test=body.is_test,
         expires_at=body.expires_at,
     )
     return SecretKey(made.number, made.token, made.api_key, made.hint)

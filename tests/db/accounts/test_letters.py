@@ -3,6 +3,7 @@ from email import message_from_bytes, policy
 from typing import Any
 
 import pytest
+import structlog
 from aiosmtpd.smtp import SMTP
 
 from account_world import HOME, PASSWORD, People
@@ -40,8 +41,9 @@ async def test_letters_go_out_with_links_that_work_and_none_to_strangers(db: Dat
         await people.invitations.invite(
             "ben@example.org", organisation_id=people.brand.organisation_id, role="viewer", owners_too=False
         )
-        relay.refusal = "451 later"
-        refused = await keeper.send_due()
+        relay.refusal = "451 <ann@example.org> has to wait"
+        with structlog.testing.capture_logs() as logged:
+            refused = await keeper.send_due()
         relay.refusal = ""
         waits = await keeper.send_due()
         await _make_due(db)
@@ -50,6 +52,8 @@ async def test_letters_go_out_with_links_that_work_and_none_to_strangers(db: Dat
         server.close()
 
     assert (refused, waits, sent) == (0, 0, [2, 0])
+    assert any("has to wait" in one["why"] for one in logged if one["event"] == "letter.refused")
+    assert "@" not in str(logged)
     by_address = {letter["To"]: letter for letter in relay.letters}
     assert by_address.keys() == {"ann@example.org", "ben@example.org"}
     password = by_address["ann@example.org"].get_content().partition("/console/password/")[2].split()[0]

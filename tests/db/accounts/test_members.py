@@ -47,6 +47,28 @@ async def test_a_change_of_role_signs_out_and_holds_at_once(people: People):
     assert (await people.who(await people.enters("ann@example.org"))).memberships == ()
 
 
+async def test_what_an_owner_may_do_in_a_brand_is_a_matter_of_owners_and_nothing_new_signs_nobody_out(people: People):
+    organisation, brand = people.brand.organisation_id, people.brand.id
+    owner, ann = await people.user("owner@example.org"), await people.user("ann@example.org", "viewer")
+    sessions = [await people.enters(address) for address in ("owner@example.org", "ann@example.org")]
+
+    for attempt in (
+        people.users.set_role(organisation, owner.id, "viewer", brand_id=brand, owners_too=False),
+        people.users.set_role(organisation, owner.id, None, brand_id=brand, owners_too=False),
+        people.invitations.invite(
+            "OWNER@example.org", organisation_id=organisation, role="viewer", brand_id=brand, owners_too=False
+        ),
+    ):
+        with pytest.raises(Conflict, match="Owners alone"):
+            await attempt
+    same = await people.users.set_role(organisation, ann.id, "viewer", owners_too=False)
+
+    assert same.role == "viewer"
+    assert all([await people.sessions.signed_in(session.token) for session in sessions])
+    weaker = await people.users.set_role(organisation, owner.id, "viewer", brand_id=brand, owners_too=True)
+    assert weaker.brand_roles == (BrandRole(brand, "viewer"),)
+
+
 async def test_an_organisation_keeps_an_owner_whom_owners_alone_make(people: People):
     organisation = people.brand.organisation_id
     owner, admin = await people.user("owner@example.org"), await people.user("admin@example.org", "admin")
@@ -166,7 +188,14 @@ async def test_whom_a_provider_vouches_for_comes_in_by_account_or_invitation_and
 
     assert (known.user.id, renamed.user.id) == (ann.id, ann.id)
     assert (invited.user.has_password, invited.role(organisation)) == (False, "viewer")
-    for subject, email in (("3", None), ("3", "eve@example.org")):
+    for subject, email in (
+        ("3", None),
+        ("3", "eve@example.org"),
+        ("", "ann@example.org"),
+        ("4\0", "ann@example.org"),
+        ("4" * 256, "ann@example.org"),
+        ("4", "ann\0@example.org"),
+    ):
         with pytest.raises(Forbidden):
             await comes(subject, email)
     await people.users.set_disabled(invited.user.id, disabled=True)
