@@ -6,10 +6,13 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from night_world import AtTime, a_world, in_zone
+from stentor.audience.casting import Choice, ConditionSource, casting
+from stentor.audience.segments.expressions import Sent
+from stentor.audience.segments.standing import compiled
 from stentor.clock import Clock
 from stentor.db.pool import Database
 from stentor.domain.ids import new_id
-from stentor.domain.vocabulary import ChannelKind
+from stentor.domain.vocabulary import ChannelKind, SendState
 from stentor.executions.audiences import OfSegment, OfTag
 from stentor.executions.forecasting import Trial
 from stentor.executions.history import HISTORY_DAYS, drop_history
@@ -232,3 +235,23 @@ async def test_a_cast_goes_with_its_week(db: Database):
             continue
 
     assert await rows(db, "SELECT count(*) FROM cast_member") == [(0,)]
+
+
+@pytest.mark.parametrize("of_one_campaign", [True, False])
+async def test_what_a_test_run_sent_is_no_message_to_a_segment(db: Database, of_one_campaign: bool):
+    world = await World.made(db)
+    await world.people([Someone("ann")])
+    publication_id = await world.publication()
+    ((campaign_id,),) = await rows(db, "SELECT campaign_id FROM publication WHERE id = %s", publication_id)
+    sent = Sent(what="sent", campaign_id=campaign_id if of_one_campaign else None)
+    found: list[int] = []
+
+    for is_test in (True, False):
+        await world.execution(publication_id, is_test=is_test)
+        await Engine(db, ScriptedChannel()).drain()
+        async with db.transaction() as conn:
+            condition = ConditionSource(await compiled(conn, world.brand_id, sent))
+            found.append(await casting(conn, world.brand_id, new_id(), condition, [Choice(0, EMAIL.bit)]))
+
+    assert found == [0, 1]
+    assert await rows(db, "SELECT state, count(*)::integer FROM send GROUP BY 1") == [(SendState.HANDED_OVER, 2)]

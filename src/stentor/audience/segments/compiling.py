@@ -64,6 +64,9 @@ from stentor.audience.segments.expressions import (
 from stentor.domain.vocabulary import ChannelKind, SendState
 
 _NOW = sql.SQL("(statement_timestamp() + %(shift)s)")
+_NO_TEST = sql.SQL(
+    "NOT EXISTS (SELECT FROM execution x WHERE x.id = t.execution_id AND x.brand_id = %(brand_id)s AND x.is_test)"
+)
 _SAMPLES = 1 << 32
 _EVENT_ALONE = frozenset({"delivered", "bounced", "complained", "opened", "clicked", "unsubscribed"})
 _STATES = {
@@ -260,6 +263,9 @@ class _Compiler:
         if node.campaign_id is not None:
             ran = self._bound([*self._executions.get(node.campaign_id, ())], "uuid[]")
             where.append(_with("t.execution_id = ANY({ran})", ran=ran))
+        else:
+            # Those of a campaign are looked up without its test runs.
+            where.append(_NO_TEST)
         if node.channel is not None:
             number = self._bound(ChannelKind.named(node.channel).value, "smallint")
             where.append(_with("t.channel = {number}", number=number))
