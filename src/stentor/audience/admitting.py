@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 
 from stentor.audience import tag_store
+from stentor.audience.anonymous import hold_people
 from stentor.audience.holder_store import Holders, assert_consent, holders_of
 from stentor.audience.intake import Refusal, Rows
 from stentor.audience.model import Act, Fate
@@ -119,6 +120,7 @@ async def admit(conn: Connection, brand_id: UUID, recognised: Recognised, tag_id
     lost = {refusal.line for refusal in stored.refused}
     kept = rows.without([place for place, line in enumerate(rows.lines) if line in lost])
     if kept:
+        await _hold_unchanged(conn, brand_id, kept, stored)
         await tag_store.tag_people(conn, brand_id, tag_id, kept)
     return Admitted(stored.fates, stored.refused)
 
@@ -135,6 +137,20 @@ async def _assert(conn: Connection, brand_id: UUID, recognised: Recognised, stor
     }
     if said := {customer: channels for customer, channels in agreed.items() if channels}:
         await assert_consent(conn, brand_id, "agreed", said, act)
+
+
+async def _hold_unchanged(conn: Connection, brand_id: UUID, rows: Rows, stored: Stored) -> None:
+    """Holds whom the upsert had nothing to write of, and so did not lock: nobody who is being erased is tagged.
+
+    Raises Overtaken where one of them is gone already.
+    """
+    unchanged = [
+        UUID(hex=customer)
+        for customer, line in zip(rows.customer_ids, rows.lines, strict=True)
+        if stored.fates[line] is Fate.UNCHANGED
+    ]
+    if unchanged and len(await hold_people(conn, brand_id, unchanged)) < len(unchanged):
+        raise Overtaken
 
 
 def _check_unnamed(recognised: Recognised, stored: Stored, sharing: Sequence[int]) -> None:

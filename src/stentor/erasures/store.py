@@ -43,6 +43,7 @@ class SweepSql(QuerySet, file="sweep.sql", package=__package__):
     drop_skeletons: Statement
     drop_contacts: Statement
     drop_told: Statement
+    drop_tags: Statement
     blank_reports: Statement
     named_in: Statement
     left_of: Statement

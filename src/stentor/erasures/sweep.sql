@@ -46,6 +46,13 @@ USING unnest(:parts::smallint[], :customer_ids::uuid[], :untils::timestamptz[]) 
 WHERE t.part = n.part AND t.customer_id = n.customer_id AND t.brand_id = :brand_id AND t.at < n.until
 RETURNING t.customer_id
 
+-- name: drop_tags
+-- That somebody gave to the person while they were being erased.
+DELETE FROM customer_tag t
+USING unnest(:parts::smallint[], :customer_ids::uuid[], :untils::timestamptz[]) AS n (part, customer_id, until)
+WHERE t.part = n.part AND t.customer_id = n.customer_id AND t.brand_id = :brand_id AND t.tagged_at < n.until
+RETURNING t.customer_id
+
 -- name: blank_reports
 -- What providers said. Of what is not applied yet the digest stays till it is: it is what gets the address suppressed.
 UPDATE provider_event p

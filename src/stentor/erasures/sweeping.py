@@ -1,4 +1,4 @@
-"""Emptying what was sent to people who are gone: their messages in the sandbox, what providers said, what calls told of them.
+"""Emptying what is left of people who are gone: their messages in the sandbox, what providers said, what calls told, late tags.
 
 A pass follows each erasure at once, and another one when nothing is on the wire any more that had been read before: a message
 that was being handed over is handed over, and its traces come later.
@@ -87,6 +87,7 @@ async def _of_the_person(conn: Connection, brand_id: UUID, claimed: Sequence[Cla
         ("messages", SweepSql.drop_messages),
         ("contacts", SweepSql.drop_contacts),
         ("told", SweepSql.drop_told),
+        ("tags", SweepSql.drop_tags),
         ("reports", SweepSql.blank_reports),
     ):
         _count(claimed, what, await statement.column(conn, brand_id=brand_id, **people))

@@ -4,11 +4,15 @@ import asyncio
 from typing import Any
 
 import pytest
+from psycopg.errors import LockNotAvailable
 
 from erasure_world import Erasing
+from stentor.audience.admitting import admit, recognise
 from stentor.audience.anonymous import hold_people
 from stentor.audience.consent import set_flags
-from stentor.audience.model import Act, CustomerPatch, FlagChoice, Source
+from stentor.audience.intake import Given, take_in
+from stentor.audience.model import Act, CustomerPatch, Fate, FlagChoice, Source
+from stentor.audience.tag_store import tag_customers
 from stentor.channels.contract import Accepted, Message, Outcome, Rejected
 from stentor.db.pool import Database
 from stentor.domain.vocabulary import ChannelKind
@@ -217,3 +221,26 @@ async def test_messages_that_are_being_taken_in_are_waited_for(erasing: Erasing)
 
         await eventually(is_waiting)
     assert (await going).is_new
+
+
+async def test_nobody_is_erased_while_a_batch_tags_them_and_a_tag_that_came_too_late_goes(
+    erasing: Erasing, db: Database
+):
+    ann, bob = await erasing.add("ann", email="ann@example.org"), await erasing.add("bob", email="bob@example.org")
+    tag_id = await erasing.world.tag([])
+    said = take_in(erasing.brand_id, Given.of([CustomerPatch(external_id="ann", email="ann@example.org")])).rows
+    unnamed: frozenset[int] = frozenset()
+
+    async with db.transaction() as conn:
+        recognised = await recognise(conn, erasing.brand_id, said, unnamed)
+        admitted = await admit(conn, erasing.brand_id, recognised, tag_id, Act(source=Source.BATCH))
+        with pytest.raises(LockNotAvailable):
+            await rows(db, "SELECT FROM customer WHERE customer_id = %s FOR UPDATE NOWAIT", [ann])
+    assert admitted.fates == {0: Fate.UNCHANGED}
+
+    for name in ("ann", "bob"):
+        await erasing.erase(name)
+    async with db.transaction() as conn:
+        await tag_customers(conn, erasing.brand_id, tag_id, [bob])
+    await erasing.complete()
+    assert await rows(db, "SELECT customer_id FROM customer_tag") == []
