@@ -1,7 +1,8 @@
 """A batch's schedule, from the call to the last message: read, changed, cancelled, finished."""
 
-import json
+import asyncio
 import re
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -12,7 +13,6 @@ from api_world import World
 from stentor.audience.model import Act, Source
 from stentor.executions.service import start_due
 from stentor.testing.engine import Engine, ScriptedChannel
-from stentor.triggers.batches.streaming import StreamCall
 from stentor.wiring import Core
 
 pytestmark = pytest.mark.anyio
@@ -184,36 +184,108 @@ async def test_a_stream_runs_its_campaign_when_all_of_it_is_in(world: World, cam
     assert sorted(channel.addresses) == sorted(f"p{number}@example.org" for number in range(20))
 
 
-async def test_a_stream_that_took_longer_than_until_its_time_runs_within_the_hour(
+def crowd(people: int) -> bytes:
+    said = b'{"external_id":"p-%d","person":{"email_address":"p%d@example.org"}}\n'
+    return b"".join(said % (number, number) for number in range(people))
+
+
+async def stream(world: World, query: str, content: bytes | AsyncIterator[bytes]) -> Any:
+    path = f"/v1/groups/{world.brand.id}/batches:bulk?{query}"
+    headers = {"Content-Type": "application/x-ndjson", "Authorization": f"Bearer {world.token}"}
+    return await world.client.post(path, content=content, headers=headers)
+
+
+async def breaking(content: bytes) -> AsyncIterator[bytes]:
+    yield content
+    raise ConnectionError
+
+
+async def test_a_stream_goes_on_after_its_start_and_then_runs_its_campaign(
     world: World, campaign: str, installation: Core
 ):
-    now = datetime.now(UTC)
-    sent: dict[UUID, dict[str, str]] = {}
-    for source, hours in (("late", 2), ("too-late", 1)):
-        query = {"source": source, "start_at": written(now + timedelta(hours=hours)), "campaign": campaign}
-        call = StreamCall(
-            brand_id=world.brand.id,
-            source=source,
-            name=None,
-            start_at=query["start_at"],
-            campaign_id=campaign,
-            region=None,
-            made_by="",
-        )
-        sent[await world.services.streams.begin(call)] = query
+    start_at = datetime.now(UTC) + timedelta(hours=1)
+    query = f"source=a&campaign={campaign}&start_at={written(start_at)}"
+    await stream(world, query, breaking(crowd(3)))
+    installation.db.shift = timedelta(hours=5)
 
-    installation.db.shift = timedelta(hours=2, minutes=30)
-    waiting: list[tuple[str, str]] = []
-    for query in sent.values():
-        profile = aino(external_id=query["source"], person={"email_address": f"{query['source']}@example.org"})
-        lines, told = json.dumps(profile).encode(), {"Content-Type": "application/x-ndjson"}
-        ended = await world.ask("POST", "/batches:bulk", params=query, content=lines, headers=told)
-        waiting.append((ended.json()["import"]["id"], ended.json()["batch"]["schedule"]["status"]))
+    ended = await stream(world, query, crowd(3))
     channel = ScriptedChannel()
     await start_due(installation.db)
     await Engine(installation.db, channel).drain()
+    again = await stream(world, query, crowd(3))
 
-    batches = [(await world.ask("GET", f"/batches/{batch_id}")).json() for batch_id in sent]
-    assert waiting == [(str(batch_id), "scheduled") for batch_id in sent]
-    assert [batch["schedule"]["status"] for batch in batches] == ["finished", "cancelled"]
-    assert channel.addresses == ["late@example.org"]
+    assert ended.status_code == 201, ended.text
+    assert len(channel.addresses) == 3
+    assert again.json()["batch"]["schedule"]["status"] == "finished"
+    assert len((await world.ask("GET", "/executions")).json()["data"]) == 1
+
+
+async def test_a_stream_that_broke_off_is_cancelled_and_lets_its_tag_go(world: World, campaign: str):
+    start_at = datetime.now(UTC) + timedelta(hours=1)
+    query = f"source=a&campaign={campaign}&start_at={written(start_at)}"
+    await stream(world, query, breaking(crowd(3)))
+    [batch] = (await world.ask("GET", "/batches")).json()["data"]
+    tag, schedule = f"/profile-tags/{batch['profile_tag']['uuid']}", f"/schedules/{batch['schedule']['uuid']}"
+
+    kept = await world.ask("DELETE", tag)
+    cancelled = [await world.ask("POST", f"{schedule}/cancel") for _ in range(2)]
+    again = await stream(world, query, crowd(3))
+    changed = await world.ask("PATCH", schedule, json={"start_at": written(start_at + timedelta(days=1))})
+    job = (await world.ask("GET", f"/imports/{batch['uuid']}")).json()
+    gone = await world.ask("DELETE", tag)
+    [entry] = (await world.ask("GET", f"/audit?thing_kind=schedule&thing_id={batch['schedule']['uuid']}")).json()[
+        "data"
+    ]
+
+    assert batch["schedule"]["status"] == "scheduled"
+    assert (kept.status_code, [answer.status_code for answer in cancelled]) == (409, [200, 409])
+    assert (cancelled[0].json()["status"], entry["before"]) == ("cancelled", {"status": "scheduled"})
+    assert (again.status_code, changed.status_code) == (409, 409)
+    assert (job["state"], job["problem"]) == ("failed", "Its schedule was cancelled.")
+    assert gone.status_code == 204
+    assert (await world.ask("GET", "/executions")).json()["data"] == []
+
+
+async def test_a_paused_schedule_is_resumed_before_it_is_changed(world: World, campaign: str):
+    start_at = datetime.now(UTC) + timedelta(days=1)
+    made = await scheduled(world, campaign, start_at)
+    path, later = f"/schedules/{made['schedule']['uuid']}", written(start_at + timedelta(days=1))
+    [execution] = (await world.ask("GET", "/executions")).json()["data"]
+
+    paused = await world.ask("POST", f"/executions/{execution['id']}/pause")
+    refused = await world.ask("PATCH", path, json={"start_at": later})
+    [still] = (await world.ask("GET", "/executions")).json()["data"]
+    await world.ask("POST", f"/executions/{execution['id']}/resume")
+    changed = await world.ask("PATCH", path, json={"start_at": later})
+
+    assert paused.status_code == 200, paused.text
+    assert (refused.status_code, "paused" in refused.json()["detail"], still["id"]) == (409, True, execution["id"])
+    assert changed.status_code == 200
+
+
+async def test_two_changes_of_a_schedule_at_once_are_both_kept(world: World, campaign: str, installation: Core):
+    start_at = datetime.now(UTC).replace(microsecond=0) + timedelta(days=1)
+    made = await scheduled(world, campaign, start_at)
+    path, later = f"/schedules/{made['schedule']['uuid']}", start_at + timedelta(days=2)
+    other = (await world.ask("GET", f"/campaigns/{campaign}")).json()
+    said = {"name": "Other", "kind": "batch", "consent_basis": "channel", "routes": other["routes"]}
+    second = (await world.ask("POST", "/campaigns", json=said)).json()["id"]
+    await world.ask("POST", f"/campaigns/{second}/publish")
+
+    async with installation.db.transaction() as conn:
+        await conn.execute("SELECT FROM batch WHERE id = %s FOR UPDATE", [made["uuid"]])
+        changes = [
+            asyncio.create_task(world.ask("PATCH", path, json=body))
+            for body in ({"start_at": written(later)}, {"campaign": {"uuid": second}})
+        ]
+        async with asyncio.timeout(10):
+            while True:
+                waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+                if (await (await conn.execute(waiting)).fetchone() or (0,))[0] == 2:
+                    break
+    answers = [await change for change in changes]
+    batch = (await world.ask("GET", f"/batches/{made['uuid']}")).json()
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert batch["schedule"]["start_at"] == later.strftime("%Y-%m-%dT%H:%M:%S.000000Z")
+    assert batch["campaign"]["uuid"] == second

@@ -1,6 +1,8 @@
 """Batches as streams: a profile on each line, whatever their number, and what is said of people's consent."""
 
+import asyncio
 import json
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -8,6 +10,8 @@ import pytest
 
 from api_world import World
 from stentor.audience.model import Act, Source
+from stentor.triggers.batches.streaming import StreamCall
+from stentor.wiring import Core
 
 pytestmark = pytest.mark.anyio
 
@@ -22,6 +26,18 @@ def line(number: int, **more: Any) -> bytes:
 
 async def stream(world: World, content: bytes, query: str = "source=a", **headers: str) -> Any:
     return await world.ask("POST", f"/batches:bulk?{query}", content=content, headers={**NDJSON, **headers})
+
+
+async def begun(world: World, source: str, content: bytes) -> None:
+    """A stream that breaks off behind these lines."""
+
+    async def broken() -> Any:
+        yield content
+        raise ConnectionError
+
+    headers = {**NDJSON, "Authorization": f"Bearer {world.token}"}
+    path = f"/v1/groups/{world.brand.id}/batches:bulk?source={source}"
+    await world.client.post(path, content=broken(), headers=headers)
 
 
 async def batch(world: World, *profiles: object) -> dict[str, Any]:
@@ -66,22 +82,68 @@ async def test_a_stream_that_broke_off_goes_on_in_the_same_batch(world: World):
     content = b"".join(line(number) for number in range(12_000))
     query = {"Upload-Offset": "0"}
 
-    async def broken() -> Any:
-        yield content[: len(content) * 3 // 4]
-        raise ConnectionError
-
-    await world.client.post(
-        f"/v1/groups/{world.brand.id}/batches:bulk?source=a",
-        content=broken(),
-        headers={**NDJSON, "Authorization": f"Bearer {world.token}"},
-    )
-    [begun] = (await world.ask("GET", "/batches")).json()["data"]
+    await begun(world, "a", content[: len(content) * 3 // 4])
+    [broken] = (await world.ask("GET", "/batches")).json()["data"]
     again = await stream(world, content, **query)
 
-    assert again.json()["batch"]["uuid"] == begun["uuid"]
+    assert again.json()["batch"]["uuid"] == broken["uuid"]
     assert again.json()["import"]["lines_done"] == 12_000
     assert again.json()["batch"]["profiles_count"] == 12_000
     assert len((await world.ask("GET", "/batches")).json()["data"]) == 1
+
+
+async def test_a_source_is_one_stream(world: World):
+    tested = await world.services.accounts.create_key("t", brand_id=world.brand.id, scopes=("write",), is_test=True)
+    content = b"".join(map(line, range(3)))
+    first = await stream(world, content, "source=a&name=Monday")
+
+    again = await stream(world, content, "source=a&name=Monday")
+    rest = await stream(world, line(2), "source=a&name=Monday", **{"Upload-Offset": str(len(line(0) + line(1)))})
+    others = [
+        await stream(world, content, "source=a&name=Tuesday"),
+        await stream(world, line(1), "source=a&name=Monday"),
+        await stream(world, content + line(4), "source=a&name=Monday"),
+        await stream(world, content, "source=a&name=Monday", Authorization=f"Bearer {tested.token}"),
+    ]
+    batches = (await world.ask("GET", "/batches")).json()["data"]
+
+    assert first.status_code == 201, first.text
+    assert again.json() == first.json() == rest.json()
+    assert [other.status_code for other in others] == [409] * 4
+    assert ["name differs" in others[0].text, "key differs" in others[3].text] == [True, True]
+    assert all("choose another source" in other.json()["detail"].lower() for other in others)
+    assert [each["uuid"] for each in batches] == [first.json()["batch"]["uuid"]]
+    assert (await world.ask("GET", "/profiles/p-4")).status_code == 404
+
+
+async def test_a_shorter_stream_does_not_end_one_that_broke_off(world: World):
+    await begun(world, "a", b"".join(map(line, range(6_000))))
+
+    other = await stream(world, line(1))
+    [batch_now] = (await world.ask("GET", "/batches")).json()["data"]
+    job = (await world.ask("GET", f"/imports/{batch_now['uuid']}")).json()
+
+    assert (other.status_code, job["state"]) == (409, "running"), other.text
+
+
+async def test_a_source_that_came_in_long_ago_makes_a_new_batch(world: World, installation: Core):
+    first = await stream(world, line(1))
+    installation.db.shift = timedelta(days=7, minutes=1)
+
+    second = await stream(world, line(1))
+
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert first.json()["batch"]["uuid"] != second.json()["batch"]["uuid"]
+
+
+async def test_two_that_begin_one_source_at_once_begin_one_batch(world: World):
+    call = StreamCall(
+        brand_id=world.brand.id, source="a", name=None, start_at=None, campaign_id=None, region=None, made_by="key 1"
+    )
+
+    begun = await asyncio.gather(*(world.services.streams.begin(call) for _ in range(4)))
+
+    assert len({one.batch_id for one in begun}) == 1
 
 
 async def test_a_stream_that_cannot_be_kept_is_refused_before_a_line_is_read(world: World):

@@ -222,7 +222,10 @@ class StreamQuery(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             min_length=1,
             max_length=SOURCE_CHARS_MAX,
-            description="A name of the stream, the same for the same stream: one that never came to its end is gone on with.",
+            description=(
+                "A name of the stream, and of no other one: a stream that never came to its end is gone on with, and one that "
+                "did in the last 7 days is answered with its batch."
+            ),
         ),
     ]
     name: (
@@ -258,7 +261,12 @@ async def stream_batch(request: ApiRequest, caller: Caller, query: StreamQuery) 
 
     A line that breaks a rule is rejected and the others go on. Look at the import of the batch's id meanwhile to see how far it
     is. When the connection breaks, send the stream again with the same `source`, whole or, with the header `Upload-Offset`, from
-    `bytes_done` of the import on. The campaign starts when the stream is in, not before.
+    `bytes_done` of the import on, also after `start_at`. The campaign starts at `start_at`, or when the stream is in, whichever is
+    later.
+
+    A `source` is one stream. Said again within 7 days of its end, the same stream is answered with the batch that it made, and
+    nobody is written to twice; for a new batch of the same people choose another `source`, as with the day in it. Other parameters,
+    another length, or a key that is a test where the first was none, are refused with 409.
     """
     call = StreamCall(
         brand_id=caller.brand_id,
@@ -270,7 +278,7 @@ async def stream_batch(request: ApiRequest, caller: Caller, query: StreamQuery) 
         made_by=f"key {caller.principal.key_number}",
         is_test=caller.principal.is_test,
     )
-    batch_id = await request.services.streams.begin(call)
-    job = await received(request, caller, batch_id)
-    batch = await request.services.batches.find(caller.brand_id, batch_id)
+    begun = await request.services.streams.begin(call)
+    job = await received(request, caller, begun.batch_id, has_ended=begun.has_ended)
+    batch = await request.services.batches.find(caller.brand_id, begun.batch_id)
     return StreamBody(batch=shown(caller, batch), job=import_shown(job))

@@ -141,10 +141,11 @@ async def upload_import(request: ApiRequest, caller: Caller, import_id: UUID) ->
     return shown(await received(request, caller, import_id))
 
 
-async def received(request: ApiRequest, caller: Caller, import_id: UUID) -> ImportJob:
+async def received(request: ApiRequest, caller: Caller, import_id: UUID, *, has_ended: bool = False) -> ImportJob:
     """The import once the request's body is stored, from the byte that its header `Upload-Offset` says.
 
-    Raises UnsupportedMedia, Unavailable while many others come in, Invalid, and what an import raises.
+    `has_ended`: it is stored already, and said again. Raises UnsupportedMedia, Unavailable while many others come in, Invalid, and
+    what an import raises.
     """
     request.check_media(_MEDIA, "text/csv` or `application/x-ndjson")
     uploads: set[object] = request.app.state.uploads
@@ -158,7 +159,10 @@ async def received(request: ApiRequest, caller: Caller, import_id: UUID) -> Impo
     own = object()
     uploads.add(own)
     try:
-        return await request.services.imports.run(caller.brand_id, import_id, request.stream(), offset=int(offset))
+        services, chunks = request.services, request.stream()
+        if has_ended:
+            return await services.imports.said_again(caller.brand_id, import_id, chunks, offset=int(offset))
+        return await services.imports.run(caller.brand_id, import_id, chunks, offset=int(offset))
     finally:
         uploads.discard(own)
 

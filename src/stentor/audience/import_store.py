@@ -1,6 +1,7 @@
 """Imports in the database."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Literal, LiteralString
 from uuid import UUID
 
@@ -18,6 +19,8 @@ REJECTS_KEPT_MAX = 100_000
 class Sql(QuerySet, file="imports.sql", package=__package__):
     insert_job: Statement
     unfinished_job: Statement
+    hold_source: Statement
+    job_of_stream: Statement
     find_job: Statement
     page_of_jobs: Statement
     lock_job: Statement
@@ -37,6 +40,9 @@ class Resume(msgspec.Struct, kw_only=True):
     """What profiles are tagged with."""
     ahead: dict[int, tuple[int, int]] = {}
     """Blocks behind `bytes_done` that are stored already: from the byte where each begins to its end, in bytes and lines."""
+    terms: dict[str, str] = {}
+    """What a stream was begun with: one that says something else is another stream."""
+    is_cancelled: bool = False
 
 
 class Tally(msgspec.Struct, kw_only=True):
@@ -96,6 +102,25 @@ async def unfinished_job(
     return await Sql.unfinished_job.value(
         conn, brand_id=brand_id, kind=kind, format=file_format, source=source, bytes_total=bytes_total
     )
+
+
+async def hold_source(conn: Connection, brand_id: UUID, source: str) -> None:
+    """Lets nobody else begin a stream of that name until the transaction ends."""
+    await Sql.hold_source.run(conn, brand_id=brand_id, source=source)
+
+
+class BegunStream(msgspec.Struct, frozen=True):
+    """The import of a stream that was begun under a name: how far it is, and what it was begun with."""
+
+    id: UUID
+    state: Literal["running", "succeeded", "failed"]
+    resume: Resume
+
+
+async def job_of_stream(conn: Connection, brand_id: UUID, source: str, *, answered: timedelta) -> BegunStream | None:
+    """The newest stream of profiles of that name that is under way, or came in or was cancelled no longer ago than that."""
+    rows = await Sql.job_of_stream.tuples(conn, brand_id=brand_id, source=source, answered_s=answered.total_seconds())
+    return BegunStream(rows[0][0], rows[0][1], msgspec.json.decode(rows[0][2], type=Resume)) if rows else None
 
 
 async def find_job(conn: Connection, brand_id: UUID, job_id: UUID) -> ImportJob | None:

@@ -132,7 +132,7 @@ class ImportService:
             if on_progress:
                 on_progress(newest)
 
-        rest = _rest(chunks, start, job.bytes_done, job.bytes_total)
+        rest = _rest(chunks, start, job.bytes_done, job.bytes_total, _stored_to(job, resume))
         reader = BlockReader(rest, offset=job.bytes_done, lines_before=job.lines_done)
         try:
             await _Run(self._db, self._reserve, brand_id, job, resume).go(reader, report)
@@ -144,6 +144,26 @@ class ImportService:
             async with self._db.autocommit() as conn:
                 await import_store.tidy(conn, ended.kind)
         return ended
+
+    async def said_again(
+        self, brand_id: UUID, job_id: UUID, chunks: AsyncIterator[bytes], *, offset: int | None = None
+    ) -> ImportJob:
+        """The import, which has come to its end: its bytes are read once more, from `offset` on, and nothing is stored.
+
+        Raises NotFound, and Conflict for bytes that are more or fewer than it had.
+        """
+        job = await self.get(brand_id, job_id)
+        place = job.bytes_done if offset is None else offset
+        async for chunk in chunks:
+            place += len(chunk)
+            if place > job.bytes_done:
+                break
+        if place != job.bytes_done:
+            raise Conflict(
+                f"The source {job.source!r} came in as {job.bytes_done} bytes, and what you sent is not as long: it is another "
+                "one. Choose another source for it."
+            )
+        return job
 
     async def get(self, brand_id: UUID, job_id: UUID) -> ImportJob:
         """The import as it stands. Raises NotFound."""
@@ -193,6 +213,17 @@ class ImportService:
             failpoint("import_end.before_commit")
         failpoint("import_end.after_commit")
         return ended
+
+
+async def cancel_import(conn: Connection, brand_id: UUID, job_id: UUID, problem: str) -> bool:
+    """Ends an import for good, in the caller's transaction, which holds it from here on; False for one that has ended."""
+    standing = await import_store.lock_job(conn, brand_id, job_id)
+    if standing is None or standing.state != "running":
+        return False
+    standing.resume.is_cancelled = True
+    await _write(conn, brand_id, job_id, standing, Tally())
+    await import_store.end_job(conn, brand_id, job_id, "failed", problem)
+    return True
 
 
 class _Done(msgspec.Struct, frozen=True):
@@ -310,8 +341,18 @@ async def _write(conn: Connection, brand_id: UUID, job_id: UUID, standing: Stand
     )
 
 
-async def _rest(chunks: AsyncIterator[bytes], start: int, done: int, total: int | None) -> AsyncIterator[bytes]:
-    """What is behind byte `done` of chunks that begin at byte `start`. Raises Conflict when they are not `total` bytes."""
+def _stored_to(job: ImportJob, resume: Resume) -> int:
+    """The byte behind the last one that is stored, out of turn or not."""
+    return max([job.bytes_done, *(end for end, _ in resume.ahead.values())])
+
+
+async def _rest(
+    chunks: AsyncIterator[bytes], start: int, done: int, total: int | None, stored: int
+) -> AsyncIterator[bytes]:
+    """What is behind byte `done` of chunks that begin at byte `start`.
+
+    Raises Conflict when they are not `total` bytes, or end before the byte `stored`.
+    """
     place = start
     async for chunk in chunks:
         new = chunk[max(0, done - place) :]
@@ -322,11 +363,18 @@ async def _rest(chunks: AsyncIterator[bytes], start: int, done: int, total: int 
             yield new
     if total is not None and place < total:
         raise Conflict(f"The file ends at byte {place} of {total}; send what is missing to go on.")
+    if place < stored:
+        raise Conflict(
+            f"What you sent ends at byte {place}, and {stored} bytes under this source are stored already: it is another "
+            "one. Send the same again, or choose another source for this one."
+        )
 
 
 async def _locked_by(conn: Connection, brand_id: UUID, job_id: UUID, runner: UUID | None) -> Standing:
     """Locks the import. Raises Conflict when it is not, or no longer, this runner's."""
     standing = await import_store.lock_job(conn, brand_id, job_id)
+    if standing is not None and standing.resume.is_cancelled:
+        raise Conflict("This stream was cancelled, with what was to run for its people; it stops here.")
     if standing is None or standing.state != "running" or standing.resume.runner != runner:
         raise Conflict("Another run has taken this import over; this one stops.")
     return standing

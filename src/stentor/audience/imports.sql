@@ -13,6 +13,20 @@ WHERE brand_id = :brand_id AND kind = :kind AND format = :format AND source = :s
 ORDER BY id DESC
 LIMIT 1
 
+-- name: hold_source
+-- Of those who begin the same stream at the same moment, each finds what the ones before it began.
+SELECT pg_advisory_xact_lock(hashtextextended('stream ' || :source, hashtextextended((:brand_id)::uuid::text, 0)))
+
+-- name: job_of_stream
+-- The newest import that a stream of this name goes on with, or is answered with.
+SELECT id, state, resume::text
+FROM import_job
+WHERE brand_id = :brand_id AND kind = 'profiles' AND source = :source
+    AND (state = 'running' OR updated_at > :now - make_interval(secs => :answered_s))
+    AND (state <> 'failed' OR resume @> '{"is_cancelled": true}')
+ORDER BY id DESC
+LIMIT 1
+
 -- name: find_job
 SELECT id, kind, format, source, state, bytes_done, bytes_total, lines_done, added, changed, unchanged, rejected,
     bad_addresses, problem, created_at, updated_at

@@ -172,8 +172,7 @@ def queued_run(campaign: Runnable, run: CampaignRun) -> QueuedRun:
 async def write_run(conn: Connection, queued: QueuedRun) -> UUID:
     """Writes the execution, `queued`, or `scheduled` for its start, and answers with its id.
 
-    A start that is more than a minute past, as of a stream that took long, is left to the keeper too, which starts it within
-    the hour and fails it after that.
+    A start that is more than a minute past is left to the keeper too, which starts it within the hour and fails it after that.
     """
     run = queued.run
     await Sql.insert_run.run(

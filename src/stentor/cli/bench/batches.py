@@ -66,7 +66,7 @@ async def _streamed(premises: Premises, club: Club, people: int) -> tuple[float,
             made_by="the bench",
         )
         started_s = time.perf_counter()
-        batch_id = await premises.services.streams.begin(call)
+        batch_id = (await premises.services.streams.begin(call)).batch_id
         done = await premises.services.imports.run(club.brand.id, batch_id, chunks())
         took_s = time.perf_counter() - started_s
     if done.added != people or done.rejected:

@@ -32,7 +32,10 @@ class BatchCall(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BatchRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A batch as it is stored. `state` is its execution's; None before there is one, and when its history was dropped."""
+    """A batch as it is stored. `state` is its execution's; None before there is one, and when its history was dropped.
+
+    `import_state` is a stream's.
+    """
 
     id: UUID
     kind: BatchKind
@@ -48,6 +51,8 @@ class BatchRow(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     updated_at: datetime
     state: ExecutionState | None
+    is_paused: bool
+    import_state: Literal["running", "succeeded", "failed"] | None
 
 
 class BatchSchedule(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,5 +113,8 @@ def _status(row: BatchRow) -> ScheduleStatus:
         case "cancelled" | "failed":
             return "cancelled"
         case None:
-            # A stream that is still coming; else the history of an execution is dropped long after its end.
-            return "scheduled" if row.execution_id is None else "finished"
+            # The history of an execution is dropped long after its end.
+            if row.execution_id is not None:
+                return "finished"
+            # A stream that is still coming; of one that failed nothing will ever run.
+            return "scheduled" if row.import_state == "running" else "cancelled"

@@ -8,21 +8,26 @@ VALUES (:id, :brand_id, :kind, :tag_id, :campaign_id, :campaign_name, :start_at,
 RETURNING created_at
 
 -- name: drop_waiting
--- Another one takes its place; it has no people and no sends yet. None where it has begun meanwhile.
-DELETE FROM execution WHERE id = :id AND brand_id = :brand_id AND state = 'scheduled'
+-- Another one takes its place; it has no people and no sends yet. None where it has begun meanwhile, or is paused: the other one
+-- would not be.
+DELETE FROM execution WHERE id = :id AND brand_id = :brand_id AND state = 'scheduled' AND paused_at IS NULL
 
 -- name: find_batch
 SELECT b.id, b.kind, b.tag_id, b.campaign_id, b.campaign_name, b.start_at, b.schedule_id, b.scheduled_at, b.execution_id,
-    b.profiles, b.is_test, b.created_at, b.updated_at, e.state
+    b.profiles, b.is_test, b.created_at, b.updated_at, e.state,
+    e.paused_at IS NOT NULL AS is_paused, j.state AS import_state
 FROM batch b
 LEFT JOIN execution e ON e.id = b.execution_id AND e.brand_id = b.brand_id
+LEFT JOIN import_job j ON j.id = b.id AND j.brand_id = b.brand_id
 WHERE b.id = :id AND b.brand_id = :brand_id
 
 -- name: find_by_schedule
 SELECT b.id, b.kind, b.tag_id, b.campaign_id, b.campaign_name, b.start_at, b.schedule_id, b.scheduled_at, b.execution_id,
-    b.profiles, b.is_test, b.created_at, b.updated_at, e.state
+    b.profiles, b.is_test, b.created_at, b.updated_at, e.state,
+    e.paused_at IS NOT NULL AS is_paused, j.state AS import_state
 FROM batch b
 LEFT JOIN execution e ON e.id = b.execution_id AND e.brand_id = b.brand_id
+LEFT JOIN import_job j ON j.id = b.id AND j.brand_id = b.brand_id
 WHERE b.schedule_id = :schedule_id AND b.brand_id = :brand_id
 
 -- name: lock_batch
@@ -31,9 +36,11 @@ SELECT id FROM batch WHERE id = :id AND brand_id = :brand_id FOR UPDATE
 -- name: page_of_batches
 -- The newest first.
 SELECT b.id, b.kind, b.tag_id, b.campaign_id, b.campaign_name, b.start_at, b.schedule_id, b.scheduled_at, b.execution_id,
-    b.profiles, b.is_test, b.created_at, b.updated_at, e.state
+    b.profiles, b.is_test, b.created_at, b.updated_at, e.state,
+    e.paused_at IS NOT NULL AS is_paused, j.state AS import_state
 FROM batch b
 LEFT JOIN execution e ON e.id = b.execution_id AND e.brand_id = b.brand_id
+LEFT JOIN import_job j ON j.id = b.id AND j.brand_id = b.brand_id
 WHERE b.brand_id = :brand_id AND (:before::uuid IS NULL OR b.id < :before::uuid)
 ORDER BY b.brand_id DESC, b.id DESC
 LIMIT :limit
@@ -47,9 +54,11 @@ SELECT count(*) FROM (SELECT FROM batch WHERE brand_id = :brand_id AND schedule_
 -- name: page_of_schedules
 -- Those of batches, in the order of their making.
 SELECT b.id, b.kind, b.tag_id, b.campaign_id, b.campaign_name, b.start_at, b.schedule_id, b.scheduled_at, b.execution_id,
-    b.profiles, b.is_test, b.created_at, b.updated_at, e.state
+    b.profiles, b.is_test, b.created_at, b.updated_at, e.state,
+    e.paused_at IS NOT NULL AS is_paused, j.state AS import_state
 FROM batch b
 LEFT JOIN execution e ON e.id = b.execution_id AND e.brand_id = b.brand_id
+LEFT JOIN import_job j ON j.id = b.id AND j.brand_id = b.brand_id
 WHERE b.brand_id = :brand_id AND b.schedule_id IS NOT NULL AND (:after::uuid IS NULL OR b.schedule_id > :after::uuid)
 ORDER BY b.brand_id, b.schedule_id
 LIMIT :limit
@@ -71,6 +80,7 @@ UPDATE batch SET profiles = :profiles, execution_id = :execution_id, updated_at 
 SELECT true
 FROM batch b
 LEFT JOIN execution e ON e.id = b.execution_id AND e.brand_id = b.brand_id
+LEFT JOIN import_job j ON j.id = b.id AND j.brand_id = b.brand_id
 WHERE b.tag_id = :tag_id AND b.brand_id = :brand_id
-    AND (e.state IN ('scheduled', 'queued') OR (b.execution_id IS NULL AND b.schedule_id IS NOT NULL))
+    AND (e.state IN ('scheduled', 'queued') OR (b.execution_id IS NULL AND b.schedule_id IS NOT NULL AND j.state = 'running'))
 LIMIT 1

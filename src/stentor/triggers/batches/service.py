@@ -10,12 +10,16 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from msgspec import structs
+
 from stentor.accounts.audit import record
 from stentor.audience import tag_store
 from stentor.audience.admitting import Recognised, admit, recognise
+from stentor.audience.imports import cancel_import
 from stentor.audience.intake import Refusal
 from stentor.audience.model import Act, TaggedProfile
 from stentor.audience.upsert import Overtaken, until_settled
+from stentor.campaigns.sources import published_campaign
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.domain.ids import new_id
@@ -47,6 +51,7 @@ from stentor.triggers.campaign_runs import (
     CampaignRun,
     QueuedRun,
     Runnable,
+    checked_campaign,
     queued_run,
     write_run,
 )
@@ -119,19 +124,22 @@ class BatchService:
     ) -> BatchSchedule:
         """Changes when a batch's campaign runs (`start_at`), or which one (`campaign`), as long as it is to come.
 
-        Raises NotFound, Unprocessable as `create`, Conflict once it has begun, and Forbidden where a test would change what
-        is none.
+        Raises NotFound, Unprocessable as `create`, Conflict once it has begun and while it is paused, and Forbidden where a
+        test would change what is none.
         """
-        wish = read_changes(body, await self.schedule(brand_id, schedule_id))
-        campaign = await self.runnable(brand_id, wish, ("start_at",), ("campaign", "uuid"))
         async with self._db.transaction() as conn:
             row = await _locked(conn, brand_id, schedule_id)
+            schedule = _schedule(row)
+            wish = read_changes(body, schedule)
+            campaign = await _changed(conn, brand_id, schedule, wish)
             if is_test and not row.is_test:
                 raise Forbidden("A test key sends nothing to people: this batch is no test. Use another key.")
+            if schedule.status != "scheduled":
+                raise _begun(row)
             execution_id = row.execution_id
             if execution_id is not None:
                 if not await store.drop_waiting(conn, brand_id, execution_id):
-                    raise _begun(row)
+                    raise _begun(await store.find(conn, brand_id, row.id) or row)
                 run = run_of_batch(
                     brand_id,
                     row.id,
@@ -149,7 +157,7 @@ class BatchService:
                 "schedule.updated",
                 schedule_id,
                 brand_id=brand_id,
-                before=_told(_schedule(row)),
+                before=_told(schedule),
                 after=_told(changed),
             )
             failpoint("batch_change.before_commit")
@@ -159,13 +167,24 @@ class BatchService:
     async def cancel(self, brand_id: UUID, schedule_id: UUID) -> BatchSchedule:
         """Ends what a schedule runs for good, also when it has begun: who was not written to yet is skipped.
 
-        Raises NotFound, and Conflict when it is over, or its stream is still coming in.
+        A stream that is still coming in, or broke off, ends as well: those of its people who came stay. Raises NotFound, and
+        Conflict when it is over.
         """
         async with self._db.transaction() as conn:
+            found = await store.find_by_schedule(conn, brand_id, schedule_id)
+            # In the order in which the end of a stream takes them: its import, then its batch.
+            is_stopped = (
+                found is not None
+                and found.import_state == "running"
+                and await cancel_import(conn, brand_id, found.id, "Its schedule was cancelled.")
+            )
             schedule = _schedule(await _locked(conn, brand_id, schedule_id))
-            if schedule.execution_id is None:
-                raise Conflict("The stream of this batch has not come to its end; cancel it then.")
-            await self._executions.cancel_with(conn, brand_id, schedule.execution_id)
+            if is_stopped:
+                schedule = structs.replace(schedule, status="scheduled")
+            elif schedule.execution_id is None:
+                raise Conflict("This schedule is cancelled already: its stream failed.", status=schedule.status)
+            else:
+                await self._executions.cancel_with(conn, brand_id, schedule.execution_id)
             await store.touch_schedule(conn, brand_id, schedule.batch_id)
             cancelled = _schedule(await store.find_by_schedule(conn, brand_id, schedule_id))
             await record(
@@ -191,6 +210,25 @@ class BatchService:
         if violations:
             raise refused(violations)
         return found
+
+
+async def _changed(conn: Connection, brand_id: UUID, schedule: BatchSchedule, wish: ScheduleWish) -> Runnable:
+    """The campaign that a locked schedule is to run by this wish. Raises Unprocessable, naming the fields, where it cannot."""
+    violations: list[Violation] = []
+    if wish.start_at != schedule.start_at:
+        violations = checked_start(wish.start_at, await present(conn), ("start_at",))
+    found, campaign, at = await published_campaign(conn, brand_id, wish.campaign_id), None, ("campaign", "uuid")
+    if found is None:
+        hint = f"This brand has no campaign {wish.campaign_id}. List them with GET …/campaigns."
+        violations.append(no_campaign(at, hint))
+    else:
+        try:
+            campaign = checked_campaign(found)
+        except Unprocessable as problem:
+            violations.append(no_campaign(at, problem.detail))
+    if violations or campaign is None:
+        raise refused(violations)
+    return campaign
 
 
 async def _stored(conn: Connection, call: BatchCall, said: ReadBatch, campaign: Runnable | None) -> Batch:
@@ -347,6 +385,8 @@ def _kept_tag(row: BatchRow) -> UUID:
 def _begun(row: BatchRow) -> Conflict:
     schedule = schedule_of(row)
     status = schedule.status if schedule else "finished"
+    if status == "scheduled" and row.is_paused:
+        return Conflict("This schedule is paused. Resume its execution, then change it.", status=status)
     return Conflict(f"Only a schedule that is to come can be changed; this one is {status}.", status=status)
 
 

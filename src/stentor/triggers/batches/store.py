@@ -63,7 +63,7 @@ async def insert(conn: Connection, brand_id: UUID, batch: NewBatch) -> None:
 
 
 async def drop_waiting(conn: Connection, brand_id: UUID, execution_id: UUID) -> bool:
-    """Removes an execution that waits for its start; False when it has begun, or is over."""
+    """Removes an execution that waits for its start; False when it has begun, is over, or is paused."""
     return await Sql.drop_waiting.run(conn, id=execution_id, brand_id=brand_id) > 0
 
 

@@ -4,7 +4,7 @@ The batch is made with its import, under one id, before the first line comes. It
 which the import ends well: whoever was left out by a stream that broke off would never be written to.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -31,6 +31,9 @@ from stentor.triggers.batches.store import NewBatch
 from stentor.triggers.campaign_runs import Runnable, checked_campaign, write_run
 
 _START, _CAMPAIGN = ("start_at",), ("campaign",)
+ANSWERED = timedelta(days=7)
+"""So long a source that came in is answered with its batch; later it makes a new one."""
+
 # Behind it stand the minute and the mark.
 STREAM_NAME_CHARS_MAX = NAME_CHARS_MAX - 50
 
@@ -48,6 +51,13 @@ class StreamCall(msgspec.Struct, frozen=True, kw_only=True):
     is_test: bool = False
 
 
+class Begun(msgspec.Struct, frozen=True):
+    """The batch of a stream; `has_ended`: all of it came in already."""
+
+    batch_id: UUID
+    has_ended: bool
+
+
 class StreamService:
     """Makes batches whose profiles come as a stream."""
 
@@ -55,25 +65,51 @@ class StreamService:
         self._db = db
         self._batches = batches
 
-    async def begin(self, call: StreamCall) -> UUID:
-        """The id of the batch and of its import: the one of the same source that never came to its end, or a new one.
+    async def begin(self, call: StreamCall) -> Begun:
+        """The batch of the stream, and of its import: a new one, or the one that this source was begun with.
 
-        Raises Unprocessable, naming the parameters that break a rule.
+        That is the one which never came to its end, however long ago, or the one that did in the last `ANSWERED`. Raises
+        Unprocessable, naming the parameters that break a rule; Conflict where the source was begun with other parameters, or
+        cancelled.
         """
         wish = _read(call)
+        terms = _terms(call, wish)
         async with self._db.read() as conn:
-            unfinished = await import_store.unfinished_job(
-                conn, call.brand_id, kind="profiles", file_format="ndjson", source=call.source, bytes_total=None
-            )
-        if unfinished is not None:
-            # Sent again as it was before, its time may have passed since it broke off.
-            return unfinished
+            begun = await _known(conn, call, terms)
+        if begun is not None:
+            return begun
         campaign = None if wish is None else await self._batches.runnable(call.brand_id, wish, _START, _CAMPAIGN)
         async with self._db.transaction() as conn:
-            job_id = await _begun(conn, call, wish, campaign)
+            await import_store.hold_source(conn, call.brand_id, call.source)
+            begun = await _known(conn, call, terms)
+            if begun is None:
+                begun = Begun(await _begun(conn, call, wish, campaign, terms), has_ended=False)
             failpoint("stream_begin.before_commit")
         failpoint("stream_begin.after_commit")
-        return job_id
+        return begun
+
+
+def _terms(call: StreamCall, wish: ScheduleWish | None) -> dict[str, str]:
+    """What makes two streams of one source the same one."""
+    return {
+        "name": (call.name or "").strip(),
+        "start_at": "" if wish is None else wish.start_at.isoformat(),
+        "campaign": "" if wish is None else str(wish.campaign_id),
+        "country": call.region or "",
+        "key": "a test key" if call.is_test else "a live key",
+    }
+
+
+async def _known(conn: Connection, call: StreamCall, terms: dict[str, str]) -> Begun | None:
+    job = await import_store.job_of_stream(conn, call.brand_id, call.source, answered=ANSWERED)
+    if job is None:
+        return None
+    if job.resume.is_cancelled:
+        raise Conflict("The stream of this source was cancelled. Choose another source to send it once more.")
+    if others := [name for name, said in terms.items() if said != job.resume.terms.get(name, said)]:
+        text = f"Another stream was begun with this source: its {', '.join(others)} differs. "
+        raise Conflict(text + "Say the same as then to go on with that one, or choose another source for this one.")
+    return Begun(job.id, has_ended=job.state == "succeeded")
 
 
 def _read(call: StreamCall) -> ScheduleWish | None:
@@ -93,7 +129,9 @@ def _read(call: StreamCall) -> ScheduleWish | None:
     return wish
 
 
-async def _begun(conn: Connection, call: StreamCall, wish: ScheduleWish | None, campaign: Runnable | None) -> UUID:
+async def _begun(
+    conn: Connection, call: StreamCall, wish: ScheduleWish | None, campaign: Runnable | None, terms: dict[str, str]
+) -> UUID:
     job_id, tag_id = new_id(), new_id()
     if not await tag_store.insert(conn, call.brand_id, tag_id, _name(call, campaign, await present(conn))):
         raise Conflict("Another batch got the same profile tag at this moment. Try again.")
@@ -105,7 +143,7 @@ async def _begun(conn: Connection, call: StreamCall, wish: ScheduleWish | None, 
         file_format="ndjson",
         source=call.source,
         bytes_total=None,
-        resume=Resume(region=call.region, tag_id=tag_id),
+        resume=Resume(region=call.region, tag_id=tag_id, terms=terms),
     )
     batch = NewBatch(
         id=job_id,
@@ -128,13 +166,16 @@ def _name(call: StreamCall, campaign: Runnable | None, at: datetime) -> str:
 
 async def stream_ended(conn: Connection, brand_id: UUID, job: ImportJob) -> None:
     """Lets a stream's campaign wait for its time, or begin, now that all its profiles are in; in the import's last transaction."""
+    await store.lock(conn, brand_id, job.id)
     row = await store.find(conn, brand_id, job.id)
     if row is None:
         return
     execution_id = None
     if row.start_at is not None and row.campaign_id is not None and row.tag_id is not None:
         campaign = await _published(conn, brand_id, row.campaign_id)
-        run = run_of_batch(brand_id, row.id, campaign, start_at=row.start_at, tag_id=row.tag_id, is_test=row.is_test)
+        # A stream that took longer than that starts when it is in.
+        start_at = max(row.start_at, await present(conn))
+        run = run_of_batch(brand_id, row.id, campaign, start_at=start_at, tag_id=row.tag_id, is_test=row.is_test)
         execution_id = await write_run(conn, run)
     people = job.added + job.changed + job.unchanged
     await store.end_stream(conn, brand_id, row.id, profiles=people, execution_id=execution_id)
