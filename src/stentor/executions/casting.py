@@ -4,6 +4,11 @@ A caster holds what it casts by a row lock, as planners do: one that is killed l
 among them, so that a segment of millions, which takes seconds, keeps no alert waiting.
 """
 
+from datetime import timedelta
+
+import structlog
+from psycopg.errors import QueryCanceled
+
 from stentor.audience.casting import TopicSource, casting
 from stentor.clock import boottime_s
 from stentor.db.connection import Connection
@@ -16,8 +21,14 @@ from stentor.executions.model import QueuedExecution
 from stentor.executions.tries import Tries
 from stentor.failpoints import failpoint
 
+log = structlog.get_logger(__name__)
+
 CASTS_AT_ONCE_MAX = 64
 """Small casts that share a transaction."""
+
+CAST_S_MAX = 300
+"""Seconds that fixing the people of one execution may take. A million take seconds; what is never done would hold up all that
+the same transaction claimed, and keep the database from cleaning up behind everybody else."""
 
 # After that long a transaction commits what it has cast; the others' turn comes in the next one.
 _TURN_S = 0.25
@@ -26,22 +37,24 @@ _TURN_S = 0.25
 class Caster:
     """Fixes the people of executions that wait for it. Any number of casters work side by side."""
 
-    def __init__(self, db: Database, publications: PublicationSource) -> None:
+    def __init__(self, db: Database, publications: PublicationSource, *, longest_s: float = CAST_S_MAX) -> None:
+        """`longest_s`: what a cast may take."""
         self._db = db
+        self._longest = timedelta(seconds=longest_s)
         self._publications = publications
         self._tries = Tries(db)
 
     async def cast_next(self) -> bool:
         """Casts what is first in its lane, and what else fits into its turn; False when nothing waits.
 
-        What fails is given up as INTERNAL, alone.
+        What fails is given up as INTERNAL, alone, and so is what takes longer than a cast may.
         """
         async with self._db.read() as conn:
             if not await store.anything_uncast(conn):
                 return False
         failures: list[tuple[QueuedExecution, Exception]] = []
         ends_s = boottime_s() + _TURN_S
-        async with self._db.transaction() as conn:
+        async with self._db.transaction(statement_timeout=self._longest) as conn:
             waiting = await store.claim_uncast(conn, CASTS_AT_ONCE_MAX)
             for execution in waiting:
                 try:
@@ -58,8 +71,21 @@ class Caster:
             failpoint("cast.before_commit")
         failpoint("cast.after_commit")
         for execution, error in failures:
-            await self._tries.missed(execution.brand_id, execution.id, error)
+            if isinstance(error, QueryCanceled):
+                await self._give_up(execution)
+            else:
+                await self._tries.missed(execution.brand_id, execution.id, error)
         return bool(waiting)
+
+    async def _give_up(self, execution: QueuedExecution) -> None:
+        # It would take as long the next time, and hold up the others again.
+        log.error("execution.cast_too_long", execution_id=str(execution.id), longest_s=self._longest.total_seconds())
+        text = (
+            f"Finding whom it is for took longer than {self._longest.total_seconds():g} s. Ask for less in its segment and in"
+            " the conditions of its routes, or tag the people and choose the tag; then start it again."
+        )
+        async with self._db.transaction() as conn:
+            await store.fail(conn, execution.brand_id, execution.id, "INTERNAL", text)
 
     async def _cast(self, conn: Connection, execution: QueuedExecution) -> None:
         publication = await self._publications.load(execution.brand_id, execution.publication_id)

@@ -9,11 +9,13 @@ from night_world import AtTime, a_world, in_zone
 from stentor.audience.casting import Choice, ConditionSource, casting
 from stentor.audience.segments.expressions import Sent
 from stentor.audience.segments.standing import compiled
+from stentor.campaigns.sources import PublicationSource
 from stentor.clock import Clock
 from stentor.db.pool import Database
 from stentor.domain.ids import new_id
 from stentor.domain.vocabulary import ChannelKind, SendState
 from stentor.executions.audiences import OfSegment, OfTag
+from stentor.executions.casting import Caster
 from stentor.executions.forecasting import Trial
 from stentor.executions.history import HISTORY_DAYS, drop_history
 from stentor.testing.engine import Engine, ScriptedChannel
@@ -255,3 +257,20 @@ async def test_what_a_test_run_sent_is_no_message_to_a_segment(db: Database, of_
 
     assert found == [0, 1]
     assert await rows(db, "SELECT state, count(*)::integer FROM send GROUP BY 1") == [(SendState.HANDED_OVER, 2)]
+
+
+async def test_a_cast_that_takes_too_long_fails_with_what_to_do(db: Database):
+    world = await World.made(db)
+    await world.people([Someone("ann")])
+    tag = OfTag(await world.tag(["ann"]))
+    execution_id = await world.execution(await world.publication(basis="channel"), audience=tag)
+    engine = Engine(db, ScriptedChannel())
+
+    async with db.transaction() as conn:
+        await conn.execute("LOCK TABLE customer_tag")
+        async with Database(db.dsn, size=2) as other:
+            await Caster(other, PublicationSource(other), longest_s=0.3).cast_next()
+
+    execution = (await engine.executions.progress(world.brand_id, execution_id)).execution
+    assert (execution.state, execution.error_code) == ("failed", "INTERNAL")
+    assert "longer than 0.3 s. Ask for less in its segment" in (execution.error_message or "")
