@@ -3,6 +3,8 @@
 import base64
 import hmac
 import secrets
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from uuid import UUID
 
 from stentor.accounts import sign_in_store as store
@@ -10,6 +12,7 @@ from stentor.accounts import totp
 from stentor.accounts.attempts import SECOND_FACTOR, Attempts
 from stentor.accounts.sealing import Seal
 from stentor.clock import Clock
+from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.errors import Conflict, Invalid, Unavailable
 
@@ -43,54 +46,58 @@ class SecondFactors:
             found = await store.find_factor(conn, user_id)
         return None if found is None or found[1] else self._opened(user_id, found[0])
 
-    async def confirm(self, user_id: UUID, code: str) -> list[str]:
-        """Puts the second factor in use and returns its recovery codes, which are shown this once.
+    @asynccontextmanager
+    async def attempt(self, user_id: UUID) -> AsyncGenerator[None, None]:
+        """Around the transaction in which a code is tried: counts it, and forgives it where all went well.
 
-        Raises Invalid for a code that is not the app's, RateLimited for too many of them.
+        Raises RateLimited for too many that did not.
         """
         await self._attempts.take(SECOND_FACTOR, user_id.hex)
-        secret = await self.begun(user_id)
+        yield
+        await self._attempts.give_back(SECOND_FACTOR, user_id.hex)
+
+    async def confirm(self, conn: Connection, user_id: UUID, code: str) -> list[str]:
+        """Puts the second factor in use in that transaction; returns its recovery codes, which are shown this once.
+
+        Raises Invalid for a code that is not the app's.
+        """
+        found = await store.find_factor(conn, user_id)
+        secret = None if found is None or found[1] else self._opened(user_id, found[0])
         step = None if secret is None else totp.step_of(secret, _plain(code), self._step())
         if step is None:
             raise wrong_code()
         codes = [_recovery_code() for _ in range(RECOVERY_CODES)]
-        async with self._db.transaction() as conn:
-            if not await store.confirm_factor(conn, user_id, step, [self._digest(user_id, each) for each in codes]):
-                raise wrong_code()
-        await self._attempts.give_back(SECOND_FACTOR, user_id.hex)
+        if not await store.confirm_factor(conn, user_id, step, [self._digest(user_id, each) for each in codes]):
+            raise wrong_code()
         return codes
 
-    async def check(self, user_id: UUID, code: str) -> None:
-        """Uses a code of the app, or a recovery code, up.
+    async def check(self, conn: Connection, user_id: UUID, code: str) -> None:
+        """Uses a code of the app, or a recovery code, up in that transaction.
 
-        Raises Invalid for one that is wrong or was used before, RateLimited for too many of them.
+        Raises Invalid for one that is wrong or was used before.
         """
-        await self._attempts.take(SECOND_FACTOR, user_id.hex)
-        if not await self._is_good(user_id, _plain(code)):
+        if not await self._is_good(conn, user_id, _plain(code)):
             raise wrong_code()
-        await self._attempts.give_back(SECOND_FACTOR, user_id.hex)
 
     async def codes_left(self, user_id: UUID) -> int | None:
         """How many recovery codes are left; None where no second factor is in use."""
         async with self._db.read() as conn:
             return await store.count_recovery(conn, user_id)
 
-    async def remove(self, user_id: UUID) -> None:
-        """Asks for no second factor any more; where none is in use that changes nothing."""
-        async with self._db.transaction() as conn:
-            await store.delete_factor(conn, user_id)
+    async def remove(self, conn: Connection, user_id: UUID) -> None:
+        """Asks for no second factor any more, from that transaction on; where none is in use that changes nothing."""
+        await store.delete_factor(conn, user_id)
 
-    async def _is_good(self, user_id: UUID, code: str) -> bool:
+    async def _is_good(self, conn: Connection, user_id: UUID, code: str) -> bool:
         if len(code) > CODE_CHARS_MAX:
             return False
-        async with self._db.transaction() as conn:
-            found = await store.find_factor(conn, user_id)
-            if found is None or not found[1]:
-                return False
-            if len(code) != totp.DIGITS:
-                return await store.use_recovery(conn, user_id, self._digest(user_id, code))
-            step = totp.step_of(self._opened(user_id, found[0]), code, self._step())
-            return step is not None and await store.use_step(conn, user_id, step)
+        found = await store.find_factor(conn, user_id)
+        if found is None or not found[1]:
+            return False
+        if len(code) != totp.DIGITS:
+            return await store.use_recovery(conn, user_id, self._digest(user_id, code))
+        step = totp.step_of(self._opened(user_id, found[0]), code, self._step())
+        return step is not None and await store.use_step(conn, user_id, step)
 
     def _step(self) -> int:
         return totp.step_at(self._clock.now().timestamp())

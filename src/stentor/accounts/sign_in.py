@@ -1,11 +1,15 @@
 """Signing in: by password, by a signed link, by an identity provider; and what changes how somebody signs in."""
 
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any
 from uuid import UUID
 
 import msgspec
 import structlog
 
 from stentor.accounts import letter_store, sign_in_store, user_store
+from stentor.accounts.acting import Actor, as_actor
 from stentor.accounts.attempts import (
     LETTERS_PER_ACCOUNT,
     LETTERS_PER_LINE,
@@ -87,11 +91,14 @@ class SignInService:
             or user_id is None
             or stored is None
         ):
-            raise Unauthenticated("The address or the password is not right, or the account is not open.")
+            raise _not_right()
         await self._attempts.give_back(SIGN_IN_PER_ACCOUNT, key)
         await self._attempts.give_back(SIGN_IN_PER_LINE, origin.line)
         fresh = await self._passwords.hashed(password) if self._passwords.is_outdated(stored) else None
         async with self._db.transaction() as conn:
+            # Comparing takes its time, in which the password may be changed, or the account closed.
+            if await user_store.held_password(conn, user_id) != stored:
+                raise _not_right()
             if fresh is not None:
                 await user_store.set_password(conn, user_id, fresh)
             return await self._opened(conn, user_id, "password", origin, instead_of)
@@ -105,8 +112,8 @@ class SignInService:
         if found is None:
             raise Unauthenticated("Ten minutes are over. Sign in again.")
         user_id, method = found
-        await self._factors.check(user_id, code)
-        async with self._db.transaction() as conn:
+        async with self._factors.attempt(user_id), self._db.transaction() as conn:
+            await self._factors.check(conn, user_id, code)
             session = await self._sessions.completed(conn, token, user_id, method, origin)
         log.info("user.signed_in", user_id=str(user_id), method=method, with_second_factor=True)
         return session
@@ -133,6 +140,7 @@ class SignInService:
         async with self._db.transaction() as conn:
             if not await sign_in_store.insert_link(conn, link_id, email_key(user.email), lasts_s):
                 raise Conflict(f"{user.email} is disabled. `stentor user enable` lets them in again.")
+            await _tell(conn, "user.link_made", user.id)
         return self._links.token(_KIND, link_id)
 
     async def linked(self, token: str) -> User:
@@ -156,7 +164,8 @@ class SignInService:
             link_id = self._links.read(_KIND, token)
             if link_id is None or await sign_in_store.use_link(conn, link_id) is None:
                 raise _dead_link()
-            await self._set_password(conn, user.id, stored)
+            with _oneself(user.id, user.email, origin):
+                await self._set_password(conn, user.id, stored)
             return await self._opened(conn, user.id, "link", origin, instead_of)
 
     async def change_password(self, who: SignedIn, token: str, old: str, new: str) -> NewSession:
@@ -168,28 +177,31 @@ class SignInService:
         await self._attempts.take(SIGN_IN_PER_ACCOUNT, key)
         async with self._db.read() as conn:
             found = await user_store.stored_password(conn, key)
-        if not await self._passwords.is_right(found[1] if found else None, old[:PASSWORD_CHARS_MAX]):
-            raise Forbidden("The present password is not right.")
+        before = found[1] if found else None
+        if not await self._passwords.is_right(before, old[:PASSWORD_CHARS_MAX]):
+            raise _not_present()
         await self._attempts.give_back(SIGN_IN_PER_ACCOUNT, key)
         check_password(new, email=who.user.email)
         stored = await self._passwords.hashed(new)
         async with self._db.transaction() as conn:
+            if await user_store.held_password(conn, who.user.id) != before:
+                raise _not_present()
             await self._set_password(conn, who.user.id, stored, kept=who.session.id)
             return await self._sessions.rotated(conn, token)
 
     async def confirm_second_factor(self, who: SignedIn, token: str, code: str) -> tuple[NewSession, list[str]]:
         """Puts a second factor in use; returns the rotated session and the recovery codes. Raises as SecondFactors."""
-        codes = await self._factors.confirm(who.user.id, code)
-        async with self._db.transaction() as conn:
+        async with self._factors.attempt(who.user.id), self._db.transaction() as conn:
+            codes = await self._factors.confirm(conn, who.user.id, code)
             await sign_in_store.end_sessions(conn, who.user.id, kept=who.session.id)
             await _tell(conn, "user.second_factor_set", who.user.id)
             return await self._sessions.rotated(conn, token), codes
 
     async def remove_second_factor(self, who: SignedIn, token: str, code: str) -> NewSession:
         """Takes the second factor off, for one last code of it, and rotates the session. Raises as SecondFactors."""
-        await self._factors.check(who.user.id, code)
-        await self._factors.remove(who.user.id)
-        async with self._db.transaction() as conn:
+        async with self._factors.attempt(who.user.id), self._db.transaction() as conn:
+            await self._factors.check(conn, who.user.id, code)
+            await self._factors.remove(conn, who.user.id)
             await _tell(conn, "user.second_factor_removed", who.user.id)
             return await self._sessions.rotated(conn, token)
 
@@ -206,7 +218,9 @@ class SignInService:
         stored = await self._passwords.hashed(password)
         async with self._db.transaction() as conn:
             user_id = await made(conn, address, name, password=stored)
-            await _take(conn, invitation, user_id)
+            with _oneself(user_id, address, origin):
+                await _take(conn, invitation, user_id)
+                await _tell(conn, "user.created", user_id, {"email": address, "name": name})
             return await self._opened(conn, user_id, "link", origin, instead_of)
 
     async def accept_as(self, token: str, who: SignedIn, session: str) -> NewSession:
@@ -235,16 +249,20 @@ class SignInService:
                 "Tell whoever runs the provider."
             )
         async with self._db.transaction() as conn:
-            user_id = await user_store.find_identity(conn, identity.issuer, identity.subject)
-            if user_id is None:
-                user_id = await _introduced(conn, identity)
-                await user_store.insert_identity(conn, identity.issuer, identity.subject, user_id)
+            known = await user_store.find_identity(conn, identity.issuer, identity.subject)
+            user_id, is_made = (known, False) if known is not None else await _introduced(conn, identity)
             user = await user_store.find_user(conn, user_id)
             if user is None or user.disabled_at is not None:
                 raise no_account()
-            for invitation in await user_store.invitations_to(conn, email_key(user.email)):
-                if identity.email is not None and email_key(identity.email) == email_key(user.email):
-                    await _take(conn, invitation, user_id)
+            with _oneself(user_id, user.email, origin):
+                for invitation in await user_store.invitations_to(conn, email_key(user.email)):
+                    if identity.email is not None and email_key(identity.email) == email_key(user.email):
+                        await _take(conn, invitation, user_id)
+                if is_made:
+                    await _tell(conn, "user.created", user_id, {"email": user.email, "name": user.name})
+                if known is None:
+                    await user_store.insert_identity(conn, identity.issuer, identity.subject, user_id)
+                    await _tell(conn, "user.identity_linked", user_id, {"issuer": identity.issuer})
             return await self._opened(conn, user_id, "oidc", origin, instead_of)
 
     async def _opened(
@@ -266,17 +284,22 @@ def no_account() -> Forbidden:
     return Forbidden("Nobody here has this address, or it is not verified. Ask to be invited to it.")
 
 
-async def _introduced(conn: Connection, identity: Identity) -> UUID:
-    """Who an identity is that was never seen before: known by its address, or invited."""
+async def _introduced(conn: Connection, identity: Identity) -> tuple[UUID, bool]:
+    """Who an identity is that was never seen before: known by its address, or invited and (True) made just now."""
     if identity.email is None:
         raise no_account()
     key = email_key(identity.email)
     user = await user_store.find_user_by_email(conn, key)
     if user is not None:
-        return user.id
+        return user.id, False
     if not await user_store.invitations_to(conn, key):
         raise no_account()
-    return await made(conn, identity.email, identity.name or identity.email, password=None)
+    return await made(conn, identity.email, identity.name or identity.email, password=None), True
+
+
+def _oneself(user_id: UUID, email: str, origin: Origin) -> AbstractContextManager[None]:
+    """Who is let in by a link or a provider acts, before there is a session that says so."""
+    return as_actor(Actor("user", str(user_id), email, origin.ip))
 
 
 async def _take(conn: Connection, invitation: Invitation, user_id: UUID) -> None:
@@ -293,11 +316,19 @@ async def _take(conn: Connection, invitation: Invitation, user_id: UUID) -> None
     )
 
 
-async def _tell(conn: Connection, action: str, user_id: UUID) -> None:
+async def _tell(conn: Connection, action: str, user_id: UUID, after: Mapping[str, Any] | None = None) -> None:
     """Notes in every organisation of the user what changed about them."""
     held = await user_store.memberships_of_user(conn, user_id)
     for organisation_id in dict.fromkeys(one.organisation_id for one in held):
-        await record(conn, action, user_id, organisation_id=organisation_id)
+        await record(conn, action, user_id, organisation_id=organisation_id, after=after)
+
+
+def _not_right() -> Unauthenticated:
+    return Unauthenticated("The address or the password is not right, or the account is not open.")
+
+
+def _not_present() -> Forbidden:
+    return Forbidden("The present password is not right.")
 
 
 def _dead_link() -> NotFound:

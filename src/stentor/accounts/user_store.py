@@ -19,6 +19,7 @@ class Sql(QuerySet, file="users.sql", package=__package__):
     find_user: Statement
     find_user_by_email: Statement
     stored_password: Statement
+    held_password: Statement
     users: Statement
     is_anybody_there: Statement
     set_password: Statement
@@ -65,6 +66,11 @@ async def stored_password(conn: Connection, email_key: str) -> tuple[UUID, str |
     """The id and what is stored of the password of whoever has that address and is not disabled."""
     rows = await Sql.stored_password.tuples(conn, email_key=email_key)
     return (rows[0][0], rows[0][1]) if rows else None
+
+
+async def held_password(conn: Connection, user_id: UUID) -> str | None:
+    """What is stored of the password, which stays so until the transaction ends; None too for a disabled user."""
+    return await Sql.held_password.value(conn, id=user_id)
 
 
 async def users(conn: Connection, limit: int) -> list[User]:

@@ -16,6 +16,10 @@ WHERE email_key = :email_key
 -- name: stored_password
 SELECT id, password FROM account_user WHERE email_key = :email_key AND disabled_at IS NULL
 
+-- name: held_password
+-- Held until the transaction ends, so that nobody changes it or disables its user meanwhile; who refers to the user need not wait.
+SELECT password FROM account_user WHERE id = :id AND disabled_at IS NULL FOR NO KEY UPDATE
+
 -- name: users
 SELECT id, email, name, password IS NOT NULL AS has_password, created_at, disabled_at
 FROM account_user

@@ -5,7 +5,9 @@ import pytest
 
 from account_world import HOME, PASSWORD, People
 from stentor.accounts.attempts import SECOND_FACTOR, SIGN_IN_PER_ACCOUNT
+from stentor.accounts.passwords import Passwords
 from stentor.accounts.sessions import SESSIONS_MAX
+from stentor.accounts.sign_in import Identity, SignInService
 from stentor.accounts.user_model import Origin
 from stentor.db.pool import Database
 from stentor.errors import Conflict, Forbidden, Invalid, NotFound, Problem, RateLimited, Unauthenticated
@@ -197,6 +199,93 @@ async def test_who_forgot_a_password_is_written_to_and_a_stranger_is_told_the_sa
     people.sign_in.sends_mail = False
     with pytest.raises(Conflict):
         await people.sign_in.forgotten("ann@example.org", HOME)
+
+
+class Interrupted(Passwords):
+    """Somebody does something while a password is compared."""
+
+    def __init__(self, meanwhile: Callable[[], Awaitable[object]]) -> None:
+        super().__init__(b"w" * 32)
+        self._meanwhile = meanwhile
+
+    async def is_right(self, stored: str | None, password: str) -> bool:
+        is_right = await super().is_right(stored, password)
+        await self._meanwhile()
+        return is_right
+
+
+async def test_a_password_that_is_changed_or_whose_user_is_disabled_while_it_is_compared_opens_nothing(people: People):
+    await people.user("owner@example.org")
+    ann = await people.user("ann@example.org", "viewer")
+    link = await people.sign_in.link_for(ann)
+
+    for password, meanwhile in (
+        (PASSWORD, lambda: people.sign_in.by_link(link, "another good phrase", HOME, instead_of=None)),
+        ("another good phrase", lambda: people.users.set_disabled(ann.id, disabled=True)),
+    ):
+        sign_in = SignInService(
+            people.db,
+            passwords=Interrupted(meanwhile),
+            sessions=people.sessions,
+            factors=people.factors,
+            attempts=people.attempts,
+            invitations=people.invitations,
+            links=people.links,
+            sends_mail=True,
+        )
+        with pytest.raises(Unauthenticated):
+            await sign_in.by_password("ann@example.org", password, HOME, instead_of=None)
+        await people.users.set_disabled(ann.id, disabled=False)
+        assert await people.enters("ann@example.org", "another good phrase")
+
+
+async def test_a_second_factor_changes_with_its_session_or_not_at_all(people: People):
+    ann = await people.user("ann@example.org")
+    session = await people.enters("ann@example.org")
+    who, secret = await people.who(session), await people.factors.begin(ann.id)
+
+    with pytest.raises(NotFound):
+        await people.sign_in.confirm_second_factor(who, "ended", people.code(secret))
+    assert await people.factors.codes_left(ann.id) is None
+    fresh, codes = await people.sign_in.confirm_second_factor(who, session.token, people.code(secret))
+    with pytest.raises(NotFound):
+        await people.sign_in.remove_second_factor(who, "ended", codes[0])
+
+    assert await people.factors.codes_left(ann.id) == len(codes)
+    await people.sign_in.remove_second_factor(who, fresh.token, codes[0])
+    assert await people.factors.codes_left(ann.id) is None
+
+
+async def test_who_comes_by_a_link_an_invitation_or_a_provider_is_whom_the_log_names(people: People, db: Database):
+    organisation = people.brand.organisation_id
+    await people.user("ann@example.org")
+    ben, cat = [
+        await people.invitations.invite(address, organisation_id=organisation, role="viewer", owners_too=False)
+        for address in ("ben@example.org", "cat@example.org")
+    ]
+    token = people.invitations.token(ben)
+    await people.sign_in.accept(token, email=None, name="Ben", password=PASSWORD, origin=HOME, instead_of=None)
+    identity = Identity("https://id.example.org", "1", cat.email, "Cat")
+    await people.sign_in.by_identity(identity, HOME, instead_of=None)
+
+    async with db.read() as conn:
+        told = b"SELECT action, actor_kind, actor_label, ip FROM audit_entry WHERE brand_id IS NULL ORDER BY number"
+        rows = await (await conn.execute(told)).fetchall()
+    assert [row[0] for row in rows if row[1:] == ("engine", "", "")] == [
+        "organisation.created",
+        "user.created",
+        "user.link_made",
+        "invitation.created",
+        "invitation.created",
+    ]
+    assert [(row[0], row[2]) for row in rows if row[1] == "user" and row[3] == HOME.ip] == [
+        ("user.password_changed", "ann@example.org"),
+        ("invitation.accepted", "ben@example.org"),
+        ("user.created", "ben@example.org"),
+        ("invitation.accepted", "cat@example.org"),
+        ("user.created", "cat@example.org"),
+        ("user.identity_linked", "cat@example.org"),
+    ]
 
 
 async def refusal(attempt: Callable[[], Awaitable[object]]) -> tuple[type[Problem], str]:
