@@ -128,6 +128,7 @@ from stentor.triggers.schedules.keeping import ScheduleKeeper
 from stentor.triggers.schedules.service import ScheduleService
 from stentor.triggers.schedules.targets import TargetChecker
 from stentor.triggers.service import TriggerService
+from stentor.triggers.uses import needed_tag, segment_uses
 from stentor.worker.caster import CasterRole
 from stentor.worker.compactor import CompactorRole
 from stentor.worker.deliverer import DelivererRole, claims_at_once
@@ -332,7 +333,7 @@ def services(core: Core) -> Services:
         subscriptions=SubscriptionService(core.db),
         preferences=PreferenceService(core.db, brands),
         profiles=ProfileService(core.db),
-        tags=TagService(core.db, needed=[awaited_tag]),
+        tags=TagService(core.db, needed=[awaited_tag, needed_tag]),
         imports=imports(core),
         segments=segments(core),
         customer_events=CustomerEventService(core.db, clock, days=core.settings.history_days),
@@ -369,7 +370,7 @@ def services(core: Core) -> Services:
 
 def segments(core: Core) -> SegmentService:
     """Who is meant, and what goes by it."""
-    return SegmentService(core.db, known_campaigns)
+    return SegmentService(core.db, known_campaigns, [segment_uses])
 
 
 def imports(core: Core) -> ImportService:

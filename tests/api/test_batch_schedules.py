@@ -289,3 +289,32 @@ async def test_two_changes_of_a_schedule_at_once_are_both_kept(world: World, cam
     assert [answer.status_code for answer in answers] == [200, 200]
     assert batch["schedule"]["start_at"] == later.strftime("%Y-%m-%dT%H:%M:%S.000000Z")
     assert batch["campaign"]["uuid"] == second
+
+
+async def test_a_tag_or_a_segment_that_something_goes_by_stays(world: World, campaign: str):
+    tag = (await world.ask("POST", "/profile-tags", json={"name": "Left out"})).json()["uuid"]
+    without = {"type": "none_of", "conditions": [{"type": "tag", "tag_id": tag}]}
+    segment = (await world.ask("POST", "/segments", json={"name": "Rest", "expression": without})).json()["id"]
+    said = {"name": "Daily", "campaign_id": campaign, "segment_id": segment, "cron": "0 9 * * *"}
+    schedule = (await world.ask("POST", "/schedules", json=said)).json()["id"]
+    start_at = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    waits = {"start_at": start_at}
+    for audience in ({"segment_id": segment}, {"tag_id": tag}):
+        run = await world.ask("POST", f"/campaigns/{campaign}/run", json={**waits, **audience})
+        assert run.status_code < 300, run.text
+    executions = (await world.ask("GET", "/executions")).json()["data"]
+
+    uses = (await world.ask("GET", f"/segments/{segment}/uses")).json()["data"]
+    kept = [await world.ask("DELETE", f"/segments/{segment}"), await world.ask("DELETE", f"/profile-tags/{tag}")]
+    await world.ask("POST", f"/schedules/{schedule}/cancel")
+    for execution in executions:
+        await world.ask("POST", f"/executions/{execution['id']}/cancel")
+    named = await world.ask("DELETE", f"/profile-tags/{tag}")
+    gone = [await world.ask("DELETE", f"/segments/{segment}"), await world.ask("DELETE", f"/profile-tags/{tag}")]
+
+    assert [(use["kind"], use["name"]) for use in uses] == [("schedule", "Daily"), ("execution", "Winter voice")]
+    assert [answer.status_code for answer in kept] == [409, 409]
+    assert "the schedule 'Daily'" in kept[0].json()["detail"]
+    assert "the segment Rest, the execution Winter voice" in kept[1].json()["detail"]
+    assert (named.status_code, "the segment Rest." in named.json()["detail"]) == (409, True)
+    assert [answer.status_code for answer in gone] == [204, 204]

@@ -46,7 +46,7 @@ class Count(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Use(msgspec.Struct, frozen=True):
-    """What goes by a segment: `kind` is schedule or campaign."""
+    """What goes by a segment: `kind` is schedule, or execution: one that waits, with the name of its campaign."""
 
     kind: str
     id: UUID

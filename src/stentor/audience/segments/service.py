@@ -134,7 +134,7 @@ class SegmentService:
             raise _used(()) from None
 
     async def uses(self, brand_id: UUID, segment_id: UUID) -> list[Use]:
-        """The schedules and campaigns that go by the segment. Raises NotFound."""
+        """The schedules that go by the segment, and the executions that wait for its people. Raises NotFound."""
         async with self._db.read() as conn:
             await _found(conn, brand_id, segment_id)
             return await self._uses(conn, brand_id, segment_id)
@@ -295,7 +295,7 @@ def _taken(name: str) -> Conflict:
 
 
 def _used(uses: Sequence[Use]) -> Conflict:
-    named = ", ".join(f"the {use.kind} {use.name!r}" for use in uses[:3]) or "a schedule or a campaign"
+    named = ", ".join(f"the {use.kind} {use.name!r}" for use in uses[:3]) or "a schedule or an execution"
     more = f" and {len(uses) - 3} more" if len(uses) > 3 else ""
     return Conflict(f"The segment is used by {named}{more}. Let them go by another one first.")
 
