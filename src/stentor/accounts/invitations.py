@@ -88,7 +88,12 @@ class InvitationService:
                 raise NotFound(f"There is no organisation {organisation_id}.")
             if brand_id is not None and not await user_store.brand_is_of(conn, brand_id, organisation_id):
                 raise NotFound("There is no such brand in this organisation.")
-            if len(await user_store.open_invitations(conn, organisation_id)) >= INVITATIONS_OPEN_MAX:
+            waiting = await user_store.open_invitations(conn, organisation_id)
+            if not owners_too and any(
+                one.role == "owner" and one.email and email_key(one.email) == key for one in waiting
+            ):
+                raise owners_alone()
+            if len(waiting) >= INVITATIONS_OPEN_MAX:
                 raise Conflict(f"{INVITATIONS_OPEN_MAX} invitations are open. Withdraw some of them first.")
             members = await user_store.members(conn, organisation_id)
             if len(members) >= MEMBERS_MAX:

@@ -174,6 +174,20 @@ async def test_inviting_again_takes_the_place_of_the_invitation_before(people: P
         await people.invitations.found(people.invitations.token(third))
 
 
+async def test_an_owners_invitation_is_replaced_by_owners_alone(people: People):
+    organisation = people.brand.organisation_id
+    owner = await people.invitations.invite(
+        "ann@example.org", organisation_id=organisation, role="owner", owners_too=True
+    )
+
+    with pytest.raises(Conflict, match="Owners alone"):
+        await people.invitations.invite(
+            "ANN@example.org", organisation_id=organisation, role="viewer", owners_too=False
+        )
+
+    assert await people.invitations.open_invitations(organisation) == [owner]
+
+
 async def test_whom_a_provider_vouches_for_comes_in_by_account_or_invitation_and_nobody_else(people: People):
     organisation = people.brand.organisation_id
     ann = await people.user("ann@example.org")
