@@ -73,6 +73,7 @@ from stentor.domain.ids import SendIds
 from stentor.domain.links import LinkSigner
 from stentor.erasures.exporting import ExportService
 from stentor.erasures.log import ErasureLog
+from stentor.erasures.merging import MergeService
 from stentor.erasures.model import Digests
 from stentor.erasures.service import ErasureService
 from stentor.erasures.sweeping import sweep
@@ -327,6 +328,7 @@ def services(core: Core) -> Services:
         audit=AuditLog(core.db),
         limiter=RateLimiter(core.db),
         customers=CustomerService(core.db),
+        merges=MergeService(core.db),
         erasures=erasures(core),
         person_exports=person_exports(core),
         topics=TopicService(core.db),

@@ -1,4 +1,4 @@
-"""Single profiles on the wire: erased, by their own id or by ours, and coming to an address that somebody else refused."""
+"""Single profiles on the wire: merged, erased by their own id or by ours, and coming to an address that somebody refused."""
 
 from typing import Any
 
@@ -89,3 +89,31 @@ async def test_an_external_id_cannot_be_changed_whatever_it_is_said_to_be(world:
 
     assert answer.status_code == 422, answer.text
     assert list(answer.json()["errors"]) == ["external_id"]
+
+
+async def test_whoever_was_merged_answers_as_the_survivor_and_is_told_of_under_no_other_id(world: World):
+    old, new = await made(world, "old", phone_number="+4915112345678"), await made(world, "new", first_name="Aino")
+
+    merged = await world.ask("POST", f"/profiles/{new}/merge", json={"external_id": "old"})
+
+    assert merged.status_code == 200, merged.text
+    person = merged.json()["person"]
+    assert (person["first_name"], person["email_address"], person["phone_number"]) == (
+        "Aino",
+        "new@example.org",
+        "+4915112345678",
+    )
+    for path in ("/profiles/old", f"/profiles/{old}"):
+        assert (await world.ask("GET", path)).json() == merged.json()
+    assert (await world.ask("GET", "/customers/old")).json()["external_id"] == "new"
+    again = {"profiles": [{"external_id": "old", "person": {"email_address": "old@example.org"}}]}
+    refused = await world.ask("POST", "/batches", json=again)
+    assert (refused.status_code, list(refused.json()["errors"])) == (422, ["profiles.0.external_id"])
+    assert "merged into 'new'" in refused.json()["message"]
+    exported = (await world.ask("GET", "/customers/old/export")).json()
+    assert exported["person"]["merged_into"] == new
+    assert (await world.ask("GET", "/customers/new/export")).json()["merged"][0]["external_id"] == "old"
+    assert (await world.ask("GET", "/customers/old/consents")).status_code == 200
+    unknown = await world.ask("POST", "/profiles/new/merge", json={"external_id": "nobody"})
+    itself = await world.ask("POST", "/profiles/new/merge", json={"external_id": new})
+    assert (unknown.status_code, itself.status_code) == (404, 400)

@@ -55,7 +55,7 @@ def written(at: datetime) -> str:
 def test_these_are_all_the_places():
     themes = {point.partition(".")[0] for point in failpoints_of_requests()}
 
-    assert themes == {"batch_change", "stream_begin", "customer_events"}
+    assert themes == {"batch_change", "stream_begin", "customer_events", "merge"}
 
 
 @pytest.mark.fault("F1")
@@ -103,3 +103,23 @@ async def test_an_event_that_is_told_again_has_happened_once(world: World, point
 
     assert told.json() == {"taken": 1, "added": 1 if point.endswith("before_commit") else 0}
     assert counts == [1, 0]
+
+
+@pytest.mark.fault("F1")
+@pytest.mark.parametrize("point", ["merge.halfway", "merge.at_its_end", "people.after_commit"])
+async def test_two_profiles_are_merged_or_they_are_not(world: World, point: str):
+    for name in ("old", "new"):
+        said = {"external_id": name, "person": {"email_address": f"{name}@example.org", "first_name": name}}
+        await world.ask("POST", "/profiles", json=said)
+    who = []
+
+    async def request() -> Response:
+        who.append((await world.ask("GET", "/profiles/old")).json()["external_id"])
+        return await world.ask("POST", "/profiles/new/merge", json={"external_id": "old"})
+
+    merged = await said_again(point, request)
+
+    assert who == ["old", "new" if point == "people.after_commit" else "old"]
+    assert (merged.status_code, merged.json()["person"]["email_address"]) == (200, "new@example.org"), merged.text
+    listed = (await world.ask("GET", "/profiles")).json()["data"]
+    assert [profile["external_id"] for profile in listed] == ["new"]

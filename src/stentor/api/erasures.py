@@ -68,9 +68,10 @@ class ErasuresResult(msgspec.Struct, frozen=True):
 async def export_customer(request: ApiRequest, caller: Caller, external_id: str) -> dict[str, Any] | Response[Any]:
     """Export all that is held of a customer, as one JSON object.
 
-    `person` is what is stored; the other members are lists: `earlier` what the guard went by before, `subscriptions`, `tags`,
-    `consents` (the ledger), `told` (what callers told of them), `contexts`, `contacts` (what caps count), `reports` of
-    providers, `messages` in the sandbox, `opt_outs` of the present addresses, `sends` with their reasons, `events` of delivery.
+    `person` is what is stored; the other members are lists: `earlier` what the guard went by before, `merged` who was merged
+    into them, `subscriptions`, `tags`, `consents` (the ledger), `told` (what callers told of them), `contexts`, `contacts`
+    (what caps count), `reports` of providers, `messages` in the sandbox, `opt_outs` of the present addresses, `sends` with
+    their reasons, `events` of delivery.
     """
     return await _exported(request, caller, external_id, as_document, "json")
 

@@ -17,12 +17,23 @@ from stentor.audience.model import Customer
 from stentor.audience.profile_service import SEARCH_NAME_CHARS_MAX, ProfileFilter
 from stentor.audience.profiles import NAMES
 from stentor.domain.address import ADDRESS_CHARS_MAX
-from stentor.errors import Invalid, Unavailable, Unprocessable
+from stentor.domain.ids import EXTERNAL_ID_BYTES_MAX
+from stentor.errors import Conflict, Invalid, Unavailable, Unprocessable
 
 profiles = group_noun(
     "profiles",
     "The group's customers, in the form in which batches bring them. A profile is named by its `uuid` or by your own `external_id`.",
 )
+
+
+class MergeInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which other profile is the same person."""
+
+    external_id: Annotated[
+        str,
+        Meta(min_length=1, max_length=EXTERNAL_ID_BYTES_MAX, description="Of the profile that goes, or its `uuid`."),
+    ]
+
 
 _SEARCHES = ("external_id", "email_address", "phone_number", "name", "tag")
 
@@ -178,3 +189,21 @@ async def delete_profile(request: ApiRequest, caller: Caller, profile: str) -> E
     """
     erased = await request.services.erasures.erase_profile(caller.brand_id, profile, asked_by=asker(caller))
     return erased_shown(erased)
+
+
+@profiles.post(
+    "/profiles/{profile:str}/merge",
+    scope="write",
+    problems=[Conflict, Unavailable, Unprocessable],
+    example={"external_id": "crm-78"},
+)
+async def merge_profile(request: ApiRequest, caller: Caller, profile: str, body: MergeInput) -> ProfileBody:
+    """Merge another profile, which is the same person, into this one. Saying it again changes nothing.
+
+    This one keeps its external id, addresses and attributes, and takes from the other one what it has none of. A no of either
+    beats a yes. Tags, subscriptions, events and what caps count come together, and nobody is written to as the other one any
+    more: asked for it, this one answers, and links in its messages speak of this one. An import or a batch that names the
+    other one is told whom it was merged into.
+    """
+    merged = await request.services.merges.merge(caller.brand_id, profile, body.external_id, asked_by=asker(caller))
+    return shown(merged)

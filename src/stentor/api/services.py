@@ -27,6 +27,7 @@ from stentor.channels.service import SenderService
 from stentor.db.pool import Database
 from stentor.db.reserve import DiskReserve
 from stentor.erasures.exporting import ExportService
+from stentor.erasures.merging import MergeService
 from stentor.erasures.service import ErasureService
 from stentor.executions.service import ExecutionService
 from stentor.optouts.bulk import BulkCheck
@@ -63,6 +64,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     subscriptions: SubscriptionService
     preferences: PreferenceService
     profiles: ProfileService
+    merges: MergeService
     tags: TagService
     imports: ImportService
     segments: SegmentService

@@ -12,6 +12,7 @@ import msgspec
 from stentor.audience import consent_store
 from stentor.audience.consent_store import COUNTER_SHARDS, Entry, Person
 from stentor.audience.model import BY_THE_PERSON, Act, Choice, FlagChoice
+from stentor.audience.upsert import Overtaken
 from stentor.db.connection import Connection
 from stentor.domain.ids import part_of
 
@@ -43,7 +44,8 @@ async def choose(
     """Changes subscriptions, each at most once among the choices; the topics are the brand's.
 
     With `keep_withdrawals`, a choice that would bring back a channel which the person took back themselves adds none at
-    all, so that what is refused is refused as a whole; what it takes away is gone in any case.
+    all, so that what is refused is refused as a whole; what it takes away is gone in any case. Raises Overtaken when somebody
+    is gone, merged or erased, between the look and the lock.
     """
     present = await consent_store.subscribed_channels(conn, brand_id, _pairs(choices))
     changes = {place: _change(choices[place], before) for place, before in present.items()}
@@ -51,7 +53,8 @@ async def choose(
     wanted = [place for place, change in changes.items() if change.is_change]
     if wanted:
         people = {choices[place].customer_id for place in wanted}
-        await consent_store.lock_people(conn, brand_id, list(people))
+        if len(await consent_store.lock_people(conn, brand_id, list(people))) < len(people):
+            raise Overtaken
         chosen = [choices[place] for place in wanted]
         now = await consent_store.subscribed_channels(conn, brand_id, _pairs(chosen))
         made = {wanted[place]: _change(choice, now.get(place)) for place, choice in enumerate(chosen)}

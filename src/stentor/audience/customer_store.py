@@ -20,6 +20,8 @@ _FIRST = UUID(int=0)
 class Sql(QuerySet, file="customers.sql", package=__package__):
     go_by_keys: Statement
     known_customers: Statement
+    merged_customers: Statement
+    survivor_of: Statement
     compare_customers: Statement
     lock_addresses: Statement
     take_addresses: Statement
@@ -66,6 +68,19 @@ async def go_by_keys(conn: Connection) -> None:
 async def known_customers(conn: Connection, brand_id: UUID, rows: Rows) -> list[int]:
     """The places of the rows whose person exists."""
     return await Sql.known_customers.column(conn, brand_id=brand_id, separator=_SEPARATOR, **_keys(rows))
+
+
+async def merged_customers(conn: Connection, brand_id: UUID, rows: Rows) -> dict[int, str]:
+    """The places of the rows whose person was merged into somebody, and that one's external id."""
+    found = await Sql.merged_customers.tuples(conn, brand_id=brand_id, separator=_SEPARATOR, **_keys(rows))
+    survivors = await customers_by_id(conn, brand_id, [survivor for _, survivor in found]) if found else {}
+    return {place: survivors[survivor].external_id for place, survivor in found if survivor in survivors}
+
+
+async def survivor_of(conn: Connection, brand_id: UUID, customer_id: UUID) -> UUID:
+    """Whom this person was merged into, or themselves."""
+    found = await Sql.survivor_of.value(conn, part=part_of(customer_id), customer_id=customer_id, brand_id=brand_id)
+    return found or customer_id
 
 
 async def compare_customers(conn: Connection, brand_id: UUID, rows: Rows) -> list[Standing]:

@@ -52,9 +52,9 @@ class CustomerService:
         return await until_settled(self._db, lambda conn: _stored(conn, brand_id, intake)) if patches else []
 
     async def get(self, brand_id: UUID, external_id: str) -> Customer:
-        """The person of that external id. Raises NotFound."""
-        wanted = id_of(brand_id, external_id)
+        """The person of that external id; of somebody merged, the one they are now. Raises NotFound."""
         async with self._db.read() as conn:
+            wanted = await customer_store.survivor_of(conn, brand_id, id_of(brand_id, external_id))
             customer = await customer_store.customer_by_id(conn, brand_id, wanted)
         if customer is None:
             raise missing_customer(external_id)

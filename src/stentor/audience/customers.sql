@@ -13,6 +13,23 @@ CROSS JOIN LATERAL (
     SELECT FROM customer WHERE part = n.part AND customer_id = n.customer_id AND brand_id = :brand_id LIMIT 1
 ) c
 
+-- name: merged_customers
+-- Which of these people were merged into whom. Most brands never merge: then nobody is looked for.
+SELECT n.place::integer - 1, m.merged_into
+FROM unnest(string_to_array(:parts, :separator)::smallint[], string_to_array(:customer_ids, :separator)::uuid[])
+    WITH ORDINALITY AS n (part, customer_id, place)
+CROSS JOIN LATERAL (
+    SELECT merged_into
+    FROM customer_merged
+    WHERE part = n.part AND customer_id = n.customer_id AND brand_id = :brand_id
+    LIMIT 1
+) m
+WHERE EXISTS (SELECT FROM customer_merged WHERE brand_id = :brand_id)
+
+-- name: survivor_of
+-- Whom this person was merged into.
+SELECT merged_into FROM customer_merged WHERE part = :part AND customer_id = :customer_id AND brand_id = :brand_id
+
 -- name: compare_customers
 -- How people who exist stand to what was said of them: the digests they have, whether anything would change, and how
 -- large their attributes would become.

@@ -92,6 +92,8 @@ class Source(StrEnum):
     """A text message such as STOP or START."""
     ERASURE = "erasure"
     """Nobody's choice: the person was erased, and with them what they had chosen."""
+    MERGE = "merge"
+    """Two profiles became one: what both had chosen, the stricter of it."""
 
 
 BY_THE_PERSON = (

@@ -18,7 +18,7 @@ from stentor.audience.intake import Given, take_in
 from stentor.audience.model import Act, Choice, CustomerPatch, Source
 from stentor.audience.topic_store import OfferedTopic
 from stentor.audience.topics import TOPICS_MAX
-from stentor.audience.upsert import until_settled, upsert
+from stentor.audience.upsert import Overtaken, until_settled, upsert
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.domain.ids import customer_id
@@ -89,6 +89,7 @@ class PreferenceService:
         customer = _id(brand_id, external_id)
         async with self._db.read() as conn:
             topics = await topic_store.offered_topics(conn, brand_id, limit=TOPICS_MAX)
+            customer = await customer_store.survivor_of(conn, brand_id, customer)
             person = await customer_store.customer_by_id(conn, brand_id, customer)
             subscriptions = await consent_store.subscriptions_of(conn, brand_id, customer) if person else []
         shown = _shown(topics) & ~(person.refused_mask if person else 0)
@@ -121,9 +122,15 @@ class PreferenceService:
 
         async def work(conn: Connection) -> None:
             topics = await topic_store.offered_topics(conn, brand_id, limit=TOPICS_MAX)
-            choices = _checked(customer, topics, updates)
-            rows = take_in(brand_id, Given.of([CustomerPatch(external_id=external_id)])).rows
-            await upsert(conn, brand_id, rows, None)
+            # Whoever was merged into somebody speaks of that one, and is not made anew.
+            person = await customer_store.survivor_of(conn, brand_id, customer)
+            choices = _checked(person, topics, updates)
+            if person == customer:
+                rows = take_in(brand_id, Given.of([CustomerPatch(external_id=external_id)])).rows
+                stored = await upsert(conn, brand_id, rows, None)
+                if stored.refused:
+                    # Merged since it was asked.
+                    raise Overtaken
             if not brand.settings.unauthenticated_opt_in_counts:
                 await _request(conn, brand_id, choices, act)
                 choices = [Choice(choice.customer_id, choice.topic_id, remove=choice.remove) for choice in choices]

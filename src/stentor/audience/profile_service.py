@@ -66,12 +66,16 @@ class ProfileService:
         return await until_settled(self._db, lambda conn: _written(conn, brand_id, entrants, is_new=False))
 
     async def find(self, brand_id: UUID, profile: str) -> Customer:
-        """The person of that id, which is ours (a UUID) or the caller's own. Raises NotFound."""
+        """The person of that id, which is ours (a UUID) or the caller's own; of somebody merged, the one they are now.
+
+        Raises NotFound.
+        """
         ids = [id_of(brand_id, profile)]
         with suppress(ValueError):
             # Some callers' own ids are UUIDs as well, and it is no more than a look-up.
             ids.insert(0, UUID(profile))
         async with self._db.read() as conn:
+            ids = [await customer_store.survivor_of(conn, brand_id, each) for each in ids]
             found = await customer_store.customers_by_id(conn, brand_id, ids)
         customer = next((found[each] for each in ids if each in found), None)
         if customer is None:

@@ -2,13 +2,16 @@
 
 from uuid import UUID
 
+import msgspec
+
 from stentor.audience import consent_store, customer_store
 from stentor.audience.consent import choose, set_flags
 from stentor.audience.consent_store import Person, Subscriber
+from stentor.audience.customer_store import survivor_of
 from stentor.audience.customers import id_of, missing_customer
 from stentor.audience.model import BY_THE_PERSON, Act, Choice, ConsentEvent, FlagChoice, Source, Subscription, Topic
 from stentor.audience.topics import found
-from stentor.audience.upsert import until_settled
+from stentor.audience.upsert import Overtaken, until_settled
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.domain.address import EMAIL_CHANNELS, PHONE_CHANNELS
@@ -21,7 +24,10 @@ PAGE_MAX = 1000
 
 
 class SubscriptionService:
-    """Changes and shows what people chose. Every change is written together with its line in the ledger."""
+    """Changes and shows what people chose. Every change is written together with its line in the ledger.
+
+    What is said of somebody who was merged into another one is said of that one: links in old messages go on working.
+    """
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -36,7 +42,8 @@ class SubscriptionService:
         async def work(conn: Connection) -> int:
             wanted = await found(conn, brand_id, topic)
             add = _offered(wanted, channels)
-            return await _chosen(conn, brand_id, external_id, Choice(id_of(brand_id, external_id), wanted.id, add), act)
+            customer = await survivor_of(conn, brand_id, id_of(brand_id, external_id))
+            return await _chosen(conn, brand_id, external_id, Choice(customer, wanted.id, add), act)
 
         return await until_settled(self._db, work)
 
@@ -46,7 +53,8 @@ class SubscriptionService:
         async def work(conn: Connection) -> int:
             wanted = await found(conn, brand_id, topic)
             remove = ALL_CHANNELS_MASK if channels is None else channels
-            choice = Choice(id_of(brand_id, external_id), wanted.id, remove=remove)
+            customer = await survivor_of(conn, brand_id, id_of(brand_id, external_id))
+            choice = Choice(customer, wanted.id, remove=remove)
             return await _chosen(conn, brand_id, external_id, choice, act)
 
         return await until_settled(self._db, work)
@@ -58,8 +66,10 @@ class SubscriptionService:
         """
 
         async def work(conn: Connection) -> None:
-            chosen = await choose(conn, brand_id, [Choice(customer, topic_id, remove=ALL_CHANNELS_MASK)], act)
+            person = await survivor_of(conn, brand_id, customer)
+            chosen = await choose(conn, brand_id, [Choice(person, topic_id, remove=ALL_CHANNELS_MASK)], act)
             if chosen.unknown:
+                await _assert_not_overtaken(conn, brand_id, person)
                 raise missing_customer(customer)
 
         await until_settled(self._db, work)
@@ -139,6 +149,7 @@ class SubscriptionService:
 async def _chosen(conn: Connection, brand_id: UUID, external_id: str, choice: Choice, act: Act) -> int:
     chosen = await choose(conn, brand_id, [choice], act)
     if chosen.unknown:
+        await _assert_not_overtaken(conn, brand_id, choice.customer_id)
         raise missing_customer(external_id)
     return chosen.changes[0].after
 
@@ -152,10 +163,12 @@ def _offered(topic: Topic, channels: int | None) -> int:
 
 
 async def _flagged(conn: Connection, brand_id: UUID, choice: FlagChoice, act: Act) -> Person:
-    people = await set_flags(conn, brand_id, [choice], act)
-    if choice.customer_id not in people:
+    customer = await survivor_of(conn, brand_id, choice.customer_id)
+    people = await set_flags(conn, brand_id, [msgspec.structs.replace(choice, customer_id=customer)], act)
+    if customer not in people:
+        await _assert_not_overtaken(conn, brand_id, customer)
         raise missing_customer(choice.customer_id)
-    return people[choice.customer_id]
+    return people[customer]
 
 
 def _addresses(person: Person, channels: int) -> list[tuple[ChannelKind, bytes, str | None]]:
@@ -170,6 +183,14 @@ def _addresses(person: Person, channels: int) -> list[tuple[ChannelKind, bytes, 
     ]
 
 
+async def _assert_not_overtaken(conn: Connection, brand_id: UUID, customer: UUID) -> None:
+    """That nobody has merged them since it was asked whom they are now: an opt-out must not be lost between the two."""
+    if await survivor_of(conn, brand_id, customer) != customer:
+        raise Overtaken
+
+
 async def _assert_known(conn: Connection, brand_id: UUID, customer: UUID, external_id: str) -> None:
-    if await customer_store.customer_by_id(conn, brand_id, customer) is None:
+    """That there is such a person, or was until they were merged into another one: their ledger says so."""
+    known = await customer_store.customer_by_id(conn, brand_id, customer)
+    if known is None and await survivor_of(conn, brand_id, customer) == customer:
         raise missing_customer(external_id)

@@ -87,8 +87,11 @@ async def upsert(conn: Connection, brand_id: UUID, rows: Rows, act: Act | None, 
     standings = await customer_store.compare_customers(conn, brand_id, existing) if known else []
     if len(standings) != len(known):
         raise Overtaken
-    fates = dict.fromkeys(fresh.lines, Fate.ADDED)
     refused: list[Refusal] = []
+    if fresh and (merged := await customer_store.merged_customers(conn, brand_id, fresh)):
+        refused = [Refusal(fresh.lines[place], _merged_into(survivor)) for place, survivor in sorted(merged.items())]
+        fresh = fresh.without(sorted(merged))
+    fates = dict.fromkeys(fresh.lines, Fate.ADDED)
     changing: list[Standing] = []
     for standing in standings:
         line = existing.lines[standing.place]
@@ -224,6 +227,11 @@ def _add_refusals(
             theirs |= 0 if owner == comer else refused
         if more := theirs & ~masks.get(comer, 0):
             refusals[comer] = refusals.get(comer, 0) | more
+
+
+def _merged_into(survivor: str) -> Violation:
+    text = f"This profile was merged into {survivor!r} and is nobody any more. Say it of that one."
+    return Violation("/external_id", "merged", text)
 
 
 def _too_large(standing: Standing) -> Violation:

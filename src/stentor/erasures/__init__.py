@@ -1,1 +1,1 @@
-"""What a person may ask for: all that is held of them, and to be forgotten."""
+"""People as a whole: all that is held of one, to be forgotten, and two that are the same."""

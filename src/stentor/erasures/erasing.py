@@ -15,17 +15,15 @@ from stentor.audience.model import Act, Source
 from stentor.audience.upsert import Overtaken, until_settled
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
-from stentor.domain.address import EMAIL_CHANNELS, PHONE_CHANNELS
 from stentor.domain.ids import new_id, part_of
 from stentor.domain.vocabulary import ChannelKind
 from stentor.erasures import store
 from stentor.erasures.log import ErasureLog
 from stentor.erasures.model import Digests, Erasure
 from stentor.erasures.store import Known, Sql, WordSql
+from stentor.erasures.suppressing import Objections, suppress_addresses
 from stentor.failpoints import failpoint
 from stentor.optouts.entry_service import erase_address, erase_digests
-from stentor.optouts.model import Cause, OptOut
-from stentor.optouts.service import add_to_builtin
 
 ANSWERS_PAGE = 20_000
 """Kept answers that one statement looks through for what they say of somebody."""
@@ -41,8 +39,6 @@ _ERASED_ANSWER = msgspec.json.encode(
 _ERASED_HEADERS = msgspec.json.encode({"content-type": "application/problem+json"}).decode()
 # What names an external id in the answers of the API's families.
 _ID_FIELDS = ("external_id", "customerId", "customer_id", "CustomerID")
-# Each kind of address with its digest, and why it is suppressed when the channel is in that mask; the strongest reason last.
-_CAUSES: tuple[Cause, ...] = ("unsubscribe", "bounce", "complaint")
 
 
 class Eraser:
@@ -59,10 +55,13 @@ class Eraser:
     ) -> list[Erasure]:
         """Erases those of these people who are there, at most `PEOPLE_MAX`, and returns their erasures.
 
+        Whoever was merged with one of them is the same person, and is erased with them.
+
         `made_by`: whoever was made later is left alone.
         """
         async with self._db.read() as conn:
-            known = _made_by(await store.who(conn, brand_id, customers), made_by)
+            everybody = await store.family(conn, brand_id, customers)
+            known = _made_by(await store.who(conn, brand_id, everybody), made_by)
         if not known:
             return []
         await self._forget_words(brand_id, known)
@@ -76,7 +75,8 @@ class Eraser:
         self, conn: Connection, brand_id: UUID, customers: Sequence[UUID], asked_by: str, made_by: datetime | None
     ) -> list[Erasure]:
         await customer_store.go_by_keys(conn)
-        seen = _made_by(await store.who(conn, brand_id, customers), made_by)
+        family = await store.family(conn, brand_id, customers)
+        seen = _made_by(await store.who(conn, brand_id, family), made_by)
         if not seen:
             return []
         leavers = _owners(seen)
@@ -84,11 +84,15 @@ class Eraser:
         people = await store.lock_people(conn, brand_id, [one.customer_id for one in seen])
         if [_place(one) for one in people] != [_place(one) for one in seen]:
             raise Overtaken
+        if await store.family(conn, brand_id, customers) != family:
+            # Merged with somebody a moment ago, who now has what is theirs.
+            raise Overtaken
         ids = [one.customer_id for one in people]
         await _suppress(conn, brand_id, people)
         await _leave_lists(conn, brand_id, people)
         counts = await _empty(conn, brand_id, people)
         await Sql.drop_people.run(conn, brand_id=brand_id, **store.keys(ids))
+        await Sql.drop_tombstones.run(conn, brand_id=brand_id, **store.keys(ids))
         await customer_store.leave_addresses(conn, brand_id, leavers)
         erasures = await store.add_erasures(
             conn,
@@ -157,17 +161,11 @@ def _owners(people: Sequence[Known]) -> Owners:
 
 async def _suppress(conn: Connection, brand_id: UUID, people: Sequence[Known]) -> None:
     """What the person said no to, or the provider of them, holds for the address from now on: it comes back without its past."""
-    entries: dict[bytes, OptOut] = {}
-    for one in people:
-        for digest, kind, channels in (
-            (one.email_digest, ChannelKind.EMAIL, EMAIL_CHANNELS),
-            (one.phone_digest, ChannelKind.SMS, PHONE_CHANNELS),
-        ):
-            for cause, mask in zip(_CAUSES, (one.refused_mask, one.bounced_mask, one.complained_mask), strict=True):
-                if digest and mask & channels:
-                    key = bytes.fromhex(digest)
-                    entries[key] = OptOut(kind, key, cause, source="erasure")
-    await add_to_builtin(conn, brand_id, list(entries.values()))
+    objections = [
+        Objections(one.email_digest, one.phone_digest, one.refused_mask, one.bounced_mask, one.complained_mask)
+        for one in people
+    ]
+    await suppress_addresses(conn, brand_id, objections, source="erasure")
 
 
 async def _leave_lists(conn: Connection, brand_id: UUID, people: Sequence[Known]) -> None:

@@ -4,11 +4,24 @@
 -- name: person
 SELECT to_jsonb(r) FROM customer r WHERE r.part = :part AND r.customer_id = :customer_id AND r.brand_id = :brand_id
 
+-- name: tombstone
+-- Of somebody who was merged into another person.
+SELECT to_jsonb(r)
+FROM customer_merged r
+WHERE r.part = :part AND r.customer_id = :customer_id AND r.brand_id = :brand_id
+
 -- name: earlier
 SELECT to_jsonb(r)
 FROM customer_past r
 WHERE r.part = :part AND r.customer_id = :customer_id AND r.brand_id = :brand_id
 ORDER BY r.until
+
+-- name: merged
+-- Who was merged into them; what was sent to those is exported under their own ids.
+SELECT to_jsonb(r)
+FROM customer_merged r
+WHERE r.brand_id = :brand_id AND r.merged_into = :customer_id
+ORDER BY r.merged_at
 
 -- name: subscriptions
 SELECT to_jsonb(r) || jsonb_build_object('topic', t.key)

@@ -27,7 +27,9 @@ _PLACE = frozenset({"part", "brand_id", "shard"})
 
 class Sql(QuerySet, file="export.sql", package=__package__):
     person: Statement
+    tombstone: Statement
     earlier: Statement
+    merged: Statement
     subscriptions: Statement
     tags: Statement
     tag_names: Statement
@@ -60,6 +62,7 @@ class Held(msgspec.Struct, frozen=True):
 SECTIONS = (
     "person",
     "earlier",
+    "merged",
     "subscriptions",
     "tags",
     "consents",
@@ -84,19 +87,20 @@ class ExportService:
         self._reassemble = reassemble
 
     async def everything(self, brand_id: UUID, external_id: str) -> AsyncGenerator[list[Held], None]:
-        """All that is held of the person, some at a time. Raises NotFound before the first.
+        """All that is held of the person, some at a time; of somebody merged, what is still under their id.
 
-        What changes meanwhile is there as it was or as it is.
+        What changes meanwhile is there as it was or as it is. Raises NotFound before the first.
         """
         customer = id_of(brand_id, external_id)
         key: dict[str, Any] = {"part": part_of(customer), "customer_id": customer, "brand_id": brand_id}
         async with self._db.read() as conn:
-            person = await Sql.person.value(conn, **key)
+            person = await Sql.person.value(conn, **key) or await Sql.tombstone.value(conn, **key)
         if person is None:
             raise missing_customer(external_id)
         yield [Held("person", _shown("person", person))]
         for section, statement in (
             ("earlier", Sql.earlier),
+            ("merged", Sql.merged),
             ("subscriptions", Sql.subscriptions),
             ("tags", Sql.tags),
             ("consents", Sql.consents),
@@ -154,8 +158,8 @@ class ExportService:
     async def _opt_outs(self, brand_id: UUID, person: Mapping[str, Any]) -> list[Held]:
         found: list[Finding] = []
         for address, digest, channel in (
-            (person["email"], person["email_digest"], ChannelKind.EMAIL),
-            (person["phone"], person["phone_digest"], ChannelKind.SMS),
+            (person.get("email"), person.get("email_digest"), ChannelKind.EMAIL),
+            (person.get("phone"), person.get("phone_digest"), ChannelKind.SMS),
         ):
             if address is not None and digest is not None:
                 found += await self._optouts.find_everywhere(brand_id, address, channel)

@@ -1,6 +1,17 @@
 -- Erasing people. Everybody who writes people takes their locks in one order, and so do these: addresses, then customers, then
 -- what hangs on them. Sets of keys are joined LATERAL, as in audience/customers.sql.
 
+-- name: survivors
+-- Whom those of these people who were merged into somebody are now.
+SELECT m.customer_id, m.merged_into
+FROM unnest(:parts::smallint[], :customer_ids::uuid[]) AS n (part, customer_id)
+JOIN customer_merged m ON m.part = n.part AND m.customer_id = n.customer_id
+WHERE m.brand_id = :brand_id
+
+-- name: merged_into
+-- Who was merged into one of these people.
+SELECT customer_id FROM customer_merged WHERE brand_id = :brand_id AND merged_into = ANY(:customer_ids::uuid[])
+
 -- name: who
 -- How these people stand, without a lock. `objected` are channels (masks) whose address must not be written to, by the reason.
 SELECT c.customer_id, c.external_id, c.email, c.phone, encode(c.email_digest, 'hex') AS email_digest,
@@ -15,6 +26,13 @@ CROSS JOIN LATERAL (
     LIMIT 1
 ) c
 ORDER BY c.customer_id
+
+-- name: tombstones
+-- Those of these people who were merged into somebody, in the columns of the others: they have no address.
+SELECT m.customer_id, m.external_id, NULL::text, NULL::text, NULL::text, NULL::text, 0, 0, 0, 0, m.created_at
+FROM unnest(:parts::smallint[], :customer_ids::uuid[]) AS n (part, customer_id)
+JOIN customer_merged m ON m.part = n.part AND m.customer_id = n.customer_id
+WHERE m.brand_id = :brand_id
 
 -- name: lock_people
 -- In id order. Waits for messages to them that are being taken in, which hold their keys.
@@ -52,6 +70,11 @@ WHERE d.digest IS NOT NULL
 DELETE FROM customer c
 USING unnest(:parts::smallint[], :customer_ids::uuid[]) AS n (part, customer_id)
 WHERE c.part = n.part AND c.customer_id = n.customer_id AND c.brand_id = :brand_id
+
+-- name: drop_tombstones
+DELETE FROM customer_merged m
+USING unnest(:parts::smallint[], :customer_ids::uuid[]) AS n (part, customer_id)
+WHERE m.part = n.part AND m.customer_id = n.customer_id AND m.brand_id = :brand_id
 
 -- name: drop_past
 DELETE FROM customer_past p

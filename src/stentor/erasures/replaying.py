@@ -1,7 +1,8 @@
 """Erasing again whom a backup has brought back, before anything is sent from the restored copy."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -25,6 +26,7 @@ _FIRST = UUID(int=0)
 
 class Sql(QuerySet, file="replaying.sql", package=__package__):
     people: Statement
+    tombstones: Statement
     is_read: Statement
     note_read: Statement
 
@@ -69,10 +71,8 @@ async def replay(db: Database, digests: Digests, erasures: ErasureLog) -> Replay
 async def _erase(db: Database, digests: Digests, brand_id: UUID, named: Mapping[bytes, LogEntry]) -> int:
     # What the log names is not written into it again.
     eraser = Eraser(db, digests, None)
-    erased, after = 0, _FIRST
-    while True:
-        async with db.read() as conn:
-            page = await Sql.people.tuples(conn, brand_id=brand_id, after_part=part_of(after), after=after, limit=PAGE)
+    erased = 0
+    async for page in _pages(db, brand_id):
         back: defaultdict[UUID, list[UUID]] = defaultdict(list)
         entries: dict[UUID, LogEntry] = {}
         for customer, created_at in page:
@@ -86,6 +86,19 @@ async def _erase(db: Database, digests: Digests, brand_id: UUID, named: Mapping[
                 some = customers[place : place + PEOPLE_MAX]
                 done = await eraser.erase(brand_id, some, asked_by=entry.asked_by, made_by=entry.erased_at)
                 erased += len(done)
-        if len(page) < PAGE:
-            return erased
-        after = page[-1][0]
+    return erased
+
+
+async def _pages(db: Database, brand_id: UUID) -> AsyncIterator[list[tuple[UUID, datetime]]]:
+    """Everybody of a brand, and then who was merged into one of them, each with when they were made."""
+    for statement in (Sql.people, Sql.tombstones):
+        after = _FIRST
+        while True:
+            async with db.read() as conn:
+                page = await statement.tuples(
+                    conn, brand_id=brand_id, after_part=part_of(after), after=after, limit=PAGE
+                )
+            yield page
+            if len(page) < PAGE:
+                break
+            after = page[-1][0]

@@ -14,10 +14,14 @@ from stentor.erasures.model import Erasure
 
 
 class Sql(QuerySet, file="queries.sql", package=__package__):
+    survivors: Statement
+    merged_into: Statement
     who: Statement
+    tombstones: Statement
     lock_people: Statement
     earlier_digests: Statement
     drop_people: Statement
+    drop_tombstones: Statement
     drop_past: Statement
     drop_subscriptions: Statement
     drop_tags: Statement
@@ -90,14 +94,31 @@ def keys(customers: Sequence[UUID]) -> dict[str, Any]:
     return {"parts": [part_of(customer) for customer in customers], "customer_ids": list(customers)}
 
 
+async def family(conn: Connection, brand_id: UUID, customers: Sequence[UUID]) -> list[UUID]:
+    """These people with everybody who was merged with one of them, in the order of their ids."""
+    survivors = dict(await Sql.survivors.tuples(conn, brand_id=brand_id, **keys(customers)))
+    roots = {survivors.get(customer, customer) for customer in customers}
+    merged = await Sql.merged_into.column(conn, brand_id=brand_id, customer_ids=list(roots))
+    return sorted(roots.union(merged))
+
+
 async def who(conn: Connection, brand_id: UUID, customers: Sequence[UUID]) -> list[Known]:
-    """Those of these people who are there, without a lock."""
-    return [Known(*row) for row in await Sql.who.tuples(conn, brand_id=brand_id, **keys(customers))]
+    """Those of these people who are there, and those who were merged into one of them, without a lock; in id order."""
+    return await _known(conn, Sql.who, brand_id, customers)
 
 
 async def lock_people(conn: Connection, brand_id: UUID, customers: Sequence[UUID]) -> list[Known]:
-    """The same, locked to the end of the transaction, in the order of their ids."""
-    return [Known(*row) for row in await Sql.lock_people.tuples(conn, brand_id=brand_id, **keys(customers))]
+    """The same, locked to the end of the transaction: whom somebody was merged into holds them too."""
+    return await _known(conn, Sql.lock_people, brand_id, customers)
+
+
+async def _known(conn: Connection, statement: Statement, brand_id: UUID, customers: Sequence[UUID]) -> list[Known]:
+    found = [
+        Known(*row)
+        for each in (statement, Sql.tombstones)
+        for row in await each.tuples(conn, brand_id=brand_id, **keys(customers))
+    ]
+    return sorted(found, key=lambda one: one.customer_id)
 
 
 async def earlier_digests(conn: Connection, brand_id: UUID, customers: Sequence[UUID]) -> list[bytes]:

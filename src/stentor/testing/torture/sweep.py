@@ -46,7 +46,12 @@ _FAILPOINT = re.compile(r'failpoint\("([a-z_.]+)"\)')
 _LOOK_EVERY_S = 0.005
 _LISTS = "optouts"
 _ERASURES = "erasures"
-_REQUESTS = ("triggers/batches/service.py", "triggers/batches/streaming.py", "audience/customer_events.py")
+_REQUESTS = (
+    "audience/customer_events.py",
+    "erasures/merging.py",
+    "triggers/batches/service.py",
+    "triggers/batches/streaming.py",
+)
 
 
 def failpoints() -> list[str]:
@@ -63,7 +68,9 @@ def failpoints_of_lists() -> list[str]:
 
 def failpoints_of_erasures() -> list[str]:
     """The names of the places in the erasure of people, which is swept by itself: it sends nobody anything."""
-    return _named((Path(stentor.__file__).parent / _ERASURES).rglob("*.py"))
+    source = Path(stentor.__file__).parent
+    requests = {source / file for file in _REQUESTS}
+    return _named(file for file in (source / _ERASURES).rglob("*.py") if file not in requests)
 
 
 def failpoints_of_requests() -> list[str]:
