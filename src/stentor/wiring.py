@@ -376,8 +376,13 @@ def segments(core: Core) -> SegmentService:
 
 
 def imports(core: Core) -> ImportService:
-    """Imports of people and of what they chose."""
-    return ImportService(core.db, disk_reserve(core.settings), endings={"profiles": stream_ended})
+    """Imports of people, of what they chose, and of what happened to them."""
+    return ImportService(
+        core.db,
+        disk_reserve(core.settings),
+        endings={"profiles": stream_ended},
+        event_days=core.settings.history_days,
+    )
 
 
 def erasures(core: Core) -> ErasureService:

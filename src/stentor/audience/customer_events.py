@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid5
 
 import msgspec
@@ -44,13 +44,43 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     properties: dict[str, Any] = {}
 
 
+class EventTimes:
+    """Which times events may have: no longer ago than they are kept, and no more than a day ahead."""
+
+    def __init__(self, clock: Clock, days: int) -> None:
+        """`days`: how long events are kept."""
+        self._clock = clock
+        self._days = days
+
+    def objection(self, at: datetime) -> Violation | None:
+        """Why an event of that time is not taken; None where it is."""
+        now = self._clock.now()
+        if at > now + timedelta(hours=AHEAD_HOURS_MAX):
+            text = f"An event lies at most {AHEAD_HOURS_MAX} hours ahead; tell it when it has happened."
+        elif at < now - timedelta(days=self._days):
+            text = f"Events are kept for {self._days} days, and this one is older; leave it out."
+        else:
+            return None
+        return Violation("/at", "out-of-range", text)
+
+
+class EventRow(NamedTuple):
+    """An event as it is stored; `place` is where it was told, `properties` are JSON."""
+
+    place: int
+    customer_id: UUID
+    at: datetime
+    event_id: UUID
+    name: str
+    properties: str
+
+
 class CustomerEventService:
     """Takes events in. They are kept for `days`, in partitions of a month."""
 
     def __init__(self, db: Database, clock: Clock, *, days: int) -> None:
         self._db = db
-        self._clock = clock
-        self._days = days
+        self._times = EventTimes(clock, days)
 
     async def tell(self, brand_id: UUID, events: Sequence[Told]) -> int:
         """Stores the events, all of them or none, and returns how many were new.
@@ -60,53 +90,68 @@ class CustomerEventService:
         """
         if len(events) > EVENTS_MAX:
             raise TooLarge(f"{len(events)} events in one request; at most {EVENTS_MAX}. Send several.")
-        now = self._clock.now()
         violations: list[Violation] = []
         people: list[UUID | None] = []
         properties: list[str] = []
         for place, event in enumerate(events):
             people.append(_person(brand_id, event, place, violations))
             properties.append(_properties(event, place, violations))
-            violations += self._untimely(event, place, now)
+            if objection := self._times.objection(event.at):
+                violations.append(_at(place, objection))
         _refuse(violations)
         known = [person for person in people if person is not None]
-        ids = [new_id() if event.id is None else uuid5(brand_id, f"event {event.id}") for event in events]
+        rows = [
+            EventRow(place, person, event.at, event_id(brand_id, event), event.name, written)
+            for place, (person, event, written) in enumerate(zip(known, events, properties, strict=True))
+        ]
         async with self._db.transaction() as conn:
-            await self._check_people(conn, brand_id, known)
-            added = await Sql.add_events.run(
-                conn,
-                brand_id=brand_id,
-                parts=[part_of(person) for person in known],
-                customer_ids=known,
-                times=[event.at for event in events],
-                event_ids=ids,
-                names=[event.name for event in events],
-                properties=properties,
+            there = await lock_people(conn, brand_id, known)
+            text = "This brand has no such customer; make the customer first."
+            _refuse(
+                [
+                    Violation(f"/{row.place}/external_id", "unknown-customer", text)
+                    for row in rows
+                    if row.customer_id not in there
+                ]
             )
+            added = await add_events(conn, brand_id, rows)
             failpoint("customer_events.before_commit")
         failpoint("customer_events.after_commit")
         return added
 
-    def _untimely(self, event: Told, place: int, now: datetime) -> list[Violation]:
-        if event.at > now + timedelta(hours=AHEAD_HOURS_MAX):
-            text = f"An event lies at most {AHEAD_HOURS_MAX} hours ahead; tell it when it has happened."
-        elif event.at < now - timedelta(days=self._days):
-            text = f"Events are kept for {self._days} days, and this one is older; leave it out."
-        else:
-            return []
-        return [Violation(f"/{place}/at", "out-of-range", text)]
 
-    async def _check_people(self, conn: Connection, brand_id: UUID, people: Sequence[UUID]) -> None:
-        parts = [part_of(person) for person in people]
-        there = set(await Sql.lock_people.column(conn, brand_id=brand_id, parts=parts, customer_ids=list(people)))
-        text = "This brand has no such customer; make the customer first."
-        _refuse(
-            [
-                Violation(f"/{place}/external_id", "unknown-customer", text)
-                for place, person in enumerate(people)
-                if person not in there
-            ]
-        )
+async def lock_people(conn: Connection, brand_id: UUID, people: Sequence[UUID]) -> set[UUID]:
+    """Those of these people who are there; they stay until the transaction ends."""
+    parts = [part_of(person) for person in people]
+    return set(await Sql.lock_people.column(conn, brand_id=brand_id, parts=parts, customer_ids=list(people)))
+
+
+async def add_events(conn: Connection, brand_id: UUID, rows: Sequence[EventRow]) -> int:
+    """Stores events of people who are locked, and returns how many were new."""
+    return await Sql.add_events.run(
+        conn,
+        brand_id=brand_id,
+        parts=[part_of(row.customer_id) for row in rows],
+        customer_ids=[row.customer_id for row in rows],
+        times=[row.at for row in rows],
+        event_ids=[row.event_id for row in rows],
+        names=[row.name for row in rows],
+        properties=[row.properties for row in rows],
+    )
+
+
+def event_id(brand_id: UUID, event: Told) -> UUID:
+    """What the event is stored under: the same for the same id of the caller's, a new one where they say none."""
+    return new_id() if event.id is None else uuid5(brand_id, f"event {event.id}")
+
+
+def properties_of(event: Told) -> str | Violation:
+    """The properties as they are stored, or that there are too many."""
+    text = msgspec.json.encode(event.properties).decode()
+    if (size := len(text.encode())) > PROPERTIES_BYTES_MAX:
+        message = f"The properties have {size} bytes as JSON; at most {PROPERTIES_BYTES_MAX} are kept of an event."
+        return Violation("/properties", "too-large", message)
+    return text
 
 
 async def make_event_months(
@@ -140,11 +185,15 @@ def _person(brand_id: UUID, event: Told, place: int, violations: list[Violation]
 
 
 def _properties(event: Told, place: int, violations: list[Violation]) -> str:
-    text = msgspec.json.encode(event.properties).decode()
-    if (size := len(text.encode())) > PROPERTIES_BYTES_MAX:
-        message = f"The properties have {size} bytes as JSON; at most {PROPERTIES_BYTES_MAX} are kept of an event."
-        violations.append(Violation(f"/{place}/properties", "too-large", message))
-    return text
+    written = properties_of(event)
+    if isinstance(written, str):
+        return written
+    violations.append(_at(place, written))
+    return ""
+
+
+def _at(place: int, violation: Violation) -> Violation:
+    return Violation(f"/{place}{violation.pointer}", violation.code, violation.message)
 
 
 def _refuse(violations: Sequence[Violation]) -> None:

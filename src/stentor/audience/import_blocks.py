@@ -9,11 +9,13 @@ import msgspec
 from stentor.audience import tag_store, topic_store
 from stentor.audience.admitting import admit, recognise
 from stentor.audience.consent import Change, choose
+from stentor.audience.customer_events import EventRow, EventTimes, add_events, event_id, lock_people, properties_of
 from stentor.audience.import_lines import (
     CustomerColumns,
     SubscriptionColumns,
     Wish,
     customers_of_objects,
+    events_of_objects,
     wishes_of_objects,
 )
 from stentor.audience.import_store import Resume, Tally
@@ -27,7 +29,7 @@ from stentor.audience.upsert import upsert
 from stentor.db.connection import Connection
 from stentor.domain.ids import customer_id
 from stentor.domain.vocabulary import ALL_CHANNELS_MASK, channels_in
-from stentor.errors import Conflict
+from stentor.errors import Conflict, Violation
 
 REASON_CHARS_MAX = 500
 
@@ -53,7 +55,7 @@ class Prepared(Protocol):
 class Preparer:
     """Reads the blocks of one import: pure computing, fit for a thread. Raises Invalid for a header that does not do."""
 
-    def __init__(self, brand_id: UUID, kind: ImportKind, resume: Resume, act: Act) -> None:
+    def __init__(self, brand_id: UUID, kind: ImportKind, resume: Resume, act: Act, *, times: EventTimes) -> None:
         self._brand_id = brand_id
         self._layout = layout = resume.layout
         self._region = resume.region
@@ -62,6 +64,7 @@ class Preparer:
         self._customers = CustomerColumns(layout) if layout and kind == "customers" else None
         self._subscriptions = SubscriptionColumns(layout) if layout and kind == "subscriptions" else None
         self._kind = kind
+        self._times = times
 
     def prepare(self, block: Block, *, skip: int = 0) -> Prepared:
         """The block behind its first `skip` lines."""
@@ -71,6 +74,8 @@ class Preparer:
                 return self._customer_block(table)
             case "subscriptions":
                 return self._subscription_block(table)
+            case "events":
+                return self._event_block(table)
             case "profiles":
                 return self._profile_block(table)
 
@@ -86,6 +91,27 @@ class Preparer:
     def _subscription_block(self, table: Table) -> "SubscriptionBlock":
         wishes, unread = self._subscriptions.wishes(table) if self._subscriptions else wishes_of_objects(table)
         return SubscriptionBlock(self._brand_id, table.consumed, wishes, [*table.refused, *unread], self._act)
+
+    def _event_block(self, table: Table) -> "EventBlock":
+        told, refused = events_of_objects(table)
+        rows: list[EventRow] = []
+        people: dict[UUID, str] = {}
+        for line, event in told:
+            try:
+                person = customer_id(self._brand_id, event.external_id)
+            except ValueError as error:
+                refused.append(Refusal(line, Violation("/external_id", "invalid-external-id", str(error))))
+                continue
+            written = properties_of(event)
+            if isinstance(written, Violation):
+                refused.append(Refusal(line, written))
+                continue
+            if objection := self._times.objection(event.at):
+                refused.append(Refusal(line, objection))
+                continue
+            people[person] = event.external_id
+            rows.append(EventRow(line, person, event.at, event_id(self._brand_id, event), event.name, written))
+        return EventBlock(self._brand_id, table.consumed, rows, people, [*table.refused, *refused])
 
     def _profile_block(self, table: Table) -> "ProfileBlock":
         reader = ProfileReader()
@@ -194,6 +220,29 @@ class SubscriptionBlock(msgspec.Struct, frozen=True):
                 _count(tally, change, taken)
         tally.rejected = len(rejects)
         return Outcome(tally, rejects)
+
+
+class EventBlock(msgspec.Struct, frozen=True):
+    """A block of events; `people` are the external ids that they are told of. One that was told before is unchanged."""
+
+    brand_id: UUID
+    consumed: int
+    rows: list[EventRow]
+    people: dict[UUID, str]
+    refused: list[Refusal]
+
+    async def store(self, conn: Connection) -> Outcome:
+        rejects = _rejects(self.refused)
+        there = await lock_people(conn, self.brand_id, sorted(self.people))
+        taken: list[EventRow] = []
+        for row in self.rows:
+            if row.customer_id not in there:
+                who = self.people[row.customer_id]
+                rejects.append(Reject(row.place, f"This brand has no customer {who!r}; import the customers first."))
+            else:
+                taken.append(row)
+        added = await add_events(conn, self.brand_id, taken) if taken else 0
+        return Outcome(Tally(added=added, unchanged=len(taken) - added, rejected=len(rejects)), rejects)
 
 
 def _choice(brand_id: UUID, wish: Wish, topic: Topic | None) -> Choice | str:

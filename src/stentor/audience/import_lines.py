@@ -1,15 +1,17 @@
-"""What a line of an import says: of a customer, or of a subscription.
+"""What a line of an import says: of a customer, of a subscription, or what happened to somebody.
 
 A column or key that is no field of ours is an attribute of the customer. An empty cell of a CSV file says nothing; what
 is to be taken away is null in NDJSON.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
+from stentor.audience.customer_events import EVENT_ID_CHARS_MAX, EVENT_NAME_CHARS_MAX, Told
 from stentor.audience.intake import Given, Refusal, Said
 from stentor.audience.model import CustomerPatch
 from stentor.audience.tables import Layout, Table
@@ -219,6 +221,29 @@ def _wish(line: int, value: Mapping[str, Any]) -> Wish | Violation:
                 return Violation("/channels", "unknown-channel", text)
             channels |= ChannelKind.named(label).bit
     return Wish(line, said.external_id, said.topic, channels, said.subscribed)
+
+
+class _EventLine(msgspec.Struct, forbid_unknown_fields=True):
+    external_id: str
+    name: Annotated[str, Meta(min_length=1, max_length=EVENT_NAME_CHARS_MAX)]
+    at: Annotated[datetime, Meta(tz=True)]
+    id: Annotated[str, Meta(min_length=1, max_length=EVENT_ID_CHARS_MAX)] | None = None
+    properties: dict[str, Any] = {}
+
+
+def events_of_objects(table: Table) -> tuple[list[tuple[int, Told]], list[Refusal]]:
+    """What NDJSON objects say happened, each with its line, and those that cannot be read."""
+    told: list[tuple[int, Told]] = []
+    refused: list[Refusal] = []
+    for line, value in zip(table.numbers, table.values, strict=True):
+        try:
+            said = msgspec.convert(value, _EventLine, strict=True)
+        except msgspec.ValidationError as error:
+            refused.append(Refusal(line, _wrong_type(str(error))))
+            continue
+        event = Told(external_id=said.external_id, name=said.name, at=said.at, id=said.id, properties=said.properties)
+        told.append((line, event))
+    return told, refused
 
 
 def _cell(field: str, cell: str) -> Any:

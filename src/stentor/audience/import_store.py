@@ -178,6 +178,7 @@ _TIDY: dict[ImportKind, LiteralString] = {
     "profiles": "VACUUM (ANALYZE, SKIP_LOCKED, TRUNCATE false) customer, address_owner, consent_event, customer_tag",
     "customers": "VACUUM (ANALYZE, SKIP_LOCKED, TRUNCATE false) customer, address_owner",
     "subscriptions": "VACUUM (ANALYZE, SKIP_LOCKED, TRUNCATE false) subscription, consent_event",
+    "events": "VACUUM (ANALYZE, SKIP_LOCKED, TRUNCATE false) customer_event",
 }
 
 

@@ -10,12 +10,14 @@ import msgspec
 from msgspec import structs
 
 from stentor.audience import import_store
+from stentor.audience.customer_events import EventTimes
 from stentor.audience.import_blocks import Prepared, Preparer
 from stentor.audience.import_store import REJECTS_KEPT_MAX, Resume, Standing, Tally
 from stentor.audience.lines import BlockReader
 from stentor.audience.model import Act, FileKind, ImportFormat, ImportJob, ImportKind, Reject, Source
 from stentor.audience.tables import Layout, read_layout
 from stentor.audience.upsert import until_settled
+from stentor.clock import Clock
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.db.reserve import NOTHING_RESERVED, DiskReserve
@@ -25,6 +27,7 @@ from stentor.errors import Conflict, Invalid, NotFound
 from stentor.failpoints import failpoint
 
 PAGE_MAX = 1000
+EVENT_DAYS = 400
 SOURCE_CHARS_MAX = 1000
 # So many rows make the planner's statistics wrong enough for bad plans: 127,450 new people cost a wave of 500 seconds.
 TIDY_ABOVE = 10_000
@@ -40,7 +43,7 @@ class ImportService:
 
     A file is CSV with a header or NDJSON, in UTF-8. Customers have the fields external_id, email, phone, push_tokens (with
     spaces between them in CSV), locale, time_zone and attributes (in CSV: JSON, or a column `attributes.x` for each);
-    every other column or key is an attribute. Subscriptions have external_id, topic (its key or id), channels (none: all
+    every other column or key is an attribute. Events are NDJSON, with external_id, name, at, id and properties. Subscriptions have external_id, topic (its key or id), channels (none: all
     of the topic's) and subscribed (true unless said). Lines that cannot be taken are rejected one by one, the others go on.
     """
 
@@ -50,11 +53,16 @@ class ImportService:
         reserve: DiskReserve = NOTHING_RESERVED,
         *,
         endings: Mapping[ImportKind, Ending] | None = None,
+        event_days: int = EVENT_DAYS,
     ) -> None:
-        """`endings`: what is done in the transaction in which an import of that kind comes to its good end."""
+        """`endings`: what is done in the transaction in which an import of that kind comes to its good end.
+
+        `event_days`: how long events are kept.
+        """
         self._db = db
         self._reserve = reserve
         self._endings = endings or {}
+        self._times = EventTimes(Clock(), event_days)
 
     async def begin(
         self,
@@ -75,6 +83,9 @@ class ImportService:
             raise Invalid.field("/source", "invalid-source", f"A source has 1 to {SOURCE_CHARS_MAX} characters.")
         if region is not None and not is_region(region):
             raise Invalid.field("/region", "invalid-country", f"{region!r} is no country; write its code, as DE.")
+        if kind == "events" and file_format == "csv":
+            text = "Events come as NDJSON, with an object on each line: their properties have no columns."
+            raise Invalid.field("/format", "no-csv", text)
         async with self._db.transaction() as conn:
             job_id = await import_store.unfinished_job(
                 conn, brand_id, kind=kind, file_format=file_format, source=source, bytes_total=bytes_total
@@ -135,7 +146,7 @@ class ImportService:
         rest = _rest(chunks, start, job.bytes_done, job.bytes_total, _stored_to(job, resume))
         reader = BlockReader(rest, offset=job.bytes_done, lines_before=job.lines_done)
         try:
-            await _Run(self._db, self._reserve, brand_id, job, resume).go(reader, report)
+            await _Run(self._db, self._reserve, brand_id, job, resume, times=self._times).go(reader, report)
         except Invalid as problem:
             await self._end(brand_id, job_id, resume.runner, "failed", problem.detail)
             raise
@@ -244,8 +255,11 @@ class _Span(msgspec.Struct, frozen=True):
 class _Run:
     """One run of an import, until the end of its bytes or until another run takes over."""
 
-    def __init__(self, db: Database, reserve: DiskReserve, brand_id: UUID, job: ImportJob, resume: Resume) -> None:
+    def __init__(
+        self, db: Database, reserve: DiskReserve, brand_id: UUID, job: ImportJob, resume: Resume, *, times: EventTimes
+    ) -> None:
         self._db = db
+        self._times = times
         self._reserve = reserve
         self._brand_id = brand_id
         self._job = job
@@ -289,7 +303,9 @@ class _Run:
             layout, header_lines = read_layout(block)
         source = Source.BATCH if job.kind == "profiles" else Source.IMPORT
         act = Act(source=source, actor=str(job.id), note=job.source)
-        preparer = Preparer(self._brand_id, job.kind, structs.replace(self._resume, layout=layout), act)
+        preparer = Preparer(
+            self._brand_id, job.kind, structs.replace(self._resume, layout=layout), act, times=self._times
+        )
         if header_lines:
             await self._remember(layout)
         return preparer, header_lines

@@ -216,8 +216,8 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
 
-FileKind: TypeAlias = Literal["customers", "subscriptions"]
-ImportKind: TypeAlias = Literal["customers", "subscriptions", "profiles"]
+FileKind: TypeAlias = Literal["customers", "subscriptions", "events"]
+ImportKind: TypeAlias = Literal["customers", "subscriptions", "events", "profiles"]
 """Profiles come as the stream of a batch."""
 ImportFormat: TypeAlias = Literal["csv", "ndjson"]
 

@@ -2,9 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 from psycopg import sql
@@ -506,3 +509,38 @@ async def test_an_import_leaves_a_no_as_it_is(
     await desk.take(b"external_id,email\nann,new@example.com\n")
 
     assert (await customers.get(brand_id, "ann")).refused_mask == refused.refused_mask
+
+
+async def test_events_are_taken_once_and_each_line_that_cannot_be_is_named(desk: Desk, db: Database, brand_id: UUID):
+    await CustomerService(db).upsert_many(brand_id, [CustomerPatch(external_id=name) for name in ("ann", "bob")])
+    at = datetime.now(UTC)
+
+    def line(**more: Any) -> bytes:
+        said = {"external_id": "ann", "name": "order", "at": at.isoformat(), "id": "o1", **more}
+        return msgspec.json.encode({name: value for name, value in said.items() if value is not None}) + b"\n"
+
+    content = b"".join(
+        [
+            line(),
+            line(external_id="bob", properties={"total": 9.5}),
+            line(),
+            line(id=None),
+            line(external_id="nobody"),
+            line(at=(at - timedelta(days=401)).isoformat()),
+            line(at=(at + timedelta(days=2)).isoformat()),
+            line(at="2026-11-20T09:30:00"),
+            line(properties={"much": "x" * 8192}),
+            line(colour="red"),
+        ]
+    )
+
+    first = await desk.take(content, kind="events", file_format="ndjson")
+    again = await desk.take(line() + line(external_id="bob"), kind="events", file_format="ndjson")
+
+    assert (counts(first), counts(again)) == ((3, 0, 1, 6), (0, 0, 2, 0))
+    reasons = await desk.reasons(first)
+    assert list(reasons) == [5, 6, 7, 8, 9, 10]
+    assert "import the customers first" in reasons[5]
+    assert "kept for 400 days" in reasons[6]
+    with pytest.raises(Invalid, match="Events come as NDJSON"):
+        await desk.take(b"external_id\n", kind="events")
