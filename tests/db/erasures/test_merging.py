@@ -131,6 +131,8 @@ async def test_merges_in_a_row_are_one_person_and_are_erased_as_one(erasing: Era
         await erasing.add(name, email=f"{name}@markerson.example")
     await merge(erasing, "second", "first")
     await merge(erasing, "third", "second")
+    survivors = await rows(erasing.db, "SELECT DISTINCT merged_into FROM customer_merged")
+    assert survivors == [(erasing.id_of("third"),)]
     with pytest.raises(Conflict, match="was merged into the profile"):
         await merge(erasing, "other", "first")
     with pytest.raises(Invalid, match="same profile"):
