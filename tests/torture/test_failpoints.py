@@ -45,6 +45,7 @@ WITHOUT_A_BOUNDARY = {
         "audience/past.py: forget",
         "channels/sandbox/pruning.py",
         "deliver/partitions.py: giving_way",
+        "executions/casting.py: _give_up",
         "executions/tries.py: missed",
         "executions/provider_events.py: forget",
         "executions/service.py: sweep_expired",

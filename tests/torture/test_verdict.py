@@ -95,8 +95,8 @@ def test_an_undisturbed_life_breaks_no_line(lived: Lived):
     verdict = lived.judged()
 
     assert verdict.certificate.broken == [], verdict.examples
-    assert verdict.certificate.executions == 7
-    assert verdict.certificate.recipients == 116 + 12 + 12 + 10 + 20 + 10 + 4
+    assert verdict.certificate.executions == 8
+    assert verdict.certificate.recipients == 116 + 12 + 12 + 10 + 20 + 10 + 4 + 12
 
 
 def test_a_message_that_nobody_took_is_lost(lived: Lived):

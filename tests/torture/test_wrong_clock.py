@@ -79,7 +79,7 @@ def test_what_is_to_start_by_the_clock_starts_once_though_every_process_has_a_wr
     assert (first, heir) == (-signal.SIGKILL, 0)
     assert verdict.certificate.broken == [], verdict.examples
     # One of them by a schedule, one by a call that asked for a moment to come.
-    assert verdict.certificate.executions == 7
+    assert verdict.certificate.executions == 8
 
 
 def standing_by(clock: WrongClock) -> "subprocess.Popen[bytes]":
