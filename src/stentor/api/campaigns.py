@@ -8,7 +8,7 @@ import msgspec
 from litestar import Response
 from msgspec import Meta
 
-from stentor.api.calling import json_response
+from stentor.api.calling import RunQuery, json_response
 from stentor.api.channels import ChannelName, name_of
 from stentor.api.groups import group_noun
 from stentor.api.paging import Listing, ListQuery, Walk, listing
@@ -115,14 +115,6 @@ class CampaignRunInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     ) = None
 
 
-class CampaignRunQuery(msgspec.Struct, frozen=True):
-    """Whether to run at all."""
-
-    dry_run: Annotated[
-        bool, Meta(description="Answer who a run would reach, and why others not, with three samples; run nothing.")
-    ] = False
-
-
 class CampaignRunAnswer(msgspec.Struct, frozen=True):
     """The execution, which is on disk."""
 
@@ -210,7 +202,7 @@ async def publish_campaign(request: ApiRequest, caller: Caller, campaign_id: UUI
     example={"tag_id": "019ab000-0000-7000-8000-000000000003", "start_at": "2026-12-01T09:00:00Z"},
 )
 async def run_campaign(
-    request: ApiRequest, caller: Caller, campaign_id: UUID, body: CampaignRunInput, query: CampaignRunQuery
+    request: ApiRequest, caller: Caller, campaign_id: UUID, body: CampaignRunInput, query: RunQuery
 ) -> Response[bytes] | CampaignRunAnswer:
     """Run a published campaign for everybody who has a tag, or whom a segment holds.
 

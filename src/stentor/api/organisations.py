@@ -14,9 +14,6 @@ from msgspec import Meta
 from stentor.accounts.letters import link_of
 from stentor.accounts.limits import Limit
 from stentor.accounts.model import (
-    KEY_DAYS_MAX,
-    NAME_CHARS_MAX,
-    SCOPES,
     ApiKey,
     BrandSettings,
     Organisation,
@@ -26,7 +23,7 @@ from stentor.accounts.model import (
 from stentor.accounts.roles import ALLOWED, ROLES, Permission, Role
 from stentor.accounts.user_model import BrandRole, Invitation, Member
 from stentor.api.auth import authenticated
-from stentor.api.keys import SecretKey, check_no_idempotency, read_number
+from stentor.api.keys import KeyInput, SecretKey, check_no_idempotency, read_number
 from stentor.api.noun import Noun
 from stentor.api.operation import Operation
 from stentor.api.paging import Listing
@@ -151,22 +148,10 @@ class InvitationBody(msgspec.Struct, frozen=True):
     ]
 
 
-class OrganisationKeyInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class OrganisationKeyInput(KeyInput, frozen=True, forbid_unknown_fields=True):
     """A key to be made."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX, description="What tells it from others.")]
-    scopes: Annotated[tuple[Scope, ...], Meta(min_length=1, max_length=len(SCOPES))] = ("run", "read", "write")
     group_id: Annotated[UUID | None, Meta(description="For which group; left out, for all of the organisation.")] = None
-    is_test: Annotated[bool, Meta(description="What a test key triggers goes to the sandbox inbox, always.")] = False
-    expires_at: (
-        Annotated[
-            datetime,
-            Meta(
-                tz=True, description=f"From when on it is refused, at most {KEY_DAYS_MAX} days ahead; left out, never."
-            ),
-        ]
-        | None
-    ) = None
 
 
 class OrganisationKey(msgspec.Struct, frozen=True):
