@@ -165,7 +165,7 @@ def create_app(
         )
     ]
     groups.append((smart_campaigns.TAG, smart_campaigns.ABOUT))
-    app.register(Reference(document(app.routes, groups, public_url=settings.public_url)).routes())
+    app.register(Reference(lambda: document(app.routes, groups, public_url=settings.public_url)).routes())
     return app
 
 

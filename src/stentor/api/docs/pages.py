@@ -1,11 +1,14 @@
 """The reference for people: pages made from the OpenAPI document, which need no script and nobody else's host."""
 
+import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cached_property
 from importlib import resources
 from typing import Any
 
 import msgspec
+from jinja2 import Environment
 from litestar import Response, Router, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Redirect
@@ -19,28 +22,56 @@ _HTML = "text/html"
 
 
 class Reference:
-    """The document as JSON and as pages, rendered once."""
+    """The document as JSON and as pages, made when somebody asks first: that takes half a second, and most processes never are."""
 
-    def __init__(self, document: dict[str, Any]) -> None:
+    def __init__(self, document: Callable[[], dict[str, Any]]) -> None:
+        """`document` says what there is once the app has all its routes."""
+        self._made_from = document
+
+    @cached_property
+    def _document(self) -> dict[str, Any]:
+        return self._made_from()
+
+    @cached_property
+    def _pages(self) -> Environment:
         pages = templates_of("stentor.api.docs")
         pages.filters.update(prose=prose, pretty=_pretty, type_of=type_of, title=_title)
-        self.json = msgspec.json.encode(document)
-        self.reference = pages.get_template("reference.html").render(
+        return pages
+
+    @cached_property
+    def json(self) -> bytes:
+        """What `/openapi.json` answers."""
+        return msgspec.json.encode(self._document)
+
+    @cached_property
+    def reference(self) -> bytes:
+        """The page of all operations and types."""
+        document = self._document
+        page = self._pages.get_template("reference.html")
+        return page.render(
             document=document, groups=by_tag(document), schemas=document["components"]["schemas"]
-        )
-        self.problems = pages.get_template("problems.html").render(problems=described(), explained=EXPLAINED)
+        ).encode()
+
+    @cached_property
+    def problems(self) -> bytes:
+        """The page of all problems."""
+        return self._pages.get_template("problems.html").render(problems=described(), explained=EXPLAINED).encode()
+
+    @cached_property
+    def style(self) -> bytes:
+        """The style sheet of both pages."""
+        return resources.files("stentor.api.docs").joinpath("reference.css").read_bytes()
 
     def routes(self) -> Router:
         """`/openapi.json`, `/docs`, `/docs/problems` and their style sheet; `/` leads to them."""
-        style = resources.files("stentor.api.docs").joinpath("reference.css").read_bytes()
         return Router(
             "/",
             route_handlers=[
                 _root,
-                _page("/openapi.json", self.json, "application/json"),
-                _page("/docs", self.reference.encode(), _HTML),
-                _page("/docs/problems", self.problems.encode(), _HTML),
-                _page("/docs/reference.css", style, "text/css"),
+                _page("/openapi.json", lambda: self.json, "application/json"),
+                _page("/docs", lambda: self.reference, _HTML),
+                _page("/docs/problems", lambda: self.problems, _HTML),
+                _page("/docs/reference.css", lambda: self.style, "text/css"),
             ],
         )
 
@@ -119,9 +150,10 @@ async def _root() -> Redirect:
     return Redirect("/docs", status_code=307)
 
 
-def _page(path: str, content: bytes, media: str) -> HTTPRouteHandler:
+def _page(path: str, content: Callable[[], bytes], media: str) -> HTTPRouteHandler:
     async def show() -> Response[bytes]:
-        return Response(content, media_type=media, headers={"Cache-Control": "max-age=60"})
+        # In a thread: whoever else is being answered does not wait for the first one's page.
+        return Response(await asyncio.to_thread(content), media_type=media, headers={"Cache-Control": "max-age=60"})
 
     return get(path, include_in_schema=False)(show)
 
