@@ -65,6 +65,7 @@ from stentor.db.home import Home
 from stentor.db.locate import default_data_directory
 from stentor.db.pool import STANDS_STILL, Database
 from stentor.db.reserve import DiskReserve
+from stentor.deliver.hour_buckets import forget_hour_buckets
 from stentor.deliver.journal import Journal
 from stentor.deliver.journals import Journals
 from stentor.deliver.partitions import giving_way, make_weeks
@@ -603,6 +604,7 @@ def _chores(core: Core) -> list[Chore]:
         Chore("end_forgotten", 5.0, lambda: end_forgotten(db)),
         Chore("drop_history", 1.0, lambda: drop_history(db, days=core.settings.history_days)),
         Chore("forget_claims", 600.0, lambda: forget_claims(db)),
+        Chore("forget_hour_buckets", 600.0, lambda: forget_hour_buckets(db)),
         Chore("forget_contacts", 60.0, lambda: _forget_contacts(core, contacts)),
         Chore("sweep_erasures", 1.0, lambda: sweep(db)),
         Chore("erase_anonymous", 600.0, lambda: _erase_anonymous(core, anonymous)),

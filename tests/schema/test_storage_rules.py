@@ -64,6 +64,7 @@ ALL_BRANDS = {
     "deliver/queries.sql:claim_chunks",
     "deliver/queries.sql:unpark_chunks",
     "deliver/queries.sql:workers_with_open_waves",
+    "deliver/hour_buckets.sql:forget_hour_buckets",
     "deliver/queries.sql:extend_leases",
     "erasures/sweep.sql:claim",
     "erasures/sweep.sql:waiting",

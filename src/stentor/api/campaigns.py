@@ -16,12 +16,12 @@ from stentor.api.request import ApiRequest, Caller
 from stentor.campaigns.model import Basis, Campaign, CampaignDraft, CampaignKind, LaneName, Mode, Route
 from stentor.campaigns.naming import NAME_CHARS_MAX
 from stentor.campaigns.service import ROUTES_MAX
-from stentor.domain.policy import CampaignPolicy
+from stentor.domain.policy import PER_HOUR_MAX, CampaignPolicy
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Conflict, Invalid, Unprocessable, Violation
 from stentor.executions.audiences import one_audience
 from stentor.executions.forecasting import Forecast
-from stentor.executions.pacing import PER_HOUR_MAX, SPREAD_S_MAX
+from stentor.executions.pacing import SPREAD_S_MAX
 from stentor.triggers.campaign_runs import CampaignRun, Pace
 from stentor.triggers.service import START_AHEAD_DAYS_MAX
 

@@ -14,11 +14,12 @@ from stentor.api.request import ApiRequest, Caller
 from stentor.api.wire.groups import NOTHING, Metadata, Ref, WireTime, wire_time
 from stentor.campaigns.naming import ID_CHARS_MAX
 from stentor.domain.locale import TIME_ZONE_CHARS_MAX
+from stentor.domain.policy import PER_HOUR_MAX
 from stentor.domain.timetable import AT_CHARS_MAX, CRON_CHARS_MAX, Rule, next_moments
 from stentor.errors import Conflict, Invalid, NotFound, Unprocessable
 from stentor.executions.audiences import OfSegment, OfTag, audience_of, one_audience
 from stentor.executions.model import ErrorCode, ExecutionState
-from stentor.executions.pacing import PER_HOUR_MAX, SPREAD_S_MAX
+from stentor.executions.pacing import SPREAD_S_MAX
 from stentor.executions.service import START_GRACE
 from stentor.triggers.batches.model import BatchSchedule
 from stentor.triggers.checking import TOPIC_KEY_CHARS_MAX

@@ -95,6 +95,8 @@ class Chunk(msgspec.Struct):
     """The last key of the wave that they were in."""
     times_lost: int = 0
     """How many owners in a row were lost before anything of what they had open was answered."""
+    sends: int = 0
+    """How many sends were put into it, whatever has become of them."""
 
     @property
     def wave_max(self) -> int:

@@ -85,7 +85,7 @@ RETURNING t.parked, c.execution_id, c.number, c.brand_id, c.sender_id, c.channel
     EXISTS (
         SELECT FROM wave v WHERE v.execution_id = c.execution_id AND v.chunk = c.number AND v.settled_at IS NULL
     ) AS unsettled,
-    c.key_from AS cursor, c.suspects, c.suspect_to, c.times_lost
+    c.key_from AS cursor, c.suspects, c.suspect_to, c.times_lost, c.sends
 
 -- name: floors
 -- all brands: a worker looks for whatever is due, whoever it belongs to.

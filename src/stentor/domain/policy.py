@@ -17,6 +17,7 @@ from stentor.domain.vocabulary import CHANNEL_LABELS
 from stentor.errors import Violation, pointer_to
 
 CAPS_MAX = 20
+PER_HOUR_MAX = 100_000_000
 AT_MOST_MAX = 1_000
 # What a rule counts is kept this long, so that a rule can be widened up to it and is exact at once.
 PER_DAYS_MAX = 31
@@ -83,6 +84,10 @@ class CampaignPolicy(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unk
         tuple[QuietRule, ...],
         Meta(description="When nobody is written to, by the recipient's clock, beside the brand's quiet hours."),
     ] = ()
+    per_hour: Annotated[
+        Annotated[int, Meta(ge=1, le=PER_HOUR_MAX)] | None,
+        Meta(description="How many messages all its executions hand over together in any hour, tries counted each."),
+    ] = None
 
     @property
     def deadline_s(self) -> int | None:

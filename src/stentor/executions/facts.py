@@ -33,6 +33,8 @@ class ExecutionFacts(msgspec.Struct, frozen=True):
     is_test: bool
     is_named: bool = False
     """Whether the call named its recipients, each perhaps with a context of their own."""
+    per_hour: int | None = None
+    """How many of its sends may leave in an hour, if that was said of this run alone."""
 
     @property
     def basis(self) -> ConsentBasis:
@@ -72,9 +74,9 @@ class FactsSource:
         }
         if missing := [execution_id for execution_id in execution_ids if execution_id not in found]:
             rows = await Sql.contexts.tuples(conn, brand_id=brand_id, execution_ids=missing)
-            for execution_id, context, publication_id, topic_id, is_test, is_named in rows:
+            for execution_id, context, publication_id, topic_id, is_test, is_named, per_hour in rows:
                 publication = await self._publications.load(brand_id, publication_id)
-                facts = ExecutionFacts(execution_id, publication, topic_id, context, is_test, is_named)
+                facts = ExecutionFacts(execution_id, publication, topic_id, context, is_test, is_named, per_hour)
                 self._kept.put(execution_id, facts, len(str(context)) + _ENTRY_CHARS)
                 found[execution_id] = facts
         return found

@@ -17,7 +17,6 @@ from stentor.executions.slicing import CHUNK_SENDS
 from stentor.guard.places import Zones, zones_of
 
 SPREAD_S_MAX = 7 * 24 * 3600
-PER_HOUR_MAX = 100_000_000
 
 FIRST_ZONE = "Pacific/Kiritimati"
 """Where every time of the day comes first: what is due by everybody's own clock starts by this one."""

@@ -32,6 +32,7 @@ from stentor.executions.capping import capping_of
 from stentor.executions.composing import TURN_PEOPLE, Composer
 from stentor.executions.ending import end_finished
 from stentor.executions.facts import FactsSource, resends_in_doubt
+from stentor.executions.hourly import hour_room
 from stentor.executions.named import own_contexts
 from stentor.executions.quieting import QuietSource, wake_held
 from stentor.executions.recovery import recover
@@ -229,12 +230,13 @@ class Deliverer:
             await go_by_keys(conn)
             standing = await self._drop_unfit(conn, claim)
             over = {execution_id: reason for (execution_id, _), state in standing.items() if (reason := state.over)}
-            limit = await self._allowed(conn, claim, sender, over)
+            facts = await self._facts.load(conn, claim.brand_id, claim.execution_ids)
+            room = await hour_room(conn, claim, facts, over)
+            limit = await self._allowed(conn, claim, sender, over, room.sends)
             if not claim.chunks:
                 return None
             moves = Moves(claim.brand_id)
             await wake_held(conn, claim, moves)
-            facts = await self._facts.load(conn, claim.brand_id, claim.execution_ids)
             loaded = await load_sends(conn, claim, facts, limit)
             last = len(loaded) < limit
             capping = capping_of(claim.channel, facts, policy)
@@ -243,6 +245,7 @@ class Deliverer:
                 conn, claim, loaded, look_up=self._look_up, facts=facts, over=over, quiet=quiet, capping=capping
             )
             self.guard_meter.guarded(len(loaded), boottime_s() - began_s)
+            await room.spend(conn, claim.brand_id, verdicts.cleared)
             await self._settle_objected(conn, claim, verdicts.objected, moves)
             contexts = await own_contexts(conn, claim.brand_id, facts, verdicts.cleared)
             attempts = cut_attempts(claim.chunks, loaded, verdicts.cleared)
@@ -274,14 +277,18 @@ class Deliverer:
         brand = await self._brands.by_id(brand_id)
         return brand.settings.policy if brand else BrandPolicy()
 
-    async def _allowed(self, conn: Connection, claim: Claim, sender: Sender, over: Mapping[UUID, Reason]) -> int:
-        """How many sends the next wave may have; a sender whose pace allows none now lets go of the claim.
+    async def _allowed(
+        self, conn: Connection, claim: Claim, sender: Sender, over: Mapping[UUID, Reason], room: int
+    ) -> int:
+        """How many sends the next wave may have, at most `room`; a sender whose pace allows none now lets go of the claim.
 
         To skip the people of executions that are over takes none of its pace.
         """
         if over.keys() >= set(claim.execution_ids):
             return WAVE_SENDS_MAX
-        limit = min([self._pace.limit(claim.sender_id, sender.pace_per_s), *(chunk.wave_max for chunk in claim.chunks)])
+        limit = min(
+            [room, self._pace.limit(claim.sender_id, sender.pace_per_s), *(chunk.wave_max for chunk in claim.chunks)]
+        )
         if sender.pace_per_s is None or not claim.chunks:
             return limit
         limit = await deliver.take_tokens(conn, claim, sender.pace_per_s, limit)

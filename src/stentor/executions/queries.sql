@@ -240,7 +240,7 @@ ORDER BY id DESC
 LIMIT :limit
 
 -- name: contexts
-SELECT id, context, publication_id, topic_id, is_test, recipients > 0
+SELECT id, context, publication_id, topic_id, is_test, recipients > 0, per_hour
 FROM execution
 WHERE id = ANY(:execution_ids) AND brand_id = :brand_id
 

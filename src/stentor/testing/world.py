@@ -210,6 +210,7 @@ class World:
         is_test: bool = False,
         context: dict[str, Any] | None = None,
         audience: Audience | None = None,
+        per_hour: int | None = None,
     ) -> UUID:
         """A queued execution of that publication, for the topic, or for that audience."""
         execution_id = new_id()
@@ -223,6 +224,7 @@ class World:
                 audience=None if audience is None else Jsonb(audience),
                 context=Jsonb(context or {}),
                 is_test=is_test,
+                per_hour=per_hour,
                 deadline_s=self._deadlines[publication_id],
             )
         return execution_id

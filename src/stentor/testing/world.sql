@@ -69,10 +69,10 @@ VALUES (:publication_id, :brand_id, :campaign_id, :content, :now)
 
 -- name: add_execution
 INSERT INTO execution (id, brand_id, publication_id, topic_key, context, lane, is_test, state, created_at, status_at, deadline_at,
-    audience, awaits_cast)
+    audience, awaits_cast, per_hour)
 SELECT :execution_id, p.brand_id, p.id, :topic_key, :context,
     CASE p.content ->> 'lane' WHEN 'transactional' THEN 0 WHEN 'alert' THEN 1 ELSE 2 END, :is_test, 'queued', :now, :now,
-    :now + make_interval(secs => :deadline_s::integer), :audience, :audience::jsonb IS NOT NULL
+    :now + make_interval(secs => :deadline_s::integer), :audience, :audience::jsonb IS NOT NULL, :per_hour
 FROM publication p
 WHERE p.id = :publication_id AND p.brand_id = :brand_id
 

@@ -14,11 +14,12 @@ from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.db.sql import QuerySet, Statement
 from stentor.domain.ids import new_id
+from stentor.domain.policy import PER_HOUR_MAX
 from stentor.domain.vocabulary import Lane
 from stentor.errors import Invalid, NotFound, Unprocessable
 from stentor.executions.audiences import Audience, OfTag, source_of
 from stentor.executions.forecasting import Forecast, Trial
-from stentor.executions.pacing import PER_HOUR_MAX, SPREAD_S_MAX
+from stentor.executions.pacing import SPREAD_S_MAX
 from stentor.executions.service import ExecutionService
 from stentor.failpoints import failpoint
 from stentor.guard.store import present

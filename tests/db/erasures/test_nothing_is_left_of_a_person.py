@@ -52,6 +52,7 @@ NOBODY = {
         "batch",
         "chunk",
         "event_claim",
+        "hour_bucket",
         "import_job",
         "occurrence",
         "optout_generation",

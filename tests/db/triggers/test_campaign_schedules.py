@@ -108,13 +108,12 @@ async def test_each_person_is_written_to_at_nine_by_their_own_clock(at: AtTime):
     }
 
 
-@pytest.mark.parametrize("paced", [{"spread_s": 3600}, {"per_hour": 100}])
-async def test_people_are_spread_evenly_and_none_falls_due_before_their_time(at: AtTime, paced: dict[str, int]):
+async def test_people_are_spread_evenly_and_none_falls_due_before_their_time(at: AtTime):
     async with at(BEFORE) as db:
         world = await World.made(db)
         names = [f"p{number}" for number in range(100)]
         await world.people([Someone(name) for name in names])
-        await scheduled(world, db, "2026-03-27T12:01", *names, **paced)
+        await scheduled(world, db, "2026-03-27T12:01", *names, spread_s=3600)
 
     handed: list[int] = []
     for minutes in (2, 17, 32, 47, 62):
@@ -127,6 +126,21 @@ async def test_people_are_spread_evenly_and_none_falls_due_before_their_time(at:
     assert handed[-1] == 100
     # Whose ids are chance, and so is how many of a hundred have come after a quarter of the time.
     assert all(10 * step <= count <= 40 * step for step, count in enumerate(handed[1:4], 1))
+
+
+async def test_people_of_a_run_with_a_limit_per_hour_fall_due_as_it_lets_them_leave(at: AtTime):
+    async with at(BEFORE) as db:
+        world = await World.made(db)
+        names = [f"p{number}" for number in range(100)]
+        await world.people([Someone(name) for name in names])
+        await scheduled(world, db, "2026-03-27T12:01", *names, per_hour=100)
+
+    async with at(BEFORE + timedelta(minutes=2), world) as db:
+        await ScheduleKeeper(db, checker_of(db)).run_due()
+        await Engine(db, ScriptedChannel()).plan()
+        last, sends = (await rows(db, "SELECT max(due_at) - min(due_at), sum(sends)::integer FROM chunk"))[0]
+
+    assert (last, sends) == (pytest.approx(timedelta(hours=1), abs=timedelta(minutes=5)), 100)
 
 
 async def test_hundreds_that_are_due_together_start_in_one_round_and_a_bad_one_holds_up_nobody(at: AtTime):
