@@ -95,6 +95,9 @@ class Settings(BaseSettings):
     audit_days: int | None = Field(default=None, ge=30, le=36_500)
     """How long the audit log keeps its entries; without it for ever."""
 
+    organisation_rate_per_s: int = Field(default=100, ge=0, le=1_000_000)
+    """Calls per second of a key to `/v1/organisations`; 0 lifts it. What holds in a brand is a setting of the brand."""
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "console", "json"] = "auto"
 

@@ -20,7 +20,7 @@ from stentor.accounts.installation import SECRET_FILE, InstallationSecret, check
 from stentor.accounts.invitations import InvitationService
 from stentor.accounts.keyring import KeyRing
 from stentor.accounts.letters import LetterKeeper
-from stentor.accounts.limits import RateLimiter
+from stentor.accounts.limits import RateLimiter, forget_windows
 from stentor.accounts.mail import SmtpMailer
 from stentor.accounts.oidc import OidcClient, OidcSettings
 from stentor.accounts.passwords import Passwords
@@ -198,6 +198,7 @@ async def core(
         prepared=settings.database_prepared,
         application_name=f"stentor {role}",
         stands_still=stands_still,
+        fingerprint_key=secret.derive("fingerprints-in-the-audit-log"),
     )
     storage = list_storage(settings)
     with closing(PreviewProcess()) as preview_process:
@@ -411,6 +412,7 @@ def api_settings(core: Core) -> ApiSettings:
         secret=core.secret.derive("cursors"),
         public_url=core.settings.public_url or "",
         trusted_proxies=tuple(ip_network(name) for name in networks if name),
+        organisation_rate_per_s=core.settings.organisation_rate_per_s,
     )
 
 
@@ -613,6 +615,7 @@ def _chores(core: Core) -> list[Chore]:
         Chore("forget_jobs", 600.0, lambda: forget_jobs(db, days=core.settings.history_days)),
         *_letters(core),
         Chore("forget_signed_in", 600.0, lambda: forget_ended(db)),
+        Chore("forget_windows", 3_600.0, lambda: forget_windows(db)),
         Chore("forget_audit", 3_600.0, lambda: forget_audit(db, days=core.settings.audit_days)),
         Chore("forget_answers", 600.0, lambda: forget_answers(db)),
         Chore("forget_events", 600.0, lambda: forget_events(db)),

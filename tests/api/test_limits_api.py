@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+import msgspec
 import pytest
 from httpx import Response
 
@@ -96,6 +97,34 @@ async def test_an_answer_that_is_given_again_costs_nothing(world: World, fresh: 
     assert (first.status_code, again.status_code, another.status_code) == (201, 201, 429)
     assert again.content == first.content
     assert again.headers["idempotency-replayed"] == "true"
+
+
+async def test_another_request_under_a_key_that_was_answered_is_counted(world: World, fresh: Any):
+    await limit(world, key_rate_per_s=0, user_rate_per_min=3)
+    world.client = fresh
+    first = await world.ask("POST", "/profile-tags", json={"name": "a"}, headers={"Idempotency-Key": "once"})
+    again = await world.ask("POST", "/profile-tags", json={"name": "a"}, headers={"Idempotency-Key": "once"})
+    others = [
+        await world.ask("POST", "/profile-tags", json={"name": name}, headers={"Idempotency-Key": "once"})
+        for name in "bcd"
+    ]
+
+    assert (first.status_code, again.status_code, again.headers["idempotency-replayed"]) == (201, 201, "true")
+    assert [answer.status_code for answer in others] == [422, 422, 429]
+    assert [answer.headers["x-ratelimit-remaining"] for answer in others] == ["1", "0", "0"]
+
+
+async def test_what_a_key_may_ask_of_its_organisation_is_a_setting(world: World, installation: Core):
+    made = await world.services.accounts.create_key("o", organisation_id=world.brand.organisation_id, scopes=("admin",))
+    path, headers = "/v1/organisations", {"Authorization": f"Bearer {made.token}"}
+    told_of: dict[int, tuple[str, ...]] = {}
+    for rate in (0, 7):
+        settings = msgspec.structs.replace(api_settings(installation), organisation_rate_per_s=rate)
+        async with client_of(create_app(services_of(installation), settings)) as client:
+            told_of[rate] = told(await client.get(path, headers=headers))
+
+    assert told_of[0] == ("",) * 5
+    assert (told_of[7][0], told_of[7][1], told_of[7][3]) == ("7", "6", '"key";q=7;w=1')
 
 
 async def test_streams_health_and_runs_are_not_counted(world: World, fresh: Any):

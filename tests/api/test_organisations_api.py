@@ -1,5 +1,7 @@
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from httpx import Response
@@ -7,6 +9,7 @@ from httpx import Response
 from api_world import World
 from stentor.accounts.roles import ROLES
 from stentor.db.pool import Database
+from stentor.domain.ids import new_id
 from stentor.testing.waiting import eventually
 
 pytestmark = pytest.mark.anyio
@@ -31,6 +34,15 @@ async def organisation(world: World) -> Organisation:
         "all", organisation_id=world.brand.organisation_id, scopes=("admin",)
     )
     return Organisation(world, key.token)
+
+
+async def _another_organisation(world: World) -> UUID:
+    organisation_id = new_id()
+    async with world.services.database.transaction() as conn:
+        await conn.execute(
+            "INSERT INTO organisation (id, name, created_at) VALUES (%s, 'Other', now())", [organisation_id]
+        )
+    return organisation_id
 
 
 async def test_people_are_invited_given_roles_and_removed(organisation: Organisation, world: World, db: Database):
@@ -96,6 +108,49 @@ async def test_a_key_expires_says_who_made_it_and_is_revoked_everywhere(
 
     assert await eventually(are_dead, within_s=2)
     assert (await organisation.ask("DELETE", "/keys/x")).status_code == 404
+
+
+async def test_an_organisations_audit_log_has_its_own_entries_and_those_of_its_groups(
+    organisation: Organisation, world: World, other_world: World
+):
+    elsewhere = await world.services.accounts.create_brand("Elsewhere", await _another_organisation(world))
+    body = {"name": "CI", "scopes": ["read"], "group_id": str(world.brand.id)}
+    key = (await organisation.ask("POST", "/keys", json=body)).json()
+    await organisation.ask("POST", "/invitations", json={"email": "ben@example.org", "role": "admin"})
+    await organisation.ask("POST", "/invitations", json={"email": "ben@example.org", "role": "viewer"})
+    await organisation.ask("DELETE", f"/keys/{key['number']}")
+    await other_world.ask("POST", "/topics", json={"key": "t", "name": "T", "channels": ["sms"]})
+
+    listed = (await organisation.ask("GET", "/audit", params={"limit": "7"})).json()
+    rest = (await organisation.ask("GET", "/audit", params={"cursor": listed["next_cursor"]})).json()
+    narrowed = (await organisation.ask("GET", "/audit", params={"thing_kind": "invitation"})).json()["data"]
+    whole = [json.loads(line) for line in (await organisation.ask("GET", "/audit/export.ndjson")).text.splitlines()]
+    table = await organisation.ask("GET", "/audit/export.csv", params={"spreadsheet": "true"})
+    of_group = (await world.ask("GET", "/audit", params={"thing_kind": "key"})).json()["data"]
+    hidden = await Organisation(world, world.token).ask("GET", "/audit/export.ndjson")
+
+    here, there = str(world.brand.id), str(other_world.brand.id)
+    assert [(entry["action"], entry["group_id"]) for entry in listed["data"]][:6] == [
+        ("topic.created", there),
+        ("key.revoked", here),
+        ("invitation.created", None),
+        ("invitation.withdrawn", None),
+        ("invitation.created", None),
+        ("key.created", here),
+    ]
+    assert [entry["number"] for entry in whole][::-1] == [entry["number"] for entry in listed["data"] + rest["data"]]
+    assert len(narrowed) == 3
+    assert str(elsewhere.id) not in {entry["brand_id"] for entry in whole}
+    assert table.headers["content-disposition"] == (
+        f'attachment; filename="audit-{world.brand.organisation_id}.spreadsheet.csv"'
+    )
+    assert [(entry["action"], entry["thing"]["id"]) for entry in of_group][:2] == [
+        ("key.revoked", str(key["number"])),
+        ("key.created", str(key["number"])),
+    ]
+    number = organisation.token.partition("|")[0]
+    assert of_group[0]["actor"] == {"kind": "key", "id": number, "label": f"key {number} (all)", "ip": "127.0.0.1"}
+    assert hidden.status_code == 404
 
 
 async def test_an_organisation_is_there_for_keys_of_all_of_it_alone(organisation: Organisation, world: World):

@@ -59,7 +59,11 @@ WITHOUT_A_BOUNDARY = {
         "executions/pipeline.py: keep_leases",
         "queue/leases.py",
     ),
-    "It forgets what is old, and comes back for the rest.": ("accounts/audit.py: forget", "answers/service.py: forget"),
+    "It forgets what is old, and comes back for the rest.": (
+        "accounts/audit.py: forget",
+        "accounts/limits.py: forget",
+        "answers/service.py: forget",
+    ),
     "It reads at one moment.": (
         "accounts/audit.py: export",
         "executions/ending.py: _count",

@@ -15,8 +15,8 @@ ActorKind: TypeAlias = Literal["user", "key", "cli", "engine"]
 class Actor(msgspec.Struct, frozen=True):
     """Who acts.
 
-    `id`: the user's id or the key's number, as text; `label`: what people call them (an address, a key's name, a login
-    name of the machine); `ip`: where from, empty where nobody came over a network.
+    `id`: the user's id, the key's number or the number of the machine's user, as text; `label`: what people call them (an
+    address, a key's number and name, a user of the machine); `ip`: where from, empty where nobody came over a network.
     """
 
     kind: ActorKind

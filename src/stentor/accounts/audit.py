@@ -18,6 +18,7 @@ import msgspec
 
 from stentor.accounts import audit_store
 from stentor.accounts.acting import acting
+from stentor.accounts.audit_masks import LEFT_OUT, masked
 from stentor.accounts.audit_model import AuditEntry, Narrowed
 from stentor.accounts.audit_store import NewEntry
 from stentor.db.batches import until_short
@@ -37,8 +38,6 @@ THING_BYTES_MAX = 32 * 1024
 FORGOTTEN_AT_ONCE_MAX = 10_000
 
 _EXPORTED_AT_ONCE = 500
-_LEFT_OUT = "(left out)"
-_SECRET = re.compile(r"secret|password|token|digest|credential", re.IGNORECASE)
 # What changes by itself, or stands in the entry anyway.
 _UNTOLD = frozenset({"created_at", "updated_at", "brand_id", "organisation_id", "subscribers"})
 _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
@@ -57,7 +56,7 @@ async def record(
     """Notes in the caller's transaction that whoever acts did `action` (`campaign.updated`) to the thing.
 
     It is of a brand, or else of an organisation. Of a change the members that differ are kept; one that left everything as
-    it was is none, and is not noted. Secrets are left out by their names.
+    it was is none, and is not noted. What is not told of them `stentor.accounts.audit_masks` knows.
     """
     was, now = _told(before), _told(after)
     if was is not None and now is not None:
@@ -70,8 +69,8 @@ async def record(
         actor=msgspec.structs.replace(actor, label=_line(actor.label)[:LABEL_CHARS_MAX]),
         action=action,
         thing_id=_line(str(thing_id)),
-        before=_bounded(was),
-        after=_bounded(now),
+        before=_bounded(was, conn.fingerprint_key),
+        after=_bounded(now, conn.fingerprint_key),
         brand_id=brand_id,
         organisation_id=organisation_id,
     )
@@ -79,7 +78,7 @@ async def record(
 
 
 class AuditLog:
-    """The audit log as it is read: page by page, or whole."""
+    """The audit log as it is read: page by page, or whole. An organisation's has the entries of its brands too."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -93,10 +92,24 @@ class AuditLog:
                 conn, brand_id, narrowed, before_number=before_number, limit=min(limit, PAGE_MAX)
             )
 
-    async def export(self, brand_id: UUID | None, narrowed: Narrowed) -> AsyncGenerator[list[AuditEntry], None]:
-        """The entries of the brand, or with None of the whole installation, oldest first, as they are at one moment."""
+    async def page_of_organisation(
+        self, organisation_id: UUID, narrowed: Narrowed, *, before_number: int | None = None, limit: int = PAGE_MAX
+    ) -> list[AuditEntry]:
+        """The same of the organisation."""
+        async with self._db.read() as conn:
+            return await audit_store.page_of_organisation(
+                conn, organisation_id, narrowed, before_number=before_number, limit=min(limit, PAGE_MAX)
+            )
+
+    async def export(
+        self, narrowed: Narrowed, *, brand_id: UUID | None = None, organisation_id: UUID | None = None
+    ) -> AsyncGenerator[list[AuditEntry], None]:
+        """The entries of the brand, of the organisation, or else of the whole installation, oldest first, at one moment."""
         async with self._db.transaction() as conn:
-            async for found in audit_store.entries(conn, brand_id, narrowed, _EXPORTED_AT_ONCE):
+            pages = audit_store.entries(
+                conn, narrowed, _EXPORTED_AT_ONCE, brand_id=brand_id, organisation_id=organisation_id
+            )
+            async for found in pages:
                 yield found
 
 
@@ -114,27 +127,28 @@ async def forget_audit(db: Database, *, days: int | None) -> int:
 
 
 def _told(thing: Told | None) -> dict[str, Any] | None:
-    """The thing as JSON, without its secrets and without what changes by itself."""
+    """The thing as JSON, without what changes by itself; its secrets are still there, so that a change of one is seen."""
     if thing is None:
         return None
     members = msgspec.structs.asdict(thing) if isinstance(thing, msgspec.Struct) else thing
-    return {name: _plain(name, value) for name, value in members.items() if name not in _UNTOLD}
+    return {name: _plain(value) for name, value in members.items() if name not in _UNTOLD}
 
 
-def _plain(name: str, value: Any) -> Any:
+def _plain(value: Any) -> Any:
     plain: Any
     match value:
-        # A flag like has_secret tells that there is one, and whether that changed.
-        case str() | bytes() if _SECRET.search(name):
-            plain = _LEFT_OUT if value else ""
+        case bytes():
+            plain = LEFT_OUT if value else ""
         case ChannelKind():
             plain = value.label
         case msgspec.Struct():
-            plain = {inner: _plain(inner, held) for inner, held in msgspec.structs.asdict(value).items()}
+            plain = {inner: _plain(held) for inner, held in msgspec.structs.asdict(value).items()}
         case Mapping():
-            plain = {_line(str(inner)): _plain(str(inner), held) for inner, held in value.items()}
-        case list() | tuple() | set() | frozenset():
-            plain = [_plain(name, held) for held in value]
+            plain = {_line(str(inner)): _plain(held) for inner, held in value.items()}
+        case set() | frozenset():
+            plain = sorted(map(_plain, value), key=str)
+        case list() | tuple():
+            plain = [_plain(held) for held in value]
         case date():
             plain = value.isoformat()
         case None | bool() | int() | float():
@@ -148,9 +162,10 @@ def _line(text: str) -> str:
     return _UNSTORABLE.sub("\ufffd", text)
 
 
-def _bounded(told: dict[str, Any] | None) -> dict[str, Any] | None:
+def _bounded(told: dict[str, Any] | None, key: bytes) -> dict[str, Any] | None:
     if told is None:
         return None
+    told = masked(told, key)
     short = {name: _shortened(value, MEMBER_BYTES_MAX) for name, value in told.items()}
     if len(msgspec.json.encode(short)) <= THING_BYTES_MAX:
         return short

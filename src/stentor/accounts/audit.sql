@@ -21,10 +21,31 @@ WHERE brand_id = :brand_id AND number < coalesce(:before_number::bigint, 9223372
 ORDER BY number DESC
 LIMIT :limit
 
+-- name: page_of_organisation
+-- all brands: whoever sees to the organisation sees all of it.
+SELECT number, at, brand_id, actor_kind, actor_id, actor_label, ip, action, thing_kind, thing_id, before, after
+FROM audit_entry
+WHERE organisation_id = :organisation_id AND number < coalesce(:before_number::bigint, 9223372036854775807)
+    AND (:since::timestamptz IS NULL OR at >= :since::timestamptz) AND (:until::timestamptz IS NULL OR at < :until::timestamptz)
+    AND (:actor_kind::text IS NULL OR actor_kind = :actor_kind::text) AND (:actor_id::text IS NULL OR actor_id = :actor_id::text)
+    AND (:thing_kind::text IS NULL OR thing_kind = :thing_kind::text) AND (:thing_id::text IS NULL OR thing_id = :thing_id::text)
+ORDER BY number DESC
+LIMIT :limit
+
 -- name: entries_of_brand
 SELECT number, at, brand_id, actor_kind, actor_id, actor_label, ip, action, thing_kind, thing_id, before, after
 FROM audit_entry
 WHERE brand_id = :brand_id
+    AND (:since::timestamptz IS NULL OR at >= :since::timestamptz) AND (:until::timestamptz IS NULL OR at < :until::timestamptz)
+    AND (:actor_kind::text IS NULL OR actor_kind = :actor_kind::text) AND (:actor_id::text IS NULL OR actor_id = :actor_id::text)
+    AND (:thing_kind::text IS NULL OR thing_kind = :thing_kind::text) AND (:thing_id::text IS NULL OR thing_id = :thing_id::text)
+ORDER BY number
+
+-- name: entries_of_organisation
+-- all brands: whoever sees to the organisation sees all of it.
+SELECT number, at, brand_id, actor_kind, actor_id, actor_label, ip, action, thing_kind, thing_id, before, after
+FROM audit_entry
+WHERE organisation_id = :organisation_id
     AND (:since::timestamptz IS NULL OR at >= :since::timestamptz) AND (:until::timestamptz IS NULL OR at < :until::timestamptz)
     AND (:actor_kind::text IS NULL OR actor_kind = :actor_kind::text) AND (:actor_id::text IS NULL OR actor_id = :actor_id::text)
     AND (:thing_kind::text IS NULL OR thing_kind = :thing_kind::text) AND (:thing_id::text IS NULL OR thing_id = :thing_id::text)

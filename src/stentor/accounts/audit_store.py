@@ -17,7 +17,9 @@ class Sql(QuerySet, file="audit.sql", package=__package__):
     add_of_brand: Statement
     add_of_organisation: Statement
     page_of_brand: Statement
+    page_of_organisation: Statement
     entries_of_brand: Statement
+    entries_of_organisation: Statement
     entries: Statement
     keep_from: Statement
     forget: Statement
@@ -67,16 +69,31 @@ async def page_of_brand(
     )
 
 
-async def entries(
-    conn: Connection, brand_id: UUID | None, narrowed: Narrowed, size: int
-) -> AsyncGenerator[list[AuditEntry], None]:
-    """The entries of the brand, or of the whole installation, oldest first, `size` at a time."""
-    said = msgspec.structs.asdict(narrowed)
-    found = (
-        Sql.entries.batches(conn, size, **said)
-        if brand_id is None
-        else Sql.entries_of_brand.batches(conn, size, brand_id=brand_id, **said)
+async def page_of_organisation(
+    conn: Connection, organisation_id: UUID, narrowed: Narrowed, *, before_number: int | None, limit: int
+) -> list[AuditEntry]:
+    """The newest entries of the organisation and its brands, from before the one of that number."""
+    return await Sql.page_of_organisation.rows(
+        conn,
+        AuditEntry,
+        organisation_id=organisation_id,
+        before_number=before_number,
+        limit=limit,
+        **msgspec.structs.asdict(narrowed),
     )
+
+
+async def entries(
+    conn: Connection, narrowed: Narrowed, size: int, *, brand_id: UUID | None, organisation_id: UUID | None
+) -> AsyncGenerator[list[AuditEntry], None]:
+    """The entries of the brand, or of the organisation, or of the whole installation, oldest first, `size` at a time."""
+    said = msgspec.structs.asdict(narrowed)
+    if brand_id is not None:
+        found = Sql.entries_of_brand.batches(conn, size, brand_id=brand_id, **said)
+    elif organisation_id is not None:
+        found = Sql.entries_of_organisation.batches(conn, size, organisation_id=organisation_id, **said)
+    else:
+        found = Sql.entries.batches(conn, size, **said)
     async for rows in found:
         yield [AuditEntry(*row) for row in rows]
 

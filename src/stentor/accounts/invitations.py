@@ -9,6 +9,7 @@ from stentor.accounts.roles import Role
 from stentor.accounts.sealing import LinkTokens
 from stentor.accounts.user_model import Invitation, Member
 from stentor.accounts.users import MEMBERS_MAX, check_role, checked_email, email_key, owners_alone
+from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.domain.ids import new_id
 from stentor.errors import Conflict, NotFound
@@ -74,7 +75,7 @@ class InvitationService:
                 if invitation.role == "owner" and not owners_too:
                     raise owners_alone()
                 if await user_store.withdraw_invitation(conn, organisation_id, invitation_id):
-                    await record(conn, "invitation.withdrawn", invitation_id, organisation_id=organisation_id)
+                    await _tell_withdrawn(conn, invitation)
                     return
         raise NotFound("There is no such open invitation.")
 
@@ -100,6 +101,7 @@ class InvitationService:
                 raise Conflict(f"An organisation has at most {MEMBERS_MAX} members. Remove some of them first.")
             if email is not None:
                 _check_is_none_of(members, email, brand_id, owners_too=owners_too)
+            await _tell_replaced(conn, waiting, key, brand_id)
             await user_store.insert_invitation(
                 conn,
                 invitation_id,
@@ -126,6 +128,24 @@ class InvitationService:
         if made is None:
             raise RuntimeError("An invitation that was just made is not there.")
         return made
+
+
+async def _tell_replaced(conn: Connection, waiting: list[Invitation], key: str | None, brand_id: UUID | None) -> None:
+    """Notes of those that wait which ones another invitation to that address and place is put in place of."""
+    for one in waiting:
+        if one.email is not None and (email_key(one.email), one.brand_id) == (key, brand_id):
+            await _tell_withdrawn(conn, one)
+
+
+async def _tell_withdrawn(conn: Connection, invitation: Invitation) -> None:
+    await record(
+        conn,
+        "invitation.withdrawn",
+        invitation.id,
+        brand_id=invitation.brand_id,
+        organisation_id=invitation.organisation_id,
+        before={"email": invitation.email, "role": invitation.role},
+    )
 
 
 def _check_is_none_of(members: list[Member], email: str, brand_id: UUID | None, *, owners_too: bool) -> None:

@@ -10,6 +10,7 @@ from stentor.db.sql import QuerySet, Statement
 
 class Sql(QuerySet, file="limits.sql", package=__package__):
     take: Statement
+    forget: Statement
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -43,3 +44,8 @@ async def take(conn: Connection, wanted: Sequence[Wanted]) -> dict[str, Taken]:
         wanted=[each.calls for each in wanted],
     )
     return {row.subject: row for row in rows}
+
+
+async def forget(conn: Connection, limit: int) -> int:
+    """Deletes windows that ended a day ago and returns how many."""
+    return await Sql.forget.run(conn, limit=limit)

@@ -18,10 +18,13 @@ from stentor.accounts import limit_store
 from stentor.accounts.limit_store import Taken, Wanted
 from stentor.accounts.model import Brand, Principal
 from stentor.clock import boottime_s
+from stentor.db.batches import until_short
 from stentor.db.pool import Database
 
 SUBJECTS_MAX = 50_000
 """Whose calls taken in advance a process remembers. Who is pushed out loses those, and takes new ones."""
+
+FORGOTTEN_AT_ONCE_MAX = 10_000
 
 LimitName: TypeAlias = Literal["user", "group", "key", "optout"]
 
@@ -60,9 +63,10 @@ class Standing(msgspec.Struct, frozen=True):
 def limits_of_seed_nouns(principal: Principal, brand: Brand, *, is_batch: bool) -> list[Limit]:
     """What holds for batches, profiles, campaigns, schedules and their tags; none that the brand has lifted.
 
-    It is the limit of the user, who is the holder of the token, and where batches are sent also that of the group.
+    It is the limit of the user behind the token, whichever of their tokens it is, and where batches are sent also that of the
+    group. Each brand has its own limits, and so each counts by itself.
     """
-    found = [Limit("user", f"user {principal.key_number}", brand.settings.user_rate_per_min, _MINUTE_S)]
+    found = [Limit("user", f"user {principal.holder} {brand.id}", brand.settings.user_rate_per_min, _MINUTE_S)]
     if is_batch:
         found.append(Limit("group", f"group {brand.id}", brand.settings.batch_rate_per_min, _MINUTE_S))
     return [limit for limit in found if limit.at_most]
@@ -70,7 +74,13 @@ def limits_of_seed_nouns(principal: Principal, brand: Brand, *, is_batch: bool) 
 
 def limits_of_key(principal: Principal, brand: Brand) -> list[Limit]:
     """What holds on the other native paths."""
-    limit = Limit("key", f"key {principal.key_number}", brand.settings.key_rate_per_s, _SECOND_S)
+    limit = Limit("key", f"key {principal.key_number} {brand.id}", brand.settings.key_rate_per_s, _SECOND_S)
+    return [limit] if limit.at_most else []
+
+
+def limits_of_organisation_key(principal: Principal, rate_per_s: int) -> list[Limit]:
+    """What holds for an organisation's own paths; 0 lifts it."""
+    limit = Limit("key", f"organisation {principal.key_number}", rate_per_s, _SECOND_S)
     return [limit] if limit.at_most else []
 
 
@@ -118,6 +128,16 @@ class RateLimiter:
     async def _taken(self, wanted: Sequence[Wanted]) -> dict[str, Taken]:
         async with self._db.autocommit() as conn:
             return await limit_store.take(conn, wanted)
+
+
+async def forget_windows(db: Database) -> int:
+    """Clears away windows that ended a day ago; the keeper's chore. Returns how many."""
+
+    async def forget() -> int:
+        async with db.transaction() as conn:
+            return await limit_store.forget(conn, FORGOTTEN_AT_ONCE_MAX)
+
+    return await until_short(forget, FORGOTTEN_AT_ONCE_MAX)
 
 
 class _Purse:

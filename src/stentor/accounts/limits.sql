@@ -42,3 +42,10 @@ LEFT JOIN given g ON g.subject = a.subject
 CROSS JOIN LATERAL (
     SELECT coalesce(n.until, CASE WHEN a.until > :now THEN a.until END, :now + make_interval(secs => a.window_s)) AS until
 ) u
+
+-- name: forget
+-- A row is worth keeping for as long as somebody calls. Rows that are being counted in are left alone.
+DELETE FROM rate_window
+WHERE subject IN (
+    SELECT subject FROM rate_window WHERE until < :now - interval '1 day' ORDER BY subject LIMIT :limit FOR UPDATE SKIP LOCKED
+)

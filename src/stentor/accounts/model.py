@@ -1,7 +1,7 @@
 """Organisations, brands, keys, and what a key may do."""
 
 from datetime import datetime
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, TypeAlias, get_args
 from uuid import UUID
 
 import msgspec
@@ -19,6 +19,11 @@ Scope = Literal["run", "read", "write", "admin"]
 changes settings and keys and includes the others."""
 
 SCOPES: tuple[Scope, ...] = get_args(Scope)
+
+KeyState: TypeAlias = Literal["live", "ended", "all"]
+"""Which keys are listed. `live` ones open something; `ended` ones were revoked or have expired."""
+
+KEY_STATES: tuple[KeyState, ...] = get_args(KeyState)
 
 
 class Installation(msgspec.Struct, frozen=True):
@@ -44,7 +49,7 @@ class BrandSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     optout_rate_per_s: Annotated[int, Meta(ge=1, le=1_000_000)] = 50
     """Calls of the opt-out list API per second and key, over all API processes."""
     user_rate_per_min: Annotated[int, Meta(ge=0, le=1_000_000)] = 250
-    """Calls per minute of the holder of a token to batches, profiles, campaigns, schedules and their tags; 0 lifts it."""
+    """Calls per minute of a user, by all their tokens, to batches, profiles, campaigns, schedules and their tags; 0 lifts it."""
     batch_rate_per_min: Annotated[int, Meta(ge=0, le=1_000_000)] = 10
     """Batches per minute that are sent to the group, whoever sends them; 0 lifts it."""
     key_rate_per_s: Annotated[int, Meta(ge=0, le=1_000_000)] = 100
@@ -128,13 +133,23 @@ class NewKey(msgspec.Struct, frozen=True):
 
 
 class Principal(msgspec.Struct, frozen=True):
-    """Who calls: the holder of a valid key."""
+    """Who calls: the holder of a valid key.
+
+    `holder` is as whom calls are counted: the user who made the key, be it by other keys, or else the first of these keys.
+    """
 
     key_number: int
     organisation_id: UUID
     brand_id: UUID | None
     scopes: frozenset[Scope]
     is_test: bool
+    name: str
+    holder: str
+
+    @property
+    def label(self) -> str:
+        """What people call it. A key may be named like anybody, so its number stands before its name."""
+        return f"key {self.key_number} ({self.name})"
 
     def may(self, scope: Scope) -> bool:
         return scope in self.scopes or "admin" in self.scopes

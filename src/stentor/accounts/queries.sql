@@ -25,6 +25,9 @@ SELECT id, number, name, created_at FROM organisation ORDER BY number LIMIT 1
 -- name: find_organisation
 SELECT id, number, name, created_at FROM organisation WHERE id = :id
 
+-- name: organisations
+SELECT id, number, name, created_at FROM organisation ORDER BY number
+
 -- name: insert_brand
 INSERT INTO brand (id, organisation_id, name, brand_key, settings, created_at, updated_at)
 VALUES (:brand_id, :organisation_id, :name, :brand_key, :settings, :now, :now)
@@ -78,16 +81,20 @@ ORDER BY v.version
 
 -- name: insert_key
 INSERT INTO api_key (
-    organisation_id, brand_id, name, digest, hint, scopes, is_test, created_at, expires_at, made_by_kind, made_by_id, made_by
+    organisation_id, brand_id, name, digest, hint, scopes, is_test, created_at, expires_at, made_by_kind, made_by_id, made_by, holder
 )
 VALUES (
-    :organisation_id, :brand_id, :name, :digest, :hint, :scopes, :is_test, :now, :expires_at, :made_by_kind, :made_by_id, :made_by
+    :organisation_id, :brand_id, :name, :digest, :hint, :scopes, :is_test, :now, :expires_at, :made_by_kind, :made_by_id, :made_by, :holder
 )
 RETURNING number
 
+-- name: holder_of_key
+-- all brands: keys of the whole organisation have none.
+SELECT coalesce(holder, 'key ' || number) FROM api_key WHERE number = :number
+
 -- name: find_principal
 -- all brands: the key is what says who calls, and for which brand.
-SELECT number, organisation_id, brand_id, scopes, is_test
+SELECT number, organisation_id, brand_id, scopes, is_test, name, coalesce(holder, 'key ' || number)
 FROM api_key
 WHERE digest = :digest AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > :now)
 
@@ -97,22 +104,31 @@ SELECT k.number, k.organisation_id, k.brand_id, k.name, k.hint, k.scopes, k.is_t
     k.expires_at, k.revoked_at, u.last_used_at, coalesce(k.made_by, '') AS made_by
 FROM api_key k
 LEFT JOIN api_key_use u ON u.key_number = k.number
-WHERE k.organisation_id = :organisation_id
+WHERE k.organisation_id = :organisation_id AND k.number > coalesce(:after::bigint, 0)
+    AND (:state = 'all' OR (:state = 'live') = (k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > :now)))
 ORDER BY k.number
+LIMIT :limit
 
 -- name: keys_of_brand
 SELECT k.number, k.organisation_id, k.brand_id, k.name, k.hint, k.scopes, k.is_test, k.created_at,
     k.expires_at, k.revoked_at, u.last_used_at, coalesce(k.made_by, '') AS made_by
 FROM api_key k
 LEFT JOIN api_key_use u ON u.key_number = k.number
-WHERE k.brand_id = :brand_id
+WHERE k.brand_id = :brand_id AND k.number > coalesce(:after::bigint, 0)
+    AND (:state = 'all' OR (:state = 'live') = (k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > :now)))
 ORDER BY k.number
+LIMIT :limit
+
+-- name: lock_key
+-- all brands: keys of the whole organisation have none.
+SELECT number, brand_id, digest, name, hint, revoked_at
+FROM api_key
+WHERE number = :number AND organisation_id = :organisation_id AND (:brand_id::uuid IS NULL OR brand_id = :brand_id)
+FOR UPDATE
 
 -- name: revoke_key
 -- all brands: keys of the whole organisation have none.
--- The first revocation keeps its time.
-UPDATE api_key SET revoked_at = coalesce(revoked_at, :now)
-WHERE number = :number AND organisation_id = :organisation_id AND (:brand_id::uuid IS NULL OR brand_id = :brand_id)
+UPDATE api_key SET revoked_at = :now WHERE number = :number AND revoked_at IS NULL
 
 -- name: note_key_use
 -- all brands: the numbers are those of keys that this process saw.
@@ -125,4 +141,12 @@ ON CONFLICT (key_number) DO UPDATE SET last_used_at = excluded.last_used_at
 WHERE api_key_use.last_used_at < excluded.last_used_at
 
 -- name: count_keys
-SELECT count(*)::integer FROM api_key WHERE brand_id = :brand_id AND revoked_at IS NULL
+SELECT count(*)::integer
+FROM api_key
+WHERE brand_id = :brand_id AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > :now)
+
+-- name: count_organisation_keys
+-- all brands: the keys that are of none.
+SELECT count(*)::integer
+FROM api_key
+WHERE organisation_id = :organisation_id AND brand_id IS NULL AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > :now)

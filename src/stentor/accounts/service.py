@@ -18,6 +18,7 @@ from stentor.accounts.model import (
     Brand,
     BrandSettings,
     Installation,
+    KeyState,
     NewKey,
     Organisation,
     PolicyVersion,
@@ -35,8 +36,12 @@ from stentor.errors import Invalid, NotFound
 BrandHook = Callable[[Connection, UUID], Awaitable[None]]
 """Gives a new brand what it cannot be without (its built-in opt-out list, its sandbox senders), in its transaction."""
 
+RevocationHook = Callable[[Sequence[bytes]], Awaitable[None]]
+"""Told by their digests which keys are being revoked, before that is committed. What it notes must be on disk at its return."""
+
 KEYS_MAX = 1_000
-"""Of a brand, revoked ones not counted."""
+"""Of a brand, and of an organisation beside those of its brands; what was revoked or has expired is not counted."""
+KEYS_PAGE_MAX = 1_000
 
 FIRST_ORGANISATION_NAME = "Organisation"
 
@@ -52,12 +57,23 @@ async def policies_between(conn: Connection, brand_id: UUID, since: datetime, un
 
 
 class AccountService:
-    """Who owns what. `pepper` is what keys are hashed under; `on_brand_created` is called for each new brand, in order."""
+    """Who owns what. `pepper` is what keys are hashed under; `on_brand_created` is called for each new brand, in order.
 
-    def __init__(self, db: Database, pepper: bytes, *, on_brand_created: Sequence[BrandHook] = ()) -> None:
+    `on_key_revoked` keeps outside of the database what a restored backup must not bring back.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        pepper: bytes,
+        *,
+        on_brand_created: Sequence[BrandHook] = (),
+        on_key_revoked: RevocationHook | None = None,
+    ) -> None:
         self._db = db
         self._pepper = pepper
         self._on_brand_created = tuple(on_brand_created)
+        self._on_key_revoked = on_key_revoked
 
     async def ensure_first_organisation(self) -> Organisation:
         """The first organisation, made now if this is the first start."""
@@ -80,6 +96,11 @@ class AccountService:
         if organisation is None:
             raise NotFound(f"There is no organisation {organisation_id}.")
         return organisation
+
+    async def organisations(self) -> list[Organisation]:
+        """All organisations of this installation, in the order in which they were made."""
+        async with self._db.read() as conn:
+            return await store.organisations(conn)
 
     async def brands_of(self, organisation_id: UUID) -> list[Brand]:
         """The organisation's brands, in the order in which they were made."""
@@ -166,10 +187,7 @@ class AccountService:
         secret = new_secret(is_test=is_test)
         async with self._db.transaction() as conn:
             owner = await _owner(conn, brand_id, organisation_id)
-            if brand_id is not None:
-                await check_quota(
-                    conn, brand_id, "keys", KEYS_MAX, store.count_keys, remedy="Revoke those that nobody uses."
-                )
+            await _check_keys(conn, brand_id, owner)
             number = await store.insert_key(
                 conn,
                 organisation_id=owner,
@@ -182,7 +200,13 @@ class AccountService:
                 expires_at=expires_at,
                 made_by=acting(),
             )
-            made = {"name": name, "hint": hint_of(secret), "scopes": scopes, "is_test": is_test}
+            made = {
+                "name": name,
+                "hint": hint_of(secret),
+                "scopes": scopes,
+                "is_test": is_test,
+                "expires_at": expires_at,
+            }
             await record(conn, "key.created", number, brand_id=brand_id, organisation_id=owner, after=made)
         return NewKey(number=number, token=f"{number}|{secret}", api_key=secret, hint=hint_of(secret))
 
@@ -195,15 +219,21 @@ class AccountService:
                 f"A key expires in the future, {KEY_DAYS_MAX} days from now at most; or leave it out.",
             )
 
-    async def keys_of_brand(self, brand_id: UUID) -> list[ApiKey]:
-        """The keys that were made for this brand alone, revoked ones too, in the order of their numbers."""
+    async def keys_of_brand(
+        self, brand_id: UUID, state: KeyState = "live", *, after: int | None = None, limit: int = KEYS_PAGE_MAX
+    ) -> list[ApiKey]:
+        """At most `limit` (and 1,000) keys of this brand alone, in the order of their numbers, from behind `after`."""
         async with self._db.read() as conn:
-            return await store.keys_of_brand(conn, brand_id)
+            return await store.keys_of_brand(conn, brand_id, state, after=after, limit=min(limit, KEYS_PAGE_MAX))
 
-    async def keys_of_organisation(self, organisation_id: UUID) -> list[ApiKey]:
-        """All keys of the organisation and of its brands, revoked ones too, in the order of their numbers."""
+    async def keys_of_organisation(
+        self, organisation_id: UUID, state: KeyState = "live", *, after: int | None = None, limit: int = KEYS_PAGE_MAX
+    ) -> list[ApiKey]:
+        """The same of the organisation and all its brands."""
         async with self._db.read() as conn:
-            return await store.keys_of_organisation(conn, organisation_id)
+            return await store.keys_of_organisation(
+                conn, organisation_id, state, after=after, limit=min(limit, KEYS_PAGE_MAX)
+            )
 
     async def revoke_key(self, organisation_id: UUID, number: int, *, brand_id: UUID | None = None) -> None:
         """Revokes the key, in every process within a second; again is no error.
@@ -211,9 +241,19 @@ class AccountService:
         Raises NotFound when the organisation (or the brand, if one is given) has no key of that number.
         """
         async with self._db.transaction() as conn:
-            if not await store.revoke_key(conn, organisation_id, number, brand_id):
+            key = await store.lock_key(conn, organisation_id, number, brand_id)
+            if key is None:
                 raise NotFound(f"There is no key {number}.")
-            await record(conn, "key.revoked", number, brand_id=brand_id, organisation_id=organisation_id)
+            if key.revoked_at is not None:
+                return
+            await store.revoke_key(conn, number)
+            told = {"name": key.name, "hint": key.hint}
+            # In the log of the key's brand too, whoever revokes it.
+            await record(
+                conn, "key.revoked", number, brand_id=key.brand_id, organisation_id=organisation_id, before=told
+            )
+            if self._on_key_revoked is not None:
+                await self._on_key_revoked([key.digest])
 
 
 async def _found(conn: Connection, brand_id: UUID) -> Brand:
@@ -221,6 +261,23 @@ async def _found(conn: Connection, brand_id: UUID) -> Brand:
     if brand is None:
         raise _missing(brand_id)
     return brand
+
+
+async def _check_keys(conn: Connection, brand_id: UUID | None, organisation_id: UUID) -> None:
+    """Raises QuotaExceeded where the brand, or the organisation beside its brands, has all the keys that it may have."""
+    remedy = "Revoke those that nobody uses."
+    if brand_id is not None:
+        await check_quota(conn, brand_id, "keys", KEYS_MAX, store.count_keys, remedy=remedy)
+    else:
+        await check_quota(
+            conn,
+            organisation_id,
+            "keys of its own",
+            KEYS_MAX,
+            store.count_organisation_keys,
+            whose="An organisation",
+            remedy=remedy,
+        )
 
 
 async def _owner(conn: Connection, brand_id: UUID | None, organisation_id: UUID | None) -> UUID:

@@ -14,6 +14,7 @@ from stentor.accounts.model import (
     Brand,
     BrandSettings,
     Installation,
+    KeyState,
     Organisation,
     PolicyVersion,
     Principal,
@@ -31,6 +32,7 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     insert_organisation: Statement
     first_organisation: Statement
     find_organisation: Statement
+    organisations: Statement
     insert_brand: Statement
     find_brand: Statement
     find_brand_by_key: Statement
@@ -40,10 +42,13 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     note_policy: Statement
     policies_between: Statement
     insert_key: Statement
+    holder_of_key: Statement
     count_keys: Statement
+    count_organisation_keys: Statement
     find_principal: Statement
     keys_of_organisation: Statement
     keys_of_brand: Statement
+    lock_key: Statement
     revoke_key: Statement
     note_key_use: Statement
 
@@ -77,6 +82,11 @@ async def first_organisation(conn: Connection) -> Organisation | None:
 
 async def find_organisation(conn: Connection, organisation_id: UUID) -> Organisation | None:
     return await Sql.find_organisation.first(conn, Organisation, id=organisation_id)
+
+
+async def organisations(conn: Connection) -> list[Organisation]:
+    """All organisations in the order in which they were made."""
+    return await Sql.organisations.rows(conn, Organisation)
 
 
 async def insert_brand(
@@ -132,7 +142,13 @@ async def policies_between(conn: Connection, brand_id: UUID, since: datetime, un
 
 
 async def count_keys(conn: Connection, brand_id: UUID) -> int:
+    """How many live keys the brand has."""
     return await Sql.count_keys.value(conn, brand_id=brand_id)
+
+
+async def count_organisation_keys(conn: Connection, organisation_id: UUID) -> int:
+    """How many live keys there are of the whole organisation."""
+    return await Sql.count_organisation_keys.value(conn, organisation_id=organisation_id)
 
 
 async def insert_key(
@@ -162,7 +178,15 @@ async def insert_key(
         made_by_kind=made_by.kind,
         made_by_id=made_by.id,
         made_by=made_by.label,
+        holder=await _holder_of_keys_by(conn, made_by),
     )
+
+
+async def _holder_of_keys_by(conn: Connection, maker: Actor) -> str | None:
+    """The user who makes them, or whoever holds the key that makes them; of others' keys each is its own holder."""
+    if maker.kind == "key":
+        return await Sql.holder_of_key.value(conn, number=int(maker.id))
+    return f"user {maker.id}" if maker.kind == "user" else None
 
 
 async def find_principal(conn: Connection, digest: bytes) -> Principal | None:
@@ -170,23 +194,45 @@ async def find_principal(conn: Connection, digest: bytes) -> Principal | None:
     rows = await Sql.find_principal.tuples(conn, digest=digest)
     if not rows:
         return None
-    number, organisation_id, brand_id, scopes, is_test = rows[0]
-    return Principal(number, organisation_id, brand_id, frozenset(scopes), is_test)
+    number, organisation_id, brand_id, scopes, is_test, name, holder = rows[0]
+    return Principal(number, organisation_id, brand_id, frozenset(scopes), is_test, name, holder)
 
 
-async def keys_of_organisation(conn: Connection, organisation_id: UUID) -> list[ApiKey]:
-    """All keys of the organisation and its brands, revoked ones too, in the order of their numbers."""
-    return await Sql.keys_of_organisation.rows(conn, ApiKey, organisation_id=organisation_id)
+async def keys_of_organisation(
+    conn: Connection, organisation_id: UUID, state: KeyState, *, after: int | None, limit: int
+) -> list[ApiKey]:
+    """Keys of the organisation and its brands in the order of their numbers, from behind `after`."""
+    return await Sql.keys_of_organisation.rows(
+        conn, ApiKey, organisation_id=organisation_id, state=state, after=after, limit=limit
+    )
 
 
-async def keys_of_brand(conn: Connection, brand_id: UUID) -> list[ApiKey]:
-    """The keys that were made for this brand alone."""
-    return await Sql.keys_of_brand.rows(conn, ApiKey, brand_id=brand_id)
+async def keys_of_brand(
+    conn: Connection, brand_id: UUID, state: KeyState, *, after: int | None, limit: int
+) -> list[ApiKey]:
+    """The same of keys that were made for this brand alone."""
+    return await Sql.keys_of_brand.rows(conn, ApiKey, brand_id=brand_id, state=state, after=after, limit=limit)
 
 
-async def revoke_key(conn: Connection, organisation_id: UUID, number: int, brand_id: UUID | None) -> bool:
-    """Revokes the key; False when the organisation, or the brand if one is given, has none of that number."""
-    return await Sql.revoke_key.run(conn, organisation_id=organisation_id, number=number, brand_id=brand_id) > 0
+class LockedKey(msgspec.Struct, frozen=True):
+    """A key that is locked until the transaction ends."""
+
+    number: int
+    brand_id: UUID | None
+    digest: bytes
+    name: str
+    hint: str
+    revoked_at: datetime | None
+
+
+async def lock_key(conn: Connection, organisation_id: UUID, number: int, brand_id: UUID | None) -> LockedKey | None:
+    """The key; None when the organisation, or the brand if one is given, has none of that number."""
+    return await Sql.lock_key.first(conn, LockedKey, organisation_id=organisation_id, number=number, brand_id=brand_id)
+
+
+async def revoke_key(conn: Connection, number: int) -> None:
+    """Revokes the key, which is locked."""
+    await Sql.revoke_key.run(conn, number=number)
 
 
 async def note_key_use(conn: Connection, numbers: Sequence[int]) -> None:

@@ -86,8 +86,9 @@ async def set_password(conn: Connection, user_id: UUID, password: str) -> None:
     await Sql.set_password.run(conn, id=user_id, password=password)
 
 
-async def set_disabled(conn: Connection, user_id: UUID, *, disabled: bool) -> None:
-    await Sql.set_disabled.run(conn, id=user_id, disabled=disabled)
+async def set_disabled(conn: Connection, user_id: UUID, *, disabled: bool) -> bool:
+    """Closes the account or opens it again; False when it is so already, or there is none."""
+    return await Sql.set_disabled.run(conn, id=user_id, disabled=disabled) > 0
 
 
 async def memberships_of_user(conn: Connection, user_id: UUID) -> tuple[Membership, ...]:

@@ -68,7 +68,8 @@ class UserService:
             owned = [one.organisation_id for one in held if one.role == "owner"]
             for organisation_id in owned:
                 await user_store.lock_organisation(conn, organisation_id)
-            await user_store.set_disabled(conn, user_id, disabled=disabled)
+            if not await user_store.set_disabled(conn, user_id, disabled=disabled):
+                return await _found(conn, user_id)
             if disabled:
                 for organisation_id in owned:
                     await _check_owned(conn, organisation_id)

@@ -33,10 +33,9 @@ SELECT EXISTS (SELECT FROM account_user)
 UPDATE account_user SET password = :password, updated_at = :now WHERE id = :id
 
 -- name: set_disabled
--- The first time keeps its stamp.
 UPDATE account_user
-SET disabled_at = CASE WHEN :disabled THEN coalesce(disabled_at, :now) END, updated_at = :now
-WHERE id = :id
+SET disabled_at = CASE WHEN :disabled THEN :now END, updated_at = :now
+WHERE id = :id AND (disabled_at IS NOT NULL) <> :disabled
 
 -- name: memberships_of_user
 -- all brands: what somebody may do in each of them.

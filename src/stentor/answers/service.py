@@ -52,10 +52,11 @@ async def answered_once(
         await asyncio.sleep(_LOOK_EVERY_S)
 
 
-async def was_answered(db: Database, brand_id: UUID, key: str) -> bool:
-    """Whether an answer is stored under this key."""
+async def answered_request(db: Database, brand_id: UUID, key: str) -> bytes | None:
+    """The hash of the request whose answer is stored under this key; None where none is."""
     async with db.read() as conn:
-        return bool(await store.stored_answers(conn, [(brand_id, key)]))
+        found = (await store.stored_answers(conn, [(brand_id, key)])).get((brand_id, key))
+    return None if found is None else found.request_hash
 
 
 async def _replayed_or_handled(

@@ -33,6 +33,7 @@ from stentor.api.openapi import document
 from stentor.api.optout_entries import optout_entries
 from stentor.api.optout_jobs import optout_jobs
 from stentor.api.optout_lists import optout_lists
+from stentor.api.organisation_audit import organisation_audit
 from stentor.api.organisations import organisations
 from stentor.api.policies import policies
 from stentor.api.previews import templates
@@ -135,7 +136,7 @@ def create_app(
     own = [
         Door("/", [health.routes]),
         Door("/v1/groups", with_options([handler for noun in NATIVE for handler in noun.handlers])),
-        Door("/v1/organisations", with_options(organisations.handlers)),
+        Door("/v1/organisations", with_options([*organisations.handlers, *organisation_audit.handlers])),
         Door(
             smart_campaigns.PREFIX,
             smart_campaigns.handlers,
@@ -159,6 +160,7 @@ def create_app(
         for noun in (
             *NATIVE,
             organisations,
+            organisation_audit,
             preferences.preferences,
             preference_topics.preference_topics,
             optizmo.optout_files,

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from datetime import datetime
 from typing import Annotated, Any
+from uuid import UUID
 
 import msgspec
 from litestar.response import Stream
@@ -35,7 +36,13 @@ Who = Annotated[
     ActorKind | None,
     Meta(description="`user`, `key`, `cli` (a command on a machine of the installation) or `engine` (nobody)."),
 ]
-WhoId = Annotated[str, Meta(max_length=ACTOR_CHARS_MAX, description="A user's id or a key's number.")] | None
+WhoId = (
+    Annotated[
+        str,
+        Meta(max_length=ACTOR_CHARS_MAX, description="A user's id, a key's number, or the number of a machine's user."),
+    ]
+    | None
+)
 ThingKind = Annotated[str, Meta(max_length=KIND_CHARS_MAX, description="`campaign`, `template`, `key`, …")] | None
 ThingId = Annotated[str, Meta(max_length=THING_CHARS_MAX, description="Of what was changed.")] | None
 
@@ -75,7 +82,10 @@ class AuditTableQuery(AuditExportQuery, frozen=True, kw_only=True):
 
 
 class Actor(msgspec.Struct, frozen=True):
-    """Who acted. `id` is a user's id or a key's number, `label` what people call them, `ip` where from; empty where unknown."""
+    """Who acted: `id` is a user's id, a key's number or the number of a machine's user, `label` what people call them.
+
+    `ip` is where from. What is unknown is empty.
+    """
 
     kind: ActorKind
     id: str
@@ -119,7 +129,7 @@ class AuditEntryBody(msgspec.Struct, frozen=True):
 @audit.get("/audit", scope="admin")
 async def list_audit_entries(request: ApiRequest, caller: Caller, query: AuditQuery) -> Listing[AuditEntryBody]:
     """List what was changed, the latest first."""
-    narrowed = _narrowed(query)
+    narrowed = narrowed_by(query)
 
     async def fetch(before: int | None, limit: int) -> list[AuditEntry]:
         return await request.services.audit.page(caller.brand_id, narrowed, before_number=before, limit=limit)
@@ -133,21 +143,28 @@ async def export_audit_entries(request: ApiRequest, caller: Caller, query: Audit
 
     A download that breaks off is not complete; whoever reads nothing for a minute is cut off.
     """
-    return await _exported(request, caller, _narrowed(query), "ndjson")
+    return await _of_group(request, caller, query, "ndjson")
 
 
 @audit.get("/audit/export.csv", scope="admin", media="text/csv", problems=[Unavailable])
 async def export_audit_entries_as_csv(request: ApiRequest, caller: Caller, query: AuditTableQuery) -> Stream:
     """Download the same as CSV, for programs or, with `spreadsheet`, for people."""
-    return await _exported(request, caller, _narrowed(query), "spreadsheet" if query.spreadsheet else "csv")
+    return await _of_group(request, caller, query, "spreadsheet" if query.spreadsheet else "csv")
 
 
-async def _exported(request: ApiRequest, caller: Caller, narrowed: Narrowed, fmt: AuditFormat) -> Stream:
-    pages = request.services.audit.export(caller.brand_id, narrowed)
+async def _of_group(request: ApiRequest, caller: Caller, query: AuditExportQuery, fmt: AuditFormat) -> Stream:
+    pages = request.services.audit.export(narrowed_by(query), brand_id=caller.brand_id)
+    return await exported(request, pages, caller.brand_id, fmt)
+
+
+async def exported(
+    request: ApiRequest, pages: AsyncGenerator[list[AuditEntry], None], of: UUID, fmt: AuditFormat
+) -> Stream:
+    """The pages as a file that is called after whose entries they are. Raises Unavailable before the first byte."""
     request.scope["state"][STREAM] = pages
     # The first page before the first byte: what cannot be exported is answered as a problem.
     first = await anext(pages, [])
-    name = file_name(str(caller.brand_id), fmt)
+    name = file_name(str(of), fmt)
     return Stream(
         _written(first, pages, fmt),
         media_type=_MEDIA[fmt],
@@ -163,5 +180,6 @@ async def _written(
         yield lines(page, fmt)
 
 
-def _narrowed(query: AuditQuery | AuditExportQuery) -> Narrowed:
+def narrowed_by(query: AuditQuery | AuditExportQuery) -> Narrowed:
+    """Which entries the query asks for."""
     return Narrowed(**{name: getattr(query, name) for name in Narrowed.__struct_fields__})

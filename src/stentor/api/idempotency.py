@@ -36,10 +36,16 @@ async def answered_once(
     return _response(answer, {REPLAYED: "true"} if is_replayed else {})
 
 
-async def was_answered(request: ApiRequest, caller: Caller) -> bool:
-    """Whether a request with its `Idempotency-Key` was answered before, so that it gets that answer, if it is equal."""
+async def is_replay(request: ApiRequest, caller: Caller) -> bool:
+    """Whether an equal request was answered under this one's `Idempotency-Key`, so that it gets that answer."""
     key = request.headers.get("idempotency-key")
-    return key is not None and await answers.was_answered(request.services.database, caller.brand_id, key)
+    if key is None:
+        return False
+    answered = await answers.answered_request(request.services.database, caller.brand_id, key)
+    # The body is waited for only where it matters.
+    return answered is not None and answered == request_hash(
+        request.scope, await request.body(), is_test=caller.principal.is_test
+    )
 
 
 def check_key(key: str) -> None:

@@ -6,9 +6,9 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from stentor.accounts.model import KEY_DAYS_MAX, NAME_CHARS_MAX, SCOPES, ApiKey, Scope
+from stentor.accounts.model import KEY_DAYS_MAX, NAME_CHARS_MAX, SCOPES, ApiKey, KeyState, Scope
 from stentor.api.groups import group_noun
-from stentor.api.paging import Listing
+from stentor.api.paging import Listing, ListQuery, Walk, listing
 from stentor.api.request import ApiRequest, Caller
 from stentor.errors import Invalid, NotFound
 
@@ -33,6 +33,14 @@ class KeyInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ]
         | None
     ) = None
+
+
+class KeysQuery(ListQuery, frozen=True, kw_only=True):
+    """Which keys are listed."""
+
+    state: Annotated[
+        KeyState, Meta(description="`live`: what opens something; `ended`: what was revoked or has expired; `all`.")
+    ] = "live"
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -75,10 +83,14 @@ class SecretKey(msgspec.Struct, frozen=True):
 
 
 @keys.get("/keys", scope="admin")
-async def list_keys(request: ApiRequest, caller: Caller) -> Listing[Key]:
-    """List the group's keys, revoked ones too."""
-    found = await request.services.accounts.keys_of_brand(caller.brand_id)
-    return Listing([Key.of(key) for key in found])
+async def list_keys(request: ApiRequest, caller: Caller, query: KeysQuery) -> Listing[Key]:
+    """List the group's keys, in the order of their numbers: those that are live, unless asked."""
+
+    async def fetch(after: int | None, limit: int) -> list[ApiKey]:
+        accounts = request.services.accounts
+        return await accounts.keys_of_brand(caller.brand_id, query.state, after=after, limit=limit)
+
+    return await listing(request, query, Walk(fetch, lambda key: key.number, int), Key.of)
 
 
 @keys.post("/keys", scope="admin", status=201, idempotent=False, example={"name": "Backend", "scopes": ["run", "read"]})

@@ -12,21 +12,15 @@ import msgspec
 from msgspec import Meta
 
 from stentor.accounts.letters import link_of
-from stentor.accounts.limits import Limit
-from stentor.accounts.model import (
-    ApiKey,
-    BrandSettings,
-    Organisation,
-    Principal,
-    Scope,
-)
+from stentor.accounts.limits import limits_of_organisation_key
+from stentor.accounts.model import ApiKey, Organisation, Principal, Scope
 from stentor.accounts.roles import ALLOWED, ROLES, Permission, Role
 from stentor.accounts.user_model import BrandRole, Invitation, Member
 from stentor.api.auth import authenticated
-from stentor.api.keys import KeyInput, SecretKey, check_no_idempotency, read_number
+from stentor.api.keys import KeyInput, KeysQuery, SecretKey, check_no_idempotency, read_number
 from stentor.api.noun import Noun
 from stentor.api.operation import Operation
-from stentor.api.paging import Listing
+from stentor.api.paging import Listing, Walk, listing
 from stentor.api.rates import tell
 from stentor.api.request import ApiRequest
 from stentor.domain.address import ADDRESS_CHARS_MAX
@@ -62,9 +56,10 @@ async def organisation_access(request: ApiRequest, scope: Scope) -> Organisation
 
 
 async def organisation_pace(request: ApiRequest, operation: Operation, path: str, caller: OrganisationCaller) -> None:  # noqa: ARG001
-    """Counts the call against what a key may ask of native paths in a second. Raises RateLimited."""
-    limit = Limit("key", f"key {caller.principal.key_number}", BrandSettings().key_rate_per_s, 1)
-    tell(request.scope, await request.services.limiter.take([limit]))
+    """Counts the call against what the installation lets a key ask of these paths in a second. Raises RateLimited."""
+    limits = limits_of_organisation_key(caller.principal, request.settings.organisation_rate_per_s)
+    if limits:
+        tell(request.scope, await request.services.limiter.take(limits))
 
 
 organisations = Noun(
@@ -265,10 +260,16 @@ async def withdraw_invitation(request: ApiRequest, caller: OrganisationCaller, i
 
 
 @organisations.get("/{organisation_id:str}/keys", scope="admin")
-async def list_organisation_keys(request: ApiRequest, caller: OrganisationCaller) -> Listing[OrganisationKey]:
-    """List all keys of the organisation and its groups, revoked ones too."""
-    found = await request.services.accounts.keys_of_organisation(caller.organisation.id)
-    return Listing([OrganisationKey.of(key) for key in found])
+async def list_organisation_keys(
+    request: ApiRequest, caller: OrganisationCaller, query: KeysQuery
+) -> Listing[OrganisationKey]:
+    """List the keys of the organisation and its groups, in the order of their numbers: those that are live, unless asked."""
+
+    async def fetch(after: int | None, limit: int) -> list[ApiKey]:
+        accounts = request.services.accounts
+        return await accounts.keys_of_organisation(caller.organisation.id, query.state, after=after, limit=limit)
+
+    return await listing(request, query, Walk(fetch, lambda key: key.number, int), OrganisationKey.of)
 
 
 @organisations.post(

@@ -8,7 +8,7 @@ from litestar.types import HTTPScope
 
 from stentor.accounts.limits import Limit, Standing, least_left, limits_of_key, limits_of_seed_nouns
 from stentor.api.edge import RATE_FIELDS
-from stentor.api.idempotency import was_answered
+from stentor.api.idempotency import is_replay
 from stentor.api.operation import Operation
 from stentor.api.request import ApiRequest, Caller
 from stentor.errors import RateLimited
@@ -21,10 +21,10 @@ _BATCHES = frozenset({"/batches", "/batches:bulk"})
 async def pace(request: ApiRequest, operation: Operation, path: str, caller: Caller) -> None:
     """Counts the call, and leaves with the request what its answer is to tell. Raises RateLimited for one too many.
 
-    What is answered from what was stored under an `Idempotency-Key` costs nothing.
+    What is answered from what was stored under an `Idempotency-Key` costs nothing; another request under that key does.
     """
     limits = _limits(operation, path, caller)
-    if not limits or (operation.takes_key and await was_answered(request, caller)):
+    if not limits or (operation.takes_key and await is_replay(request, caller)):
         return
     tell(request.scope, await request.services.limiter.take(limits))
 

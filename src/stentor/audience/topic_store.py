@@ -18,6 +18,7 @@ class Sql(QuerySet, file="topics.sql", package=__package__):
     find_topics: Statement
     page_of_topics: Statement
     offered_topics: Statement
+    lock_topic: Statement
     update_topic: Statement
     count_topics: Statement
     has_subscribers: Statement
@@ -54,6 +55,11 @@ async def find_topics(conn: Connection, brand_id: UUID, references: Collection[s
 async def page_of_topics(conn: Connection, brand_id: UUID, *, after: UUID | None, limit: int) -> list[Topic]:
     """Topics in the order of their making, from behind `after`."""
     return await Sql.page_of_topics.rows(conn, Topic, brand_id=brand_id, after=after, limit=limit)
+
+
+async def lock_topic(conn: Connection, brand_id: UUID, topic_id: UUID) -> None:
+    """Keeps others from changing or deleting the topic until the transaction ends."""
+    await Sql.lock_topic.run(conn, id=topic_id, brand_id=brand_id)
 
 
 async def offered_topics(conn: Connection, brand_id: UUID, *, limit: int) -> list[OfferedTopic]:

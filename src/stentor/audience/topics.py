@@ -58,7 +58,7 @@ class TopicService:
         """The topic with those changes. Raises Invalid and NotFound."""
         _check(patch)
         async with self._db.transaction() as conn:
-            topic = await found(conn, brand_id, reference)
+            topic = await _locked(conn, brand_id, reference)
             await topic_store.update_topic(conn, brand_id, topic.id, patch)
             changed = await found(conn, brand_id, str(topic.id))
             await record(conn, "topic.updated", topic.id, brand_id=brand_id, before=_told(topic), after=_told(changed))
@@ -67,7 +67,7 @@ class TopicService:
     async def delete(self, brand_id: UUID, reference: str) -> None:
         """Removes a topic that nobody is subscribed to. Raises NotFound, and Conflict while anybody is."""
         async with self._db.transaction() as conn:
-            topic = await found(conn, brand_id, reference)
+            topic = await _locked(conn, brand_id, reference)
             if await topic_store.has_subscribers(conn, brand_id, topic.id):
                 raise Conflict("People are subscribed to this topic. Disable it instead: then nobody is written to.")
             await topic_store.delete_topic(conn, brand_id, topic.id)
@@ -80,6 +80,13 @@ async def found(conn: Connection, brand_id: UUID, reference: str) -> Topic:
     if reference not in topics:
         raise NotFound(f"This brand has no topic {reference!r}.")
     return topics[reference]
+
+
+async def _locked(conn: Connection, brand_id: UUID, reference: str) -> Topic:
+    """The same, which nobody else changes until the transaction ends."""
+    topic = await found(conn, brand_id, reference)
+    await topic_store.lock_topic(conn, brand_id, topic.id)
+    return await found(conn, brand_id, str(topic.id))
 
 
 async def known_topics(conn: Connection, brand_id: UUID, ids: Sequence[UUID]) -> set[UUID]:

@@ -36,6 +36,9 @@ WHERE brand_id = :brand_id AND enabled
 ORDER BY id
 LIMIT :limit
 
+-- name: lock_topic
+SELECT FROM topic WHERE id = :id AND brand_id = :brand_id FOR NO KEY UPDATE
+
 -- name: update_topic
 UPDATE topic
 SET name = coalesce(:name::text, name), description = coalesce(:description::text, description),

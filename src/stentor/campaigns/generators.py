@@ -55,6 +55,7 @@ class GeneratorService:
         """The generator, replaced as a whole but for id and type. Raises Invalid and NotFound."""
         draft = _checked(draft)
         async with self._db.transaction() as conn:
+            await generator_store.lock_generator(conn, brand_id, generator_id)
             held = await _generator(conn, brand_id, generator_id)
             await _share_campaign(conn, brand_id, draft.campaign_id)
             await generator_store.update_generator(conn, brand_id, generator_id, draft)

@@ -61,6 +61,7 @@ class CampaignService:
         """The campaign, replaced as a whole. Raises Invalid, NotFound, and Conflict when the name is taken."""
         draft = _checked(draft)
         async with self._db.transaction() as conn:
+            await campaign_store.lock_campaign(conn, brand_id, campaign_id)
             held = await _found(conn, brand_id, campaign_id)
             await _check_routes(conn, brand_id, draft.routes)
             with name_free("campaign", draft.name):

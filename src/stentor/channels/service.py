@@ -123,10 +123,9 @@ class SenderService:
             name = sender.name if patch.name is UNSET else patch.name
             if name != sender.name and _came_with_the_brand(sender):
                 raise Conflict(f"{sender.name} came with the brand, and test keys find it by its name. Leave the name.")
-            secret = patch.secret
-            if secret is UNSET:
-                sealed = await store.sealed_secret(conn, brand_id, sender_id)
-                secret = self._secrets.open(sender_id, sealed) if sealed else ""
+            sealed = await store.sealed_secret(conn, brand_id, sender_id)
+            held_secret = self._secrets.open(sender_id, sealed) if sealed else ""
+            secret = held_secret if patch.secret is UNSET else patch.secret
             pace_per_s = sender.pace_per_s if patch.pace_per_s is UNSET else patch.pace_per_s
             _check_fields(name, secret, pace_per_s)
             given = sender.settings if patch.settings is UNSET else patch.settings
@@ -153,14 +152,16 @@ class SenderService:
                 sender_id,
                 brand_id=brand_id,
                 before=sender,
-                after=_with_secret(changed, is_new=patch.secret is not UNSET),
+                after=_with_secret(changed, is_new=secret != held_secret),
             )
             return changed
 
     async def pause(self, brand_id: UUID, sender_id: UUID) -> Sender:
         """Lets its messages wait from the next wave on. Does nothing when it is paused."""
         async with self._db.transaction() as conn:
-            held = await _found(conn, brand_id, sender_id)
+            held = await store.lock_sender(conn, brand_id, sender_id)
+            if held is None:
+                raise _missing(sender_id)
             await store.pause_sender(conn, brand_id, sender_id)
             sender = await _found(conn, brand_id, sender_id)
             await record(conn, "sender.paused", sender_id, brand_id=brand_id, before=held, after=sender)

@@ -19,6 +19,15 @@ def export_audit(
         str | None,
         typer.Option("--brand", metavar="BRAND", help="The brand's id, key or name.", show_default="all there is"),
     ] = None,
+    organisation: Annotated[
+        str | None,
+        typer.Option(
+            "--organisation",
+            metavar="ORGANISATION",
+            help="The organisation's id, number or name: its own entries and those of its brands.",
+            show_default=False,
+        ),
+    ] = None,
     since: Annotated[
         datetime | None,
         typer.Option("--since", metavar="TIME", formats=_TIMES, help="From this time on, in UTC.", show_default=False),
@@ -43,7 +52,15 @@ def export_audit(
     """
     from stentor.cli.audit import export_audit as export
 
-    export(said(data=data), brand=brand, since=_utc(since), until=_utc(until), fmt=fmt, output=output)
+    export(
+        said(data=data),
+        brand=brand,
+        organisation=organisation,
+        since=_utc(since),
+        until=_utc(until),
+        fmt=fmt,
+        output=output,
+    )
 
 
 def _utc(time: datetime | None) -> datetime | None:

@@ -1,13 +1,13 @@
 """The installation that a command works on, brought up to date, and a brand of it by name."""
 
-import getpass
 import os
+import pwd
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from stentor.accounts.acting import Actor, act_as
-from stentor.accounts.model import Brand
+from stentor.accounts.model import Brand, Organisation
 from stentor.accounts.service import AccountService
 from stentor.cli.database import within
 from stentor.cli.output import Exit, fail
@@ -32,20 +32,24 @@ def with_core(given: Mapping[str, Any], act: Callable[[Core], Awaitable[T]]) -> 
 
     async def main(dsn: str) -> T:
         await migrate(dsn)
-        act_as(Actor("cli", label=_who_types()))
+        act_as(who_types())
         async with core(settings, dsn, role="command", size=_CONNECTIONS) as started:
             return await act(started)
 
     return within(settings, main)
 
 
-def _who_types() -> str:
-    """The login name and the machine, as far as they have names."""
+def who_types() -> Actor:
+    """Whose process this is, by the kernel's word: what the environment says of a name, anybody can say.
+
+    Under sudo that is whom it was made to run as; who asked for it is in sudo's own log.
+    """
+    uid = os.getuid()
     try:
-        name = getpass.getuser()
-    except (OSError, KeyError):
-        name = str(os.getuid())
-    return f"{name}@{socket.gethostname()}"
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        name = f"uid {uid}"
+    return Actor("cli", str(uid), f"{name}@{socket.gethostname()}")
 
 
 def check_is_there(settings: Settings) -> None:
@@ -63,6 +67,15 @@ async def brand_named(accounts: AccountService, wanted: str) -> Brand:
     """The brand with that id, key or name. Ends the command when there is none."""
     named = (brand for brand in await accounts.brands() if wanted in {str(brand.id), brand.brand_key, brand.name})
     return next(named, None) or fail(f"There is no brand {wanted!r}. See `stentor brand list`.")
+
+
+async def organisation_named(accounts: AccountService, wanted: str) -> Organisation:
+    """The organisation with that id, number or name. Ends the command when there is none."""
+    every = await accounts.organisations()
+    named = (one for one in every if wanted in {str(one.id), str(one.number), one.name})
+    return next(named, None) or fail(
+        f"There is no organisation {wanted!r}. There are: " + ", ".join(f"{one.number} ({one.name})" for one in every)
+    )
 
 
 async def brand_or_only(accounts: AccountService, wanted: str | None) -> Brand:

@@ -1,4 +1,4 @@
-"""The connection that features are handed: psycopg's, with the clock's shift on it."""
+"""The connection that features are handed: psycopg's, with the clock's shift and the key of fingerprints on it."""
 
 from datetime import timedelta
 from typing import Any
@@ -14,6 +14,11 @@ set_json_dumps(msgspec.json.encode)
 
 
 class Connection(AsyncConnection[tuple[Any, ...]]):
-    """A psycopg connection that knows how far "now" is shifted: zero, except under the test and demo roles."""
+    """A psycopg connection with what its database was opened with.
+
+    `shift` is how far "now" is shifted: zero, except under the test and demo roles. Under `fingerprint_key` secrets are told
+    apart where they are not shown.
+    """
 
     shift: timedelta = timedelta()
+    fingerprint_key: bytes = b""

@@ -69,7 +69,7 @@ class Database:
     `size` is the most connections it holds. `shift` moves every "now" of its statements (tests and the demo only).
     `prepared=False` forgoes prepared statements; they are forgone too when a pooler is found in between at `open`.
     A caller waits at most `patience` for a free connection, and less than a second where nobody has one: then the server is
-    away. The server ends a transaction with which nobody goes on for `stands_still`.
+    away. The server ends a transaction with which nobody goes on for `stands_still`. `fingerprint_key`: see `Connection`.
     """
 
     def __init__(
@@ -82,10 +82,12 @@ class Database:
         application_name: str = "stentor",
         patience: timedelta = timedelta(seconds=5),
         stands_still: timedelta = STANDS_STILL,
+        fingerprint_key: bytes = b"",
     ) -> None:
         given = {name: value for name, value in conninfo_to_dict(dsn).items() if value is not None}
         self.dsn = make_conninfo("", **{**_CONNECT_DEFAULTS, "application_name": application_name, **given})
         self.shift = shift
+        self._fingerprint_key = fingerprint_key
         self.prepared = prepared
         self._size = size
         self._stands_still = stands_still
@@ -206,6 +208,7 @@ class Database:
             conn = await self._waited_for()
         self._lent += 1
         conn.shift = self.shift
+        conn.fingerprint_key = self._fingerprint_key
         try:
             yield conn
         finally:

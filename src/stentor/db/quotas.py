@@ -1,4 +1,4 @@
-"""How many of a thing one brand may have: counted where one more is made, exactly."""
+"""How many of a thing one brand, or one organisation, may have: counted where one more is made, exactly."""
 
 from collections.abc import Awaitable, Callable
 from uuid import UUID
@@ -14,17 +14,18 @@ class Sql(QuerySet, file="quotas.sql", package=__package__):
 
 async def check_quota(
     conn: Connection,
-    brand_id: UUID,
+    owner_id: UUID,
     things: str,
     at_most: int,
     count: Callable[[Connection, UUID], Awaitable[int]],
     *,
+    whose: str = "A brand",
     remedy: str = "Delete those that nobody needs any more.",
 ) -> None:
-    """Raises QuotaExceeded when the brand has `at_most` of these `things` already.
+    """Raises QuotaExceeded when the owner, a brand unless `whose` says other, has `at_most` of these `things` already.
 
-    Called before one is made, in its transaction: until that ends, nobody else counts or makes any for the brand.
+    Called before one is made, in its transaction: until that ends, nobody else counts or makes any for the owner.
     """
-    await Sql.hold.run(conn, things=things, brand_id=brand_id)
-    if await count(conn, brand_id) >= at_most:
-        raise QuotaExceeded(f"A brand has at most {at_most:,} {things}. {remedy}", quota=at_most)
+    await Sql.hold.run(conn, things=things, owner_id=owner_id)
+    if await count(conn, owner_id) >= at_most:
+        raise QuotaExceeded(f"{whose} has at most {at_most:,} {things}. {remedy}", quota=at_most)

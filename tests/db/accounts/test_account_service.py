@@ -4,12 +4,14 @@ from uuid import UUID
 
 import pytest
 
+from stentor.accounts.audit import AuditLog
+from stentor.accounts.audit_model import AuditEntry, Narrowed
 from stentor.accounts.installation import InstallationSecret, SecretRefused, check_installation
 from stentor.accounts.service import AccountService
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.domain.ids import new_id
-from stentor.errors import Conflict, Invalid, NotFound
+from stentor.errors import Conflict, Invalid, NotFound, QuotaExceeded
 from stentor.testing.world import World
 
 pytestmark = pytest.mark.anyio
@@ -169,12 +171,71 @@ async def test_a_key_is_revoked_only_by_its_own_organisation_and_brand(accounts:
     with pytest.raises(NotFound):
         await accounts.revoke_key(brand.organisation_id, key.number, brand_id=other.id)
     await accounts.revoke_key(brand.organisation_id, key.number, brand_id=brand.id)
-    (first,) = await accounts.keys_of_brand(brand.id)
+    (first,) = await accounts.keys_of_brand(brand.id, "ended")
     await accounts.revoke_key(brand.organisation_id, key.number)
 
-    (again,) = await accounts.keys_of_brand(brand.id)
+    (again,) = await accounts.keys_of_brand(brand.id, "all")
+    assert await accounts.keys_of_brand(brand.id) == []
     assert first.revoked_at is not None
     assert again.revoked_at == first.revoked_at
+
+
+async def test_of_a_key_each_change_is_told_once_and_where_its_brand_sees_it(accounts: AccountService, db: Database):
+    brand = await accounts.create_brand("Football")
+    log = AuditLog(db)
+    of_brand = await accounts.create_key("a", brand_id=brand.id)
+    of_all = await accounts.create_key("b", organisation_id=brand.organisation_id)
+
+    await asyncio.gather(*(accounts.revoke_key(brand.organisation_id, of_brand.number) for _ in range(4)))
+    await accounts.revoke_key(brand.organisation_id, of_all.number)
+
+    def told(entries: list[AuditEntry]) -> list[tuple[str, str]]:
+        return [(entry.action, entry.thing_id) for entry in entries if entry.thing_kind == "key"]
+
+    mine, theirs = str(of_brand.number), str(of_all.number)
+    assert told(await log.page(brand.id, Narrowed())) == [("key.revoked", mine), ("key.created", mine)]
+    whole = told(await log.page_of_organisation(brand.organisation_id, Narrowed()))
+    assert whole == [("key.revoked", theirs), ("key.revoked", mine), ("key.created", theirs), ("key.created", mine)]
+
+
+async def test_keys_are_listed_page_by_page_and_what_ended_where_it_is_asked_for(
+    accounts: AccountService, db: Database
+):
+    brand = await accounts.create_brand("Football")
+    keys = [(await accounts.create_key(name, brand_id=brand.id)).number for name in "abcd"]
+    await accounts.revoke_key(brand.organisation_id, keys[1])
+    async with db.transaction() as conn:
+        await conn.execute("UPDATE api_key SET expires_at = created_at WHERE number = %s", [keys[2]])
+
+    async def numbers(*said: Any, **more: Any) -> list[int]:
+        found = [await accounts.keys_of_brand(brand.id, *said, **more)]
+        found.append(await accounts.keys_of_organisation(brand.organisation_id, *said, **more))
+        assert found[0] == found[1]
+        return [key.number for key in found[0]]
+
+    assert await numbers() == [keys[0], keys[3]]
+    assert await numbers("ended") == keys[1:3]
+    assert await numbers("all") == keys
+    assert await numbers("all", after=keys[0], limit=2) == keys[1:3]
+
+
+async def test_an_organisation_has_so_many_live_keys_of_its_own(accounts: AccountService, db: Database):
+    brand = await accounts.create_brand("Football")
+    async with db.transaction() as conn:
+        await conn.execute(
+            "INSERT INTO api_key (organisation_id, brand_id, name, digest, hint, scopes, is_test, created_at, expires_at)"
+            " SELECT %s, CASE WHEN n > 1000 THEN %s END, 'x', sha256(n::text::bytea), '', '{run}', false, now(),"
+            " CASE WHEN n = 1 THEN now() END FROM generate_series(1, 2000) n",
+            [brand.organisation_id, brand.id],
+        )
+
+    last = await accounts.create_key("last", organisation_id=brand.organisation_id)
+    with pytest.raises(QuotaExceeded, match="An organisation has at most 1,000 keys of its own"):
+        await accounts.create_key("one more", organisation_id=brand.organisation_id)
+    with pytest.raises(QuotaExceeded, match="A brand has at most 1,000 keys"):
+        await accounts.create_key("one more", brand_id=brand.id)
+    await accounts.revoke_key(brand.organisation_id, last.number)
+    assert await accounts.create_key("again", organisation_id=brand.organisation_id)
 
 
 async def test_a_database_remembers_the_secret_it_was_made_with(db: Database):

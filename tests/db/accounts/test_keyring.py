@@ -34,7 +34,9 @@ def ring(db: Database) -> KeyRing:
 async def test_one_secret_serves_as_api_key_and_as_bearer_token(accounts: AccountService, brand: Brand, ring: KeyRing):
     key = await accounts.create_key("backend", brand_id=brand.id, scopes=["run"])
 
-    principal = Principal(key.number, brand.organisation_id, brand.id, frozenset({"run"}), is_test=False)
+    principal = Principal(
+        key.number, brand.organisation_id, brand.id, frozenset({"run"}), False, "backend", f"key {key.number}"
+    )
     assert await ring.principal(key.api_key) == principal
     assert await ring.principal(key.token) == principal
 

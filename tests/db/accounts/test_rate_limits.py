@@ -4,11 +4,25 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from stentor.accounts.limits import Limit, RateLimiter, Standing, least_left
+from stentor.accounts.acting import Actor, as_actor
+from stentor.accounts.keyring import KeyRing
+from stentor.accounts.limits import (
+    Limit,
+    RateLimiter,
+    Standing,
+    forget_windows,
+    least_left,
+    limits_of_key,
+    limits_of_seed_nouns,
+)
+from stentor.accounts.model import Principal
+from stentor.accounts.service import AccountService
 from stentor.db.pool import Database
+from stentor.domain.ids import new_id
 
 pytestmark = [pytest.mark.anyio, pytest.mark.fault("S20")]
 
@@ -115,3 +129,65 @@ async def test_of_many_callers_the_oldest_are_forgotten_and_still_held_to_their_
 
 async def test_no_limit_asks_nobody(processes: list[RateLimiter]):
     assert await processes[0].take([]) == []
+
+
+PEPPER = b"p" * 32
+
+
+async def made_by(db: Database, actor: Actor, **owner: Any) -> Principal:
+    """The holder of a key that this actor made."""
+    with as_actor(actor):
+        key = await AccountService(db, PEPPER).create_key("k", scopes=["admin"], **owner)
+    principal = await KeyRing(db, PEPPER).principal(key.token)
+    assert principal is not None
+    return principal
+
+
+async def test_all_tokens_of_a_user_share_the_users_limit_and_no_others_do(db: Database, processes: list[RateLimiter]):
+    accounts = AccountService(db, PEPPER)
+    brand = await accounts.create_brand("Football")
+    await accounts.update_brand_settings(brand.id, {"user_rate_per_min": 5})
+    brand = await accounts.brand(brand.id)
+    ann, ben = Actor("user", str(new_id()), "ann"), Actor("user", str(new_id()), "ben")
+    first, second = [await made_by(db, ann, brand_id=brand.id) for _ in range(2)]
+    # A key that makes keys makes no more calls of them either.
+    third = await made_by(db, Actor("key", str(second.key_number)), brand_id=brand.id)
+    fourth = await made_by(db, Actor("key", str(third.key_number)), brand_id=brand.id)
+    others = [await made_by(db, who, brand_id=brand.id) for who in (ben, Actor("cli", "0"), Actor("engine"))]
+    by_other = await made_by(db, Actor("key", str(others[1].key_number)), brand_id=brand.id)
+
+    async def calls(*of: Principal) -> list[bool]:
+        limits = [limits_of_seed_nouns(principal, brand, is_batch=False) for principal in of]
+        return [not (await take(processes[0], *each)).is_over for each in limits]
+
+    assert await calls(first, second, third, fourth, first, second, fourth) == [True] * 5 + [False] * 2
+    assert await calls(*others) == [True] * 3
+    assert await calls(others[1], by_other, others[1], by_other, by_other) == [True] * 4 + [False]
+
+
+async def test_a_key_of_all_brands_is_counted_for_each_by_that_brands_limits(
+    db: Database, processes: list[RateLimiter]
+):
+    accounts = AccountService(db, PEPPER)
+    one, other = await accounts.create_brand("Football"), await accounts.create_brand("Tennis")
+    for brand, at_most in ((one, 2), (other, 4)):
+        await accounts.update_brand_settings(brand.id, {"user_rate_per_min": at_most, "key_rate_per_s": at_most})
+    principal = await made_by(db, Actor("user", str(new_id())), organisation_id=one.organisation_id)
+    brands = [await accounts.brand(brand.id) for brand in (one, other)]
+
+    passed = {"key": Counter[str](), "user": Counter[str]()}
+    for _ in range(6):
+        for brand in brands:
+            for limits in (limits_of_key(principal, brand), limits_of_seed_nouns(principal, brand, is_batch=False)):
+                standing = await take(processes[0], *limits)
+                passed[standing.limit.name][brand.name] += not standing.is_over
+
+    assert passed["user"] == {"Football": 2, "Tennis": 4}
+    assert all(at_least <= passed["key"][name] for name, at_least in (("Football", 2), ("Tennis", 4)))
+
+
+async def test_windows_are_cleared_away_a_day_after_they_ended(db: Database):
+    await take(RateLimiter(db), GROUP, USER)
+    assert await forget_windows(db) == 0
+    db.shift = timedelta(days=1, seconds=61)
+    assert await forget_windows(db) == 2

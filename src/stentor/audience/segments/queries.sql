@@ -20,6 +20,9 @@ LIMIT :limit
 -- name: is_named
 SELECT EXISTS (SELECT FROM segment WHERE brand_id = :brand_id AND name = :name AND id <> :id)
 
+-- name: lock_segment
+SELECT FROM segment WHERE id = :id AND brand_id = :brand_id FOR NO KEY UPDATE
+
 -- name: update_segment
 UPDATE segment
 SET name = coalesce(:name::text, name), expression = coalesce(:expression::jsonb, expression),

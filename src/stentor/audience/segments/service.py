@@ -111,6 +111,7 @@ class SegmentService:
                     await self._check_names(conn, brand_id, expression)
                 if name is not None and await store.is_named(conn, brand_id, segment_id, name):
                     raise _taken(name)
+                await store.lock_segment(conn, brand_id, segment_id)
                 before = await _found(conn, brand_id, segment_id)
                 await store.update_segment(conn, brand_id, segment_id, name=name, expression=expression)
                 after = await _found(conn, brand_id, segment_id)
@@ -125,6 +126,7 @@ class SegmentService:
         """Removes a segment that nothing goes by. Raises NotFound, and Conflict while anything does."""
         try:
             async with self._db.transaction() as conn:
+                await store.lock_segment(conn, brand_id, segment_id)
                 segment = await _found(conn, brand_id, segment_id)
                 if used := await self._uses(conn, brand_id, segment_id):
                     raise _used(used)

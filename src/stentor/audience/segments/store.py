@@ -35,6 +35,7 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     find_segment: Statement
     page_of_segments: Statement
     is_named: Statement
+    lock_segment: Statement
     update_segment: Statement
     count_segments: Statement
     delete_segment: Statement
@@ -54,6 +55,11 @@ async def insert_segment(conn: Connection, brand_id: UUID, segment_id: UUID, nam
 async def count_segments(conn: Connection, brand_id: UUID) -> int:
     """How many segments the brand has."""
     return await Sql.count_segments.value(conn, brand_id=brand_id)
+
+
+async def lock_segment(conn: Connection, brand_id: UUID, segment_id: UUID) -> None:
+    """Keeps others from changing or deleting the segment until the transaction ends."""
+    await Sql.lock_segment.run(conn, id=segment_id, brand_id=brand_id)
 
 
 async def find_segment(conn: Connection, brand_id: UUID, segment_id: UUID) -> Segment | None:

@@ -91,7 +91,7 @@ class InboxService:
         if len(rules) > RULES_MAX:
             raise Invalid.field("/rules", "too-many", f"At most {RULES_MAX} rules can hold at once.")
         async with self._db.transaction() as conn:
-            before = await store.chaos_rules(conn, brand_id)
+            before = await store.lock_chaos_rules(conn, brand_id)
             await store.set_chaos_rules(conn, brand_id, rules)
             await record(
                 conn,

@@ -39,6 +39,13 @@ ON CONFLICT (shard, provider, event_id) DO NOTHING
 -- name: chaos_rules
 SELECT rules FROM sandbox_chaos WHERE brand_id = :brand_id
 
+-- name: lock_chaos_rules
+-- Where there are none yet there is a row afterwards, to take turns at.
+INSERT INTO sandbox_chaos (brand_id, rules, updated_at)
+VALUES (:brand_id, '[]', :now)
+ON CONFLICT (brand_id) DO UPDATE SET updated_at = sandbox_chaos.updated_at
+RETURNING rules
+
 -- name: set_chaos_rules
 INSERT INTO sandbox_chaos (brand_id, rules, updated_at)
 VALUES (:brand_id, :rules, :now)

@@ -20,6 +20,7 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     keep_messages: Statement
     report_later: Statement
     chaos_rules: Statement
+    lock_chaos_rules: Statement
     set_chaos_rules: Statement
     newest_entries: Statement
     message: Statement
@@ -123,6 +124,11 @@ async def report_later(conn: Connection, brand_id: UUID, channel: ChannelKind, r
 async def chaos_rules(conn: Connection, brand_id: UUID) -> list[ChaosRule]:
     rules = await Sql.chaos_rules.value(conn, brand_id=brand_id)
     return msgspec.convert(rules or [], list[ChaosRule])
+
+
+async def lock_chaos_rules(conn: Connection, brand_id: UUID) -> list[ChaosRule]:
+    """The same, which nobody else replaces until the transaction ends."""
+    return msgspec.convert(await Sql.lock_chaos_rules.value(conn, brand_id=brand_id), list[ChaosRule])
 
 
 async def set_chaos_rules(conn: Connection, brand_id: UUID, rules: Sequence[ChaosRule]) -> None:
