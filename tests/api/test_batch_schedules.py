@@ -76,6 +76,8 @@ async def test_a_batch_is_scheduled_runs_for_its_people_and_is_finished(
 
     finished = (await world.ask("GET", f"/batches/{made['uuid']}")).json()
     assert (running.json()["status"], finished["schedule"]["status"]) == ("running", "finished")
+    execution = await world.ask("GET", f"/executions/{running.json()['execution_id']}")
+    assert execution.json()["triggered_by"] == f"batch {made['uuid']}"
     assert channel.addresses == ["aino@example.org"]
 
 
@@ -94,7 +96,9 @@ async def test_a_schedule_is_changed_and_cancelled_as_long_as_it_is_to_come(worl
     changed = await world.ask("PATCH", path, json={"start_at": written(later)})
     wrong = await world.ask("PATCH", path, json={"start_at": "2020-01-01 00:00:00", "campaign": {"uuid": "x"}})
     past = await world.ask("PATCH", path, json={"start_at": "2020-01-01 00:00:00"})
-    tested = await world.services.accounts.create_key("t", brand_id=world.brand.id, scopes=("write",), is_test=True)
+    tested = await world.services.accounts.create_key(
+        "t", brand_id=world.brand.id, scopes=("run", "write"), is_test=True
+    )
     of_test = await world.ask("PATCH", path, token=tested.token, json={"start_at": written(later)})
     kept = await world.ask("DELETE", f"/profile-tags/{made['profile_tag']['uuid']}")
     cancelled = await world.ask("POST", f"{path}/cancel")

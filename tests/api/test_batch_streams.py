@@ -93,7 +93,9 @@ async def test_a_stream_that_broke_off_goes_on_in_the_same_batch(world: World):
 
 
 async def test_a_source_is_one_stream(world: World):
-    tested = await world.services.accounts.create_key("t", brand_id=world.brand.id, scopes=("write",), is_test=True)
+    tested = await world.services.accounts.create_key(
+        "t", brand_id=world.brand.id, scopes=("run", "write"), is_test=True
+    )
     content = b"".join(map(line, range(3)))
     first = await stream(world, content, "source=a&name=Monday")
 

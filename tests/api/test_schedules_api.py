@@ -130,7 +130,7 @@ async def test_a_key_that_only_reads_makes_none(club: World):
 
 
 async def test_a_test_key_changes_only_schedules_that_are_tests(club: World):
-    key = await club.services.accounts.create_key("test", brand_id=club.brand.id, scopes=("write",), is_test=True)
+    key = await club.services.accounts.create_key("test", brand_id=club.brand.id, scopes=("run", "write"), is_test=True)
     schedule = await made(club)
     test = (await club.ask("POST", "/schedules", token=key.token, json={**WEEKLY, "name": "Test"})).json()
 

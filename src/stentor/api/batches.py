@@ -1,11 +1,13 @@
 """Batches of a group: people who are handed over together, and the campaign that is to run for them."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from stentor.api.auth import allowed
 from stentor.api.groups import group_noun
 from stentor.api.imports import FILE_BYTES_MAX, ImportBody, received
 from stentor.api.imports import shown as import_shown
@@ -178,11 +180,14 @@ async def create_batch(request: ApiRequest, caller: Caller) -> BatchBody:
 
     You say with it that its new profiles agreed to hear from you on the channels that they have an address for, and that is
     written to the consent ledger. Nobody's refusal, opt-out, STOP or bounce is lifted by it. What is wrong with the profiles is
-    told field by field.
+    told field by field. With a `schedule` the key needs the scope `run` too.
     """
+    body = await request.json_value()
+    if isinstance(body, Mapping) and body.get("schedule") is not None:
+        allowed(caller, "run")
     call = BatchCall(
         brand_id=caller.brand_id,
-        body=await request.json_value(),
+        body=body,
         region=caller.brand.settings.default_country,
         profiles_max=caller.brand.settings.batch_profiles_max,
         act=act_of(caller, request.client_address),
@@ -266,8 +271,11 @@ async def stream_batch(request: ApiRequest, caller: Caller, query: StreamQuery) 
 
     A `source` is one stream. Said again within 7 days of its end, the same stream is answered with the batch that it made, and
     nobody is written to twice; for a new batch of the same people choose another `source`, as with the day in it. Other parameters,
-    another length, or a key that is a test where the first was none, are refused with 409.
+    another length, or a key that is a test where the first was none, are refused with 409. With a campaign the key needs the scope
+    `run` too.
     """
+    if query.campaign is not None or query.start_at is not None:
+        allowed(caller, "run")
     call = StreamCall(
         brand_id=caller.brand_id,
         source=query.source,

@@ -11,8 +11,9 @@ from msgspec import Meta
 from stentor.api.calling import RunQuery, json_response
 from stentor.api.channels import ChannelName, name_of
 from stentor.api.groups import group_noun
-from stentor.api.paging import Listing, ListQuery, Walk, listing
+from stentor.api.paging import Listing, ListQuery, Walk, counted_listing
 from stentor.api.request import ApiRequest, Caller
+from stentor.api.wire.groups import NOTHING, Metadata, WireTime, wire_time
 from stentor.campaigns.model import Basis, Campaign, CampaignDraft, CampaignKind, LaneName, Mode, Route
 from stentor.campaigns.naming import NAME_CHARS_MAX
 from stentor.campaigns.service import ROUTES_MAX
@@ -65,9 +66,11 @@ class CampaignInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class CampaignBody(msgspec.Struct, frozen=True, kw_only=True):
-    """A campaign as it is edited."""
+    """A campaign as it is edited; `uuid` is its `id`, as clients of the older groups API call it."""
 
+    metadata: Metadata = NOTHING
     id: UUID
+    uuid: UUID
     name: str
     kind: CampaignKind
     consent_basis: Basis
@@ -77,8 +80,8 @@ class CampaignBody(msgspec.Struct, frozen=True, kw_only=True):
     policy: CampaignPolicy
     published_at: Annotated[datetime | None, Meta(description="When the campaign itself was published last.")]
     is_stale: Annotated[bool, Meta(description="It was published itself, and something was edited since.")]
-    created_at: datetime
-    updated_at: datetime
+    updated_at: WireTime
+    created_at: WireTime
 
 
 class CampaignPublishedBody(msgspec.Struct, frozen=True):
@@ -134,6 +137,7 @@ def shown(campaign: Campaign) -> CampaignBody:
     """The campaign as the API answers it."""
     return CampaignBody(
         id=campaign.id,
+        uuid=campaign.id,
         name=campaign.name,
         kind=campaign.kind,
         consent_basis=campaign.consent_basis,
@@ -145,19 +149,21 @@ def shown(campaign: Campaign) -> CampaignBody:
         policy=campaign.policy,
         published_at=campaign.published_at,
         is_stale=campaign.is_stale,
-        created_at=campaign.created_at,
-        updated_at=campaign.updated_at,
+        updated_at=wire_time(campaign.updated_at),
+        created_at=wire_time(campaign.created_at),
     )
 
 
 @campaigns.get("/campaigns", scope="read")
 async def list_campaigns(request: ApiRequest, caller: Caller, query: ListQuery) -> Listing[CampaignBody]:
     """List the group's campaigns."""
+    service = request.services.campaigns
 
     async def fetch(after: UUID | None, limit: int) -> list[Campaign]:
-        return await request.services.campaigns.page(caller.brand_id, after=after, limit=limit)
+        return await service.page(caller.brand_id, after=after, limit=limit)
 
-    return await listing(request, query, Walk(fetch, lambda campaign: campaign.id, UUID), shown)
+    walk = Walk(fetch, lambda campaign: campaign.id, UUID)
+    return await counted_listing(request, query, walk, shown, total=lambda: service.count(caller.brand_id))
 
 
 @campaigns.post("/campaigns", scope="write", status=201, problems=[Conflict], example=_EXAMPLE)

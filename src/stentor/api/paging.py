@@ -169,6 +169,63 @@ async def counted_listing(
     )
 
 
+class _Reached(msgspec.Struct, frozen=True, array_like=True):
+    """Where a search goes on, how many pages it had until there, and how many entries."""
+
+    position: Any
+    pages: int
+    entries: int
+
+
+async def searched_listing(
+    request: ApiRequest,
+    query: ListQuery,
+    find: Callable[[P | None, int], Awaitable[tuple[Sequence[R], P | None]]],
+    show: Callable[[R], T],
+    *,
+    kind: type[P],
+) -> Listing[T]:
+    """As `counted_listing`, of what has to be searched for: a page may be short although another one follows.
+
+    `find` gives what it found behind a position, and the position to go on from, None at the end. Nothing is counted ahead:
+    `total` is what was found until here, and one more where the search goes on. Raises Invalid for any page number but 1.
+    """
+    size = query.per_page or query.limit
+    cursors, path = Cursors(request.settings.secret), request.scope["path"]
+    begun = _Reached(None, 0, 0)
+    if query.cursor is not None:
+        begun = cursors.opened(path, query.cursor, _Reached)
+    elif query.page not in {None, 1}:
+        text = "A search has no page numbers. Go on with `next_cursor`, as `cursor`, or with `links.next`."
+        raise Invalid.field("/page", "no-page-numbers", text)
+    after = None if begun.position is None else msgspec.convert(begun.position, kind)
+    rows, behind = await find(after, size)
+    seen = begun.entries + len(rows)
+    reached = None if behind is None else cursors.sealed(path, _Reached(behind, begun.pages + 1, seen))
+    base = f"{request.base_url_text}{path}"
+    searched = [(name, text) for name, text in request.query_params.items() if name not in _PLACES]
+
+    def link(**place: int | str) -> str:
+        return f"{base}?{urlencode([*searched, *place.items(), ('per_page', size)])}"
+
+    here = link(page=1) if query.cursor is None else link(cursor=query.cursor)
+    following = None if reached is None else link(cursor=reached)
+    return Listing(
+        [show(row) for row in rows],
+        reached,
+        Links(link(page=1), following or here, None, following),
+        PageMeta(
+            current_page=begun.pages + 1,
+            from_=begun.entries + 1 if rows else None,
+            last_page=begun.pages + 1 + (reached is not None),
+            path=base,
+            per_page=size,
+            to=seen if rows else None,
+            total=seen + (reached is not None),
+        ),
+    )
+
+
 _PLACES = frozenset({"cursor", "limit", "page", "per_page"})
 
 

@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+from stentor.api.auth import allowed
 from stentor.api.batches import CampaignChoice
 from stentor.api.groups import group_noun
 from stentor.api.paging import Listing, ListQuery, Walk, counted_listing, listing
@@ -150,6 +151,13 @@ class ScheduleBody(msgspec.Struct, frozen=True, kw_only=True):
     uuid: UUID
     campaign: Annotated[Ref | None, Meta(description="What runs; null where an event generator does.")]
     batch: Annotated[BatchRef | None, Meta(description="Whose schedule it is; null for one made under `/schedules`.")]
+    execution_id: Annotated[
+        UUID | None,
+        Meta(
+            description="What runs, or is to run, for a batch: another one after each change. Null while a stream is coming in, and of "
+            "all other schedules, whose occurrences name theirs."
+        ),
+    ] = None
     id: UUID
     name: str
     event_generator_id: str | None
@@ -170,8 +178,8 @@ class ScheduleBody(msgspec.Struct, frozen=True, kw_only=True):
     next_occurrences: Annotated[
         list[NextOccurrence], Meta(description=f"The next {NEXT_SHOWN}; none of one that is disabled or over.")
     ]
-    created_at: datetime
-    updated_at: datetime
+    updated_at: WireTime
+    created_at: WireTime
 
 
 class OccurrenceBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -240,8 +248,8 @@ def shown(schedule: Schedule) -> ScheduleBody:
         misfire_grace_s=schedule.misfire_grace_s,
         enabled=schedule.enabled,
         next_occurrences=[NextOccurrence(moment.at, moment.local) for moment in coming],
-        created_at=schedule.created_at,
-        updated_at=schedule.updated_at,
+        updated_at=wire_time(schedule.updated_at),
+        created_at=wire_time(schedule.created_at),
     )
 
 
@@ -263,11 +271,12 @@ async def list_schedules(request: ApiRequest, caller: Caller, query: ListQuery) 
 
 @schedules.post("/schedules", scope="write", status=201, problems=[Conflict, Unprocessable], example=_EXAMPLE)
 async def create_schedule(request: ApiRequest, caller: Caller, body: ScheduleInput) -> ScheduleBody:
-    """Create a schedule. Its first occurrence is the first one that is to come.
+    """Create a schedule. Its first occurrence is the first one that is to come. The key needs the scope `run` too.
 
     A time that the clock skips is due right after the gap, one that it shows twice is due the first time. A cron rule whose
     minutes or hours begin with `*` goes by the time that passes instead.
     """
+    allowed(caller, "run")
     made = await request.services.schedules.create(caller.brand_id, _draft(body), is_test=caller.principal.is_test)
     return shown(made)
 
@@ -289,7 +298,11 @@ async def get_schedule(request: ApiRequest, caller: Caller, schedule_id: UUID) -
     example={"start_at": "2026-12-01 09:30:00"},
 )
 async def change_schedule(request: ApiRequest, caller: Caller, schedule_id: UUID) -> ScheduleBody:
-    """Change when a batch's campaign runs, or which campaign, as long as it is to come. Any other schedule is replaced by PUT."""
+    """Change when a batch's campaign runs, or which campaign, as long as it is to come. Any other schedule is replaced by PUT.
+
+    The key needs the scope `run` too.
+    """
+    allowed(caller, "run")
     try:
         changed = await request.services.batches.change(
             caller.brand_id,
@@ -320,7 +333,11 @@ async def cancel_schedule(request: ApiRequest, caller: Caller, schedule_id: UUID
     example={**_EXAMPLE, "enabled": False},
 )
 async def replace_schedule(request: ApiRequest, caller: Caller, schedule_id: UUID, body: ScheduleInput) -> ScheduleBody:
-    """Replace a schedule. Another rule or time zone counts from now on; while it is disabled its occurrences are missed."""
+    """Replace a schedule. Another rule or time zone counts from now on; while it is disabled its occurrences are missed.
+
+    The key needs the scope `run` too.
+    """
+    allowed(caller, "run")
     is_test = caller.principal.is_test
     try:
         replaced = await request.services.schedules.update(caller.brand_id, schedule_id, _draft(body), is_test=is_test)
@@ -378,6 +395,7 @@ def _of_batch(schedule: BatchSchedule) -> ScheduleBody:
         uuid=schedule.id,
         campaign=Ref(schedule.campaign_id, schedule.campaign_name),
         batch=BatchRef(schedule.batch_id),
+        execution_id=schedule.execution_id,
         id=schedule.id,
         name=f"{schedule.campaign_name} - {schedule.batch_id}",
         event_generator_id=None,
@@ -396,8 +414,8 @@ def _of_batch(schedule: BatchSchedule) -> ScheduleBody:
         misfire_grace_s=int(START_GRACE.total_seconds()),
         enabled=is_to_come,
         next_occurrences=[NextOccurrence(at, at.replace(tzinfo=None))] if is_to_come else [],
-        created_at=schedule.created_at,
-        updated_at=schedule.updated_at,
+        updated_at=wire_time(schedule.updated_at),
+        created_at=wire_time(schedule.created_at),
     )
 
 

@@ -15,6 +15,7 @@ from stentor.domain.ids import new_id, part_of
 OWNERS_MAX = 100
 _SEPARATOR = "\x1f"
 _FIRST = UUID(int=0)
+_LAST = UUID(int=(1 << 128) - 1)
 
 
 class Sql(QuerySet, file="customers.sql", package=__package__):
@@ -36,8 +37,8 @@ class Sql(QuerySet, file="customers.sql", package=__package__):
     customers_by_id: Statement
     page_of_customers: Statement
     count_customers: Statement
+    end_of_slice: Statement
     named_customers: Statement
-    count_named: Statement
 
 
 class Standing(NamedTuple):
@@ -231,19 +232,30 @@ async def count_customers(conn: Connection, brand_id: UUID, most: int) -> int:
     return await Sql.count_customers.value(conn, brand_id=brand_id, most=most)
 
 
-async def page_of_named(
-    conn: Connection, brand_id: UUID, name: str, *, after: UUID | None, limit: int
-) -> list[Customer]:
-    """People whose first and last name have `name` in them, in the order of their ids, from behind `after`."""
+async def end_of_slice(conn: Connection, brand_id: UUID, *, after: UUID | None, people: int) -> UUID | None:
+    """The id of the last of so many people behind `after`; None where fewer are left."""
     behind = after or _FIRST
-    return await Sql.named_customers.rows(
-        conn, Customer, brand_id=brand_id, name=name, after_part=part_of(behind), after=behind, limit=limit
+    return await Sql.end_of_slice.value(
+        conn, brand_id=brand_id, after_part=part_of(behind), after=behind, people=people
     )
 
 
-async def count_named(conn: Connection, brand_id: UUID, name: str, most: int) -> int:
-    """How many people have that in their names, as far as that."""
-    return await Sql.count_named.value(conn, brand_id=brand_id, name=name, most=most)
+async def page_of_named(
+    conn: Connection, brand_id: UUID, name: str, *, after: UUID | None, last: UUID | None, limit: int
+) -> list[Customer]:
+    """Those of the people behind `after` and up to `last` whose first and last name have `name` in them, in the order of ids."""
+    behind, end = after or _FIRST, last or _LAST
+    return await Sql.named_customers.rows(
+        conn,
+        Customer,
+        brand_id=brand_id,
+        name=name,
+        after_part=part_of(behind),
+        after=behind,
+        last_part=part_of(end),
+        last=end,
+        limit=limit,
+    )
 
 
 def _keys(rows: Rows, separator: str = _SEPARATOR) -> dict[str, str]:

@@ -267,26 +267,25 @@ CROSS JOIN LATERAL (
 -- name: count_customers
 SELECT count(*) FROM (SELECT FROM customer WHERE brand_id = :brand_id AND NOT anonymous LIMIT :most) c
 
+-- name: end_of_slice
+-- The last of so many people behind somebody, from the index alone; none where fewer are left.
+SELECT customer_id
+FROM customer
+WHERE brand_id = :brand_id AND NOT anonymous AND (part, customer_id) > (:after_part::smallint, :after::uuid)
+ORDER BY brand_id, part, customer_id
+OFFSET :people - 1 LIMIT 1
+
 -- name: named_customers
--- Whose name has that in it. It reads people one after the other until there are enough: an index on names would be written for
--- everybody, and names are looked for by hand.
+-- Whose name has that in it, of the people behind one and up to another. An index on names would be written for everybody, and
+-- names are looked for by hand.
 SELECT customer_id, external_id, email, phone, push_tokens, locale, time_zone, attributes, address_mask, valid_mask,
     agreed_mask, refused_mask, bounced_mask, complained_mask, shared_address, created_at, updated_at
 FROM customer
 WHERE brand_id = :brand_id AND NOT anonymous AND (part, customer_id) > (:after_part::smallint, :after::uuid)
+    AND (part, customer_id) <= (:last_part::smallint, :last::uuid)
     AND strpos(lower(concat_ws(' ', attributes ->> 'first_name', attributes ->> 'last_name')), lower(:name)) > 0
 ORDER BY brand_id, part, customer_id
 LIMIT :limit
-
--- name: count_named
-SELECT count(*)
-FROM (
-    SELECT
-    FROM customer
-    WHERE brand_id = :brand_id AND NOT anonymous
-        AND strpos(lower(concat_ws(' ', attributes ->> 'first_name', attributes ->> 'last_name')), lower(:name)) > 0
-    LIMIT :most
-) c
 
 -- name: page_of_customers
 -- part is the beginning of the id, so this is id order.

@@ -1,12 +1,13 @@
 """Profiles: the people of a brand as callers of batches know them, one by one and searched for."""
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import msgspec
+from psycopg.errors import QueryCanceled
 
 from stentor.audience import customer_store, tag_store
 from stentor.audience.customers import id_of, missing_customer
@@ -15,16 +16,20 @@ from stentor.audience.intake import Refusal
 from stentor.audience.model import Act, Customer, Fate, Source
 from stentor.audience.profiles import Entrants, ProfileReader
 from stentor.audience.upsert import Overtaken, until_settled, upsert
+from stentor.clock import boottime_s
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.domain.address import email_digest, normal_email, normal_phone, phone_digest
-from stentor.errors import NotFound, Unprocessable, Violation
+from stentor.errors import NotFound, Unavailable, Unprocessable, Violation
 
 PAGE_MAX = 1000
 COUNTED_MAX = 100_000
 SEARCH_NAME_CHARS_MAX = 200
-SEARCH_S_MAX = 10
-"""Seconds that a search by name may read people for: a million takes about one."""
+SEARCH_PEOPLE_MAX = 5_000
+"""People whom one statement of a search by name reads: no search is ever one long statement."""
+SEARCH_S_MAX = 2
+"""Seconds after which such a search answers with whom it found until then, and where it goes on."""
+_STATEMENT = timedelta(seconds=5)
 
 _ACT = Act(source=Source.API)
 
@@ -35,15 +40,22 @@ class ProfileFilter(msgspec.Struct, frozen=True, kw_only=True):
     external_id: str | None = None
     email: str | None = None
     phone: str | None = None
-    name: str | None = None
     tag_id: UUID | None = None
+
+
+class Named(msgspec.Struct, frozen=True):
+    """Whom a search by name found; `behind`: the id behind which it goes on, None where everybody was read."""
+
+    people: list[Customer]
+    behind: UUID | None
 
 
 class ProfileService:
     """The profiles of all brands; every call names its brand and sees nothing of the others."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, *, search_s: float = SEARCH_S_MAX) -> None:
         self._db = db
+        self._search_s = search_s
 
     async def create(self, brand_id: UUID, body: Any, *, region: str | None) -> Customer:
         """A new person, whose consent nothing is said of. Raises Unprocessable, naming every field that breaks a rule."""
@@ -85,14 +97,8 @@ class ProfileService:
     async def page(
         self, brand_id: UUID, wanted: ProfileFilter, *, region: str | None, after: UUID | None, limit: int
     ) -> list[Customer]:
-        """The people who are looked for, in the order of their ids, from behind `after`; at most `PAGE_MAX`.
-
-        Raises Unavailable where a search by name takes longer than 10 seconds.
-        """
+        """The people who are looked for, in the order of their ids, from behind `after`; at most `PAGE_MAX`."""
         limit = min(limit, PAGE_MAX)
-        if wanted.name is not None:
-            async with self._db.read(statement_timeout=timedelta(seconds=SEARCH_S_MAX)) as conn:
-                return await customer_store.page_of_named(conn, brand_id, wanted.name, after=after, limit=limit)
         if wanted.tag_id is not None:
             async with self._db.read() as conn:
                 return await tag_store.page_of_customers(conn, brand_id, wanted.tag_id, after=after, limit=limit)
@@ -102,11 +108,29 @@ class ProfileService:
         found = await self._few(brand_id, wanted, region)
         return [each for each in found if after is None or each.customer_id > after][:limit]
 
+    async def named(self, brand_id: UUID, name: str, *, after: UUID | None, limit: int) -> Named:
+        """The first people behind `after`, in the order of their ids, whose first and last name have `name` in them.
+
+        It reads `SEARCH_PEOPLE_MAX` at a time until there are `limit` of them, and no longer than `SEARCH_S_MAX`. Raises
+        Unavailable where so few take more than 5 s.
+        """
+        begun_s, limit = boottime_s(), min(limit, PAGE_MAX)
+        found: list[Customer] = []
+        while True:
+            with _found_in_time():
+                async with self._db.read(statement_timeout=_STATEMENT) as conn:
+                    end = await customer_store.end_of_slice(conn, brand_id, after=after, people=SEARCH_PEOPLE_MAX)
+                    # One more tells whether there is another page.
+                    most = limit + 1 - len(found)
+                    found += await customer_store.page_of_named(conn, brand_id, name, after=after, last=end, limit=most)
+            if len(found) > limit:
+                return Named(found[:limit], found[limit - 1].customer_id)
+            if end is None or boottime_s() - begun_s >= self._search_s:
+                return Named(found, end)
+            after = end
+
     async def count(self, brand_id: UUID, wanted: ProfileFilter, *, region: str | None) -> int:
         """How many that are, counted up to `COUNTED_MAX`."""
-        if wanted.name is not None:
-            async with self._db.read(statement_timeout=timedelta(seconds=SEARCH_S_MAX)) as conn:
-                return await customer_store.count_named(conn, brand_id, wanted.name, COUNTED_MAX)
         async with self._db.read() as conn:
             if wanted.tag_id is not None:
                 return await tag_store.count_members(conn, brand_id, wanted.tag_id, COUNTED_MAX)
@@ -131,6 +155,20 @@ async def _ids(conn: Connection, brand_id: UUID, wanted: ProfileFilter, region: 
     phones = _digests(wanted.phone, lambda text: normal_phone(text, region), phone_digest)
     holders = await holders_of(conn, brand_id, emails, phones)
     return [holder.customer_id for holder in holders.people.values() if not holder.is_anonymous]
+
+
+@contextmanager
+def _found_in_time() -> Iterator[None]:
+    try:
+        yield
+    except Unavailable as error:
+        if not isinstance(error.__cause__, QueryCanceled):
+            raise
+        text = (
+            "The database is too busy to look for names. Try again in a minute, or look for an external id, an address or "
+            "a tag, which are found at once."
+        )
+        raise Unavailable(text, retry_after_s=60) from error
 
 
 def _digests(text: str | None, normal: Callable[[str], Any], digest: Callable[[str], bytes]) -> Sequence[str]:

@@ -116,6 +116,11 @@ class CampaignService:
             rows = await campaign_store.page_of_campaigns(conn, brand_id, after=after, limit=min(limit, PAGE_MAX))
             return await _shown(conn, brand_id, rows)
 
+    async def count(self, brand_id: UUID) -> int:
+        """How many campaigns the brand has."""
+        async with self._db.read() as conn:
+            return await campaign_store.count_campaigns(conn, brand_id)
+
     async def delete(self, brand_id: UUID, campaign_id: UUID) -> None:
         """Removes the campaign. Raises NotFound, and Conflict when a generator names it or it was ever published."""
         async with self._db.transaction() as conn:

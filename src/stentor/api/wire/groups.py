@@ -10,7 +10,13 @@ from msgspec import Meta
 from stentor.api.request import Caller
 from stentor.audience.model import Act, Source
 
-WireTime = Annotated[str, Meta(description="UTC with six digits behind the second, as `2026-12-01T09:30:00.000000Z`.")]
+WireTime = Annotated[
+    str,
+    Meta(
+        description="UTC with six digits behind the second, as `2026-12-01T09:30:00.000000Z`.",
+        extra_json_schema={"format": "date-time"},
+    ),
+]
 Metadata = Annotated[list[Any], Meta(description="Always an empty list.")]
 
 NOTHING: list[Any] = []
