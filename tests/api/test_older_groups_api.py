@@ -39,10 +39,9 @@ async def test_campaigns_and_schedules_are_read_by_both_kinds_of_clients(
     await world.ask("POST", "/schedules", json={**said, "tag_id": tag["uuid"]})
     # What is made on the whole second has six digits too.
     async with installation.db.transaction() as conn:
+        at = "created_at = '2026-11-21T10:00:00Z', updated_at = '2026-11-21T10:00:00Z'"
         for table in ("campaign", "schedule"):
-            await conn.execute(
-                f"UPDATE {table} SET created_at = '2026-11-21T10:00:00Z', updated_at = '2026-11-21T10:00:00Z'"  # noqa: S608
-            )
+            await conn.execute(f"UPDATE {table} SET {at}".encode())  # noqa: S608
 
     campaigns = (await world.ask("GET", "/campaigns")).json()
     numbered = (await world.ask("GET", "/campaigns?page=1&per_page=1")).json()
@@ -67,9 +66,10 @@ async def test_what_runs_a_campaign_needs_a_key_that_may_run(world: World, campa
     batch = (await world.ask("POST", "/batches", json={"profiles": [AINO], "schedule": wish})).json()
     own = {"name": "S", "campaign_id": campaign["uuid"], "tag_id": batch["profile_tag"]["uuid"], "cron": "0 9 * * *"}
     schedule = (await world.ask("POST", "/schedules", json=own)).json()["uuid"]
+    nothing: dict[str, Any] = {}
     running = [
         ("POST", "/batches", {"json": {"profiles": [AINO], "schedule": wish}}),
-        ("POST", "/batches", {"json": {"profiles": [AINO], "schedule": {}}}),
+        ("POST", "/batches", {"json": {"profiles": [AINO], "schedule": nothing}}),
         ("POST", f"/batches:bulk?source=a&campaign={campaign['uuid']}&start_at={wish['start_at']}", stream),
         ("POST", "/batches:bulk?source=a&start_at=now", stream),
         ("PATCH", f"/schedules/{batch['schedule']['uuid']}", {"json": {"start_at": wish["start_at"]}}),

@@ -1,6 +1,7 @@
 """Names are searched a slice of people at a time: no statement reads more, and no answer takes longer than it may."""
 
 import json
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -62,7 +63,8 @@ async def test_no_statement_of_a_search_reads_more_than_its_slice(db: Database, 
 async def test_a_search_answers_with_what_it_found_in_its_time_and_goes_on_from_there(db: Database, crowd: UUID):
     hasty, patient = ProfileService(db, search_s=0), ProfileService(db)
 
-    slices, after = [], None
+    slices: list[list[str]] = []
+    after: UUID | None = None
     while not slices or after is not None:
         found = await hasty.named(crowd, "ilMARI lai", after=after, limit=50)
         slices.append([person.external_id for person in found.people])
@@ -78,7 +80,7 @@ async def test_a_search_answers_with_what_it_found_in_its_time_and_goes_on_from_
     assert [*first.people, *rest.people] == at_once.people
 
 
-def people_read(plan: dict) -> int:
+def people_read(plan: dict[str, Any]) -> int:
     """How many people the plan's scans looked at, found and passed over."""
     below = plan.get("Plans", [])
     if not below:
