@@ -46,8 +46,9 @@ from stentor.audience.tags import TagService
 from stentor.audience.topics import TopicService, known_topics
 from stentor.campaigns.compose import CampaignRenderers
 from stentor.campaigns.generators import GeneratorService
+from stentor.campaigns.known import known_campaigns
 from stentor.campaigns.previews import PreviewService
-from stentor.campaigns.service import CampaignService, known_campaigns
+from stentor.campaigns.service import CampaignService
 from stentor.campaigns.sources import CampaignSource, GeneratorSource, PublicationSource
 from stentor.campaigns.templates import TemplateService
 from stentor.channels.at_work import OpenChannels, SenderSource

@@ -10,7 +10,7 @@ import pytest
 from api_world import World, subscribe
 from stentor.audience.segments.expressions import AnyOf, Attribute, On
 from stentor.audience.segments.service import SEGMENTS_MAX, SegmentService
-from stentor.campaigns.service import known_campaigns
+from stentor.campaigns.known import known_campaigns
 
 pytestmark = pytest.mark.anyio
 

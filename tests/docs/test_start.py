@@ -9,7 +9,14 @@ from documents import Shown, is_shown, said_by, shown_in
 from served import serving, shell_with
 from stentor.cli.premises import temporary_directory
 
-PAGES = ["docs/start.md", "docs/templates.md", "docs/schedules.md", "docs/batches.md", "docs/messages.md"]
+PAGES = [
+    "docs/start.md",
+    "docs/templates.md",
+    "docs/schedules.md",
+    "docs/batches.md",
+    "docs/messages.md",
+    "docs/campaigns.md",
+]
 # What the test does in its own way: it has packages and a Stentor already, and is told the keys.
 ELSEWHERE = re.compile(r"^(?:apt-get install .*|make serve|export (\w+)=.*)\n", re.MULTILINE)
 

@@ -14,9 +14,10 @@ from stentor.api.groups import group_noun
 from stentor.api.paging import Listing, ListQuery, Walk, counted_listing
 from stentor.api.request import ApiRequest, Caller
 from stentor.api.wire.groups import NOTHING, Metadata, WireTime, wire_time
+from stentor.audience.segments.expressions import Expression
 from stentor.campaigns.model import Basis, Campaign, CampaignDraft, CampaignKind, LaneName, Mode, Route
 from stentor.campaigns.naming import NAME_CHARS_MAX
-from stentor.campaigns.service import ROUTES_MAX
+from stentor.campaigns.routing import ROUTES_MAX
 from stentor.domain.policy import PER_HOUR_MAX, CampaignPolicy
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Conflict, Invalid, Unprocessable, Violation
@@ -34,11 +35,21 @@ campaigns = group_noun(
 
 
 class RouteBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One channel: which template says it, and which sender carries it."""
+    """One channel: which template says it, which sender carries it, for whom, and by which app."""
 
     channel: ChannelName
     template_id: UUID
     sender_id: Annotated[UUID | None, Meta(description="Null: the channel's default sender.")] = None
+    when: Annotated[
+        Expression | None,
+        Meta(
+            description="For whom, in the form of a segment's expression; null: for everybody. Of several routes on a channel the "
+            "first whose condition holds is meant."
+        ),
+    ] = None
+    app: Annotated[str | None, Meta(description="The name of the app that a push or external route goes out by.")] = (
+        None
+    )
 
 
 class CampaignInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -56,7 +67,12 @@ class CampaignInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         Basis, Meta(description="What entitles it to write: a topic's subscription, a channel's flag, or nothing more.")
     ] = "topic"
     routes: Annotated[
-        tuple[RouteBody, ...], Meta(min_length=1, max_length=ROUTES_MAX, description="At most one per channel.")
+        tuple[RouteBody, ...],
+        Meta(
+            min_length=1,
+            max_length=ROUTES_MAX,
+            description="In their order; on each channel one is meant for a person.",
+        ),
     ]
     mode: Annotated[
         Mode, Meta(description="`all`: one message on each channel. `first`: one, on the first channel that may.")
@@ -142,7 +158,8 @@ def shown(campaign: Campaign) -> CampaignBody:
         kind=campaign.kind,
         consent_basis=campaign.consent_basis,
         routes=tuple(
-            RouteBody(name_of(route.channel), route.template_id, route.sender_id) for route in campaign.routes
+            RouteBody(name_of(route.channel), route.template_id, route.sender_id, route.when, route.app)
+            for route in campaign.routes
         ),
         mode=campaign.mode,
         lane=campaign.lane,
@@ -242,7 +259,8 @@ def _draft(body: CampaignInput) -> CampaignDraft:
         kind=body.kind,
         consent_basis=body.consent_basis,
         routes=tuple(
-            Route(ChannelKind.named(route.channel), route.template_id, route.sender_id) for route in body.routes
+            Route(ChannelKind.named(route.channel), route.template_id, route.sender_id, route.when, route.app)
+            for route in body.routes
         ),
         mode=body.mode,
         lane=body.lane,

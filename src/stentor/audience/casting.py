@@ -1,7 +1,7 @@
 """The cast of an execution: whom a source holds at this moment, each with the routes that are meant for them.
 
 One INSERT … SELECT writes it, so that it is a snapshot; its text is put together here, because sources and conditions are made
-of parts. Whoever is known by a bare address alone is nobody's customer, and in no cast.
+of parts. Whoever is known by a bare address alone is nobody's customer, and in no cast but that of a call that names them.
 """
 
 from collections.abc import Sequence
@@ -32,13 +32,19 @@ class TopicSource(msgspec.Struct, frozen=True):
     topic_id: UUID
 
 
+class NamedSource(msgspec.Struct, frozen=True):
+    """Whom the call of that execution named, also by a bare address alone."""
+
+    execution_id: UUID
+
+
 class ConditionSource(msgspec.Struct, frozen=True):
     """Everybody of whom the condition holds."""
 
     condition: Compiled
 
 
-Source: TypeAlias = TagSource | TopicSource | ConditionSource
+Source: TypeAlias = TagSource | TopicSource | NamedSource | ConditionSource
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -57,10 +63,14 @@ _SUBSCRIBED = sql.SQL(
     "subscription a JOIN customer c ON c.part = a.part AND c.customer_id = a.customer_id"
     " WHERE a.topic_id = %(cast_topic_id)s AND a.brand_id = %(brand_id)s AND a.channels <> 0 AND"
 )
+_NAMED = sql.SQL(
+    "send_context n JOIN customer c ON c.part = n.part AND c.customer_id = n.customer_id"
+    " WHERE n.execution_id = %(cast_execution_id)s AND n.brand_id = %(brand_id)s AND"
+)
 _INSERT = sql.SQL(
     "INSERT INTO cast_member (execution_id, part, customer_id, brand_id, routes)"
     " SELECT %(cast_execution_id)s, v.part, v.customer_id, %(brand_id)s, v.routes"
-    " FROM (SELECT c.part, c.customer_id, {routes} AS routes FROM {source} c.brand_id = %(brand_id)s AND NOT c.anonymous) v"
+    " FROM (SELECT c.part, c.customer_id, {routes} AS routes FROM {source} c.brand_id = %(brand_id)s {known}) v"
     # In the order of the key: planning reads it so, slice by slice.
     " WHERE v.routes <> 0 ORDER BY v.part, v.customer_id"
 )
@@ -84,13 +94,16 @@ async def casting(
         case TopicSource(topic_id):
             text = _SUBSCRIBED
             parameters["cast_topic_id"] = topic_id
+        case NamedSource():
+            text = _NAMED
         case ConditionSource(condition):
             text = sql.SQL("customer c WHERE ({condition}) AND").format(condition=condition.sql)
             parameters |= condition.parameters
     for choice in choices:
         if choice.condition is not None:
             parameters |= choice.condition.parameters
-    statement = _INSERT.format(routes=_mask(choices, of_topic=of_topic), source=text)
+    known = sql.SQL("" if isinstance(source, NamedSource) else "AND NOT c.anonymous")
+    statement = _INSERT.format(routes=_mask(choices, of_topic=of_topic), source=text, known=known)
     # Made for these conditions alone: a plan for any would be none for them.
     return (await conn.execute(statement, parameters, prepare=False)).rowcount
 

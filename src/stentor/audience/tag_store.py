@@ -18,6 +18,7 @@ class Sql(QuerySet, file="tags.sql", package=__package__):
     find_tag: Statement
     lock_tag: Statement
     hold_tag: Statement
+    hold_tags: Statement
     tags_by_id: Statement
     page_of_tags: Statement
     count_tags: Statement
@@ -49,6 +50,11 @@ async def lock(conn: Connection, brand_id: UUID, tag_id: UUID) -> Tag | None:
 async def hold(conn: Connection, brand_id: UUID, tag_id: UUID) -> bool:
     """Whether the tag is there; then nobody can delete it before the transaction ends."""
     return bool(await Sql.hold_tag.value(conn, id=tag_id, brand_id=brand_id))
+
+
+async def hold_all(conn: Connection, brand_id: UUID, tag_ids: Collection[UUID]) -> list[UUID]:
+    """Those of these tags that are there; nobody can delete them before the transaction ends."""
+    return await Sql.hold_tags.column(conn, brand_id=brand_id, ids=list(tag_ids))
 
 
 async def by_id(conn: Connection, brand_id: UUID, tag_ids: Collection[UUID]) -> dict[UUID, Tag]:

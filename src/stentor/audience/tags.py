@@ -99,6 +99,16 @@ class TagService:
                 is_gone = left < UNTAGGED_AT_ONCE_MAX and await tag_store.delete(conn, brand_id, tag_id)
 
 
+async def known_tags(conn: Connection, brand_id: UUID, ids: Sequence[UUID]) -> set[UUID]:
+    """Which of these ids are tags of the brand."""
+    return set(await tag_store.by_id(conn, brand_id, ids))
+
+
+async def held_tags(conn: Connection, brand_id: UUID, ids: Sequence[UUID]) -> set[UUID]:
+    """As `known_tags`; they stay there until the transaction ends, so that what names them is seen by who deletes them."""
+    return set(await tag_store.hold_all(conn, brand_id, ids))
+
+
 async def _found(conn: Connection, brand_id: UUID, tag_id: UUID) -> Tag:
     tag = await tag_store.find(conn, brand_id, tag_id)
     if tag is None:

@@ -17,6 +17,10 @@ SELECT id, name, created_at, updated_at FROM tag WHERE id = :id AND brand_id = :
 -- Nobody can delete it before the transaction ends; others may hold it too.
 SELECT true FROM tag WHERE id = :id AND brand_id = :brand_id FOR KEY SHARE
 
+-- name: hold_tags
+-- The same for several, in the order of their ids.
+SELECT id FROM tag WHERE brand_id = :brand_id AND id = ANY(:ids::uuid[]) ORDER BY id FOR KEY SHARE
+
 -- name: tags_by_id
 SELECT id, name, created_at, updated_at FROM tag WHERE brand_id = :brand_id AND id = ANY(:ids::uuid[])
 

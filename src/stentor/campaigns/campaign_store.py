@@ -27,6 +27,7 @@ class Sql(QuerySet, file="campaigns.sql", package=__package__):
     delete_campaign: Statement
     generators_of_campaign: Statement
     was_published: Statement
+    conditions_naming_campaign: Statement
     publish_campaign: Statement
     find_running_campaign: Statement
 
@@ -95,6 +96,13 @@ async def generators_of_campaign(conn: Connection, brand_id: UUID, campaign_id: 
 async def was_published(conn: Connection, brand_id: UUID, campaign_id: UUID) -> bool:
     """Whether executions may refer to the campaign."""
     return bool(await Sql.was_published.value(conn, campaign_id=campaign_id, brand_id=brand_id))
+
+
+async def conditions_naming_campaign(conn: Connection, brand_id: UUID, campaign_id: UUID) -> list[str]:
+    """What has a condition on the campaign's messages, the first few: `the segment 'Gold'`."""
+    return await Sql.conditions_naming_campaign.column(
+        conn, campaign_id=campaign_id, brand_id=brand_id, limit=USERS_NAMED_MAX
+    )
 
 
 async def publish_campaign(conn: Connection, brand_id: UUID, campaign_id: UUID, publication_id: UUID) -> None:

@@ -51,6 +51,23 @@ SELECT id FROM event_generator WHERE campaign_id = :campaign_id AND brand_id = :
 -- name: was_published
 SELECT EXISTS (SELECT FROM publication WHERE campaign_id = :campaign_id AND brand_id = :brand_id)
 
+-- name: conditions_naming_campaign
+-- At whatever depth of their expressions.
+SELECT v.told
+FROM (
+    SELECT format('the segment %L', name) AS told
+    FROM segment
+    WHERE brand_id = :brand_id
+        AND jsonb_path_exists(expression, '$.**.campaign_id ? (@ == $id)', jsonb_build_object('id', (:campaign_id)::uuid::text))
+    UNION ALL
+    SELECT format('the campaign %L', name)
+    FROM campaign
+    WHERE brand_id = :brand_id AND id <> :campaign_id
+        AND jsonb_path_exists(routes, '$.**.campaign_id ? (@ == $id)', jsonb_build_object('id', (:campaign_id)::uuid::text))
+) v
+ORDER BY v.told
+LIMIT :limit
+
 -- name: publish_campaign
 UPDATE campaign SET publication_id = :publication_id WHERE id = :id AND brand_id = :brand_id
 

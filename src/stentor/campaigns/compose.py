@@ -75,8 +75,8 @@ class CampaignRenderers:
         key = publication.id, channel, variant
         if (kept := self._compiled.get(key)) is not None:
             return kept
-        _, wording = publication.content.wording(channel, variant)
+        route, wording = publication.content.wording(channel, variant)
         parts = wording.parts
-        compiled = compile_message(channel, parts, publication.content.bindings)
+        compiled = compile_message(channel, parts, publication.content.bindings, app=route.app)
         self._compiled.put(key, compiled, sum(map(len, parts.values())) + _ENTRY_CHARS)
         return compiled

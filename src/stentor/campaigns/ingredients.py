@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from stentor.accounts.service import find_brand
+from stentor.audience.segments.expressions import Expression
 from stentor.campaigns import campaign_store, template_store
 from stentor.campaigns.content import brand_fields
 from stentor.campaigns.model import Basis, Deduplication, LaneName, Mode, Route
@@ -20,8 +21,11 @@ from stentor.domain.vocabulary import ChannelKind
 _FINGERPRINT_BYTES = 16
 
 
-class RouteIngredients(msgspec.Struct, frozen=True):
-    """One channel: the template in its newest version, and who would carry it."""
+class RouteIngredients(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One channel: the template in its newest version, who would carry it, for whom and by which app.
+
+    What is not said is no part of a fingerprint, so that what was published before it could be said is not stale for it.
+    """
 
     channel: ChannelKind
     template_id: UUID
@@ -29,6 +33,8 @@ class RouteIngredients(msgspec.Struct, frozen=True):
     sender_id: UUID
     sender_kind: SenderKind | None
     """None for a sender that was chosen for the route and deleted since."""
+    when: Expression | None = None
+    app: str | None = None
 
 
 class Publishable(Protocol):
@@ -103,8 +109,15 @@ async def gather(conn: Connection, brand_id: UUID, named: Sequence[Publishable])
     carriers = {key: await _carrier(conn, brand_id, key) for key in {_carrier_key(route) for route in routes}}
 
     def of_route(route: Route) -> RouteIngredients:
+        sender_id, sender_kind = carriers[_carrier_key(route)]
         return RouteIngredients(
-            route.channel, route.template_id, versions[route.template_id], *carriers[_carrier_key(route)]
+            channel=route.channel,
+            template_id=route.template_id,
+            template_version=versions[route.template_id],
+            sender_id=sender_id,
+            sender_kind=sender_kind,
+            when=route.when,
+            app=route.app,
         )
 
     return {

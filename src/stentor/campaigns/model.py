@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from stentor.audience.segments.expressions import Expression
 from stentor.domain.policy import CampaignPolicy
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Violation
@@ -67,11 +68,17 @@ class TemplatePatch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Route(msgspec.Struct, frozen=True):
-    """One channel of a campaign: which template says it, which sender carries it (None: the channel's default sender)."""
+    """One channel of a campaign: which template says it, which sender carries it (None: the channel's default sender).
+
+    `when`: for whom, None for everybody; of several routes on a channel the first whose condition holds is meant for a person.
+    `app`: the name of the app that a push or external route goes out by.
+    """
 
     channel: ChannelKind
     template_id: UUID
     sender_id: UUID | None = None
+    when: Expression | None = None
+    app: str | None = None
 
 
 class CampaignDraft(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,7 +168,7 @@ class PublishedVariant(msgspec.Struct, frozen=True):
 
 
 class PublishedRoute(msgspec.Struct, frozen=True):
-    """One channel of a published campaign: which template version says it, and which sender carries it.
+    """One channel of a published campaign: which template version says it, which sender carries it, for whom and by which app.
 
     `variants` is ordered; a send stores the index of its variant. The default language stands first.
     """
@@ -172,6 +179,8 @@ class PublishedRoute(msgspec.Struct, frozen=True):
     template_name: str
     template_version: int
     variants: tuple[PublishedVariant, ...]
+    when: Expression | None = None
+    app: str | None = None
 
 
 class PublishedContent(msgspec.Struct, frozen=True):
@@ -198,7 +207,7 @@ class PublishedContent(msgspec.Struct, frozen=True):
     @property
     def needs_cast(self) -> bool:
         """Whether who gets what has to be decided person by person before it is planned, also for a topic."""
-        return False
+        return any(route.when is not None for route in self.routes)
 
     @property
     def variant_bases(self) -> list[int]:
@@ -215,10 +224,16 @@ class PublishedContent(msgspec.Struct, frozen=True):
 
     def wording(self, channel: ChannelKind, variant: int) -> tuple[PublishedRoute, PublishedVariant]:
         """The route and the language that a send of that channel and number has. Raises LookupError where there is none."""
-        for route in self.routes:
+        ordinal, variant = self.place(channel, variant)
+        route = self.routes[ordinal]
+        return route, route.variants[variant]
+
+    def place(self, channel: ChannelKind, variant: int) -> tuple[int, int]:
+        """Of a send of that channel and number, the place of its route, and of its language there. Raises LookupError."""
+        for ordinal, route in enumerate(self.routes):
             if route.channel == channel:
                 if variant < len(route.variants):
-                    return route, route.variants[variant]
+                    return ordinal, variant
                 variant -= len(route.variants)
         raise LookupError(f"{self.campaign_name} says nothing on {channel.label} by that number.")
 

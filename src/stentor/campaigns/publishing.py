@@ -91,16 +91,15 @@ def _check_senders(ingredients: Ingredients) -> None:
 
 
 def _wordings(ingredients: Ingredients, templates: Mapping[UUID, Template]) -> list[_Wording]:
-    """What the routes' templates say, language by language."""
+    """What the routes' templates say, language by language; a template of several routes once."""
     wordings: list[_Wording] = []
     violations: list[Violation] = []
-    for route in ingredients.routes:
-        template = templates[route.template_id]
+    for template in {route.template_id: templates[route.template_id] for route in ingredients.routes}.values():
         for language in ordered_languages(template.content):
             source = template.content.variants[language]
             try:
-                parts = final_parts(route.channel, source)
-                wordings.append(_Wording(route.channel, template, language, usages(route.channel, source), parts))
+                parts = final_parts(template.channel, source)
+                wordings.append(_Wording(template.channel, template, language, usages(template.channel, source), parts))
             except TemplateInvalid as refusal:
                 violations.append(_unusable(template, language, refusal))
     _refuse(violations)
@@ -160,8 +159,10 @@ def _route(route: RouteIngredients, template: Template, wordings: Sequence[_Word
         variants=tuple(
             PublishedVariant(wording.language, wording.parts)
             for wording in wordings
-            if wording.channel is route.channel
+            if wording.template.id == template.id
         ),
+        when=route.when,
+        app=route.app,
     )
 
 

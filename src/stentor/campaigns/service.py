@@ -1,8 +1,7 @@
 """Campaigns: which channels say what, in which order, on which consent."""
 
 import asyncio
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from uuid import UUID
 
 import msgspec
@@ -11,10 +10,10 @@ from stentor.accounts.audit import record
 from stentor.campaigns import campaign_store, generator_store, template_store
 from stentor.campaigns.campaign_store import CampaignRow
 from stentor.campaigns.ingredients import CampaignItself, gather
-from stentor.campaigns.model import Campaign, CampaignDraft, CampaignPublished, Route
+from stentor.campaigns.model import Campaign, CampaignDraft, CampaignPublished
 from stentor.campaigns.naming import NAME_CHARS_MAX
 from stentor.campaigns.publishing import freeze
-from stentor.channels.service import find_sender
+from stentor.campaigns.routing import check_routes, checked_routes
 from stentor.db.connection import Connection
 from stentor.db.names import name_free, name_taken
 from stentor.db.pool import Database
@@ -22,13 +21,10 @@ from stentor.db.quotas import check_quota
 from stentor.domain.ids import new_id
 from stentor.domain.policy import policy_violations
 from stentor.domain.text import checked_name
-from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Conflict, Invalid, NotFound, Violation
 
 PAGE_MAX = 100
 CAMPAIGNS_MAX = 5_000
-# A send is one person on one channel, so a campaign speaks on each channel once.
-ROUTES_MAX = len(ChannelKind)
 
 
 class CampaignService:
@@ -50,7 +46,7 @@ class CampaignService:
                 campaign_store.count_campaigns,
                 remedy="Change one that is there, or delete those that were never published.",
             )
-            await _check_routes(conn, brand_id, draft.routes)
+            await check_routes(conn, brand_id, draft.routes)
             if not await campaign_store.insert_campaign(conn, brand_id, campaign_id, draft):
                 raise name_taken("campaign", draft.name)
             campaign = await _found(conn, brand_id, campaign_id)
@@ -63,7 +59,7 @@ class CampaignService:
         async with self._db.transaction() as conn:
             await campaign_store.lock_campaign(conn, brand_id, campaign_id)
             held = await _found(conn, brand_id, campaign_id)
-            await _check_routes(conn, brand_id, draft.routes)
+            await check_routes(conn, brand_id, draft.routes)
             with name_free("campaign", draft.name):
                 await campaign_store.update_campaign(conn, brand_id, campaign_id, draft)
             changed = await _found(conn, brand_id, campaign_id)
@@ -122,7 +118,7 @@ class CampaignService:
             return await campaign_store.count_campaigns(conn, brand_id)
 
     async def delete(self, brand_id: UUID, campaign_id: UUID) -> None:
-        """Removes the campaign. Raises NotFound, and Conflict when a generator names it or it was ever published."""
+        """Removes the campaign. Raises NotFound; Conflict when a generator or a condition names it, or it was ever published."""
         async with self._db.transaction() as conn:
             if not await campaign_store.lock_campaign(conn, brand_id, campaign_id):
                 raise _missing(campaign_id)
@@ -132,6 +128,8 @@ class CampaignService:
                 )
             if await campaign_store.was_published(conn, brand_id, campaign_id):
                 raise Conflict("This campaign was published, and executions refer to it. Keep it for their reports.")
+            if naming := await campaign_store.conditions_naming_campaign(conn, brand_id, campaign_id):
+                raise Conflict(f"Conditions name this campaign: {', '.join(naming)}. Change them first.")
             held = await _found(conn, brand_id, campaign_id)
             await campaign_store.delete_campaign(conn, brand_id, campaign_id)
             await record(conn, "campaign.deleted", campaign_id, brand_id=brand_id, before=held)
@@ -150,23 +148,8 @@ async def _shown(conn: Connection, brand_id: UUID, rows: Sequence[CampaignRow]) 
     ]
 
 
-async def known_campaigns(conn: Connection, brand_id: UUID, ids: Sequence[UUID]) -> set[UUID]:
-    """Which of these ids are campaigns of the brand."""
-    return set(await campaign_store.campaigns_by_id(conn, brand_id, ids))
-
-
 def _checked(draft: CampaignDraft) -> CampaignDraft:
-    violations: list[Violation] = []
-    if not 1 <= len(draft.routes) <= ROUTES_MAX:
-        text = f"A campaign has 1 to {ROUTES_MAX} routes; say at least one channel and its template."
-        violations.append(Violation("/routes", "routes-count", text))
-    uses = Counter(route.channel for route in draft.routes)
-    for index, route in enumerate(draft.routes):
-        if uses[route.channel] > 1:
-            text = (
-                f"The channel {route.channel.label} stands in more than one route; a campaign uses each channel once."
-            )
-            violations.append(Violation(f"/routes/{index}/channel", "repeated-channel", text))
+    routes, violations = checked_routes(draft.routes)
     violations += policy_violations(draft.policy, "/policy")
     if draft.kind != "api_triggered" and draft.consent_basis == "topic":
         text = f"A campaign of the kind {draft.kind} has no topic; its consent_basis is `channel`."
@@ -176,48 +159,7 @@ def _checked(draft: CampaignDraft) -> CampaignDraft:
         violations.append(Violation("/consent_basis", "no-consent", text))
     if violations:
         raise Invalid(violations[0].message, violations=violations)
-    return msgspec.structs.replace(draft, name=checked_name(draft.name, NAME_CHARS_MAX))
-
-
-async def _check_routes(conn: Connection, brand_id: UUID, routes: Sequence[Route]) -> None:
-    templates = await template_store.share_templates(conn, brand_id, {route.template_id for route in routes})
-    violations = [
-        violation
-        for index, route in enumerate(routes)
-        for violation in (
-            *_template_violations(templates, route, f"/routes/{index}/template_id"),
-            *await _sender_violations(conn, brand_id, route, f"/routes/{index}/sender_id"),
-        )
-    ]
-    if violations:
-        raise Invalid(violations[0].message, violations=violations)
-
-
-def _template_violations(
-    templates: Mapping[UUID, tuple[ChannelKind, int]], route: Route, pointer: str
-) -> list[Violation]:
-    if route.template_id not in templates:
-        return [
-            Violation(pointer, "unknown-template", f"This brand has no template {route.template_id}; create it first.")
-        ]
-    channel, _ = templates[route.template_id]
-    if channel is not route.channel:
-        text = f"This template is for {channel.label}; choose one for {route.channel.label}."
-        return [Violation(pointer, "wrong-channel", text)]
-    return []
-
-
-async def _sender_violations(conn: Connection, brand_id: UUID, route: Route, pointer: str) -> list[Violation]:
-    if route.sender_id is None:
-        return []
-    sender = await find_sender(conn, brand_id, route.sender_id)
-    if sender is None:
-        text = f"This brand has no sender {route.sender_id}; create it, or leave it out for the channel's default."
-        return [Violation(pointer, "unknown-sender", text)]
-    if sender.channel is not route.channel:
-        text = f"This sender is for {sender.channel.label}; choose one for {route.channel.label}."
-        return [Violation(pointer, "wrong-channel", text)]
-    return []
+    return msgspec.structs.replace(draft, name=checked_name(draft.name, NAME_CHARS_MAX), routes=routes)
 
 
 async def _found(conn: Connection, brand_id: UUID, campaign_id: UUID) -> Campaign:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -81,6 +82,8 @@ def _certainty(check: Check) -> str:
 
 
 def _rest(channel: ChannelExplanation) -> Iterator[str]:
+    if channel.when is not None:
+        yield f"route {channel.route}, because its condition held: {msgspec.json.encode(channel.when).decode()}"
     yield f"template {channel.template!r}, version {channel.template_version}, in {channel.language}"
     yield "1 attempt" if channel.tries == 1 else f"{channel.tries} attempts"
     if channel.doubts:

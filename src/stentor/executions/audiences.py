@@ -57,9 +57,13 @@ async def source_of(conn: Connection, brand_id: UUID, audience: Audience) -> Sou
             return None if expression is None else ConditionSource(await compiled(conn, brand_id, expression))
 
 
-def choices_of(content: PublishedContent) -> list[Choice]:
+async def choices_of(conn: Connection, brand_id: UUID, content: PublishedContent) -> list[Choice]:
     """The routes that may be meant for somebody, in their order."""
-    return [Choice(ordinal, route.channel.bit) for ordinal, route in enumerate(content.routes)]
+    choices = []
+    for ordinal, route in enumerate(content.routes):
+        when = None if route.when is None else await compiled(conn, brand_id, route.when, f"route_{ordinal}")
+        choices.append(Choice(ordinal, route.channel.bit, when))
+    return choices
 
 
 async def topics_of(

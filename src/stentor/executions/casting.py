@@ -102,5 +102,6 @@ class Caster:
             text = "What it was to reach, a tag or a segment, was deleted before it started. Choose another one and start again."
             await store.fail(conn, execution.brand_id, execution.id, "AUDIENCE_NOT_FOUND", text)
             return
-        people = await casting(conn, execution.brand_id, execution.id, source, choices_of(publication.content))
+        choices = await choices_of(conn, execution.brand_id, publication.content)
+        people = await casting(conn, execution.brand_id, execution.id, source, choices)
         await store.cast_made(conn, execution, topic_id, people)

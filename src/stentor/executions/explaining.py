@@ -15,13 +15,14 @@ from stentor.accounts.service import policies_between
 from stentor.audience.customers import missing_customer
 from stentor.audience.past import Past, past_of
 from stentor.audience.reach import Recipient, recipients
+from stentor.audience.segments.expressions import Expression
 from stentor.campaigns.model import Publication
 from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
 from stentor.domain.ids import part_of, recipient_id
 from stentor.domain.vocabulary import ChannelKind, Reason, SendState, channel_mask, channels_in
 from stentor.executions.model import Execution
-from stentor.executions.named import is_cast
+from stentor.executions.named import is_cast, is_named
 from stentor.executions.replaying import CHECKS, KNOWN_WITHIN, MEANWHILE, Kept, Replay
 from stentor.guard.contacts import contacts_of
 from stentor.guard.store import claimant, present
@@ -66,6 +67,8 @@ _TRACE = (
 )
 """The checks in the order in which they are told: what a person said, where they are reached, what the sender set."""
 
+NO_ROUTE = "no route's condition held for them."
+
 _WAITING = frozenset({SendState.PENDING, SendState.HELD})
 
 
@@ -105,6 +108,10 @@ class ChannelExplanation(msgspec.Struct, frozen=True):
     template: str
     template_version: int
     language: str
+    route: int
+    """Which route of the campaign, from 0: on its channel the first whose condition held when the people were fixed."""
+    when: Expression | None
+    """That condition; None: it is meant for everybody."""
     checks: list[Check]
     answers: list[DeliveryAnswer]
 
@@ -191,7 +198,8 @@ async def explain_channels(
     for trace in traces:
         kept = await _kept(conn, look_up, asked, trace, meanwhile)
         chunk = await _chunk(conn, execution, trace)
-        route, wording = publication.content.wording(trace.channel, trace.variant)
+        ordinal, variant = publication.content.place(trace.channel, trace.variant)
+        route = publication.content.routes[ordinal]
         told.append(
             ChannelExplanation(
                 channel=trace.channel.label,
@@ -203,7 +211,9 @@ async def explain_channels(
                 doubts=trace.doubts,
                 template=route.template_name,
                 template_version=route.template_version,
-                language=wording.language,
+                language=route.variants[variant].language,
+                route=ordinal,
+                when=route.when,
                 checks=_checks(kept, chunk, Replay(kept, meanwhile=meanwhile)),
                 answers=[answer for answer in answers if answer.channel is trace.channel],
             )
@@ -351,13 +361,22 @@ async def _outside(
     if planned_at is None:
         return unplanned(execution)
     if execution.recipients:
+        if publication.content.needs_cast and await is_named(conn, execution.brand_id, execution.id, customer):
+            return f"Named by the call, but {NO_ROUTE}"
         return "Not among the recipients that the call named."
     if execution.cast_at is not None:
-        fixed = f"{execution.cast_at:%Y-%m-%d %H:%M:%S} UTC"
-        if await is_cast(conn, execution.brand_id, execution.id, customer):
-            return f"In the audience as it was fixed at {fixed}: that they have no message is a fault of ours."
-        return f"Not in the audience when it was fixed, at {fixed}."
+        is_in_it = await is_cast(conn, execution.brand_id, execution.id, customer)
+        return _told_by_the_cast(publication, execution.cast_at, is_in_it=is_in_it)
     return "Not in the audience. " + _told_by_the_ledger(past, execution, publication, planned_at)
+
+
+def _told_by_the_cast(publication: Publication, cast_at: datetime, *, is_in_it: bool) -> str:
+    fixed = f"{cast_at:%Y-%m-%d %H:%M:%S} UTC"
+    if is_in_it:
+        return f"In the audience as it was fixed at {fixed}: that they have no message is a fault of ours."
+    if publication.content.needs_cast:
+        return f"When the audience was fixed, at {fixed}, they were not in it, or {NO_ROUTE}"
+    return f"Not in the audience when it was fixed, at {fixed}."
 
 
 def _told_by_the_ledger(past: Past, execution: Execution, publication: Publication, planned_at: datetime) -> str:

@@ -78,6 +78,8 @@ class Forecast(msgspec.Struct, frozen=True):
     channels: list[ChannelForecast]
     samples: list[Sample]
     error_code: ErrorCode | None = None
+    routes: list[int] = []
+    """For each route of the campaign, how many people it is meant for, before the guard."""
 
 
 async def forecast(
@@ -107,7 +109,7 @@ async def forecast(
         if source is None:
             return Forecast(0, [], [], "AUDIENCE_NOT_FOUND")
     if source is not None:
-        await casting(conn, brand_id, execution_id, source, choices_of(content))
+        await casting(conn, brand_id, execution_id, source, await choices_of(conn, brand_id, content))
     topic_id = None if topic is None else topic.topic_id
     audience = TriedAudience("topic", topic_id) if source is None and topic_id else TriedAudience("cast", execution_id)
     kinds = list(dict.fromkeys(route.channel for route in content.routes))
@@ -120,7 +122,10 @@ async def forecast(
     people = await PlanSql.forecast_people[audience.table].value(
         conn, brand_id=brand_id, audience_id=audience.audience_id, mask=mask
     )
-    return Forecast(people, counts, await _samples(conn, composer, tried))
+    routes = await PlanSql.forecast_routes[audience.table].column(
+        conn, brand_id=brand_id, audience_id=audience.audience_id, masks=audience.masks(content)
+    )
+    return Forecast(people, counts, await _samples(conn, composer, tried), routes=routes)
 
 
 async def _count(

@@ -9,7 +9,7 @@ from stentor.audience import reach
 from stentor.campaigns.model import Publication
 from stentor.db.connection import Connection
 from stentor.domain.vocabulary import ChannelKind, Reason, SendState
-from stentor.executions.explaining import ChannelExplanation, explain_channels, unplanned
+from stentor.executions.explaining import NO_ROUTE, ChannelExplanation, explain_channels, unplanned
 from stentor.executions.model import Execution
 from stentor.executions.named import is_cast, is_named
 from stentor.optouts.look_up import LookUp
@@ -61,6 +61,8 @@ async def message_story(
     else:
         state, reason = _unplanned(execution)
         note = unplanned(execution)
+    if told is None and _had_no_route(execution, publication, channels):
+        state, reason, note = SendState.SKIPPED, Reason.OTHER_CHANNEL, f"On {channel.label}, {NO_ROUTE}"
     (person,) = await reach.recipients(conn, execution.brand_id, [(customer, execution.topic_id)])
     return MessageStory(
         execution=execution,
@@ -72,6 +74,12 @@ async def message_story(
         told=told,
         timeline=_timeline(execution, told),
     )
+
+
+def _had_no_route(execution: Execution, publication: Publication, channels: list[ChannelExplanation]) -> bool:
+    """Whether no route was meant for who has no send, rather than another channel chosen, or nothing planned yet."""
+    was_chosen_from = publication.content.mode == "first" and channels
+    return publication.content.needs_cast and execution.published_at is not None and not was_chosen_from
 
 
 async def _is_meant(conn: Connection, execution: Execution, customer: UUID) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 from uuid import UUID
 
+from stentor.audience.casting import NamedSource, casting
 from stentor.audience.reach import Recipient
 from stentor.campaigns.model import Publication
 from stentor.db.by_keys import go_by_keys
@@ -11,6 +12,7 @@ from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
 from stentor.deliver.model import PendingSend
 from stentor.domain.ids import part_of
+from stentor.executions.audiences import choices_of
 from stentor.executions.facts import ExecutionFacts
 from stentor.executions.model import PlannedRoute
 from stentor.executions.store import routes_as_arrays
@@ -29,11 +31,19 @@ class NamedSql(QuerySet, file="named.sql", package=__package__):
 
 
 async def plan_named(conn: Connection, publication: Publication, routes: Sequence[PlannedRoute]) -> None:
-    """Writes one send per named person and route (mode `all`) or per named person (mode `first`), verdict included."""
+    """Writes one send per named person and route (mode `all`) or per named person (mode `first`), verdict included.
+
+    Where routes have conditions, they are decided here, of these few people: a message that is waited for waits for no caster.
+    """
     content = publication.content
+    if content.needs_cast:
+        choices = await choices_of(conn, publication.brand_id, content)
+        for execution_id in sorted({route.execution_id for route in routes}):
+            await casting(conn, publication.brand_id, execution_id, NamedSource(execution_id), choices)
     await go_by_keys(conn)
     await NamedSql.plan_named.run(
         conn,
+        masks=[1 << route.ordinal if content.needs_cast else None for route in routes],
         only_first=content.mode == "first",
         brand_id=publication.brand_id,
         campaign_id=content.campaign_id,

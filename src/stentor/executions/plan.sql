@@ -142,6 +142,12 @@ SELECT count(*)::integer
 FROM {AUDIENCE}_people a
 WHERE a.audience_id = :audience_id AND a.brand_id = :brand_id AND a.meant & :mask::bigint <> 0
 
+-- name: forecast_routes
+-- For how many people each route is meant, before the guard.
+SELECT (SELECT count(*) FROM {AUDIENCE}_people a WHERE a.audience_id = :audience_id AND a.brand_id = :brand_id AND a.meant & r.mask <> 0)::integer
+FROM unnest(:masks::bigint[]) WITH ORDINALITY AS r (mask, ordinal)
+ORDER BY r.ordinal
+
 -- name: forecast_addresses
 -- Everybody who would be written to on a channel if no list objected, with their address there.
 SELECT a.customer_id, CASE WHEN :by_email THEN p.email ELSE p.phone END,

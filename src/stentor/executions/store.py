@@ -66,6 +66,7 @@ class PlanSql(QuerySet, file="plan.sql", package=__package__):
     places: Mapping[str, Statement]
     forecast: Mapping[str, Statement]
     forecast_people: Mapping[str, Statement]
+    forecast_routes: Mapping[str, Statement]
     forecast_addresses: Mapping[str, Statement]
     sample_people: Mapping[str, Statement]
 

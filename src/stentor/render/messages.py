@@ -55,11 +55,14 @@ def check_parts(kind: ChannelKind, parts: Mapping[str, str]) -> None:
             raise TemplateInvalid(name, f"A template for {kind.label} has no {name}; remove it.")
 
 
-def compile_message(kind: ChannelKind, parts: Mapping[str, str], bindings: Mapping[str, str]) -> CompiledMessage:
+def compile_message(
+    kind: ChannelKind, parts: Mapping[str, str], bindings: Mapping[str, str], *, app: str | None = None
+) -> CompiledMessage:
     """A published template in one language, ready to be bound to executions.
 
     `parts` are final, as `stentor.render.publishing.final_parts` makes them; `bindings` says what each bare name means
-    (`{"title": "context.title", "plan": "customer.attributes.plan"}`). Raises TemplateInvalid, naming part and line.
+    (`{"title": "context.title", "plan": "customer.attributes.plan"}`); `app` is the app that a push message names. Raises
+    TemplateInvalid, naming part and line.
     """
     check_parts(kind, parts)
     match kind:
@@ -69,7 +72,9 @@ def compile_message(kind: ChannelKind, parts: Mapping[str, str], bindings: Mappi
             plan = _single("body", parts, JsonText(), bindings, WEBHOOK_BYTES_MAX)
             return CompiledMessage(plan, MessageKind(_is_json))
         case ChannelKind.PUSH | ChannelKind.WEB_PUSH | ChannelKind.IN_APP:
-            return CompiledMessage(_notification(parts, bindings), MessageKind(_is_notification, "title", _from_json))
+            return CompiledMessage(
+                _notification(parts, bindings, app), MessageKind(_is_notification, "title", _from_json)
+            )
         case _:
             (name,) = PARTS[kind].required
             bytes_max = SMS_BYTES_MAX if kind is ChannelKind.SMS else TEXT_BYTES_MAX
@@ -87,7 +92,7 @@ def _single(
     return plan
 
 
-def _notification(parts: Mapping[str, str], bindings: Mapping[str, str]) -> Plan:
+def _notification(parts: Mapping[str, str], bindings: Mapping[str, str], app: str | None) -> Plan:
     limits = Limits(output_chars=PUSH_BYTES_MAX)
 
     def plan(layout: Layout) -> PartPieces:
@@ -98,6 +103,8 @@ def _notification(parts: Mapping[str, str], bindings: Mapping[str, str]) -> Plan
 
         fields = [field(name, name) for name in ("title", "body", "url") if parts.get(name)]
         data = [field(name.removeprefix(DATA_PREFIX), name) for name in parts if name.startswith(DATA_PREFIX)]
+        if app is not None:
+            fields.append([("", [f'"app":{msgspec.json.encode(app).decode()}'])])
         return [("", ["{"]), *_listed(fields), ("", [',"data":{']), *_listed(data), ("", ["}}"])]
 
     return plan

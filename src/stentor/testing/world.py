@@ -1,6 +1,7 @@
 """A brand with people, a topic and a published campaign, made in a few statements: the stage for tests of the flow."""
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 from uuid import UUID
 
@@ -8,6 +9,7 @@ import msgspec
 from psycopg.types.json import Jsonb
 
 from stentor.accounts.store import note_policy
+from stentor.audience.segments.expressions import Expression
 from stentor.campaigns.model import Basis, LaneName, Mode, PublishedContent, PublishedRoute, PublishedVariant
 from stentor.channels.service import ensure_sandbox, sandbox_sender
 from stentor.db.connection import Connection
@@ -162,8 +164,12 @@ class World:
         languages: Sequence[str] = ("en",),
         policy: CampaignPolicy = _NO_POLICY,
         text: str = "Hello",
+        whens: Sequence[Expression | None] = (),
     ) -> UUID:
-        """A published campaign on these channels, sent through the brand's sandbox senders."""
+        """A published campaign on these channels, sent through the brand's sandbox senders.
+
+        `whens`: the conditions of its routes, of the first ones where they are fewer.
+        """
         campaign_id, publication_id = new_id(), new_id()
         self._deadlines[publication_id] = policy.deadline_s
         async with self.db.transaction() as conn:
@@ -175,8 +181,9 @@ class World:
                     template_name="News",
                     template_version=1,
                     variants=tuple(PublishedVariant(language, {"text": text}) for language in languages),
+                    when=when,
                 )
-                for kind in channels
+                for kind, when in zip_longest(channels, whens)
             ]
             content = PublishedContent(
                 campaign_id=campaign_id,

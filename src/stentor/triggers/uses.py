@@ -16,6 +16,7 @@ _NAMED = 3
 class Sql(QuerySet, file="uses.sql", package=__package__):
     uses_of_audience: Statement
     segments_by_tag: Statement
+    campaigns_by_tag: Statement
 
 
 async def segment_uses(conn: Connection, brand_id: UUID, segment_id: UUID) -> list[Use]:
@@ -24,11 +25,12 @@ async def segment_uses(conn: Connection, brand_id: UUID, segment_id: UUID) -> li
 
 
 async def needed_tag(conn: Connection, brand_id: UUID, tag_id: UUID) -> str | None:
-    """Why the tag cannot go yet: segments name it, or runs for its people are to come. None where nothing does.
+    """Why the tag cannot go yet: segments or routes name it, or runs for its people are to come. None where nothing does.
 
     Without the tag, who has it would be nobody: a segment that leaves its people out would let all of them in.
     """
     uses = await Sql.segments_by_tag.rows(conn, Use, brand_id=brand_id, tag_id=tag_id, limit=USES_SHOWN_MAX)
+    uses += await Sql.campaigns_by_tag.rows(conn, Use, brand_id=brand_id, tag_id=tag_id, limit=USES_SHOWN_MAX)
     uses += await _uses(conn, brand_id, OfTag(tag_id))
     if not uses:
         return None

@@ -61,13 +61,10 @@ async def test_a_name_is_used_once_in_a_brand(service: CampaignService, brand_id
         await service.create(brand_id, draft)
 
 
-async def test_a_channel_is_used_once_in_a_campaign(service: CampaignService, brand_id: UUID, draft: CampaignDraft):
+async def test_a_route_that_is_never_reached_is_refused(service: CampaignService, brand_id: UUID, draft: CampaignDraft):
     twice = msgspec.structs.replace(draft, routes=draft.routes * 2)
 
-    assert await _refusal(service, brand_id, twice) == [
-        ("/routes/0/channel", "repeated-channel"),
-        ("/routes/1/channel", "repeated-channel"),
-    ]
+    assert await _refusal(service, brand_id, twice) == [("/routes/1", "unreachable-route")]
 
 
 async def test_a_campaign_without_routes_is_refused(service: CampaignService, brand_id: UUID, draft: CampaignDraft):

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from messages_rendered import render, text_of
+from messages_rendered import AT, SEND_ID, SENDER, URL, render, text_of
 from stentor.domain.vocabulary import ChannelKind, Reason
 from stentor.render.errors import RenderError, TemplateInvalid
 from stentor.render.messages import PARTS, compile_message
@@ -39,6 +39,15 @@ def test_a_message_that_says_nothing_is_not_sent(kind: ChannelKind):
         render(kind, {part: " {{ customer.nothing }}\n"})
 
     assert failed.value.reason is Reason.EMPTY_CONTENT
+
+
+def test_a_notification_names_the_app_that_it_goes_out_by():
+    compiled = compile_message(ChannelKind.PUSH, {"title": "Hi", "body": "Now"}, {}, app='Fan "App"')
+
+    bound = compiled.bind(context={}, brand={}, sender=SENDER, one_click=True)
+    message = bound.render({}, send_id=SEND_ID, address="", at=AT, unsubscribe_url=URL)
+
+    assert msgspec.json.decode(message.wire()) == {"title": "Hi", "body": "Now", "app": 'Fan "App"', "data": {}}
 
 
 @pytest.mark.parametrize("kind", [ChannelKind.PUSH, ChannelKind.WEB_PUSH, ChannelKind.IN_APP])

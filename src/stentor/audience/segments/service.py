@@ -12,25 +12,13 @@ import msgspec
 import psycopg
 
 from stentor.accounts.audit import record
-from stentor.audience import tag_store
 from stentor.audience.model import Customer
 from stentor.audience.segments import store
-from stentor.audience.segments.expressions import (
-    Anniversary,
-    Attribute,
-    Condition,
-    Created,
-    Expression,
-    Happened,
-    Sent,
-    Subscribed,
-    Tagged,
-    Updated,
-    checked,
-    conditions_in,
-)
+from stentor.audience.segments.expressions import Expression, checked
 from stentor.audience.segments.model import Count, Known, Seen, Segment, SegmentPatch, Use, Users
+from stentor.audience.segments.naming import unknown_names
 from stentor.audience.segments.standing import compiled
+from stentor.audience.tags import known_tags
 from stentor.audience.topics import known_topics
 from stentor.clock import boottime_s
 from stentor.db.connection import Connection
@@ -38,7 +26,7 @@ from stentor.db.pool import Database
 from stentor.db.quotas import check_quota
 from stentor.domain.ids import PARTS, new_id
 from stentor.domain.text import checked_name
-from stentor.errors import Conflict, Invalid, NotFound, RateLimited, Unavailable, Violation
+from stentor.errors import Conflict, Invalid, NotFound, RateLimited, Unavailable
 
 NAME_CHARS_MAX = 200
 SEGMENTS_MAX = 1000
@@ -69,7 +57,7 @@ class SegmentService:
         sample_s: float = SAMPLE_S_MAX,
     ) -> None:
         self._db = db
-        self._known = {"tags": _known_tags, "topics": known_topics, "campaigns": known_campaigns}
+        self._known = {"tags": known_tags, "topics": known_topics, "campaigns": known_campaigns}
         self._users = users
         self._count_s = count_s
         self._sample_s = sample_s
@@ -228,57 +216,8 @@ class SegmentService:
         return [use for find in self._users for use in await find(conn, brand_id, segment_id)]
 
     async def _check_names(self, conn: Connection, brand_id: UUID, expression: Expression) -> None:
-        """That all it names exists. Raises Invalid with a pointer to each name that does not."""
-        violations: list[Violation] = []
-        named: dict[str, list[tuple[UUID, str]]] = {}
-        zones: list[tuple[str, str]] = []
-        for condition, pointer in conditions_in(expression):
-            for noun, field, thing in _named_by(condition):
-                named.setdefault(noun, []).append((thing, f"/expression{pointer}/{field}"))
-            zones += [(zone, f"/expression{pointer}/{place}") for zone, place in _zones_of(condition)]
-        for noun, things in named.items():
-            known = await self._known[noun](conn, brand_id, [thing for thing, _ in things])
-            for thing, pointer in things:
-                if thing not in known:
-                    text = f"This brand has no {noun.removesuffix('s')} {thing}; take the id that the list of {noun} shows."
-                    violations.append(Violation(pointer, f"unknown-{noun.removesuffix('s')}", text))
-        if strange := {zone for zone, _ in zones} - {"UTC"}:
-            unknown = await store.unknown_zones(conn, sorted(strange))
-            text = "The database server has no clock of this time zone; take the one of a larger place beside it."
-            violations += [Violation(pointer, "unknown-time-zone", text) for zone, pointer in zones if zone in unknown]
-        if violations:
+        if violations := await unknown_names(conn, brand_id, expression, self._known, "/expression"):
             raise Invalid(violations[0].message, violations=violations)
-
-
-async def _known_tags(conn: Connection, brand_id: UUID, ids: Sequence[UUID]) -> set[UUID]:
-    return set(await tag_store.by_id(conn, brand_id, ids))
-
-
-def _named_by(condition: Condition) -> list[tuple[str, str, UUID]]:
-    """The things that a condition names: the noun, the field and the id."""
-    match condition:
-        case Tagged(tag_id=tag_id):
-            return [("tags", "tag_id", tag_id)]
-        case Subscribed(topic_id=topic_id):
-            return [("topics", "topic_id", topic_id)]
-        case Sent(campaign_id=UUID() as campaign_id):
-            return [("campaigns", "campaign_id", campaign_id)]
-    return []
-
-
-def _zones_of(condition: Condition) -> list[tuple[str, str]]:
-    match condition:
-        case Attribute(test=Anniversary(time_zone=zone)) | Created(test=Anniversary(time_zone=zone)):
-            return [(zone, "test/time_zone")]
-        case Updated(test=Anniversary(time_zone=zone)):
-            return [(zone, "test/time_zone")]
-        case Happened(where=where):
-            return [
-                (one.test.time_zone, f"where/{place}/test/time_zone")
-                for place, one in enumerate(where)
-                if isinstance(one.test, Anniversary)
-            ]
-    return []
 
 
 async def _found(conn: Connection, brand_id: UUID, segment_id: UUID) -> Segment:
