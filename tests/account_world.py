@@ -41,6 +41,11 @@ class People(msgspec.Struct):
 
     @classmethod
     async def made(cls, db: Database, *, sends_mail: bool = True) -> "People":
+        return cls.over(db, await AccountService(db, b"p" * 32).create_brand("Football"), sends_mail=sends_mail)
+
+    @classmethod
+    def over(cls, db: Database, brand: Brand, *, sends_mail: bool = True) -> "People":
+        """The same over a brand that is there already."""
         clock, links = Clock(db.shift), LinkTokens(b"l" * 32)
         accounts = AccountService(db, b"p" * 32)
         attempts, sessions = Attempts(db, b"a" * 32), SessionService(db, b"s" * 32)
@@ -56,7 +61,6 @@ class People(msgspec.Struct):
             links=links,
             sends_mail=sends_mail,
         )
-        brand = await accounts.create_brand("Football")
         return cls(
             db, brand, accounts, UserService(db), invitations, attempts, sessions, factors, sign_in, links, clock
         )

@@ -12,6 +12,7 @@ from stentor.backups.erasure_log import read_log
 from stentor.backups.fence import Copy
 from stentor.backups.programs import Programs
 from stentor.backups.restoring import look_at, restore, secret_to_write
+from stentor.backups.revocations import RevocationKeeper, RevocationLog, read_revocations
 from stentor.backups.taking import Secret, take
 from stentor.db.binaries import find_binaries
 from stentor.db.pool import Database
@@ -40,6 +41,11 @@ class Backups:
         self.restored_storage = DirectoryStorage(folder / "restored lists")
 
     @property
+    def revocations(self) -> RevocationKeeper:
+        """What keeps the revocations of the installation that is backed up."""
+        return RevocationKeeper(self.db, RevocationLog(self.storage, SECRET))
+
+    @property
     def path(self) -> Path:
         """Where the backup lies."""
         return self._folder / "backup"
@@ -55,13 +61,17 @@ class Backups:
         return self.path
 
     @asynccontextmanager
-    async def restored(self, *, shift: timedelta = timedelta(), read_erasures: bool = True) -> AsyncIterator[Restored]:
+    async def restored(
+        self, *, shift: timedelta = timedelta(), read_erasures: bool = True, read_revoked: bool = True
+    ) -> AsyncIterator[Restored]:
         """That backup in a database of its own, whose clock is shifted after it was restored."""
         with self._databases.empty() as dsn:
             copy = await self.restored_into(dsn)
-            if read_erasures:
-                async with Database(dsn, size=2) as db:
+            async with Database(dsn, size=2) as db:
+                if read_erasures:
                     await read_log(db, self.path, SECRET, self.restored_storage, self.storage)
+                if read_revoked:
+                    await read_revocations(db, SECRET, self.restored_storage, self.storage)
             async with Database(dsn, size=5, shift=shift) as db:
                 yield Restored(db, copy)
 

@@ -44,6 +44,7 @@ from stentor.audience.segments.service import SegmentService
 from stentor.audience.subscriptions import SubscriptionService
 from stentor.audience.tags import TagService
 from stentor.audience.topics import TopicService, known_topics
+from stentor.backups.revocations import RevocationKeeper, RevocationLog
 from stentor.campaigns.compose import CampaignRenderers
 from stentor.campaigns.generators import GeneratorService
 from stentor.campaigns.known import known_campaigns
@@ -239,7 +240,17 @@ def list_reserve(settings: Settings) -> DiskReserve:
 
 def accounts(core: Core) -> AccountService:
     """Organisations, brands and keys; a new brand gets its built-in opt-out list and its sandbox senders."""
-    return AccountService(core.db, core.secret.derive("pepper"), on_brand_created=[ensure_builtin, ensure_sandbox])
+    return AccountService(
+        core.db,
+        core.secret.derive("pepper"),
+        on_brand_created=[ensure_builtin, ensure_sandbox],
+        on_key_revoked=revocations(core).try_to_keep,
+    )
+
+
+def revocations(core: Core) -> RevocationKeeper:
+    """What keeps revocations of keys outside of the database."""
+    return RevocationKeeper(core.db, RevocationLog(core.storage, core.secret))
 
 
 class PeopleAccounts(msgspec.Struct, frozen=True, kw_only=True):
@@ -616,6 +627,7 @@ def _chores(core: Core) -> list[Chore]:
         Chore("forget_jobs", 600.0, lambda: forget_jobs(db, days=core.settings.history_days)),
         *_letters(core),
         Chore("forget_signed_in", 600.0, lambda: forget_ended(db)),
+        Chore("keep_revocations", 60.0, revocations(core).keep),
         Chore("forget_windows", 3_600.0, lambda: forget_windows(db)),
         Chore("forget_audit", 3_600.0, lambda: forget_audit(db, days=core.settings.audit_days)),
         Chore("forget_answers", 600.0, lambda: forget_answers(db)),

@@ -43,6 +43,7 @@ WITHOUT_A_BOUNDARY = {
         "accounts/keyring.py: flush",
         "accounts/letters.py",
         "audience/past.py: forget",
+        "backups/revocations.py: _keep_some",
         "channels/sandbox/pruning.py",
         "deliver/partitions.py: giving_way",
         "executions/casting.py: _give_up",
@@ -63,6 +64,7 @@ WITHOUT_A_BOUNDARY = {
         "accounts/audit.py: forget",
         "accounts/limits.py: forget",
         "answers/service.py: forget",
+        "deliver/hour_buckets.py: forget_hour_buckets",
     ),
     "It reads at one moment.": (
         "accounts/audit.py: export",

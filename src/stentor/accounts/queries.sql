@@ -94,9 +94,11 @@ SELECT coalesce(holder, 'key ' || number) FROM api_key WHERE number = :number
 
 -- name: find_principal
 -- all brands: the key is what says who calls, and for which brand.
+-- None in a restored copy that does not know which keys were revoked since.
 SELECT number, organisation_id, brand_id, scopes, is_test, name, coalesce(holder, 'key ' || number)
 FROM api_key
 WHERE digest = :digest AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > :now)
+    AND NOT EXISTS (SELECT FROM installation WHERE restored_at IS NOT NULL AND revocations_read_at IS NULL)
 
 -- name: keys_of_organisation
 -- all brands: the keys of an organisation, those of its brands and its own.
@@ -121,7 +123,7 @@ LIMIT :limit
 
 -- name: lock_key
 -- all brands: keys of the whole organisation have none.
-SELECT number, brand_id, digest, name, hint, revoked_at
+SELECT number, brand_id, name, hint, revoked_at
 FROM api_key
 WHERE number = :number AND organisation_id = :organisation_id AND (:brand_id::uuid IS NULL OR brand_id = :brand_id)
 FOR UPDATE

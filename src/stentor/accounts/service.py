@@ -36,8 +36,8 @@ from stentor.errors import Invalid, NotFound
 BrandHook = Callable[[Connection, UUID], Awaitable[None]]
 """Gives a new brand what it cannot be without (its built-in opt-out list, its sandbox senders), in its transaction."""
 
-RevocationHook = Callable[[Sequence[bytes]], Awaitable[None]]
-"""Told by their digests which keys are being revoked, before that is committed. What it notes must be on disk at its return."""
+RevocationHook = Callable[[], Awaitable[None]]
+"""Called when a key was revoked, and that is committed. It raises nothing: revoked is revoked."""
 
 KEYS_MAX = 1_000
 """Of a brand, and of an organisation beside those of its brands; what was revoked or has expired is not counted."""
@@ -59,7 +59,7 @@ async def policies_between(conn: Connection, brand_id: UUID, since: datetime, un
 class AccountService:
     """Who owns what. `pepper` is what keys are hashed under; `on_brand_created` is called for each new brand, in order.
 
-    `on_key_revoked` keeps outside of the database what a restored backup must not bring back.
+    `on_key_revoked` keeps outside of the database what a restored backup must not bring back. It is called before the answer.
     """
 
     def __init__(
@@ -252,8 +252,8 @@ class AccountService:
             await record(
                 conn, "key.revoked", number, brand_id=key.brand_id, organisation_id=organisation_id, before=told
             )
-            if self._on_key_revoked is not None:
-                await self._on_key_revoked([key.digest])
+        if self._on_key_revoked is not None:
+            await self._on_key_revoked()
 
 
 async def _found(conn: Connection, brand_id: UUID) -> Brand:

@@ -219,7 +219,6 @@ class LockedKey(msgspec.Struct, frozen=True):
 
     number: int
     brand_id: UUID | None
-    digest: bytes
     name: str
     hint: str
     revoked_at: datetime | None

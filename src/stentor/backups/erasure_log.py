@@ -9,9 +9,10 @@ import msgspec
 from stentor.accounts.installation import InstallationSecret
 from stentor.db.home import sync_directory
 from stentor.db.pool import Database
-from stentor.erasures.log import ENTRY_BYTES_MAX, ErasureLog, read_entry
+from stentor.erasures.log import ErasureLog
 from stentor.erasures.model import Digests
 from stentor.erasures.replaying import Replayed, is_replayed, replay
+from stentor.optouts.outside_log import ENTRY_BYTES_MAX
 from stentor.optouts.storage import Storage
 
 ERASURES_FILE = "erasures.ndjson"
@@ -60,7 +61,7 @@ async def read_log(
     own = log_in(storage, secret)
     is_here = await own.is_kept()
     for line in _lines(backup / ERASURES_FILE):
-        await own.keep(read_entry(line, str(backup / ERASURES_FILE)))
+        await own.keep(own.read_entry(line, str(backup / ERASURES_FILE)))
     if elsewhere is not None:
         old = log_in(elsewhere, secret)
         if await old.is_kept():

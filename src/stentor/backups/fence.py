@@ -3,6 +3,9 @@
 It arrives paused: every statement that plans, claims, starts or resends finds nothing while `installation.paused_at` is
 set. Then it is fenced: leases end, what was on the wire is in doubt, what was under way is paused execution by execution.
 An operator lets the copy go, and after that each of these executions.
+
+Nor does anybody come in by what the backup brought back: sessions, links and invitations of then end, and no key opens anything
+until the log of revocations was read.
 """
 
 import random
@@ -11,6 +14,7 @@ from itertools import groupby
 import msgspec
 import structlog
 
+from stentor.accounts.audit import record
 from stentor.accounts.model import Installation
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
@@ -32,10 +36,17 @@ class Sql(QuerySet, file="fence.sql", package=__package__):
     chunks_in_doubt: Statement
     end_leases: Statement
     end_roles: Statement
+    end_sessions: Statement
+    end_links: Statement
+    end_letters: Statement
+    end_invitations: Statement
+    keep_revocations_anew: Statement
     pause_under_way: Statement
     note_fence: Statement
     knows_all_erasures: Statement
     note_unread_erasures: Statement
+    knows_all_revocations: Statement
+    note_unread_revocations: Statement
     resume: Statement
     pause_overdue: Statement
     left_paused: Statement
@@ -60,11 +71,11 @@ async def fence(db: Database) -> Copy:
     return fenced
 
 
-async def resume(db: Database, *, without_erasures: bool = False) -> Copy:
+async def resume(db: Database, *, without_erasures: bool = False, without_revocations: bool = False) -> Copy:
     """Lets a paused copy go. Whatever was under way stays paused, until each execution is resumed or cancelled.
 
-    Raises Conflict when it is not paused, and while the log of erasures was not read into it: people may be back who were
-    erased. `without_erasures`: somebody answers for that.
+    Raises Conflict when it is not paused, and while the logs of erasures and of revocations were not read into it: people may
+    be back who were erased, and keys that were revoked. `without_erasures`, `without_revocations`: somebody answers for that.
     """
     async with db.transaction() as conn:
         installation = await _locked(conn)
@@ -76,7 +87,14 @@ async def resume(db: Database, *, without_erasures: bool = False) -> Copy:
                 " folder `erasures` of the old installation's lists into this one's, and resume again; or resume"
                 " --without-erasures, when nobody was erased since, or you have erased them here again."
             )
+        if not without_revocations and not await Sql.knows_all_revocations.value(conn):
+            raise Conflict(
+                "The log of revocations was not found, and keys may be back here that were revoked after the backup. Put the"
+                " folder `revocations` of the old installation's lists into this one's, and resume again; or resume"
+                " --without-revocations, when no key was revoked since, or you will revoke them here again at once."
+            )
         await Sql.note_unread_erasures.run(conn)
+        await Sql.note_unread_revocations.run(conn)
         if installation.fenced_at is None:
             await _fence(conn)
         await Sql.resume.run(conn)
@@ -103,6 +121,26 @@ async def _fence(conn: Connection) -> None:
         await recover(conn, claim, resend=False, perhaps_accepted=True, jitter=random.Random())
     await Sql.end_leases.run(conn, leap=EPOCH_LEAP)
     await Sql.end_roles.run(conn)
+    await _end_sign_ins(conn)
     paused = await Sql.pause_under_way.run(conn)
     await Sql.note_fence.run(conn)
     log.info("copy.fenced", chunks_in_doubt=len(chunks), executions_paused=paused)
+
+
+async def _end_sign_ins(conn: Connection) -> None:
+    """Who had signed in, or held a link, when the backup was taken begins anew: it is not known here who was let go since."""
+    await Sql.end_sessions.run(conn)
+    await Sql.end_links.run(conn)
+    await Sql.end_letters.run(conn)
+    for invitation_id, organisation_id, brand_id, email, role in await Sql.end_invitations.tuples(conn):
+        told = {"email": email, "role": role}
+        await record(
+            conn,
+            "invitation.withdrawn",
+            invitation_id,
+            brand_id=brand_id,
+            organisation_id=organisation_id,
+            before=told,
+        )
+    # This copy's own log shall have all of them, also where it is not the one that they were kept in.
+    await Sql.keep_revocations_anew.run(conn)

@@ -19,6 +19,24 @@ UPDATE chunk SET epoch = epoch + :leap, lease_until = NULL, worker = '' WHERE do
 -- all brands: roles belong to processes, not to brands.
 DELETE FROM role_lease
 
+-- name: end_sessions
+DELETE FROM user_session
+
+-- name: end_links
+UPDATE sign_in_link SET used_at = :now WHERE used_at IS NULL
+
+-- name: end_letters
+DELETE FROM account_letter
+
+-- name: end_invitations
+-- all brands: a restored copy is fenced as a whole.
+UPDATE invitation SET withdrawn_at = :now WHERE accepted_at IS NULL AND withdrawn_at IS NULL
+RETURNING id, organisation_id, brand_id, email, role
+
+-- name: keep_revocations_anew
+-- all brands: a restored copy is fenced as a whole.
+UPDATE api_key SET kept_outside = false WHERE kept_outside
+
 -- name: pause_under_way
 -- all brands: a restored copy is fenced as a whole.
 UPDATE execution
@@ -33,6 +51,12 @@ SELECT erasures_read_at IS NOT NULL FROM installation
 
 -- name: note_unread_erasures
 UPDATE installation SET erasures_read_at = :now WHERE erasures_read_at IS NULL
+
+-- name: knows_all_revocations
+SELECT revocations_read_at IS NOT NULL FROM installation
+
+-- name: note_unread_revocations
+UPDATE installation SET revocations_read_at = :now WHERE revocations_read_at IS NULL
 
 -- name: resume
 UPDATE installation SET paused_at = NULL, resumed_at = :now

@@ -16,11 +16,12 @@ from stentor.backups.files import check_room, sha256_of, shown, write_private
 from stentor.backups.lists import LISTS_FOLDER, bytes_to_copy, files_of_lists, goes_along, take_lists
 from stentor.backups.model import DUMP_FILE, FORMAT, MANIFEST_FILE, WITHOUT_DATA, BackupRefused, Manifest
 from stentor.backups.programs import Programs
+from stentor.backups.revocations import RevocationKeeper, RevocationLog, knows_revocations
 from stentor.backups.store import Sql
 from stentor.db.connection import Connection
 from stentor.db.home import sync_directory
 from stentor.db.migrate import AppliedMigration, check_history, history
-from stentor.db.pool import outages_named
+from stentor.db.pool import Database, outages_named
 from stentor.optouts.presence import NamedFile
 from stentor.optouts.storage import Storage
 
@@ -78,6 +79,7 @@ async def take(programs: Programs, target: Path, secret: Secret, *, storage: Sto
             # After the snapshot: whom the dump still has, and who is erased by now, is in it.
             log = log_in(storage, secret.secret)
             await take_log(log, unfinished, is_whole=snapshot.knows_all_erasures)
+            await _keep_revocations(programs, snapshot, secret.secret, storage)
             manifest = await _write(programs, unfinished, snapshot, secret, progress, has_lists=has_lists)
             _check_is_new(target)
             unfinished.rename(target)
@@ -123,6 +125,15 @@ async def _looked_at(conn: Connection, secret: InstallationSecret) -> _Snapshot:
     return _Snapshot(
         name, taken_at, created_at, server_version, database_bytes, table_bytes, migrations, files, knows_all
     )
+
+
+async def _keep_revocations(
+    programs: Programs, snapshot: _Snapshot, secret: InstallationSecret, storage: Storage
+) -> None:
+    """Sees to it that whatever copy is made of this backup finds a log of revocations."""
+    if knows_revocations(snapshot.migrations):
+        async with Database(programs.dsn, size=1, application_name="stentor backup") as db:
+            await RevocationKeeper(db, RevocationLog(storage, secret)).keep()
 
 
 async def _write(

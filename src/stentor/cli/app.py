@@ -189,7 +189,7 @@ def restore(
             "--erasures",
             metavar="PATH",
             parser=directory_path,
-            help="The lists directory of the installation that was backed up, with its log of erasures.",
+            help="The lists directory of the installation that was backed up, with its logs of erasures and of revocations.",
             show_default="this one's",
         ),
     ] = None,
@@ -199,7 +199,7 @@ def restore(
     """Restore a backup; the copy is paused.
 
     It goes into an empty database, or a new data directory, and sends nothing until `stentor resume`. Whoever was erased after
-    the backup is erased again, by the log that the old installation kept.
+    the backup is erased again, and keys that were revoked after it are revoked again, by the logs that the old installation kept.
 
     Example: stentor restore /backups/2026-11-22 --data ./restored --erasures ./data/lists
     """
@@ -214,6 +214,13 @@ def resume(
         bool,
         typer.Option("--without-erasures", help="Although its log of erasures is missing: you answer for who is back."),
     ] = False,
+    without_revocations: Annotated[
+        bool,
+        typer.Option(
+            "--without-revocations",
+            help="Although its log of revocations is missing: you answer for which keys are back.",
+        ),
+    ] = False,
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
@@ -225,7 +232,12 @@ def resume(
     """
     from stentor.cli.backups import resume_copy
 
-    resume_copy(said(data=data), without_erasures=without_erasures, as_json=as_json)
+    resume_copy(
+        said(data=data),
+        without_erasures=without_erasures,
+        without_revocations=without_revocations,
+        as_json=as_json,
+    )
 
 
 @app.command()

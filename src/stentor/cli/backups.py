@@ -12,6 +12,7 @@ from stentor.backups.files import check_room, shown
 from stentor.backups.model import Manifest
 from stentor.backups.programs import Programs
 from stentor.backups.restoring import look_at, restore, secret_to_write
+from stentor.backups.revocations import Again, read_revocations, read_revocations_again
 from stentor.backups.taking import Secret, take
 from stentor.cli.database import within
 from stentor.cli.installation import check_is_there, with_core
@@ -72,7 +73,7 @@ def restore_backup(given: Mapping[str, Any], path: Path, *, erasures: Path | Non
     # Looked for and not made: a mistyped directory has no log.
     elsewhere = None if erasures is None else DirectoryStorage(erasures)
 
-    async def main(dsn: str) -> tuple[Copy, Replayed, list[ListFile]]:
+    async def main(dsn: str) -> tuple[Copy, Replayed, Again, list[ListFile]]:
         programs = Programs(binaries, dsn)
         restored = await restore(
             programs, source, secret=secret, secret_file=data / SECRET_FILE, storage=storage, progress=say
@@ -80,30 +81,34 @@ def restore_backup(given: Mapping[str, Any], path: Path, *, erasures: Path | Non
         async with Database(dsn, size=2, application_name="stentor restore") as db:
             say("erasing again who was erased since")
             replayed = await read_log(db, path, installation_secret(settings), storage, elsewhere)
+            say("revoking again what was revoked since")
+            again = await read_revocations(db, installation_secret(settings), storage, elsewhere)
             async with db.read() as conn:
-                return restored, replayed, await absent_files(conn, storage)
+                return restored, replayed, again, await absent_files(conn, storage)
 
-    copy, replayed, absent = within(_past_pooler(settings), main)
+    copy, replayed, again, absent = within(_past_pooler(settings), main)
     if as_json:
         missing = [{"list": file.list, "file": file.name, "bytes": file.bytes} for file in absent]
         told = {"backup_at": source.manifest.taken_at, "paused": True, "executions_paused": copy.executions_paused}
         erased = {"erasure_log_found": replayed.found, "erased_again": replayed.erased}
-        print_json({**told, **erased, "missing_files": missing})
+        revoked = {"revocation_log_found": again.found, "revoked_again": again.revoked}
+        print_json({**told, **erased, **revoked, "missing_files": missing})
         return
     say(
         f"Restored the backup of {source.manifest.taken_at:%Y-%m-%d %H:%M:%S} UTC. This copy is paused: it sends nothing.\n"
-        f"{_caught(copy)}{_erased(replayed)}{_missed(absent)}"
+        f"{_caught(copy)}{_erased(replayed)}{_revoked(again)}{_missed(absent)}"
         "When the installation that was backed up is off for good, let this one go: stentor resume"
     )
 
 
-def resume_copy(given: Mapping[str, Any], *, without_erasures: bool, as_json: bool) -> None:
+def resume_copy(given: Mapping[str, Any], *, without_erasures: bool, without_revocations: bool, as_json: bool) -> None:
     """Lets a restored copy go and says what stays paused in it."""
     set_up_logging("error", "auto")
 
     async def act(core: Core) -> Copy:
         await read_log_again(core.db, core.secret, core.storage)
-        return await let_go(core.db, without_erasures=without_erasures)
+        await read_revocations_again(core.db, core.secret, core.storage)
+        return await let_go(core.db, without_erasures=without_erasures, without_revocations=without_revocations)
 
     copy = with_core(given, act)
     if as_json:
@@ -135,6 +140,20 @@ def _erased(replayed: Replayed) -> str:
     if not replayed.erased:
         return "Nobody is back who was erased after the backup.\n"
     return f"Erased again, because they were erased after the backup: {replayed.erased:,} people.\n"
+
+
+def _revoked(again: Again) -> str:
+    ended = "Whoever had signed in signs in again; invitations and links to choose a password are to be made anew.\n"
+    if not again.found:
+        return (
+            "THE LOG OF REVOCATIONS IS MISSING: keys may be back in this copy that were revoked after the backup, so none opens"
+            " anything. Put the folder `revocations` of the old installation's lists directory into this one's (stentor restore"
+            " --erasures does so), and it is read before this copy is let go. Without it `stentor resume` wants"
+            f" --without-revocations.\n{ended}"
+        )
+    if not again.revoked:
+        return f"No key is back that was revoked after the backup.\n{ended}"
+    return f"Revoked again, because they were revoked after the backup: {again.revoked:,} keys.\n{ended}"
 
 
 def _lists_of(manifest: Manifest) -> str:

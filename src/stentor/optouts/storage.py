@@ -21,8 +21,8 @@ from stentor.errors import NoRoom
 
 PIECE_BYTES = 1 << 20
 
-AREAS = ("runs", "segments", "uploads", "results", "erasures")
-"""What a name begins with. The last is the log of erasures, which no list knows of and nobody clears up."""
+AREAS = ("runs", "segments", "uploads", "results", "erasures", "revocations")
+"""What a name begins with. The last two are logs that no list knows of and nobody clears up."""
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
 """What a disk without room says."""

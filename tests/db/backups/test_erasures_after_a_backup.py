@@ -10,11 +10,11 @@ from stentor.backups.erasure_log import ERASURES_FILE, digests_of, log_in, read_
 from stentor.backups.fence import resume
 from stentor.db.pool import Database
 from stentor.domain.vocabulary import ChannelKind
-from stentor.erasures.log import HEAD_NAME, LogRefused
 from stentor.erasures.replaying import Replayed, is_replayed
 from stentor.erasures.service import ErasureService
 from stentor.errors import Conflict
 from stentor.failpoints import arm
+from stentor.optouts.outside_log import LogRefused
 from stentor.optouts.storage import DirectoryStorage
 from stentor.testing.engine import Engine, ScriptedChannel
 from stentor.testing.torture.sweep import failpoints_of_erasures
@@ -151,12 +151,13 @@ async def test_a_log_of_another_installation_or_a_spoilt_one_is_refused(backups:
     world, service = await backed_up(backups)
     entry = next(iter([one async for one in log_in(backups.storage, SECRET).entries()]))
     async with backups.restored(read_erasures=False) as copy:
-        await backups.storage.delete([entry.name])
-        await backups.storage.put_bytes(entry.name, b"{}")
+        spoilt, head = f"erasures/{entry.id}.json", "erasures/log.json"
+        await backups.storage.delete([spoilt])
+        await backups.storage.put_bytes(spoilt, b"{}")
         with pytest.raises(LogRefused, match="no entry of a log"):
             await read_log(copy.db, backups.path, SECRET, backups.restored_storage, backups.storage)
-        await backups.storage.delete([HEAD_NAME])
-        await backups.storage.put_bytes(HEAD_NAME, b'{"format":1,"installation":"00"}')
+        await backups.storage.delete([head])
+        await backups.storage.put_bytes(head, b'{"format":1,"installation":"00"}')
         with pytest.raises(LogRefused, match="another installation"):
             await read_log(copy.db, backups.path, SECRET, backups.restored_storage, backups.storage)
         assert not await is_replayed(copy.db)
