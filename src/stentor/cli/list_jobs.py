@@ -166,9 +166,11 @@ class ListDesk:
         async def chunks() -> AsyncIterator[bytes]:
             nonlocal reached
             async for piece in source.pieces(reached):
+                _check_not_interrupted()
                 yield piece
                 reached += len(piece)
                 shown.reach(reached)
+            _check_not_interrupted()
 
         try:
             await self._uploads.receive(self.brand_id, job.id, chunks(), offset=offset, declared_bytes=source.size)
@@ -191,6 +193,7 @@ class ListDesk:
         try:
             while not job.is_over:
                 shown.tell(job)
+                _check_not_interrupted()
                 await asyncio.sleep(_LOOK_EVERY_S)
                 if helping is not None and helping.done():
                     helping.result()
@@ -221,6 +224,14 @@ def check_succeeded(job: Job, told: Mapping[str, Any] | None) -> None:
 def command_key(*what: object) -> str:
     """What a job is known by when the same command is given again."""
     return hashlib.sha256(msgspec.json.encode(what)).hexdigest()[:32]
+
+
+def _check_not_interrupted() -> None:
+    # Before Python 3.12 a cancellation is lost that meets the very moment at which what `wait_for` waits for is there, and each
+    # answer of the database is waited for so: an interrupted import went on to its end.
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _goes_on(job: Job) -> bool:
