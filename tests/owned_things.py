@@ -162,6 +162,7 @@ async def harvested(world: World) -> dict[str, str]:
     everybody = {"type": "none_of", "conditions": [{"type": "sample", "share": 1.0}]}
     segment = await world.ask("POST", "/segments", json={"name": "S", "expression": everybody})
     key = await world.ask("POST", "/keys", json={"name": "K"})
+    tester = await world.ask("POST", "/test-recipients", json={"address": "their-editor@example.org"})
     await world.ask("POST", "/customers", json={"external_id": "erased"})
     erased = await world.ask("DELETE", "/customers/erased")
     return {
@@ -177,6 +178,7 @@ async def harvested(world: World) -> dict[str, str]:
         "message_id": sent.json()["messages"][0]["id"],
         "schedule_id": schedule.json()["id"],
         "sender_id": sender.json()["id"],
+        "test_recipient_id": tester.json()["id"],
         "segment_id": segment.json()["id"],
         "import_id": job.json()["id"],
         "optout_list": optout_list.json()["code"],

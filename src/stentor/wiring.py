@@ -29,6 +29,7 @@ from stentor.accounts.second_factors import SecondFactors
 from stentor.accounts.service import AccountService
 from stentor.accounts.sessions import SessionService, forget_ended
 from stentor.accounts.sign_in import SignInService
+from stentor.accounts.test_recipients import TestRecipientService
 from stentor.accounts.users import UserService
 from stentor.answers.service import forget_answers
 from stentor.api.services import Services
@@ -52,6 +53,7 @@ from stentor.campaigns.previews import PreviewService
 from stentor.campaigns.service import CampaignService
 from stentor.campaigns.sources import CampaignSource, GeneratorSource, PublicationSource
 from stentor.campaigns.templates import TemplateService
+from stentor.campaigns.test_content import forget_test_contents
 from stentor.channels.at_work import OpenChannels, SenderSource
 from stentor.channels.outbound import Outbound
 from stentor.channels.public_address import Reach
@@ -132,6 +134,7 @@ from stentor.triggers.schedules.keeping import ScheduleKeeper
 from stentor.triggers.schedules.service import ScheduleService
 from stentor.triggers.schedules.targets import TargetChecker
 from stentor.triggers.service import TriggerService
+from stentor.triggers.test_sends import TestSendService
 from stentor.triggers.uses import needed_tag, segment_uses
 from stentor.worker.caster import CasterRole
 from stentor.worker.compactor import CompactorRole
@@ -331,6 +334,8 @@ def services(core: Core) -> Services:
     batches = BatchService(core.db, campaigns, executions)
     generators = GeneratorSource(core.db, core.publications)
     people = people_accounts(core)
+    previews = PreviewService(core.db, core.preview_process, clock)
+    names = AddressNames(core.secret.derive("addresses"))
     return Services(
         database=core.db,
         reserve=disk_reserve(core.settings),
@@ -355,7 +360,7 @@ def services(core: Core) -> Services:
         customer_events=CustomerEventService(core.db, clock, days=core.settings.history_days),
         senders=SenderService(core.db, core.sender_secrets, reach(core.settings)),
         templates=TemplateService(core.db),
-        previews=PreviewService(core.db, core.preview_process, clock),
+        previews=previews,
         campaigns=CampaignService(core.db),
         campaign_runs=CampaignRunner(core.db, campaigns, executions, clock=clock),
         generators=GeneratorService(core.db),
@@ -368,8 +373,12 @@ def services(core: Core) -> Services:
             core.publications,
             executions,
             send_ids=core.send_ids,
-            names=AddressNames(core.secret.derive("addresses")),
+            names=names,
         ),
+        test_recipients=TestRecipientService(
+            core.db, account_links(core), sends_mail=core.settings.mail_url is not None
+        ),
+        test_sends=TestSendService(core.db, brands, previews, executions, send_ids=core.send_ids, names=names),
         batches=batches,
         streams=StreamService(core.db, batches),
         schedules=ScheduleService(core.db, TargetChecker(CallChecker(brands, generators), campaigns), executions),
@@ -617,6 +626,7 @@ def _chores(core: Core) -> list[Chore]:
         Chore("sweep_expired", 1.0, lambda: sweep_expired(db)),
         Chore("end_forgotten", 5.0, lambda: end_forgotten(db)),
         Chore("drop_history", 1.0, lambda: drop_history(db, days=core.settings.history_days)),
+        Chore("forget_test_contents", 3_600.0, lambda: forget_test_contents(db, days=core.settings.history_days)),
         Chore("forget_claims", 600.0, lambda: forget_claims(db)),
         Chore("forget_hour_buckets", 600.0, lambda: forget_hour_buckets(db)),
         Chore("forget_contacts", 60.0, lambda: _forget_contacts(core, contacts)),

@@ -26,6 +26,7 @@ FIRST = [
     "createSender",
     "createSegment",
     "createKey",
+    "addTestRecipient",
     "beginImport",
     "createOptoutList",
     "addOptoutEntries",
@@ -36,8 +37,14 @@ FIRST = [
 LAST = ["resumeSender", "revokeOptoutList", "unsubscribe", "cancelExecution", "untagProfile"]
 ERASING = ["eraseCustomer", "eraseCustomers", "getErasure"]
 # A message comes to the inbox only when a worker delivers one; the inbox has tests of its own.
-# The rejects of an import are there once one has read its file.
-NEEDS_A_WORKER = {"getInboxMessage", "getRawInboxMessage", "deleteInboxMessage", "downloadOptoutRejects"}
+# The rejects of an import are there once one has read its file, and a code once one has mailed it.
+NEEDS_A_WORKER = {
+    "confirmTestRecipient",
+    "getInboxMessage",
+    "getRawInboxMessage",
+    "deleteInboxMessage",
+    "downloadOptoutRejects",
+}
 # What a newcomer's campaign runs by is a generator; those that are published themselves have tests of their own.
 NEEDS_ANOTHER_KIND = {"publishCampaign", "runCampaign", "changeSchedule", "cancelSchedule", "streamBatch"}
 STREAMS = {"watchExecution", "watchOptoutJob"}
@@ -45,6 +52,7 @@ ID_OF = {
     "createTopic": ("topic", "key"),
     "upsertCustomer": ("external_id", "external_id"),
     "createTemplate": ("template_id", "id"),
+    "addTestRecipient": ("test_recipient_id", "id"),
     "createCampaign": ("campaign_id", "id"),
     "createEventGenerator": ("event_generator_id", "id"),
     "runEventGenerator": ("execution_id", "execution_id"),

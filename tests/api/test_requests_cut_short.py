@@ -55,7 +55,7 @@ def written(at: datetime) -> str:
 def test_these_are_all_the_places():
     themes = {point.partition(".")[0] for point in failpoints_of_requests()}
 
-    assert themes == {"batch_change", "stream_begin", "customer_events", "merge"}
+    assert themes == {"batch_change", "stream_begin", "customer_events", "merge", "test_send"}
 
 
 @pytest.mark.fault("F1")
@@ -70,6 +70,21 @@ async def test_a_batch_whose_time_is_changed_still_runs_once(world: World, point
 
     assert changed.json()["start_at"] == (NOW + timedelta(days=30)).strftime("%Y-%m-%dT%H:%M:%S.000000Z")
     assert [execution["state"] for execution in executions] == ["scheduled"]
+
+
+@pytest.mark.fault("F1")
+@pytest.mark.parametrize("point", ["test_send.before_commit", "test_send.after_commit"])
+async def test_a_test_send_that_is_cut_short_is_on_disk_as_a_whole_or_not_at_all(world: World, point: str):
+    await world.ask("POST", "/test-recipients", json={"address": "editor@example.org"})
+    path = f"/campaigns/{await campaign_of(world)}/test-sends"
+
+    sent = await said_again(point, lambda: world.ask("POST", path, json={"to": ["editor@example.org"], "wait_s": 0}))
+    executions = (await world.ask("GET", "/executions")).json()["data"]
+    log = (await world.ask("GET", "/audit", params={"thing_kind": "campaign"})).json()["data"]
+
+    assert sent.status_code == 202
+    assert len(executions) == (1 if point.endswith("before_commit") else 2)
+    assert [entry["action"] for entry in log].count("campaign.test_sent") == len(executions)
 
 
 @pytest.mark.fault("F1")

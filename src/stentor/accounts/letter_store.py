@@ -10,7 +10,7 @@ from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
 from stentor.domain.ids import new_id
 
-LetterKind: TypeAlias = Literal["invitation", "password"]
+LetterKind: TypeAlias = Literal["invitation", "password", "test_recipient"]
 
 
 class InvitationFacts(msgspec.Struct, frozen=True):
@@ -30,6 +30,7 @@ class Sql(QuerySet, file="letters.sql", package=__package__):
     delete_letter: Statement
     invitation_letter: Statement
     password_letter: Statement
+    test_recipient_letter: Statement
 
 
 async def insert_letter(conn: Connection, kind: LetterKind, about: UUID) -> None:
@@ -49,6 +50,12 @@ async def delete_letter(conn: Connection, letter_id: UUID) -> None:
 async def invitation_letter(conn: Connection, invitation_id: UUID) -> InvitationFacts | None:
     """What is to be said of the invitation; None when it is not open any more."""
     return await Sql.invitation_letter.first(conn, InvitationFacts, id=invitation_id)
+
+
+async def test_recipient_letter(conn: Connection, recipient_id: UUID) -> tuple[str, str] | None:
+    """The address and the brand's name; None when it is confirmed, or none any more."""
+    rows = await Sql.test_recipient_letter.tuples(conn, id=recipient_id)
+    return (rows[0][0], rows[0][1]) if rows else None
 
 
 async def password_letter(conn: Connection, link_id: UUID) -> tuple[str, datetime] | None:

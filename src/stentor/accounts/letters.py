@@ -1,4 +1,4 @@
-"""What the installation itself writes to its users: invitations, and links to choose a new password."""
+"""What the installation itself writes: invitations, links to choose a new password, and codes of test recipients."""
 
 from datetime import datetime
 from uuid import UUID
@@ -70,6 +70,9 @@ class LetterKeeper:
             if kind == "invitation":
                 invited = await store.invitation_letter(conn, about)
                 return None if invited is None else self._invitation(about, invited)
+            if kind == "test_recipient":
+                named = await store.test_recipient_letter(conn, about)
+                return None if named is None else self._test_recipient(about, *named)
             asked = await store.password_letter(conn, about)
             return None if asked is None else self._password(about, *asked)
 
@@ -91,6 +94,15 @@ class LetterKeeper:
             text="Somebody, probably you, asked for a new password for this address on Stentor.\n\n"
             f"Choose it here, until {_written_at(expires_at)}:\n{self._link('password', about)}\n\n"
             "If it was not you, ignore this letter: your password stays as it is.\n",
+        )
+
+    def _test_recipient(self, about: UUID, address: str, brand: str) -> Letter:
+        return Letter(
+            to=address,
+            subject=f"Test messages of {brand}",
+            text=f"{brand} wants to send test messages to this address by Stentor.\n\n"
+            f"If you want them, give this code to whoever asked you:\n{self._links.token('test_recipient', about)}\n\n"
+            "If you do not, ignore this letter: nothing is sent without the code.\n",
         )
 
     def _link(self, kind: LetterKind, about: UUID) -> str:

@@ -21,6 +21,13 @@ JOIN organisation o ON o.id = i.organisation_id
 LEFT JOIN brand b ON b.id = i.brand_id
 WHERE i.id = :id AND i.email IS NOT NULL AND i.accepted_at IS NULL AND i.withdrawn_at IS NULL AND i.expires_at > :now
 
+-- name: test_recipient_letter
+-- all brands: the letter says which recipient it is about.
+SELECT r.address, b.name
+FROM test_recipient r
+JOIN brand b ON b.id = r.brand_id
+WHERE r.id = :id AND r.confirmed_at IS NULL
+
 -- name: password_letter
 SELECT u.email, l.expires_at
 FROM sign_in_link l

@@ -21,12 +21,15 @@ from stentor.clock import boottime_s
 from stentor.db.batches import until_short
 from stentor.db.pool import Database
 
+TEST_SENDS_A_MINUTE_MAX = 10
+"""Calls a minute for test sends of a group, whoever makes them."""
+
 SUBJECTS_MAX = 50_000
 """Whose calls taken in advance a process remembers. Who is pushed out loses those, and takes new ones."""
 
 FORGOTTEN_AT_ONCE_MAX = 10_000
 
-LimitName: TypeAlias = Literal["user", "group", "key", "optout"]
+LimitName: TypeAlias = Literal["user", "group", "key", "optout", "tests"]
 
 _MINUTE_S = 60
 _SECOND_S = 1
@@ -87,6 +90,11 @@ def limits_of_organisation_key(principal: Principal, rate_per_s: int) -> list[Li
 def limit_of_optout_key(principal: Principal, brand: Brand) -> Limit:
     """What holds where opt-out lists are asked in their clients' words."""
     return Limit("optout", f"optout {principal.key_number}", brand.settings.optout_rate_per_s, _SECOND_S)
+
+
+def limit_of_test_sends(brand: Brand) -> Limit:
+    """What holds for test sends, beside what holds for all calls about campaigns."""
+    return Limit("tests", f"tests {brand.id}", TEST_SENDS_A_MINUTE_MAX, _MINUTE_S)
 
 
 class RateLimiter:

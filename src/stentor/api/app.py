@@ -16,7 +16,6 @@ from stentor.accounts.acting import ENGINE, as_actor
 from stentor.api import files, health
 from stentor.api.audit import audit
 from stentor.api.batches import batches
-from stentor.api.campaigns import campaigns
 from stentor.api.customer_events import customer_events
 from stentor.api.customers import customers
 from stentor.api.docs.pages import Reference
@@ -50,6 +49,8 @@ from stentor.api.services import Services
 from stentor.api.settings import ApiSettings
 from stentor.api.slow_bodies import Deadlines
 from stentor.api.subscriptions import subscriptions
+from stentor.api.test_recipients import test_recipients
+from stentor.api.test_sends import campaigns
 from stentor.api.topics import topics
 from stentor.api.wire import optizmo, preference_topics, preferences, smart_campaigns
 from stentor.api.wire.optout_lane import OptOutLane
@@ -88,6 +89,7 @@ NATIVE = (
     profile_tags,
     templates,
     campaigns,
+    test_recipients,
     policies,
     event_generators,
     messages,

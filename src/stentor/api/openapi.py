@@ -41,6 +41,7 @@ _PATH_NAMES = {
     "user_id": "The user's id.",
     "invitation_id": "The invitation's id.",
     "external_id": "Your own id of the person; a `/` in it is sent as `%2F`.",
+    "test_recipient_id": "The test recipient's id.",
     "topic": "The topic's key or id.",
     "topic_id": "The topic's id.",
     "event_generator_id": "The id that you gave the event generator.",

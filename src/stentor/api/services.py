@@ -8,6 +8,7 @@ from stentor.accounts.invitations import InvitationService
 from stentor.accounts.keyring import KeyRing
 from stentor.accounts.limits import RateLimiter
 from stentor.accounts.service import AccountService
+from stentor.accounts.test_recipients import TestRecipientService
 from stentor.accounts.users import UserService
 from stentor.audience.customer_events import CustomerEventService
 from stentor.audience.customers import CustomerService
@@ -43,6 +44,7 @@ from stentor.triggers.campaign_runs import CampaignRunner
 from stentor.triggers.messages import MessageService
 from stentor.triggers.schedules.service import ScheduleService
 from stentor.triggers.service import TriggerService
+from stentor.triggers.test_sends import TestSendService
 
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +76,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     previews: PreviewService
     campaigns: CampaignService
     campaign_runs: CampaignRunner
+    test_recipients: TestRecipientService
+    test_sends: TestSendService
     generators: GeneratorService
     triggers: TriggerService
     messages: MessageService

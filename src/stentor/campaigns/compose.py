@@ -65,7 +65,7 @@ class CampaignRenderers:
             context=context,
             brand=content.brand,
             sender=content.mail_sender,
-            one_click=content.consent_basis != "none",
+            one_click=content.consent_basis != "none" or content.is_test_send,
         )
         if key is not None:
             self._bound.put(key, bound, bound.skeleton.chars + len(str(context)) + _ENTRY_CHARS)

@@ -100,7 +100,12 @@ async def delete_generator(conn: Connection, brand_id: UUID, generator_id: str) 
 async def insert_publication(conn: Connection, brand_id: UUID, publication_id: UUID, content: PublishedContent) -> None:
     """Stores the publication."""
     await Sql.insert_publication.run(
-        conn, id=publication_id, brand_id=brand_id, campaign_id=content.campaign_id, content=Jsonb(content)
+        conn,
+        id=publication_id,
+        brand_id=brand_id,
+        campaign_id=content.campaign_id,
+        content=Jsonb(content),
+        is_test_send=content.is_test_send,
     )
 
 

@@ -159,6 +159,12 @@ async def _generators(conn: Connection, brand_id: UUID, rows: Sequence[Generator
     ]
 
 
+async def find_schema(conn: Connection, brand_id: UUID, generator_id: str) -> ContextSchema | None:
+    """The schema of the generator's context as it is edited; None where it has none. Raises NotFound."""
+    row = await _row(conn, brand_id, generator_id)
+    return None if row.context_schema is None else ContextSchema(row.context_schema)
+
+
 async def _row(conn: Connection, brand_id: UUID, generator_id: str) -> GeneratorRow:
     row = await generator_store.find_generator(conn, brand_id, generator_id)
     if row is None:

@@ -38,8 +38,8 @@ UPDATE event_generator SET publication_id = :publication_id WHERE id = :id AND b
 DELETE FROM event_generator WHERE id = :id AND brand_id = :brand_id
 
 -- name: insert_publication
-INSERT INTO publication (id, brand_id, campaign_id, content, created_at)
-VALUES (:id, :brand_id, :campaign_id, :content, :now)
+INSERT INTO publication (id, brand_id, campaign_id, content, is_test_send, created_at)
+VALUES (:id, :brand_id, :campaign_id, :content, :is_test_send, :now)
 
 -- name: find_publication
 SELECT content::text FROM publication WHERE id = :id AND brand_id = :brand_id

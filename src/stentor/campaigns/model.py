@@ -201,6 +201,8 @@ class PublishedContent(msgspec.Struct, frozen=True):
     mail_sender: MailSender | None = None
     """In whose name e-mails go out; None where no route is one."""
     deduplication: Deduplication | None = None
+    is_test_send: bool = False
+    """Frozen for a test send: its links work and change nothing."""
     made_from: str = ""
     """Fingerprint of everything that was frozen: it differs from that of today's campaign once something was edited."""
 

@@ -11,7 +11,7 @@ from stentor.accounts.service import find_brand
 from stentor.campaigns import template_store
 from stentor.campaigns.content import brand_fields, check_size
 from stentor.campaigns.languages import ordered_languages, variant_for
-from stentor.campaigns.model import TemplateContent
+from stentor.campaigns.model import PublishedContent, PublishedRoute, TemplateContent
 from stentor.clock import Clock
 from stentor.db.pool import Database
 from stentor.domain.vocabulary import ChannelKind
@@ -83,6 +83,23 @@ class PreviewService:
         """Parts that are not saved yet. Raises Invalid for too many or too long ones."""
         check_size(TemplateContent("draft", {"draft": parts}))
         return await self._shown(brand_id, channel, parts, sample)
+
+    async def of_route(self, content: PublishedContent, route: PublishedRoute, sample: Sample) -> TemplatePreview:
+        """A route of frozen content, in its first language, as the sample's customer would get it."""
+        _check_sample(sample)
+        request = PreviewRequest(
+            kind=route.channel,
+            parts=route.variants[0].parts,
+            bindings=content.bindings,
+            context=sample.context,
+            brand=content.brand,
+            customer=sample.customer,
+            at=self._clock.now(),
+            unsubscribe_url=UNSUBSCRIBE_URL,
+        )
+        async with self._turn:
+            shown = await asyncio.to_thread(self._process.preview, request)
+        return TemplatePreview(shown.parts, shown.blanks, content.bindings, shown.problem, route.variants[0].language)
 
     async def _shown(
         self, brand_id: UUID, channel: ChannelKind, parts: Mapping[str, str], sample: Sample

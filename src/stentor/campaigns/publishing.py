@@ -1,6 +1,6 @@
 """Publishing: a campaign becomes something that runs unchanged, unless its messages could have gaps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -45,8 +45,12 @@ class _Wording(msgspec.Struct, frozen=True):
     parts: dict[str, str]
 
 
-def freeze(ingredients: Ingredients, templates: Mapping[UUID, Template]) -> Frozen:
+def freeze(
+    ingredients: Ingredients, templates: Mapping[UUID, Template], *, context_fields: Collection[str] | None = None
+) -> Frozen:
     """The publication of these ingredients; `templates` are theirs, in the versions that they name.
+
+    `context_fields`: which bare names mean the context where there is no schema; None: all that are no system fields.
 
     Raises Invalid when a message could have a gap: for each context field that a template prints although a valid
     context may lack it, and that neither has a `default` nor stands inside an `if` on it. Fields that a person may lack,
@@ -57,7 +61,8 @@ def freeze(ingredients: Ingredients, templates: Mapping[UUID, Template]) -> Froz
     wordings = _wordings(ingredients, templates)
     schema = None if ingredients.context_schema is None else ContextSchema(ingredients.context_schema)
     found = [usage for wording in wordings for usage in wording.usages]
-    bindings = bind_names(found, context_fields=None if schema is None else schema.guarantees.fields())
+    fields = context_fields if schema is None else schema.guarantees.fields()
+    bindings = bind_names(found, context_fields=fields)
     warnings = _check_wordings(wordings, bindings, ingredients.context_schema, _always_blank(ingredients))
     content = PublishedContent(
         campaign_id=ingredients.campaign_id,

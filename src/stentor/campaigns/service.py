@@ -127,7 +127,9 @@ class CampaignService:
                     f"Event generators run this campaign: {', '.join(users)}. Point them at another one first."
                 )
             if await campaign_store.was_published(conn, brand_id, campaign_id):
-                raise Conflict("This campaign was published, and executions refer to it. Keep it for their reports.")
+                raise Conflict(
+                    "This campaign was published or sent as a test, and executions refer to it. Keep it for them."
+                )
             if naming := await campaign_store.conditions_naming_campaign(conn, brand_id, campaign_id):
                 raise Conflict(f"Conditions name this campaign: {', '.join(naming)}. Change them first.")
             held = await _found(conn, brand_id, campaign_id)

@@ -37,6 +37,7 @@ class Sql(QuerySet, file="merging.sql", package=__package__):
     take_contacts: Statement
     drop_contacts: Statement
     drop_other: Statement
+    move_shown: Statement
     move_tombstones: Statement
     add_tombstone: Statement
 
@@ -149,6 +150,7 @@ async def _merged(conn: Connection, brand_id: UUID, stays: UUID, goes: UUID, ask
     for statement in (Sql.drop_subscriptions, Sql.drop_tags, Sql.drop_told, Sql.drop_contacts, Sql.drop_other):
         await statement.run(conn, **others)
     failpoint("merge.halfway")
+    await Sql.move_shown.run(conn, brand_id=brand_id, customer_id=stays, other_id=goes)
     await Sql.move_tombstones.run(conn, brand_id=brand_id, customer_id=stays, other_id=goes)
     await Sql.add_tombstone.run(
         conn, **others, customer_id=stays, external_id=other.external_id, created_at=other.created_at

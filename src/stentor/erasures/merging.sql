@@ -115,6 +115,10 @@ WHERE part = :other_part AND customer_id = :other_id AND brand_id = :brand_id AN
 -- name: drop_other
 DELETE FROM customer WHERE part = :other_part AND customer_id = :other_id AND brand_id = :brand_id
 
+-- name: move_shown
+-- Whom test sends were made of.
+UPDATE send_context SET shown_as = :customer_id WHERE brand_id = :brand_id AND shown_as = :other_id
+
 -- name: move_tombstones
 UPDATE customer_merged SET merged_into = :customer_id WHERE brand_id = :brand_id AND merged_into = :other_id
 

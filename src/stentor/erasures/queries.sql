@@ -110,7 +110,7 @@ RETURNING e.customer_id
 
 -- name: blank_contexts
 UPDATE send_context a
-SET context = NULL
+SET context = NULL, shown = NULL
 FROM unnest(:parts::smallint[], :customer_ids::uuid[]) AS n (part, customer_id)
 WHERE a.part = n.part AND a.customer_id = n.customer_id AND a.brand_id = :brand_id
 RETURNING a.customer_id

@@ -44,6 +44,7 @@ class SweepSql(QuerySet, file="sweep.sql", package=__package__):
     claim: Statement
     made_anew: Statement
     drop_messages: Statement
+    drop_shown: Statement
     drop_skeletons: Statement
     drop_contacts: Statement
     drop_told: Statement

@@ -27,6 +27,15 @@ USING unnest(:parts::smallint[], :customer_ids::uuid[], :untils::timestamptz[]) 
 WHERE m.part = n.part AND m.customer_id = n.customer_id AND m.brand_id = :brand_id AND m.at < n.until
 RETURNING m.customer_id
 
+-- name: drop_shown
+-- Test sends that were made of these people's fields, and went to others.
+DELETE FROM sandbox_message m
+USING send_context a, unnest(:parts::smallint[], :customer_ids::uuid[], :untils::timestamptz[]) AS n (part, customer_id, until)
+WHERE a.shown_as = n.customer_id AND a.brand_id = :brand_id
+    AND m.execution_id = a.execution_id AND m.part = a.part AND m.customer_id = a.customer_id AND m.brand_id = :brand_id
+    AND m.at < n.until
+RETURNING a.shown_as
+
 -- name: drop_skeletons
 -- What only their messages had in common. A skeleton is marked as used well before its message is stored.
 DELETE FROM sandbox_skeleton s

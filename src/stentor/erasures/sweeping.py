@@ -85,6 +85,7 @@ async def _of_the_person(conn: Connection, brand_id: UUID, claimed: Sequence[Cla
     """What is found by the person, whatever execution it is of."""
     for what, statement in (
         ("messages", SweepSql.drop_messages),
+        ("messages", SweepSql.drop_shown),
         ("contacts", SweepSql.drop_contacts),
         ("told", SweepSql.drop_told),
         ("tags", SweepSql.drop_tags),

@@ -18,7 +18,7 @@ from stentor.domain.ids import SendIds
 from stentor.domain.links import LinkSigner
 from stentor.domain.vocabulary import ChannelKind, ConsentBasis
 from stentor.executions.facts import ExecutionFacts
-from stentor.executions.named import OwnContexts
+from stentor.executions.named import OwnContexts, ShownFields
 from stentor.render.errors import RenderError
 
 _Pairs: TypeAlias = list[tuple[PendingSend, Recipient]]
@@ -81,10 +81,12 @@ class Composer:
         at: datetime,
         *,
         contexts: OwnContexts = MappingProxyType({}),
+        shown: ShownFields = MappingProxyType({}),
     ) -> Composed:
         """The messages in the order of the wave's chunks and languages; a template's failure is that person's alone.
 
-        `contexts`: of the people who have one of their own, in place of their execution's.
+        `contexts`: of the people who have one of their own, in place of their execution's. `shown`: of those whose message is
+        made of other fields than their own.
         """
         composed = Composed()
         for (_, variant), pairs in groupby(sorted(wave, key=_place), key=_place):
@@ -92,7 +94,7 @@ class Composer:
             execution = facts[group[0][0].execution_id]
             for context_id, context, sharing in _by_context(execution, group, contexts):
                 bound = self._renderers.bind(execution.publication, channel, variant, context_id, context)
-                self._compose_group(bound, execution, channel, sharing, at=at, into=composed)
+                self._compose_group(bound, execution, channel, sharing, at=at, shown=shown, into=composed)
         return composed
 
     async def compose_in_turns(
@@ -103,6 +105,7 @@ class Composer:
         at: datetime,
         *,
         contexts: OwnContexts = MappingProxyType({}),
+        shown: ShownFields = MappingProxyType({}),
         turn_people: int = TURN_PEOPLE,
     ) -> Composed:
         """As `compose`, so many people at a time: in between, whoever shares the event loop has a turn."""
@@ -110,7 +113,8 @@ class Composer:
         for start in range(0, len(wave), turn_people):
             if start:
                 await asyncio.sleep(0)
-            turn = self.compose(channel, facts, wave[start : start + turn_people], at, contexts=contexts)
+            people = wave[start : start + turn_people]
+            turn = self.compose(channel, facts, people, at, contexts=contexts, shown=shown)
             composed.sends.extend(turn.sends)
             composed.messages.extend(turn.messages)
             composed.failures.extend(turn.failures)
@@ -124,15 +128,21 @@ class Composer:
         pairs: _Pairs,
         *,
         at: datetime,
+        shown: ShownFields,
         into: Composed,
     ) -> None:
         customers = [send.customer_id for send, _ in pairs]
         send_ids = self._ids.encode_many(execution.execution_id, customers, channel)
         urls = self._unsubscribe_urls(execution, channel, customers)
         for (send, person), send_id, url in zip(pairs, send_ids, urls, strict=True):
+            fields = shown.get((send.execution_id, send.customer_id)) if shown else None
             try:
                 message = bound.render(
-                    person.fields(), send_id=send_id, address=person.address_on(channel), unsubscribe_url=url, at=at
+                    person.fields() if fields is None else fields,
+                    send_id=send_id,
+                    address=person.address_on(channel),
+                    unsubscribe_url=url,
+                    at=at,
                 )
             except RenderError as error:
                 into.failures.append((send, error))
@@ -141,7 +151,8 @@ class Composer:
                 into.messages.append(message)
 
     def _unsubscribe_urls(self, execution: ExecutionFacts, channel: ChannelKind, customers: list[UUID]) -> list[str]:
-        if execution.basis is ConsentBasis.NONE:
+        content = execution.publication.content
+        if execution.basis is ConsentBasis.NONE and not content.is_test_send:
             return [""] * len(customers)
         prefix = self._unsubscribe_prefix
         return [prefix + token for token in self._links.unsubscribe_tokens(execution.execution_id, customers, channel)]

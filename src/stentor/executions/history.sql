@@ -11,13 +11,13 @@ LIMIT :limit
 FOR UPDATE SKIP LOCKED
 
 -- name: add_totals
--- all brands: of the executions that are dropped in this transaction, each with its brand.
+-- all brands: of the executions that are dropped in this transaction, each with its brand. Test sends count nowhere.
 INSERT INTO daily_total AS d (brand_id, day, campaign_id, channel, state, reason, sends)
 SELECT t.brand_id, (coalesce(e.start_at, e.created_at) AT TIME ZONE 'UTC')::date, p.campaign_id, t.channel, t.state, t.reason, sum(t.sends)
 FROM tally t
 JOIN execution e ON e.id = t.execution_id
 JOIN publication p ON p.id = e.publication_id
-WHERE t.execution_id = ANY(:execution_ids)
+WHERE t.execution_id = ANY(:execution_ids) AND NOT p.is_test_send
 GROUP BY 1, 2, 3, 4, 5, 6
 HAVING sum(t.sends) > 0
 ORDER BY 1, 2, 3, 4, 5, 6

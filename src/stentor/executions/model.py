@@ -67,6 +67,7 @@ class Origin(msgspec.Struct, frozen=True):
     brand_id: UUID
     topic_id: UUID | None
     campaign: str = ""
+    is_test_send: bool = False
 
 
 class QueuedExecution(msgspec.Struct, frozen=True):

@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 from stentor.audience.casting import NamedSource, casting
-from stentor.audience.reach import Recipient
+from stentor.audience.reach import Recipient, recipients
 from stentor.campaigns.model import Publication
 from stentor.db.by_keys import go_by_keys
 from stentor.db.connection import Connection
@@ -22,10 +22,14 @@ from stentor.guard.holdout import holdout_threshold
 OwnContexts: TypeAlias = Mapping[SendKey, Mapping[str, Any]]
 """By execution and customer, the context that is only theirs: the call's with the recipient's own fields over it."""
 
+ShownFields: TypeAlias = Mapping[SendKey, Mapping[str, Any]]
+"""By execution and customer, the fields that their message is made of instead of their own: of test sends alone."""
+
 
 class NamedSql(QuerySet, file="named.sql", package=__package__):
     plan_named: Statement
     own_contexts: Statement
+    shown_as: Statement
     is_named: Statement
     is_cast: Statement
 
@@ -71,6 +75,34 @@ async def own_contexts(
     )
     return {
         (execution_id, customer_id): {**facts[execution_id].context, **own} for execution_id, customer_id, own in rows
+    }
+
+
+async def shown_fields(
+    conn: Connection,
+    brand_id: UUID,
+    facts: Mapping[UUID, ExecutionFacts],
+    wave: Sequence[tuple[PendingSend, Recipient]],
+) -> ShownFields:
+    """What the messages of the wave's test sends are made of: a customer as they are now, or made-up fields."""
+    if not any(execution.publication.content.is_test_send for execution in facts.values()):
+        return {}
+    sends = [send for send, _ in wave if facts[send.execution_id].publication.content.is_test_send]
+    rows = await NamedSql.shown_as.tuples(
+        conn,
+        brand_id=brand_id,
+        execution_ids=[send.execution_id for send in sends],
+        parts=[part_of(send.customer_id) for send in sends],
+        customer_ids=[send.customer_id for send in sends],
+    )
+    people = list({customer for _, _, customer, _ in rows if customer is not None})
+    found = dict(zip(people, await recipients(conn, brand_id, [(one, None) for one in people]), strict=True))
+    return {
+        (execution_id, customer_id): made_up if person is None else person.fields()
+        for execution_id, customer_id, customer, made_up in rows
+        # Somebody who was erased in between has no fields any more.
+        for person in [found.get(customer)]
+        if person is not None or made_up is not None
     }
 
 

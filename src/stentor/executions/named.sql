@@ -44,6 +44,13 @@ FROM unnest(:execution_ids::uuid[], :parts::smallint[], :customer_ids::uuid[]) A
 JOIN send_context a ON a.execution_id = n.execution_id AND a.part = n.part AND a.customer_id = n.customer_id
 WHERE a.brand_id = :brand_id AND a.context IS NOT NULL
 
+-- name: shown_as
+-- Whose fields, or which, these recipients' messages are made of.
+SELECT a.execution_id, a.customer_id, a.shown_as, a.shown
+FROM unnest(:execution_ids::uuid[], :parts::smallint[], :customer_ids::uuid[]) AS n (execution_id, part, customer_id)
+JOIN send_context a ON a.execution_id = n.execution_id AND a.part = n.part AND a.customer_id = n.customer_id
+WHERE a.brand_id = :brand_id AND (a.shown_as IS NOT NULL OR a.shown IS NOT NULL)
+
 -- name: is_named
 SELECT EXISTS (
     SELECT FROM send_context a

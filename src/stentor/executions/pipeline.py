@@ -33,7 +33,7 @@ from stentor.executions.composing import TURN_PEOPLE, Composer
 from stentor.executions.ending import end_finished
 from stentor.executions.facts import FactsSource, resends_in_doubt
 from stentor.executions.hourly import hour_room
-from stentor.executions.named import own_contexts
+from stentor.executions.named import own_contexts, shown_fields
 from stentor.executions.quieting import QuietSource, wake_held
 from stentor.executions.recovery import recover
 from stentor.executions.waves import GuardedWave, cut_attempts, guard_sends, load_sends
@@ -164,6 +164,7 @@ class Deliverer:
                 guarded.cleared,
                 self._clock.now(),
                 contexts=guarded.contexts,
+                shown=guarded.shown,
                 # Only bulk gives way.
                 turn_people=TURN_PEOPLE if claim.lane is Lane.BULK else WAVE_SENDS_MAX,
             )
@@ -248,6 +249,7 @@ class Deliverer:
             await room.spend(conn, claim.brand_id, verdicts.cleared)
             await self._settle_objected(conn, claim, verdicts.objected, moves)
             contexts = await own_contexts(conn, claim.brand_id, facts, verdicts.cleared)
+            shown = await shown_fields(conn, claim.brand_id, facts, verdicts.cleared)
             attempts = cut_attempts(claim.chunks, loaded, verdicts.cleared)
             if attempts:
                 notes.open(claim, attempts)
@@ -270,7 +272,7 @@ class Deliverer:
             notes=times or notes.channel_notes,
         )
         reserved = capping.executions.keys() if capping else ()
-        return GuardedWave(wave, attempts, verdicts.cleared, reserved, times, facts, last, contexts, notes)
+        return GuardedWave(wave, attempts, verdicts.cleared, reserved, times, facts, last, contexts, shown, notes)
 
     async def _policy(self, brand_id: UUID) -> BrandPolicy:
         """The brand's policy as it was less than a second ago; asked outside of any transaction, which would hold two connections."""

@@ -223,7 +223,7 @@ WHERE id = :execution_id AND brand_id = :brand_id
 
 -- name: origin
 -- all brands: the id comes out of a link that we signed, which is all that its reader has.
-SELECT e.brand_id, e.topic_id, coalesce(c.name, '') AS campaign
+SELECT e.brand_id, e.topic_id, coalesce(c.name, '') AS campaign, coalesce(p.is_test_send, false) AS is_test_send
 FROM execution e
 LEFT JOIN publication p ON p.id = e.publication_id
 LEFT JOIN campaign c ON c.id = p.campaign_id

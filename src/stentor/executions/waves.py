@@ -16,7 +16,7 @@ from stentor.domain.objections import Skip
 from stentor.domain.vocabulary import ChannelKind, Reason
 from stentor.executions.capping import Capping
 from stentor.executions.facts import ExecutionFacts
-from stentor.executions.named import OwnContexts
+from stentor.executions.named import OwnContexts, ShownFields
 from stentor.executions.quieting import BrandQuiet, hold_quiet
 from stentor.executions.store import WaveSql
 from stentor.guard.contacts import SendKey
@@ -32,7 +32,7 @@ class GuardedWave(msgspec.Struct, frozen=True):
     """People who may be written to now, under attempts that are committed. `last`: the claim holds nobody after them.
 
     `reserved`: the executions whose sends a frequency cap counts. `times`: kept where there are such. `contexts`: of whoever
-    has one of their own. `notes`: the wave's in this process's journal, where its channel keeps them.
+    has one of their own. `shown`: of whose message is made of other fields. `notes`: the wave's in this process's journal, where its channel keeps them.
     """
 
     wave: Wave
@@ -43,6 +43,7 @@ class GuardedWave(msgspec.Struct, frozen=True):
     facts: Mapping[UUID, ExecutionFacts]
     last: bool
     contexts: OwnContexts
+    shown: ShownFields
     notes: WaveNotes
 
 

@@ -82,6 +82,8 @@ class UnsubscribePages:
             withdrawal = await self._withdrawal(token)
             if withdrawal is None:
                 return _unknown_link()
+            if withdrawal.origin.is_test_send:
+                return _page("test_message.html", withdrawal=withdrawal)
             # The post itself is the wish and has to count, also when nothing in it can be read.
             form = await posted(request)
             is_from_everything = not withdrawal.topic or form.get("from") == "everything"

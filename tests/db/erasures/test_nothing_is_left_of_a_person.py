@@ -46,6 +46,7 @@ NOBODY = {
         "tag",
         "template",
         "template_version",
+        "test_recipient",
         "topic",
     },
     "It coordinates work, by ids and numbers.": {

@@ -51,6 +51,7 @@ _REQUESTS = (
     "erasures/merging.py",
     "triggers/batches/service.py",
     "triggers/batches/streaming.py",
+    "triggers/test_sends.py",
 )
 
 
