@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 
 from api_world import World
+from stentor.audience.profiles import SYSTEM_FIELDS
 
 pytestmark = pytest.mark.anyio
 
@@ -54,6 +55,10 @@ async def batch(world: World, *profiles: object, **more: Any) -> Any:
 
 async def customers(world: World) -> list[dict[str, Any]]:
     return (await world.ask("GET", "/customers")).json()["data"]
+
+
+async def one(world: World) -> dict[str, str]:
+    return (await batch(world, AINO)).json()["profiles"][0]
 
 
 async def nothing_came_of_it(world: World) -> bool:
@@ -176,6 +181,17 @@ async def test_a_profile_that_breaks_a_rule_refuses_the_batch(world: World, prof
     assert await nothing_came_of_it(world)
 
 
+async def test_no_attribute_is_called_like_a_field_or_a_name_that_templates_share(world: World):
+    names = sorted(SYSTEM_FIELDS)
+
+    refused = await batch(world, {**person(), "attributes": [{"name": name, "value": "x"} for name in names]})
+
+    keys = [f"profiles.0.attributes.{index}.name" for index in range(len(names))]
+    assert (refused.status_code, sorted(refused.json()["errors"])) == (422, sorted(keys))
+    assert {violation["code"] for violation in refused.json()["violations"]} == {"reserved-name"}
+    assert await nothing_came_of_it(world)
+
+
 async def test_all_mistakes_are_told_at_once(world: World):
     refused = await batch(world, person(phone_number="1"), {}, schedule={"start_at": "2026-02-30 10:00:00"})
 
@@ -289,6 +305,9 @@ async def test_a_group_that_is_not_the_callers_is_not_there(world: World, other_
     theirs = (await batch(other_world, AINO)).json()
 
     assert (foreign.status_code, foreign.content) == (missing.status_code, missing.content)
+    for group in ("mine", "%ff", "00000000-0000-0000-0000-00000000000", f"{world.brand.id}x"):
+        strange = await world.client.post(f"/v1/groups/{group}/batches", json={"profiles": [AINO]}, headers=headers)
+        assert (strange.status_code, strange.content) == (missing.status_code, missing.content)
     assert (malformed.status_code, malformed.json()["message"]) == (401, "Unauthenticated.")
     assert (weak.status_code, weak.json()["message"]) == (403, "This action is unauthorized.")
     for path in (
@@ -349,5 +368,9 @@ async def test_a_batch_is_json_whatever_else_it_is(world: World):
     for body in ("[]", "7", '"x"', '{"profiles": {}}', "{}"):
         refused = await world.ask("POST", "/batches", content=body)
         assert refused.status_code == 422, refused.text
+    for body, sentence in (("null", "The body must be an object."), ('"\\u0000"', "The body has a NUL character.")):
+        for method, path in (("POST", "/profiles"), ("PATCH", f"/profiles/{(await one(world))['uuid']}")):
+            refused = await world.ask(method, path, content=body)
+            assert (refused.status_code // 100, refused.json()["message"][: len(sentence)]) == (4, sentence)
     large = json.dumps({"profiles": [{**person(), "attributes": [{"name": "x", "value": "y" * 66_000}]}]})
     assert (await world.ask("POST", "/batches", content=large)).status_code == 422

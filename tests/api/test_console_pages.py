@@ -140,6 +140,7 @@ async def test_the_first_owner_joins_by_a_link_invites_and_makes_tokens(
     assert await eventually(is_dead, within_s=2)
 
 
+@pytest.mark.fault("S15")
 async def test_signing_in_leads_on_and_gives_a_cookie_that_no_script_and_no_other_host_has(
     enters: Enters, browser: Open, brand: Brand
 ):
@@ -201,6 +202,7 @@ async def test_nobody_is_led_to_a_page_that_is_not_ours(enters: Enters, browser:
     assert (came.status_code, came.headers["location"]) == (303, "/console")
 
 
+@pytest.mark.fault("S15")
 async def test_every_form_of_the_console_is_refused_from_another_page_and_without_its_token(
     installation: Core, served: Services, enters: Enters, brand: Brand
 ):
@@ -226,6 +228,7 @@ async def test_every_form_of_the_console_is_refused_from_another_page_and_withou
             assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
 
 
+@pytest.mark.fault("S15")
 async def test_a_token_of_one_browser_is_worth_nothing_in_another(browser: Open):
     stolen = form_token(await browser().get("/console/sign-in"))
     at = browser()
@@ -295,6 +298,7 @@ async def test_my_password_and_my_other_browsers(enters: Enters, browser: Open):
     assert (await again.get("/console")).status_code == 303
 
 
+@pytest.mark.fault("S1")
 async def test_each_role_sees_and_does_what_it_may_and_other_organisations_are_not_there(
     served: Services, enters: Enters, brand: Brand, db: Database
 ):

@@ -448,6 +448,7 @@ async def test_messages_are_deleted_by_our_own_forms(
     assert "No messages yet" in empty.text
 
 
+@pytest.mark.fault("S15")
 async def test_a_form_of_another_page_deletes_nothing(
     browser: Open, db: Database, sandbox: SandboxChannel, brand: Brand
 ):
@@ -485,6 +486,7 @@ async def test_a_key_that_may_only_read_deletes_nothing(
     assert answer.status_code == 403
 
 
+@pytest.mark.fault("S1")
 async def test_another_brands_messages_do_not_exist(
     browser: Open, services: Services, db: Database, sandbox: SandboxChannel, brand: Brand
 ):

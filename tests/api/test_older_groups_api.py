@@ -7,6 +7,11 @@ from typing import Any
 import pytest
 
 from api_world import World
+from stentor.audience.model import Act, Source
+from stentor.audience.reach import Mark, mark
+from stentor.domain.address import PHONE_CHANNELS, email_digest
+from stentor.domain.ids import customer_id
+from stentor.domain.vocabulary import ChannelKind
 from stentor.wiring import Core
 
 pytestmark = pytest.mark.anyio
@@ -111,3 +116,46 @@ async def test_a_search_for_a_name_is_followed_by_its_links(world: World):
     assert meta == {"current_page": 2, "from": 4, "to": 5, "total": 5, "last_page": 2}
     assert by_cursor["data"] == second["data"]
     assert (numbered.status_code, "links.next" in numbered.json()["detail"]) == (400, True)
+
+
+async def test_a_batch_lifts_no_refusal_stop_bounce_complaint_or_listed_address(
+    world: World, campaign: dict[str, Any], installation: Core
+):
+    names = ("fine", "left", "stopped", "bounced", "complained", "listed")
+    people = {name: {"email_address": f"{name}@example.org"} for name in names}
+    people["stopped"]["phone_number"] = "+358401112222"
+    for name in names[:-1]:
+        made = await world.ask("POST", "/profiles", json={"external_id": name, "person": people[name]})
+        assert made.status_code == 201, made.text
+    service, page = world.services.subscriptions, Act(source=Source.PREFERENCE_PAGE)
+    who = {name: customer_id(world.brand.id, name) for name in names}
+    await service.withdraw_all(world.brand.id, who["left"], page)
+    await service.refuse(world.brand.id, who["stopped"], PHONE_CHANNELS, Act(source=Source.REPLY), cause="stop")
+    async with installation.db.transaction() as conn:
+        dead = Mark(who["bounced"], email_digest("bounced@example.org"), bounced=True, complained=False)
+        spam = Mark(who["complained"], email_digest("complained@example.org"), bounced=False, complained=True)
+        await mark(conn, world.brand.id, ChannelKind.EMAIL, [dead, spam])
+    await world.ask("POST", "/optout-lists/built-in/entries", json={"entries": ["listed@example.org"]})
+    standing = {name: (await world.ask("GET", f"/profiles/{name}")).json() for name in names[:-1]}
+
+    batch = {"profiles": [{"external_id": name, "person": person} for name, person in people.items()]}
+    made = await world.ask("POST", "/batches", json=batch)
+    # By their addresses alone, and under other names, it is the same.
+    alone = await world.ask("POST", "/batches", json={"profiles": [{"person": person} for person in people.values()]})
+    others = [{"external_id": f"also-{name}", "person": people[name]} for name in ("left", "stopped", "listed")]
+    aliases = await world.ask("POST", "/batches", json={"profiles": others})
+
+    flags = ("agreed", "refused", "bounced", "complained")
+    for name, before in standing.items():
+        now = (await world.ask("GET", f"/profiles/{name}")).json()
+        assert [now[flag] for flag in flags] == [before[flag] for flag in flags], name
+    also = (await world.ask("GET", "/profiles/also-stopped")).json()
+    assert (also["agreed"], also["refused"]) == (["email"], ["sms", "voice", "whatsapp"])
+    told = []
+    for answer in (made, alone, aliases):
+        run = {"tag_id": answer.json()["profile_tag"]["uuid"]}
+        forecast = await world.ask("POST", f"/campaigns/{campaign['uuid']}/run?dry_run=true", json=run)
+        [email] = forecast.json()["channels"]
+        told.append((email["audience"], email["would_send"], email["skipped"]))
+    skipped = {"unsubscribed": 1, "bounced_before": 1, "complained": 1, "suppressed": 1}
+    assert told == [(6, 2, skipped), (6, 2, skipped), (3, 1, {"unsubscribed": 1, "suppressed": 1})]

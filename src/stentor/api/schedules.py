@@ -433,7 +433,8 @@ def _draft(body: ScheduleInput) -> ScheduleDraft:
 def _target(body: ScheduleInput) -> Target:
     if body.campaign_id is not None:
         if body.event_generator_id is not None or body.topic_key is not None:
-            raise Invalid("A schedule starts an event generator for a topic_key, or a campaign: say one of them.")
+            text = "A schedule starts an event generator for a topic_key, or a campaign: say one of them."
+            raise Invalid.field("/campaign_id", "two-targets", text)
         return CampaignTarget(
             campaign_id=body.campaign_id,
             audience=one_audience(body.tag_id, body.segment_id),
@@ -442,7 +443,11 @@ def _target(body: ScheduleInput) -> Target:
             per_hour=body.per_hour,
         )
     if body.event_generator_id is None or body.topic_key is None:
-        raise Invalid("Say what the schedule starts: an event_generator_id and a topic_key, or a campaign_id.")
-    if body.tag_id or body.segment_id or body.in_their_zones or body.spread_s or body.per_hour:
-        raise Invalid("Audience and pace are those of a campaign; an event generator is run for its topic at once.")
+        missing = "topic_key" if body.event_generator_id is not None else "event_generator_id"
+        text = "Say what the schedule starts: an event_generator_id and a topic_key, or a campaign_id."
+        raise Invalid.field(f"/{missing}", "no-target", text)
+    paced = ("tag_id", "segment_id", "in_their_zones", "spread_s", "per_hour")
+    if (said := next((name for name in paced if getattr(body, name)), None)) is not None:
+        text = "Audience and pace are those of a campaign; an event generator is run for its topic at once."
+        raise Invalid.field(f"/{said}", "of-a-campaign", text)
     return GeneratorTarget(body.event_generator_id, body.topic_key)

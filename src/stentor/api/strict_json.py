@@ -55,7 +55,8 @@ def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     # The plain search is forty times faster, and nearly no body has it.
     if b"\\u0000" in body and _NUL.search(body):
         pointer = _pointer_to_nul(msgspec.json.decode(body), "") or ""
-        raise Invalid.field(pointer, "nul-character", f"The text at `{pointer}` has a NUL character. Remove it.")
+        place = f"The text at `{pointer}`" if pointer else "The body"
+        raise Invalid.field(pointer, "nul-character", f"{place} has a NUL character. Remove it.")
     return value
 
 

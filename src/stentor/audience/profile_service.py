@@ -59,7 +59,7 @@ class ProfileService:
 
     async def create(self, brand_id: UUID, body: Any, *, region: str | None) -> Customer:
         """A new person, whose consent nothing is said of. Raises Unprocessable, naming every field that breaks a rule."""
-        reader = ProfileReader()
+        reader = ProfileReader(whole="body")
         reader.read(body, 0)
         entrants = reader.entrants(brand_id, region=region)
         return await until_settled(self._db, lambda conn: _written(conn, brand_id, entrants, is_new=True))
@@ -70,7 +70,7 @@ class ProfileService:
         Raises NotFound, and Unprocessable, naming every field that breaks a rule.
         """
         known = await self.find(brand_id, profile)
-        reader = ProfileReader()
+        reader = ProfileReader(whole="body")
         reader.read(body, 0, address=False, external_id=known.external_id)
         if isinstance(body, dict) and body.get("external_id") not in (None, known.external_id):
             reader.refuse(("external_id",), "unchangeable", "cannot be changed", "Merge two profiles instead.")

@@ -83,10 +83,14 @@ class Entrants(msgspec.Struct, frozen=True):
 
 
 class ProfileReader:
-    """Reads profiles one by one, and collects what is wrong with them."""
+    """Reads profiles one by one, and collects what is wrong with them.
 
-    def __init__(self, prefix: Sequence[str] = ()) -> None:
+    `prefix` leads to the list that they stand in; without one each stands by itself, and `whole` is what that is called.
+    """
+
+    def __init__(self, prefix: Sequence[str] = (), *, whole: str = "line") -> None:
         self._prefix = prefix
+        self._whole = whole
         self._place = 0
         self.profiles: list[Profile] = []
         self.refused: list[Refusal] = []
@@ -124,7 +128,7 @@ class ProfileReader:
     def refuse(self, steps: Iterable[str | int], code: str, rule: str, hint: str = "") -> None:
         """The field at these steps of the profile breaks that rule; `hint` is a sentence about what to do."""
         path = self._path(steps)
-        text = f"The {'.'.join(map(str, path)) or 'line'} field {rule}." if path else f"The line {rule}."
+        text = f"The {'.'.join(map(str, path))} field {rule}." if path else f"The {self._whole} {rule}."
         self.refused.append(
             Refusal(self._place, Violation(pointer_to(*path), code, f"{text} {hint}".rstrip() if hint else text))
         )

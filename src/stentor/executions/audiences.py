@@ -44,7 +44,8 @@ def one_audience(tag_id: UUID | None, segment_id: UUID | None) -> Audience:
             return OfTag(tag)
         case None, UUID() as segment:
             return OfSegment(segment)
-    raise Invalid("Say whom it is for: a tag_id or a segment_id, one of them.")
+    text = "Say whom it is for: a tag_id or a segment_id, one of them."
+    raise Invalid.field("/segment_id" if tag_id else "/tag_id", "one-audience", text)
 
 
 async def source_of(conn: Connection, brand_id: UUID, audience: Audience) -> Source | None:

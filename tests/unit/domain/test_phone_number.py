@@ -2,7 +2,9 @@
 
 import hashlib
 
+import phonenumbers
 import pytest
+from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
 from stentor.domain.address import InvalidAddress, is_region, normal_phone, normal_phones, phone_digest
 
@@ -30,6 +32,20 @@ def test_a_number_is_stored_in_e164_which_normalising_again_does_not_change(
 ) -> None:
     assert normal_phone(given, region) == normal
     assert normal_phone(normal) == normal
+
+
+def test_every_country_writes_its_numbers_as_it_is_used_to() -> None:
+    misread = []
+    for region in sorted(phonenumbers.SUPPORTED_REGIONS):
+        for kind in (PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE):
+            if (number := phonenumbers.example_number_for_type(region, kind)) is None:
+                continue
+            national = phonenumbers.format_number(number, PhoneNumberFormat.NATIONAL)
+            normal = phonenumbers.format_number(number, PhoneNumberFormat.E164)
+            if normal_phone(national, region) != normal:
+                misread.append((region, national, normal))
+
+    assert misread == []
 
 
 @pytest.mark.parametrize(
