@@ -59,6 +59,12 @@ def test_one_level_more_is_refused():
         decode(b"[" * (DEPTH_MAX + 1) + b"]" * (DEPTH_MAX + 1), ANYTHING)
 
 
+def test_brackets_in_texts_are_no_levels():
+    text = b'"[{\\"[\\\\"'
+
+    assert decode(b"[" + b",".join([text] * DEPTH_MAX) + b"]", ANYTHING) == ['[{"[\\'] * DEPTH_MAX
+
+
 @pytest.mark.fault("S10", "S12")
 @pytest.mark.parametrize("number", [b"1e400", b"-1e400", b"1" * 5000])
 def test_a_number_that_nothing_could_hold_is_refused(number: bytes):
