@@ -13,11 +13,15 @@ from stentor.api.throttle import Throttle, line_of
 from stentor.clock import Clock
 from stentor.console.access import InboxAccess
 from stentor.console.account import MyAccountPages
+from stentor.console.brand import BrandDoor
+from stentor.console.choosing import Chooser
 from stentor.console.console import ConsolePages
 from stentor.console.entry import EntryPages
 from stentor.console.inbox import InboxPages
 from stentor.console.organisation import OrganisationPages
 from stentor.console.pages import static_routes
+from stentor.console.schedules import SchedulePages
+from stentor.console.segments import SegmentPages
 from stentor.console.visits import AnyRequest, Visits
 from stentor.pages.optout import OptoutPages
 from stentor.pages.unsubscribe import UnsubscribePages
@@ -35,6 +39,8 @@ def doors(core: Core, services: Services, settings: ApiSettings) -> Sequence[Doo
         origin_of=lambda request: origin_of(request, settings.trusted_proxies),
         status_of=status_of,
     )
+    door = BrandDoor(visits, services.brands)
+    chooser = Chooser(services.segments, services.tags, services.topics, services.campaigns)
     console = ConsolePages(
         visits=visits,
         entry=EntryPages(
@@ -59,6 +65,15 @@ def doors(core: Core, services: Services, settings: ApiSettings) -> Sequence[Doo
             invitations=people.invitations,
             clock=clock,
             base_url=base_url(core.settings),
+        ),
+        segments=SegmentPages(door, services.segments, chooser),
+        schedules=SchedulePages(
+            door,
+            schedules=services.schedules,
+            batches=services.batches,
+            runs=services.campaign_runs,
+            chooser=chooser,
+            clock=clock,
         ),
     )
     access = InboxAccess(

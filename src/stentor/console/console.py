@@ -8,6 +8,8 @@ from stentor.console.account import MyAccountPages
 from stentor.console.entry import EntryPages
 from stentor.console.inbox import Failure
 from stentor.console.organisation import OrganisationPages
+from stentor.console.schedules import SchedulePages
+from stentor.console.segments import SegmentPages
 from stentor.console.visits import AnyRequest, Visits, sign_in_at
 
 
@@ -15,10 +17,17 @@ class ConsolePages:
     """The pages of the console beside the inbox."""
 
     def __init__(
-        self, *, visits: Visits, entry: EntryPages, account: MyAccountPages, organisation: OrganisationPages
+        self,
+        *,
+        visits: Visits,
+        entry: EntryPages,
+        account: MyAccountPages,
+        organisation: OrganisationPages,
+        segments: SegmentPages,
+        schedules: SchedulePages,
     ) -> None:
         self._visits = visits
-        self._parts = (entry, account, organisation)
+        self._parts = (entry, account, organisation, segments, schedules)
 
     def routes(self) -> Router:
         """The handlers, to be mounted at the root, with `error_page` as the envelope of `/console`."""
@@ -26,6 +35,11 @@ class ConsolePages:
 
     def error_page(self, request: AnyRequest, failure: Failure) -> Response[Any]:
         """An error as a page; whoever is not signed in is led to where they can."""
+        if "hx-request" in request.headers:
+            # It asked for a part of a page, which stays as it is, with all that was typed; the page has a place for this.
+            shown = self._visits.page(request, "trouble.html", who=None, status=failure.status, failure=failure)
+            shown.headers |= {"HX-Retarget": "#trouble", "HX-Reswap": "innerHTML", "HX-Reselect": "#trouble-text"}
+            return shown
         if failure.code == "unauthenticated":
             return sign_in_at(request)
         return self._visits.page(request, "console_error.html", who=None, status=failure.status, failure=failure)

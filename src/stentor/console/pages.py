@@ -1,6 +1,7 @@
 """What all pages of the console share: templates, style sheets, scripts, and how a time is written."""
 
 import hashlib
+from collections.abc import Callable
 from datetime import datetime
 from importlib import resources
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import msgspec
 from litestar import Request, Response, Router, get
 
+from stentor.console.words import reason_words, tone
 from stentor.errors import NotFound
 from stentor.html import templates_of
 
@@ -15,11 +17,15 @@ from stentor.html import templates_of
 _MEDIA = {
     "console.css": "text/css",
     "console.js": "text/javascript",
+    "htmx.min.js": "text/javascript",
     "icon.svg": "image/svg+xml",
     "inbox.js": "text/javascript",
 }
 _FILES = {name: resources.files("stentor.console").joinpath("static", name).read_bytes() for name in _MEDIA}
 _VERSIONS = {name: hashlib.blake2b(content, digest_size=6).hexdigest() for name, content in _FILES.items()}
+
+BRAND_TABS = {"segments": "Segments", "schedules": "Schedules"}
+"""The pages of a brand: the last part of their address, and what a reader calls them."""
 
 # The default of every answer is `no-referrer`, under which browsers send forms with `Origin: null`.
 _HEADERS = {"Referrer-Policy": "same-origin"}
@@ -45,6 +51,14 @@ def number(value: int) -> str:
     return f"{value:,}"
 
 
+def share(part: int, whole: int) -> str:
+    """`97.4%`; below a tenth `<0.1%`, and `–` of nobody."""
+    if not whole:
+        return "–"
+    percent = 100 * part / whole
+    return "0" if not part else "<0.1%" if percent < 0.05 else f"{percent:.1f}%"
+
+
 def pretty(value: Any) -> str:
     """JSON with a line for each field."""
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
@@ -57,7 +71,17 @@ def channel_name(label: str) -> str:
 
 _CHANNEL_NAMES = {"sms": "SMS", "whatsapp": "WhatsApp", "in_app": "In-app"}
 _PAGES = templates_of("stentor.console")
-_PAGES.filters.update(channel=channel_name, clock_time=clock_time, day=day, number=number, pretty=pretty)
+_FILTERS: dict[str, Callable[..., str]] = {
+    "channel": channel_name,
+    "clock_time": clock_time,
+    "day": day,
+    "number": number,
+    "pretty": pretty,
+    "reason": reason_words,
+    "share": share,
+    "tone": tone,
+}
+_PAGES.filters.update(_FILTERS)
 
 
 def page(template: str, *, status: int = 200, **facts: Any) -> Response[str]:

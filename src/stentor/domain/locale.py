@@ -48,6 +48,11 @@ def normal_time_zone(text: str) -> str | None:
     return _zones().get(text.strip().lower()) if len(text) <= TIME_ZONE_CHARS_MAX else None
 
 
+def time_zones() -> list[str]:
+    """The IANA names of all time zones, in their order."""
+    return sorted(_zones().values())
+
+
 @functools.cache
 def _zones() -> dict[str, str]:
     names = resources.files("tzdata").joinpath("zones").read_text(encoding="utf-8").split()

@@ -1,0 +1,102 @@
+"""Pages of a brand open by the role in it: every path and every form of them, for everybody who has no business there."""
+
+import re
+from typing import Any
+from uuid import UUID
+
+import pytest
+from httpx import AsyncClient, Response
+
+from browsing import form_token
+from console_world import OWN, ConsoleWorld, a_campaign, a_schedule
+from stentor.audience.segments import expressions as ex
+
+pytestmark = pytest.mark.anyio
+
+NOTHING = UUID(int=7)
+ASKS_ONLY = {"/segments/count", "/schedules/next"}
+"""Forms that change nothing: whoever may read may send them."""
+
+
+def paths(console: ConsoleWorld, method: str) -> list[str]:
+    """The pages, or the forms, of a brand, as the router has them."""
+    return [
+        route.path_format
+        for route in console.app.routes
+        if route.path_format.startswith("/console/brands/") and method in getattr(route, "methods", ())
+    ]
+
+
+async def theirs(console: ConsoleWorld, brand_id: UUID) -> dict[str, str]:
+    """Ids of things of that brand, by the names that paths give them."""
+    segment = await console.services.segments.create(brand_id, "Theirs", ex.Known(field="email"))
+    campaign = await a_campaign(console, brand_id)
+    schedule = await a_schedule(console, brand_id, campaign.id, segment.id)
+    return {"segment_id": str(segment.id), "campaign_id": str(campaign.id), "schedule_id": str(schedule.id)}
+
+
+async def ask(at: AsyncClient, method: str, path: str, ids: dict[str, str], token: str) -> Response:
+    filled = re.sub(r"{(\w+)}", lambda name: ids.get(name[1], str(NOTHING)), path)
+    if method == "GET":
+        return await at.get(filled)
+    return await at.post(filled, data={"form_token": token, "do": "save"}, headers=OWN)
+
+
+async def test_foreign_things_are_not_there_for_anybody(console: ConsoleWorld):
+    other = await console.services.accounts.create_brand("Other")
+    ids: dict[str, Any] = await theirs(console, other.id)
+    mine, foreign = await console.enters("admin"), await console.enters("admin", other)
+    nobody = console.browser()
+    token = form_token(await mine.get("/console/account"))
+    foreign_token = form_token(await foreign.get("/console/account"))
+    blank_token = form_token(await nobody.get("/console/sign-in"))
+
+    for method in ("GET", "POST"):
+        for path in paths(console, method):
+            their_brand, my_brand = {**ids, "brand_id": str(other.id)}, {**ids, "brand_id": str(console.brand.id)}
+            no_brand = {**ids, "brand_id": str(NOTHING)}
+            told = [
+                await ask(mine, method, path, their_brand, token),
+                await ask(mine, method, path, no_brand, token),
+                await ask(foreign, method, path, my_brand, foreign_token),
+            ]
+            assert [each.status_code for each in told] == [404, 404, 404], path
+            assert told[0].text == told[1].text
+            if "_id}" in path.replace("{brand_id}", ""):
+                assert (await ask(mine, method, path, my_brand, token)).status_code == 404, path
+            alone = await ask(nobody, method, path, my_brand, blank_token)
+            assert (alone.status_code, alone.headers["location"].partition("?")[0]) == (303, "/console/sign-in"), path
+    assert len(paths(console, "POST")) >= 4
+
+
+async def test_a_viewer_reads_everything_and_changes_nothing(console: ConsoleWorld):
+    ids = {**await theirs(console, console.brand.id), "brand_id": str(console.brand.id)}
+    viewer, marketer = await console.enters("viewer"), await console.enters("marketer")
+    token = form_token(await viewer.get("/console/account"))
+
+    for path in paths(console, "GET"):
+        wanted = 403 if path.endswith("/new") else 200
+        answer = await ask(viewer, "GET", path, ids, token)
+        assert (answer.status_code, 'class="btn primary"' in answer.text) == (wanted, False), path
+        assert (await ask(marketer, "GET", path, ids, token)).status_code == 200, path
+    for path in paths(console, "POST"):
+        wanted = 200 if path.removeprefix("/console/brands/{brand_id}") in ASKS_ONLY else 403
+        assert (await ask(viewer, "POST", path, ids, token)).status_code == wanted, path
+
+
+async def test_pages_of_a_brand_have_no_inline_style_or_script_and_a_label_for_each_field(console: ConsoleWorld):
+    ids = {**await theirs(console, console.brand.id), "brand_id": str(console.brand.id)}
+    at = await console.enters("owner")
+
+    for path in ["/console", *paths(console, "GET")]:
+        page = await ask(at, "GET", path, ids, "")
+        assert page.status_code == 200, path
+        assert " style=" not in page.text
+        assert " on" not in re.sub(r'"[^"]*"', '""', " ".join(re.findall(r"<[a-z][^>]*>", page.text)))
+        assert all("src=" in tag for tag in re.findall(r"<script[^>]*>", page.text))
+        labelled = re.findall(r'<label for="([^"]+)"', page.text)
+        fields = re.findall(r'<(?:input|select|textarea)[^>]*\bid="([^"]+)"', page.text)
+        assert sorted(set(fields) - set(labelled)) == []
+        ids_there = re.findall(r'\bid="([^"]+)"', page.text)
+        assert len(ids_there) == len(set(ids_there)), path
+        assert len(re.findall(r"<h1", page.text)) == 1
