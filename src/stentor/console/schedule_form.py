@@ -8,10 +8,11 @@ from uuid import UUID
 import msgspec
 
 from stentor.console.fields import duration_of, seconds_in
+from stentor.domain.policy import PER_HOUR_MAX
 from stentor.domain.timetable import Rule
 from stentor.errors import Invalid, Violation
 from stentor.executions.audiences import Audience, OfSegment, OfTag
-from stentor.executions.pacing import PER_HOUR_MAX, SPREAD_S_MAX
+from stentor.executions.pacing import SPREAD_S_MAX
 from stentor.triggers.schedules.model import CampaignTarget, Schedule, ScheduleDraft
 
 DAYS: Mapping[str, str] = {
