@@ -131,7 +131,9 @@ async def test_the_first_owner_joins_by_a_link_invites_and_makes_tokens(
     asked = await owner.get(f"/v1/groups/{brand.id}/topics", headers={"Authorization": f"Bearer {token}"})
     assert asked.status_code == 200
     await submit(owner, f"{here}/tokens", f"{here}/tokens/{key.number}/revoke")
-    assert token not in (await owner.get(f"{here}/tokens")).text
+    live, ended = [(await owner.get(f"{here}/tokens{query}")).text for query in ("", "?state=ended")]
+    assert token not in live + ended
+    assert ("<bdi>CI</bdi>" in live, "<bdi>CI</bdi>" in ended, ">revoked<" in ended) == (False, True, True)
 
     async def is_dead() -> bool:
         headers = {"Authorization": f"Bearer {token}"}

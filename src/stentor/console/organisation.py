@@ -11,7 +11,7 @@ from litestar.response import Redirect
 
 from stentor.accounts.invitations import InvitationService
 from stentor.accounts.letters import link_of
-from stentor.accounts.model import SCOPES, NewKey, Organisation
+from stentor.accounts.model import SCOPES, KeyState, NewKey, Organisation
 from stentor.accounts.roles import Permission, grantable
 from stentor.accounts.service import AccountService
 from stentor.accounts.user_model import SignedIn
@@ -135,7 +135,8 @@ class OrganisationPages:
         @get(f"{_HERE}/tokens", include_in_schema=False)
         async def tokens(request: AnyRequest) -> Response[str]:
             who, organisation = await self._inside(request, "tokens")
-            return await self._tokens_page(request, who, organisation)
+            state: KeyState = "ended" if request.query_params.get("state") == "ended" else "live"
+            return await self._tokens_page(request, who, organisation, state=state)
 
         @post(f"{_HERE}/tokens/create", include_in_schema=False, request_max_body_size=FORM_BYTES_MAX)
         async def create(request: AnyRequest) -> Response[str]:
@@ -218,13 +219,15 @@ class OrganisationPages:
         who: SignedIn,
         organisation: Organisation,
         *,
+        state: KeyState = "live",
         problem: Problem | None = None,
         made: NewKey | None = None,
     ) -> Response[str]:
         brands = await self._accounts.brands_of(organisation.id)
         facts: dict[str, Any] = {
             "organisation": organisation,
-            "keys": await self._accounts.keys_of_organisation(organisation.id),
+            "keys": await self._accounts.keys_of_organisation(organisation.id, state),
+            "state": state,
             "brands": brands,
             "brand_names": {brand.id: brand.name for brand in brands},
             "may_create": who.may("admin", organisation.id),

@@ -408,7 +408,8 @@ class _Living:
 
 _ARRIVE_PAUSED = """
     UPDATE installation
-    SET backup_at = created_at, restored_at = created_at, paused_at = created_at, erasures_read_at = created_at"""
+    SET backup_at = created_at, restored_at = created_at, paused_at = created_at, erasures_read_at = created_at,
+        revocations_read_at = created_at"""
 _IS_OPEN = """
     SELECT EXISTS (SELECT FROM execution WHERE ended_at IS NULL) OR EXISTS (SELECT FROM schedule WHERE next_at IS NOT NULL)"""
 _NEWS = """

@@ -46,6 +46,7 @@ _FAILPOINT = re.compile(r'failpoint\("([a-z_.]+)"\)')
 _LOOK_EVERY_S = 0.005
 _LISTS = "optouts"
 _ERASURES = "erasures"
+_REVOCATIONS = "backups/revocations.py"
 _REQUESTS = (
     "audience/customer_events.py",
     "erasures/merging.py",
@@ -58,7 +59,8 @@ _REQUESTS = (
 def failpoints() -> list[str]:
     """The names of all places in the engine's source that a life comes to, in order."""
     source = Path(stentor.__file__).parent
-    elsewhere = {source / "testing", source / _LISTS, source / _ERASURES, *(source / file for file in _REQUESTS)}
+    apart = ("testing", _LISTS, _ERASURES, _REVOCATIONS, *_REQUESTS)
+    elsewhere = {source / each for each in apart}
     return _named(file for file in source.rglob("*.py") if elsewhere.isdisjoint([file, *file.parents]))
 
 
@@ -72,6 +74,11 @@ def failpoints_of_erasures() -> list[str]:
     source = Path(stentor.__file__).parent
     requests = {source / file for file in _REQUESTS}
     return _named(file for file in (source / _ERASURES).rglob("*.py") if file not in requests)
+
+
+def failpoints_of_revocations() -> list[str]:
+    """The names of the places in revoking again what was revoked after a backup: a copy's, before it lives."""
+    return _named([Path(stentor.__file__).parent / _REVOCATIONS])
 
 
 def failpoints_of_requests() -> list[str]:
