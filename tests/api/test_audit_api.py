@@ -6,6 +6,7 @@ import json
 from asyncio import gather
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -16,6 +17,7 @@ from owned_things import Brand, ask, harvested, operations
 from stentor.accounts.acting import Actor, as_actor
 from stentor.accounts.audit import MEMBER_BYTES_MAX, THING_BYTES_MAX, forget_audit, record
 from stentor.db.pool import Database
+from stentor.wiring import Core, account_links
 
 pytestmark = pytest.mark.anyio
 
@@ -247,13 +249,17 @@ async def test_of_a_webhook_the_log_has_scheme_and_host_and_that_it_changed(worl
     assert first["after"].keys() == {"settings"}
 
 
-async def test_every_operation_that_changes_configuration_leaves_one_entry(world: World, other_world: World):
+async def test_every_operation_that_changes_configuration_leaves_one_entry(
+    world: World, other_world: World, installation: Core
+):
     owned = await harvested(world) | {"grantee_id": str(other_world.brand.id)}
     spare = await _deletable(world)
     routes = [{"channel": "sms", "template_id": owned["template_id"]}]
     of_batch = {"kind": "batch", "consent_basis": "channel", "routes": routes}
     batch = await made(await world.ask("POST", "/campaigns", json={"name": "B", **of_batch}))
     running = await made(await world.ask("POST", "/campaigns", json={"name": "Running", **of_batch}))
+    await made(await world.ask("POST", "/test-recipients", json={"address": "+358401112222"}))
+    code = account_links(installation).token("test_recipient", UUID(owned["test_recipient_id"]))
     own_ids = {
         "publishCampaign": {"campaign_id": batch["id"]},
         "changeSchedule": {"schedule_id": await _schedule_of_batch(world, running["id"])},
@@ -267,6 +273,8 @@ async def test_every_operation_that_changes_configuration_leaves_one_entry(world
         "replaceSchedule": _schedule("other"),
         "changeSchedule": {"start_at": _in_days(2)},
         "updateOptoutList": {"expiry_days": 365},
+        "confirmTestRecipient": {"code": code},
+        "testCampaign": {"to": ["+358401112222"], "wait_s": 0},
     }
     here = await Brand.of(world, owned)
     wrong: dict[str, str] = {}
@@ -288,7 +296,7 @@ async def test_every_operation_that_changes_configuration_leaves_one_entry(world
 
 
 # Made twice, there are two of them.
-_MADE_AGAIN = {"createKey"}
+_MADE_AGAIN = {"createKey", "testCampaign"}
 
 # What is replaced can be published, what is resumed was paused, and what is revoked is still there: it is deleted last.
 _TURN = {"PUT": 0, "PATCH": 1, "POST": 2, "DELETE": 3}

@@ -66,26 +66,33 @@ class TestRecipientService:
             held = await _found(conn, brand_id, recipient_id)
             if self._codes.read(KIND, code.strip()) != recipient_id:
                 raise Invalid.field("/code", "wrong-code", "This is not the code of the letter to this address.")
-            await store.confirm(conn, brand_id, recipient_id)
+            is_new = await store.confirm(conn, brand_id, recipient_id)
             confirmed = await _found(conn, brand_id, recipient_id)
-            await record(
-                conn, "test_recipient.confirmed", recipient_id, brand_id=brand_id, before=held, after=confirmed
-            )
+            if is_new:
+                await record(
+                    conn, "test_recipient.confirmed", recipient_id, brand_id=brand_id, before=held, after=confirmed
+                )
         return confirmed
 
     async def remove(self, brand_id: UUID, recipient_id: UUID) -> None:
         """Takes the address out, at once. Raises NotFound."""
         async with self._db.transaction() as conn:
             held = await _found(conn, brand_id, recipient_id)
-            await store.delete(conn, brand_id, recipient_id)
+            if not await store.delete(conn, brand_id, recipient_id):
+                # Somebody else did so a moment ago.
+                raise _missing(recipient_id)
             await record(conn, "test_recipient.removed", recipient_id, brand_id=brand_id, before=held)
 
 
 async def _found(conn: Connection, brand_id: UUID, recipient_id: UUID) -> TestRecipient:
     found = await store.find(conn, brand_id, recipient_id)
     if found is None:
-        raise NotFound(f"This brand has no test recipient {recipient_id}. List them with GET …/test-recipients.")
+        raise _missing(recipient_id)
     return found
+
+
+def _missing(recipient_id: UUID) -> NotFound:
+    return NotFound(f"This brand has no test recipient {recipient_id}. List them with GET …/test-recipients.")
 
 
 async def checked_recipients(conn: Connection, brand: Brand, to: Sequence[str]) -> list[TestRecipient]:

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from documents import ROOT
+from stentor.accounts import test_recipient_store
 from stentor.accounts.audit_masks import LEFT_OUT, is_secret, masked
 from stentor.accounts.model import Brand, BrandSettings, Organisation
 from stentor.audience.model import Topic
@@ -36,6 +37,7 @@ SHAPES: dict[str, list[Any]] = {
     "segment": [Segment],
     "sender": [Sender, SmtpSettings, WebhookSettings],
     "template": [Template],
+    "test_recipient": [test_recipient_store.TestRecipient],
     "topic": [Topic],
     # Told by a few members that the service names.
     "invitation": [],
