@@ -31,7 +31,7 @@ class Sql(QuerySet, file="hour_buckets.sql", package=__package__):
 
 
 class HourLimit(msgspec.Struct, frozen=True):
-    """At most `per_hour` sends in any hour. `owner_id`: whose limit it is, a campaign's or an execution's."""
+    """At most `per_hour` sends in any hour. `owner_id`: whose limit it is: a campaign's, an execution's, or a brand's on a channel."""
 
     owner_id: UUID
     per_hour: int

@@ -67,6 +67,13 @@ class BrandPolicy(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknow
     """What holds for all messages of a brand, the transactional lane and test executions apart."""
 
     caps: Annotated[tuple[BrandCap, ...], Meta(max_length=CAPS_MAX)] = ()
+    per_hour: Annotated[
+        dict[str, Annotated[int, Meta(ge=1, le=PER_HOUR_MAX)]],
+        Meta(
+            max_length=len(CHANNEL_LABELS),
+            description="By channel, how many messages the brand hands over in any hour, tries counted each.",
+        ),
+    ] = {}
 
 
 class CampaignPolicy(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -107,6 +114,9 @@ def policy_violations(policy: BrandPolicy | CampaignPolicy, pointer: str) -> Ite
         place = pointer + pointer_to("caps", index)
         yield from _duration_violations(cap.per, f"{place}/per", PER_DAYS_MAX)
         yield from _channel_violations(cap.channels, f"{place}/channels")
+    if isinstance(policy, BrandPolicy):
+        for name in policy.per_hour:
+            yield from _unknown_channel(name, pointer + pointer_to("per_hour", name))
     if isinstance(policy, CampaignPolicy):
         if policy.deadline is not None:
             yield from _duration_violations(policy.deadline, f"{pointer}/deadline", DEADLINE_DAYS_MAX)
@@ -124,6 +134,10 @@ def _duration_violations(duration: str, pointer: str, days_max: int) -> Iterator
 
 def _channel_violations(channels: Sequence[str], pointer: str) -> Iterator[Violation]:
     for index, name in enumerate(channels):
-        if name not in CHANNEL_LABELS:
-            text = f"There is no channel {name!r}; choose from {', '.join(CHANNEL_LABELS)}."
-            yield Violation(f"{pointer}/{index}", "unknown-channel", text)
+        yield from _unknown_channel(name, f"{pointer}/{index}")
+
+
+def _unknown_channel(name: str, pointer: str) -> Iterator[Violation]:
+    if name not in CHANNEL_LABELS:
+        text = f"There is no channel {name!r}; choose from {', '.join(CHANNEL_LABELS)}."
+        yield Violation(pointer, "unknown-channel", text)

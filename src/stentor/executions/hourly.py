@@ -1,8 +1,8 @@
-"""What limits per hour allow a claim: those of its campaigns, which all their executions share, and of its executions."""
+"""What limits per hour allow a claim: its brand's on the channel, its campaigns', and those of single executions."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import msgspec
 
@@ -12,6 +12,7 @@ from stentor.deliver import hour_buckets
 from stentor.deliver import store as deliver
 from stentor.deliver.hour_buckets import HourLimit
 from stentor.deliver.model import WAVE_SENDS_MAX, Claim, PendingSend
+from stentor.domain.policy import BrandPolicy
 from stentor.executions.facts import ExecutionFacts
 
 
@@ -32,16 +33,21 @@ class HourRoom(msgspec.Struct, frozen=True):
 
 
 async def hour_room(
-    conn: Connection, claim: Claim, facts: Mapping[UUID, ExecutionFacts], over: Collection[UUID]
+    conn: Connection,
+    claim: Claim,
+    facts: Mapping[UUID, ExecutionFacts],
+    over: Collection[UUID],
+    brand: BrandPolicy,
 ) -> HourRoom:
     """What the claim's limits allow now; chunks whose limits allow nothing leave the claim until it is their turn.
 
     `over`: executions that send nothing any more, so that no limit keeps their people. Asks nothing where there are no limits.
     """
+    of_brand = _of_brand(claim, brand)
     limits = {
         execution_id: limits
         for execution_id, execution in facts.items()
-        if execution_id not in over and (limits := hour_limits(execution))
+        if execution_id not in over and (limits := hour_limits(execution, of_brand))
     }
     if not limits:
         return HourRoom()
@@ -54,13 +60,25 @@ async def hour_room(
     return HourRoom(min((rooms[owner_id] for owner_id in left), default=WAVE_SENDS_MAX), limits)
 
 
-def hour_limits(execution: ExecutionFacts) -> list[HourLimit]:
-    """The limits that an execution's sends fall under. Tests reach nobody, and fall under none."""
+def hour_limits(execution: ExecutionFacts, of_brand: HourLimit | None) -> list[HourLimit]:
+    """The limits that an execution's sends fall under.
+
+    Tests reach nobody, and fall under none. What is transactional does not fall under its brand's, as under none of its policy.
+    """
     if execution.is_test:
         return []
     content = execution.publication.content
-    both = ((content.campaign_id, content.policy.per_hour), (execution.execution_id, execution.per_hour))
-    return [HourLimit(owner_id, per_hour) for owner_id, per_hour in both if per_hour is not None]
+    own = ((content.campaign_id, content.policy.per_hour), (execution.execution_id, execution.per_hour))
+    limits = [HourLimit(owner_id, per_hour) for owner_id, per_hour in own if per_hour is not None]
+    if of_brand is not None and content.lane != "transactional":
+        limits.append(of_brand)
+    return limits
+
+
+def _of_brand(claim: Claim, brand: BrandPolicy) -> HourLimit | None:
+    """The brand's limit on the claim's channel; its owner is the brand and the channel."""
+    per_hour = brand.per_hour.get(claim.channel.label)
+    return None if per_hour is None else HourLimit(uuid5(claim.brand_id, f"per hour {claim.channel.label}"), per_hour)
 
 
 async def _let_go(

@@ -232,7 +232,7 @@ class Deliverer:
             standing = await self._drop_unfit(conn, claim)
             over = {execution_id: reason for (execution_id, _), state in standing.items() if (reason := state.over)}
             facts = await self._facts.load(conn, claim.brand_id, claim.execution_ids)
-            room = await hour_room(conn, claim, facts, over)
+            room = await hour_room(conn, claim, facts, over, policy)
             limit = await self._allowed(conn, claim, sender, over, room.sends)
             if not claim.chunks:
                 return None

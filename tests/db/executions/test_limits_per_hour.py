@@ -12,7 +12,7 @@ from stentor.channels.contract import Accepted, Deferred, Message, Outcome
 from stentor.db.pool import Database
 from stentor.deliver.hour_buckets import START_S_MAX, HourLimit, forget_hour_buckets
 from stentor.domain.ids import new_id
-from stentor.domain.policy import CampaignPolicy
+from stentor.domain.policy import BrandPolicy, CampaignPolicy, policy_violations
 from stentor.executions.pipeline import GUARD_AGE_S_MAX
 from stentor.testing.engine import Engine, ScriptedChannel
 from stentor.testing.world import Someone, World
@@ -121,6 +121,25 @@ async def test_tries_count_and_whom_the_guard_keeps_back_does_not(db: Database, 
     assert (fates.count("skipped unsubscribed"), fates.count("handed_over")) == (24, 6)
     assert len(channel.taken) > 6
     assert max(hands.minutes.values()) <= AT_ONCE_MAX
+
+
+async def test_a_brands_limit_on_a_channel_holds_for_all_campaigns_but_not_for_what_is_transactional(
+    db: Database, later: Database
+):
+    world, channel = await World.made(db), ScriptedChannel()
+    await world.people([Someone(f"p{number}") for number in range(6)])
+    await world.brand_policy(BrandPolicy(per_hour={"email": PER_HOUR}))
+    news = [await world.execution(await world.publication()) for _ in range(2)]
+    code = await world.execution(await world.publication(basis="none", lane="transactional"))
+    hands = Hands(later, channel)
+    await Engine(db, channel).plan()
+
+    await hands.deliver([0])
+
+    fates = [fate for one in news for fate in (await world.fates(one)).values()]
+    assert fates.count("handed_over") == AT_ONCE_MAX
+    assert set((await world.fates(code)).values()) == {"handed_over"}
+    assert [one.pointer for one in policy_violations(BrandPolicy(per_hour={"fax": 1}), "")] == ["/per_hour/fax"]
 
 
 async def test_what_is_cancelled_and_what_is_a_test_waits_for_no_limit(db: Database, later: Database):
