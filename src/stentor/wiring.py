@@ -144,6 +144,7 @@ from stentor.worker.lister import ListerRole
 from stentor.worker.loop import Bell
 from stentor.worker.planner import PlannerRole
 from stentor.worker.remedier import RemedierRole
+from stentor.worker.retention import RetentionKeeper
 
 log = structlog.get_logger(__name__)
 
@@ -611,6 +612,7 @@ def _chores(core: Core) -> list[Chore]:
     schedules = schedule_keeper(core)
     contacts = ContactKeeper(db)
     anonymous = AnonymousKeeper(db)
+    retention = RetentionKeeper(db, accounts(core).brands, history_days=core.settings.history_days)
     past = PastKeeper(db, days=core.settings.history_days)
     return [
         # First: what comes in a week that has no partition lies in the catch-all for good.
@@ -627,6 +629,7 @@ def _chores(core: Core) -> list[Chore]:
         Chore("end_forgotten", 5.0, lambda: end_forgotten(db)),
         Chore("drop_history", 1.0, lambda: drop_history(db, days=core.settings.history_days)),
         Chore("forget_test_contents", 3_600.0, lambda: forget_test_contents(db, days=core.settings.history_days)),
+        Chore("forget_by_settings", 60.0, retention.forget),
         Chore("forget_claims", 600.0, lambda: forget_claims(db)),
         Chore("forget_hour_buckets", 600.0, lambda: forget_hour_buckets(db)),
         Chore("forget_contacts", 60.0, lambda: _forget_contacts(core, contacts)),

@@ -63,8 +63,13 @@ WITHOUT_A_BOUNDARY = {
     ),
     "It forgets what is old, and comes back for the rest.": (
         "accounts/audit.py: forget",
+        "accounts/audit.py: forget_audit_of",
         "accounts/limits.py: forget",
         "answers/service.py: forget",
+        "audience/forgetting.py: forget",
+        "executions/forgetting.py: forget",
+        "executions/history.py: drop_history_of",
+        "triggers/batches/forgetting.py: forget",
         "campaigns/test_content.py: forget_test_contents",
         "deliver/hour_buckets.py: forget_hour_buckets",
     ),

@@ -126,6 +126,12 @@ async def forget_audit(db: Database, *, days: int | None) -> int:
     return await until_short(forget, FORGOTTEN_AT_ONCE_MAX)
 
 
+async def forget_audit_of(db: Database, brand_id: UUID, *, days: int) -> int:
+    """Forgets a brand's entries that are older than `days`, a bounded number of them. Returns how many."""
+    async with db.transaction() as conn:
+        return await audit_store.forget_of_brand(conn, brand_id, days=days, limit=FORGOTTEN_AT_ONCE_MAX)
+
+
 def _told(thing: Told | None) -> dict[str, Any] | None:
     """The thing as JSON, without what changes by itself; its secrets are still there, so that a change of one is seen."""
     if thing is None:

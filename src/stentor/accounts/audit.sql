@@ -64,6 +64,24 @@ ORDER BY number
 -- What the trigger that keeps the log lets go, in this transaction alone.
 SELECT set_config('stentor.audit_kept_from', (:now - make_interval(days => :days))::text, true)
 
+-- name: forget_of_brand
+-- Those before the brand's first entry that stays: the others need not be looked through.
+DELETE FROM audit_entry
+WHERE number IN (
+    SELECT number FROM audit_entry
+    WHERE brand_id = :brand_id AND at < :now - make_interval(days => :days) AND number < coalesce(
+        (
+            SELECT number FROM audit_entry
+            WHERE brand_id = :brand_id AND at >= :now - make_interval(days => :days)
+            ORDER BY number
+            LIMIT 1
+        ),
+        9223372036854775807
+    )
+    ORDER BY number
+    LIMIT :limit
+) AND at < current_setting('stentor.audit_kept_from')::timestamptz AND brand_id = :brand_id
+
 -- name: forget
 -- all brands: a sweep by age.
 DELETE FROM audit_entry

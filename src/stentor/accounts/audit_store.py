@@ -23,6 +23,7 @@ class Sql(QuerySet, file="audit.sql", package=__package__):
     entries: Statement
     keep_from: Statement
     forget: Statement
+    forget_of_brand: Statement
 
 
 class NewEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,3 +103,9 @@ async def forget(conn: Connection, *, days: int, limit: int) -> int:
     """Deletes entries that are older than that, the oldest first, and returns how many."""
     await Sql.keep_from.run(conn, days=days)
     return await Sql.forget.run(conn, days=days, limit=limit)
+
+
+async def forget_of_brand(conn: Connection, brand_id: UUID, *, days: int, limit: int) -> int:
+    """As `forget`, of one brand."""
+    await Sql.keep_from.run(conn, days=days)
+    return await Sql.forget_of_brand.run(conn, brand_id=brand_id, days=days, limit=limit)

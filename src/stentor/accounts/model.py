@@ -13,6 +13,11 @@ from stentor.domain.quiet_hours import QuietRule
 NAME_CHARS_MAX = 200
 KEY_DAYS_MAX = 3_650
 POSTAL_ADDRESS_CHARS_MAX = 500
+KEPT_DAYS_MAX = 3_650
+SANDBOX_DAYS_MAX = 365
+HISTORY_DAYS_MIN = 60
+AUDIT_DAYS_MIN = 30
+AUDIT_DAYS_MAX = 36_500
 
 Scope = Literal["run", "read", "write", "admin"]
 """`run` starts executions and asks for their status, `read` sees everything, `write` changes people and content, `admin`
@@ -67,7 +72,17 @@ class BrandSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     from_address: str = ""
     postal_address: Annotated[str, Meta(max_length=POSTAL_ADDRESS_CHARS_MAX)] = ""
     sandbox_messages_max: Annotated[int, Meta(ge=0, le=10_000_000)] = 200_000
-    sandbox_days: Annotated[int, Meta(ge=1, le=365)] = 7
+    sandbox_days: Annotated[int, Meta(ge=1, le=SANDBOX_DAYS_MAX)] = 7
+    history_days: Annotated[int, Meta(ge=HISTORY_DAYS_MIN, le=KEPT_DAYS_MAX)] | None = None
+    """How long executions with their sends are kept, counted from their start; None as long as the installation keeps them."""
+    payload_days: Annotated[int, Meta(ge=1, le=KEPT_DAYS_MAX)] | None = None
+    """How long what calls said and providers answered is kept, counted from an execution's start; None as long as history."""
+    event_days: Annotated[int, Meta(ge=1, le=KEPT_DAYS_MAX)] | None = None
+    """How long events of customers are kept; None as long as history."""
+    batch_days: Annotated[int, Meta(ge=1, le=KEPT_DAYS_MAX)] | None = None
+    """How long it is kept who was in a batch; None for ever."""
+    audit_days: Annotated[int, Meta(ge=AUDIT_DAYS_MIN, le=AUDIT_DAYS_MAX)] | None = None
+    """How long the brand's entries of the audit log are kept; None as long as the installation keeps them."""
     quiet_hours: tuple[QuietRule, ...] = ()
     """When nobody is written to, by the recipient's clock; transactional campaigns are exempt."""
     policy: BrandPolicy = BrandPolicy()

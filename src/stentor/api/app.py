@@ -41,6 +41,7 @@ from stentor.api.profile_tags import profile_tags
 from stentor.api.profiles import profiles
 from stentor.api.recipients import recipients
 from stentor.api.request import STREAM, ApiRequest
+from stentor.api.retention import retention
 from stentor.api.runs import event_generators
 from stentor.api.schedules import schedules
 from stentor.api.segments import segments
@@ -91,6 +92,7 @@ NATIVE = (
     campaigns,
     test_recipients,
     policies,
+    retention,
     event_generators,
     messages,
     schedules,

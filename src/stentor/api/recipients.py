@@ -73,12 +73,16 @@ class ChannelStory(msgspec.Struct, frozen=True):
 
 
 class RecipientStory(msgspec.Struct, frozen=True):
-    """The whole story of one person in one execution; `outside` says why somebody was not in the audience."""
+    """The whole story of one person in one execution; `outside` says why somebody was not in the audience.
+
+    `forgotten`: what is not kept any more of the execution, as the group's retention says; empty while all of it is.
+    """
 
     execution_id: UUID
     external_id: str
     channels: list[ChannelStory]
     outside: str
+    forgotten: str
 
 
 @recipients.get("/executions/{execution_id:str}/recipients", scope="read")
@@ -165,4 +169,5 @@ def _story(explanation: Explanation) -> RecipientStory:
             for one in explanation.channels
         ],
         explanation.outside,
+        explanation.forgotten,
     )

@@ -53,6 +53,8 @@ def _tell(story: Explanation) -> None:
     console = Console()
     if story.outside:
         console.print(f"{story.external_id}: {story.outside}", markup=False, highlight=False, soft_wrap=True)
+    if story.forgotten:
+        console.print(story.forgotten, markup=False, highlight=False, soft_wrap=True)
     for channel in story.channels:
         console.print(f"{story.external_id} on {channel.channel}: {_fate(channel)}", markup=False, highlight=False)
         console.print(_checks(channel))

@@ -21,6 +21,7 @@ from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
 from stentor.domain.ids import part_of, recipient_id
 from stentor.domain.vocabulary import ChannelKind, Reason, SendState, channel_mask, channels_in
+from stentor.executions.forgetting import forgotten_after
 from stentor.executions.model import Execution
 from stentor.executions.named import is_cast, is_named
 from stentor.executions.replaying import CHECKS, KNOWN_WITHIN, MEANWHILE, Kept, Replay
@@ -127,6 +128,8 @@ class Explanation(msgspec.Struct, frozen=True):
     customer_id: UUID
     channels: list[ChannelExplanation]
     outside: str = ""
+    forgotten: str = ""
+    """What is not kept any more of the execution, and since when; empty while all of it is."""
 
 
 class PausedSender(msgspec.Struct, frozen=True):
@@ -169,8 +172,14 @@ async def explain(
         raise missing_customer(external_id) from None
     channels = await explain_channels(conn, look_up, execution, publication, customer)
     outside = "" if channels else await _outside(conn, execution, publication, customer, external_id)
+    days = await forgotten_after(conn, execution.brand_id, execution.id)
     return Explanation(
-        execution_id=execution.id, external_id=external_id, customer_id=customer, channels=channels, outside=outside
+        execution_id=execution.id,
+        external_id=external_id,
+        customer_id=customer,
+        channels=channels,
+        outside=outside,
+        forgotten="" if days is None else f"What the call said and what was answered was forgotten after {days} days.",
     )
 
 

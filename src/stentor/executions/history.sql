@@ -27,6 +27,69 @@ ON CONFLICT (brand_id, day, campaign_id, channel, state, reason) DO UPDATE SET s
 -- all brands: those whose totals were added in this transaction. Slices, chunks, waves, tallies, books and remedies go with them.
 DELETE FROM execution WHERE id = ANY(:execution_ids)
 
+-- name: lock_old_of_brand
+-- Of a brand that keeps less than the installation does. What is in doubt, or to be treated by a remedy, stays as long as that.
+SELECT e.id
+FROM execution e
+WHERE e.brand_id = :brand_id AND e.id < uuid_floor(:now - make_interval(days => :days)) AND e.ended_at IS NOT NULL
+    AND NOT EXISTS (
+        SELECT FROM tally t
+        WHERE t.execution_id = e.id AND t.brand_id = :brand_id AND t.state IN (0, 1, 5)
+        GROUP BY t.state
+        HAVING sum(t.sends) > 0
+    )
+    AND NOT EXISTS (SELECT FROM remedy r WHERE r.execution_id = e.id AND r.brand_id = :brand_id AND r.done_at IS NULL)
+    AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
+ORDER BY e.id
+LIMIT :limit
+FOR UPDATE OF e SKIP LOCKED
+
+-- name: mark_forgotten
+-- Before the first of its sends goes: from then on nothing can be ordered for it.
+UPDATE execution SET forgotten_at = :now WHERE id = ANY(:execution_ids) AND brand_id = :brand_id AND forgotten_at IS NULL
+
+-- name: drop_sends
+DELETE FROM send s
+USING (
+    SELECT o.execution_id, o.part, o.customer_id, o.channel
+    FROM send o
+    WHERE o.execution_id = ANY(:execution_ids) AND o.brand_id = :brand_id
+    LIMIT :limit
+) o
+WHERE s.execution_id = o.execution_id AND s.part = o.part AND s.customer_id = o.customer_id AND s.channel = o.channel
+    AND s.brand_id = :brand_id
+
+-- name: drop_answers
+DELETE FROM delivery_event d
+USING (
+    SELECT o.execution_id, o.part, o.customer_id, o.event_id
+    FROM delivery_event o
+    WHERE o.execution_id = ANY(:execution_ids) AND o.brand_id = :brand_id
+    LIMIT :limit
+) o
+WHERE d.execution_id = o.execution_id AND d.part = o.part AND d.customer_id = o.customer_id AND d.event_id = o.event_id
+    AND d.brand_id = :brand_id
+
+-- name: drop_contexts
+DELETE FROM send_context a
+USING (
+    SELECT o.execution_id, o.part, o.customer_id
+    FROM send_context o
+    WHERE o.execution_id = ANY(:execution_ids) AND o.brand_id = :brand_id
+    LIMIT :limit
+) o
+WHERE a.execution_id = o.execution_id AND a.part = o.part AND a.customer_id = o.customer_id AND a.brand_id = :brand_id
+
+-- name: drop_casts
+DELETE FROM cast_member a
+USING (
+    SELECT o.execution_id, o.part, o.customer_id
+    FROM cast_member o
+    WHERE o.execution_id = ANY(:execution_ids) AND o.brand_id = :brand_id
+    LIMIT :limit
+) o
+WHERE a.execution_id = o.execution_id AND a.part = o.part AND a.customer_id = o.customer_id AND a.brand_id = :brand_id
+
 -- name: drop_week
 -- all brands: sends are partitioned by time, not by brand.
 SELECT CASE

@@ -114,13 +114,13 @@ class OpenRemedy(msgspec.Struct, frozen=True):
         return TREATMENTS[self.action].sends_again and self.state in {"cancelled", "failed"}
 
 
-async def lock(conn: Connection, brand_id: UUID, execution_id: UUID) -> tuple[ExecutionState, bool, bool] | None:
-    """The execution's state, which stays so until the transaction ends, whether its deadline has passed, and if it is a test.
+async def lock(conn: Connection, brand_id: UUID, execution_id: UUID) -> tuple[ExecutionState, bool, bool, bool] | None:
+    """The execution's state, whether its deadline has passed, if it is a test, and whether what it said is forgotten.
 
-    None when it is not there.
+    They stay so until the transaction ends. None when it is not there.
     """
     found = await Sql.lock.tuples(conn, brand_id=brand_id, execution_id=execution_id)
-    return (found[0][0], found[0][1], found[0][2]) if found else None
+    return (found[0][0], found[0][1], found[0][2], found[0][3]) if found else None
 
 
 async def order(

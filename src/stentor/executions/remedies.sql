@@ -1,6 +1,6 @@
 -- name: lock
 -- Whoever orders something for an execution waits here for others who do, and for its end.
-SELECT state, coalesce(deadline_at <= :now, false), is_test FROM execution WHERE id = :execution_id AND brand_id = :brand_id FOR UPDATE
+SELECT state, coalesce(deadline_at <= :now, false), is_test, forgotten_at IS NOT NULL FROM execution WHERE id = :execution_id AND brand_id = :brand_id FOR UPDATE
 
 -- name: counted
 -- How many sends a remedy would be for.

@@ -181,12 +181,12 @@ class ExecutionService:
         async with self._db.transaction() as conn:
             locked = await remedies.lock(conn, brand_id, execution_id)
             if locked is None:
-                raise _missing(execution_id, self._history)
-            state, is_late, of_test = locked
+                raise await self._missing(conn, brand_id, execution_id)
+            state, is_late, of_test, is_forgotten = locked
             if is_test and not of_test:
                 raise _no_test()
             if TREATMENTS[action].sends_again:
-                _check_sends_again(state, is_late)
+                _check_sends_again(state, is_late, is_forgotten=is_forgotten)
             await remedies.order(conn, brand_id, execution_id, action, channel, asked_by=asked_by)
             failpoint("remedy_asked.before_commit")
         failpoint("remedy_asked.after_commit")
@@ -311,8 +311,13 @@ class ExecutionService:
     async def _find(self, conn: Connection, brand_id: UUID, execution_id: UUID) -> Execution:
         execution = await store.find(conn, brand_id, execution_id)
         if execution is None:
-            raise _missing(execution_id, self._history)
+            raise await self._missing(conn, brand_id, execution_id)
         return execution
+
+    async def _missing(self, conn: Connection, brand_id: UUID, execution_id: UUID) -> NotFound:
+        brand = await find_brand(conn, brand_id)
+        days = brand.settings.history_days if brand else None
+        return _missing(execution_id, self._history if days is None else min(self._history, timedelta(days=days)))
 
     async def _change(self, change: _Change, brand_id: UUID, execution_id: UUID, rule: str) -> Progress:
         async with self._db.transaction() as conn:
@@ -341,7 +346,11 @@ def _no_test() -> Forbidden:
     return Forbidden("A test key sends nothing to people: this execution is no test. Use another key.")
 
 
-def _check_sends_again(state: ExecutionState, is_late: bool) -> None:
+def _check_sends_again(state: ExecutionState, is_late: bool, *, is_forgotten: bool) -> None:
+    if is_forgotten:
+        raise Conflict(
+            "What the execution said was forgotten, as the group's retention says, so nothing is sent again."
+        )
     if state in {"cancelled", "failed"}:
         raise Conflict(f"Nothing is sent again of an execution that is {state}; settle what is in doubt.", state=state)
     if is_late:
