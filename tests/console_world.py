@@ -19,6 +19,7 @@ from stentor.domain.timetable import Rule
 from stentor.domain.vocabulary import ChannelKind
 from stentor.doors import doors
 from stentor.executions.audiences import OfSegment
+from stentor.triggers.campaign_runs import CampaignRun
 from stentor.triggers.schedules.model import CampaignTarget, Schedule, ScheduleDraft
 from stentor.wiring import Core, api_settings, people_accounts, services
 
@@ -109,6 +110,17 @@ async def a_schedule(console: ConsoleWorld, brand_id: UUID, campaign_id: UUID, s
         enabled=True,
     )
     return await console.services.schedules.create(brand_id, draft, is_test=False)
+
+
+async def a_run(console: ConsoleWorld, campaign_id: UUID, segment_id: UUID, brand_id: UUID | None = None) -> UUID:
+    """A run of the campaign for the segment, which waits to be planned."""
+    run = CampaignRun(
+        brand_id=brand_id or console.brand.id,
+        campaign_id=campaign_id,
+        audience=OfSegment(segment_id),
+        triggered_by="<b>key 1</b>",
+    )
+    return await console.services.campaign_runs.start(run)
 
 
 def fields_in(page: Response) -> dict[str, str]:

@@ -14,9 +14,11 @@ from stentor.clock import Clock
 from stentor.console.access import InboxAccess
 from stentor.console.account import MyAccountPages
 from stentor.console.brand import BrandDoor
+from stentor.console.campaigns import CampaignPages
 from stentor.console.choosing import Chooser
 from stentor.console.console import ConsolePages
 from stentor.console.entry import EntryPages
+from stentor.console.executions import ExecutionPages
 from stentor.console.inbox import InboxPages
 from stentor.console.organisation import OrganisationPages
 from stentor.console.pages import static_routes
@@ -67,6 +69,10 @@ def doors(core: Core, services: Services, settings: ApiSettings) -> Sequence[Doo
             base_url=base_url(core.settings),
         ),
         segments=SegmentPages(door, services.segments, chooser),
+        campaigns=CampaignPages(
+            door, campaigns=services.campaigns, templates=services.templates, senders=services.senders
+        ),
+        executions=ExecutionPages(door, services.executions),
         schedules=SchedulePages(
             door,
             schedules=services.schedules,

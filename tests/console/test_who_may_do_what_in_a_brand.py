@@ -8,7 +8,7 @@ import pytest
 from httpx import AsyncClient, Response
 
 from browsing import form_token
-from console_world import OWN, ConsoleWorld, a_campaign, a_schedule
+from console_world import OWN, ConsoleWorld, a_campaign, a_run, a_schedule
 from stentor.audience.segments import expressions as ex
 
 pytestmark = pytest.mark.anyio
@@ -32,7 +32,13 @@ async def theirs(console: ConsoleWorld, brand_id: UUID) -> dict[str, str]:
     segment = await console.services.segments.create(brand_id, "Theirs", ex.Known(field="email"))
     campaign = await a_campaign(console, brand_id)
     schedule = await a_schedule(console, brand_id, campaign.id, segment.id)
-    return {"segment_id": str(segment.id), "campaign_id": str(campaign.id), "schedule_id": str(schedule.id)}
+    execution = await a_run(console, campaign.id, segment.id, brand_id)
+    return {
+        "segment_id": str(segment.id),
+        "campaign_id": str(campaign.id),
+        "schedule_id": str(schedule.id),
+        "execution_id": str(execution),
+    }
 
 
 async def ask(at: AsyncClient, method: str, path: str, ids: dict[str, str], token: str) -> Response:

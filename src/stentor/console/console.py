@@ -5,7 +5,9 @@ from typing import Any
 from litestar import Response, Router
 
 from stentor.console.account import MyAccountPages
+from stentor.console.campaigns import CampaignPages
 from stentor.console.entry import EntryPages
+from stentor.console.executions import ExecutionPages
 from stentor.console.inbox import Failure
 from stentor.console.organisation import OrganisationPages
 from stentor.console.schedules import SchedulePages
@@ -24,10 +26,12 @@ class ConsolePages:
         account: MyAccountPages,
         organisation: OrganisationPages,
         segments: SegmentPages,
+        campaigns: CampaignPages,
         schedules: SchedulePages,
+        executions: ExecutionPages,
     ) -> None:
         self._visits = visits
-        self._parts = (entry, account, organisation, segments, schedules)
+        self._parts = (entry, account, organisation, segments, campaigns, schedules, executions)
 
     def routes(self) -> Router:
         """The handlers, to be mounted at the root, with `error_page` as the envelope of `/console`."""

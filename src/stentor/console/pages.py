@@ -24,7 +24,12 @@ _MEDIA = {
 _FILES = {name: resources.files("stentor.console").joinpath("static", name).read_bytes() for name in _MEDIA}
 _VERSIONS = {name: hashlib.blake2b(content, digest_size=6).hexdigest() for name, content in _FILES.items()}
 
-BRAND_TABS = {"segments": "Segments", "schedules": "Schedules"}
+BRAND_TABS = {
+    "segments": "Segments",
+    "campaigns": "Campaigns",
+    "schedules": "Schedules",
+    "executions": "Executions",
+}
 """The pages of a brand: the last part of their address, and what a reader calls them."""
 
 # The default of every answer is `no-referrer`, under which browsers send forms with `Origin: null`.

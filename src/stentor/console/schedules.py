@@ -25,7 +25,7 @@ from stentor.console.schedule_form import (
     written_audience,
 )
 from stentor.console.schedule_trial import coming, trial_run
-from stentor.console.visits import FORM_BYTES_MAX, AnyRequest
+from stentor.console.visits import AnyRequest
 from stentor.domain.locale import time_zones
 from stentor.errors import Conflict, Invalid, NotFound, Problem, Unavailable, Unprocessable
 from stentor.executions.audiences import audience_of
@@ -38,6 +38,8 @@ from stentor.triggers.schedules.service import ScheduleService
 
 SHOWN = 50
 OCCURRENCES_SHOWN = 20
+SCHEDULE_FORM_BYTES_MAX = 256 * 1024
+"""With a context of 64 KiB, whose characters take three bytes each in a form."""
 
 _LIST = f"{HERE}/schedules"
 _ONE = f"{HERE}/schedules/{{schedule_id:str}}"
@@ -103,18 +105,18 @@ class SchedulePages:
         return [listed, new, one]
 
     def _writing(self) -> list[HTTPRouteHandler]:
-        @post(f"{_LIST}/new", include_in_schema=False, request_max_body_size=FORM_BYTES_MAX, status_code=200)
+        @post(f"{_LIST}/new", include_in_schema=False, request_max_body_size=SCHEDULE_FORM_BYTES_MAX, status_code=200)
         async def make(request: AnyRequest) -> Response[str] | Redirect:
             place, form = await self._door.posted(request, "write")
             return await self._posted(request, place, form, None)
 
-        @post(_ONE, include_in_schema=False, request_max_body_size=FORM_BYTES_MAX, status_code=200)
+        @post(_ONE, include_in_schema=False, request_max_body_size=SCHEDULE_FORM_BYTES_MAX, status_code=200)
         async def change(request: AnyRequest) -> Response[str] | Redirect:
             place, form = await self._door.posted(request, "write")
             schedule = await self._schedules.get(place.brand.id, _id(request))
             return await self._posted(request, place, form, schedule)
 
-        @post(f"{_LIST}/next", include_in_schema=False, request_max_body_size=FORM_BYTES_MAX, status_code=200)
+        @post(f"{_LIST}/next", include_in_schema=False, request_max_body_size=SCHEDULE_FORM_BYTES_MAX, status_code=200)
         async def upcoming(request: AnyRequest) -> Response[str]:
             place, form = await self._door.posted(request, "read")
             moments = coming(form, self._clock.now())
@@ -130,7 +132,12 @@ class SchedulePages:
         return [make, change, upcoming]
 
     def _stopping(self) -> list[HTTPRouteHandler]:
-        @post(f"{_ONE}/{{what:str}}", include_in_schema=False, request_max_body_size=FORM_BYTES_MAX, status_code=200)
+        @post(
+            f"{_ONE}/{{what:str}}",
+            include_in_schema=False,
+            request_max_body_size=SCHEDULE_FORM_BYTES_MAX,
+            status_code=200,
+        )
         async def stop(request: AnyRequest) -> Response[str] | Redirect:
             place, _ = await self._door.posted(request, "write")
             what = request.path_params["what"]
