@@ -100,6 +100,8 @@ def draft_of(form: Mapping[str, str]) -> ScheduleDraft:
         wrong.append(Violation(pointer, "missing", message))
 
     campaign_id, audience = _uuid(form.get("campaign_id", "")), audience_in(form.get("whom", ""))
+    if not form.get("name", "").strip():
+        missing("/name", "Give it a name.")
     if campaign_id is None:
         missing("/campaign_id", "Choose a campaign.")
     if audience is None:
@@ -148,11 +150,12 @@ def rule_of(form: Mapping[str, str]) -> Rule:
     if when == "cron":
         return Rule(time_zone=zone, cron=" ".join(form.get("cron", "").split()))
     time = _TIME.fullmatch(form.get("time", "").strip()[:5])
-    if time is None:
-        raise Invalid.field("/time", "missing", "Say at what time, as 09:00.")
     days = [day for day in DAYS if form.get(f"day_{day}") == "yes"] if when == "weekly" else ["*"]
-    if not days:
-        raise Invalid.field("/days", "missing", "Choose at least one day.")
+    wrong = [] if days else [Violation("/days", "missing", "Choose at least one day.")]
+    if time is None:
+        wrong.append(Violation("/time", "missing", "Say at what time, as 09:00."))
+    if time is None or wrong:
+        raise Invalid(wrong[0].message, violations=wrong)
     month_day = form.get("month_day", "") if when == "monthly" else "*"
     if month_day not in {*MONTH_DAYS, "*"}:
         raise Invalid.field("/month_day", "missing", "Choose a day of the month.")
