@@ -9,7 +9,8 @@ from typing import Any
 import structlog
 
 _LEVELS = logging.getLevelNamesMapping()
-_ADDRESS = re.compile(r"\S+@\S+")
+# From the beginning of a word: looked for from each of its letters, a long one would take its length times its length.
+_ADDRESS = re.compile(r"(?<!\S)\S+@\S+")
 
 
 def set_up_logging(level: str, form: str) -> None:

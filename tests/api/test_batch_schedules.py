@@ -132,7 +132,9 @@ async def test_schedules_of_batches_stand_among_the_others(world: World, other_w
     assert (first["meta"]["total"], second["next_cursor"]) == (3, None)
     assert {each["campaign"]["name"] for each in first["data"]} == {"Winter voice"}
     assert all(each["id"] == each["uuid"] and each["next_occurrences"] for each in first["data"])
-    for method, path in (("GET", ""), ("PATCH", ""), ("DELETE", ""), ("POST", "/cancel")):
+    occurrences = await world.ask("GET", f"/schedules/{made[0]}/occurrences")
+    assert (occurrences.status_code, occurrences.json()["data"]) == (200, [])
+    for method, path in (("GET", ""), ("PATCH", ""), ("DELETE", ""), ("POST", "/cancel"), ("GET", "/occurrences")):
         foreign = await other_world.ask(method, f"/schedules/{made[0]}{path}", json={})
         missing = await other_world.ask(method, f"/schedules/{UUID(int=7)}{path}", json={})
         assert (foreign.status_code, foreign.content) == (404, missing.content)

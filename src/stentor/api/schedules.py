@@ -360,12 +360,17 @@ async def delete_schedule(request: ApiRequest, caller: Caller, schedule_id: UUID
 async def list_occurrences(
     request: ApiRequest, caller: Caller, schedule_id: UUID, query: ListQuery
 ) -> Listing[OccurrenceBody]:
-    """List what came of a schedule's occurrences, the latest first."""
+    """List what came of a schedule's occurrences, the latest first. A batch's schedule has none: it names its `execution_id`."""
 
     async def fetch(before: datetime | None, limit: int) -> list[Occurrence]:
         return await request.services.schedules.occurrences(caller.brand_id, schedule_id, before=before, limit=limit)
 
-    return await listing(request, query, Walk(fetch, lambda occurrence: occurrence.due_at, datetime), _shown)
+    walk = Walk(fetch, lambda occurrence: occurrence.due_at, datetime)
+    try:
+        return await listing(request, query, walk, _shown)
+    except NotFound:
+        await request.services.batches.schedule(caller.brand_id, schedule_id)
+        return Listing[OccurrenceBody]([])
 
 
 def _shown(occurrence: Occurrence) -> OccurrenceBody:
