@@ -138,7 +138,12 @@ class _Compiler:
         """Of what stands in the row itself."""
         match node:
             case Attribute(name=name, test=test):
-                return self._tested(self._column("attributes"), name, test)
+                # Of what is in an attribute the planner knows nothing, and takes each test for one that 0.5 % pass: with two of them
+                # it looked up the tags of 284,000 people one by one. Of a CASE it believes that it is true of half.
+                return _with(
+                    "CASE WHEN {passed} THEN true ELSE false END",
+                    passed=self._tested(self._column("attributes"), name, test),
+                )
             case Created(test=test):
                 return self._dated(self._column("created_at"), test)
             case Updated(test=test):

@@ -24,6 +24,7 @@ SHOWN_VALUE_CHARS_MAX = 100
 
 # Of a sample: who has a value that fewer have is told from the others by it.
 _COMMON_SHARE = 0.02
+_MASKS_OF = "{0}.refused_mask, {0}.complained_mask, {0}.bounced_mask, {0}.address_mask, {0}.valid_mask"
 _PERSON = (
     "customer_id, external_id, email, phone, push_tokens, locale, time_zone, attributes, address_mask, valid_mask, agreed_mask,"
     " refused_mask, bounced_mask, complained_mask, shared_address, created_at, updated_at"
@@ -102,18 +103,20 @@ async def count(
 ) -> tuple[int, dict[str, int]]:
     """How many people are meant in the first so many parts, and how many of them can be reached on each channel."""
     reached = [
-        sql.SQL(
-            "count(*) FILTER (WHERE person_objection(c.refused_mask, c.complained_mask, c.bounced_mask, c.address_mask,"
-            " c.valid_mask, {}) = 0)"
-        ).format(sql.Literal(kind.bit))
+        sql.SQL("coalesce(sum(g.people) FILTER (WHERE person_objection({}, {}) = 0), 0)::bigint").format(
+            sql.SQL(_MASKS_OF.format("g")), sql.Literal(kind.bit)
+        )
         for kind in ChannelKind
     ]
+    # Of a million people few have masks that nobody else has; asked of each person, the nine channels took longer than the rest.
     statement = sql.SQL(
-        "SELECT count(*), {} FROM customer c WHERE c.brand_id = %(brand_id)s AND NOT c.anonymous AND {} AND {}"
+        "SELECT coalesce(sum(g.people), 0)::bigint, {reached} FROM (SELECT {masks}, count(*) AS people FROM customer c"
+        " WHERE c.brand_id = %(brand_id)s AND NOT c.anonymous AND {parts} AND {condition} GROUP BY {masks}) g"
     ).format(
-        sql.SQL(", ").join(reached),
-        sql.SQL("true") if parts == PARTS else sql.SQL("c.part < {}").format(sql.Literal(parts)),
-        compiled.sql,
+        reached=sql.SQL(", ").join(reached),
+        masks=sql.SQL(_MASKS_OF.format("c")),
+        parts=sql.SQL("true") if parts == PARTS else sql.SQL("c.part < {}").format(sql.Literal(parts)),
+        condition=compiled.sql,
     )
     [(people, *numbers)] = await _asked(conn, brand_id, statement, compiled.parameters)
     return people, {kind.label: number for kind, number in zip(ChannelKind, numbers, strict=True)}
