@@ -85,6 +85,7 @@ from stentor.erasures.sweeping import sweep
 from stentor.executions.casting import Caster
 from stentor.executions.composing import Composer
 from stentor.executions.ending import end_forgotten
+from stentor.executions.experiments import ExperimentService
 from stentor.executions.facts import FactsSource
 from stentor.executions.history import drop_history
 from stentor.executions.pipeline import Deliverer
@@ -366,6 +367,7 @@ def services(core: Core) -> Services:
         campaign_runs=CampaignRunner(core.db, campaigns, executions, clock=clock),
         generators=GeneratorService(core.db),
         executions=executions,
+        experiments=ExperimentService(core.db, core.publications),
         triggers=TriggerService(core.db, brands, generators, executions, clock=clock),
         messages=MessageService(
             core.db,
@@ -624,6 +626,7 @@ def _chores(core: Core) -> list[Chore]:
         Chore("forget_provider_events", 600.0, lambda: forget_applied(db)),
         Chore("reckon_schedules", 3_600.0, schedules.reckon),
         Chore("run_schedules", 1.0, schedules.run_due),
+        Chore("decide_experiments", 5.0, ExperimentService(db, core.publications).decide_due),
         Chore("start_due", 1.0, lambda: start_due(db)),
         Chore("sweep_expired", 1.0, lambda: sweep_expired(db)),
         Chore("end_forgotten", 5.0, lambda: end_forgotten(db)),

@@ -91,7 +91,7 @@ async def test_a_template_and_a_campaign_are_made(world: World):
 
     assert template.status_code == 201, template.text
     assert campaign.status_code == 201, campaign.text
-    assert campaign.json()["routes"] == [{**route, "sender_id": None, "when": None, "app": None}]
+    assert campaign.json()["routes"] == [{**route, "sender_id": None, "when": None, "app": None, "arm": None}]
     assert [one["languages"] for one in listed.json()["data"]] == [["en"]]
 
 

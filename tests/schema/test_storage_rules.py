@@ -83,6 +83,7 @@ ALL_BRANDS = {
     "executions/ending.sql:end",
     "executions/ending.sql:endable",
     "executions/ending.sql:forgotten",
+    "executions/experiments.sql:due",
     "executions/history.sql:add_totals",
     "executions/history.sql:drop_executions",
     "executions/history.sql:drop_week",

@@ -21,7 +21,7 @@ from stentor.api.customers import customers
 from stentor.api.docs.pages import Reference
 from stentor.api.edge import Exchange, check_target
 from stentor.api.erasures import erasures
-from stentor.api.exports import executions
+from stentor.api.experiments import executions
 from stentor.api.imports import imports
 from stentor.api.inbox import inbox
 from stentor.api.keys import keys

@@ -15,6 +15,7 @@ from stentor.api.paging import Listing, ListQuery, Walk, counted_listing
 from stentor.api.request import ApiRequest, Caller
 from stentor.api.wire.groups import NOTHING, Metadata, WireTime, wire_time
 from stentor.audience.segments.expressions import Expression
+from stentor.campaigns.experiments import Experiment
 from stentor.campaigns.model import Basis, Campaign, CampaignDraft, CampaignKind, LaneName, Mode, Route
 from stentor.campaigns.naming import NAME_CHARS_MAX
 from stentor.campaigns.routing import ROUTES_MAX
@@ -50,6 +51,7 @@ class RouteBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     app: Annotated[str | None, Meta(description="The name of the app that a push or external route goes out by.")] = (
         None
     )
+    arm: Annotated[str | None, Meta(description="The arm of the experiment that it is for; null: all of them.")] = None
 
 
 class CampaignInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -79,6 +81,9 @@ class CampaignInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     ] = "all"
     lane: Annotated[LaneName, Meta(description="Who goes first: transactional, then alert, then bulk.")] = "bulk"
     policy: CampaignPolicy = CampaignPolicy()
+    experiment: Annotated[
+        Experiment | None, Meta(description="An A/B test: each person is always in the same arm. Null: there is none.")
+    ] = None
 
 
 class CampaignBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +99,7 @@ class CampaignBody(msgspec.Struct, frozen=True, kw_only=True):
     mode: Mode
     lane: LaneName
     policy: CampaignPolicy
+    experiment: Experiment | None
     published_at: Annotated[datetime | None, Meta(description="When the campaign itself was published last.")]
     is_stale: Annotated[bool, Meta(description="It was published itself, and something was edited since.")]
     updated_at: WireTime
@@ -158,12 +164,13 @@ def shown(campaign: Campaign) -> CampaignBody:
         kind=campaign.kind,
         consent_basis=campaign.consent_basis,
         routes=tuple(
-            RouteBody(name_of(route.channel), route.template_id, route.sender_id, route.when, route.app)
+            RouteBody(name_of(route.channel), route.template_id, route.sender_id, route.when, route.app, route.arm)
             for route in campaign.routes
         ),
         mode=campaign.mode,
         lane=campaign.lane,
         policy=campaign.policy,
+        experiment=campaign.experiment,
         published_at=campaign.published_at,
         is_stale=campaign.is_stale,
         updated_at=wire_time(campaign.updated_at),
@@ -259,10 +266,13 @@ def _draft(body: CampaignInput) -> CampaignDraft:
         kind=body.kind,
         consent_basis=body.consent_basis,
         routes=tuple(
-            Route(ChannelKind.named(route.channel), route.template_id, route.sender_id, route.when, route.app)
+            Route(
+                ChannelKind.named(route.channel), route.template_id, route.sender_id, route.when, route.app, route.arm
+            )
             for route in body.routes
         ),
         mode=body.mode,
         lane=body.lane,
         policy=body.policy,
+        experiment=body.experiment,
     )

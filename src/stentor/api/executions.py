@@ -46,8 +46,13 @@ class ExecutionBody(msgspec.Struct, frozen=True, kw_only=True):
     audience: Annotated[
         dict[str, Any] | None,
         Meta(
-            description="Whom it means: `kind` and the id of a tag or a segment; null for a topic and for named people."
+            description="Whom it means: `kind` and the id of a tag or a segment, or the execution whose rest it is; null for a topic "
+            "and for named people."
         ),
+    ]
+    parent_id: Annotated[
+        UUID | None,
+        Meta(description="The execution that it goes on from, as the winner of an experiment runs for the rest."),
     ]
     triggered_by: str
     audience_size: Annotated[int, Meta(description="People who are meant on at least one channel, before the guard.")]
@@ -150,6 +155,7 @@ def shown(progress: Progress) -> ExecutionBody:
         recipients=execution.recipients or None,
         campaign_id=execution.campaign_id,
         audience=execution.audience,
+        parent_id=execution.parent_id,
         triggered_by=execution.triggered_by,
         audience_size=execution.audience_size,
         error_code=execution.error_code,

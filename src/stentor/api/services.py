@@ -30,6 +30,7 @@ from stentor.db.reserve import DiskReserve
 from stentor.erasures.exporting import ExportService
 from stentor.erasures.merging import MergeService
 from stentor.erasures.service import ErasureService
+from stentor.executions.experiments import ExperimentService
 from stentor.executions.service import ExecutionService
 from stentor.optouts.bulk import BulkCheck
 from stentor.optouts.entry_service import EntryService
@@ -85,6 +86,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     batches: BatchService
     streams: StreamService
     executions: ExecutionService
+    experiments: ExperimentService
     inbox: InboxService
     optout_lists: ListService
     optout_entries: EntryService

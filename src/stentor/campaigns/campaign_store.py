@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 from psycopg.types.json import Jsonb
 
+from stentor.campaigns.experiments import Experiment
 from stentor.campaigns.model import Basis, Campaign, CampaignDraft, CampaignKind, LaneName, Mode, Route
 from stentor.campaigns.naming import USERS_NAMED_MAX
 from stentor.db.connection import Connection
@@ -127,6 +128,7 @@ def _columns(draft: CampaignDraft) -> dict[str, Any]:
         "lane": draft.lane,
         "routes": Jsonb(draft.routes),
         "policy": Jsonb(draft.policy),
+        "experiment": None if draft.experiment is None else Jsonb(draft.experiment),
     }
 
 
@@ -139,6 +141,7 @@ class _CampaignRow(msgspec.Struct, frozen=True):
     lane: LaneName
     routes: str
     policy: str
+    experiment: str | None
     publication_id: UUID | None
     published_at: datetime | None
     made_from: str | None
@@ -157,6 +160,7 @@ class _CampaignRow(msgspec.Struct, frozen=True):
             lane=self.lane,
             routes=msgspec.json.decode(self.routes, type=tuple[Route, ...]),
             policy=msgspec.json.decode(self.policy, type=CampaignPolicy),
+            experiment=None if self.experiment is None else msgspec.json.decode(self.experiment, type=Experiment),
             created_at=self.created_at,
             updated_at=self.updated_at,
         )

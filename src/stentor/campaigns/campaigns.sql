@@ -1,12 +1,13 @@
 -- Campaigns as they are edited.
 
 -- name: insert_campaign
-INSERT INTO campaign (id, brand_id, name, consent_basis, kind, mode, lane, routes, policy, created_at, updated_at)
-VALUES (:id, :brand_id, :name, :consent_basis, :kind, :mode, :lane, :routes, :policy, :now, :now)
+INSERT INTO campaign (id, brand_id, name, consent_basis, kind, mode, lane, routes, policy, experiment, created_at, updated_at)
+VALUES (:id, :brand_id, :name, :consent_basis, :kind, :mode, :lane, :routes, :policy, :experiment, :now, :now)
 ON CONFLICT (brand_id, name) DO NOTHING
 
 -- name: find_campaign
 SELECT c.id, c.name, c.consent_basis, c.kind, c.mode, c.lane, c.routes::text AS routes, c.policy::text AS policy,
+    c.experiment::text AS experiment,
     c.publication_id, p.created_at AS published_at, p.content ->> 'made_from' AS made_from, c.created_at, c.updated_at
 FROM campaign c
 LEFT JOIN publication p ON p.id = c.publication_id AND p.brand_id = c.brand_id
@@ -14,6 +15,7 @@ WHERE c.id = :id AND c.brand_id = :brand_id
 
 -- name: campaigns_by_id
 SELECT c.id, c.name, c.consent_basis, c.kind, c.mode, c.lane, c.routes::text AS routes, c.policy::text AS policy,
+    c.experiment::text AS experiment,
     c.publication_id, p.created_at AS published_at, p.content ->> 'made_from' AS made_from, c.created_at, c.updated_at
 FROM campaign c
 LEFT JOIN publication p ON p.id = c.publication_id AND p.brand_id = c.brand_id
@@ -21,6 +23,7 @@ WHERE c.id = ANY(:ids::uuid[]) AND c.brand_id = :brand_id
 
 -- name: page_of_campaigns
 SELECT c.id, c.name, c.consent_basis, c.kind, c.mode, c.lane, c.routes::text AS routes, c.policy::text AS policy,
+    c.experiment::text AS experiment,
     c.publication_id, p.created_at AS published_at, p.content ->> 'made_from' AS made_from, c.created_at, c.updated_at
 FROM campaign c
 LEFT JOIN publication p ON p.id = c.publication_id AND p.brand_id = c.brand_id
@@ -39,7 +42,7 @@ SELECT true FROM campaign WHERE id = :id AND brand_id = :brand_id FOR SHARE
 -- name: update_campaign
 UPDATE campaign
 SET name = :name, consent_basis = :consent_basis, kind = :kind, mode = :mode, lane = :lane, routes = :routes,
-    policy = :policy, updated_at = :now
+    policy = :policy, experiment = :experiment, updated_at = :now
 WHERE id = :id AND brand_id = :brand_id
 
 -- name: delete_campaign

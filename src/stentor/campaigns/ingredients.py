@@ -11,6 +11,7 @@ from stentor.accounts.service import find_brand
 from stentor.audience.segments.expressions import Expression
 from stentor.campaigns import campaign_store, template_store
 from stentor.campaigns.content import brand_fields
+from stentor.campaigns.experiments import Experiment
 from stentor.campaigns.model import Basis, Deduplication, LaneName, Mode, Route
 from stentor.channels.model import SenderKind
 from stentor.channels.service import default_sender, find_sender
@@ -35,6 +36,7 @@ class RouteIngredients(msgspec.Struct, frozen=True, omit_defaults=True):
     """None for a sender that was chosen for the route and deleted since."""
     when: Expression | None = None
     app: str | None = None
+    arm: str | None = None
 
 
 class Publishable(Protocol):
@@ -72,7 +74,7 @@ class CampaignItself(msgspec.Struct, frozen=True):
         return None
 
 
-class Ingredients(msgspec.Struct, frozen=True, kw_only=True):
+class Ingredients(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a generator, its campaign, its templates, its brand and its senders add up to."""
 
     campaign_id: UUID
@@ -87,6 +89,7 @@ class Ingredients(msgspec.Struct, frozen=True, kw_only=True):
     brand: dict[str, Any]
     from_name: str
     from_address: str
+    experiment: Experiment | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -118,6 +121,7 @@ async def gather(conn: Connection, brand_id: UUID, named: Sequence[Publishable])
             sender_kind=sender_kind,
             when=route.when,
             app=route.app,
+            arm=route.arm,
         )
 
     return {
@@ -134,6 +138,7 @@ async def gather(conn: Connection, brand_id: UUID, named: Sequence[Publishable])
             brand=brand_fields(brand),
             from_name=brand.settings.from_name or brand.name,
             from_address=brand.settings.from_address,
+            experiment=campaign.experiment,
         )
         for row in named
         if (campaign := campaigns.get(row.campaign_id)) is not None

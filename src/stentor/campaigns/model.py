@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from stentor.audience.segments.expressions import Expression
+from stentor.campaigns.experiments import Experiment
 from stentor.domain.policy import CampaignPolicy
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Violation
@@ -71,7 +72,7 @@ class Route(msgspec.Struct, frozen=True):
     """One channel of a campaign: which template says it, which sender carries it (None: the channel's default sender).
 
     `when`: for whom, None for everybody; of several routes on a channel the first whose condition holds is meant for a person.
-    `app`: the name of the app that a push or external route goes out by.
+    `app`: the name of the app that a push or external route goes out by. `arm`: of the campaign's experiment, None for all of them.
     """
 
     channel: ChannelKind
@@ -79,6 +80,7 @@ class Route(msgspec.Struct, frozen=True):
     sender_id: UUID | None = None
     when: Expression | None = None
     app: str | None = None
+    arm: str | None = None
 
 
 class CampaignDraft(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +93,7 @@ class CampaignDraft(msgspec.Struct, frozen=True, kw_only=True):
     mode: Mode = "all"
     lane: LaneName = "bulk"
     policy: CampaignPolicy = CampaignPolicy()
+    experiment: Experiment | None = None
 
 
 class Campaign(CampaignDraft, frozen=True, kw_only=True):
@@ -181,6 +184,7 @@ class PublishedRoute(msgspec.Struct, frozen=True):
     variants: tuple[PublishedVariant, ...]
     when: Expression | None = None
     app: str | None = None
+    arm: str | None = None
 
 
 class PublishedContent(msgspec.Struct, frozen=True):
@@ -203,13 +207,14 @@ class PublishedContent(msgspec.Struct, frozen=True):
     deduplication: Deduplication | None = None
     is_test_send: bool = False
     """Frozen for a test send: its links work and change nothing."""
+    experiment: Experiment | None = None
     made_from: str = ""
     """Fingerprint of everything that was frozen: it differs from that of today's campaign once something was edited."""
 
     @property
     def needs_cast(self) -> bool:
         """Whether who gets what has to be decided person by person before it is planned, also for a topic."""
-        return any(route.when is not None for route in self.routes)
+        return self.experiment is not None or any(route.when is not None for route in self.routes)
 
     @property
     def variant_bases(self) -> list[int]:

@@ -77,6 +77,7 @@ def freeze(
         policy=ingredients.policy,
         mail_sender=_mail_sender(ingredients),
         deduplication=ingredients.deduplication,
+        experiment=ingredients.experiment,
         made_from=ingredients.fingerprint,
     )
     _check_size(content)
@@ -168,6 +169,7 @@ def _route(route: RouteIngredients, template: Template, wordings: Sequence[_Word
         ),
         when=route.when,
         app=route.app,
+        arm=route.arm,
     )
 
 

@@ -10,6 +10,7 @@ from stentor.audience.segments.naming import unknown_names
 from stentor.audience.tags import held_tags
 from stentor.audience.topics import known_topics
 from stentor.campaigns import template_store
+from stentor.campaigns.experiments import arms_of
 from stentor.campaigns.known import known_campaigns
 from stentor.campaigns.model import Route
 from stentor.channels.service import find_sender
@@ -26,8 +27,13 @@ APP_CHANNELS = frozenset({ChannelKind.PUSH, ChannelKind.EXTERNAL})
 _NAMES = {"tags": held_tags, "topics": known_topics, "campaigns": known_campaigns}
 
 
-def checked_routes(routes: Sequence[Route], pointer: str = "/routes") -> tuple[tuple[Route, ...], list[Violation]]:
-    """The routes with their conditions in their one spelling, and what is wrong with them that can be seen by themselves."""
+def checked_routes(
+    routes: Sequence[Route], pointer: str = "/routes", *, arms: Sequence[str] = ()
+) -> tuple[tuple[Route, ...], list[Violation]]:
+    """The routes with their conditions in their one spelling, and what is wrong with them that can be seen by themselves.
+
+    `arms`: the names of those that the campaign's experiment has, if it has one.
+    """
     violations: list[Violation] = []
     if not 1 <= len(routes) <= ROUTES_MAX:
         text = f"A campaign has 1 to {ROUTES_MAX} routes; say at least one channel and its template."
@@ -37,13 +43,20 @@ def checked_routes(routes: Sequence[Route], pointer: str = "/routes") -> tuple[t
         place = f"{pointer}/{index}"
         if route.app is not None:
             violations += _app_violations(route, route.app, f"{place}/app")
+        if route.arm is not None and route.arm not in arms:
+            named = f"there are {', '.join(arms)}" if arms else "the campaign has no experiment"
+            violations.append(Violation(f"{place}/arm", "unknown-arm", f"No arm has this name: {named}."))
         try:
             when = None if route.when is None else checked(route.when, f"{place}/when")
         except Invalid as refusal:
             violations += refusal.violations
         else:
             normal.append(msgspec.structs.replace(route, when=when))
-    return tuple(normal), [*violations, *_unreachable(routes, pointer)]
+    for arm in arms:
+        if all(route.arm not in {None, arm} for route in routes):
+            text = f"The arm {arm!r} has no route, so that nobody in it would get anything: give it one, or a larger holdout."
+            violations.append(Violation(pointer, "arm-without-route", text))
+    return tuple(normal), [*violations, *_unreachable(routes, arms, pointer)]
 
 
 async def check_routes(conn: Connection, brand_id: UUID, routes: Sequence[Route], pointer: str = "/routes") -> None:
@@ -69,18 +82,20 @@ def _app_violations(route: Route, app: str, pointer: str) -> Iterator[Violation]
         yield Violation(pointer, "invalid-app", text)
 
 
-def _unreachable(routes: Sequence[Route], pointer: str) -> Iterator[Violation]:
-    """The routes that are meant for nobody, because one before them on their channel is for everybody."""
-    for_everybody: dict[ChannelKind, int] = {}
+def _unreachable(routes: Sequence[Route], arms: Sequence[str], pointer: str) -> Iterator[Violation]:
+    """The routes that are meant for nobody, because those before them on their channel are for everybody, in each of their arms."""
+    for_everybody: dict[tuple[ChannelKind, str], int] = {}
     for index, route in enumerate(routes):
-        if (earlier := for_everybody.get(route.channel)) is not None:
+        places = [(route.channel, arm) for arm in arms_of(route.arm, arms or ("",))]
+        if all(place in for_everybody for place in places):
             text = (
-                f"Route {earlier} is for everybody on {route.channel.label}, so that this one is for nobody. Give that one a "
-                "condition (`when`), or let it come last."
+                f"Route {for_everybody[places[0]]} is for everybody on {route.channel.label}, so that this one is for nobody. Give "
+                "that one a condition (`when`), or let it come last."
             )
             yield Violation(f"{pointer}/{index}", "unreachable-route", text)
         elif route.when is None:
-            for_everybody[route.channel] = index
+            for place in places:
+                for_everybody.setdefault(place, index)
 
 
 def _template_violations(

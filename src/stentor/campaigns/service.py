@@ -9,6 +9,7 @@ import msgspec
 from stentor.accounts.audit import record
 from stentor.campaigns import campaign_store, generator_store, template_store
 from stentor.campaigns.campaign_store import CampaignRow
+from stentor.campaigns.experiments import experiment_violations
 from stentor.campaigns.ingredients import CampaignItself, gather
 from stentor.campaigns.model import Campaign, CampaignDraft, CampaignPublished
 from stentor.campaigns.naming import NAME_CHARS_MAX
@@ -151,7 +152,10 @@ async def _shown(conn: Connection, brand_id: UUID, rows: Sequence[CampaignRow]) 
 
 
 def _checked(draft: CampaignDraft) -> CampaignDraft:
-    routes, violations = checked_routes(draft.routes)
+    experiment = draft.experiment
+    routes, violations = checked_routes(draft.routes, arms=[] if experiment is None else experiment.names)
+    if experiment is not None:
+        violations += experiment_violations(experiment, "/experiment")
     violations += policy_violations(draft.policy, "/policy")
     if draft.kind != "api_triggered" and draft.consent_basis == "topic":
         text = f"A campaign of the kind {draft.kind} has no topic; its consent_basis is `channel`."

@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 
 from stentor.audience import reach
-from stentor.audience.casting import Choice, ConditionSource, Source, TagSource, tag_is_there
+from stentor.audience.casting import Choice, ConditionSource, Source, Split, TagSource, tag_is_there
 from stentor.audience.reach import PlannableTopic
 from stentor.audience.segments.standing import compiled, expression_of
 from stentor.campaigns.model import PublishedContent
@@ -29,12 +29,27 @@ class OfSegment(msgspec.Struct, frozen=True, tag_field="kind", tag="segment"):
     segment_id: UUID
 
 
+class OfRest(msgspec.Struct, frozen=True, tag_field="kind", tag="rest"):
+    """Who waits for the winner of that execution's experiment, for the arm that won."""
+
+    execution_id: UUID
+    arm: int
+
+
 Audience: TypeAlias = OfTag | OfSegment
+"""What somebody may ask for."""
+
+Meant: TypeAlias = Audience | OfRest
 
 
 def audience_of(stored: Mapping[str, Any] | None) -> Audience | None:
-    """The audience that an execution was stored with; None: its topic's subscribers, or whom its call named."""
+    """The audience that somebody asked for, as it was stored; None: a topic's subscribers are meant."""
     return None if stored is None else msgspec.convert(stored, Audience)
+
+
+def meant_by(stored: Mapping[str, Any] | None) -> Meant | None:
+    """The audience that an execution was stored with; None: its topic's subscribers, or whom its call named."""
+    return None if stored is None else msgspec.convert(stored, Meant)
 
 
 def one_audience(tag_id: UUID | None, segment_id: UUID | None) -> Audience:
@@ -65,6 +80,17 @@ async def choices_of(conn: Connection, brand_id: UUID, content: PublishedContent
         when = None if route.when is None else await compiled(conn, brand_id, route.when, f"route_{ordinal}")
         choices.append(Choice(ordinal, route.channel.bit, when))
     return choices
+
+
+def split_of(content: PublishedContent) -> Split | None:
+    """How the campaign's experiment parts people; None where it has none."""
+    if content.experiment is None:
+        return None
+    masks = [
+        sum(1 << ordinal for ordinal, route in enumerate(content.routes) if route.arm in {None, name})
+        for name in content.experiment.names
+    ]
+    return Split(content.campaign_id, content.experiment.bounds, masks)
 
 
 async def topics_of(

@@ -9,13 +9,15 @@ from datetime import timedelta
 import structlog
 from psycopg.errors import QueryCanceled
 
-from stentor.audience.casting import TopicSource, casting
+from stentor.audience.casting import TopicSource, Waited, casting, casting_rest
+from stentor.campaigns.model import PublishedContent
 from stentor.clock import boottime_s
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.errors import Unavailable
 from stentor.executions import store
-from stentor.executions.audiences import audience_of, choices_of, plannable, source_of, topics_of
+from stentor.executions.audiences import OfRest, choices_of, meant_by, plannable, source_of, split_of, topics_of
+from stentor.executions.experiment_store import begin
 from stentor.executions.facts import PublicationSource
 from stentor.executions.model import QueuedExecution
 from stentor.executions.tries import Tries
@@ -88,8 +90,12 @@ class Caster:
             await store.fail(conn, execution.brand_id, execution.id, "INTERNAL", text)
 
     async def _cast(self, conn: Connection, execution: QueuedExecution) -> None:
-        publication = await self._publications.load(execution.brand_id, execution.publication_id)
-        audience, topic_id = audience_of(execution.audience), None
+        content = (await self._publications.load(execution.brand_id, execution.publication_id)).content
+        audience = meant_by(execution.audience)
+        if isinstance(audience, OfRest):
+            await self._cast_rest(conn, execution, content, audience)
+            return
+        topic_id = None
         if audience is not None:
             source = await source_of(conn, execution.brand_id, audience)
         else:
@@ -102,6 +108,20 @@ class Caster:
             text = "What it was to reach, a tag or a segment, was deleted before it started. Choose another one and start again."
             await store.fail(conn, execution.brand_id, execution.id, "AUDIENCE_NOT_FOUND", text)
             return
-        choices = await choices_of(conn, execution.brand_id, publication.content)
-        people = await casting(conn, execution.brand_id, execution.id, source, choices)
+        choices = await choices_of(conn, execution.brand_id, content)
+        people = await casting(conn, execution.brand_id, execution.id, source, choices, split=split_of(content))
+        if content.experiment is not None:
+            people = await begin(conn, execution.brand_id, execution.id, content.experiment)
         await store.cast_made(conn, execution, topic_id, people)
+
+    async def _cast_rest(
+        self, conn: Connection, execution: QueuedExecution, content: PublishedContent, rest: OfRest
+    ) -> None:
+        split = split_of(content)
+        if split is None:
+            raise ValueError("Nobody waits where there is no experiment.")
+        waited = Waited(rest.execution_id, rest.arm, split.masks[rest.arm])
+        choices = await choices_of(conn, execution.brand_id, content)
+        people = await casting_rest(conn, execution.brand_id, execution.id, waited, choices)
+        # The topic that they waited in: whoever has left it since is stopped.
+        await store.cast_made(conn, execution, execution.topic_id, people)

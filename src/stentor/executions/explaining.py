@@ -12,6 +12,7 @@ from uuid import UUID
 import msgspec
 
 from stentor.accounts.service import policies_between
+from stentor.audience.casting import HELD_OUT, WAITING
 from stentor.audience.customers import missing_customer
 from stentor.audience.past import Past, past_of
 from stentor.audience.reach import Recipient, recipients
@@ -21,6 +22,7 @@ from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
 from stentor.domain.ids import part_of, recipient_id
 from stentor.domain.vocabulary import ChannelKind, Reason, SendState, channel_mask, channels_in
+from stentor.executions.experiment_store import place_of
 from stentor.executions.forgetting import forgotten_after
 from stentor.executions.model import Execution
 from stentor.executions.named import is_cast, is_named
@@ -68,6 +70,11 @@ _TRACE = (
 )
 """The checks in the order in which they are told: what a person said, where they are reached, what the sender set."""
 
+_OF_NO_ARM = {
+    HELD_OUT: "Held out by the campaign's experiment: nobody of its holdout gets anything.",
+    WAITING: "In the rest, which waits for the winner of the execution's experiment and gets it by an execution of its own.",
+}
+
 NO_ROUTE = "no route's condition held for them."
 
 _WAITING = frozenset({SendState.PENDING, SendState.HELD})
@@ -113,6 +120,8 @@ class ChannelExplanation(msgspec.Struct, frozen=True):
     """Which route of the campaign, from 0: on its channel the first whose condition held when the people were fixed."""
     when: Expression | None
     """That condition; None: it is meant for everybody."""
+    arm: str | None
+    """Of the campaign's experiment; None where it has none."""
     checks: list[Check]
     answers: list[DeliveryAnswer]
 
@@ -199,6 +208,9 @@ async def explain_channels(
     traces = await sends_of(conn, execution.brand_id, execution.id, customer)
     if not traces:
         return []
+    experiment = publication.content.experiment
+    place = None if experiment is None else await place_of(conn, execution.brand_id, execution.id, customer)
+    arm = None if experiment is None or place is None else experiment.names[place]
     answers = await answers_of(conn, execution.brand_id, execution.id, customer)
     past = await past_of(conn, execution.brand_id, customer, execution.topic_id)
     (person,) = await recipients(conn, execution.brand_id, [(customer, execution.topic_id)])
@@ -223,6 +235,7 @@ async def explain_channels(
                 language=route.variants[variant].language,
                 route=ordinal,
                 when=route.when,
+                arm=arm,
                 checks=_checks(kept, chunk, Replay(kept, meanwhile=meanwhile)),
                 answers=[answer for answer in answers if answer.channel is trace.channel],
             )
@@ -373,6 +386,9 @@ async def _outside(
         if publication.content.needs_cast and await is_named(conn, execution.brand_id, execution.id, customer):
             return f"Named by the call, but {NO_ROUTE}"
         return "Not among the recipients that the call named."
+    place = await place_of(conn, execution.brand_id, execution.id, customer)
+    if execution.cast_at is not None and place in _OF_NO_ARM:
+        return _OF_NO_ARM[place]
     if execution.cast_at is not None:
         is_in_it = await is_cast(conn, execution.brand_id, execution.id, customer)
         return _told_by_the_cast(publication, execution.cast_at, is_in_it=is_in_it)

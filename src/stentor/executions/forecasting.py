@@ -8,7 +8,7 @@ import msgspec
 from psycopg.types.json import Jsonb
 
 from stentor.audience import reach
-from stentor.audience.casting import TopicSource, casting
+from stentor.audience.casting import HELD_OUT, WAITING, TopicSource, casting
 from stentor.campaigns.languages import variant_for
 from stentor.campaigns.model import Publication
 from stentor.db.connection import Connection
@@ -16,9 +16,10 @@ from stentor.deliver.model import PendingSend
 from stentor.domain.ids import new_id
 from stentor.domain.policy import BrandPolicy
 from stentor.domain.vocabulary import ChannelKind, Reason
-from stentor.executions.audiences import Audience, choices_of, source_of
+from stentor.executions.audiences import Audience, choices_of, source_of, split_of
 from stentor.executions.capping import caps_on
 from stentor.executions.composing import Composer
+from stentor.executions.experiment_store import places_of
 from stentor.executions.facts import ExecutionFacts
 from stentor.executions.forecast_lists import ListedPeople, TriedAudience, listed_people
 from stentor.executions.model import ErrorCode
@@ -80,6 +81,8 @@ class Forecast(msgspec.Struct, frozen=True):
     error_code: ErrorCode | None = None
     routes: list[int] = []
     """For each route of the campaign, how many people it is meant for, before the guard."""
+    parted: dict[str, int] = {}
+    """Of an experiment: how many people are in each arm, by its name, and `held_out` and `rest`, which waits for the winner."""
 
 
 async def forecast(
@@ -109,7 +112,9 @@ async def forecast(
         if source is None:
             return Forecast(0, [], [], "AUDIENCE_NOT_FOUND")
     if source is not None:
-        await casting(conn, brand_id, execution_id, source, await choices_of(conn, brand_id, content))
+        await casting(
+            conn, brand_id, execution_id, source, await choices_of(conn, brand_id, content), split=split_of(content)
+        )
     topic_id = None if topic is None else topic.topic_id
     audience = TriedAudience("topic", topic_id) if source is None and topic_id else TriedAudience("cast", execution_id)
     kinds = list(dict.fromkeys(route.channel for route in content.routes))
@@ -125,7 +130,17 @@ async def forecast(
     routes = await PlanSql.forecast_routes[audience.table].column(
         conn, brand_id=brand_id, audience_id=audience.audience_id, masks=audience.masks(content)
     )
-    return Forecast(people, counts, await _samples(conn, composer, tried), routes=routes)
+    parted = await _parted(conn, tried)
+    return Forecast(people, counts, await _samples(conn, composer, tried), routes=routes, parted=parted)
+
+
+async def _parted(conn: Connection, tried: _Tried) -> dict[str, int]:
+    publication, execution_id = tried.facts.publication, tried.facts.execution_id
+    if (experiment := publication.content.experiment) is None:
+        return {}
+    places = await places_of(conn, publication.brand_id, execution_id)
+    arms = {arm.name: places[number] for number, arm in enumerate(experiment.arms)}
+    return {**arms, "held_out": places[HELD_OUT], "rest": places[WAITING]}
 
 
 async def _count(

@@ -43,6 +43,8 @@ class Execution(msgspec.Struct, frozen=True):
     """What everybody's own clock shows when they are written to, without a zone."""
     spread_s: int
     per_hour: int | None
+    parent_id: UUID | None
+    """The execution that it goes on from, and whose people it takes."""
     triggered_by: str
     state: ExecutionState
     audience_size: int

@@ -58,7 +58,9 @@ SELECT EXISTS (
 )
 
 -- name: is_cast
+-- Whether they are planned: who is held out, or waits for a winner, is not.
 SELECT EXISTS (
     SELECT FROM cast_member a
     WHERE a.execution_id = :execution_id AND a.part = :part AND a.customer_id = :customer_id AND a.brand_id = :brand_id
+        AND coalesce(a.arm, 0) < 8
 )

@@ -215,7 +215,7 @@ WHERE c.execution_id = w.execution_id AND c.number = w.number
 
 -- name: find
 SELECT id, brand_id, publication_id, generator_id, topic_key, topic_id, context, lane, is_test, recipients, campaign_id, audience, cast_at,
-    cast_size, local_at, spread_s, per_hour, triggered_by, state,
+    cast_size, local_at, spread_s, per_hour, parent_id, triggered_by, state,
     audience_size, error_code, error_message, created_at, start_at, schedule_id, occurrence_at, status_at, published_at,
     paused_at, restored_at, cancelled_at, ended_at
 FROM execution
@@ -231,7 +231,7 @@ WHERE e.id = :execution_id
 
 -- name: page
 SELECT id, brand_id, publication_id, generator_id, topic_key, topic_id, context, lane, is_test, recipients, campaign_id, audience, cast_at,
-    cast_size, local_at, spread_s, per_hour, triggered_by, state,
+    cast_size, local_at, spread_s, per_hour, parent_id, triggered_by, state,
     audience_size, error_code, error_message, created_at, start_at, schedule_id, occurrence_at, status_at, published_at,
     paused_at, restored_at, cancelled_at, ended_at
 FROM execution

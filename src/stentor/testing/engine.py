@@ -26,6 +26,7 @@ from stentor.domain.links import LinkSigner
 from stentor.domain.vocabulary import ChannelKind
 from stentor.executions.casting import Caster
 from stentor.executions.composing import BoundRenderer, Composer, Renderers
+from stentor.executions.experiments import ExperimentService
 from stentor.executions.facts import FactsSource
 from stentor.executions.pipeline import Deliverer
 from stentor.executions.planning import Planner
@@ -160,6 +161,7 @@ class Engine:
             journals=self.journals,
             journal=self.journal,
         )
+        self.experiments = ExperimentService(db, publications)
         self.executions = ExecutionService(db, publications, self.composer, quiet, self.look_up)
 
     async def plan(self) -> int:

@@ -10,6 +10,7 @@ from psycopg.types.json import Jsonb
 
 from stentor.accounts.store import note_policy
 from stentor.audience.segments.expressions import Expression
+from stentor.campaigns.experiments import Experiment
 from stentor.campaigns.model import Basis, LaneName, Mode, PublishedContent, PublishedRoute, PublishedVariant
 from stentor.channels.service import ensure_sandbox, sandbox_sender
 from stentor.db.connection import Connection
@@ -165,10 +166,12 @@ class World:
         policy: CampaignPolicy = _NO_POLICY,
         text: str = "Hello",
         whens: Sequence[Expression | None] = (),
+        experiment: Experiment | None = None,
+        arms: Sequence[str | None] = (),
     ) -> UUID:
         """A published campaign on these channels, sent through the brand's sandbox senders.
 
-        `whens`: the conditions of its routes, of the first ones where they are fewer.
+        `whens`: the conditions of its routes, of the first ones where they are fewer; `arms` the same of the experiment's.
         """
         campaign_id, publication_id = new_id(), new_id()
         self._deadlines[publication_id] = policy.deadline_s
@@ -182,8 +185,9 @@ class World:
                     template_version=1,
                     variants=tuple(PublishedVariant(language, {"text": text}) for language in languages),
                     when=when,
+                    arm=arm,
                 )
-                for kind, when in zip_longest(channels, whens)
+                for kind, when, arm in zip_longest(channels, whens, arms)
             ]
             content = PublishedContent(
                 campaign_id=campaign_id,
@@ -196,6 +200,7 @@ class World:
                 context_schema=None,
                 brand={"name": "Brand"},
                 policy=policy,
+                experiment=experiment,
             )
             await Sql.add_campaign.run(
                 conn, brand_id=self.brand_id, campaign_id=campaign_id, name=f"News {campaign_id}", mode=mode, lane=lane

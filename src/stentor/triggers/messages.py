@@ -142,6 +142,7 @@ class MessageService:
             raise NotFound("There is no such brand.")
         content = (await self._publications.load(call.brand_id, publication_id)).content
         _check_transactional(content)
+        _check_no_experiment(content)
         context = checked_context(call.context)
         source = AddresseeSource(brand.id, self._names, brand.settings.default_country)
         addressees = source.find(call.recipients, call.context, generator.context_schema)
@@ -181,6 +182,14 @@ def _check_transactional(content: PublishedContent) -> None:
             "Messages to named recipients are sent by a campaign whose consent_basis is `none` and whose lane is "
             f"`transactional`; what is published here has `{content.consent_basis}` and `{content.lane}`. Change the "
             "campaign and publish the event generator again, or run it for a topic."
+        )
+
+
+def _check_no_experiment(content: PublishedContent) -> None:
+    if content.experiment is not None:
+        raise Unprocessable(
+            "A campaign with an experiment runs for topics, tags and segments: of named recipients some would get nothing. Take the "
+            "experiment out of the campaign and publish the event generator again, or run it for a topic."
         )
 
 

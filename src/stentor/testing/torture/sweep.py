@@ -47,6 +47,8 @@ _LOOK_EVERY_S = 0.005
 _LISTS = "optouts"
 _ERASURES = "erasures"
 _REVOCATIONS = "backups/revocations.py"
+# No life lasts until a winner is found; tests/db/executions/test_experiments.py breaks it off at each of its places.
+_EXPERIMENTS = "executions/experiments.py"
 _REQUESTS = (
     "audience/customer_events.py",
     "erasures/merging.py",
@@ -59,7 +61,7 @@ _REQUESTS = (
 def failpoints() -> list[str]:
     """The names of all places in the engine's source that a life comes to, in order."""
     source = Path(stentor.__file__).parent
-    apart = ("testing", _LISTS, _ERASURES, _REVOCATIONS, *_REQUESTS)
+    apart = ("testing", _LISTS, _ERASURES, _REVOCATIONS, _EXPERIMENTS, *_REQUESTS)
     elsewhere = {source / each for each in apart}
     return _named(file for file in source.rglob("*.py") if elsewhere.isdisjoint([file, *file.parents]))
 
