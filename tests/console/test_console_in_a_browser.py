@@ -4,12 +4,12 @@ import os
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from served import Served, serving
+from stentor.cli.premises import temporary_directory
 
 PASSWORD = "correct horse battery"
 PATIENCE_MS = 60_000
@@ -44,8 +44,8 @@ def owner_of(served: Served, browser: Browser) -> Page:
 
 @pytest.mark.prove
 @pytest.mark.timeout(240)
-def test_a_marketer_goes_from_an_idea_to_the_inbox_in_a_browser(chromium: Browser, tmp_path: Path):
-    with serving(tmp_path) as served:
+def test_a_marketer_goes_from_an_idea_to_the_inbox_in_a_browser(chromium: Browser):
+    with temporary_directory() as data, serving(data) as served:
         for number in range(4):
             person = {"external_id": f"fan-{number}", "email": f"fan{number}@example.org"}
             served.native("POST", "/customers", json={**person, "attributes": {"tier": "gold" if number else "tin"}})
