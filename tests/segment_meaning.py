@@ -108,7 +108,8 @@ def is_meant(person: Person, node: ex.Expression, now: datetime) -> bool:  # noq
         case ex.Happened():
             times = sum(
                 event.name == node.name
-                and (node.within is None or now - node.within.delta < event.at <= now)
+                and event.at <= now
+                and (node.within is None or now - node.within.delta < event.at)
                 and all(passes(event.properties.get(one.name), one.test, now) for one in node.where)
                 for event in person.events
             )

@@ -72,12 +72,18 @@ async def test_a_batch_is_scheduled_runs_for_its_people_and_is_finished(
     engine = Engine(installation.db, channel)
     assert await start_due(installation.db) == 1
     running = await world.ask("GET", f"/schedules/{made['schedule']['uuid']}")
+    (due,) = (await world.ask("GET", f"/schedules/{made['schedule']['uuid']}/occurrences")).json()["data"]
     await engine.drain()
 
     finished = (await world.ask("GET", f"/batches/{made['uuid']}")).json()
     assert (running.json()["status"], finished["schedule"]["status"]) == ("running", "finished")
     execution = await world.ask("GET", f"/executions/{running.json()['execution_id']}")
     assert execution.json()["triggered_by"] == f"batch {made['uuid']}"
+    assert (due["due_at"], due["outcome"], due["execution_state"]) == (
+        start_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "started",
+        "queued",
+    )
     assert channel.addresses == ["aino@example.org"]
 
 
@@ -99,6 +105,7 @@ async def test_a_schedule_is_changed_and_cancelled_as_long_as_it_is_to_come(worl
     tested = await world.services.accounts.create_key(
         "t", brand_id=world.brand.id, scopes=("run", "write"), is_test=True
     )
+    to_come = await world.ask("GET", f"{path}/occurrences")
     of_test = await world.ask("PATCH", path, token=tested.token, json={"start_at": written(later)})
     kept = await world.ask("DELETE", f"/profile-tags/{made['profile_tag']['uuid']}")
     cancelled = await world.ask("POST", f"{path}/cancel")
@@ -110,6 +117,8 @@ async def test_a_schedule_is_changed_and_cancelled_as_long_as_it_is_to_come(worl
     assert (wrong.status_code, list(wrong.json()["errors"])) == (422, ["campaign.uuid"])
     assert (past.status_code, list(past.json()["errors"])) == (422, ["start_at"])
     assert (of_test.status_code, kept.status_code) == (403, 409)
+    after = await world.ask("GET", f"{path}/occurrences")
+    assert (to_come.json()["data"], after.json()["data"]) == ([], [])
     assert (cancelled.json()["status"], [answer.status_code for answer in again]) == ("cancelled", [409, 409])
     assert [execution["state"] for execution in executions] == ["cancelled"]
     told = (await world.ask("GET", f"/audit?thing_kind=schedule&thing_id={made['schedule']['uuid']}")).json()["data"]
@@ -132,9 +141,13 @@ async def test_schedules_of_batches_stand_among_the_others(world: World, other_w
     assert (first["meta"]["total"], second["next_cursor"]) == (3, None)
     assert {each["campaign"]["name"] for each in first["data"]} == {"Winter voice"}
     assert all(each["id"] == each["uuid"] and each["next_occurrences"] for each in first["data"])
-    occurrences = await world.ask("GET", f"/schedules/{made[0]}/occurrences")
-    assert (occurrences.status_code, occurrences.json()["data"]) == (200, [])
-    for method, path in (("GET", ""), ("PATCH", ""), ("DELETE", ""), ("POST", "/cancel"), ("GET", "/occurrences")):
+    for method, path in (
+        ("GET", ""),
+        ("GET", "/occurrences"),
+        ("PATCH", ""),
+        ("DELETE", ""),
+        ("POST", "/cancel"),
+    ):
         foreign = await other_world.ask(method, f"/schedules/{made[0]}{path}", json={})
         missing = await other_world.ask(method, f"/schedules/{UUID(int=7)}{path}", json={})
         assert (foreign.status_code, foreign.content) == (404, missing.content)

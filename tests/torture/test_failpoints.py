@@ -88,7 +88,7 @@ WITHOUT_A_BOUNDARY = {
         "cli/demo/run.py",
         "db/migrate.py",
     ),
-    "It is a savepoint of a transaction that has its boundary.": ("executions/casting.py: cast_next",),
+    "It is a savepoint of a transaction that has its boundary.": ("executions/casting.py: _try",),
     "It is what transactions are made of.": ("db/pool.py",),
 }
 

@@ -19,7 +19,7 @@ from stentor.audience.model import Customer, CustomerPatch, Upserted
 from stentor.domain.address import ADDRESS_CHARS_MAX
 from stentor.domain.ids import EXTERNAL_ID_BYTES_MAX
 from stentor.domain.locale import LOCALE_CHARS_MAX, TIME_ZONE_CHARS_MAX
-from stentor.errors import Invalid, TooLarge, Violation
+from stentor.errors import Conflict, Invalid, TooLarge, Violation
 
 customers = group_noun(
     "customers",
@@ -127,7 +127,9 @@ async def list_customers(request: ApiRequest, caller: Caller, query: ListQuery) 
     return await listing(request, query, Walk(fetch, lambda customer: customer.customer_id, UUID), shown)
 
 
-@customers.post("/customers", scope="write", status=201, example=_EXAMPLE, also=(200, CustomerResult))
+@customers.post(
+    "/customers", scope="write", status=201, problems=[Conflict], example=_EXAMPLE, also=(200, CustomerResult)
+)
 async def upsert_customer(request: ApiRequest, caller: Caller, body: CustomerInput) -> Reply[CustomerResult]:
     """Make or change a customer.
 
@@ -140,7 +142,10 @@ async def upsert_customer(request: ApiRequest, caller: Caller, body: CustomerInp
 
 
 @customers.patch(
-    "/customers", scope="write", problems=[TooLarge], example={"customers": [_EXAMPLE, {"external_id": "crm-78"}]}
+    "/customers",
+    scope="write",
+    problems=[Conflict, TooLarge],
+    example={"customers": [_EXAMPLE, {"external_id": "crm-78"}]},
 )
 async def upsert_customers(request: ApiRequest, caller: Caller, body: CustomersInput) -> CustomersResult:
     """Make or change up to 1,000 customers: all of them or none."""
@@ -158,7 +163,9 @@ async def get_customer(request: ApiRequest, caller: Caller, external_id: str) ->
     return shown(await request.services.customers.get(caller.brand_id, external_id))
 
 
-@customers.patch("/customers/{external_id:str}", scope="write", example=_CHANGES, also=(201, CustomerResult))
+@customers.patch(
+    "/customers/{external_id:str}", scope="write", problems=[Conflict], example=_CHANGES, also=(201, CustomerResult)
+)
 async def update_customer(
     request: ApiRequest, caller: Caller, external_id: str, body: CustomerChanges
 ) -> Reply[CustomerResult]:

@@ -360,17 +360,17 @@ async def delete_schedule(request: ApiRequest, caller: Caller, schedule_id: UUID
 async def list_occurrences(
     request: ApiRequest, caller: Caller, schedule_id: UUID, query: ListQuery
 ) -> Listing[OccurrenceBody]:
-    """List what came of a schedule's occurrences, the latest first. A batch's schedule has none: it names its `execution_id`."""
+    """List what came of a schedule's occurrences, the latest first; of a batch's schedule there is one at the most."""
 
     async def fetch(before: datetime | None, limit: int) -> list[Occurrence]:
-        return await request.services.schedules.occurrences(caller.brand_id, schedule_id, before=before, limit=limit)
+        try:
+            return await request.services.schedules.occurrences(
+                caller.brand_id, schedule_id, before=before, limit=limit
+            )
+        except NotFound:
+            return await request.services.batches.occurrences(caller.brand_id, schedule_id, before=before, limit=limit)
 
-    walk = Walk(fetch, lambda occurrence: occurrence.due_at, datetime)
-    try:
-        return await listing(request, query, walk, _shown)
-    except NotFound:
-        await request.services.batches.schedule(caller.brand_id, schedule_id)
-        return Listing[OccurrenceBody]([])
+    return await listing(request, query, Walk(fetch, lambda occurrence: occurrence.due_at, datetime), _shown)
 
 
 def _shown(occurrence: Occurrence) -> OccurrenceBody:

@@ -18,7 +18,7 @@ from stentor.audience.holder_store import Holders, assert_consent, holders_of
 from stentor.audience.intake import Refusal, Rows
 from stentor.audience.model import Act, Fate
 from stentor.audience.profiles import GENERATED_PREFIX
-from stentor.audience.upsert import Overtaken, Stored, upsert
+from stentor.audience.upsert import Overtaken, Stored, Vanished, upsert
 from stentor.db.connection import Connection
 from stentor.domain.address import EMAIL_CHANNELS, PHONE_CHANNELS
 
@@ -90,7 +90,11 @@ class _Index:
                 self._people.setdefault(digest, {}).setdefault(known.customer_id, known)
 
     def meant(self, email: str | None, phone: str | None) -> _Known | None:
-        """The one person with these addresses; of several the one who came without an external id, if that is one."""
+        """The one person with these addresses; of several the one who came without an external id, if that is one.
+
+        Of several such, whoever has exactly these addresses: a bare number that two people share with others means neither
+        of them, but the same one each time.
+        """
         found = {
             known.customer_id: known
             for digest in (email, phone)
@@ -100,6 +104,12 @@ class _Index:
         }
         if len(found) > 1:
             found = {key: one for key, one in found.items() if one.external_id.startswith(GENERATED_PREFIX)}
+        if len(found) > 1:
+            found = {
+                key: one
+                for key, one in found.items()
+                if (one.email_digest or None, one.phone_digest or None) == (email or None, phone or None)
+            }
         return next(iter(found.values())) if len(found) == 1 else None
 
 
@@ -142,7 +152,7 @@ async def _assert(conn: Connection, brand_id: UUID, recognised: Recognised, stor
 async def _hold_unchanged(conn: Connection, brand_id: UUID, rows: Rows, stored: Stored) -> None:
     """Holds whom the upsert had nothing to write of, and so did not lock: nobody who is being erased is tagged.
 
-    Raises Overtaken where one of them is gone already.
+    Raises Vanished where one of them is gone already.
     """
     unchanged = [
         UUID(hex=customer)
@@ -150,7 +160,7 @@ async def _hold_unchanged(conn: Connection, brand_id: UUID, rows: Rows, stored: 
         if stored.fates[line] is Fate.UNCHANGED
     ]
     if unchanged and len(await hold_people(conn, brand_id, unchanged)) < len(unchanged):
-        raise Overtaken
+        raise Vanished
 
 
 def _check_unnamed(recognised: Recognised, stored: Stored, sharing: Sequence[int]) -> None:

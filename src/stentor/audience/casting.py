@@ -5,7 +5,8 @@ of parts. Whoever is known by a bare address alone is nobody's customer, and in 
 """
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from datetime import datetime
+from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -21,6 +22,7 @@ HELD_OUT, WAITING = 8, 9
 
 
 class Sql(QuerySet, file="casting.sql", package=__package__):
+    moment: Statement
     tag_is_there: Statement
 
 
@@ -96,7 +98,8 @@ _NAMED = sql.SQL(
 _INSERT = sql.SQL(
     "INSERT INTO cast_member (execution_id, part, customer_id, brand_id, routes)"
     " SELECT %(cast_execution_id)s, v.part, v.customer_id, %(brand_id)s, v.routes"
-    " FROM (SELECT c.part, c.customer_id, {routes} AS routes FROM {source} c.brand_id = %(brand_id)s {known}) v"
+    " FROM (SELECT c.part, c.customer_id, {routes} AS routes FROM {source} c.brand_id = %(brand_id)s {known}"
+    " AND c.created_at <= %(cast_at)s) v"
     # In the order of the key: planning reads it so, slice by slice.
     " WHERE v.routes <> 0 ORDER BY v.part, v.customer_id"
 )
@@ -111,7 +114,7 @@ _INSERT_SPLIT = sql.SQL(
     " FROM ("
     "SELECT c.part, c.customer_id, {held} AS held, (%(cast_places)s::smallint[])["
     "width_bucket(arm_point(%(cast_campaign_id)s, c.customer_id), %(cast_ends)s::bigint[]) + 1] AS arm"
-    " FROM {source} c.brand_id = %(brand_id)s {known}) w"
+    " FROM {source} c.brand_id = %(brand_id)s {known} AND c.created_at <= %(cast_at)s) w"
     ") v"
     " WHERE v.routes <> 0 ORDER BY v.part, v.customer_id"
 )
@@ -132,6 +135,13 @@ async def tag_is_there(conn: Connection, brand_id: UUID, tag_id: UUID) -> bool:
     return bool(await Sql.tag_is_there.value(conn, id=tag_id, brand_id=brand_id))
 
 
+class Cast(NamedTuple):
+    """A cast as it was made: how many people are in it, all of whom were made by `at`."""
+
+    at: datetime
+    people: int
+
+
 async def casting(
     conn: Connection,
     brand_id: UUID,
@@ -140,14 +150,16 @@ async def casting(
     choices: Sequence[Choice],
     *,
     split: Split | None = None,
-) -> int:
-    """Writes the execution's cast and returns how many people are in it; nobody for whom no route is meant.
+) -> Cast:
+    """Writes the execution's cast: nobody for whom no route is meant.
 
     With a `split` those are in it too who are in no arm, with all routes whose conditions hold.
     """
+    # Before the snapshot: who is erased and made anew from now on is nobody whom the cast holds.
+    at = await Sql.moment.value(conn)
     of_topic = isinstance(source, TopicSource)
     text, parameters = _people(source)
-    parameters |= {"cast_execution_id": execution_id, "brand_id": brand_id, "shift": conn.shift}
+    parameters |= {"cast_execution_id": execution_id, "brand_id": brand_id, "shift": conn.shift, "cast_at": at}
     for choice in choices:
         if choice.condition is not None:
             parameters |= choice.condition.parameters
@@ -159,7 +171,7 @@ async def casting(
         statement = _INSERT_SPLIT.format(arms=sql.Literal(ARMS_MAX), held=held, source=text, known=known)
         parameters |= _split_parameters(split) | _channel_parameters(choices)
     # Made for these conditions alone: a plan for any would be none for them.
-    return (await conn.execute(statement, parameters, prepare=False)).rowcount
+    return Cast(at, (await conn.execute(statement, parameters, prepare=False)).rowcount)
 
 
 async def casting_rest(

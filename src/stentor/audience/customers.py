@@ -7,11 +7,11 @@ from stentor.audience import customer_store
 from stentor.audience.intake import Given, Intake, Refusal, take_in
 from stentor.audience.model import Act, Customer, CustomerPatch, Fate, Source, Upserted
 from stentor.audience.repeats import fold
-from stentor.audience.upsert import Stored, until_settled, upsert
+from stentor.audience.upsert import Stored, Vanished, until_settled, upsert
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.domain.ids import customer_id
-from stentor.errors import Invalid, NotFound, TooLarge, Violation
+from stentor.errors import Conflict, Invalid, NotFound, TooLarge, Violation
 
 PEOPLE_MAX = 1000
 PAGE_MAX = 1000
@@ -28,7 +28,8 @@ class CustomerService:
         """The person, made or changed: a field left out is kept, None takes it away.
 
         `region` is the country (`DE`) of a phone number without a country code. An address that is none is stored and
-        warned of, and the person is skipped as `invalid_address`. Raises Invalid for anything else that breaks a rule.
+        warned of, and the person is skipped as `invalid_address`. Raises Invalid for anything else that breaks a rule, and
+        Conflict where the person is erased or merged at that moment.
         """
         try:
             return (await self.upsert_many(brand_id, [patch], region=region))[0]
@@ -41,7 +42,7 @@ class CustomerService:
     ) -> list[Upserted]:
         """The people in the order given, as `upsert` would leave them one after the other; all of them or none.
 
-        Raises TooLarge for more than 1,000, and Invalid with pointers such as `/3/locale`.
+        Raises TooLarge for more than 1,000, Invalid with pointers such as `/3/locale`, and Conflict as `upsert`.
         """
         if len(patches) > PEOPLE_MAX:
             raise TooLarge(
@@ -79,15 +80,28 @@ def missing_customer(who: str | UUID) -> NotFound:
     return NotFound(f"This brand has no customer {str(who)!r}.")
 
 
+def gone_meanwhile() -> Conflict:
+    """The answer to a change that met the erasure of whom it was about, or a merge."""
+    return Conflict(
+        "One of these people was erased or merged while this was being stored, and nothing is. Ask who is there; said once"
+        " more, it makes them anew."
+    )
+
+
 async def _stored(conn: Connection, brand_id: UUID, intake: Intake) -> list[Upserted]:
     # Folding writes into its rows, and a transaction that was overtaken runs again.
     folded = fold(intake.rows.copy())
     _refuse(folded.refused)
-    stored = await upsert(conn, brand_id, folded.rows, _ACT)
+    try:
+        stored = await upsert(conn, brand_id, folded.rows, _ACT)
+    except Vanished:
+        raise gone_meanwhile() from None
     _refuse(stored.refused)
     customers = await customer_store.customers_by_id(
         conn, brand_id, [UUID(hex=key) for key in folded.rows.customer_ids]
     )
+    if not customers.keys() >= {UUID(hex=key) for key in folded.rows.customer_ids}:
+        raise gone_meanwhile()
     warnings: dict[int, list[Violation]] = {}
     for warning in intake.warnings:
         warnings.setdefault(warning.line, []).append(warning.violation)

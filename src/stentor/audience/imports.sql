@@ -5,10 +5,11 @@ INSERT INTO import_job (id, brand_id, kind, format, source, state, bytes_total, 
 VALUES (:id, :brand_id, :kind, :format, :source, 'running', :bytes_total, :resume::jsonb, :now, :now)
 
 -- name: unfinished_job
--- The newest import of the same source that never came to its end.
+-- The newest import of the same source that never came to its end. Sources are of any length, so that the index has hashes of them.
 SELECT id
 FROM import_job
 WHERE brand_id = :brand_id AND kind = :kind AND format = :format AND source = :source
+    AND hashtextextended(source, 0) = hashtextextended(:source, 0)
     AND bytes_total IS NOT DISTINCT FROM :bytes_total AND state = 'running'
 ORDER BY id DESC
 LIMIT 1
@@ -21,7 +22,7 @@ SELECT pg_advisory_xact_lock(hashtextextended('stream ' || :source, hashtextexte
 -- The newest import that a stream of this name goes on with, or is answered with.
 SELECT id, state, resume::text
 FROM import_job
-WHERE brand_id = :brand_id AND kind = 'profiles' AND source = :source
+WHERE brand_id = :brand_id AND kind = 'profiles' AND source = :source AND hashtextextended(source, 0) = hashtextextended(:source, 0)
     AND (state = 'running' OR updated_at > :now - make_interval(secs => :answered_s))
     AND (state <> 'failed' OR resume @> '{"is_cancelled": true}')
 ORDER BY id DESC

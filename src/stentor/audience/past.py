@@ -87,6 +87,11 @@ class Past:
         """Whether the person is not there any more."""
         return not self._versions or self._versions[-1].until is not None
 
+    @property
+    def made_at(self) -> datetime | None:
+        """Since when the person is there; None when they are not."""
+        return None if self.is_erased else self._versions[-1].created_at
+
     def at(self, instant: datetime) -> PersonThen | None:
         """How they stood; None when they were not there, or are erased since."""
         if self.is_erased or (self._versions[-1].created_at or instant) > instant:

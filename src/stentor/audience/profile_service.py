@@ -15,7 +15,7 @@ from stentor.audience.holder_store import holders_of
 from stentor.audience.intake import Refusal
 from stentor.audience.model import Act, Customer, Fate, Source
 from stentor.audience.profiles import Entrants, ProfileReader
-from stentor.audience.upsert import Overtaken, until_settled, upsert
+from stentor.audience.upsert import Overtaken, Stored, Vanished, until_settled, upsert
 from stentor.clock import boottime_s
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
@@ -62,12 +62,13 @@ class ProfileService:
         reader = ProfileReader(whole="body")
         reader.read(body, 0)
         entrants = reader.entrants(brand_id, region=region)
-        return await until_settled(self._db, lambda conn: _written(conn, brand_id, entrants, is_new=True))
+        return await until_settled(self._db, lambda conn: _made(conn, brand_id, entrants))
 
     async def update(self, brand_id: UUID, profile: str, body: Any, *, region: str | None) -> Customer:
         """The person with what is said changed: a field that is left out stays, null takes it away.
 
-        Raises NotFound, and Unprocessable, naming every field that breaks a rule.
+        Raises NotFound, also where the person is erased or merged at that moment, and Unprocessable, naming every field that
+        breaks a rule.
         """
         known = await self.find(brand_id, profile)
         reader = ProfileReader(whole="body")
@@ -75,7 +76,7 @@ class ProfileService:
         if isinstance(body, dict) and body.get("external_id") not in (None, known.external_id):
             reader.refuse(("external_id",), "unchangeable", "cannot be changed", "Merge two profiles instead.")
         entrants = reader.entrants(brand_id, region=region)
-        return await until_settled(self._db, lambda conn: _written(conn, brand_id, entrants, is_new=False))
+        return await until_settled(self._db, lambda conn: _changed(conn, brand_id, entrants, profile))
 
     async def find(self, brand_id: UUID, profile: str) -> Customer:
         """The person of that id, which is ours (a UUID) or the caller's own; of somebody merged, the one they are now.
@@ -177,18 +178,34 @@ def _digests(text: str | None, normal: Callable[[str], Any], digest: Callable[[s
     return [digest(found).hex()] if isinstance(found, str) else []
 
 
-async def _written(conn: Connection, brand_id: UUID, entrants: Entrants, *, is_new: bool) -> Customer:
+async def _made(conn: Connection, brand_id: UUID, entrants: Entrants) -> Customer:
+    customer, stored = await _written(conn, brand_id, entrants)
+    _refuse(stored.refused)
+    if stored.fates[0] is not Fate.ADDED:
+        text = "The external_id has already been taken. Change that profile, or leave the external_id out."
+        raise Unprocessable(text, violations=[Violation("/external_id", "taken", text)])
+    if customer is None:
+        raise Overtaken
+    return customer
+
+
+async def _changed(conn: Connection, brand_id: UUID, entrants: Entrants, profile: str) -> Customer:
+    try:
+        customer, stored = await _written(conn, brand_id, entrants)
+    except Vanished:
+        raise missing_customer(profile) from None
+    if customer is None or stored.fates.get(0) is Fate.ADDED:
+        # Erased or merged since they were found: to change somebody makes nobody.
+        raise missing_customer(profile)
+    _refuse(stored.refused)
+    return customer
+
+
+async def _written(conn: Connection, brand_id: UUID, entrants: Entrants) -> tuple[Customer | None, Stored]:
     _refuse(entrants.refused)
     rows = entrants.intake.rows
     stored = await upsert(conn, brand_id, rows, _ACT)
-    _refuse(stored.refused)
-    customer = await customer_store.customer_by_id(conn, brand_id, UUID(hex=rows.customer_ids[0]))
-    if customer is None:
-        raise Overtaken
-    if is_new and stored.fates[0] is not Fate.ADDED:
-        text = "The external_id has already been taken. Change that profile, or leave the external_id out."
-        raise Unprocessable(text, violations=[Violation("/external_id", "taken", text)])
-    return customer
+    return await customer_store.customer_by_id(conn, brand_id, UUID(hex=rows.customer_ids[0])), stored
 
 
 def _refuse(refused: Sequence[Refusal]) -> None:

@@ -40,6 +40,13 @@ class Overtaken(Exception):
     """Another transaction changed one of these people between the look and the lock: run the transaction again."""
 
 
+class Vanished(Overtaken):
+    """One of these people, who was there a moment ago, is erased or merged: run again, the transaction makes them anew.
+
+    Who imports does just that. Who was asked to change a person says instead that they are gone.
+    """
+
+
 class Stored(msgspec.Struct, frozen=True):
     """What became of the rows, by the line that each came from."""
 
@@ -79,14 +86,15 @@ async def upsert(conn: Connection, brand_id: UUID, rows: Rows, act: Act | None, 
     Of those who are new the flags of the channels `asserted` (a mask) become yes where their address is valid; the caller
     writes that into the ledger.
 
-    Raises Overtaken when the whole transaction has to be run again; `until_settled` does.
+    Raises Overtaken when the whole transaction has to be run again, and Vanished, which is one, when somebody to be changed is
+    gone; `until_settled` runs it again.
     """
     known = sorted(await customer_store.known_customers(conn, brand_id, rows))
     fresh = rows.without(known)
     existing = rows.take(known)
     standings = await customer_store.compare_customers(conn, brand_id, existing) if known else []
     if len(standings) != len(known):
-        raise Overtaken
+        raise Vanished
     refused: list[Refusal] = []
     if fresh and (merged := await customer_store.merged_customers(conn, brand_id, fresh)):
         refused = [Refusal(fresh.lines[place], _merged_into(survivor)) for place, survivor in sorted(merged.items())]
@@ -189,8 +197,10 @@ async def _lock(
     if not changed and not others:
         return
     locked = await customer_store.lock_customers(conn, brand_id, [*changed.customer_ids, *others])
+    if not locked.keys() >= set(changed.customer_ids):
+        raise Vanished
     for customer, standing in zip(changed.customer_ids, standings, strict=True):
-        if locked.get(customer) != (standing.email_digest, standing.phone_digest):
+        if locked[customer] != (standing.email_digest, standing.phone_digest):
             raise Overtaken
 
 

@@ -35,6 +35,7 @@ from stentor.wiring import (
     worker_name,
     worker_roles,
 )
+from stentor.worker.caster import LONG_CASTS_MAX
 from stentor.worker.deliverer import claims_at_once
 from stentor.worker.process import run_roles
 
@@ -98,7 +99,7 @@ async def _tell_when_listening(settings: Settings) -> None:
 async def _run_worker(settings: Settings, dsn: str, *, as_json: bool) -> None:
     stop = stopped_by_signals()
     await until_migrated(dsn)
-    async with core(settings, dsn, role="worker", size=claims_at_once(settings.claims) + 5) as started:
+    async with core(settings, dsn, role="worker", size=claims_at_once(settings.claims) + 5 + LONG_CASTS_MAX) as started:
         await _tell_if_paused(started)
         await make_partitions(started)
         await tidy_journals(started)

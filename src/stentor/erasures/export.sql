@@ -84,13 +84,6 @@ JOIN sandbox_skeleton s ON s.brand_id = m.brand_id AND s.skeleton_id = m.skeleto
 WHERE m.execution_id = :execution_id AND m.part = :part AND m.customer_id = :customer_id AND m.channel = :channel
     AND m.brand_id = :brand_id
 
--- name: page_of_executions
-SELECT id
-FROM execution
-WHERE brand_id = :brand_id AND id > :after
-ORDER BY id
-LIMIT :limit
-
 -- name: sends
 SELECT to_jsonb(r)
 FROM unnest(:execution_ids::uuid[]) AS x (execution_id)

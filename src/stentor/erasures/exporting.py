@@ -13,6 +13,7 @@ from stentor.db.pool import Database
 from stentor.db.sql import QuerySet, Statement
 from stentor.domain.ids import part_of
 from stentor.domain.vocabulary import ChannelKind, Reason, SendState, channels_in
+from stentor.erasures import store
 from stentor.optouts.model import Finding
 
 EXECUTIONS_PAGE = 1_000
@@ -40,7 +41,6 @@ class Sql(QuerySet, file="export.sql", package=__package__):
     reports: Statement
     messages: Statement
     message_parts: Statement
-    page_of_executions: Statement
     sends: Statement
     events: Statement
 
@@ -137,8 +137,8 @@ class ExportService:
         while True:
             async with self._db.transaction() as conn:
                 await go_by_keys(conn)
-                executions = await Sql.page_of_executions.column(
-                    conn, brand_id=key["brand_id"], after=after, limit=EXECUTIONS_PAGE
+                executions = await store.page_of_executions(
+                    conn, key["brand_id"], [key["customer_id"]], after=after, limit=EXECUTIONS_PAGE
                 )
                 rows = await statement.column(conn, execution_ids=executions, **key) if executions else []
             if rows:

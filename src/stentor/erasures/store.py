@@ -40,6 +40,13 @@ class WordSql(QuerySet, file="words.sql", package=__package__):
     blank_rejects: Statement
 
 
+class HistorySql(QuerySet, file="histories.sql", package=__package__):
+    naming: Statement
+    casting: Statement
+    chosen: Statement
+    of_topics: Statement
+
+
 class SweepSql(QuerySet, file="sweep.sql", package=__package__):
     claim: Statement
     made_anew: Statement
@@ -53,7 +60,6 @@ class SweepSql(QuerySet, file="sweep.sql", package=__package__):
     named_in: Statement
     left_of: Statement
     blank_executions: Statement
-    page_of_executions: Statement
     blank_events: Statement
     is_on_the_wire: Statement
     go_on: Statement
@@ -169,6 +175,20 @@ async def brand_erasure(conn: Connection, brand_id: UUID, erasure_id: UUID) -> E
 async def claim(conn: Connection, *, rest: timedelta, limit: int) -> list[Claimed]:
     """Erasures of one brand that have come equally far and are due; locked."""
     return [Claimed(*row) for row in await SweepSql.claim.tuples(conn, rest=rest, limit=limit)]
+
+
+async def page_of_executions(
+    conn: Connection, brand_id: UUID, customers: Sequence[UUID], *, after: UUID, limit: int
+) -> list[UUID]:
+    """Executions in which there may be something of these people, in order, from behind `after`."""
+    people, page = keys(customers), {"brand_id": brand_id, "after": after, "limit": limit}
+    topics = await HistorySql.chosen.column(conn, brand_id=brand_id, **people)
+    found = {
+        *await HistorySql.naming.column(conn, **page, **people),
+        *await HistorySql.casting.column(conn, **page, **people),
+        *(await HistorySql.of_topics.column(conn, **page, topic_ids=topics) if topics else ()),
+    }
+    return sorted(found)[:limit]
 
 
 async def go_on(conn: Connection, brand_id: UUID, claimed: Sequence[Claimed], *, swept_to: UUID | None) -> None:

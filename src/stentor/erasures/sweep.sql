@@ -90,13 +90,6 @@ WHERE a.execution_id = ANY(:execution_ids) AND a.brand_id = :brand_id AND c.bran
 UPDATE execution SET context = '{}'
 WHERE id = ANY(:execution_ids) AND brand_id = :brand_id AND recipients > 0 AND context <> '{}'
 
--- name: page_of_executions
-SELECT id
-FROM execution
-WHERE brand_id = :brand_id AND id > :after
-ORDER BY id
-LIMIT :limit
-
 -- name: blank_events
 -- Each is one look-up by key, for each execution and person.
 UPDATE delivery_event e

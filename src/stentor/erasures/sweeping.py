@@ -60,8 +60,8 @@ async def _step(conn: Connection, claimed: Sequence[Claimed]) -> None:
     await go_by_keys(conn)
     if swept_to is None:
         await _of_the_person(conn, brand_id, claimed, people)
-    executions = await SweepSql.page_of_executions.column(
-        conn, brand_id=brand_id, after=swept_to or _FIRST, limit=EXECUTIONS_PAGE
+    executions = await store.page_of_executions(
+        conn, brand_id, people["customer_ids"], after=swept_to or _FIRST, limit=EXECUTIONS_PAGE
     )
     if executions:
         touched = await SweepSql.blank_events.column(conn, brand_id=brand_id, execution_ids=executions, **people)

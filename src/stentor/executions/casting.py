@@ -1,7 +1,8 @@
 """Casting: an execution's people are fixed before it is planned, at one moment and in one statement.
 
-A caster holds what it casts by a row lock, as planners do: one that is killed leaves nothing. It works beside the planners, not
-among them, so that a segment of millions, which takes seconds, keeps no alert waiting.
+A caster holds what it casts until its transaction ends: one that is killed leaves nothing. It works beside the planners, not
+among them, so that a segment of millions, which takes seconds, keeps no alert waiting. Nor does it keep other casts waiting:
+whatever takes longer than the small ones do is taken back, and made in a transaction of its own by a caster that does only such.
 """
 
 from datetime import timedelta
@@ -22,26 +23,42 @@ from stentor.executions.facts import PublicationSource
 from stentor.executions.model import QueuedExecution
 from stentor.executions.tries import Tries
 from stentor.failpoints import failpoint
+from stentor.guard.store import present
 
 log = structlog.get_logger(__name__)
 
 CASTS_AT_ONCE_MAX = 64
 """Small casts that share a transaction."""
 
+SMALL_CAST_MS_MAX = 500
+"""Milliseconds that one of them may take. What takes longer is made alone, so that a batch's fifty people wait for nobody's million."""
+
 CAST_S_MAX = 300
-"""Seconds that fixing the people of one execution may take. A million take seconds; what is never done would hold up all that
-the same transaction claimed, and keep the database from cleaning up behind everybody else."""
+"""Seconds that fixing the people of one execution may take. A million take seconds; what is never done would keep the database
+from cleaning up behind everybody else."""
 
 # After that long a transaction commits what it has cast; the others' turn comes in the next one.
 _TURN_S = 0.25
 
 
+class _Withdrawn(Exception):
+    """The execution was cancelled or failed while its cast was being made: the cast is taken back."""
+
+
 class Caster:
     """Fixes the people of executions that wait for it. Any number of casters work side by side."""
 
-    def __init__(self, db: Database, publications: PublicationSource, *, longest_s: float = CAST_S_MAX) -> None:
-        """`longest_s`: what a cast may take."""
+    def __init__(
+        self,
+        db: Database,
+        publications: PublicationSource,
+        *,
+        small_s: float = SMALL_CAST_MS_MAX / 1000,
+        longest_s: float = CAST_S_MAX,
+    ) -> None:
+        """`small_s`: what a cast may take among others; `longest_s`: what it may take alone."""
         self._db = db
+        self._small = timedelta(seconds=small_s)
         self._longest = timedelta(seconds=longest_s)
         self._publications = publications
         self._tries = Tries(db)
@@ -49,25 +66,28 @@ class Caster:
     async def cast_next(self) -> bool:
         """Casts what is first in its lane, and what else fits into its turn; False when nothing waits.
 
-        What fails is given up as INTERNAL, alone, and so is what takes longer than a cast may.
+        What takes longer than small casts do is left to `cast_next_alone`. What fails is given up as INTERNAL, alone.
         """
+        return await self._take_turn(alone=False)
+
+    async def cast_next_alone(self) -> bool:
+        """Casts the first of those that take long; False when none waits that nobody else is at.
+
+        Whoever pauses or cancels it meanwhile waits for nobody. What takes longer than a cast may is given up as INTERNAL.
+        """
+        return await self._take_turn(alone=True)
+
+    async def _take_turn(self, *, alone: bool) -> bool:
         async with self._db.read() as conn:
-            if not await store.anything_uncast(conn):
+            if not await store.anything_uncast(conn, alone=alone):
                 return False
         failures: list[tuple[QueuedExecution, Exception]] = []
         ends_s = boottime_s() + _TURN_S
-        async with self._db.transaction(statement_timeout=self._longest) as conn:
-            waiting = await store.claim_uncast(conn, CASTS_AT_ONCE_MAX)
+        async with self._db.transaction(statement_timeout=self._longest if alone else self._small) as conn:
+            waiting = await (store.hold_uncast(conn) if alone else store.claim_uncast(conn, CASTS_AT_ONCE_MAX))
             for execution in waiting:
-                try:
-                    async with conn.transaction():
-                        await self._cast(conn, execution)
-                except Unavailable:
-                    raise
-                except Exception as error:  # noqa: BLE001  told of below, when the others are committed
+                if (error := await self._try(conn, execution, alone=alone)) is not None:
                     failures.append((execution, error))
-                else:
-                    self._tries.succeeded(execution.id)
                 if boottime_s() > ends_s:
                     break
             failpoint("cast.before_commit")
@@ -79,8 +99,25 @@ class Caster:
                 await self._tries.missed(execution.brand_id, execution.id, error)
         return bool(waiting)
 
+    async def _try(self, conn: Connection, execution: QueuedExecution, *, alone: bool) -> Exception | None:
+        """Casts one, in a savepoint; answers why that failed, to be told of when the others are committed."""
+        try:
+            async with conn.transaction():
+                await self._cast(conn, execution)
+        except Unavailable:
+            raise
+        except _Withdrawn:
+            log.info("execution.cast_taken_back", execution_id=str(execution.id))
+        except Exception as error:  # noqa: BLE001  it is told of
+            if alone or not isinstance(error, QueryCanceled):
+                return error
+            await store.cast_alone(conn, execution)
+        else:
+            self._tries.succeeded(execution.id)
+        return None
+
     async def _give_up(self, execution: QueuedExecution) -> None:
-        # It would take as long the next time, and hold up the others again.
+        # It would take as long the next time.
         log.error("execution.cast_too_long", execution_id=str(execution.id), longest_s=self._longest.total_seconds())
         text = (
             f"Finding whom it is for took longer than {self._longest.total_seconds():g} s. Ask for less in its segment and in"
@@ -109,10 +146,12 @@ class Caster:
             await store.fail(conn, execution.brand_id, execution.id, "AUDIENCE_NOT_FOUND", text)
             return
         choices = await choices_of(conn, execution.brand_id, content)
-        people = await casting(conn, execution.brand_id, execution.id, source, choices, split=split_of(content))
+        cast = await casting(conn, execution.brand_id, execution.id, source, choices, split=split_of(content))
+        people = cast.people
         if content.experiment is not None:
             people = await begin(conn, execution.brand_id, execution.id, content.experiment)
-        await store.cast_made(conn, execution, topic_id, people)
+        if not await store.cast_made(conn, execution, topic_id, people, cast_at=cast.at):
+            raise _Withdrawn
 
     async def _cast_rest(
         self, conn: Connection, execution: QueuedExecution, content: PublishedContent, rest: OfRest
@@ -124,4 +163,5 @@ class Caster:
         choices = await choices_of(conn, execution.brand_id, content)
         people = await casting_rest(conn, execution.brand_id, execution.id, waited, choices)
         # The topic that they waited in: whoever has left it since is stopped.
-        await store.cast_made(conn, execution, execution.topic_id, people)
+        if not await store.cast_made(conn, execution, execution.topic_id, people, cast_at=await present(conn)):
+            raise _Withdrawn

@@ -1,6 +1,7 @@
 """What is the same for everybody in an execution, and the sender that carries it."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -35,6 +36,8 @@ class ExecutionFacts(msgspec.Struct, frozen=True):
     """Whether the call named its recipients, each perhaps with a context of their own."""
     per_hour: int | None = None
     """How many of its sends may leave in an hour, if that was said of this run alone."""
+    meant_at: datetime | None = None
+    """When it was fixed whom it means: who was made after that is nobody of them. None while its topic is being planned."""
 
     @property
     def basis(self) -> ConsentBasis:
@@ -74,10 +77,13 @@ class FactsSource:
         }
         if missing := [execution_id for execution_id in execution_ids if execution_id not in found]:
             rows = await Sql.contexts.tuples(conn, brand_id=brand_id, execution_ids=missing)
-            for execution_id, context, publication_id, topic_id, is_test, is_named, per_hour in rows:
+            for execution_id, context, publication_id, topic_id, is_test, is_named, per_hour, meant_at in rows:
                 publication = await self._publications.load(brand_id, publication_id)
-                facts = ExecutionFacts(execution_id, publication, topic_id, context, is_test, is_named, per_hour)
-                self._kept.put(execution_id, facts, len(str(context)) + _ENTRY_CHARS)
+                facts = ExecutionFacts(
+                    execution_id, publication, topic_id, context, is_test, is_named, per_hour, meant_at
+                )
+                if meant_at is not None:
+                    self._kept.put(execution_id, facts, len(str(context)) + _ENTRY_CHARS)
                 found[execution_id] = facts
         return found
 

@@ -62,6 +62,11 @@ class Execution(msgspec.Struct, frozen=True):
     cancelled_at: datetime | None
     ended_at: datetime | None
 
+    @property
+    def meant_at(self) -> datetime | None:
+        """When it was fixed whom it means; None before that."""
+        return self.created_at if self.recipients else self.cast_at or self.published_at
+
 
 class Origin(msgspec.Struct, frozen=True):
     """Where a message came from: its brand, the topic it was about, if it was about one, and its campaign's name."""

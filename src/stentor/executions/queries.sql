@@ -83,7 +83,7 @@ UPDATE execution SET awaits_cast = true WHERE id = :execution_id AND brand_id = 
 -- all brands: a caster asks what there is to do, whoever it belongs to.
 SELECT EXISTS (
     SELECT FROM execution
-    WHERE state = 'queued' AND awaits_cast AND paused_at IS NULL
+    WHERE state = 'queued' AND awaits_cast AND casts_alone = :alone AND paused_at IS NULL
         AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
 )
 
@@ -93,16 +93,42 @@ SELECT EXISTS (
 SELECT id, brand_id, publication_id, topic_key, topic_id, lane, is_test, recipients, audience, cast_at, cast_size, local_at, spread_s,
     per_hour
 FROM execution
-WHERE state = 'queued' AND awaits_cast AND paused_at IS NULL
+WHERE state = 'queued' AND awaits_cast AND NOT casts_alone AND paused_at IS NULL
     AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
 ORDER BY lane, status_at, id
 LIMIT :limit
 FOR UPDATE SKIP LOCKED
 
+-- name: cast_alone
+UPDATE execution SET casts_alone = true WHERE id = :execution_id AND brand_id = :brand_id
+
+-- name: hold_uncast
+-- all brands: a caster takes whatever is first in its lane, whoever it belongs to.
+-- Of those that take long. The lease is a lock beside the row, so that whoever pauses or cancels waits for nobody. It is asked for
+-- behind the order, one after the other, until there is one.
+SELECT e.id, e.brand_id, e.publication_id, e.topic_key, e.topic_id, e.lane, e.is_test, e.recipients, e.audience, e.cast_at,
+    e.cast_size, e.local_at, e.spread_s, e.per_hour
+FROM (
+    SELECT *
+    FROM execution
+    WHERE state = 'queued' AND awaits_cast AND casts_alone AND paused_at IS NULL
+        AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
+    ORDER BY lane, status_at, id
+    OFFSET 0
+) e
+WHERE pg_try_advisory_xact_lock(hashtextextended('cast', hashtextextended(e.id::text, 0)))
+LIMIT 1
+
+-- name: is_uncast
+-- Asked under the lock: whoever had it before may have made the cast.
+SELECT EXISTS (
+    SELECT FROM execution WHERE id = :execution_id AND brand_id = :brand_id AND state = 'queued' AND awaits_cast
+)
+
 -- name: cast_made
 UPDATE execution
-SET awaits_cast = false, topic_id = :topic_id, cast_at = :now, cast_size = :people
-WHERE id = :execution_id AND brand_id = :brand_id
+SET awaits_cast = false, topic_id = :topic_id, cast_at = :cast_at, cast_size = :people
+WHERE id = :execution_id AND brand_id = :brand_id AND state = 'queued' AND awaits_cast
 
 -- name: start_planning
 UPDATE execution
@@ -240,7 +266,9 @@ ORDER BY id DESC
 LIMIT :limit
 
 -- name: contexts
-SELECT id, context, publication_id, topic_id, is_test, recipients > 0, per_hour
+-- Whom it means is fixed by its call, by its cast, or when the last slice of its topic is planned.
+SELECT id, context, publication_id, topic_id, is_test, recipients > 0, per_hour,
+    CASE WHEN recipients > 0 THEN created_at ELSE coalesce(cast_at, published_at) END
 FROM execution
 WHERE id = ANY(:execution_ids) AND brand_id = :brand_id
 

@@ -175,6 +175,9 @@ class Replay:
         return reversed(known or versions[:1])
 
     def _person(self, check: str, at: datetime) -> Found:
+        if anew := self._made_anew():
+            # What is known is known of somebody else.
+            return anew if check == "address" and self._kept.send.reason is Reason.NO_ADDRESS else _NOT_KEPT
         then = self._kept.past.at(at)
         if then is None:
             return _NOT_KEPT
@@ -187,6 +190,13 @@ class Replay:
         if check == "suppression":
             return self._suppression(then, at)
         return Found(detail=self._consent_told(then, at) if check == "consent" else "")
+
+    def _made_anew(self) -> Found | None:
+        made_at, meant_at = self._kept.past.made_at, self._kept.execution.meant_at
+        if made_at is None or meant_at is None or made_at <= meant_at:
+            return None
+        told = f"Whoever was meant at {_told(meant_at)} was erased; this person was made at {_told(made_at)}."
+        return Found(Reason.NO_ADDRESS, told)
 
     def _person_objection(self, then: PersonThen) -> Reason:
         heeds_flags = self._facts.basis is not ConsentBasis.NONE

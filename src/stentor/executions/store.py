@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -37,6 +37,9 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     await_cast: Statement
     anything_uncast: Statement
     claim_uncast: Statement
+    cast_alone: Statement
+    hold_uncast: Statement
+    is_uncast: Statement
     cast_made: Statement
     insert_slices: Statement
     start_planning: Statement
@@ -103,9 +106,9 @@ async def await_cast(conn: Connection, queued: QueuedExecution) -> None:
     await Sql.await_cast.run(conn, execution_id=queued.id, brand_id=queued.brand_id)
 
 
-async def anything_uncast(conn: Connection) -> bool:
-    """Whether an execution waits for its cast."""
-    return bool(await Sql.anything_uncast.value(conn))
+async def anything_uncast(conn: Connection, *, alone: bool) -> bool:
+    """Whether an execution waits for its cast, among those that take long (`alone`) or among the others."""
+    return bool(await Sql.anything_uncast.value(conn, alone=alone))
 
 
 async def claim_uncast(conn: Connection, limit: int) -> list[QueuedExecution]:
@@ -113,9 +116,28 @@ async def claim_uncast(conn: Connection, limit: int) -> list[QueuedExecution]:
     return await Sql.claim_uncast.rows(conn, QueuedExecution, limit=limit)
 
 
-async def cast_made(conn: Connection, queued: QueuedExecution, topic_id: UUID | None, people: int) -> None:
-    """Lets the execution be planned, with so many people in its cast."""
-    await Sql.cast_made.run(conn, execution_id=queued.id, brand_id=queued.brand_id, topic_id=topic_id, people=people)
+async def cast_alone(conn: Connection, queued: QueuedExecution) -> None:
+    """Leaves the execution to a transaction of its own, because its cast takes long."""
+    await Sql.cast_alone.run(conn, execution_id=queued.id, brand_id=queued.brand_id)
+
+
+async def hold_uncast(conn: Connection) -> list[QueuedExecution]:
+    """The first of those whose casts take long, kept from other casters, and from nobody else, until the transaction ends."""
+    held = await Sql.hold_uncast.rows(conn, QueuedExecution)
+    return [each for each in held if await Sql.is_uncast.value(conn, execution_id=each.id, brand_id=each.brand_id)]
+
+
+async def cast_made(
+    conn: Connection, queued: QueuedExecution, topic_id: UUID | None, people: int, *, cast_at: datetime
+) -> bool:
+    """Lets the execution be planned, with so many people in its cast, all of them made by `cast_at`.
+
+    False where it waits for no cast any more: it was cancelled meanwhile, or failed.
+    """
+    made = await Sql.cast_made.run(
+        conn, execution_id=queued.id, brand_id=queued.brand_id, topic_id=topic_id, people=people, cast_at=cast_at
+    )
+    return made > 0
 
 
 async def start_planning(

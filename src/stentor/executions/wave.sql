@@ -16,15 +16,16 @@ GROUP BY s.execution_id
 
 -- name: wave
 -- The next pending sends of these chunks with their people as they are now. (part, customer_id) sorts as customer_id does,
--- so each chunk is one range of the primary key. A person who was erased meanwhile has no external_id.
+-- so each chunk is one range of the primary key. A person who was erased meanwhile has no external_id, and neither has one who
+-- was made anew on that id after it was fixed whom the execution means (meant_at): nobody decided anything about them.
 SELECT w.ordinal::integer - 1, s.customer_id, s.variant, s.tries, s.doubts,
     p.refused_mask, p.complained_mask, p.bounced_mask, p.address_mask, p.valid_mask, p.shared_address,
     coalesce(a.channels, 0), p.external_id, p.email, p.email_digest, p.phone, p.phone_digest,
     CASE WHEN :with_tokens THEN p.push_tokens END, p.locale, p.time_zone, p.attributes
 FROM unnest(
         :execution_ids::uuid[], :numbers::integer[], :topic_ids::uuid[], :parts_from::smallint[], :keys_from::uuid[],
-        :parts_to::smallint[], :keys_to::uuid[]
-    ) WITH ORDINALITY AS w (execution_id, number, topic_id, part_from, key_from, part_to, key_to, ordinal)
+        :parts_to::smallint[], :keys_to::uuid[], :meant_ats::timestamptz[]
+    ) WITH ORDINALITY AS w (execution_id, number, topic_id, part_from, key_from, part_to, key_to, meant_at, ordinal)
 CROSS JOIN LATERAL (
     SELECT s.customer_id, s.part, s.variant, s.tries, s.doubts
     FROM send s
@@ -34,7 +35,9 @@ CROSS JOIN LATERAL (
     ORDER BY s.part, s.customer_id
     LIMIT :limit
 ) s
-LEFT JOIN recipient p ON p.part = s.part AND p.customer_id = s.customer_id AND p.brand_id = :brand_id
+LEFT JOIN recipient p
+    ON p.part = s.part AND p.customer_id = s.customer_id AND p.brand_id = :brand_id
+        AND (w.meant_at IS NULL OR p.created_at <= w.meant_at)
 LEFT JOIN topic_audience a
     ON a.topic_id = w.topic_id AND a.part = s.part AND a.customer_id = s.customer_id AND a.brand_id = :brand_id
 ORDER BY w.ordinal, s.part, s.customer_id

@@ -66,6 +66,7 @@ async def load_sends(
         limit=limit,
         with_tokens=claim.channel in {ChannelKind.PUSH, ChannelKind.WEB_PUSH},
         topic_ids=[facts[chunk.execution_id].topic_id for chunk in chunks],
+        meant_ats=[facts[chunk.execution_id].meant_at for chunk in chunks],
         **ranges_as_arrays([chunk.rest for chunk in chunks]),
     )
     loaded: list[tuple[PendingSend, Recipient | None]] = []

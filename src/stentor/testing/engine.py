@@ -167,7 +167,7 @@ class Engine:
     async def plan(self) -> int:
         """Plans until nothing is left; returns how many steps that took."""
         steps = 0
-        while await self.caster.cast_next() or await self.planner.plan_next():
+        while await self.caster.cast_next() or await self.caster.cast_next_alone() or await self.planner.plan_next():
             steps += 1
         return steps
 

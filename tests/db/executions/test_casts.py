@@ -253,7 +253,7 @@ async def test_what_a_test_run_sent_is_no_message_to_a_segment(db: Database, of_
         await Engine(db, ScriptedChannel()).drain()
         async with db.transaction() as conn:
             condition = ConditionSource(await compiled(conn, world.brand_id, sent))
-            found.append(await casting(conn, world.brand_id, new_id(), condition, [Choice(0, EMAIL.bit)]))
+            found.append((await casting(conn, world.brand_id, new_id(), condition, [Choice(0, EMAIL.bit)])).people)
 
     assert found == [0, 1]
     assert await rows(db, "SELECT state, count(*)::integer FROM send GROUP BY 1") == [(SendState.HANDED_OVER, 2)]
@@ -269,8 +269,10 @@ async def test_a_cast_that_takes_too_long_fails_with_what_to_do(db: Database):
     async with db.transaction() as conn:
         await conn.execute("LOCK TABLE customer_tag")
         async with Database(db.dsn, size=2) as other:
-            await Caster(other, PublicationSource(other), longest_s=0.3).cast_next()
+            caster = Caster(other, PublicationSource(other), small_s=0.05, longest_s=0.2)
+            assert await caster.cast_next()
+            assert await caster.cast_next_alone()
 
     execution = (await engine.executions.progress(world.brand_id, execution_id)).execution
     assert (execution.state, execution.error_code) == ("failed", "INTERNAL")
-    assert "longer than 0.3 s. Ask for less in its segment" in (execution.error_message or "")
+    assert "longer than 0.2 s. Ask for less in its segment" in (execution.error_message or "")

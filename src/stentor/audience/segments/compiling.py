@@ -8,7 +8,7 @@ Missing values make a condition NULL, which is false enough for WHERE and turns 
 and only there, where no index helps anyway, each such condition is made false.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, LiteralString
 from uuid import UUID
 
@@ -67,6 +67,12 @@ _NOW = sql.SQL("(statement_timestamp() + %(shift)s)")
 _NO_TEST = sql.SQL(
     "NOT EXISTS (SELECT FROM execution x WHERE x.id = t.execution_id AND x.brand_id = %(brand_id)s AND x.is_test)"
 )
+# Of a campaign that has run so often that its executions are not named.
+_OF_CAMPAIGN: LiteralString = (
+    "EXISTS (SELECT FROM execution x JOIN publication p ON p.id = x.publication_id AND p.brand_id = %(brand_id)s"
+    " WHERE x.id = t.execution_id AND x.brand_id = %(brand_id)s AND NOT x.is_test AND NOT p.is_test_send"
+    " AND p.campaign_id = {campaign_id})"
+)
 _SAMPLES = 1 << 32
 _EVENT_ALONE = frozenset({"delivered", "bounced", "complained", "opened", "clicked", "unsubscribed"})
 _STATES = {
@@ -89,14 +95,15 @@ def compile_expression(
     prefix: str = "segment",
     *,
     executions: Mapping[UUID, Sequence[UUID]] | None = None,
+    numerous: Collection[UUID] = (),
 ) -> Compiled:
     """The condition under which the row of `customer` with that alias is meant.
 
     The names of its parameters begin with `prefix`, so that several fit into one statement. `executions`: of each campaign
-    that `campaigns_in` names, its executions; of one that is left out nobody was sent anything. An expression has to be
-    checked before (`expressions.checked`).
+    that `campaigns_in` names, its executions; of one that is left out nobody was sent anything, unless it is one of the
+    `numerous`, which have too many to name. An expression has to be checked before (`expressions.checked`).
     """
-    compiler = _Compiler(customer, prefix, executions or {})
+    compiler = _Compiler(customer, prefix, executions or {}, numerous)
     return Compiled(compiler.node(expression, negated=False), compiler.parameters)
 
 
@@ -114,11 +121,14 @@ def campaigns_in(expression: Expression) -> dict[UUID, Period | None]:
 
 
 class _Compiler:
-    def __init__(self, customer: str, prefix: str, executions: Mapping[UUID, Sequence[UUID]]) -> None:
+    def __init__(
+        self, customer: str, prefix: str, executions: Mapping[UUID, Sequence[UUID]], numerous: Collection[UUID]
+    ) -> None:
         self.parameters: dict[str, Any] = {}
         self._alias = customer
         self._prefix = prefix
         self._executions = executions
+        self._numerous = numerous
 
     def node(self, node: Expression, *, negated: bool) -> sql.Composable:
         """What that group or condition says; `negated` inside of a `none_of`, where it must not be NULL."""
@@ -228,10 +238,10 @@ class _Compiler:
                 return self._sent(node)
 
     def _happened(self, node: Happened) -> sql.Composable:
-        where = [_with("t.name = {name}", name=self._bound(node.name, "text"))]
+        # What was told ahead of its time has not happened yet.
+        where = [_with("t.name = {name}", name=self._bound(node.name, "text")), _with("t.at <= {now}", now=_NOW)]
         if node.within is not None:
             where.append(_with("t.at > {now} - {period}", now=_NOW, period=self._bound(node.within.delta, "interval")))
-            where.append(_with("t.at <= {now}", now=_NOW))
         properties = sql.SQL("t.properties")
         where += [self._tested(properties, one.name, one.test) for one in node.where]
         least, most = node.least, node.at_most
@@ -265,12 +275,14 @@ class _Compiler:
             # An execution's id is the time of its start.
             floor = _with("uuid_floor({now} - {period})", now=_NOW, period=self._bound(node.within.delta, "interval"))
             where.append(_with("t.execution_id >= {floor}", floor=floor))
-        if node.campaign_id is not None:
-            ran = self._bound([*self._executions.get(node.campaign_id, ())], "uuid[]")
-            where.append(_with("t.execution_id = ANY({ran})", ran=ran))
-        else:
+        if node.campaign_id is None:
             # Those of a campaign are looked up without its test runs.
             where.append(_NO_TEST)
+        elif node.campaign_id in self._numerous:
+            where.append(_with(_OF_CAMPAIGN, campaign_id=self._bound(node.campaign_id, "uuid")))
+        else:
+            ran = self._bound([*self._executions.get(node.campaign_id, ())], "uuid[]")
+            where.append(_with("t.execution_id = ANY({ran})", ran=ran))
         if node.channel is not None:
             number = self._bound(ChannelKind.named(node.channel).value, "smallint")
             where.append(_with("t.channel = {number}", number=number))

@@ -326,6 +326,7 @@ class Happened(Node, frozen=True, kw_only=True, tag="event"):
     """Customer events of that name, with these properties, within that time, happened so often.
 
     At least once where neither `at_least` nor `at_most` is said; `at_most` alone is also true of whom none happened to.
+    Each counts for the time at which it happened, whenever it was told of; one that lies ahead counts once its time has come.
     """
 
     name: Name

@@ -4,8 +4,8 @@
 SELECT expression::text FROM segment WHERE id = :id AND brand_id = :brand_id
 
 -- name: executions_of
--- Ids are in the order of time, so that a period back is a range of them; of each campaign the newest. What a test run sent
--- went to the sandbox, and a test send to whoever made it: neither was a message to anybody.
+-- Ids are in the order of time, so that a period back is a range of them. What a test run sent went to the sandbox, and a test
+-- send to whoever made it: neither was a message to anybody.
 SELECT a.campaign_id, r.id
 FROM unnest(:campaign_ids::uuid[], :days::double precision[]) AS a (campaign_id, days)
 CROSS JOIN LATERAL (

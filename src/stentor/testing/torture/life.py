@@ -257,7 +257,7 @@ class _Living:
         casting, planning = caster(self._core), planner(self._core)
 
         async def step() -> bool:
-            return await casting.cast_next() or await planning.plan_next()
+            return await casting.cast_next() or await casting.cast_next_alone() or await planning.plan_next()
 
         return step
 

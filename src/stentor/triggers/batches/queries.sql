@@ -30,6 +30,25 @@ LEFT JOIN execution e ON e.id = b.execution_id AND e.brand_id = b.brand_id
 LEFT JOIN import_job j ON j.id = b.id AND j.brand_id = b.brand_id
 WHERE b.schedule_id = :schedule_id AND b.brand_id = :brand_id
 
+-- name: occurrence_of_schedule
+-- What came of its one time: nothing before that, and nothing where it was cancelled by then. A start that was more than an hour
+-- late is one that was missed.
+SELECT b.start_at AS due_at, b.start_at AT TIME ZONE 'UTC' AS local_at, v.outcome,
+    CASE v.outcome WHEN 'missed' THEN 'late' END AS reason, CASE v.outcome WHEN 'missed' THEN e.error_message END AS message,
+    b.execution_id, e.state AS execution_state, e.error_code,
+    CASE v.outcome WHEN 'missed' THEN e.status_at ELSE greatest(b.start_at, e.created_at) END AS decided_at
+FROM batch b
+LEFT JOIN execution e ON e.id = b.execution_id AND e.brand_id = b.brand_id
+CROSS JOIN LATERAL (
+    SELECT CASE
+        WHEN e.state = 'failed' AND e.error_code = 'DEADLINE' AND e.status_at > e.start_at + :grace::interval THEN 'missed'
+        ELSE 'started'
+    END AS outcome
+) v
+WHERE b.schedule_id = :schedule_id AND b.brand_id = :brand_id AND b.execution_id IS NOT NULL
+    AND (e.state IS NULL OR e.state <> 'scheduled') AND (e.cancelled_at IS NULL OR e.cancelled_at >= coalesce(e.start_at, e.created_at))
+    AND (:before::timestamptz IS NULL OR b.start_at < :before)
+
 -- name: lock_batch
 SELECT id FROM batch WHERE id = :id AND brand_id = :brand_id FOR UPDATE
 

@@ -55,6 +55,7 @@ from stentor.triggers.campaign_runs import (
     queued_run,
     write_run,
 )
+from stentor.triggers.schedules.model import Occurrence
 
 PAGE_MAX = 100
 COUNTED_MAX = 100_000
@@ -107,6 +108,14 @@ class BatchService:
         """The schedule of a batch. Raises NotFound."""
         async with self._db.read() as conn:
             return _schedule(await store.find_by_schedule(conn, brand_id, schedule_id))
+
+    async def occurrences(
+        self, brand_id: UUID, schedule_id: UUID, *, before: datetime | None, limit: int
+    ) -> list[Occurrence]:
+        """What came of the one time of a batch's schedule, if it has come. Raises NotFound."""
+        async with self._db.read() as conn:
+            _schedule(await store.find_by_schedule(conn, brand_id, schedule_id))
+            return (await store.occurrences(conn, brand_id, schedule_id, before=before))[:limit]
 
     async def schedules(self, brand_id: UUID, *, after: UUID | None, limit: int) -> list[BatchSchedule]:
         """The schedules of a brand's batches in the order of their making, from behind the id `after`."""

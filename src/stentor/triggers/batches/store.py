@@ -8,8 +8,10 @@ import msgspec
 from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
 from stentor.domain.ids import new_id
+from stentor.executions.service import START_GRACE
 from stentor.triggers.batches.model import BatchKind, BatchRow
 from stentor.triggers.campaign_runs import Runnable
+from stentor.triggers.schedules.model import Occurrence
 
 
 class Sql(QuerySet, file="queries.sql", package=__package__):
@@ -17,6 +19,7 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     drop_waiting: Statement
     find_batch: Statement
     find_by_schedule: Statement
+    occurrence_of_schedule: Statement
     lock_batch: Statement
     page_of_batches: Statement
     count_batches: Statement
@@ -75,6 +78,15 @@ async def find(conn: Connection, brand_id: UUID, batch_id: UUID) -> BatchRow | N
 async def find_by_schedule(conn: Connection, brand_id: UUID, schedule_id: UUID) -> BatchRow | None:
     """The batch whose schedule has that id."""
     return await Sql.find_by_schedule.first(conn, BatchRow, schedule_id=schedule_id, brand_id=brand_id)
+
+
+async def occurrences(
+    conn: Connection, brand_id: UUID, schedule_id: UUID, *, before: datetime | None
+) -> list[Occurrence]:
+    """What came of the one time of a batch's schedule; nothing as long as it is to come, or where it never came."""
+    return await Sql.occurrence_of_schedule.rows(
+        conn, Occurrence, brand_id=brand_id, schedule_id=schedule_id, before=before, grace=START_GRACE
+    )
 
 
 async def lock(conn: Connection, brand_id: UUID, batch_id: UUID) -> None:
