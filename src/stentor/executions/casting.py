@@ -23,7 +23,6 @@ from stentor.executions.facts import PublicationSource
 from stentor.executions.model import QueuedExecution
 from stentor.executions.tries import Tries
 from stentor.failpoints import failpoint
-from stentor.guard.store import present
 
 log = structlog.get_logger(__name__)
 
@@ -162,6 +161,8 @@ class Caster:
         waited = Waited(rest.execution_id, rest.arm, split.masks[rest.arm])
         choices = await choices_of(conn, execution.brand_id, content)
         people = await casting_rest(conn, execution.brand_id, execution.id, waited, choices)
+        # They were fixed with those who were in an arm: whoever was made anew since on an id that waited is somebody else.
+        fixed_at = await store.cast_at(conn, execution.brand_id, rest.execution_id)
         # The topic that they waited in: whoever has left it since is stopped.
-        if not await store.cast_made(conn, execution, execution.topic_id, people, cast_at=await present(conn)):
+        if not await store.cast_made(conn, execution, execution.topic_id, people, cast_at=fixed_at):
             raise _Withdrawn

@@ -130,6 +130,9 @@ UPDATE execution
 SET awaits_cast = false, topic_id = :topic_id, cast_at = :cast_at, cast_size = :people
 WHERE id = :execution_id AND brand_id = :brand_id AND state = 'queued' AND awaits_cast
 
+-- name: cast_at
+SELECT cast_at FROM execution WHERE id = :execution_id AND brand_id = :brand_id
+
 -- name: start_planning
 UPDATE execution
 SET state = 'planning', topic_id = :topic_id, slices_left = :slices, status_at = :now

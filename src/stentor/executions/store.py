@@ -41,6 +41,7 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     hold_uncast: Statement
     is_uncast: Statement
     cast_made: Statement
+    cast_at: Statement
     insert_slices: Statement
     start_planning: Statement
     slice_planned: Statement
@@ -138,6 +139,11 @@ async def cast_made(
         conn, execution_id=queued.id, brand_id=queued.brand_id, topic_id=topic_id, people=people, cast_at=cast_at
     )
     return made > 0
+
+
+async def cast_at(conn: Connection, brand_id: UUID, execution_id: UUID) -> datetime:
+    """When the people of an execution with a cast were fixed."""
+    return await Sql.cast_at.value(conn, execution_id=execution_id, brand_id=brand_id)
 
 
 async def start_planning(
