@@ -37,13 +37,17 @@ FIRST = [
 LAST = ["resumeSender", "revokeOptoutList", "unsubscribe", "cancelExecution", "untagProfile"]
 ERASING = ["eraseCustomer", "eraseCustomers", "getErasure"]
 # A message comes to the inbox only when a worker delivers one; the inbox has tests of its own.
-# The rejects of an import are there once one has read its file, and a code once one has mailed it.
+# The rejects of an import are there once one has read its file, a code once one has mailed it, and an experiment once one has
+# fixed its people.
 NEEDS_A_WORKER = {
     "confirmTestRecipient",
     "getInboxMessage",
     "getRawInboxMessage",
     "deleteInboxMessage",
     "downloadOptoutRejects",
+    "getExperiment",
+    "chooseWinner",
+    "cancelExperiment",
 }
 # What a newcomer's campaign runs by is a generator; those that are published themselves have tests of their own.
 NEEDS_ANOTHER_KIND = {"publishCampaign", "runCampaign", "changeSchedule", "cancelSchedule", "streamBatch"}

@@ -67,6 +67,7 @@ NOBODY = {
         "role_lease",
         "run_bucket",
         "sender_bucket",
+        "experiment",
         "slice",
         "wave",
     },

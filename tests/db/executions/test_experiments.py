@@ -27,7 +27,7 @@ pytestmark = pytest.mark.anyio
 
 EMAIL, SMS = ChannelKind.EMAIL, ChannelKind.SMS
 TENTHS = (Arm("short", 0.2), Arm("long", 0.2))
-BY_CLICKS = Winner(by="clicked", after="1s", at_least=5)
+BY_CLICKS = Winner(by="clicked", after="1h", at_least=5)
 
 
 class Stage(msgspec.Struct, frozen=True):
@@ -68,7 +68,7 @@ class Stage(msgspec.Struct, frozen=True):
         """The time has come for the winner to be looked for."""
         async with self.db.transaction() as conn:
             await conn.execute(
-                "UPDATE experiment SET decide_at = decide_at - interval '1 minute' WHERE execution_id = %s",
+                "UPDATE experiment SET decide_at = decide_at - interval '2 hours' WHERE execution_id = %s",
                 [execution_id],
             )
         return await self.engine.experiments.decide_due()
@@ -121,13 +121,11 @@ async def test_arms_part_people_as_their_shares_say_and_always_in_the_same_way(s
 
 
 async def test_arms_go_across_samples_and_holdouts_of_the_campaign(stage: Stage):
-    campaign_id, brand = stage.world.brand_id, stage.world.brand_id
     found = await rows(
         stage.db,
         "SELECT v.in_arm, v.other, count(*)::integer FROM (SELECT arm_point(brand_id, customer_id) < 2147483648 AS in_arm,"
         " holdout_objection(brand_id, customer_id, 2147483648) <> 0 AS other FROM customer) v GROUP BY 1, 2",
     )
-    assert campaign_id == brand
     assert len(found) == 4
     assert all(45 < people < 105 for _, _, people in found)
 
@@ -171,7 +169,7 @@ async def test_the_rest_gets_what_did_best_by_a_second_execution(stage: Stage):
     await stage.react(execution_id, 1, "clicked", 2)
     await stage.react(execution_id, 1, "opened", 9)
 
-    assert await stage.engine.experiments.decide_due() == 0 or (await stage.report(execution_id)).state == "won"
+    assert await stage.engine.experiments.decide_due() == 0
     await stage.come_due(execution_id)
     async with stage.db.transaction() as conn:
         await conn.execute(
@@ -258,9 +256,9 @@ async def test_somebody_chooses_before_the_time_or_ends_it(stage: Stage):
 
 
 async def test_what_is_paused_waits_and_what_is_cancelled_never_runs_again(stage: Stage):
-    # Everybody waits until an hour from now, so that the execution goes on.
     execution_id, cancelled = await _waiting(stage), await _waiting(stage)
     executions, brand_id = stage.engine.executions, stage.world.brand_id
+    # As they were before their last message left.
     async with stage.db.transaction() as conn:
         await conn.execute("UPDATE execution SET state = 'sending', ended_at = NULL")
     for one in (execution_id, cancelled):
