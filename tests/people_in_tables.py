@@ -38,11 +38,21 @@ EMPTIED = {
     "sandbox_skeleton",
     "send",
     "send_context",
+    "step_wait",
     "subscription",
 }
 """Where something of a person may be kept. An erasure deletes it, or empties it of all words."""
 
-OF_IDS_ALONE = {"address_owner", "cast_member", "contact", "customer_past", "customer_tag", "send", "subscription"}
+OF_IDS_ALONE = {
+    "address_owner",
+    "cast_member",
+    "contact",
+    "customer_past",
+    "customer_tag",
+    "send",
+    "step_wait",
+    "subscription",
+}
 """Of these, whose columns have no words."""
 
 # What a table's own rules leave no room to say anything in.
@@ -77,6 +87,7 @@ CLOSED: dict[tuple[str, str], Any] = {
     ("sandbox_skeleton", "skeleton_id"): b"skeleton",
     ("sandbox_skeleton", "used_at"): "yesterday",
     ("cast_member", "routes"): 1,
+    ("step_wait", "step"): 1,
     ("send", "state"): 2,
 }
 # Made as they come to be, before the others.

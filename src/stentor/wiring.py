@@ -93,6 +93,8 @@ from stentor.executions.planning import Planner
 from stentor.executions.provider_events import apply_due, forget_applied
 from stentor.executions.quieting import QuietSource
 from stentor.executions.service import ExecutionService, start_due, sweep_expired
+from stentor.executions.steps.following import write_waits
+from stentor.executions.steps.starting import StepKeeper
 from stentor.guard.contacts import ContactKeeper
 from stentor.guard.store import forget_claims
 from stentor.optouts.bulk import BulkCheck
@@ -612,6 +614,7 @@ def campaign_checker(core: Core) -> CampaignChecker:
 def _chores(core: Core) -> list[Chore]:
     db = core.db
     schedules = schedule_keeper(core)
+    steps = StepKeeper(db, core.publications)
     contacts = ContactKeeper(db)
     anonymous = AnonymousKeeper(db)
     retention = RetentionKeeper(db, accounts(core).brands, history_days=core.settings.history_days)
@@ -628,6 +631,9 @@ def _chores(core: Core) -> list[Chore]:
         Chore("run_schedules", 1.0, schedules.run_due),
         Chore("decide_experiments", 5.0, ExperimentService(db, core.publications).decide_due),
         Chore("start_due", 1.0, lambda: start_due(db)),
+        Chore("write_waits", 1.0, lambda: write_waits(db)),
+        Chore("start_steps", 1.0, steps.start_due),
+        Chore("end_steps", 60.0, steps.end_over),
         Chore("sweep_expired", 1.0, lambda: sweep_expired(db)),
         Chore("end_forgotten", 5.0, lambda: end_forgotten(db)),
         Chore("drop_history", 1.0, lambda: drop_history(db, days=core.settings.history_days)),

@@ -142,7 +142,7 @@ async def test_a_question_that_breaks_a_rule_is_answered_with_the_rule(world: Wo
 
 
 async def test_chaos_is_set_shown_and_ended(world: World):
-    rules = [{"effect": "bounce", "share": 0.02, "recipients": "*", "after_s": 5.0}]
+    rules = [{"effect": "bounce", "share": 0.02, "recipients": "*", "after_s": 5.0, "text": ""}]
 
     before = await world.ask("GET", "/inbox/chaos")
     put = await world.ask("PUT", "/inbox/chaos", json={"rules": [{"effect": "bounce", "share": 0.02, "after_s": 5}]})

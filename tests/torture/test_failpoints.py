@@ -51,6 +51,7 @@ WITHOUT_A_BOUNDARY = {
         "executions/tries.py: missed",
         "executions/provider_events.py: forget",
         "executions/service.py: sweep_expired",
+        "executions/steps/starting.py: end_over",
         "guard/contacts.py: forget",
         "guard/store.py: forget_claims",
         "optouts/jobs/clearing.py: _clear",
@@ -88,7 +89,10 @@ WITHOUT_A_BOUNDARY = {
         "cli/demo/run.py",
         "db/migrate.py",
     ),
-    "It is a savepoint of a transaction that has its boundary.": ("executions/casting.py: _try",),
+    "It is a savepoint of a transaction that has its boundary.": (
+        "executions/casting.py: _try",
+        "executions/steps/following.py: _look",
+    ),
     "It is what transactions are made of.": ("db/pool.py",),
 }
 

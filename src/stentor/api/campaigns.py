@@ -1,5 +1,6 @@
 """Campaigns of a group: which channels say what, in which order, on which consent."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -16,9 +17,10 @@ from stentor.api.request import ApiRequest, Caller
 from stentor.api.wire.groups import NOTHING, Metadata, WireTime, wire_time
 from stentor.audience.segments.expressions import Expression
 from stentor.campaigns.experiments import Experiment
-from stentor.campaigns.model import Basis, Campaign, CampaignDraft, CampaignKind, LaneName, Mode, Route
+from stentor.campaigns.model import Basis, Campaign, CampaignDraft, CampaignKind, LaneName, Mode, Route, Step
 from stentor.campaigns.naming import NAME_CHARS_MAX
 from stentor.campaigns.routing import ROUTES_MAX
+from stentor.campaigns.steps import STEPS_MAX, WAIT_DAYS_MAX, When
 from stentor.domain.policy import PER_HOUR_MAX, CampaignPolicy
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Conflict, Invalid, Unprocessable, Violation
@@ -54,6 +56,26 @@ class RouteBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     arm: Annotated[str | None, Meta(description="The arm of the experiment that it is for; null: all of them.")] = None
 
 
+class StepBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What follows the routes, or the step before: after a wait, for those of whom its condition holds."""
+
+    wait: Annotated[
+        str,
+        Meta(
+            description=f"How long after somebody was handed over, as `30m`, `2h` or `2d`; at most {WAIT_DAYS_MAX} days. They fall due "
+            "together with others, and a little later for it."
+        ),
+    ]
+    when: Annotated[
+        When | None,
+        Meta(description="What has to have happened, or not, when the wait is over. Null: whatever happened."),
+    ] = None
+    routes: Annotated[
+        tuple[RouteBody, ...], Meta(min_length=1, max_length=ROUTES_MAX, description="As those of the campaign.")
+    ]
+    mode: Mode = "all"
+
+
 class CampaignInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """All of a campaign that can be edited."""
 
@@ -84,6 +106,13 @@ class CampaignInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     experiment: Annotated[
         Experiment | None, Meta(description="An A/B test: each person is always in the same arm. Null: there is none.")
     ] = None
+    steps: Annotated[
+        tuple[StepBody, ...],
+        Meta(
+            max_length=STEPS_MAX,
+            description="What follows the routes, each step after the one before; they are step 0.",
+        ),
+    ] = ()
 
 
 class CampaignBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +129,7 @@ class CampaignBody(msgspec.Struct, frozen=True, kw_only=True):
     lane: LaneName
     policy: CampaignPolicy
     experiment: Experiment | None
+    steps: tuple[StepBody, ...]
     published_at: Annotated[datetime | None, Meta(description="When the campaign itself was published last.")]
     is_stale: Annotated[bool, Meta(description="It was published itself, and something was edited since.")]
     updated_at: WireTime
@@ -163,14 +193,15 @@ def shown(campaign: Campaign) -> CampaignBody:
         name=campaign.name,
         kind=campaign.kind,
         consent_basis=campaign.consent_basis,
-        routes=tuple(
-            RouteBody(name_of(route.channel), route.template_id, route.sender_id, route.when, route.app, route.arm)
-            for route in campaign.routes
-        ),
+        routes=_shown_routes(campaign.routes),
         mode=campaign.mode,
         lane=campaign.lane,
         policy=campaign.policy,
         experiment=campaign.experiment,
+        steps=tuple(
+            StepBody(wait=step.wait, when=step.when, routes=_shown_routes(step.routes), mode=step.mode)
+            for step in campaign.steps
+        ),
         published_at=campaign.published_at,
         is_stale=campaign.is_stale,
         updated_at=wire_time(campaign.updated_at),
@@ -265,14 +296,26 @@ def _draft(body: CampaignInput) -> CampaignDraft:
         name=body.name,
         kind=body.kind,
         consent_basis=body.consent_basis,
-        routes=tuple(
-            Route(
-                ChannelKind.named(route.channel), route.template_id, route.sender_id, route.when, route.app, route.arm
-            )
-            for route in body.routes
-        ),
+        routes=_routes(body.routes),
         mode=body.mode,
         lane=body.lane,
         policy=body.policy,
         experiment=body.experiment,
+        steps=tuple(
+            Step(wait=step.wait, when=step.when, routes=_routes(step.routes), mode=step.mode) for step in body.steps
+        ),
+    )
+
+
+def _shown_routes(routes: Sequence[Route]) -> tuple[RouteBody, ...]:
+    return tuple(
+        RouteBody(name_of(route.channel), route.template_id, route.sender_id, route.when, route.app, route.arm)
+        for route in routes
+    )
+
+
+def _routes(bodies: Sequence[RouteBody]) -> tuple[Route, ...]:
+    return tuple(
+        Route(ChannelKind.named(body.channel), body.template_id, body.sender_id, body.when, body.app, body.arm)
+        for body in bodies
     )

@@ -17,6 +17,7 @@ from stentor.errors import Conflict
 from stentor.executions.model import ErrorCode, ExecutionState
 from stentor.executions.remedies import Action, Remedy
 from stentor.executions.service import Overview, Progress
+from stentor.executions.steps.model import Steps
 from stentor.report.funnel import ChannelFunnel
 from stentor.report.reconciliations import Reconciliation
 
@@ -46,14 +47,17 @@ class ExecutionBody(msgspec.Struct, frozen=True, kw_only=True):
     audience: Annotated[
         dict[str, Any] | None,
         Meta(
-            description="Whom it means: `kind` and the id of a tag or a segment, or the execution whose rest it is; null for a topic "
-            "and for named people."
+            description="Whom it means: `kind` and the id of a tag or a segment, or the execution whose rest it is, or which step of "
+            "which run; null for a topic and for named people."
         ),
     ]
     parent_id: Annotated[
         UUID | None,
-        Meta(description="The execution that it goes on from, as the winner of an experiment runs for the rest."),
+        Meta(
+            description="The execution that it goes on from, as the winner of an experiment runs for the rest; of a step its run."
+        ),
     ]
+    step: Annotated[int, Meta(description="Which step of its campaign it is; 0 for the campaign's own routes.")]
     triggered_by: str
     audience_size: Annotated[int, Meta(description="People who are meant on at least one channel, before the guard.")]
     error_code: ErrorCode | None
@@ -156,6 +160,7 @@ def shown(progress: Progress) -> ExecutionBody:
         campaign_id=execution.campaign_id,
         audience=execution.audience,
         parent_id=execution.parent_id,
+        step=execution.step,
         triggered_by=execution.triggered_by,
         audience_size=execution.audience_size,
         error_code=execution.error_code,
@@ -189,20 +194,30 @@ async def get_execution(request: ApiRequest, caller: Caller, execution_id: UUID)
     return detailed(await request.services.executions.overview(caller.brand_id, execution_id))
 
 
+@executions.get("/executions/{execution_id:str}/steps", scope="read")
+async def list_steps(request: ApiRequest, caller: Caller, execution_id: UUID) -> Steps:
+    """Show the steps that follow a run: who waits for which, when somebody falls due next, who went on, and who left.
+
+    For each step, at all times: `handed_over = waiting + went_on` and those of `exits`. Who was handed over is counted within a
+    minute. A run that has ended can be paused, resumed and cancelled as long as somebody waits.
+    """
+    return await request.services.executions.steps(caller.brand_id, execution_id)
+
+
 @executions.post("/executions/{execution_id:str}/pause", scope="write", problems=[Conflict])
 async def pause_execution(request: ApiRequest, caller: Caller, execution_id: UUID) -> ExecutionBody:
-    """Pause an execution: nothing more is planned or claimed within a second."""
+    """Pause an execution: nothing more is planned or claimed within a second, and none of its steps starts."""
     return shown(await request.services.executions.pause(caller.brand_id, execution_id))
 
 
 @executions.post("/executions/{execution_id:str}/resume", scope="write", problems=[Conflict])
 async def resume_execution(request: ApiRequest, caller: Caller, execution_id: UUID) -> ExecutionBody:
-    """Let a paused execution go on. A test key does so for tests alone."""
+    """Let a paused execution and its steps go on. A test key does so for tests alone."""
     is_test = caller.principal.is_test
     return shown(await request.services.executions.resume(caller.brand_id, execution_id, is_test=is_test))
 
 
 @executions.post("/executions/{execution_id:str}/cancel", scope="write", problems=[Conflict])
 async def cancel_execution(request: ApiRequest, caller: Caller, execution_id: UUID) -> ExecutionBody:
-    """Cancel an execution for good: who is not handed over yet is skipped as `execution_cancelled`."""
+    """Cancel an execution for good: who is not handed over yet is skipped as `execution_cancelled`, and who waits for a step left."""
     return shown(await request.services.executions.cancel(caller.brand_id, execution_id))

@@ -50,7 +50,18 @@ class ConditionSource(msgspec.Struct, frozen=True):
     condition: Compiled
 
 
-Source: TypeAlias = TagSource | TopicSource | NamedSource | ConditionSource
+class RowsSource(msgspec.Struct, frozen=True):
+    """Everybody whom these rows hold: `text` joins them as `a` to their customers `c` and ends with AND, as the other sources do.
+
+    `of_topic`: `a.channels` are the channels that they chose, and routes on others are not meant for them.
+    """
+
+    text: sql.Composable
+    parameters: dict[str, Any]
+    of_topic: bool
+
+
+Source: TypeAlias = TagSource | TopicSource | NamedSource | ConditionSource | RowsSource
 
 
 class Split(msgspec.Struct, frozen=True):
@@ -157,7 +168,7 @@ async def casting(
     """
     # Before the snapshot: who is erased and made anew from now on is nobody whom the cast holds.
     at = await Sql.moment.value(conn)
-    of_topic = isinstance(source, TopicSource)
+    of_topic = isinstance(source, TopicSource) or (isinstance(source, RowsSource) and source.of_topic)
     text, parameters = _people(source)
     parameters |= {"cast_execution_id": execution_id, "brand_id": brand_id, "shift": conn.shift, "cast_at": at}
     for choice in choices:
@@ -198,6 +209,8 @@ def _people(source: Source) -> tuple[sql.Composable, dict[str, Any]]:
             return _SUBSCRIBED, {"cast_topic_id": topic_id}
         case NamedSource():
             return _NAMED, {}
+        case RowsSource(rows, bound, _):
+            return rows, {**bound}
         case ConditionSource(condition):
             return sql.SQL("customer c WHERE ({condition}) AND").format(condition=condition.sql), {
                 **condition.parameters

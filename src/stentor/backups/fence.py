@@ -42,6 +42,8 @@ class Sql(QuerySet, file="fence.sql", package=__package__):
     end_invitations: Statement
     keep_revocations_anew: Statement
     pause_under_way: Statement
+    pause_steps: Statement
+    hold_steps: Statement
     note_fence: Statement
     knows_all_erasures: Statement
     note_unread_erasures: Statement
@@ -123,6 +125,8 @@ async def _fence(conn: Connection) -> None:
     await Sql.end_roles.run(conn)
     await _end_sign_ins(conn)
     paused = await Sql.pause_under_way.run(conn)
+    await Sql.pause_steps.run(conn)
+    await Sql.hold_steps.run(conn)
     await Sql.note_fence.run(conn)
     log.info("copy.fenced", chunks_in_doubt=len(chunks), executions_paused=paused)
 

@@ -43,6 +43,17 @@ UPDATE execution
 SET paused_at = coalesce(paused_at, :now), restored_at = :now
 WHERE state IN ('queued', 'planning', 'sending')
 
+-- name: pause_steps
+-- all brands: a restored copy is fenced as a whole.
+-- The installation that was copied may have started what falls due here.
+UPDATE execution
+SET restored_at = :now
+WHERE id IN (SELECT execution_id FROM stepping WHERE ended_at IS NULL AND cancelled_at IS NULL)
+
+-- name: hold_steps
+-- all brands: a restored copy is fenced as a whole.
+UPDATE stepping SET paused_at = coalesce(paused_at, :now) WHERE ended_at IS NULL AND cancelled_at IS NULL
+
 -- name: note_fence
 UPDATE installation SET fenced_at = :now
 
@@ -70,4 +81,9 @@ WHERE state = 'scheduled' AND paused_at IS NULL AND start_at <= (SELECT resumed_
 
 -- name: left_paused
 -- all brands: a restored copy is let go as a whole.
-SELECT count(*) FROM execution WHERE restored_at IS NOT NULL AND paused_at IS NOT NULL
+SELECT count(*)
+FROM execution e
+WHERE e.restored_at IS NOT NULL
+    AND (e.paused_at IS NOT NULL OR EXISTS (
+        SELECT FROM stepping s WHERE s.execution_id = e.id AND s.paused_at IS NOT NULL AND s.ended_at IS NULL
+    ))

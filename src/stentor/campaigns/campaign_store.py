@@ -9,7 +9,7 @@ import msgspec
 from psycopg.types.json import Jsonb
 
 from stentor.campaigns.experiments import Experiment
-from stentor.campaigns.model import Basis, Campaign, CampaignDraft, CampaignKind, LaneName, Mode, Route
+from stentor.campaigns.model import Basis, Campaign, CampaignDraft, CampaignKind, LaneName, Mode, Route, Step
 from stentor.campaigns.naming import USERS_NAMED_MAX
 from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
@@ -129,6 +129,7 @@ def _columns(draft: CampaignDraft) -> dict[str, Any]:
         "routes": Jsonb(draft.routes),
         "policy": Jsonb(draft.policy),
         "experiment": None if draft.experiment is None else Jsonb(draft.experiment),
+        "steps": Jsonb(draft.steps),
     }
 
 
@@ -142,6 +143,7 @@ class _CampaignRow(msgspec.Struct, frozen=True):
     routes: str
     policy: str
     experiment: str | None
+    steps: str
     publication_id: UUID | None
     published_at: datetime | None
     made_from: str | None
@@ -161,6 +163,7 @@ class _CampaignRow(msgspec.Struct, frozen=True):
             routes=msgspec.json.decode(self.routes, type=tuple[Route, ...]),
             policy=msgspec.json.decode(self.policy, type=CampaignPolicy),
             experiment=None if self.experiment is None else msgspec.json.decode(self.experiment, type=Experiment),
+            steps=msgspec.json.decode(self.steps, type=tuple[Step, ...]),
             created_at=self.created_at,
             updated_at=self.updated_at,
         )

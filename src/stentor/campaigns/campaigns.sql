@@ -1,13 +1,13 @@
 -- Campaigns as they are edited.
 
 -- name: insert_campaign
-INSERT INTO campaign (id, brand_id, name, consent_basis, kind, mode, lane, routes, policy, experiment, created_at, updated_at)
-VALUES (:id, :brand_id, :name, :consent_basis, :kind, :mode, :lane, :routes, :policy, :experiment, :now, :now)
+INSERT INTO campaign (id, brand_id, name, consent_basis, kind, mode, lane, routes, policy, experiment, steps, created_at, updated_at)
+VALUES (:id, :brand_id, :name, :consent_basis, :kind, :mode, :lane, :routes, :policy, :experiment, :steps, :now, :now)
 ON CONFLICT (brand_id, name) DO NOTHING
 
 -- name: find_campaign
 SELECT c.id, c.name, c.consent_basis, c.kind, c.mode, c.lane, c.routes::text AS routes, c.policy::text AS policy,
-    c.experiment::text AS experiment,
+    c.experiment::text AS experiment, c.steps::text AS steps,
     c.publication_id, p.created_at AS published_at, p.content ->> 'made_from' AS made_from, c.created_at, c.updated_at
 FROM campaign c
 LEFT JOIN publication p ON p.id = c.publication_id AND p.brand_id = c.brand_id
@@ -15,7 +15,7 @@ WHERE c.id = :id AND c.brand_id = :brand_id
 
 -- name: campaigns_by_id
 SELECT c.id, c.name, c.consent_basis, c.kind, c.mode, c.lane, c.routes::text AS routes, c.policy::text AS policy,
-    c.experiment::text AS experiment,
+    c.experiment::text AS experiment, c.steps::text AS steps,
     c.publication_id, p.created_at AS published_at, p.content ->> 'made_from' AS made_from, c.created_at, c.updated_at
 FROM campaign c
 LEFT JOIN publication p ON p.id = c.publication_id AND p.brand_id = c.brand_id
@@ -23,7 +23,7 @@ WHERE c.id = ANY(:ids::uuid[]) AND c.brand_id = :brand_id
 
 -- name: page_of_campaigns
 SELECT c.id, c.name, c.consent_basis, c.kind, c.mode, c.lane, c.routes::text AS routes, c.policy::text AS policy,
-    c.experiment::text AS experiment,
+    c.experiment::text AS experiment, c.steps::text AS steps,
     c.publication_id, p.created_at AS published_at, p.content ->> 'made_from' AS made_from, c.created_at, c.updated_at
 FROM campaign c
 LEFT JOIN publication p ON p.id = c.publication_id AND p.brand_id = c.brand_id
@@ -42,7 +42,7 @@ SELECT true FROM campaign WHERE id = :id AND brand_id = :brand_id FOR SHARE
 -- name: update_campaign
 UPDATE campaign
 SET name = :name, consent_basis = :consent_basis, kind = :kind, mode = :mode, lane = :lane, routes = :routes,
-    policy = :policy, experiment = :experiment, updated_at = :now
+    policy = :policy, experiment = :experiment, steps = :steps, updated_at = :now
 WHERE id = :id AND brand_id = :brand_id
 
 -- name: delete_campaign
@@ -66,7 +66,7 @@ FROM (
     SELECT format('the campaign %L', name)
     FROM campaign
     WHERE brand_id = :brand_id AND id <> :campaign_id
-        AND jsonb_path_exists(routes, '$.**.campaign_id ? (@ == $id)', jsonb_build_object('id', (:campaign_id)::uuid::text))
+        AND jsonb_path_exists(jsonb_build_array(routes, steps), '$.**.campaign_id ? (@ == $id)', jsonb_build_object('id', (:campaign_id)::uuid::text))
 ) v
 ORDER BY v.told
 LIMIT :limit

@@ -1,5 +1,6 @@
 """Event generators and publications in the database."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -109,11 +110,14 @@ async def insert_publication(conn: Connection, brand_id: UUID, publication_id: U
     )
 
 
-async def publish(
-    conn: Connection, brand_id: UUID, generator_id: str, publication_id: UUID, content: PublishedContent
-) -> None:
-    """Stores the publication and lets the generator run it from now on."""
-    await insert_publication(conn, brand_id, publication_id, content)
+async def insert_publications(conn: Connection, brand_id: UUID, publications: Mapping[UUID, PublishedContent]) -> None:
+    """Stores the publications: a campaign's and those of its steps."""
+    for publication_id, content in publications.items():
+        await insert_publication(conn, brand_id, publication_id, content)
+
+
+async def publish(conn: Connection, brand_id: UUID, generator_id: str, publication_id: UUID) -> None:
+    """Lets the generator run the publication from now on."""
     await Sql.publish_generator.run(conn, id=generator_id, brand_id=brand_id, publication_id=publication_id)
 
 

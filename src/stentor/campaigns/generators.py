@@ -93,15 +93,17 @@ class GeneratorService:
             ingredients = (await gather(conn, brand_id, [row])).get(generator_id)
             if ingredients is None:
                 raise _edited()
-            template_ids = {route.template_id for route in ingredients.routes}
-            templates = await template_store.templates_in_full(conn, brand_id, template_ids)
+            templates = await template_store.templates_in_full(conn, brand_id, ingredients.template_ids)
         # Up to seconds of MJML and CSS: not on the event loop, and not with a row locked.
         frozen = await asyncio.to_thread(freeze, ingredients, templates)
         async with self._db.transaction() as conn:
             row = await _locked(conn, brand_id, generator_id, ingredients)
             held = await _generator(conn, brand_id, generator_id)
             if row.made_from != frozen.content.made_from:
-                await generator_store.publish(conn, brand_id, generator_id, new_id(), frozen.content)
+                publication_id = new_id()
+                publications = {**frozen.steps, publication_id: frozen.content}
+                await generator_store.insert_publications(conn, brand_id, publications)
+                await generator_store.publish(conn, brand_id, generator_id, publication_id)
             generator = await _generator(conn, brand_id, generator_id)
             await record(
                 conn, "event_generator.published", generator_id, brand_id=brand_id, before=held, after=generator
@@ -127,7 +129,7 @@ async def _locked(conn: Connection, brand_id: UUID, generator_id: str, frozen: I
     """The generator, locked with all that it names. Raises Conflict when that is not what was frozen any more."""
     await generator_store.lock_generator(conn, brand_id, generator_id)
     await campaign_store.share_campaign(conn, brand_id, frozen.campaign_id)
-    await template_store.share_templates(conn, brand_id, {route.template_id for route in frozen.routes})
+    await template_store.share_templates(conn, brand_id, frozen.template_ids)
     row = await _row(conn, brand_id, generator_id)
     if (await gather(conn, brand_id, [row])).get(generator_id) != frozen:
         raise _edited()

@@ -12,7 +12,8 @@ from stentor.audience.segments.expressions import Expression
 from stentor.campaigns import campaign_store, template_store
 from stentor.campaigns.content import brand_fields
 from stentor.campaigns.experiments import Experiment
-from stentor.campaigns.model import Basis, Deduplication, LaneName, Mode, Route
+from stentor.campaigns.model import Basis, CampaignDraft, Deduplication, LaneName, Mode, Route, Step
+from stentor.campaigns.steps import When
 from stentor.channels.model import SenderKind
 from stentor.channels.service import default_sender, find_sender
 from stentor.db.connection import Connection
@@ -37,6 +38,15 @@ class RouteIngredients(msgspec.Struct, frozen=True, omit_defaults=True):
     when: Expression | None = None
     app: str | None = None
     arm: str | None = None
+
+
+class StepIngredients(msgspec.Struct, frozen=True):
+    """A step that follows: after how long, for whom, and what it says."""
+
+    wait_s: int
+    when: When | None
+    mode: Mode
+    routes: tuple[RouteIngredients, ...]
 
 
 class Publishable(Protocol):
@@ -75,7 +85,10 @@ class CampaignItself(msgspec.Struct, frozen=True):
 
 
 class Ingredients(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a generator, its campaign, its templates, its brand and its senders add up to."""
+    """What a generator, its campaign, its templates, its brand and its senders add up to.
+
+    What is as it is by default is left out of the fingerprint, so that a field that is new changes nobody's.
+    """
 
     campaign_id: UUID
     campaign_name: str
@@ -90,6 +103,13 @@ class Ingredients(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     from_name: str
     from_address: str
     experiment: Experiment | None = None
+    steps: tuple[StepIngredients, ...] = ()
+
+    @property
+    def template_ids(self) -> set[UUID]:
+        """The templates of all its steps."""
+        later = (route for step in self.steps for route in step.routes)
+        return {route.template_id for route in (*self.routes, *later)}
 
     @property
     def fingerprint(self) -> str:
@@ -107,7 +127,7 @@ async def gather(conn: Connection, brand_id: UUID, named: Sequence[Publishable])
     if brand is None:
         return {}
     campaigns = await campaign_store.campaigns_by_id(conn, brand_id, {row.campaign_id for row in named})
-    routes = [route for campaign in campaigns.values() for route in campaign.routes]
+    routes = [route for campaign in campaigns.values() for route in all_routes(campaign)]
     versions = await template_store.template_versions(conn, brand_id, {route.template_id for route in routes})
     carriers = {key: await _carrier(conn, brand_id, key) for key in {_carrier_key(route) for route in routes}}
 
@@ -124,6 +144,9 @@ async def gather(conn: Connection, brand_id: UUID, named: Sequence[Publishable])
             arm=route.arm,
         )
 
+    def of_step(step: Step) -> StepIngredients:
+        return StepIngredients(step.wait_s or 0, step.when, step.mode, tuple(map(of_route, step.routes)))
+
     return {
         row.id: Ingredients(
             campaign_id=campaign.id,
@@ -139,11 +162,17 @@ async def gather(conn: Connection, brand_id: UUID, named: Sequence[Publishable])
             from_name=brand.settings.from_name or brand.name,
             from_address=brand.settings.from_address,
             experiment=campaign.experiment,
+            steps=tuple(map(of_step, campaign.steps)),
         )
         for row in named
         if (campaign := campaigns.get(row.campaign_id)) is not None
-        and all(route.template_id in versions for route in campaign.routes)
+        and all(route.template_id in versions for route in all_routes(campaign))
     }
+
+
+def all_routes(campaign: CampaignDraft) -> list[Route]:
+    """The campaign's own routes, and those of its steps."""
+    return [*campaign.routes, *(route for step in campaign.steps for route in step.routes)]
 
 
 _CarrierKey: TypeAlias = tuple[ChannelKind, UUID | None]

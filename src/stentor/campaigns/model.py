@@ -9,7 +9,8 @@ import msgspec
 
 from stentor.audience.segments.expressions import Expression
 from stentor.campaigns.experiments import Experiment
-from stentor.domain.policy import CampaignPolicy
+from stentor.campaigns.steps import PublishedStep, When
+from stentor.domain.policy import CampaignPolicy, seconds_of
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Violation
 from stentor.render.compiled import MailSender
@@ -83,8 +84,22 @@ class Route(msgspec.Struct, frozen=True):
     arm: str | None = None
 
 
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """What follows, `wait` after the step before was handed over (`30m`, `2h`, `2d`), for whom `when` holds: everybody, if it is None."""
+
+    wait: str
+    routes: tuple[Route, ...]
+    when: When | None = None
+    mode: Mode = "all"
+
+    @property
+    def wait_s(self) -> int | None:
+        """The wait in seconds; None where it says no duration."""
+        return seconds_of(self.wait)
+
+
 class CampaignDraft(msgspec.Struct, frozen=True, kw_only=True):
-    """All of a campaign that can be edited. The routes' order counts in mode `first`."""
+    """All of a campaign that can be edited. The routes' order counts in mode `first`; `steps` are those after these routes."""
 
     name: str
     consent_basis: Basis
@@ -94,6 +109,7 @@ class CampaignDraft(msgspec.Struct, frozen=True, kw_only=True):
     lane: LaneName = "bulk"
     policy: CampaignPolicy = CampaignPolicy()
     experiment: Experiment | None = None
+    steps: tuple[Step, ...] = ()
 
 
 class Campaign(CampaignDraft, frozen=True, kw_only=True):
@@ -210,6 +226,11 @@ class PublishedContent(msgspec.Struct, frozen=True):
     experiment: Experiment | None = None
     made_from: str = ""
     """Fingerprint of everything that was frozen: it differs from that of today's campaign once something was edited."""
+    steps: tuple[PublishedStep, ...] = ()
+    """What follows this one, in its order: each step is a publication of its own."""
+    when: When | None = None
+    """Of a step: who of those that waited for it takes it; None: everybody."""
+    step: int = 0
 
     @property
     def needs_cast(self) -> bool:

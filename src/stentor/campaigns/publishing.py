@@ -9,9 +9,11 @@ import msgspec
 from stentor.campaigns.content import with_line
 from stentor.campaigns.context_schema import ContextSchema
 from stentor.campaigns.guarantees import Guarantees
-from stentor.campaigns.ingredients import Ingredients, RouteIngredients
+from stentor.campaigns.ingredients import Ingredients, RouteIngredients, StepIngredients
 from stentor.campaigns.languages import ordered_languages
 from stentor.campaigns.model import PublishedContent, PublishedRoute, PublishedVariant, Template
+from stentor.campaigns.steps import PublishedStep
+from stentor.domain.ids import new_id
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Invalid, Violation, pointer_to
 from stentor.render.analysis import FieldPath, Usage, usages
@@ -29,10 +31,11 @@ SANDBOX_ADDRESS = "no-reply@sandbox.invalid"
 
 
 class Frozen(msgspec.Struct, frozen=True):
-    """What is stored, and what to know about it."""
+    """What is stored, and what to know about it. `steps`: the publications of the steps that follow, by their ids."""
 
     content: PublishedContent
     warnings: tuple[Violation, ...]
+    steps: Mapping[UUID, PublishedContent] = msgspec.field(default_factory=dict)
 
 
 class _Wording(msgspec.Struct, frozen=True):
@@ -48,7 +51,7 @@ class _Wording(msgspec.Struct, frozen=True):
 def freeze(
     ingredients: Ingredients, templates: Mapping[UUID, Template], *, context_fields: Collection[str] | None = None
 ) -> Frozen:
-    """The publication of these ingredients; `templates` are theirs, in the versions that they name.
+    """The publication of these ingredients and those of its steps; `templates` are theirs, in the versions that they name.
 
     `context_fields`: which bare names mean the context where there is no schema; None: all that are no system fields.
 
@@ -57,7 +60,36 @@ def freeze(
     and those that no message has, are warnings. Without a schema no context is refused. Takes up to seconds: call it in a
     thread.
     """
-    _check_senders(ingredients)
+    following: tuple[PublishedStep, ...] = ()
+    steps: dict[UUID, PublishedContent] = {}
+    warnings: tuple[Violation, ...] = ()
+    # From the last one on: each step knows what follows it.
+    for number, step in reversed(list(enumerate(ingredients.steps, 1))):
+        frozen = _freeze(_as_step(ingredients, step), templates, context_fields, f"/steps/{number - 1}")
+        publication_id = new_id()
+        steps[publication_id] = msgspec.structs.replace(frozen.content, step=number, when=step.when, steps=following)
+        following = (PublishedStep(publication_id, step.wait_s), *following)
+        warnings = (*frozen.warnings, *warnings)
+    first = _freeze(ingredients, templates, context_fields)
+    content = msgspec.structs.replace(first.content, steps=following)
+    return Frozen(content, (*first.warnings, *warnings), steps)
+
+
+def _as_step(ingredients: Ingredients, step: StepIngredients) -> Ingredients:
+    """What a step says, as a campaign of its own; which calls tell of the same event is asked at the first step alone."""
+    return msgspec.structs.replace(
+        ingredients, routes=step.routes, mode=step.mode, steps=(), experiment=None, deduplication=None
+    )
+
+
+def _freeze(
+    ingredients: Ingredients,
+    templates: Mapping[UUID, Template],
+    context_fields: Collection[str] | None,
+    place: str = "",
+) -> Frozen:
+    """One step of them, without those that follow."""
+    _check_senders(ingredients, place)
     wordings = _wordings(ingredients, templates)
     schema = None if ingredients.context_schema is None else ContextSchema(ingredients.context_schema)
     found = [usage for wording in wordings for usage in wording.usages]
@@ -80,16 +112,16 @@ def freeze(
         experiment=ingredients.experiment,
         made_from=ingredients.fingerprint,
     )
-    _check_size(content)
+    _check_size(content, place)
     return Frozen(content, warnings)
 
 
-def _check_senders(ingredients: Ingredients) -> None:
+def _check_senders(ingredients: Ingredients, place: str) -> None:
     violations: list[Violation] = []
     for index, route in enumerate(ingredients.routes):
         if route.sender_kind is None:
             text = f"The sender of the channel {route.channel.label} was deleted; give the route another one."
-            violations.append(Violation(f"/routes/{index}/sender_id", "unknown-sender", text))
+            violations.append(Violation(f"{place}/routes/{index}/sender_id", "unknown-sender", text))
         elif route.channel is ChannelKind.EMAIL and route.sender_kind != "sandbox" and not ingredients.from_address:
             text = "E-mails to real people need a From: set from_address in the brand's settings, then publish."
             violations.append(Violation("/brand/settings/from_address", "missing", text))
@@ -179,13 +211,13 @@ def _mail_sender(ingredients: Ingredients) -> MailSender | None:
     return MailSender(ingredients.from_address or SANDBOX_ADDRESS, ingredients.from_name)
 
 
-def _check_size(content: PublishedContent) -> None:
+def _check_size(content: PublishedContent, place: str) -> None:
     size = sum(len(part) for route in content.routes for variant in route.variants for part in variant.parts.values())
     if size > PUBLICATION_CHARS_MAX:
         text = (
             f"All messages together have {size} characters; shorten templates until they have {PUBLICATION_CHARS_MAX}."
         )
-        raise Invalid.field("/routes", "too-large", text)
+        raise Invalid.field(f"{place}/routes", "too-large", text)
 
 
 def _unusable(template: Template, language: str, refusal: TemplateInvalid) -> Violation:

@@ -10,11 +10,12 @@ from stentor.accounts.audit import record
 from stentor.campaigns import campaign_store, generator_store, template_store
 from stentor.campaigns.campaign_store import CampaignRow
 from stentor.campaigns.experiments import experiment_violations
-from stentor.campaigns.ingredients import CampaignItself, gather
-from stentor.campaigns.model import Campaign, CampaignDraft, CampaignPublished
+from stentor.campaigns.ingredients import CampaignItself, all_routes, gather
+from stentor.campaigns.model import Campaign, CampaignDraft, CampaignPublished, Step
 from stentor.campaigns.naming import NAME_CHARS_MAX
 from stentor.campaigns.publishing import freeze
 from stentor.campaigns.routing import check_routes, checked_routes
+from stentor.campaigns.steps import STEPS_MAX, wait_violations, when_violations
 from stentor.db.connection import Connection
 from stentor.db.names import name_free, name_taken
 from stentor.db.pool import Database
@@ -47,7 +48,7 @@ class CampaignService:
                 campaign_store.count_campaigns,
                 remedy="Change one that is there, or delete those that were never published.",
             )
-            await check_routes(conn, brand_id, draft.routes)
+            await _check_names(conn, brand_id, draft)
             if not await campaign_store.insert_campaign(conn, brand_id, campaign_id, draft):
                 raise name_taken("campaign", draft.name)
             campaign = await _found(conn, brand_id, campaign_id)
@@ -60,7 +61,7 @@ class CampaignService:
         async with self._db.transaction() as conn:
             await campaign_store.lock_campaign(conn, brand_id, campaign_id)
             held = await _found(conn, brand_id, campaign_id)
-            await check_routes(conn, brand_id, draft.routes)
+            await _check_names(conn, brand_id, draft)
             with name_free("campaign", draft.name):
                 await campaign_store.update_campaign(conn, brand_id, campaign_id, draft)
             changed = await _found(conn, brand_id, campaign_id)
@@ -81,13 +82,12 @@ class CampaignService:
             ingredients = (await gather(conn, brand_id, [itself])).get(itself.id)
             if ingredients is None:
                 raise _edited()
-            template_ids = {route.template_id for route in ingredients.routes}
-            templates = await template_store.templates_in_full(conn, brand_id, template_ids)
+            templates = await template_store.templates_in_full(conn, brand_id, ingredients.template_ids)
         # Up to seconds of MJML and CSS: not on the event loop, and not with a row locked.
         frozen = await asyncio.to_thread(freeze, ingredients, templates)
         async with self._db.transaction() as conn:
             await campaign_store.lock_campaign(conn, brand_id, campaign_id)
-            await template_store.share_templates(conn, brand_id, template_ids)
+            await template_store.share_templates(conn, brand_id, ingredients.template_ids)
             row = await campaign_store.find_campaign(conn, brand_id, campaign_id)
             if row is None or row.campaign.kind == "api_triggered":
                 raise _edited()
@@ -96,7 +96,8 @@ class CampaignService:
             held = await _found(conn, brand_id, campaign_id)
             if row.made_from != frozen.content.made_from:
                 publication_id = new_id()
-                await generator_store.insert_publication(conn, brand_id, publication_id, frozen.content)
+                publications = {**frozen.steps, publication_id: frozen.content}
+                await generator_store.insert_publications(conn, brand_id, publications)
                 await campaign_store.publish_campaign(conn, brand_id, campaign_id, publication_id)
             campaign = await _found(conn, brand_id, campaign_id)
             await record(conn, "campaign.published", campaign_id, brand_id=brand_id, before=held, after=campaign)
@@ -156,6 +157,8 @@ def _checked(draft: CampaignDraft) -> CampaignDraft:
     routes, violations = checked_routes(draft.routes, arms=[] if experiment is None else experiment.names)
     if experiment is not None:
         violations += experiment_violations(experiment, "/experiment")
+    steps, of_steps = _checked_steps(draft.steps)
+    violations += of_steps
     violations += policy_violations(draft.policy, "/policy")
     if draft.kind != "api_triggered" and draft.consent_basis == "topic":
         text = f"A campaign of the kind {draft.kind} has no topic; its consent_basis is `channel`."
@@ -165,7 +168,33 @@ def _checked(draft: CampaignDraft) -> CampaignDraft:
         violations.append(Violation("/consent_basis", "no-consent", text))
     if violations:
         raise Invalid(violations[0].message, violations=violations)
-    return msgspec.structs.replace(draft, name=checked_name(draft.name, NAME_CHARS_MAX), routes=routes)
+    name = checked_name(draft.name, NAME_CHARS_MAX)
+    return msgspec.structs.replace(draft, name=name, routes=routes, steps=steps)
+
+
+def _checked_steps(steps: Sequence[Step]) -> tuple[tuple[Step, ...], list[Violation]]:
+    violations: list[Violation] = []
+    if len(steps) > STEPS_MAX:
+        violations.append(
+            Violation("/steps", "steps-count", f"At most {STEPS_MAX} steps follow the routes; make two campaigns.")
+        )
+    violations += wait_violations([step.wait_s for step in steps])
+    normal = []
+    for index, step in enumerate(steps):
+        routes, of_routes = checked_routes(step.routes, f"/steps/{index}/routes")
+        violations += of_routes
+        if step.when is not None:
+            violations += when_violations(step.when, index + 1, f"/steps/{index}/when")
+        normal.append(msgspec.structs.replace(step, routes=routes))
+    return tuple(normal), violations
+
+
+async def _check_names(conn: Connection, brand_id: UUID, draft: CampaignDraft) -> None:
+    # Templates are locked, all of them in one order.
+    await template_store.share_templates(conn, brand_id, {route.template_id for route in all_routes(draft)})
+    await check_routes(conn, brand_id, draft.routes)
+    for index, step in enumerate(draft.steps):
+        await check_routes(conn, brand_id, step.routes, f"/steps/{index}/routes")
 
 
 async def _found(conn: Connection, brand_id: UUID, campaign_id: UUID) -> Campaign:

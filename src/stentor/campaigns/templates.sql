@@ -56,7 +56,12 @@ DELETE FROM template WHERE id = :id AND brand_id = :brand_id
 SELECT name
 FROM campaign
 WHERE brand_id = :brand_id
-    AND routes @> jsonb_build_array(jsonb_build_object('template_id', :template_id::uuid::text))
+    AND (
+        routes @> jsonb_build_array(jsonb_build_object('template_id', :template_id::uuid::text))
+        OR steps @> jsonb_build_array(
+            jsonb_build_object('routes', jsonb_build_array(jsonb_build_object('template_id', :template_id::uuid::text)))
+        )
+    )
 ORDER BY name
 LIMIT :limit
 

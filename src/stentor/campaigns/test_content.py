@@ -77,7 +77,7 @@ async def draft_of(
     if not routes:
         text = "The campaign has no route for these addresses: e-mail goes to e-mail addresses, sms, voice and whatsapp to phones."
         raise Invalid.field("/to", "no-route", text)
-    meant = msgspec.structs.replace(ingredients, routes=tuple(routes.values()))
+    meant = msgspec.structs.replace(ingredients, routes=tuple(routes.values()), steps=())
     template_ids = {route.template_id for route in meant.routes}
     return Draft(meant, await template_store.templates_in_full(conn, brand_id, template_ids))
 

@@ -1,6 +1,7 @@
 """Whom an execution means, where that is neither a topic's subscribers nor people whom its call named."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -36,10 +37,18 @@ class OfRest(msgspec.Struct, frozen=True, tag_field="kind", tag="rest"):
     arm: int
 
 
+class OfStep(msgspec.Struct, frozen=True, tag_field="kind", tag="step"):
+    """Those of a run who fell due for that step together, and take it. Nobody asks for them: the keeper starts it."""
+
+    run_id: UUID
+    step: int
+    due_at: datetime
+
+
 Audience: TypeAlias = OfTag | OfSegment
 """What somebody may ask for."""
 
-Meant: TypeAlias = Audience | OfRest
+Meant: TypeAlias = Audience | OfRest | OfStep
 
 
 def audience_of(stored: Mapping[str, Any] | None) -> Audience | None:

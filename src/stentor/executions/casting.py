@@ -17,10 +17,20 @@ from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.errors import Unavailable
 from stentor.executions import store
-from stentor.executions.audiences import OfRest, choices_of, meant_by, plannable, source_of, split_of, topics_of
+from stentor.executions.audiences import (
+    OfRest,
+    OfStep,
+    choices_of,
+    meant_by,
+    plannable,
+    source_of,
+    split_of,
+    topics_of,
+)
 from stentor.executions.experiment_store import begin
 from stentor.executions.facts import PublicationSource
 from stentor.executions.model import QueuedExecution
+from stentor.executions.steps.casting import cast_step
 from stentor.executions.tries import Tries
 from stentor.failpoints import failpoint
 
@@ -130,6 +140,12 @@ class Caster:
         audience = meant_by(execution.audience)
         if isinstance(audience, OfRest):
             await self._cast_rest(conn, execution, content, audience)
+            return
+        if isinstance(audience, OfStep):
+            choices = await choices_of(conn, execution.brand_id, content)
+            cast = await cast_step(conn, execution, audience, content, choices)
+            if not await store.cast_made(conn, execution, execution.topic_id, cast.people, cast_at=cast.at):
+                raise _Withdrawn
             return
         topic_id = None
         if audience is not None:

@@ -27,6 +27,7 @@ from stentor.executions.forgetting import forgotten_after
 from stentor.executions.model import Execution
 from stentor.executions.named import is_cast, is_named
 from stentor.executions.replaying import CHECKS, KNOWN_WITHIN, MEANWHILE, Kept, Replay
+from stentor.executions.steps.standing import why_not_in_step
 from stentor.guard.contacts import contacts_of
 from stentor.guard.store import claimant, present
 from stentor.optouts.listed_then import ListsThen, Subject, lists_then
@@ -386,13 +387,21 @@ async def _outside(
         if publication.content.needs_cast and await is_named(conn, execution.brand_id, execution.id, customer):
             return f"Named by the call, but {NO_ROUTE}"
         return "Not among the recipients that the call named."
-    place = await place_of(conn, execution.brand_id, execution.id, customer)
-    if execution.cast_at is not None and place in _OF_NO_ARM:
-        return _OF_NO_ARM[place]
     if execution.cast_at is not None:
-        is_in_it = await is_cast(conn, execution.brand_id, execution.id, customer)
-        return _told_by_the_cast(publication, execution.cast_at, is_in_it=is_in_it)
+        return await _outside_of_cast(conn, execution, publication, customer, execution.cast_at)
     return "Not in the audience. " + _told_by_the_ledger(past, execution, publication, planned_at)
+
+
+async def _outside_of_cast(
+    conn: Connection, execution: Execution, publication: Publication, customer: UUID, cast_at: datetime
+) -> str:
+    place = await place_of(conn, execution.brand_id, execution.id, customer)
+    if place in _OF_NO_ARM:
+        return _OF_NO_ARM[place]
+    is_in_it = await is_cast(conn, execution.brand_id, execution.id, customer)
+    if execution.step and not is_in_it:
+        return await why_not_in_step(conn, execution, customer)
+    return _told_by_the_cast(publication, cast_at, is_in_it=is_in_it)
 
 
 def _told_by_the_cast(publication: Publication, cast_at: datetime, *, is_in_it: bool) -> str:

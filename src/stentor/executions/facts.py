@@ -32,8 +32,8 @@ class ExecutionFacts(msgspec.Struct, frozen=True):
     topic_id: UUID | None
     context: dict[str, Any]
     is_test: bool
-    is_named: bool = False
-    """Whether the call named its recipients, each perhaps with a context of their own."""
+    named_in: UUID | None = None
+    """The execution whose call named its recipients, each perhaps with a context of their own: itself, or of a step its run."""
     per_hour: int | None = None
     """How many of its sends may leave in an hour, if that was said of this run alone."""
     meant_at: datetime | None = None
@@ -77,10 +77,10 @@ class FactsSource:
         }
         if missing := [execution_id for execution_id in execution_ids if execution_id not in found]:
             rows = await Sql.contexts.tuples(conn, brand_id=brand_id, execution_ids=missing)
-            for execution_id, context, publication_id, topic_id, is_test, is_named, per_hour, meant_at in rows:
+            for execution_id, context, publication_id, topic_id, is_test, named_in, per_hour, meant_at in rows:
                 publication = await self._publications.load(brand_id, publication_id)
                 facts = ExecutionFacts(
-                    execution_id, publication, topic_id, context, is_test, is_named, per_hour, meant_at
+                    execution_id, publication, topic_id, context, is_test, named_in, per_hour, meant_at
                 )
                 if meant_at is not None:
                     self._kept.put(execution_id, facts, len(str(context)) + _ENTRY_CHARS)

@@ -9,8 +9,8 @@ ORDER BY e.id
 LIMIT :limit
 
 -- name: lock_forgettable
--- Those that have ended and of which nobody waits, is in doubt, or is to be treated by a remedy. Of a restored copy that nobody has
--- let go everything stays.
+-- Those that have ended and of which nobody waits, also not for a step, is in doubt, or is to be treated by a remedy. Of a restored
+-- copy that nobody has let go everything stays.
 SELECT e.id
 FROM execution e
 WHERE e.id = ANY(:execution_ids) AND e.brand_id = :brand_id AND e.ended_at IS NOT NULL AND e.forgotten_at IS NULL
@@ -21,6 +21,9 @@ WHERE e.id = ANY(:execution_ids) AND e.brand_id = :brand_id AND e.ended_at IS NO
         HAVING sum(t.sends) > 0
     )
     AND NOT EXISTS (SELECT FROM remedy r WHERE r.execution_id = e.id AND r.brand_id = :brand_id AND r.done_at IS NULL)
+    AND NOT EXISTS (
+        SELECT FROM stepping p WHERE p.execution_id IN (e.id, e.parent_id) AND p.brand_id = :brand_id AND p.ended_at IS NULL
+    )
     AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
 ORDER BY e.id
 FOR UPDATE OF e SKIP LOCKED

@@ -32,6 +32,7 @@ class Sql(QuerySet, file="history.sql", package=__package__):
     drop_answers: Statement
     drop_contexts: Statement
     drop_casts: Statement
+    drop_waits: Statement
 
 
 async def drop_history(db: Database, *, days: int) -> int:
@@ -64,7 +65,7 @@ async def drop_history_of(db: Database, brand_id: UUID, *, days: int) -> int:
         await go_by_keys(conn)
         await Sql.mark_forgotten.run(conn, brand_id=brand_id, execution_ids=old)
         dropped = 0
-        for statement in (Sql.drop_sends, Sql.drop_answers, Sql.drop_contexts, Sql.drop_casts):
+        for statement in (Sql.drop_sends, Sql.drop_answers, Sql.drop_contexts, Sql.drop_casts, Sql.drop_waits):
             room = ROWS_AT_ONCE_MAX - dropped
             dropped += await statement.run(conn, brand_id=brand_id, execution_ids=old, limit=room)
             if dropped >= ROWS_AT_ONCE_MAX:

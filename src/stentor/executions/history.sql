@@ -1,11 +1,12 @@
 -- name: lock_old
 -- all brands: the keeper's sweep over what is older than its retention; execution ids are in the order of time.
--- Those that have not ended stay, whatever their age: somebody paused them, and their people are still to come. Of a restored
--- copy that nobody has let go everything stays: perhaps it was restored to be looked at.
+-- Those that have not ended stay, whatever their age: somebody paused them, and their people are still to come. So do those whose
+-- steps have not. Of a restored copy that nobody has let go everything stays: perhaps it was restored to be looked at.
 SELECT id
 FROM execution
 WHERE id < uuid_floor(:now - make_interval(days => :days)) AND ended_at IS NOT NULL
     AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
+    AND NOT EXISTS (SELECT FROM stepping s WHERE s.execution_id IN (execution.id, execution.parent_id) AND s.ended_at IS NULL)
 ORDER BY id
 LIMIT :limit
 FOR UPDATE SKIP LOCKED
@@ -39,6 +40,9 @@ WHERE e.brand_id = :brand_id AND e.id < uuid_floor(:now - make_interval(days => 
         HAVING sum(t.sends) > 0
     )
     AND NOT EXISTS (SELECT FROM remedy r WHERE r.execution_id = e.id AND r.brand_id = :brand_id AND r.done_at IS NULL)
+    AND NOT EXISTS (
+        SELECT FROM stepping p WHERE p.execution_id IN (e.id, e.parent_id) AND p.brand_id = :brand_id AND p.ended_at IS NULL
+    )
     AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
 ORDER BY e.id
 LIMIT :limit
@@ -89,6 +93,17 @@ USING (
     LIMIT :limit
 ) o
 WHERE a.execution_id = o.execution_id AND a.part = o.part AND a.customer_id = o.customer_id AND a.brand_id = :brand_id
+
+-- name: drop_waits
+DELETE FROM step_wait a
+USING (
+    SELECT o.execution_id, o.step, o.part, o.customer_id
+    FROM step_wait o
+    WHERE o.execution_id = ANY(:execution_ids) AND o.brand_id = :brand_id
+    LIMIT :limit
+) o
+WHERE a.execution_id = o.execution_id AND a.step = o.step AND a.part = o.part AND a.customer_id = o.customer_id
+    AND a.brand_id = :brand_id
 
 -- name: drop_week
 -- all brands: sends are partitioned by time, not by brand.

@@ -44,7 +44,9 @@ class Execution(msgspec.Struct, frozen=True):
     spread_s: int
     per_hour: int | None
     parent_id: UUID | None
-    """The execution that it goes on from, and whose people it takes."""
+    """The execution that it goes on from: whose people it takes, as its experiment's winner for the rest, or of a step the run."""
+    step: int
+    """Which step of its campaign it is, 0 for the first."""
     triggered_by: str
     state: ExecutionState
     audience_size: int

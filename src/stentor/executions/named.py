@@ -63,18 +63,21 @@ async def own_contexts(
     wave: Sequence[tuple[PendingSend, Recipient]],
 ) -> OwnContexts:
     """The contexts of those of the wave's people who have one of their own; asked only where a call named its recipients."""
-    if not any(execution.is_named for execution in facts.values()):
+    if not any(execution.named_in for execution in facts.values()):
         return {}
-    named = [send for send, _ in wave if facts[send.execution_id].is_named]
+    named = [(send, named_in) for send, _ in wave if (named_in := facts[send.execution_id].named_in) is not None]
     rows = await NamedSql.own_contexts.tuples(
         conn,
         brand_id=brand_id,
-        execution_ids=[send.execution_id for send in named],
-        parts=[part_of(send.customer_id) for send in named],
-        customer_ids=[send.customer_id for send in named],
+        execution_ids=[named_in for _, named_in in named],
+        parts=[part_of(send.customer_id) for send, _ in named],
+        customer_ids=[send.customer_id for send, _ in named],
     )
+    own_of = {(named_in, customer_id): own for named_in, customer_id, own in rows}
     return {
-        (execution_id, customer_id): {**facts[execution_id].context, **own} for execution_id, customer_id, own in rows
+        (send.execution_id, send.customer_id): {**facts[send.execution_id].context, **own}
+        for send, named_in in named
+        if (own := own_of.get((named_in, send.customer_id))) is not None
     }
 
 

@@ -29,6 +29,7 @@ from stentor.executions.named import plan_named
 from stentor.executions.pacing import Pacing, due_plan
 from stentor.executions.quieting import QuietSource, places_of
 from stentor.executions.slicing import CHUNK_SENDS, SLICE_PEOPLE, Slice, cut_slices
+from stentor.executions.steps.store import begin
 from stentor.executions.tries import Tries
 from stentor.failpoints import failpoint
 from stentor.queue.floors import Floors
@@ -202,6 +203,7 @@ class Planner:
                 chunk_sends = CHUNK_SENDS if pacing is None else pacing.chunk_sends
                 slices = cut_slices(meant.people, len(publication.content.routes), chunk_sends)
                 await store.start_planning(conn, execution, meant.topic_id, slices)
+                await begin(conn, brand_id, [execution.id], publication.content)
         planned: list[UUID] = []
         for (publication_id, is_test, _), members in small.groups.items():
             publication = await self._publications.load(brand_id, publication_id)
@@ -241,6 +243,7 @@ class Planner:
             publication.brand_id,
             [(target.execution_id, target.topic_id, people[target.execution_id]) for target in targets],
         )
+        await begin(conn, publication.brand_id, [target.execution_id for target in targets], publication.content)
         return [target.execution_id for target in targets]
 
     async def _write_sends(

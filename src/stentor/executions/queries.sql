@@ -244,7 +244,7 @@ WHERE c.execution_id = w.execution_id AND c.number = w.number
 
 -- name: find
 SELECT id, brand_id, publication_id, generator_id, topic_key, topic_id, context, lane, is_test, recipients, campaign_id, audience, cast_at,
-    cast_size, local_at, spread_s, per_hour, parent_id, triggered_by, state,
+    cast_size, local_at, spread_s, per_hour, parent_id, step, triggered_by, state,
     audience_size, error_code, error_message, created_at, start_at, schedule_id, occurrence_at, status_at, published_at,
     paused_at, restored_at, cancelled_at, ended_at
 FROM execution
@@ -260,7 +260,7 @@ WHERE e.id = :execution_id
 
 -- name: page
 SELECT id, brand_id, publication_id, generator_id, topic_key, topic_id, context, lane, is_test, recipients, campaign_id, audience, cast_at,
-    cast_size, local_at, spread_s, per_hour, parent_id, triggered_by, state,
+    cast_size, local_at, spread_s, per_hour, parent_id, step, triggered_by, state,
     audience_size, error_code, error_message, created_at, start_at, schedule_id, occurrence_at, status_at, published_at,
     paused_at, restored_at, cancelled_at, ended_at
 FROM execution
@@ -269,11 +269,14 @@ ORDER BY id DESC
 LIMIT :limit
 
 -- name: contexts
--- Whom it means is fixed by its call, by its cast, or when the last slice of its topic is planned.
-SELECT id, context, publication_id, topic_id, is_test, recipients > 0, per_hour,
-    CASE WHEN recipients > 0 THEN created_at ELSE coalesce(cast_at, published_at) END
-FROM execution
-WHERE id = ANY(:execution_ids) AND brand_id = :brand_id
+-- Whom it means is fixed by its call, by its cast, or when the last slice of its topic is planned. A step of a run whose call named
+-- its recipients says what that said.
+SELECT e.id, CASE WHEN r.recipients > 0 THEN r.context ELSE e.context END, e.publication_id, e.topic_id, e.is_test,
+    CASE WHEN e.recipients > 0 THEN e.id WHEN r.recipients > 0 THEN r.id END, e.per_hour,
+    CASE WHEN e.recipients > 0 THEN e.created_at ELSE coalesce(e.cast_at, e.published_at) END
+FROM execution e
+LEFT JOIN execution r ON r.id = e.parent_id AND e.step > 0 AND r.brand_id = :brand_id
+WHERE e.id = ANY(:execution_ids) AND e.brand_id = :brand_id
 
 -- name: pause
 UPDATE execution

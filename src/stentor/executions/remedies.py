@@ -21,6 +21,7 @@ from stentor.domain.ids import PARTS
 from stentor.domain.vocabulary import ChannelKind, Reason, SendState
 from stentor.executions.ending import end_finished
 from stentor.executions.model import ExecutionState
+from stentor.executions.steps.store import reopen as reopen_steps
 from stentor.failpoints import failpoint
 from stentor.guard import contacts
 from stentor.guard.store import release_addresses
@@ -136,6 +137,7 @@ async def order(
     if not concerned or await Sql.is_under_way.value(conn, action=action, **execution):
         return
     number = await Sql.reopen.value(conn, brand_id=brand_id, execution_id=execution_id)
+    await reopen_steps(conn, brand_id, execution_id)
     await Sql.order.run(conn, number=number, action=action, asked_by=asked_by, **execution)
 
 

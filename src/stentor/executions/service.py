@@ -27,6 +27,9 @@ from stentor.executions.messages import MessageStory, message_story
 from stentor.executions.model import Execution, ExecutionState, Origin
 from stentor.executions.quieting import QuietSource
 from stentor.executions.remedies import TREATMENTS, Action, Remedy
+from stentor.executions.steps import orders
+from stentor.executions.steps.model import Steps
+from stentor.executions.steps.standing import steps_of
 from stentor.failpoints import failpoint
 from stentor.optouts.look_up import LookUp
 from stentor.report import recipients, reconciliations
@@ -125,8 +128,8 @@ class ExecutionService:
         return Progress(execution, counts.get(execution_id, []))
 
     async def pause(self, brand_id: UUID, execution_id: UUID) -> Progress:
-        """Stops planning and claiming within a second. Raises Conflict when it is paused or over."""
-        return await self._change(store.pause, brand_id, execution_id, "Only a running execution can be paused")
+        """Stops planning and claiming within a second, of its steps too. Raises Conflict when it is paused or over with them."""
+        return await self._change(orders.pause, brand_id, execution_id, "Only a running execution can be paused")
 
     async def resume(self, brand_id: UUID, execution_id: UUID, *, is_test: bool = False) -> Progress:
         """Goes on with a paused execution.
@@ -135,18 +138,18 @@ class ExecutionService:
         """
         if is_test and not (await self.find(brand_id, execution_id)).is_test:
             raise _no_test()
-        return await self._change(store.resume, brand_id, execution_id, "Only a paused execution can be resumed")
+        return await self._change(orders.resume, brand_id, execution_id, "Only a paused execution can be resumed")
 
     async def cancel(self, brand_id: UUID, execution_id: UUID) -> Progress:
-        """Ends an execution for good: who is not handed over yet is skipped as `execution_cancelled`.
+        """Ends an execution and its steps for good: who is not handed over yet is skipped as `execution_cancelled`.
 
-        Raises Conflict when it is over already.
+        Raises Conflict when it is over already, and nobody waits for a step.
         """
-        return await self._change(store.cancel, brand_id, execution_id, _CANCELS)
+        return await self._change(orders.cancel, brand_id, execution_id, _CANCELS)
 
     async def cancel_with(self, conn: Connection, brand_id: UUID, execution_id: UUID) -> None:
         """Ends an execution as `cancel` does, in the caller's transaction: together with what else is changed there."""
-        await self._changed(conn, store.cancel, brand_id, execution_id, _CANCELS)
+        await self._changed(conn, orders.cancel, brand_id, execution_id, _CANCELS)
 
     async def overview(self, brand_id: UUID, execution_id: UUID) -> Overview:
         """The execution, where its people stand, what was ordered, and how it ended last. Raises NotFound."""
@@ -161,6 +164,13 @@ class ExecutionService:
             asking = await remedies.asking_channels(conn, brand_id, execution_id) if is_in_doubt else set()
         to_decide = sum(channel.unknown for channel in channels if channel.channel in asking)
         return Overview(execution, channels, to_decide, ordered, next(iter(ends), None), paused)
+
+    async def steps(self, brand_id: UUID, execution_id: UUID) -> Steps:
+        """How the steps that follow the execution stand; none for one that nothing follows. Raises NotFound."""
+        execution = await self.find(brand_id, execution_id)
+        publication = await self._publications.load(brand_id, execution.publication_id)
+        async with self._db.read() as conn:
+            return await steps_of(conn, execution, publication.content)
 
     async def remedy(
         self,

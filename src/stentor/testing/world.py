@@ -12,6 +12,7 @@ from stentor.accounts.store import note_policy
 from stentor.audience.segments.expressions import Expression
 from stentor.campaigns.experiments import Experiment
 from stentor.campaigns.model import Basis, LaneName, Mode, PublishedContent, PublishedRoute, PublishedVariant
+from stentor.campaigns.steps import PublishedStep, When
 from stentor.channels.service import ensure_sandbox, sandbox_sender
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
@@ -64,6 +65,14 @@ class Someone(msgspec.Struct, frozen=True):
     locale: str | None = None
     time_zone: str | None = None
     phone: str | None = None
+
+
+class Following(msgspec.Struct, frozen=True):
+    """A step of a campaign as a test wants it."""
+
+    wait_s: int
+    channels: tuple[ChannelKind, ...] = (ChannelKind.EMAIL,)
+    when: When | None = None
 
 
 class World:
@@ -168,6 +177,7 @@ class World:
         whens: Sequence[Expression | None] = (),
         experiment: Experiment | None = None,
         arms: Sequence[str | None] = (),
+        steps: Sequence[Following] = (),
     ) -> UUID:
         """A published campaign on these channels, sent through the brand's sandbox senders.
 
@@ -176,26 +186,35 @@ class World:
         campaign_id, publication_id = new_id(), new_id()
         self._deadlines[publication_id] = policy.deadline_s
         async with self.db.transaction() as conn:
-            routes = [
-                PublishedRoute(
-                    channel=kind,
-                    sender_id=(await sandbox_sender(conn, self.brand_id, kind)).id,
-                    template_id=new_id(),
-                    template_name="News",
-                    template_version=1,
-                    variants=tuple(PublishedVariant(language, {"text": text}) for language in languages),
-                    when=when,
-                    arm=arm,
+
+            async def routes_on(
+                kinds: Sequence[ChannelKind],
+                conditions: Sequence[Expression | None] = (),
+                arms: Sequence[str | None] = (),
+            ) -> tuple[PublishedRoute, ...]:
+                return tuple(
+                    [
+                        PublishedRoute(
+                            channel=kind,
+                            sender_id=(await sandbox_sender(conn, self.brand_id, kind)).id,
+                            template_id=new_id(),
+                            template_name="News",
+                            template_version=1,
+                            variants=tuple(PublishedVariant(language, {"text": text}) for language in languages),
+                            when=when,
+                            arm=arm,
+                        )
+                        for kind, when, arm in zip_longest(kinds, conditions, arms)
+                    ]
                 )
-                for kind, when, arm in zip_longest(channels, whens, arms)
-            ]
+
             content = PublishedContent(
                 campaign_id=campaign_id,
                 campaign_name="News",
                 consent_basis=basis,
                 mode=mode,
                 lane=lane,
-                routes=tuple(routes),
+                routes=await routes_on(channels, whens, arms),
                 bindings={},
                 context_schema=None,
                 brand={"name": "Brand"},
@@ -205,6 +224,22 @@ class World:
             await Sql.add_campaign.run(
                 conn, brand_id=self.brand_id, campaign_id=campaign_id, name=f"News {campaign_id}", mode=mode, lane=lane
             )
+            following: tuple[PublishedStep, ...] = ()
+            for number, step in reversed(list(enumerate(steps, 1))):
+                step_id = new_id()
+                said = msgspec.structs.replace(
+                    content,
+                    routes=await routes_on(step.channels),
+                    experiment=None,
+                    when=step.when,
+                    steps=following,
+                    step=number,
+                )
+                following = (PublishedStep(step_id, step.wait_s), *following)
+                await Sql.add_publication.run(
+                    conn, brand_id=self.brand_id, publication_id=step_id, campaign_id=campaign_id, content=Jsonb(said)
+                )
+            content = msgspec.structs.replace(content, steps=following)
             await Sql.add_publication.run(
                 conn,
                 brand_id=self.brand_id,

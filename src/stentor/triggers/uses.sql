@@ -24,19 +24,23 @@ LIMIT :limit
 
 -- name: campaigns_by_tag
 -- Campaigns whose routes have a condition on it: as they are edited, as they or their generators run, or as something runs them
--- whose people are not taken yet.
+-- whose people are not taken yet, or wait for a step.
 SELECT 'campaign' AS kind, c.id, c.name
 FROM campaign c
 WHERE c.brand_id = :brand_id AND (
-    jsonb_path_exists(c.routes, '$.**.tag_id ? (@ == $id)', jsonb_build_object('id', (:tag_id)::uuid::text))
+    jsonb_path_exists(jsonb_build_array(c.routes, c.steps), '$.**.tag_id ? (@ == $id)', jsonb_build_object('id', (:tag_id)::uuid::text))
     OR EXISTS (
-        SELECT FROM publication p
-        WHERE p.campaign_id = c.id AND p.brand_id = :brand_id AND (
-            p.id = c.publication_id
-            OR EXISTS (SELECT FROM event_generator g WHERE g.publication_id = p.id AND g.brand_id = :brand_id)
+        SELECT FROM publication r
+        JOIN publication p ON p.campaign_id = c.id AND p.brand_id = :brand_id
+            AND (p.id = r.id OR r.content -> 'steps' @> jsonb_build_array(jsonb_build_object('publication_id', p.id::text)))
+        WHERE r.campaign_id = c.id AND r.brand_id = :brand_id AND (
+            r.id = c.publication_id
+            OR EXISTS (SELECT FROM event_generator g WHERE g.publication_id = r.id AND g.brand_id = :brand_id)
             OR EXISTS (
                 SELECT FROM execution e
-                WHERE e.publication_id = p.id AND e.brand_id = :brand_id AND e.state IN ('scheduled', 'queued')
+                LEFT JOIN stepping w ON w.execution_id = e.id AND w.brand_id = :brand_id
+                WHERE e.publication_id = r.id AND e.brand_id = :brand_id
+                    AND (e.state IN ('scheduled', 'queued') OR w.execution_id IS NOT NULL AND w.ended_at IS NULL)
             )
         ) AND jsonb_path_exists(p.content -> 'routes', '$.**.tag_id ? (@ == $id)', jsonb_build_object('id', (:tag_id)::uuid::text))
     )

@@ -35,6 +35,7 @@ HISTORY = {
     "sandbox_skeleton",
     "send",
     "send_context",
+    "step_wait",
 }
 """Tables that say what happened to the other one, under their id: whoever is asked about a message finds it as it was sent."""
 

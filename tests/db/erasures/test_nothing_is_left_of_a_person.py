@@ -69,6 +69,10 @@ NOBODY = {
         "sender_bucket",
         "experiment",
         "slice",
+        "step_chunk",
+        "step_source",
+        "step_turn",
+        "stepping",
         "wave",
     },
     "It counts.": {"daily_total", "reconciliation_line", "tally", "topic_counter"},
@@ -120,6 +124,7 @@ async def test_whoever_is_erased_is_in_no_table_no_file_and_no_log(erasing: Eras
         "provider_event",
         "send",
         "send_context",
+        "step_wait",
     }
     digests = [email_digest(EMAIL).hex(), phone_digest(PHONE).hex()]
     assert set(await found_digests(db, digests)) == {"optout_recent", "optout_lifted"}

@@ -7,7 +7,7 @@ from uuid import UUID
 from stentor.channels.contract import Deferred, Message, NotSent, Outcome, Wave
 from stentor.channels.sandbox import store
 from stentor.channels.sandbox.chaos import ChaosSource
-from stentor.channels.sandbox.model import SandboxMessage
+from stentor.channels.sandbox.model import ChaosRule, SandboxMessage
 from stentor.clock import boottime_s
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
@@ -35,7 +35,16 @@ _REPORT = {
     "bounce": ("bounced", "550 5.1.1 bounced, as the sandbox's chaos setting asks"),
     "complain": ("complained", "complained about, as the sandbox's chaos setting asks"),
     "delay": ("delivered", "delivered late, as the sandbox's chaos setting asks"),
+    "open": ("opened", ""),
+    "click": ("clicked", ""),
 }
+_IN_THEIR_WORDS = {"reply": "replied", "answer": "answered"}
+
+
+def _reported(rule: ChaosRule) -> tuple[str, str]:
+    """The kind of event and what is said in it."""
+    said = _IN_THEIR_WORDS.get(rule.effect)
+    return _REPORT[rule.effect] if said is None else (said, rule.text)
 
 
 class SandboxChannel:
@@ -84,7 +93,7 @@ class SandboxChannel:
             store.LaterReport(message.send_id, digest(message.address) if digest else None, kind, rule.after_s, answer)
             for message in messages
             if (rule := chaos.afterwards(message.address))
-            for kind, answer in [_REPORT[rule.effect]]
+            for kind, answer in [_reported(rule)]
         ]
         if reports:
             await store.report_later(conn, wave.brand_id, wave.kind, reports)

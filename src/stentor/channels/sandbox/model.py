@@ -14,6 +14,7 @@ from stentor.domain.vocabulary import ChannelKind
 RULES_MAX = 20
 AFTER_S_MAX = 86_400.0
 PATTERN_CHARS_MAX = 320
+TEXT_CHARS_MAX = 200
 
 
 class SandboxMessage(Message, Protocol):
@@ -37,21 +38,22 @@ class SandboxMessage(Message, Protocol):
 Reassemble: TypeAlias = Callable[[bytes, bytes], bytes]
 """From a skeleton's content and a message's parts to the bytes that `Message.wire` gave, one for one."""
 
-Effect = Literal["refuse", "defer", "drop", "bounce", "complain", "delay"]
+Effect = Literal["refuse", "defer", "drop", "bounce", "complain", "delay", "open", "click", "reply", "answer"]
 
 
 class ChaosRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A fault to play for a share of the messages to some recipients.
 
     On hand-over: `refuse` is a final no, `defer` a "not now", `drop` takes the message and loses the reply. Of what was
-    accepted, `after_s` seconds later: `bounce`, `complain`, or `delay`: delivered, but only then. At each of the two
-    moments the first rule that hits decides; every rule rolls its own dice. In `recipients`, `*` stands for any text.
+    accepted, `after_s` seconds later: `bounce`, `complain`, or `delay`: delivered, but only then; or what people do: `open`, `click`,
+    `reply` or `answer` a question, with the words in `text`. At each of the two moments the first rule that hits decides; every rule rolls its own dice. In `recipients`, `*` stands for any text.
     """
 
     effect: Effect
     share: Annotated[float, Meta(gt=0, le=1)] = 1.0
     recipients: Annotated[str, Meta(min_length=1, max_length=PATTERN_CHARS_MAX)] = "*"
     after_s: Annotated[float, Meta(ge=0, le=AFTER_S_MAX)] = 0.0
+    text: Annotated[str, Meta(max_length=TEXT_CHARS_MAX, description="What is replied or answered.")] = ""
 
 
 class InboxPosition(msgspec.Struct, frozen=True, array_like=True):
