@@ -6,7 +6,9 @@ import msgspec
 
 from stentor.accounts import totp
 from stentor.accounts.attempts import Attempts
+from stentor.accounts.devices import Devices
 from stentor.accounts.invitations import InvitationService
+from stentor.accounts.joining import JoiningService
 from stentor.accounts.model import Brand
 from stentor.accounts.passwords import Passwords
 from stentor.accounts.roles import Role
@@ -36,6 +38,8 @@ class People(msgspec.Struct):
     sessions: SessionService
     factors: SecondFactors
     sign_in: SignInService
+    joining: JoiningService
+    devices: Devices
     links: LinkTokens
     clock: Clock
 
@@ -50,19 +54,32 @@ class People(msgspec.Struct):
         accounts = AccountService(db, b"p" * 32)
         attempts, sessions = Attempts(db, b"a" * 32), SessionService(db, b"s" * 32)
         factors = SecondFactors(db, attempts, clock, key=b"f" * 32)
-        invitations = InvitationService(db, links, sends_mail=sends_mail)
+        invitations = InvitationService(db, links, attempts, sends_mail=sends_mail)
+        devices, passwords = Devices(b"d" * 32, clock), Passwords(b"w" * 32)
         sign_in = SignInService(
             db,
-            passwords=Passwords(b"w" * 32),
+            passwords=passwords,
             sessions=sessions,
             factors=factors,
             attempts=attempts,
-            invitations=invitations,
+            devices=devices,
             links=links,
             sends_mail=sends_mail,
         )
         return cls(
-            db, brand, accounts, UserService(db), invitations, attempts, sessions, factors, sign_in, links, clock
+            db=db,
+            brand=brand,
+            accounts=accounts,
+            users=UserService(db),
+            invitations=invitations,
+            attempts=attempts,
+            sessions=sessions,
+            factors=factors,
+            sign_in=sign_in,
+            joining=JoiningService(db, passwords=passwords, sessions=sessions, invitations=invitations),
+            devices=devices,
+            links=links,
+            clock=clock,
         )
 
     async def user(self, email: str, role: Role = "owner", *, in_brand: bool = False) -> User:
@@ -93,8 +110,7 @@ class People(msgspec.Struct):
 
     async def factor(self, session: NewSession) -> tuple[bytes, NewSession, list[str]]:
         """A second factor in use: its secret, the session after it, and the recovery codes."""
-        secret = await self.factors.begin(session.user_id)
-        fresh, codes = await self.sign_in.confirm_second_factor(
-            await self.who(session), session.token, self.code(secret)
-        )
+        who = await self.who(session)
+        secret = await self.sign_in.begin_second_factor(who, PASSWORD)
+        fresh, codes = await self.sign_in.confirm_second_factor(who, session.token, self.code(secret))
         return secret, fresh, codes

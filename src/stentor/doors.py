@@ -36,6 +36,7 @@ def doors(core: Core, services: Services, settings: ApiSettings) -> Sequence[Doo
     people = people_accounts(core)
     visits = Visits(
         people.sessions,
+        people.devices,
         form_key=core.secret.derive("forms"),
         is_secure=(core.settings.public_url or "").startswith("https://"),
         origin_of=lambda request: origin_of(request, settings.trusted_proxies),
@@ -48,6 +49,7 @@ def doors(core: Core, services: Services, settings: ApiSettings) -> Sequence[Doo
         entry=EntryPages(
             visits=visits,
             sign_in=people.sign_in,
+            joining=people.joining,
             sessions=people.sessions,
             invitations=people.invitations,
             accounts=services.accounts,
@@ -59,6 +61,7 @@ def doors(core: Core, services: Services, settings: ApiSettings) -> Sequence[Doo
             sessions=people.sessions,
             factors=people.second_factors,
             accounts=services.accounts,
+            provider=None if people.oidc is None else people.oidc.settings.name,
         ),
         organisation=OrganisationPages(
             visits=visits,

@@ -15,9 +15,11 @@ import structlog
 
 from stentor.accounts.attempts import Attempts
 from stentor.accounts.audit import AuditLog, forget_audit
+from stentor.accounts.devices import Devices
 from stentor.accounts.directory import BrandDirectory
 from stentor.accounts.installation import SECRET_FILE, InstallationSecret, check_installation
 from stentor.accounts.invitations import InvitationService
+from stentor.accounts.joining import JoiningService
 from stentor.accounts.keyring import KeyRing
 from stentor.accounts.letters import LetterKeeper
 from stentor.accounts.limits import RateLimiter, forget_windows
@@ -268,6 +270,8 @@ class PeopleAccounts(msgspec.Struct, frozen=True, kw_only=True):
     sessions: SessionService
     second_factors: SecondFactors
     sign_in: SignInService
+    joining: JoiningService
+    devices: Devices
     oidc: OidcClient | None
 
 
@@ -278,7 +282,9 @@ def people_accounts(core: Core) -> PeopleAccounts:
     attempts = Attempts(core.db, core.secret.derive("attempts"))
     sessions = SessionService(core.db, core.secret.derive("sessions"))
     factors = SecondFactors(core.db, attempts, clock, key=core.secret.derive("second-factors"))
-    invitations = InvitationService(core.db, links, sends_mail=sends_mail)
+    invitations = InvitationService(core.db, links, attempts, sends_mail=sends_mail)
+    devices = Devices(core.secret.derive("devices"), clock)
+    passwords = Passwords(core.secret.derive("passwords"))
     return PeopleAccounts(
         users=UserService(core.db),
         invitations=invitations,
@@ -286,14 +292,16 @@ def people_accounts(core: Core) -> PeopleAccounts:
         second_factors=factors,
         sign_in=SignInService(
             core.db,
-            passwords=Passwords(core.secret.derive("passwords")),
+            passwords=passwords,
             sessions=sessions,
             factors=factors,
             attempts=attempts,
-            invitations=invitations,
+            devices=devices,
             links=links,
             sends_mail=sends_mail,
         ),
+        joining=JoiningService(core.db, passwords=passwords, sessions=sessions, invitations=invitations),
+        devices=devices,
         oidc=_oidc(core, clock),
     )
 

@@ -250,7 +250,8 @@ async def test_a_second_factor_is_set_up_asked_for_and_taken_off(installation: C
     clock = Clock(installation.db.shift)
     old = at.cookies[SESSION]
 
-    shown = await submit(at, "/console/account", "/console/account/second-factor")
+    unasked = await submit(at, "/console/account", "/console/account/second-factor")
+    shown = await submit(at, "/console/account", "/console/account/second-factor", password=PASSWORD)
     (typed,) = re.findall(r"<code>([A-Z2-7 ]+)</code>", shown.text)
     secret = base64.b32decode(typed.replace(" ", ""))
     step = totp.step_at(clock.now().timestamp())
@@ -260,6 +261,7 @@ async def test_a_second_factor_is_set_up_asked_for_and_taken_off(installation: C
     confirm["code"] = totp.code_of(secret, step)
     codes = await at.post("/console/account/second-factor/confirm", data=confirm, headers=own)
 
+    assert unasked.status_code == 403
     assert "<svg" in shown.text
     assert " style=" not in shown.text
     assert (wrong.status_code, typed in wrong.text) == (400, True)

@@ -9,6 +9,7 @@ from httpx import ASGITransport, AsyncClient, Response
 
 from browsing import form_token, submit
 from sandbox_letters import SEND_IDS, Letter, deliver, letter, reassemble, wave_for
+from stentor.accounts.devices import Devices
 from stentor.accounts.model import Brand
 from stentor.accounts.sessions import SessionService
 from stentor.accounts.user_model import Origin
@@ -67,6 +68,7 @@ async def browser(services: Services, db: Database, clock: Clock) -> AsyncIterat
     ) -> AsyncClient:
         visits = Visits(
             SessionService(db, bytes(32)),
+            Devices(bytes(32), Clock()),
             form_key=bytes(32),
             is_secure=bool(public_url),
             origin_of=lambda _: Origin(client),

@@ -1,7 +1,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from httpx import Response
@@ -165,6 +165,59 @@ async def test_an_organisation_is_there_for_keys_of_all_of_it_alone(organisation
 
     assert (hidden.status_code, foreign.status_code, refused.status_code) == (404, 404, 403)
     assert hidden.content == foreign.content
+
+
+async def test_groups_are_made_and_named_in_the_own_organisation_alone(
+    organisation: Organisation, world: World, db: Database
+):
+    made = await organisation.ask("POST", "/groups", json={"name": "Rowing"})
+    again = await organisation.ask("POST", "/groups", json={"name": "Rowing"})
+    group = made.json()["id"]
+    renamed = await organisation.ask("PATCH", f"/groups/{group}", json={"name": "Rowers"})
+    taken = await organisation.ask("PATCH", f"/groups/{group}", json={"name": world.brand.name})
+    blank = await organisation.ask("PATCH", f"/groups/{group}", json={"name": " "})
+    second = await world.services.accounts.create_organisation("Second")
+    theirs = await world.services.accounts.create_brand("Theirs", second.id)
+    foreign, missing = [
+        await organisation.ask("PATCH", f"/groups/{one}", json={"name": "Ours"}) for one in (theirs.id, uuid4())
+    ]
+    listed = (await organisation.ask("GET", "/groups")).json()["data"]
+    named = await organisation.ask("PATCH", "", json={"name": "Club"})
+    as_second = await organisation.ask("PATCH", "", json={"name": "Second"})
+    topic = await world.client.get(
+        f"/v1/groups/{group}/topics", headers={"Authorization": f"Bearer {organisation.token}"}
+    )
+
+    answers = (made, again, renamed, taken, blank, foreign, missing, named, as_second, topic)
+    assert [each.status_code for each in answers] == [201, 409, 200, 409, 400, 404, 404, 200, 409, 200]
+    assert {one["name"] for one in listed} >= {"Rowers", world.brand.name}
+    assert "Theirs" not in {one["name"] for one in listed}
+    assert named.json()["name"] == "Club"
+    async with db.read() as conn:
+        told = b"SELECT action FROM audit_entry WHERE actor_kind = 'key' ORDER BY number"
+        assert await (await conn.execute(told)).fetchall() == [
+            ("brand.created",),
+            ("brand.renamed",),
+            ("organisation.updated",),
+        ]
+
+
+async def test_a_test_key_of_a_group_makes_and_revokes_test_keys_alone_and_leaves_the_policy(world: World):
+    accounts = world.services.accounts
+    live = await accounts.create_key("live", brand_id=world.brand.id)
+    tested = await accounts.create_key("t", brand_id=world.brand.id, scopes=("admin",), is_test=True)
+
+    made = await world.ask("POST", "/keys", json={"name": "k", "is_test": False}, token=tested.token)
+    refused = [
+        await world.ask("DELETE", f"/keys/{live.number}", token=tested.token),
+        await world.ask("PUT", "/policy", json={"caps": []}, token=tested.token),
+    ]
+    own = await world.ask("DELETE", f"/keys/{made.json()['number']}", token=tested.token)
+
+    assert made.json()["token"].partition("|")[2].startswith("st_test_")
+    assert ([each.status_code for each in refused], own.status_code) == ([404, 403], 204)
+    keys = {key.number: key for key in await accounts.keys_of_brand(world.brand.id, "all")}
+    assert (keys[live.number].revoked_at, keys[made.json()["number"]].revoked_at is None) == (None, False)
 
 
 async def test_a_test_key_neither_sees_nor_changes_people_and_keys(organisation: Organisation, world: World):

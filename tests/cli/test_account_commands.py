@@ -130,3 +130,41 @@ def test_a_user_is_made_with_a_link_listed_disabled_and_let_in_again(command: Co
     wrong = command("user", "create", "x@example.org", "--role", "king")
     assert (last.exit_code, wrong.exit_code) == (1, 2)
     assert "keeps at least one owner" in str(last.exception)
+
+
+def test_a_second_organisation_has_brands_keys_and_people_of_its_own(command: Command):
+    unowned = json.loads(command("user", "link", "--json").stdout)
+    command("user", "create", "olga@example.org", "--role", "owner")
+    made = json.loads(command("organisation", "create", "Rowing", "--json").stdout)
+    again = json.loads(command("user", "link", "--organisation", "2", "--json").stdout)
+    brand = json.loads(command("brand", "create", "Boats", "--organisation", "Rowing", "--json").stdout)
+    given = command("user", "role", "olga@example.org", "owner", "--organisation", made["organisation_id"])
+    owned = [command("user", "link", "--organisation", one) for one in ("1", "Rowing")]
+    key = command("key", "create", "--organisation", "Rowing", "--json")
+    renamed = json.loads(command("organisation", "rename", "Rowing", "Rowers", "--json").stdout)
+    boats = json.loads(command("brand", "rename", "Boats", "Eights", "--json").stdout)
+    listed = json.loads(command("organisation", "list", "--json").stdout)["organisations"]
+    refused = [
+        command("organisation", "create", "Rowers"),
+        command("brand", "create", "X", "--organisation", "Nobody"),
+        command("key", "create"),
+        command("user", "create", "x@example.org", "--brand", "Eights", "--organisation", "2"),
+    ]
+
+    assert "/console/invitation/" in unowned["owner_link"]
+    assert again["owner_link"] == made["owner_link"] != unowned["owner_link"]
+    assert (given.exit_code, key.exit_code, [one.exit_code for one in owned]) == (0, 0, [1, 1])
+    assert renamed == {"organisation_id": made["organisation_id"], "tenant_id": 2, "name": "Rowers"}
+    assert boats == brand | {"tenant_id": 2, "name": "Eights"}
+    assert [one["name"] for one in listed] == ["Organisation", "Rowers"]
+    assert [one.exit_code for one in refused] == [1, 1, 2, 2]
+
+
+def test_what_somebody_lost_is_taken_off_by_name(command: Command):
+    command("user", "create", "olga@example.org", "--role", "owner")
+
+    refused = [command("user", name, "olga@example.org") for name in ("reset-factor", "unlink")]
+
+    assert [one.exit_code for one in refused] == [1, 1]
+    assert "has no second factor" in str(refused[0].exception)
+    assert "No identity provider knows" in str(refused[1].exception)

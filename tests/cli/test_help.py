@@ -47,7 +47,9 @@ def test_every_command_says_what_it_does_and_shows_an_example():
 
 
 @pytest.mark.parametrize(
-    "group", [(), ("brand",), ("key",), ("customers",), ("subscriptions",), ("lists",)], ids=" ".join
+    "group",
+    [(), ("organisation",), ("brand",), ("key",), ("user",), ("customers",), ("subscriptions",), ("lists",)],
+    ids=" ".join,
 )
 def test_the_list_of_commands_is_whole_in_eighty_columns(group: tuple[str, ...]):
     listed = help_of(*group).partition("Commands:\n")[2]

@@ -4,11 +4,13 @@ from uuid import UUID
 
 from stentor.accounts import letter_store, user_store
 from stentor.accounts.acting import acting
+from stentor.accounts.attempts import INVITATIONS_PER_ADDRESS, Attempts, too_many
 from stentor.accounts.audit import record
-from stentor.accounts.roles import Role
+from stentor.accounts.roles import Role, is_stronger
 from stentor.accounts.sealing import LinkTokens
 from stentor.accounts.user_model import Invitation, Member
-from stentor.accounts.users import MEMBERS_MAX, check_role, checked_email, email_key, owners_alone
+from stentor.accounts.users import MEMBERS_MAX, check_role, checked_email, email_key, owners_alone, too_many_members
+from stentor.accounts.withdrawing import note_withdrawn, withdraw_replaced
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.domain.ids import new_id
@@ -16,6 +18,7 @@ from stentor.errors import Conflict, NotFound
 
 INVITATION_S_MAX = 7 * 24 * 3600
 INVITATIONS_OPEN_MAX = 200
+INVITATIONS_PER_DAY_MAX = 200
 
 _KIND = "invitation"
 
@@ -23,9 +26,10 @@ _KIND = "invitation"
 class InvitationService:
     """Invitations. `sends_mail`: whether the installation has a sender of its own; without one, links are to be copied."""
 
-    def __init__(self, db: Database, links: LinkTokens, *, sends_mail: bool) -> None:
+    def __init__(self, db: Database, links: LinkTokens, attempts: Attempts, *, sends_mail: bool) -> None:
         self._db = db
         self._links = links
+        self._attempts = attempts
         self.sends_mail = sends_mail
 
     def token(self, invitation: Invitation) -> str:
@@ -38,7 +42,8 @@ class InvitationService:
         """Invites somebody for seven days, in place of an open invitation to the same address and place.
 
         Raises Invalid for an address or a role that is none, NotFound for a brand of another organisation, Conflict for
-        a member, for too many open invitations, and for an owner, to be or already there, without `owners_too`.
+        who may do as much there already, for too many open invitations, and for an owner, to be or already there, without
+        `owners_too`; RateLimited where the organisation invited 200 times within a day, or the address gets too many letters.
         """
         check_role(role, brand_id)
         if role == "owner" and not owners_too:
@@ -47,10 +52,13 @@ class InvitationService:
         return await self._made(normal, organisation_id, role, brand_id, owners_too=owners_too)
 
     async def invite_first_owner(self, organisation_id: UUID) -> Invitation | None:
-        """An invitation for whoever has its link, where nobody can sign in yet; else None."""
+        """An invitation for whoever has its link, the same while it is open; None where the organisation has members."""
         async with self._db.read() as conn:
-            if await user_store.is_anybody_there(conn):
+            if await user_store.count_members(conn, organisation_id):
                 return None
+            for one in await user_store.open_invitations(conn, organisation_id):
+                if one.email is None:
+                    return one
         return await self._made(None, organisation_id, "owner", None, owners_too=True)
 
     async def found(self, token: str) -> Invitation:
@@ -75,7 +83,7 @@ class InvitationService:
                 if invitation.role == "owner" and not owners_too:
                     raise owners_alone()
                 if await user_store.withdraw_invitation(conn, organisation_id, invitation_id):
-                    await _tell_withdrawn(conn, invitation)
+                    await note_withdrawn(conn, invitation)
                     return
         raise NotFound("There is no such open invitation.")
 
@@ -98,10 +106,11 @@ class InvitationService:
                 raise Conflict(f"{INVITATIONS_OPEN_MAX} invitations are open. Withdraw some of them first.")
             members = await user_store.members(conn, organisation_id)
             if len(members) >= MEMBERS_MAX:
-                raise Conflict(f"An organisation has at most {MEMBERS_MAX} members. Remove some of them first.")
-            if email is not None:
-                _check_is_none_of(members, email, brand_id, owners_too=owners_too)
-            await _tell_replaced(conn, waiting, key, brand_id)
+                raise too_many_members()
+            if email is not None and key is not None:
+                _check_is_none_of(members, email, role, brand_id, owners_too=owners_too)
+                await self._check_pace(conn, organisation_id, key)
+                await withdraw_replaced(conn, organisation_id, brand_id, key)
             await user_store.insert_invitation(
                 conn,
                 invitation_id,
@@ -110,7 +119,7 @@ class InvitationService:
                 email=email,
                 email_key=key,
                 role=role,
-                invited_by=acting().label,
+                invited_by=acting(),
                 lasts_s=INVITATION_S_MAX,
             )
             if email is not None and self.sends_mail:
@@ -129,32 +138,27 @@ class InvitationService:
             raise RuntimeError("An invitation that was just made is not there.")
         return made
 
-
-async def _tell_replaced(conn: Connection, waiting: list[Invitation], key: str | None, brand_id: UUID | None) -> None:
-    """Notes of those that wait which ones another invitation to that address and place is put in place of."""
-    for one in waiting:
-        if one.email is not None and (email_key(one.email), one.brand_id) == (key, brand_id):
-            await _tell_withdrawn(conn, one)
-
-
-async def _tell_withdrawn(conn: Connection, invitation: Invitation) -> None:
-    await record(
-        conn,
-        "invitation.withdrawn",
-        invitation.id,
-        brand_id=invitation.brand_id,
-        organisation_id=invitation.organisation_id,
-        before={"email": invitation.email, "role": invitation.role},
-    )
+    async def _check_pace(self, conn: Connection, organisation_id: UUID, key: str) -> None:
+        """Raises RateLimited where the organisation invited too often within a day, or letters to the address are too many."""
+        wait = await user_store.invited_lately(conn, organisation_id, INVITATIONS_PER_DAY_MAX)
+        if wait is not None:
+            raise too_many("invitations of this organisation", wait.total_seconds(), limit=INVITATIONS_PER_DAY_MAX)
+        if self.sends_mail:
+            await self._attempts.take_in(conn, (INVITATIONS_PER_ADDRESS, key))
 
 
-def _check_is_none_of(members: list[Member], email: str, brand_id: UUID | None, *, owners_too: bool) -> None:
-    """Raises Conflict where the address has a role in that place already, and for an owner's without `owners_too`."""
+def _check_is_none_of(
+    members: list[Member], email: str, role: Role, brand_id: UUID | None, *, owners_too: bool
+) -> None:
+    """Raises Conflict where the address has a role in that place, or as much by one in the whole organisation.
+
+    So it does for an owner's without `owners_too`.
+    """
     for member in members:
         if email_key(member.user.email) != email_key(email):
             continue
         if member.role == "owner" and not owners_too:
             raise owners_alone()
         held = {None: member.role, **{one.brand_id: one.role for one in member.brand_roles}}
-        if held.get(brand_id) is not None:
+        if held.get(brand_id) is not None or not is_stronger(role, member.role):
             raise Conflict(f"{email} is a member already. Change the role instead.")

@@ -14,8 +14,8 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
+from stentor.accounts.joining import Identity
 from stentor.accounts.sealing import Seal
-from stentor.accounts.sign_in import Identity
 from stentor.clock import Clock, boottime_s
 from stentor.domain.hosts import is_loopback
 from stentor.domain.text import NOT_IN_A_LINE

@@ -13,20 +13,23 @@ SELECT created_at, backup_at, restored_at, paused_at, fenced_at, resumed_at FROM
 
 -- name: lock_organisations
 -- Of two processes that start at once on a new database, one makes the first organisation and the other finds it. It is
--- the lock that makes them take turns; nothing else ever waits for it.
+-- the lock that makes them take turns, and whoever gives an organisation a name; nothing else ever waits for it.
 SELECT pg_advisory_xact_lock(hashtext('stentor.organisation'))
 
 -- name: insert_organisation
 INSERT INTO organisation (id, name, created_at) VALUES (:id, :name, :now)
+
+-- name: rename_organisation
+UPDATE organisation SET name = :name WHERE id = :id
+
+-- name: organisations
+SELECT id, number, name, created_at FROM organisation ORDER BY number
 
 -- name: first_organisation
 SELECT id, number, name, created_at FROM organisation ORDER BY number LIMIT 1
 
 -- name: find_organisation
 SELECT id, number, name, created_at FROM organisation WHERE id = :id
-
--- name: organisations
-SELECT id, number, name, created_at FROM organisation ORDER BY number
 
 -- name: insert_brand
 INSERT INTO brand (id, organisation_id, name, brand_key, settings, created_at, updated_at)
@@ -52,6 +55,17 @@ SELECT b.id, b.organisation_id, o.number, b.name, b.brand_key, b.settings::text,
 FROM brand b
 JOIN organisation o ON o.id = b.organisation_id
 ORDER BY b.id
+
+-- name: brands_of
+-- all brands: those of an organisation.
+SELECT b.id, b.organisation_id, o.number, b.name, b.brand_key, b.settings::text, b.created_at, b.updated_at
+FROM brand b
+JOIN organisation o ON o.id = b.organisation_id
+WHERE b.organisation_id = :organisation_id
+ORDER BY b.id
+
+-- name: rename_brand
+UPDATE brand SET name = :name, updated_at = :now WHERE id = :brand_id
 
 -- name: lock_brand
 SELECT settings::text FROM brand WHERE id = :brand_id FOR UPDATE
@@ -123,7 +137,7 @@ LIMIT :limit
 
 -- name: lock_key
 -- all brands: keys of the whole organisation have none.
-SELECT number, brand_id, name, hint, revoked_at
+SELECT number, brand_id, name, hint, is_test, revoked_at
 FROM api_key
 WHERE number = :number AND organisation_id = :organisation_id AND (:brand_id::uuid IS NULL OR brand_id = :brand_id)
 FOR UPDATE

@@ -28,6 +28,12 @@ ALLOWED: Mapping[Role, frozenset[Permission]] = {
     "viewer": _VIEWER,
 }
 
+
+def is_stronger(role: Role, other: Role | None) -> bool:
+    """Whether the role may do more than the other; any role may more than none."""
+    return other is None or ROLES.index(role) < ROLES.index(other)
+
+
 BRAND_ROLES: tuple[Role, ...] = tuple(role for role in ROLES if role != "owner")
 """Who owns an organisation owns all of it."""
 

@@ -18,6 +18,7 @@ from stentor.errors import Conflict, Invalid, Unavailable
 
 RECOVERY_CODES = 10
 CODE_CHARS_MAX = 40
+BEGUN_S_MAX = 600
 
 _RECOVERY_BYTES = 10
 
@@ -32,19 +33,22 @@ class SecondFactors:
         self._seal = Seal(key)
         self._key = key
 
-    async def begin(self, user_id: UUID) -> bytes:
-        """A new secret for an app, asked for as soon as a code of it confirms it. Raises Conflict where one is confirmed."""
+    async def begin(self, user_id: UUID, session_id: UUID) -> bytes:
+        """A new secret for an app, asked for as soon as a code of it confirms it, in that session, within ten minutes.
+
+        Raises Conflict where one is confirmed.
+        """
         secret = totp.new_secret()
         async with self._db.transaction() as conn:
-            if not await store.begin_factor(conn, user_id, self._seal.seal(secret, user_id.bytes)):
+            if not await store.begin_factor(conn, user_id, self._seal.seal(secret, user_id.bytes), session_id):
                 raise Conflict("A second factor is in use. Take it off first, then set up another one.")
         return secret
 
-    async def begun(self, user_id: UUID) -> bytes | None:
-        """The secret that waits to be confirmed; None when there is none."""
+    async def begun(self, user_id: UUID, session_id: UUID) -> bytes | None:
+        """The secret that waits to be confirmed in that session; None when there is none."""
         async with self._db.read() as conn:
-            found = await store.find_factor(conn, user_id)
-        return None if found is None or found[1] else self._opened(user_id, found[0])
+            sealed = await store.find_begun_factor(conn, user_id, session_id, BEGUN_S_MAX)
+        return None if sealed is None else self._opened(user_id, sealed)
 
     @asynccontextmanager
     async def attempt(self, user_id: UUID) -> AsyncGenerator[None, None]:
@@ -52,22 +56,23 @@ class SecondFactors:
 
         Raises RateLimited for too many that did not.
         """
-        await self._attempts.take(SECOND_FACTOR, user_id.hex)
+        counted = SECOND_FACTOR, user_id.hex
+        await self._attempts.take(counted)
         yield
-        await self._attempts.give_back(SECOND_FACTOR, user_id.hex)
+        await self._attempts.give_back(counted)
 
-    async def confirm(self, conn: Connection, user_id: UUID, code: str) -> list[str]:
+    async def confirm(self, conn: Connection, user_id: UUID, session_id: UUID, code: str) -> list[str]:
         """Puts the second factor in use in that transaction; returns its recovery codes, which are shown this once.
 
         Raises Invalid for a code that is not the app's.
         """
-        found = await store.find_factor(conn, user_id)
-        secret = None if found is None or found[1] else self._opened(user_id, found[0])
-        step = None if secret is None else totp.step_of(secret, _plain(code), self._step())
-        if step is None:
+        sealed = await store.find_begun_factor(conn, user_id, session_id, BEGUN_S_MAX)
+        step = None if sealed is None else totp.step_of(self._opened(user_id, sealed), _plain(code), self._step())
+        if sealed is None or step is None:
             raise wrong_code()
         codes = [_recovery_code() for _ in range(RECOVERY_CODES)]
-        if not await store.confirm_factor(conn, user_id, step, [self._digest(user_id, each) for each in codes]):
+        recovery = [self._digest(user_id, each) for each in codes]
+        if not await store.confirm_factor(conn, user_id, sealed, session_id, step=step, recovery=recovery):
             raise wrong_code()
         return codes
 
@@ -84,9 +89,9 @@ class SecondFactors:
         async with self._db.read() as conn:
             return await store.count_recovery(conn, user_id)
 
-    async def remove(self, conn: Connection, user_id: UUID) -> None:
-        """Asks for no second factor any more, from that transaction on; where none is in use that changes nothing."""
-        await store.delete_factor(conn, user_id)
+    async def remove(self, conn: Connection, user_id: UUID) -> bool:
+        """Asks for no second factor any more, from that transaction on; False where there is none."""
+        return await store.delete_factor(conn, user_id)
 
     async def _is_good(self, conn: Connection, user_id: UUID, code: str) -> bool:
         if len(code) > CODE_CHARS_MAX:

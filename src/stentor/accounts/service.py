@@ -24,14 +24,15 @@ from stentor.accounts.model import (
     PolicyVersion,
     Scope,
 )
+from stentor.accounts.withdrawing import withdraw_by
 from stentor.clock import Clock
 from stentor.db.connection import Connection
-from stentor.db.names import name_taken
+from stentor.db.names import name_free, name_taken
 from stentor.db.pool import Database
 from stentor.db.quotas import check_quota
 from stentor.domain.ids import new_id
 from stentor.domain.text import checked_name
-from stentor.errors import Invalid, NotFound
+from stentor.errors import Conflict, Invalid, NotFound
 
 BrandHook = Callable[[Connection, UUID], Awaitable[None]]
 """Gives a new brand what it cannot be without (its built-in opt-out list, its sandbox senders), in its transaction."""
@@ -42,6 +43,10 @@ RevocationHook = Callable[[], Awaitable[None]]
 KEYS_MAX = 1_000
 """Of a brand, and of an organisation beside those of its brands; what was revoked or has expired is not counted."""
 KEYS_PAGE_MAX = 1_000
+
+ORGANISATIONS_MAX = 1_000
+BRANDS_MAX = 1_000
+"""Of an organisation."""
 
 FIRST_ORGANISATION_NAME = "Organisation"
 
@@ -89,35 +94,72 @@ class AccountService:
             raise RuntimeError("An organisation that was just made is not there.")
         return first
 
-    async def organisation(self, organisation_id: UUID) -> Organisation:
-        """The organisation of that id. Raises NotFound."""
-        async with self._db.read() as conn:
-            organisation = await store.find_organisation(conn, organisation_id)
-        if organisation is None:
-            raise NotFound(f"There is no organisation {organisation_id}.")
-        return organisation
+    async def create_organisation(self, name: str) -> Organisation:
+        """A new organisation without brands and members.
+
+        Raises Invalid for a name that is none, Conflict when there is an organisation of that name, or when there are 1,000.
+        """
+        name = checked_name(name, NAME_CHARS_MAX)
+        organisation_id = new_id()
+        async with self._db.transaction() as conn:
+            present = await _others(conn, name, None)
+            if len(present) >= ORGANISATIONS_MAX:
+                raise Conflict(
+                    f"An installation has at most {ORGANISATIONS_MAX:,} organisations. Rename one that is not used."
+                )
+            await store.insert_organisation(conn, organisation_id, name)
+            made = await _found_organisation(conn, organisation_id)
+            await record(conn, "organisation.created", organisation_id, organisation_id=organisation_id, after=made)
+            return made
+
+    async def rename_organisation(self, organisation_id: UUID, name: str) -> Organisation:
+        """The organisation under another name. Raises as `create_organisation`, and NotFound."""
+        name = checked_name(name, NAME_CHARS_MAX)
+        async with self._db.transaction() as conn:
+            await _others(conn, name, organisation_id)
+            before = await _found_organisation(conn, organisation_id)
+            await store.rename_organisation(conn, organisation_id, name)
+            after = await _found_organisation(conn, organisation_id)
+            await record(
+                conn,
+                "organisation.updated",
+                organisation_id,
+                organisation_id=organisation_id,
+                before=before,
+                after=after,
+            )
+            return after
 
     async def organisations(self) -> list[Organisation]:
-        """All organisations of this installation, in the order in which they were made."""
+        """All organisations of this installation, in the order of their numbers."""
         async with self._db.read() as conn:
             return await store.organisations(conn)
 
+    async def organisation(self, organisation_id: UUID) -> Organisation:
+        """The organisation of that id. Raises NotFound."""
+        async with self._db.read() as conn:
+            return await _found_organisation(conn, organisation_id)
+
     async def brands_of(self, organisation_id: UUID) -> list[Brand]:
         """The organisation's brands, in the order in which they were made."""
-        return [brand for brand in await self.brands() if brand.organisation_id == organisation_id]
+        async with self._db.read() as conn:
+            return await store.brands_of(conn, organisation_id)
 
     async def create_brand(self, name: str, organisation_id: UUID | None = None) -> Brand:
         """A new brand of that organisation, or of the first one.
 
-        Raises Invalid for a name that is none, Conflict when the organisation has a brand of that name, NotFound.
+        Raises Invalid for a name that is none, Conflict when the organisation has a brand of that name, or 1,000 of them,
+        NotFound.
         """
         name = checked_name(name, NAME_CHARS_MAX)
         if organisation_id is None:
             organisation_id = (await self.ensure_first_organisation()).id
         brand_id = new_id()
         async with self._db.transaction() as conn:
-            if await store.find_organisation(conn, organisation_id) is None:
-                raise NotFound(f"There is no organisation {organisation_id}.")
+            await _found_organisation(conn, organisation_id)
+            # Two at once may pass it by one: it keeps a program that runs wild from filling the installation.
+            if len(await store.brands_of(conn, organisation_id)) >= BRANDS_MAX:
+                raise Conflict(f"An organisation has at most {BRANDS_MAX:,} brands. Rename one that is not used.")
             inserted = await store.insert_brand(
                 conn,
                 brand_id=brand_id,
@@ -133,6 +175,29 @@ class AccountService:
             brand = await _found(conn, brand_id)
             await record(conn, "brand.created", brand_id, brand_id=brand_id, after=brand)
             return brand
+
+    async def rename_brand(self, brand_id: UUID, name: str, *, organisation_id: UUID | None = None) -> Brand:
+        """The brand under another name, by which it is known everywhere within a second.
+
+        Raises Invalid for a name that is none, Conflict when the organisation has a brand of that name, and NotFound, also
+        for a brand of another organisation than the one that is named.
+        """
+        name = checked_name(name, NAME_CHARS_MAX)
+        with name_free("brand", name):
+            async with self._db.transaction() as conn:
+                before = await _found(conn, brand_id)
+                if organisation_id not in {None, before.organisation_id}:
+                    raise _missing(brand_id)
+                await store.rename_brand(conn, brand_id, name)
+                await record(
+                    conn,
+                    "brand.renamed",
+                    brand_id,
+                    brand_id=brand_id,
+                    before={"name": before.name},
+                    after={"name": name},
+                )
+                return await _found(conn, brand_id)
 
     async def brand(self, brand_id: UUID) -> Brand:
         """The brand as it is now. Raises NotFound."""
@@ -235,18 +300,22 @@ class AccountService:
                 conn, organisation_id, state, after=after, limit=min(limit, KEYS_PAGE_MAX)
             )
 
-    async def revoke_key(self, organisation_id: UUID, number: int, *, brand_id: UUID | None = None) -> None:
-        """Revokes the key, in every process within a second; again is no error.
+    async def revoke_key(
+        self, organisation_id: UUID, number: int, *, brand_id: UUID | None = None, tests_alone: bool = False
+    ) -> None:
+        """Revokes the key, in every process within a second; again is no error. Invitations that it made end with it.
 
-        Raises NotFound when the organisation (or the brand, if one is given) has no key of that number.
+        Raises NotFound when the organisation (or the brand, if one is given) has no key of that number, or with
+        `tests_alone` no test key.
         """
         async with self._db.transaction() as conn:
             key = await store.lock_key(conn, organisation_id, number, brand_id)
-            if key is None:
-                raise NotFound(f"There is no key {number}.")
+            if key is None or (tests_alone and not key.is_test):
+                raise NotFound(f"There is no {'test ' if tests_alone else ''}key {number}.")
             if key.revoked_at is not None:
                 return
             await store.revoke_key(conn, number)
+            await withdraw_by(conn, organisation_id, "key", str(number))
             told = {"name": key.name, "hint": key.hint}
             # In the log of the key's brand too, whoever revokes it.
             await record(
@@ -287,9 +356,25 @@ async def _owner(conn: Connection, brand_id: UUID | None, organisation_id: UUID 
         if organisation_id not in {None, brand.organisation_id}:
             raise _missing(brand_id)
         return brand.organisation_id
-    if organisation_id is None or await store.find_organisation(conn, organisation_id) is None:
+    if organisation_id is None:
+        raise NotFound("There is no organisation yet.")
+    return (await _found_organisation(conn, organisation_id)).id
+
+
+async def _found_organisation(conn: Connection, organisation_id: UUID) -> Organisation:
+    organisation = await store.find_organisation(conn, organisation_id)
+    if organisation is None:
         raise NotFound(f"There is no organisation {organisation_id}.")
-    return organisation_id
+    return organisation
+
+
+async def _others(conn: Connection, name: str, organisation_id: UUID | None) -> list[Organisation]:
+    """All organisations, while nobody else names one. Raises Conflict where another one than that has the name."""
+    await store.lock_organisations(conn)
+    present = await store.organisations(conn)
+    if any(one.name == name and one.id != organisation_id for one in present):
+        raise name_taken("organisation", name)
+    return present
 
 
 def _missing(brand_id: UUID) -> NotFound:

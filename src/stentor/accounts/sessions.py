@@ -4,19 +4,24 @@ import hmac
 import secrets
 from uuid import UUID
 
+import structlog
+
 from stentor.accounts import sign_in_store as store
 from stentor.accounts import user_store
 from stentor.accounts.user_model import Method, NewSession, Origin, Session, SignedIn, User
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.domain.ids import new_id
-from stentor.errors import NotFound
+from stentor.errors import NotFound, Unauthenticated
+
+log = structlog.get_logger(__name__)
 
 SESSION_IDLE_S_MAX = 12 * 3600
 SESSION_S_MAX = 14 * 24 * 3600
 # Between the password and the second factor.
 FIRST_FACTOR_S_MAX = 600
 SESSIONS_MAX = 50
+HALF_SESSIONS_MAX = 10
 TOKEN_CHARS_MAX = 100
 
 BROWSER_CHARS_MAX = 300
@@ -41,25 +46,30 @@ class SessionService:
             await store.delete_session(conn, self.digest(instead_of))
         factor = await store.find_factor(conn, user_id)
         is_whole = factor is None or not factor[1]
+        stage: store.Stage = "whole" if is_whole else "first_factor"
         token = secrets.token_urlsafe(_TOKEN_BYTES)
         ends_at = await store.insert_session(
             conn,
             self.digest(token),
             new_id(),
             user_id=user_id,
-            stage="whole" if is_whole else "first_factor",
+            stage=stage,
             method=method,
             origin=_stored(origin),
             lasts_s=SESSION_S_MAX if is_whole else FIRST_FACTOR_S_MAX,
         )
-        await store.end_oldest_sessions(conn, user_id, kept=SESSIONS_MAX)
+        await store.end_oldest_sessions(conn, user_id, stage, kept=SESSIONS_MAX if is_whole else HALF_SESSIONS_MAX)
+        log.info("user.signed_in", user_id=str(user_id), method=method, is_whole=is_whole)
         return NewSession(token, user_id, is_whole, ends_at)
 
-    async def completed(
-        self, conn: Connection, token: str, user_id: UUID, method: Method, origin: Origin
-    ) -> NewSession:
-        """A whole session under a new cookie in place of one that waited for the second factor."""
-        await store.delete_session(conn, self.digest(token))
+    async def completed(self, conn: Connection, token: str, user_id: UUID, origin: Origin) -> NewSession:
+        """A whole session under a new cookie in place of the one of that user that waited for the second factor.
+
+        Raises Unauthenticated when none waits: it ended, or somebody else was faster.
+        """
+        method = await store.take_half_session(conn, self.digest(token), user_id)
+        if method is None:
+            raise none_waits()
         fresh = secrets.token_urlsafe(_TOKEN_BYTES)
         ends_at = await store.insert_session(
             conn,
@@ -71,6 +81,8 @@ class SessionService:
             origin=_stored(origin),
             lasts_s=SESSION_S_MAX,
         )
+        await store.end_oldest_sessions(conn, user_id, "whole", kept=SESSIONS_MAX)
+        log.info("user.signed_in", user_id=str(user_id), method=method, is_whole=True, with_second_factor=True)
         return NewSession(fresh, user_id, is_whole=True, ends_at=ends_at)
 
     async def rotated(self, conn: Connection, token: str) -> NewSession:
@@ -91,10 +103,10 @@ class SessionService:
             await store.touch_session(conn, self.digest(token))
             return SignedIn(user, session, await user_store.memberships_of_user(conn, user.id))
 
-    async def half_signed_in(self, token: str) -> tuple[UUID, Method] | None:
-        """Whose second factor is waited for with that cookie, and how they began."""
+    async def half_signed_in(self, token: str) -> UUID | None:
+        """Whose second factor is waited for with that cookie."""
         found = await self._found(token)
-        return (found[2].id, found[1].method) if found is not None and found[0] == "first_factor" else None
+        return found[2].id if found is not None and found[0] == "first_factor" else None
 
     async def sessions(self, user_id: UUID) -> list[Session]:
         """Where the user is signed in, the last used first."""
@@ -126,6 +138,13 @@ class SessionService:
             return None
         async with self._db.read() as conn:
             return await store.find_session(conn, self.digest(token), SESSION_IDLE_S_MAX)
+
+
+def none_waits() -> Unauthenticated:
+    """The refusal of a second factor for which nothing waits."""
+    return Unauthenticated(
+        "No sign-in waits for this code any more: it was answered, or ten minutes are over. Sign in again."
+    )
 
 
 async def forget_ended(db: Database) -> int:

@@ -16,6 +16,12 @@ WHERE s.digest = :digest AND s.ends_at > :now AND s.seen_at > :now - make_interv
 UPDATE user_session SET seen_at = date_trunc('minute', :now)
 WHERE digest = :digest AND seen_at < date_trunc('minute', :now)
 
+-- name: take_half_session
+-- Whoever is faster has it; one that ended meanwhile, or is whole, is nobody's.
+DELETE FROM user_session
+WHERE digest = :digest AND user_id = :user_id AND stage = 'first_factor' AND ends_at > :now
+RETURNING method
+
 -- name: rotate_session
 UPDATE user_session SET digest = :fresh, seen_at = :now
 WHERE digest = :digest AND ends_at > :now
@@ -32,8 +38,11 @@ DELETE FROM user_session WHERE id = :id AND user_id = :user_id
 DELETE FROM user_session WHERE user_id = :user_id AND id IS DISTINCT FROM :kept::uuid
 
 -- name: end_oldest_sessions
+-- Of one stage: whoever knows a password alone must not push out who signed in with the second factor.
 DELETE FROM user_session
-WHERE digest IN (SELECT digest FROM user_session WHERE user_id = :user_id ORDER BY seen_at DESC, digest OFFSET :kept)
+WHERE digest IN (
+    SELECT digest FROM user_session WHERE user_id = :user_id AND stage = :stage ORDER BY seen_at DESC, digest OFFSET :kept
+)
 
 -- name: sessions
 SELECT id, method, ip, browser, created_at, seen_at, ends_at
@@ -46,8 +55,8 @@ DELETE FROM user_session WHERE ends_at < :now OR seen_at < :now - make_interval(
 
 -- name: insert_link
 -- In one statement, whether there is such an account or not, so that both take the same time.
-INSERT INTO sign_in_link (id, user_id, created_at, expires_at)
-SELECT :id, u.id, :now, :now + make_interval(secs => :lasts_s)
+INSERT INTO sign_in_link (id, user_id, created_at, expires_at, is_mailed)
+SELECT :id, u.id, :now, :now + make_interval(secs => :lasts_s), :is_mailed
 FROM account_user u
 WHERE u.email_key = :email_key AND u.disabled_at IS NULL
 
@@ -58,7 +67,7 @@ JOIN account_user u ON u.id = l.user_id
 WHERE l.id = :id AND l.used_at IS NULL AND l.expires_at > :now AND u.disabled_at IS NULL
 
 -- name: use_link
-UPDATE sign_in_link SET used_at = :now WHERE id = :id AND used_at IS NULL AND expires_at > :now RETURNING user_id
+UPDATE sign_in_link SET used_at = :now WHERE id = :id AND used_at IS NULL AND expires_at > :now RETURNING is_mailed
 
 -- name: end_links
 UPDATE sign_in_link SET used_at = :now WHERE user_id = :user_id AND used_at IS NULL
@@ -84,16 +93,22 @@ DELETE FROM attempt_bucket WHERE refilled_at < :now - interval '1 day'
 -- name: find_factor
 SELECT sealed, confirmed_at IS NOT NULL FROM second_factor WHERE user_id = :user_id
 
+-- name: find_begun_factor
+-- In the session in which it was begun alone: another one could be a thief's, and would be shown the secret.
+SELECT sealed FROM second_factor
+WHERE user_id = :user_id AND begun_in = :begun_in AND confirmed_at IS NULL AND made_at > :now - make_interval(secs => :lasts_s)
+
 -- name: begin_factor
 -- A confirmed one stays until it is taken off: else a stolen session could put its own in its place.
-INSERT INTO second_factor AS f (user_id, sealed, made_at, last_step, recovery)
-VALUES (:user_id, :sealed, :now, 0, '{}')
-ON CONFLICT (user_id) DO UPDATE SET sealed = excluded.sealed, made_at = excluded.made_at, last_step = 0
+INSERT INTO second_factor AS f (user_id, sealed, made_at, last_step, recovery, begun_in)
+VALUES (:user_id, :sealed, :now, 0, '{}', :begun_in)
+ON CONFLICT (user_id) DO UPDATE
+SET sealed = excluded.sealed, made_at = excluded.made_at, last_step = 0, begun_in = excluded.begun_in
 WHERE f.confirmed_at IS NULL
 
 -- name: confirm_factor
 UPDATE second_factor SET confirmed_at = :now, last_step = :step, recovery = :recovery
-WHERE user_id = :user_id AND confirmed_at IS NULL
+WHERE user_id = :user_id AND confirmed_at IS NULL AND begun_in = :begun_in AND sealed = :sealed
 
 -- name: use_step
 -- A code that was used, and any before it, is worth nothing: who looked over a shoulder comes too late.

@@ -18,6 +18,7 @@ class Sql(QuerySet, file="sign_in.sql", package=__package__):
     insert_session: Statement
     find_session: Statement
     touch_session: Statement
+    take_half_session: Statement
     rotate_session: Statement
     delete_session: Statement
     end_session: Statement
@@ -34,6 +35,7 @@ class Sql(QuerySet, file="sign_in.sql", package=__package__):
     give_attempt_back: Statement
     forget_attempts: Statement
     find_factor: Statement
+    find_begun_factor: Statement
     begin_factor: Statement
     confirm_factor: Statement
     use_step: Statement
@@ -81,6 +83,11 @@ async def touch_session(conn: Connection, digest: bytes) -> None:
     await Sql.touch_session.run(conn, digest=digest)
 
 
+async def take_half_session(conn: Connection, digest: bytes, user_id: UUID) -> Method | None:
+    """Ends the session of that user that waits for a second factor, and tells how it began; None where none waits."""
+    return await Sql.take_half_session.value(conn, digest=digest, user_id=user_id)
+
+
 async def rotate_session(conn: Connection, digest: bytes, fresh: bytes) -> tuple[UUID, datetime] | None:
     """Lets the session have another cookie; returns whose it is and when it ends, None when there is none."""
     rows = await Sql.rotate_session.tuples(conn, digest=digest, fresh=fresh)
@@ -101,9 +108,9 @@ async def end_sessions(conn: Connection, user_id: UUID, *, kept: UUID | None = N
     await Sql.end_sessions.run(conn, user_id=user_id, kept=kept)
 
 
-async def end_oldest_sessions(conn: Connection, user_id: UUID, *, kept: int) -> None:
-    """Leaves the user so many sessions, those that were used last."""
-    await Sql.end_oldest_sessions.run(conn, user_id=user_id, kept=kept)
+async def end_oldest_sessions(conn: Connection, user_id: UUID, stage: Stage, *, kept: int) -> None:
+    """Leaves the user so many sessions of that stage, those that were used last."""
+    await Sql.end_oldest_sessions.run(conn, user_id=user_id, stage=stage, kept=kept)
 
 
 async def sessions(conn: Connection, user_id: UUID, idle_s: float) -> list[Session]:
@@ -111,9 +118,13 @@ async def sessions(conn: Connection, user_id: UUID, idle_s: float) -> list[Sessi
     return await Sql.sessions.rows(conn, Session, user_id=user_id, idle_s=idle_s)
 
 
-async def insert_link(conn: Connection, link_id: UUID, email_key: str, lasts_s: float) -> bool:
-    """Stores a link for whoever has that address and is not disabled; False when nobody has."""
-    return await Sql.insert_link.run(conn, id=link_id, email_key=email_key, lasts_s=lasts_s) > 0
+async def insert_link(conn: Connection, link_id: UUID, email_key: str, lasts_s: float, *, is_mailed: bool) -> bool:
+    """Stores a link for whoever has that address and is not disabled; False when nobody has.
+
+    `is_mailed`: it goes to the address and is shown to nobody.
+    """
+    inserted = await Sql.insert_link.run(conn, id=link_id, email_key=email_key, lasts_s=lasts_s, is_mailed=is_mailed)
+    return inserted > 0
 
 
 async def find_link(conn: Connection, link_id: UUID) -> User | None:
@@ -121,8 +132,8 @@ async def find_link(conn: Connection, link_id: UUID) -> User | None:
     return await Sql.find_link.first(conn, User, id=link_id)
 
 
-async def use_link(conn: Connection, link_id: UUID) -> UUID | None:
-    """Uses the link up and returns whose it was; None when it cannot be used any more."""
+async def use_link(conn: Connection, link_id: UUID) -> bool | None:
+    """Uses the link up and returns whether it was mailed; None when it cannot be used any more."""
     return await Sql.use_link.value(conn, id=link_id)
 
 
@@ -146,14 +157,24 @@ async def find_factor(conn: Connection, user_id: UUID) -> tuple[bytes, bool] | N
     return (rows[0][0], rows[0][1]) if rows else None
 
 
-async def begin_factor(conn: Connection, user_id: UUID, sealed: bytes) -> bool:
-    """Stores a secret that is to be confirmed; False when a confirmed one is there."""
-    return await Sql.begin_factor.run(conn, user_id=user_id, sealed=sealed) > 0
+async def find_begun_factor(conn: Connection, user_id: UUID, begun_in: UUID, lasts_s: float) -> bytes | None:
+    """The sealed secret that waits to be confirmed in that session; None where none was begun there, or too long ago."""
+    return await Sql.find_begun_factor.value(conn, user_id=user_id, begun_in=begun_in, lasts_s=lasts_s)
 
 
-async def confirm_factor(conn: Connection, user_id: UUID, step: int, recovery: Sequence[bytes]) -> bool:
-    """Confirms the secret by the code of that step; False when there is none to confirm."""
-    return await Sql.confirm_factor.run(conn, user_id=user_id, step=step, recovery=list(recovery)) > 0
+async def begin_factor(conn: Connection, user_id: UUID, sealed: bytes, begun_in: UUID) -> bool:
+    """Stores a secret that is to be confirmed in that session; False when a confirmed one is there."""
+    return await Sql.begin_factor.run(conn, user_id=user_id, sealed=sealed, begun_in=begun_in) > 0
+
+
+async def confirm_factor(
+    conn: Connection, user_id: UUID, sealed: bytes, begun_in: UUID, *, step: int, recovery: Sequence[bytes]
+) -> bool:
+    """Confirms that secret by the code of that step; False when it is not the one to confirm any more."""
+    confirmed = await Sql.confirm_factor.run(
+        conn, user_id=user_id, sealed=sealed, begun_in=begun_in, step=step, recovery=list(recovery)
+    )
+    return confirmed > 0
 
 
 async def use_step(conn: Connection, user_id: UUID, step: int) -> bool:

@@ -30,13 +30,16 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     find_installation: Statement
     lock_organisations: Statement
     insert_organisation: Statement
+    rename_organisation: Statement
+    organisations: Statement
     first_organisation: Statement
     find_organisation: Statement
-    organisations: Statement
     insert_brand: Statement
     find_brand: Statement
     find_brand_by_key: Statement
     brands: Statement
+    brands_of: Statement
+    rename_brand: Statement
     lock_brand: Statement
     update_settings: Statement
     note_policy: Statement
@@ -67,12 +70,21 @@ async def find_installation(conn: Connection) -> Installation:
 
 
 async def lock_organisations(conn: Connection) -> None:
-    """Waits until no other transaction makes the first organisation."""
+    """Waits until no other transaction makes or names an organisation."""
     await Sql.lock_organisations.run(conn)
 
 
 async def insert_organisation(conn: Connection, organisation_id: UUID, name: str) -> None:
     await Sql.insert_organisation.run(conn, id=organisation_id, name=name)
+
+
+async def rename_organisation(conn: Connection, organisation_id: UUID, name: str) -> None:
+    await Sql.rename_organisation.run(conn, id=organisation_id, name=name)
+
+
+async def organisations(conn: Connection) -> list[Organisation]:
+    """All organisations in the order of their numbers."""
+    return await Sql.organisations.rows(conn, Organisation)
 
 
 async def first_organisation(conn: Connection) -> Organisation | None:
@@ -82,11 +94,6 @@ async def first_organisation(conn: Connection) -> Organisation | None:
 
 async def find_organisation(conn: Connection, organisation_id: UUID) -> Organisation | None:
     return await Sql.find_organisation.first(conn, Organisation, id=organisation_id)
-
-
-async def organisations(conn: Connection) -> list[Organisation]:
-    """All organisations in the order in which they were made."""
-    return await Sql.organisations.rows(conn, Organisation)
 
 
 async def insert_brand(
@@ -117,6 +124,16 @@ async def find_brand_by_key(conn: Connection, brand_key: str) -> Brand | None:
 async def brands(conn: Connection) -> list[Brand]:
     """All brands in the order in which they were made."""
     return [_brand(row) for row in await Sql.brands.tuples(conn)]
+
+
+async def brands_of(conn: Connection, organisation_id: UUID) -> list[Brand]:
+    """The organisation's brands in the order in which they were made."""
+    return [_brand(row) for row in await Sql.brands_of.tuples(conn, organisation_id=organisation_id)]
+
+
+async def rename_brand(conn: Connection, brand_id: UUID, name: str) -> None:
+    """Gives the brand another name. UniqueViolation where the organisation has a brand of that name."""
+    await Sql.rename_brand.run(conn, brand_id=brand_id, name=name)
 
 
 async def lock_brand(conn: Connection, brand_id: UUID) -> BrandSettings | None:
@@ -221,6 +238,7 @@ class LockedKey(msgspec.Struct, frozen=True):
     brand_id: UUID | None
     name: str
     hint: str
+    is_test: bool
     revoked_at: datetime | None
 
 

@@ -103,11 +103,15 @@ class NewSession(msgspec.Struct, frozen=True):
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """Where a browser is: its address, the line to the internet that it shares with its neighbours, and what it calls itself."""
+    """Where a browser is: its address, the line to the internet that it shares with its neighbours, and what it calls itself.
+
+    `device`: the cookie by which it is known to be one in which somebody signed in before; empty without one.
+    """
 
     ip: str = ""
     line: str = ""
     browser: str = ""
+    device: str = ""
 
 
 def role_among(memberships: Iterable[Membership], organisation_id: UUID, brand_id: UUID | None) -> Role | None:

@@ -1,13 +1,17 @@
 """Users and what they may do: made, found, disabled, given roles and relieved of them."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any
 from uuid import UUID
 
 from stentor.accounts import sign_in_store, user_store
+from stentor.accounts.acting import Actor, as_actor
 from stentor.accounts.audit import record
 from stentor.accounts.model import NAME_CHARS_MAX
 from stentor.accounts.roles import ROLES, Role
-from stentor.accounts.user_model import Member, User
+from stentor.accounts.user_model import Member, Origin, User
+from stentor.accounts.withdrawing import withdraw_by, withdraw_to
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.domain.address import ADDRESS_CHARS_MAX, InvalidAddress, normal_email
@@ -48,10 +52,12 @@ class UserService:
     ) -> User:
         """A user without a password, with that role; a signed link lets them choose one.
 
-        Raises Invalid for an address or a role that is none, Conflict when there is such a user, NotFound.
+        Whoever makes one vouches for the address. Raises Invalid for an address or a role that is none, Conflict when there
+        is such a user, NotFound.
         """
         async with self._db.transaction() as conn:
-            user_id = await made(conn, email, name, password=None)
+            await _lock(conn, organisation_id)
+            user_id = await made(conn, email, name, password=None, is_proven=True)
             await grant(conn, user_id, organisation_id, brand_id, role)
             user = await _found(conn, user_id)
             told = {"email": user.email, "name": user.name, "role": role}
@@ -61,23 +67,32 @@ class UserService:
     async def set_disabled(self, user_id: UUID, *, disabled: bool) -> User:
         """Lets somebody sign in no more, and out at once everywhere, or lets them in again.
 
-        Raises NotFound, and Conflict where an organisation would be left without an owner.
+        Links to choose a password, invitations to them and invitations by them end with it, and do not come back. Raises
+        NotFound, and Conflict where an organisation would be left without an owner.
         """
         async with self._db.transaction() as conn:
-            held = await user_store.memberships_of_user(conn, user_id)
-            owned = [one.organisation_id for one in held if one.role == "owner"]
-            for organisation_id in owned:
-                await user_store.lock_organisation(conn, organisation_id)
-            if not await user_store.set_disabled(conn, user_id, disabled=disabled):
-                return await _found(conn, user_id)
+            # In one order, so that two who disable each other take turns.
+            places = sorted({one.organisation_id for one in await user_store.memberships_of_user(conn, user_id)})
+            for organisation_id in places:
+                await _lock(conn, organisation_id)
+            is_changed = await user_store.set_disabled(conn, user_id, disabled=disabled)
+            user = await _found(conn, user_id)
+            if not is_changed:
+                return user
             if disabled:
-                for organisation_id in owned:
-                    await _check_owned(conn, organisation_id)
+                held = await user_store.memberships_of_user(conn, user_id)
+                for one in held:
+                    await _check_owned(conn, one.organisation_id, was_owned=one.role == "owner")
+                await sign_in_store.end_links(conn, user_id)
+                await withdraw_to(conn, email_key(user.email))
+                for organisation_id in places:
+                    await withdraw_by(conn, organisation_id, "user", str(user_id))
                 await _sign_out(conn, user_id)
-            action = "user.disabled" if disabled else "user.enabled"
-            for organisation_id in dict.fromkeys(one.organisation_id for one in held):
-                await record(conn, action, user_id, organisation_id=organisation_id)
-            return await _found(conn, user_id)
+            for organisation_id in places:
+                await record(
+                    conn, "user.disabled" if disabled else "user.enabled", user_id, organisation_id=organisation_id
+                )
+            return user
 
     async def members(self, organisation_id: UUID) -> list[Member]:
         """Everybody with a role in the organisation or in one of its brands, in the order of their addresses."""
@@ -96,34 +111,53 @@ class UserService:
     ) -> Member:
         """Gives a member a role in the organisation, or in one brand; None takes the one that was there.
 
-        Whoever's role changes is signed out, and signs in to what they may do then; a role that they have already changes
-        nothing. Raises NotFound, Invalid for a role that nobody has there, and Conflict where the organisation would be
-        left without an owner, or where an owner is made, unmade or given a role in a brand without `owners_too`.
+        Whoever's role changes is signed out, and signs in to what they may do then; what they were invited to ends, and so
+        does what they invited others to and may not any more. A role that they have already changes nothing. Raises
+        NotFound, Invalid for a role that nobody has there, and Conflict where the organisation would be left without an
+        owner, or where an owner is made, unmade or given a role in a brand without `owners_too`.
         """
         async with self._db.transaction() as conn:
             await _lock(conn, organisation_id)
-            present = {one.brand_id: one.role for one in await _roles(conn, organisation_id, user_id)}
+            present = await _roles(conn, organisation_id, user_id)
             if not present:
                 raise no_member()
             # A role in a brand takes the place of the owner's there, so it is a matter of owners too.
             if not owners_too and "owner" in {role, present.get(None)}:
                 raise owners_alone()
             if role is None or role != present.get(brand_id):
+                await _check_invited(conn, organisation_id, user_id, owners_too=owners_too)
                 await _change_role(conn, organisation_id, user_id, role, brand_id=brand_id, present=present)
         return await self._member_or_nothing(organisation_id, user_id)
+
+    async def give_role(
+        self, organisation_id: UUID, user_id: UUID, role: Role, *, brand_id: UUID | None = None
+    ) -> Member:
+        """As `set_role` for owners, also to a user who has no role there yet. Conflict too where the organisation is full."""
+        async with self._db.transaction() as conn:
+            await _lock(conn, organisation_id)
+            await _found(conn, user_id)
+            present = await _roles(conn, organisation_id, user_id)
+            if not present and await user_store.count_members(conn, organisation_id) >= MEMBERS_MAX:
+                raise too_many_members()
+            if role != present.get(brand_id):
+                await _change_role(conn, organisation_id, user_id, role, brand_id=brand_id, present=present)
+        return await self.member(organisation_id, user_id)
 
     async def remove(self, organisation_id: UUID, user_id: UUID, *, owners_too: bool) -> None:
         """Takes somebody all their roles in the organisation and its brands, and signs them out.
 
-        Raises NotFound, and Conflict as `set_role`.
+        What they were invited to there, and invited others to, ends with it. Raises NotFound, and Conflict as `set_role`.
         """
         async with self._db.transaction() as conn:
             await _lock(conn, organisation_id)
-            present = {one.brand_id: one.role for one in await _roles(conn, organisation_id, user_id)}
+            present = await _roles(conn, organisation_id, user_id)
             if present.get(None) == "owner" and not owners_too:
                 raise owners_alone()
-            if not await user_store.delete_memberships(conn, user_id, organisation_id):
+            if not present:
                 raise no_member()
+            await _check_invited(conn, organisation_id, user_id, owners_too=owners_too)
+            await user_store.delete_memberships(conn, user_id, organisation_id)
+            await _end_invitations(conn, organisation_id, user_id, None)
             await _check_owned(conn, organisation_id, was_owned=present.get(None) == "owner")
             await _sign_out(conn, user_id)
             await record(
@@ -161,12 +195,15 @@ def checked_email(email: str) -> str:
     return normal
 
 
-async def made(conn: Connection, email: str, name: str, *, password: str | None) -> UUID:
-    """A new user. Raises Invalid, and Conflict when there is one with that address."""
+async def made(conn: Connection, email: str, name: str, *, password: str | None, is_proven: bool) -> UUID:
+    """A new user; `is_proven` tells that the address is known to be theirs.
+
+    Raises Invalid, and Conflict when there is one with that address.
+    """
     email, name = checked_email(email), checked_name(name, NAME_CHARS_MAX)
     user_id = new_id()
     if not await user_store.insert_user(
-        conn, user_id, email=email, email_key=email_key(email), name=name, password=password
+        conn, user_id, email=email, email_key=email_key(email), name=name, password=password, is_proven=is_proven
     ):
         raise Conflict(f"There is a user {email} already.")
     return user_id
@@ -196,14 +233,46 @@ def no_member() -> NotFound:
     return NotFound("There is no such member.")
 
 
+def too_many_members() -> Conflict:
+    return Conflict(f"An organisation has at most {MEMBERS_MAX} members. Remove some of them first.")
+
+
+def as_oneself(user_id: UUID, email: str, origin: Origin) -> AbstractContextManager[None]:
+    """Who is let in by a link or a provider acts, before there is a session that says so."""
+    return as_actor(Actor("user", str(user_id), email, origin.ip))
+
+
+async def tell(conn: Connection, action: str, user_id: UUID, after: Mapping[str, Any] | None = None) -> None:
+    """Notes in every organisation of the user what changed about them."""
+    held = await user_store.memberships_of_user(conn, user_id)
+    for organisation_id in dict.fromkeys(one.organisation_id for one in held):
+        await record(conn, action, user_id, organisation_id=organisation_id, after=after)
+
+
 async def _lock(conn: Connection, organisation_id: UUID) -> None:
     if not await user_store.lock_organisation(conn, organisation_id):
         raise NotFound(f"There is no organisation {organisation_id}.")
 
 
-async def _roles(conn: Connection, organisation_id: UUID, user_id: UUID) -> list[user_store.Membership]:
+async def _roles(conn: Connection, organisation_id: UUID, user_id: UUID) -> dict[UUID | None, Role]:
     held = await user_store.memberships_of_user(conn, user_id)
-    return [one for one in held if one.organisation_id == organisation_id]
+    return {one.brand_id: one.role for one in held if one.organisation_id == organisation_id}
+
+
+async def _check_invited(conn: Connection, organisation_id: UUID, user_id: UUID, *, owners_too: bool) -> None:
+    """Raises Conflict where the user is invited to be an owner, which owners alone take back."""
+    if owners_too:
+        return
+    key = email_key((await _found(conn, user_id)).email)
+    waiting = await user_store.invitations_to(conn, key)
+    if any(one.role == "owner" and one.organisation_id == organisation_id for one in waiting):
+        raise owners_alone()
+
+
+async def _end_invitations(conn: Connection, organisation_id: UUID, user_id: UUID, role: Role | None) -> None:
+    """Ends what waits for the user there, and what they invited others to and may not, in that role in the organisation."""
+    await withdraw_to(conn, email_key((await _found(conn, user_id)).email), organisation_id)
+    await withdraw_by(conn, organisation_id, "user", str(user_id), role)
 
 
 async def _change_role(
@@ -220,6 +289,7 @@ async def _change_role(
     elif not await user_store.delete_membership(conn, user_id, organisation_id, brand_id):
         raise NotFound("There is no such role.")
     await _check_owned(conn, organisation_id, was_owned=present.get(None) == "owner")
+    await _end_invitations(conn, organisation_id, user_id, role if brand_id is None else present.get(None))
     await _sign_out(conn, user_id)
     await record(
         conn,

@@ -33,6 +33,7 @@ from stentor.api.optout_entries import optout_entries
 from stentor.api.optout_jobs import optout_jobs
 from stentor.api.optout_lists import optout_lists
 from stentor.api.organisation_audit import organisation_audit
+from stentor.api.organisation_groups import organisation_groups
 from stentor.api.organisations import organisations
 from stentor.api.policies import policies
 from stentor.api.previews import templates
@@ -140,7 +141,10 @@ def create_app(
     own = [
         Door("/", [health.routes]),
         Door("/v1/groups", with_options([handler for noun in NATIVE for handler in noun.handlers])),
-        Door("/v1/organisations", with_options([*organisations.handlers, *organisation_audit.handlers])),
+        Door(
+            "/v1/organisations",
+            with_options([*organisations.handlers, *organisation_groups.handlers, *organisation_audit.handlers]),
+        ),
         Door(
             smart_campaigns.PREFIX,
             smart_campaigns.handlers,
@@ -165,6 +169,7 @@ def create_app(
             *NATIVE,
             organisations,
             organisation_audit,
+            organisation_groups,
             preferences.preferences,
             preference_topics.preference_topics,
             optizmo.optout_files,

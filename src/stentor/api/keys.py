@@ -112,10 +112,13 @@ async def create_key(request: ApiRequest, caller: Caller, body: KeyInput) -> Sec
 async def revoke_key(request: ApiRequest, caller: Caller, key_number: str) -> None:
     """Revoke a key.
 
-    It is refused everywhere within a second; revoking it again changes nothing.
+    It is refused everywhere within a second; revoking it again changes nothing. A test key revokes test keys alone.
     """
     await request.services.accounts.revoke_key(
-        caller.principal.organisation_id, read_number(key_number), brand_id=caller.brand_id
+        caller.principal.organisation_id,
+        read_number(key_number),
+        brand_id=caller.brand_id,
+        tests_alone=caller.principal.is_test,
     )
 
 

@@ -1,5 +1,7 @@
 """The native API beside the groups: an organisation's members, invitations and keys, under `/v1/organisations`.
 
+Its groups are in `organisation_groups`.
+
 It opens to keys of the whole organisation with the scope `admin`, test keys excepted: nothing here has a sandbox. To a key of
 one brand no organisation exists.
 """
@@ -13,7 +15,7 @@ from msgspec import Meta
 
 from stentor.accounts.letters import link_of
 from stentor.accounts.limits import limits_of_organisation_key
-from stentor.accounts.model import ApiKey, Organisation, Principal, Scope
+from stentor.accounts.model import NAME_CHARS_MAX, ApiKey, Organisation, Principal, Scope
 from stentor.accounts.roles import ALLOWED, ROLES, Permission, Role
 from stentor.accounts.user_model import BrandRole, Invitation, Member
 from stentor.api.auth import authenticated
@@ -79,6 +81,12 @@ class OrganisationBody(msgspec.Struct, frozen=True):
     tenant_id: Annotated[int, Meta(description="Its number, the X-Tenant-Id of older clients.")]
     name: str
     created_at: datetime
+
+
+class NameInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What it is to be called."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX)]
 
 
 class RoleBody(msgspec.Struct, frozen=True):
@@ -186,6 +194,13 @@ async def list_organisations(request: ApiRequest, caller: OrganisationCaller) ->
     """List the organisations that the key sees: its own."""
     own = caller.organisation
     return Listing([OrganisationBody(own.id, own.number, own.name, own.created_at)])
+
+
+@organisations.patch("/{organisation_id:str}", scope="admin", problems=[Conflict], example={"name": "Sports Club"})
+async def rename_organisation(request: ApiRequest, caller: OrganisationCaller, body: NameInput) -> OrganisationBody:
+    """Give the organisation another name."""
+    renamed = await request.services.accounts.rename_organisation(caller.organisation.id, body.name)
+    return OrganisationBody(renamed.id, renamed.number, renamed.name, renamed.created_at)
 
 
 @organisations.get("/{organisation_id:str}/roles", scope="admin")

@@ -3,7 +3,7 @@
 from stentor.api.groups import group_noun
 from stentor.api.request import ApiRequest, Caller
 from stentor.domain.policy import BrandPolicy, policy_violations
-from stentor.errors import Invalid
+from stentor.errors import Forbidden, Invalid
 
 policies = group_noun(
     "policy",
@@ -25,8 +25,13 @@ async def replace_policy(request: ApiRequest, caller: Caller, body: BrandPolicy)
     """Replace the group's policy.
 
     It holds within a second, also for executions under way. A cap counts what has been sent under any cap, so that a rule
-    that is changed is exact at once, and a first one counts from now on.
+    that is changed is exact at once, and a first one counts from now on. It is the policy of what is sent for real, so a test
+    key changes nothing of it.
     """
+    if caller.principal.is_test:
+        raise Forbidden(
+            "The policy holds for real messages too, so a test key may not change it. Use a key that is no test key."
+        )
     if violations := list(policy_violations(body, "")):
         raise Invalid(violations[0].message, violations=violations)
     brand = await request.services.accounts.update_brand_settings(caller.brand_id, {"policy": body})

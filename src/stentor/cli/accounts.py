@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from stentor.accounts.model import SCOPES, BrandSettings
-from stentor.cli.installation import brand_named, with_core
-from stentor.cli.output import Exit, fail, print_json, say
+from stentor.cli.installation import brand_named, organisation_named, with_core
+from stentor.cli.output import Exit, fail, print_json, say, table
 from stentor.clock import Clock
 from stentor.domain.policy import BrandPolicy
 from stentor.domain.type_rules import in_words
@@ -18,15 +18,30 @@ if TYPE_CHECKING:
     from stentor.accounts.model import Brand, Scope
 
 
-def create_brand(given: Mapping[str, Any], name: str, *, as_json: bool) -> None:
+def create_brand(given: Mapping[str, Any], name: str, *, organisation: str | None, as_json: bool) -> None:
     """Makes a brand and prints its id and key."""
 
     async def act(core: Core) -> None:
-        brand = await accounts(core).create_brand(name)
+        service = accounts(core)
+        brand = await service.create_brand(name, (await organisation_named(service, organisation)).id)
         if as_json:
             print_json({"group_id": str(brand.id), "brand_key": brand.brand_key})
         else:
             say(f"Made the brand {brand.name!r}.\n  group id   {brand.id}\n  brand key  {brand.brand_key}")
+
+    with_core(given, act)
+
+
+def rename_brand(given: Mapping[str, Any], brand: str, name: str, *, as_json: bool) -> None:
+    """Gives a brand another name."""
+
+    async def act(core: Core) -> None:
+        service = accounts(core)
+        renamed = await service.rename_brand((await brand_named(service, brand)).id, name)
+        if as_json:
+            print_json(_told(renamed))
+        else:
+            say(f"It is called {renamed.name!r} now.")
 
     with_core(given, act)
 
@@ -40,7 +55,7 @@ def list_brands(given: Mapping[str, Any], *, as_json: bool) -> None:
             print_json({"brands": [_told(brand) for brand in brands]})
         else:
             rows = [(str(brand.id), brand.brand_key, str(brand.organisation_number), brand.name) for brand in brands]
-            say(_table([("group id", "brand key", "tenant", "name"), *rows]) if rows else "No brand yet.")
+            say(table([("group id", "brand key", "tenant", "name"), *rows]) if rows else "No brand yet.")
 
     with_core(given, act)
 
@@ -65,24 +80,28 @@ def change_brand(given: Mapping[str, Any], brand: str, assignments: Sequence[str
 
 def create_key(
     given: Mapping[str, Any],
-    brand: str,
+    brand: str | None,
     *,
+    organisation: str | None,
     name: str,
     scopes: Sequence[str] | None,
     is_test: bool,
     days: int | None,
     as_json: bool,
 ) -> None:
-    """Makes a key of a brand and prints its secret, which is shown nowhere else."""
+    """Makes a key of a brand or an organisation and prints its secret, which is shown nowhere else."""
     if unknown := sorted(set(scopes or ()) - set(SCOPES)):
         fail(f"There is no scope {', '.join(unknown)}; choose from {', '.join(SCOPES)}.", Exit.USAGE)
 
+    if (brand is None) == (organisation is None):
+        fail("Say whose key it is: --brand for one of a brand, --organisation for one of all its brands.", Exit.USAGE)
+
     async def act(core: Core) -> None:
         service = accounts(core)
-        owner = await brand_named(service, brand)
         key = await service.create_key(
             name,
-            brand_id=owner.id,
+            brand_id=None if brand is None else (await brand_named(service, brand)).id,
+            organisation_id=None if brand is not None else (await organisation_named(service, organisation)).id,
             scopes=cast("Sequence[Scope]", scopes or SCOPES),
             is_test=is_test,
             expires_at=None if days is None else Clock(core.db.shift).now() + timedelta(days=days),
@@ -108,13 +127,6 @@ def _shown(value: Any) -> str:
     if isinstance(value, (bool, tuple, BrandPolicy)):
         return msgspec.json.encode(value).decode()
     return "" if value is None else str(value)
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
 
 
 def _assigned(assignment: str) -> tuple[str, Any]:

@@ -1,23 +1,67 @@
-"""The commands of `stentor brand`, `stentor key` and `stentor user`. What they do is imported when they run."""
+"""The commands of `stentor organisation`, `stentor brand` and `stentor key`. What they do is imported when they run."""
 
 from typing import Annotated
 
 import typer
 
-from stentor.cli.options import AsJson, Data, said
+from stentor.cli.options import AsJson, Data, OfOrganisation, said
 
+organisation_app = typer.Typer(help="Organisations, which own brands and have members.", no_args_is_help=True)
 brand_app = typer.Typer(help="Brands, which own people, topics, campaigns and keys.", no_args_is_help=True)
 key_app = typer.Typer(help="Keys for the API.", no_args_is_help=True)
 
-user_app = typer.Typer(help="People who sign in.", no_args_is_help=True)
+OrganisationArgument = Annotated[
+    str, typer.Argument(metavar="ORGANISATION", help="The organisation's id, number or name.")
+]
+BrandArgument = Annotated[str, typer.Argument(metavar="BRAND", help="The brand's id, key or name.")]
 
-UserEmail = Annotated[str, typer.Argument(metavar="EMAIL", help="The user's address.")]
-BrandName = Annotated[str, typer.Option("--brand", metavar="BRAND", help="The brand's id, key or name.")]
+
+@organisation_app.command("create")
+def create_organisation(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What its members know it by.")],
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make an organisation, and print its first owner's link.
+
+    Example: stentor organisation create "Rowing Club"
+    """
+    from stentor.cli.organisations import create_organisation as create
+
+    create(said(data=data), name, as_json=as_json)
+
+
+@organisation_app.command("list")
+def list_organisations(data: Data = None, as_json: AsJson = False) -> None:
+    """List the organisations.
+
+    Example: stentor organisation list --json
+    """
+    from stentor.cli.organisations import list_organisations as show
+
+    show(said(data=data), as_json=as_json)
+
+
+@organisation_app.command("rename")
+def rename_organisation(
+    organisation: OrganisationArgument,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Its new name.")],
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give an organisation another name.
+
+    Example: stentor organisation rename Organisation "Sports Club"
+    """
+    from stentor.cli.organisations import rename_organisation as rename
+
+    rename(said(data=data), organisation, name, as_json=as_json)
 
 
 @brand_app.command("create")
 def create_brand(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What people know the brand by.")],
+    organisation: OfOrganisation = None,
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
@@ -27,7 +71,25 @@ def create_brand(
     """
     from stentor.cli.accounts import create_brand as create
 
-    create(said(data=data), name, as_json=as_json)
+    create(said(data=data), name, organisation=organisation, as_json=as_json)
+
+
+@brand_app.command("rename")
+def rename_brand(
+    brand: BrandArgument,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Its new name.")],
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give a brand another name.
+
+    It is known by it everywhere within a second.
+
+    Example: stentor brand rename "My brand" "Fan Club"
+    """
+    from stentor.cli.accounts import rename_brand as rename
+
+    rename(said(data=data), brand, name, as_json=as_json)
 
 
 @brand_app.command("list")
@@ -43,7 +105,7 @@ def list_brands(data: Data = None, as_json: AsJson = False) -> None:
 
 @brand_app.command("set")
 def change_brand(
-    brand: Annotated[str, typer.Argument(metavar="BRAND", help="The brand's id, key or name.")],
+    brand: BrandArgument,
     assignments: Annotated[
         list[str] | None, typer.Argument(metavar="NAME=VALUE", help="Settings to change.", show_default=False)
     ] = None,
@@ -63,7 +125,19 @@ def change_brand(
 
 @key_app.command("create")
 def create_key(
-    brand: BrandName,
+    brand: Annotated[
+        str | None,
+        typer.Option("--brand", metavar="BRAND", help="The brand's id, key or name.", show_default=False),
+    ] = None,
+    organisation: Annotated[
+        str | None,
+        typer.Option(
+            "--organisation",
+            metavar="ORGANISATION",
+            help="Instead of a brand: a key for all of that organisation.",
+            show_default=False,
+        ),
+    ] = None,
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="What the key is for.")] = "Command line",
     scopes: Annotated[
         list[str] | None,
@@ -81,78 +155,19 @@ def create_key(
 ) -> None:
     """Make a key; its secret is shown this once.
 
+    It opens one brand, or an organisation with all its brands.
+
     Example: stentor key create --brand "Fan Club" --json
     """
     from stentor.cli.accounts import create_key as create
 
-    create(said(data=data), brand, name=name, scopes=scopes, is_test=test, days=days, as_json=as_json)
-
-
-@user_app.command("create")
-def create_user(
-    email: UserEmail,
-    role: Annotated[
-        str, typer.Option("--role", metavar="ROLE", help="owner, admin, developer, marketer or viewer.")
-    ] = "viewer",
-    brand: Annotated[
-        str | None,
-        typer.Option("--brand", metavar="BRAND", help="The role holds in this brand.", show_default="in all brands"),
-    ] = None,
-    name: Annotated[
-        str | None,
-        typer.Option("--name", metavar="NAME", help="What people call them.", show_default="from the address"),
-    ] = None,
-    data: Data = None,
-    as_json: AsJson = False,
-) -> None:
-    """Make a user, and print the link by which they choose a password.
-
-    Example: stentor user create ann@club.example --role admin
-    """
-    from stentor.cli.users import create_user as create
-
-    create(said(data=data), email, role=role, brand=brand, name=name, as_json=as_json)
-
-
-@user_app.command("list")
-def list_users(data: Data = None, as_json: AsJson = False) -> None:
-    """List the users.
-
-    Example: stentor user list --json
-    """
-    from stentor.cli.users import list_users as show
-
-    show(said(data=data), as_json=as_json)
-
-
-@user_app.command("link")
-def tell_link(email: UserEmail, data: Data = None, as_json: AsJson = False) -> None:
-    """Print a link by which a user chooses a new password, once, within a week.
-
-    Example: stentor user link ann@club.example
-    """
-    from stentor.cli.users import tell_link as tell
-
-    tell(said(data=data), email, as_json=as_json)
-
-
-@user_app.command("disable")
-def disable_user(email: UserEmail, data: Data = None, as_json: AsJson = False) -> None:
-    """Sign a user out everywhere at once, and let them in no more.
-
-    Example: stentor user disable ann@club.example
-    """
-    from stentor.cli.users import set_disabled
-
-    set_disabled(said(data=data), email, disabled=True, as_json=as_json)
-
-
-@user_app.command("enable")
-def enable_user(email: UserEmail, data: Data = None, as_json: AsJson = False) -> None:
-    """Let a disabled user in again.
-
-    Example: stentor user enable ann@club.example
-    """
-    from stentor.cli.users import set_disabled
-
-    set_disabled(said(data=data), email, disabled=False, as_json=as_json)
+    create(
+        said(data=data),
+        brand,
+        organisation=organisation,
+        name=name,
+        scopes=scopes,
+        is_test=test,
+        days=days,
+        as_json=as_json,
+    )

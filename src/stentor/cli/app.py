@@ -6,11 +6,12 @@ from typing import Annotated
 import typer
 
 from stentor import __version__
-from stentor.cli.accounts_app import brand_app, key_app, user_app
+from stentor.cli.accounts_app import brand_app, key_app, organisation_app
 from stentor.cli.audit_app import audit_app
 from stentor.cli.imports_app import customers_app, subscriptions_app
 from stentor.cli.lists_app import lists_app
 from stentor.cli.options import AsJson, Data, directory_path, said
+from stentor.cli.users_app import user_app
 
 _EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a part that is needed does not answer, 130 interrupted."
 
@@ -23,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for name, group in {
+    "organisation": organisation_app,
     "brand": brand_app,
     "key": key_app,
     "user": user_app,

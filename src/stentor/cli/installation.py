@@ -69,13 +69,13 @@ async def brand_named(accounts: AccountService, wanted: str) -> Brand:
     return next(named, None) or fail(f"There is no brand {wanted!r}. See `stentor brand list`.")
 
 
-async def organisation_named(accounts: AccountService, wanted: str) -> Organisation:
-    """The organisation with that id, number or name. Ends the command when there is none."""
-    every = await accounts.organisations()
-    named = (one for one in every if wanted in {str(one.id), str(one.number), one.name})
-    return next(named, None) or fail(
-        f"There is no organisation {wanted!r}. There are: " + ", ".join(f"{one.number} ({one.name})" for one in every)
-    )
+async def organisation_named(accounts: AccountService, wanted: str | None) -> Organisation:
+    """The organisation with that id, number or name, or the first one. Ends the command when there is none."""
+    if wanted is None:
+        return await accounts.ensure_first_organisation()
+    present = await accounts.organisations()
+    named = (one for one in present if wanted in {str(one.id), str(one.number), one.name})
+    return next(named, None) or fail(f"There is no organisation {wanted!r}. See `stentor organisation list`.")
 
 
 async def brand_or_only(accounts: AccountService, wanted: str | None) -> Brand:

@@ -29,6 +29,16 @@ OnlyBrand = Annotated[
     typer.Option("--brand", metavar="BRAND", help="The brand's id, key or name.", show_default="the only one"),
 ]
 
+OfOrganisation = Annotated[
+    str | None,
+    typer.Option(
+        "--organisation",
+        metavar="ORGANISATION",
+        help="The organisation's id, number or name.",
+        show_default="the first one",
+    ),
+]
+
 
 def said(**flags: object) -> dict[str, object]:
     """The flags that were said; what was not comes from the environment, and then from the default."""

@@ -3,6 +3,7 @@
 import shutil
 import sys
 import textwrap
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any, NoReturn
 
@@ -31,6 +32,14 @@ def say(sentence: str) -> None:
     """A line for a person, on standard error, so that standard output stays parseable."""
     sys.stderr.write(sentence + "\n")
     sys.stderr.flush()
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """The rows, each column as wide as its longest cell; the first one is the head."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
 
 
 def fail(sentence: str, code: Exit = Exit.FAILED) -> NoReturn:

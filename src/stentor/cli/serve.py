@@ -98,7 +98,7 @@ def _tell(url: str, first: "tuple[Brand, NewKey, str] | None", *, as_json: bool)
         say(
             f"\nYour first brand, with its keys. They are shown this once; keep them.\n\n"
             f"  group id   {brand.id}\n  brand key  {brand.brand_key}\n  api key    {key.api_key}\n  token      {key.token}\n\n"
-            f"Become its owner here, once, within a week (later: `stentor user create EMAIL --role owner`):\n\n  {link}\n"
+            f"Become its owner here, once, within a week (`stentor user link` prints it again):\n\n  {link}\n"
         )
 
 

@@ -24,7 +24,7 @@ _ISSUER = "Stentor"
 
 
 class MyAccountPages:
-    """The pages of whoever is signed in, about themselves."""
+    """The pages of whoever is signed in, about themselves. `provider`: what the identity provider is called, if there is one."""
 
     def __init__(
         self,
@@ -34,12 +34,14 @@ class MyAccountPages:
         sessions: SessionService,
         factors: SecondFactors,
         accounts: AccountService,
+        provider: str | None,
     ) -> None:
         self._visits = visits
         self._sign_in = sign_in
         self._sessions = sessions
         self._factors = factors
         self._accounts = accounts
+        self._provider = provider
 
     def handlers(self) -> list[HTTPRouteHandler]:
         """The handlers, to be mounted at `/console`."""
@@ -100,11 +102,10 @@ class MyAccountPages:
     def _second_factor(self) -> list[HTTPRouteHandler]:
         @post("/account/second-factor", include_in_schema=False, request_max_body_size=FORM_BYTES_MAX)
         async def begin(request: AnyRequest) -> Response[str]:
-            await self._visits.form(request)
-            who = await self._visits.needed(request)
+            form, who = await self._visits.form(request), await self._visits.needed(request)
             try:
-                secret = await self._factors.begin(who.user.id)
-            except Conflict as problem:
+                secret = await self._sign_in.begin_second_factor(who, form.get("password", ""))
+            except _AT_THE_FORM as problem:
                 return await self._page(request, who, problem=problem)
             return self._setting_up(request, who, secret)
 
@@ -116,7 +117,7 @@ class MyAccountPages:
                     who, self._visits.token(request), form.get("code", "")
                 )
             except _AT_THE_FORM as problem:
-                secret = await self._factors.begun(who.user.id)
+                secret = await self._factors.begun(who.user.id, who.session.id)
                 if secret is None:
                     return await self._page(request, who, problem=problem)
                 return self._setting_up(request, who, secret, problem=problem)
@@ -153,6 +154,7 @@ class MyAccountPages:
             told=told,
             sessions=await self._sessions.sessions(who.user.id),
             codes_left=await self._factors.codes_left(who.user.id),
+            provider=self._provider,
         )
 
     def _setting_up(

@@ -9,12 +9,12 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.response import Redirect
 
 from stentor.accounts.invitations import InvitationService
+from stentor.accounts.joining import JoiningService, is_to
 from stentor.accounts.oidc import JOURNEY_S_MAX, OidcClient
 from stentor.accounts.service import AccountService
 from stentor.accounts.sessions import SessionService
 from stentor.accounts.sign_in import SignInService
 from stentor.accounts.user_model import Invitation, SignedIn
-from stentor.accounts.users import email_key
 from stentor.console.visits import FORM_BYTES_MAX, SIGN_IN, AnyRequest, Visits, next_of
 from stentor.errors import Conflict, Forbidden, Invalid, Problem, RateLimited, Unauthenticated, Unavailable
 
@@ -32,6 +32,7 @@ class EntryPages:
         *,
         visits: Visits,
         sign_in: SignInService,
+        joining: JoiningService,
         sessions: SessionService,
         invitations: InvitationService,
         accounts: AccountService,
@@ -39,6 +40,7 @@ class EntryPages:
     ) -> None:
         self._visits = visits
         self._sign_in = sign_in
+        self._joining = joining
         self._sessions = sessions
         self._invitations = invitations
         self._accounts = accounts
@@ -160,10 +162,10 @@ class EntryPages:
             invitation = await self._invitations.found(token)
             try:
                 if who is not None:
-                    session = await self._sign_in.accept_as(token, who, self._visits.token(request))
+                    session = await self._joining.accept_as(token, who, self._visits.token(request))
                 else:
                     check_twice(form)
-                    session = await self._sign_in.accept(
+                    session = await self._joining.accept(
                         token,
                         email=form.get("email", ""),
                         name=form.get("name", ""),
@@ -203,7 +205,7 @@ class EntryPages:
                 identity, onwards = await oidc.returned(
                     cookie, state=said.get("state", ""), code=said.get("code", ""), issuer=said.get("iss")
                 )
-                session = await self._sign_in.by_identity(
+                session = await self._joining.by_identity(
                     identity, self._visits.origin_of(request), instead_of=self._visits.token(request) or None
                 )
             except _AT_THE_FORM as problem:
@@ -244,11 +246,7 @@ class EntryPages:
     ) -> Response[str]:
         organisation = await self._accounts.organisation(invitation.organisation_id)
         brand = None if invitation.brand_id is None else await self._accounts.brand(invitation.brand_id)
-        is_mine = (
-            who is not None
-            and invitation.email is not None
-            and email_key(invitation.email) == email_key(who.user.email)
-        )
+        is_mine = who is not None and is_to(invitation, who.user)
         return self._visits.page(
             request,
             "invitation.html",

@@ -19,13 +19,13 @@ from stentor.accounts.users import UserService
 from stentor.clock import Clock
 from stentor.console.account import read_id
 from stentor.console.visits import FORM_BYTES_MAX, AnyRequest, Visits
-from stentor.errors import Conflict, Forbidden, Invalid, NotFound, Problem
+from stentor.errors import Conflict, Forbidden, Invalid, NotFound, Problem, RateLimited
 
 if TYPE_CHECKING:
     from stentor.accounts.model import Scope
     from stentor.accounts.roles import Role
 
-_AT_THE_FORM = (Conflict, Invalid, NotFound)
+_AT_THE_FORM = (Conflict, Invalid, NotFound, RateLimited)
 _HERE = "/organisations/{organisation_id:str}"
 _DAYS = {"30": "30 days", "90": "90 days", "365": "a year", "": "never"}
 _NUMBER_DIGITS = 18

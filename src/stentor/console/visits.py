@@ -10,11 +10,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 from urllib.parse import urlencode, urlsplit
 
+import msgspec
 from litestar import Request, Response
 from litestar.datastructures import Cookie
 from litestar.response import Redirect
 
 from stentor.accounts.acting import Actor, act_as
+from stentor.accounts.devices import DEVICE_DAYS_MAX, Devices
 from stentor.accounts.sessions import SessionService
 from stentor.accounts.user_model import NewSession, Origin, SignedIn
 from stentor.console.pages import page
@@ -41,6 +43,7 @@ class Visits:
     def __init__(
         self,
         sessions: SessionService,
+        devices: Devices,
         *,
         form_key: bytes,
         is_secure: bool,
@@ -48,15 +51,23 @@ class Visits:
         status_of: Callable[[type[Problem]], int],
     ) -> None:
         self._sessions = sessions
+        self._devices = devices
         self._form_key = form_key
         self._is_secure = is_secure
-        self.origin_of = origin_of
+        self._origin_of = origin_of
         self._status_of = status_of
         # A browser takes the first name over https alone, from this very host, for all of its paths.
         prefix = "__Host-" if is_secure else ""
         self.cookie_name = f"{prefix}stentor_session"
         self._form_cookie_name = f"{prefix}stentor_form"
+        self._device_cookie_name = f"{prefix}stentor_device"
         self.journey_cookie_name = f"{prefix}stentor_journey"
+
+    def origin_of(self, request: AnyRequest) -> Origin:
+        """Where the request comes from, and the cookie by which its browser is known to have been signed in before."""
+        return msgspec.structs.replace(
+            self._origin_of(request), device=request.cookies.get(self._device_cookie_name, "")
+        )
 
     def token(self, request: AnyRequest) -> str:
         """The cookie of this browser's session, whether there still is one or not."""
@@ -124,9 +135,17 @@ class Visits:
         return shown
 
     def entered(self, session: NewSession, next_path: str) -> Redirect:
-        """Leads whoever came in onwards: to where they wanted to go, or to the question for the second factor."""
-        path = next_path if session.is_whole else f"/console/second-factor?{urlencode({'next': next_path})}"
-        return Redirect(path, status_code=303, cookies=[self.session_cookie(session)])
+        """Leads whoever came in onwards: to where they wanted to go, or to the question for the second factor.
+
+        Who came in has a browser that is known from then on.
+        """
+        if not session.is_whole:
+            asked = f"/console/second-factor?{urlencode({'next': next_path})}"
+            return Redirect(asked, status_code=303, cookies=[self.session_cookie(session)])
+        device = self._cookie(
+            self._device_cookie_name, self._devices.token(session.user_id), max_age=DEVICE_DAYS_MAX * 86_400
+        )
+        return Redirect(next_path, status_code=303, cookies=[self.session_cookie(session), device])
 
     def left(self, path: str = SIGN_IN) -> Redirect:
         """Leads whoever signed out away, without a cookie."""

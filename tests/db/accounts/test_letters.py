@@ -59,7 +59,7 @@ async def test_letters_go_out_with_links_that_work_and_none_to_strangers(db: Dat
     password = by_address["ann@example.org"].get_content().partition("/console/password/")[2].split()[0]
     invitation = by_address["ben@example.org"].get_content().partition("/console/invitation/")[2].split()[0]
     assert (await people.sign_in.by_link(password, "another good phrase", HOME, instead_of=None)).is_whole
-    came = await people.sign_in.accept(
+    came = await people.joining.accept(
         invitation, email=None, name="Ben", password=PASSWORD, origin=HOME, instead_of=None
     )
     assert (await people.who(came)).user.email == "ben@example.org"

@@ -5,7 +5,7 @@ import pytest
 
 from account_world import HOME, PASSWORD, People
 from stentor.accounts.acting import Actor, as_actor
-from stentor.accounts.sign_in import Identity
+from stentor.accounts.joining import Identity
 from stentor.accounts.user_model import BrandRole
 from stentor.db.pool import Database
 from stentor.errors import Conflict, Forbidden, Invalid, NotFound
@@ -105,13 +105,13 @@ async def test_the_first_owner_comes_by_a_link_that_is_good_once(people: People)
     assert invitation is not None
     token = people.invitations.token(invitation)
 
-    session = await people.sign_in.accept(
+    session = await people.joining.accept(
         token, email="Owner@Example.org", name="Olga", password=PASSWORD, origin=HOME, instead_of=None
     )
 
     assert (await people.who(session)).role(organisation) == "owner"
     with pytest.raises(NotFound):
-        await people.sign_in.accept(
+        await people.joining.accept(
             token, email="b@example.org", name="B", password=PASSWORD, origin=HOME, instead_of=None
         )
     assert await people.invitations.invite_first_owner(organisation) is None
@@ -132,13 +132,13 @@ async def test_an_invitation_is_taken_by_whom_it_names_alone(people: People):
     assert to_ann.invited_by == "owner@example.org"
     session = await people.enters("ben@example.org")
     with pytest.raises(Forbidden):
-        await people.sign_in.accept_as(people.invitations.token(to_ann), await people.who(session), session.token)
+        await people.joining.accept_as(people.invitations.token(to_ann), await people.who(session), session.token)
     with pytest.raises(Conflict):
-        await people.sign_in.accept(
+        await people.joining.accept(
             people.invitations.token(to_ben), email=None, name="B", password=PASSWORD, origin=HOME, instead_of=None
         )
-    fresh = await people.sign_in.accept_as(people.invitations.token(to_ben), await people.who(session), session.token)
-    ann = await people.sign_in.accept(
+    fresh = await people.joining.accept_as(people.invitations.token(to_ben), await people.who(session), session.token)
+    ann = await people.joining.accept(
         people.invitations.token(to_ann),
         email="eve@example.org",
         name="Ann",
@@ -195,7 +195,7 @@ async def test_whom_a_provider_vouches_for_comes_in_by_account_or_invitation_and
 
     async def comes(subject: str, email: str | None):
         identity = Identity("https://id.example.org", subject, email, "Somebody")
-        return await people.who(await people.sign_in.by_identity(identity, HOME, instead_of=None))
+        return await people.who(await people.joining.by_identity(identity, HOME, instead_of=None))
 
     known, invited = await comes("1", "Ann@example.org"), await comes("2", "ben@example.org")
     renamed = await comes("1", "other@example.org")

@@ -1,14 +1,18 @@
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 import pytest
 
 from account_world import HOME, PASSWORD, People
-from stentor.accounts.attempts import SECOND_FACTOR, SIGN_IN_PER_ACCOUNT
+from stentor.accounts.attempts import ACCOUNT_LINE_TRIES_MAX, SECOND_FACTOR
+from stentor.accounts.devices import DEVICE_DAYS_MAX, Devices
+from stentor.accounts.joining import Identity
 from stentor.accounts.passwords import Passwords
-from stentor.accounts.sessions import SESSIONS_MAX
-from stentor.accounts.sign_in import Identity, SignInService
+from stentor.accounts.sessions import HALF_SESSIONS_MAX, SESSIONS_MAX
+from stentor.accounts.sign_in import SignInService
 from stentor.accounts.user_model import Origin
+from stentor.clock import Clock
 from stentor.db.pool import Database
 from stentor.errors import Conflict, Forbidden, Invalid, NotFound, Problem, RateLimited, Unauthenticated
 
@@ -55,13 +59,13 @@ async def test_an_unknown_a_disabled_and_a_mistaken_one_are_answered_alike(peopl
     assert answers == {(Unauthenticated, "The address or the password is not right, or the account is not open.")}
 
 
-async def test_guessing_is_slow_for_one_account_whether_it_is_there_or_not_and_for_one_line(people: People):
+async def test_guessing_is_slow_from_one_line_for_one_account_whether_it_is_there_or_not_and_for_all(people: People):
     await people.user("ann@example.org")
     for address in ("ann@example.org", "nobody@example.org"):
         tries = [
-            await refusal(lambda to=address: people.enters(to, "wrong")) for _ in range(SIGN_IN_PER_ACCOUNT.burst + 1)
+            await refusal(lambda to=address: people.enters(to, "wrong")) for _ in range(ACCOUNT_LINE_TRIES_MAX + 1)
         ]
-        assert [kind for kind, _ in tries] == [Unauthenticated] * SIGN_IN_PER_ACCOUNT.burst + [RateLimited]
+        assert [kind for kind, _ in tries] == [Unauthenticated] * ACCOUNT_LINE_TRIES_MAX + [RateLimited]
 
     # Twenty of this line's thirty are gone; the account that was guessed at waits, another one does not yet.
     with pytest.raises(RateLimited):
@@ -70,8 +74,37 @@ async def test_guessing_is_slow_for_one_account_whether_it_is_there_or_not_and_f
     for _ in range(3):
         await people.enters("ben@example.org")
     elsewhere = Origin("198.51.100.1", "198.51.100.1", "")
-    with pytest.raises(RateLimited):
-        await people.sign_in.by_password("ann@example.org", PASSWORD, elsewhere, instead_of=None)
+    assert await people.sign_in.by_password("ann@example.org", PASSWORD, elsewhere, instead_of=None)
+
+
+async def test_strangers_who_use_up_all_tries_lock_the_owner_out_of_no_browser_that_is_known(
+    people: People, db: Database
+):
+    ann, ben = await people.user("ann@example.org"), await people.user("ben@example.org", "viewer")
+    session = await people.enters("ann@example.org")
+    mine, his = people.devices.token(ann.id), people.devices.token(ben.id)
+    too_old = Devices(b"d" * 32, Clock(timedelta(days=-DEVICE_DAYS_MAX - 1))).token(ann.id)
+
+    async def tries(password: str, device: str = "", line: str = "198.51.100.1") -> type[Problem] | None:
+        origin = Origin(line, line, "", device)
+        try:
+            await people.sign_in.by_password("ann@example.org", password, origin, instead_of=None)
+        except (RateLimited, Unauthenticated) as problem:
+            return type(problem)
+        return None
+
+    assert await tries("wrong") is Unauthenticated
+    await _use_up(db)
+
+    unknown = ("", his, too_old, mine[:-2] + "AA", "x", "é")
+    assert [await tries(PASSWORD, device, f"203.0.113.{n}") for n, device in enumerate(unknown)] == [RateLimited] * 6
+    assert await tries(PASSWORD, mine) is None
+    assert await people.sign_in.change_password(
+        await people.who(session), session.token, PASSWORD, "another good phrase"
+    )
+    # Whoever stole the cookie guesses no faster than anybody else.
+    await _use_up(db)
+    assert await tries("another good phrase", mine) is RateLimited
 
 
 async def test_signing_in_ends_the_session_that_the_browser_had(people: People):
@@ -129,6 +162,21 @@ async def test_sessions_end_by_idleness_by_age_when_told_to_and_when_there_are_t
     assert len(await people.sessions.sessions(user.id)) == SESSIONS_MAX
 
 
+async def test_who_knows_the_password_alone_pushes_nobody_out(people: People, db: Database):
+    user = await people.user("ann@example.org")
+    _, whole, _ = await people.factor(await people.enters("ann@example.org"))
+
+    async with db.transaction() as conn:
+        halves = [
+            await people.sessions.opened(conn, user.id, "password", HOME, instead_of=None)
+            for _ in range(SESSIONS_MAX + 1)
+        ]
+
+    assert await people.sessions.signed_in(whole.token)
+    waiting = [half for half in halves if await people.sessions.half_signed_in(half.token) is not None]
+    assert len(waiting) == HALF_SESSIONS_MAX
+
+
 async def test_a_second_factor_is_asked_for_and_each_code_is_good_once(people: People):
     await people.user("ann@example.org")
     secret, fresh, codes = await people.factor(await people.enters("ann@example.org"))
@@ -143,7 +191,7 @@ async def test_a_second_factor_is_asked_for_and_each_code_is_good_once(people: P
             await people.sign_in.by_second_factor(half.token, used, HOME)
     with pytest.raises(RateLimited):
         await people.sign_in.by_second_factor(half.token, people.code(secret, 1), HOME)
-    await people.attempts.give_back(SECOND_FACTOR, half.user_id.hex)
+    await people.attempts.give_back((SECOND_FACTOR, half.user_id.hex))
     whole = await people.sign_in.by_second_factor(half.token, people.code(secret, 1), HOME)
 
     assert whole.token != half.token
@@ -164,6 +212,68 @@ async def test_of_two_who_use_one_recovery_code_at_once_one_comes_in(people: Peo
 
     assert sorted(type(each).__name__ for each in came) == ["Invalid", "NewSession"]
     assert await people.factors.codes_left(halves[0].user_id) == len(codes) - 1
+
+
+async def test_two_codes_for_one_half_session_open_one_session(people: People):
+    await people.user("ann@example.org")
+    secret, _, codes = await people.factor(await people.enters("ann@example.org"))
+    half = await people.enters("ann@example.org")
+
+    came = await asyncio.gather(
+        *(people.sign_in.by_second_factor(half.token, code, HOME) for code in (people.code(secret, 1), *codes[:2])),
+        return_exceptions=True,
+    )
+
+    assert sorted(type(each).__name__ for each in came) == ["NewSession", "Unauthenticated", "Unauthenticated"]
+    assert await people.factors.codes_left(half.user_id) in {len(codes) - 1, len(codes)}
+
+
+async def test_a_second_factor_is_begun_with_the_password_and_is_shown_and_confirmed_where_it_was_begun(people: People):
+    ann = await people.user("ann@example.org")
+    here, stolen = [await people.enters("ann@example.org") for _ in range(2)]
+    who, thief = await people.who(here), await people.who(stolen)
+
+    with pytest.raises(Forbidden):
+        await people.sign_in.begin_second_factor(thief, "wrong")
+    secret = await people.sign_in.begin_second_factor(who, PASSWORD)
+
+    assert await people.factors.begun(ann.id, thief.session.id) is None
+    assert await people.factors.begun(ann.id, who.session.id) == secret
+    with pytest.raises(Invalid):
+        await people.sign_in.confirm_second_factor(thief, stolen.token, people.code(secret))
+    assert await people.sign_in.confirm_second_factor(who, here.token, people.code(secret))
+
+
+async def test_who_has_no_password_begins_a_second_factor_soon_after_signing_in(people: People, db: Database):
+    organisation = people.brand.organisation_id
+    await people.users.create("ann@example.org", "Ann", organisation_id=organisation, role="viewer")
+    session = await people.joining.by_identity(
+        Identity("https://id", "1", "ann@example.org", "A"), HOME, instead_of=None
+    )
+
+    assert await people.sign_in.begin_second_factor(await people.who(session), "")
+    async with db.transaction() as conn:
+        await conn.execute(b"UPDATE user_session SET created_at = created_at - interval '11 minutes'")
+        await conn.execute(b"UPDATE second_factor SET made_at = made_at - interval '11 minutes'")
+    who = await people.who(session)
+    with pytest.raises(Forbidden, match="sign in again"):
+        await people.sign_in.begin_second_factor(who, "")
+    assert await people.factors.begun(who.user.id, who.session.id) is None
+
+
+async def test_a_lost_second_factor_is_taken_off_by_the_command_line_and_signs_out(people: People, db: Database):
+    ann = await people.user("ann@example.org")
+    _, session, _ = await people.factor(await people.enters("ann@example.org"))
+
+    await people.sign_in.reset_second_factor(ann)
+
+    assert await people.sessions.signed_in(session.token) is None
+    assert (await people.enters("ann@example.org")).is_whole
+    with pytest.raises(NotFound):
+        await people.sign_in.reset_second_factor(ann)
+    async with db.read() as conn:
+        rows = await (await conn.execute(b"SELECT action FROM audit_entry ORDER BY number DESC LIMIT 1")).fetchall()
+    assert rows == [("user.second_factor_reset",)]
 
 
 async def test_a_link_sets_a_password_once_and_asks_for_the_second_factor_all_the_same(people: People):
@@ -229,7 +339,7 @@ async def test_a_password_that_is_changed_or_whose_user_is_disabled_while_it_is_
             sessions=people.sessions,
             factors=people.factors,
             attempts=people.attempts,
-            invitations=people.invitations,
+            devices=people.devices,
             links=people.links,
             sends_mail=True,
         )
@@ -242,7 +352,8 @@ async def test_a_password_that_is_changed_or_whose_user_is_disabled_while_it_is_
 async def test_a_second_factor_changes_with_its_session_or_not_at_all(people: People):
     ann = await people.user("ann@example.org")
     session = await people.enters("ann@example.org")
-    who, secret = await people.who(session), await people.factors.begin(ann.id)
+    who = await people.who(session)
+    secret = await people.sign_in.begin_second_factor(who, PASSWORD)
 
     with pytest.raises(NotFound):
         await people.sign_in.confirm_second_factor(who, "ended", people.code(secret))
@@ -264,9 +375,9 @@ async def test_who_comes_by_a_link_an_invitation_or_a_provider_is_whom_the_log_n
         for address in ("ben@example.org", "cat@example.org")
     ]
     token = people.invitations.token(ben)
-    await people.sign_in.accept(token, email=None, name="Ben", password=PASSWORD, origin=HOME, instead_of=None)
+    await people.joining.accept(token, email=None, name="Ben", password=PASSWORD, origin=HOME, instead_of=None)
     identity = Identity("https://id.example.org", "1", cat.email, "Cat")
-    await people.sign_in.by_identity(identity, HOME, instead_of=None)
+    await people.joining.by_identity(identity, HOME, instead_of=None)
 
     async with db.read() as conn:
         told = b"SELECT action, actor_kind, actor_label, ip FROM audit_entry WHERE brand_id IS NULL ORDER BY number"
@@ -286,6 +397,12 @@ async def test_who_comes_by_a_link_an_invitation_or_a_provider_is_whom_the_log_n
         ("user.created", "cat@example.org"),
         ("user.identity_linked", "cat@example.org"),
     ]
+
+
+async def _use_up(db: Database) -> None:
+    """Leaves no tries to anybody who tried before."""
+    async with db.transaction() as conn:
+        await conn.execute(b"UPDATE attempt_bucket SET tokens = 0")
 
 
 async def refusal(attempt: Callable[[], Awaitable[object]]) -> tuple[type[Problem], str]:
