@@ -21,7 +21,8 @@ from stentor.doors import doors
 from stentor.executions.audiences import OfSegment
 from stentor.triggers.campaign_runs import CampaignRun
 from stentor.triggers.schedules.model import CampaignTarget, Schedule, ScheduleDraft
-from stentor.wiring import Core, api_settings, people_accounts, services
+from stentor.wiring.core import Core
+from stentor.wiring.services import api_settings, people_accounts, services
 
 PUBLIC = "https://stentor.example.org"
 PASSWORD = "correct horse battery"

@@ -27,7 +27,8 @@ from stentor.console.segments import SegmentPages
 from stentor.console.visits import AnyRequest, Visits
 from stentor.pages.optout import OptoutPages
 from stentor.pages.unsubscribe import UnsubscribePages
-from stentor.wiring import Core, base_url, people_accounts
+from stentor.wiring.core import Core, base_url
+from stentor.wiring.services import people_accounts
 
 
 def doors(core: Core, services: Services, settings: ApiSettings) -> Sequence[Door]:

@@ -12,8 +12,9 @@ from stentor.api.app import create_app
 from stentor.api.services import Services
 from stentor.db.pool import Database
 from stentor.settings import Settings
-from stentor.wiring import Core, api_settings, core
-from stentor.wiring import services as services_of
+from stentor.wiring.core import Core, core
+from stentor.wiring.services import api_settings
+from stentor.wiring.services import services as services_of
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from owned_things import Brand, ask, harvested, operations
 from stentor.accounts.acting import Actor, as_actor
 from stentor.accounts.audit import MEMBER_BYTES_MAX, THING_BYTES_MAX, forget_audit, record
 from stentor.db.pool import Database
-from stentor.wiring import Core, account_links
+from stentor.wiring.core import Core, account_links
 
 pytestmark = pytest.mark.anyio
 

@@ -13,7 +13,7 @@ from api_world import World
 from stentor.audience.model import Act, Source
 from stentor.executions.service import start_due
 from stentor.testing.engine import Engine, ScriptedChannel
-from stentor.wiring import Core
+from stentor.wiring.core import Core
 
 pytestmark = pytest.mark.anyio
 

@@ -11,7 +11,7 @@ import pytest
 from api_world import World
 from stentor.audience.model import Act, Source
 from stentor.triggers.batches.streaming import StreamCall
-from stentor.wiring import Core
+from stentor.wiring.core import Core
 
 pytestmark = pytest.mark.anyio
 

@@ -15,7 +15,8 @@ from identity_provider import CLIENT_ID, CLIENT_SECRET, Provider
 from stentor.api.app import create_app
 from stentor.doors import doors
 from stentor.settings import Settings
-from stentor.wiring import Core, api_settings, core, people_accounts, services
+from stentor.wiring.core import Core, core
+from stentor.wiring.services import api_settings, people_accounts, services
 
 pytestmark = pytest.mark.anyio
 

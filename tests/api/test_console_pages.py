@@ -18,7 +18,8 @@ from stentor.db.pool import Database
 from stentor.doors import doors
 from stentor.settings import Settings
 from stentor.testing.waiting import eventually
-from stentor.wiring import Core, api_settings, core, people_accounts, services
+from stentor.wiring.core import Core, core
+from stentor.wiring.services import api_settings, people_accounts, services
 
 pytestmark = pytest.mark.anyio
 

@@ -17,8 +17,9 @@ from stentor.db.pool import Database
 from stentor.db.reserve import DiskReserve
 from stentor.settings import Settings
 from stentor.testing.torture.proxy import ChaosProxy
-from stentor.wiring import Core, api_settings, core
-from stentor.wiring import services as services_of
+from stentor.wiring.core import Core, core
+from stentor.wiring.services import api_settings
+from stentor.wiring.services import services as services_of
 
 pytestmark = pytest.mark.anyio
 

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from api_world import World
-from stentor.wiring import Core, caster
+from stentor.wiring.core import Core
+from stentor.wiring.roles import caster
 
 pytestmark = pytest.mark.anyio
 

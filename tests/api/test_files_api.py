@@ -25,7 +25,7 @@ from stentor.optouts.loading.runner import ImportRunner
 from stentor.optouts.storage import Storage
 from stentor.optouts.uploads import PART_BYTES
 from stentor.testing.waiting import eventually
-from stentor.wiring import Core
+from stentor.wiring.core import Core
 
 pytestmark = pytest.mark.anyio
 

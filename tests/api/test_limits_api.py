@@ -9,8 +9,9 @@ from httpx import Response
 
 from api_world import World, client_of, mail_generator, subscribe
 from stentor.api.app import create_app
-from stentor.wiring import Core, api_settings
-from stentor.wiring import services as services_of
+from stentor.wiring.core import Core
+from stentor.wiring.services import api_settings
+from stentor.wiring.services import services as services_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.fault("S20")]
 

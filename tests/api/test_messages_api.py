@@ -16,7 +16,8 @@ from stentor.domain.vocabulary import ChannelKind
 from stentor.optouts.model import OptOut
 from stentor.optouts.service import add_to_builtin
 from stentor.testing.waiting import eventually
-from stentor.wiring import Core, deliverer, open_channels, planner
+from stentor.wiring.core import Core
+from stentor.wiring.roles import deliverer, open_channels, planner
 
 pytestmark = pytest.mark.anyio
 

@@ -12,7 +12,7 @@ from stentor.audience.reach import Mark, mark
 from stentor.domain.address import PHONE_CHANNELS, email_digest
 from stentor.domain.ids import customer_id
 from stentor.domain.vocabulary import ChannelKind
-from stentor.wiring import Core
+from stentor.wiring.core import Core
 
 pytestmark = pytest.mark.anyio
 

@@ -12,7 +12,7 @@ from api_world import Client, World
 from stentor.optouts.exporting.model import ExportSpec
 from stentor.optouts.jobs.service import FILE_BYTES_MAX
 from stentor.optouts.model import ListDraft, ListPatch, OptOutList
-from stentor.wiring import Core
+from stentor.wiring.core import Core
 
 pytestmark = pytest.mark.anyio
 

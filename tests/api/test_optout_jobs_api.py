@@ -12,7 +12,7 @@ from stentor.db.pool import Database
 from stentor.domain.ids import new_id
 from stentor.optouts.jobs.model import ResultFile
 from stentor.optouts.jobs.working import Counts, claim_next, finish
-from stentor.wiring import Core
+from stentor.wiring.core import Core
 
 pytestmark = pytest.mark.anyio
 

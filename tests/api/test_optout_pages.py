@@ -9,7 +9,7 @@ from stentor.api.app import create_app
 from stentor.api.services import Services
 from stentor.api.settings import ApiSettings
 from stentor.doors import doors
-from stentor.wiring import Core
+from stentor.wiring.core import Core
 
 pytestmark = pytest.mark.anyio
 

@@ -10,7 +10,8 @@ import pytest
 
 from api_world import World, mail_generator, subscribe
 from stentor.executions.remedies import carry_out_next
-from stentor.wiring import Core, deliverer, open_channels, planner
+from stentor.wiring.core import Core
+from stentor.wiring.roles import deliverer, open_channels, planner
 
 pytestmark = pytest.mark.anyio
 

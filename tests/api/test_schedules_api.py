@@ -8,7 +8,8 @@ import pytest
 
 from api_world import World
 from stentor.db.pool import Database
-from stentor.wiring import Core, schedule_keeper
+from stentor.wiring.chores import schedule_keeper
+from stentor.wiring.core import Core
 from trigger_world import SCHEMA, make_generator
 
 pytestmark = pytest.mark.anyio

@@ -14,7 +14,8 @@ from stentor.domain.ids import customer_id, part_of
 from stentor.executions.provider_events import apply_due
 from stentor.executions.steps.following import write_waits
 from stentor.executions.steps.starting import StepKeeper
-from stentor.wiring import Core, caster, deliverer, open_channels, planner
+from stentor.wiring.core import Core
+from stentor.wiring.roles import caster, deliverer, open_channels, planner
 
 pytestmark = pytest.mark.anyio
 

@@ -21,7 +21,8 @@ from stentor.erasures.sweeping import sweep
 from stentor.optouts.model import OptOut
 from stentor.optouts.service import add_to_builtin
 from stentor.pages.unsubscribe import UnsubscribePages
-from stentor.wiring import Core, account_links, deliverer, open_channels, planner
+from stentor.wiring.core import Core, account_links
+from stentor.wiring.roles import deliverer, open_channels, planner
 
 pytestmark = pytest.mark.anyio
 

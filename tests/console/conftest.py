@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from console_world import PUBLIC, ConsoleWorld
 from stentor.settings import Settings
-from stentor.wiring import core
+from stentor.wiring.core import core
 
 
 @pytest.fixture

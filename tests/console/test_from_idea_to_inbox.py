@@ -8,7 +8,7 @@ import pytest
 from console_world import ConsoleWorld, a_campaign, press
 from stentor.audience.model import CustomerPatch
 from stentor.testing.waiting import eventually
-from stentor.wiring import schedule_keeper
+from stentor.wiring.chores import schedule_keeper
 
 
 @pytest.mark.anyio

@@ -12,7 +12,7 @@ from stentor.cli.output import Exit, fail, print_json, say, table
 from stentor.clock import Clock
 from stentor.domain.policy import BrandPolicy
 from stentor.domain.type_rules import in_words
-from stentor.wiring import Core, accounts
+from stentor.wiring.core import Core, accounts
 
 if TYPE_CHECKING:
     from stentor.accounts.model import Brand, Scope

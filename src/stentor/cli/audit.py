@@ -12,7 +12,7 @@ from stentor.accounts.audit_files import AuditFormat, header, lines
 from stentor.accounts.audit_model import Narrowed
 from stentor.cli.installation import brand_named, organisation_named, with_core
 from stentor.cli.output import Exit, fail
-from stentor.wiring import Core, accounts
+from stentor.wiring.core import Core, accounts
 
 
 def export_audit(

@@ -24,7 +24,7 @@ from stentor.log import set_up_logging
 from stentor.optouts.presence import ListFile, absent_files
 from stentor.optouts.storage import DirectoryStorage
 from stentor.settings import Settings
-from stentor.wiring import Core, data_directory, installation_secret, list_storage
+from stentor.wiring.core import Core, data_directory, installation_secret, list_storage
 
 _FILES_NAMED = 20
 

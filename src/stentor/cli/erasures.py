@@ -11,7 +11,8 @@ from stentor.cli.output import Exit, fail, print_json, say
 from stentor.erasures.exporting import as_document, as_lines
 from stentor.erasures.model import Erasure
 from stentor.errors import NotFound
-from stentor.wiring import Core, accounts, erasures, person_exports
+from stentor.wiring.core import Core, accounts
+from stentor.wiring.services import erasures, person_exports
 
 _ASKED_BY = "command line"
 

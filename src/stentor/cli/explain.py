@@ -13,7 +13,8 @@ from rich.table import Table
 from stentor.cli.installation import brand_named, with_core
 from stentor.cli.output import Exit, fail, print_json
 from stentor.executions.explaining import ChannelExplanation, Check, Explanation
-from stentor.wiring import Core, accounts, services
+from stentor.wiring.core import Core, accounts
+from stentor.wiring.services import services
 
 _EXECUTION_ID = re.compile(
     r"(?:exec-)?([0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12})", re.IGNORECASE

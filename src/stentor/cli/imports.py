@@ -13,7 +13,7 @@ from stentor.audience.model import FileKind, ImportFormat, ImportJob, Reject
 from stentor.cli.installation import brand_or_only, with_core
 from stentor.cli.output import Exit, fail, print_json, say
 from stentor.cli.progress import row_progress
-from stentor.wiring import Core, accounts, imports
+from stentor.wiring.core import Core, accounts, imports
 
 _CHUNK_BYTES = 1 << 20
 _FORMATS: dict[str, ImportFormat] = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson"}

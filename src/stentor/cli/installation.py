@@ -15,7 +15,7 @@ from stentor.db.home import Home
 from stentor.db.migrate import migrate
 from stentor.log import set_up_logging
 from stentor.settings import Settings
-from stentor.wiring import Core, core, data_directory
+from stentor.wiring.core import Core, core, data_directory
 
 T = TypeVar("T")
 

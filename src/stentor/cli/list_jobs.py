@@ -20,7 +20,9 @@ from stentor.cli.output import Exit, fail, print_json, say
 from stentor.clock import boottime_s
 from stentor.optouts.jobs.model import Job, ResultFile
 from stentor.optouts.storage import NotStored
-from stentor.wiring import Core, accounts, lister, services, worker_name
+from stentor.wiring.core import Core, accounts
+from stentor.wiring.roles import lister, worker_name
+from stentor.wiring.services import services
 
 if TYPE_CHECKING:
     from rich.progress import TaskID

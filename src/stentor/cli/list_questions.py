@@ -15,7 +15,8 @@ from stentor.optouts.crew import ChildDied
 from stentor.optouts.hashing import EntryForm
 from stentor.optouts.model import ListDraft, ListKind, OptOutList
 from stentor.optouts.storage import NotStored
-from stentor.wiring import Core, compactor
+from stentor.wiring.core import Core
+from stentor.wiring.roles import compactor
 
 _FORMS = {
     EntryForm.ADDRESS: "as it is, or by its hash",

@@ -28,7 +28,7 @@ from stentor.optouts.jobs.model import Job
 from stentor.optouts.model import OptOutList
 from stentor.optouts.scrubbing.model import CLEAN_FILE, REJECTS_FILE, REMOVED_FILE
 from stentor.optouts.scrubbing.model import checked as checked_scrub
-from stentor.wiring import Core
+from stentor.wiring.core import Core
 
 _FORMATS: dict[str, ExportFormat] = {
     ".csv": "csv",

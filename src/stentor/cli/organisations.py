@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 from stentor.accounts.letters import link_of
 from stentor.cli.installation import organisation_named, with_core
 from stentor.cli.output import print_json, say, table
-from stentor.wiring import Core, accounts, base_url, people_accounts
+from stentor.wiring.core import Core, accounts, base_url
+from stentor.wiring.services import people_accounts
 
 if TYPE_CHECKING:
     from uuid import UUID

@@ -25,7 +25,8 @@ from stentor.db.migrate import migrate
 from stentor.domain.hosts import url_of
 from stentor.log import set_up_logging
 from stentor.settings import Settings
-from stentor.wiring import Core, core, services
+from stentor.wiring.core import Core, core
+from stentor.wiring.services import services
 
 T = TypeVar("T")
 

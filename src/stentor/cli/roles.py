@@ -23,18 +23,9 @@ from stentor.cli.processes import (
 from stentor.domain.hosts import url_of
 from stentor.doors import doors
 from stentor.settings import Settings
-from stentor.wiring import (
-    Core,
-    accounts,
-    api_settings,
-    core,
-    make_partitions,
-    services,
-    tidy_journals,
-    worker_journal,
-    worker_name,
-    worker_roles,
-)
+from stentor.wiring.core import Core, accounts, core
+from stentor.wiring.roles import make_partitions, tidy_journals, worker_journal, worker_name, worker_roles
+from stentor.wiring.services import api_settings, services
 from stentor.worker.caster import LONG_CASTS_MAX
 from stentor.worker.deliverer import claims_at_once
 from stentor.worker.process import run_roles

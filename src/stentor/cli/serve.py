@@ -62,7 +62,8 @@ def migrate_database(given: Mapping[str, Any], *, as_json: bool) -> None:
 async def _first_start(settings: Settings, dsn: str) -> "tuple[Brand, NewKey, str] | None":
     """At the very first start: a brand to begin with, its key, and the link by which the first owner signs in."""
     from stentor.accounts.letters import link_of
-    from stentor.wiring import accounts, base_url, core, people_accounts
+    from stentor.wiring.core import accounts, base_url, core
+    from stentor.wiring.services import people_accounts
 
     async with core(settings, dsn, role="serve", size=_CONNECTIONS) as started:
         service, invitations = accounts(started), people_accounts(started).invitations

@@ -8,7 +8,8 @@ from stentor.accounts.roles import ROLES
 from stentor.cli.installation import brand_named, organisation_named, with_core
 from stentor.cli.organisations import owner_link, told
 from stentor.cli.output import Exit, fail, print_json, say
-from stentor.wiring import Core, accounts, base_url, people_accounts
+from stentor.wiring.core import Core, accounts, base_url
+from stentor.wiring.services import people_accounts
 
 if TYPE_CHECKING:
     from uuid import UUID

@@ -18,7 +18,8 @@ from stentor.domain.vocabulary import ChannelKind
 from stentor.settings import Settings
 from stentor.testing.engine import Engine, ScriptedChannel
 from stentor.testing.world import Someone, World
-from stentor.wiring import core, worker_journal
+from stentor.wiring.core import core
+from stentor.wiring.roles import worker_journal
 
 pytestmark = pytest.mark.anyio
 

@@ -16,7 +16,7 @@ from stentor.cli.premises import Premises
 from stentor.clock import Clock
 from stentor.domain.policy import CampaignPolicy
 from stentor.domain.quiet_hours import DAYS
-from stentor.wiring import deliverer, open_channels, planner
+from stentor.wiring.roles import deliverer, open_channels, planner
 
 PEOPLE = 1_000_000
 _SHARE = 8

@@ -14,7 +14,8 @@ from stentor.db.pool import Database
 from stentor.db.sql import QuerySet, Statement
 from stentor.errors import Unavailable
 from stentor.settings import Settings
-from stentor.wiring import Core, accounts, core, data_directory, services
+from stentor.wiring.core import Core, accounts, core, data_directory
+from stentor.wiring.services import services
 
 SKEW_NOTABLE = timedelta(seconds=1)
 SKEW_MAX = timedelta(seconds=30)

@@ -13,7 +13,7 @@ from stentor.cli.doctor.machine import check_data_directory, check_disk, check_e
 from stentor.cli.doctor.network import check_port, check_public_url, check_trusted_proxies
 from stentor.cli.output import Exit, print_json
 from stentor.settings import Settings
-from stentor.wiring import data_directory
+from stentor.wiring.core import data_directory
 
 _COLOURS = {"ok": "green", "warn": "yellow", "bad": "red"}
 

@@ -44,18 +44,10 @@ from stentor.triggers.messages import MessageCall, Once
 from stentor.triggers.model import Replayed, RunCall
 from stentor.triggers.schedules.keeping import ScheduleKeeper
 from stentor.triggers.schedules.model import GeneratorTarget, ScheduleDraft
-from stentor.wiring import (
-    Core,
-    caster,
-    core,
-    deliverer,
-    open_channels,
-    planner,
-    schedule_keeper,
-    services,
-    worker_journal,
-    worker_name,
-)
+from stentor.wiring.chores import schedule_keeper
+from stentor.wiring.core import Core, core
+from stentor.wiring.roles import caster, deliverer, open_channels, planner, worker_journal, worker_name
+from stentor.wiring.services import services
 
 BATCH_MAX = 4
 """Webhooks in one request."""

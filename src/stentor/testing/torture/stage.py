@@ -13,7 +13,8 @@ from stentor.domain.policy import BrandCap, BrandPolicy, CampaignPolicy
 from stentor.domain.quiet_hours import QuietRule
 from stentor.domain.vocabulary import ChannelKind
 from stentor.testing.http_local import SECRET
-from stentor.wiring import Core, services
+from stentor.wiring.core import Core
+from stentor.wiring.services import services
 
 CONNECTIONS_MAX = 4
 """Of each worker to a relay: enough to have several cut at once, few enough to be counted."""

@@ -1,0 +1,246 @@
+"""What the doors call: each service, put together from the core."""
+
+from ipaddress import ip_network
+
+import msgspec
+
+from stentor.accounts.attempts import Attempts
+from stentor.accounts.audit import AuditLog
+from stentor.accounts.devices import Devices
+from stentor.accounts.directory import BrandDirectory
+from stentor.accounts.invitations import InvitationService
+from stentor.accounts.joining import JoiningService
+from stentor.accounts.keyring import KeyRing
+from stentor.accounts.limits import RateLimiter
+from stentor.accounts.oidc import OidcClient, OidcSettings
+from stentor.accounts.passwords import Passwords
+from stentor.accounts.second_factors import SecondFactors
+from stentor.accounts.sessions import SessionService
+from stentor.accounts.sign_in import SignInService
+from stentor.accounts.test_recipients import TestRecipientService
+from stentor.accounts.users import UserService
+from stentor.api.services import Services
+from stentor.api.settings import ApiSettings
+from stentor.audience.anonymous import AddressNames
+from stentor.audience.customer_events import CustomerEventService
+from stentor.audience.customers import CustomerService
+from stentor.audience.preferences import PreferenceService
+from stentor.audience.profile_service import ProfileService
+from stentor.audience.segments.service import SegmentService
+from stentor.audience.subscriptions import SubscriptionService
+from stentor.audience.tags import TagService
+from stentor.audience.topics import TopicService, known_topics
+from stentor.campaigns.generators import GeneratorService
+from stentor.campaigns.known import known_campaigns
+from stentor.campaigns.previews import PreviewService
+from stentor.campaigns.service import CampaignService
+from stentor.campaigns.sources import GeneratorSource
+from stentor.campaigns.templates import TemplateService
+from stentor.channels.public_address import Reach
+from stentor.channels.sandbox.inbox import InboxService
+from stentor.channels.service import SenderService
+from stentor.clock import Clock
+from stentor.erasures.exporting import ExportService
+from stentor.erasures.log import ErasureLog
+from stentor.erasures.merging import MergeService
+from stentor.erasures.model import Digests
+from stentor.erasures.service import ErasureService
+from stentor.executions.experiments import ExperimentService
+from stentor.executions.quieting import QuietSource
+from stentor.executions.service import ExecutionService
+from stentor.optouts.bulk import BulkCheck
+from stentor.optouts.entry_service import EntryService
+from stentor.optouts.jobs.service import JobService
+from stentor.optouts.links import FileLinks
+from stentor.optouts.lists import ListService
+from stentor.optouts.shared_check import SharedCheck
+from stentor.optouts.uploads import UploadService
+from stentor.render.skeleton import reassemble
+from stentor.settings import Settings
+from stentor.triggers.batches.service import BatchService, awaited_tag
+from stentor.triggers.batches.streaming import StreamService
+from stentor.triggers.campaign_runs import CampaignRunner
+from stentor.triggers.checking import CallChecker
+from stentor.triggers.messages import MessageService
+from stentor.triggers.schedules.service import ScheduleService
+from stentor.triggers.schedules.targets import TargetChecker
+from stentor.triggers.service import TriggerService
+from stentor.triggers.test_sends import TestSendService
+from stentor.triggers.uses import needed_tag, segment_uses
+from stentor.wiring.core import (
+    Core,
+    account_links,
+    accounts,
+    base_url,
+    campaign_checker,
+    disk_reserve,
+    imports,
+    list_reserve,
+    outbound,
+)
+
+
+class PeopleAccounts(msgspec.Struct, frozen=True, kw_only=True):
+    """What lets people sign in, one service each."""
+
+    users: UserService
+    invitations: InvitationService
+    sessions: SessionService
+    second_factors: SecondFactors
+    sign_in: SignInService
+    joining: JoiningService
+    devices: Devices
+    oidc: OidcClient | None
+
+
+def people_accounts(core: Core) -> PeopleAccounts:
+    """Users, invitations, sessions, and the ways to sign in."""
+    clock, sends_mail = Clock(core.db.shift), core.settings.mail_url is not None
+    links = account_links(core)
+    attempts = Attempts(core.db, core.secret.derive("attempts"))
+    sessions = SessionService(core.db, core.secret.derive("sessions"))
+    factors = SecondFactors(core.db, attempts, clock, key=core.secret.derive("second-factors"))
+    invitations = InvitationService(core.db, links, attempts, sends_mail=sends_mail)
+    devices = Devices(core.secret.derive("devices"), clock)
+    passwords = Passwords(core.secret.derive("passwords"))
+    return PeopleAccounts(
+        users=UserService(core.db),
+        invitations=invitations,
+        sessions=sessions,
+        second_factors=factors,
+        sign_in=SignInService(
+            core.db,
+            passwords=passwords,
+            sessions=sessions,
+            factors=factors,
+            attempts=attempts,
+            devices=devices,
+            links=links,
+            sends_mail=sends_mail,
+        ),
+        joining=JoiningService(core.db, passwords=passwords, sessions=sessions, invitations=invitations),
+        devices=devices,
+        oidc=_oidc(core, clock),
+    )
+
+
+def _oidc(core: Core, clock: Clock) -> OidcClient | None:
+    said = core.settings
+    if said.oidc_issuer is None or said.oidc_client_id is None or said.oidc_client_secret is None:
+        return None
+    settings = OidcSettings(
+        issuer=said.oidc_issuer,
+        client_id=said.oidc_client_id,
+        client_secret=said.oidc_client_secret.get_secret_value(),
+        name=said.oidc_name,
+        redirect_uri=f"{base_url(said)}/console/oidc/callback",
+    )
+    return OidcClient(settings, clock, key=core.secret.derive("oidc-cookies"))
+
+
+def services(core: Core) -> Services:
+    """What the doors call."""
+    brands = BrandDirectory(core.db)
+    executions = ExecutionService(
+        core.db,
+        core.publications,
+        core.composer,
+        QuietSource(brands),
+        core.look_up,
+        history_days=core.settings.history_days,
+    )
+    clock = Clock(core.db.shift)
+    campaigns = campaign_checker(core)
+    batches = BatchService(core.db, campaigns, executions)
+    generators = GeneratorSource(core.db, core.publications)
+    people = people_accounts(core)
+    previews = PreviewService(core.db, core.preview_process, clock)
+    names = AddressNames(core.secret.derive("addresses"))
+    return Services(
+        database=core.db,
+        reserve=disk_reserve(core.settings),
+        keys=KeyRing(core.db, core.secret.derive("pepper")),
+        brands=brands,
+        accounts=accounts(core),
+        users=people.users,
+        invitations=people.invitations,
+        audit=AuditLog(core.db),
+        limiter=RateLimiter(core.db),
+        customers=CustomerService(core.db),
+        merges=MergeService(core.db),
+        erasures=erasures(core),
+        person_exports=person_exports(core),
+        topics=TopicService(core.db),
+        subscriptions=SubscriptionService(core.db),
+        preferences=PreferenceService(core.db, brands),
+        profiles=ProfileService(core.db),
+        tags=TagService(core.db, needed=[awaited_tag, needed_tag]),
+        imports=imports(core),
+        segments=segments(core),
+        customer_events=CustomerEventService(core.db, clock, days=core.settings.history_days),
+        senders=SenderService(core.db, core.sender_secrets, reach(core.settings)),
+        templates=TemplateService(core.db),
+        previews=previews,
+        campaigns=CampaignService(core.db),
+        campaign_runs=CampaignRunner(core.db, campaigns, executions, clock=clock),
+        generators=GeneratorService(core.db),
+        executions=executions,
+        experiments=ExperimentService(core.db, core.publications),
+        triggers=TriggerService(core.db, brands, generators, executions, clock=clock),
+        messages=MessageService(
+            core.db,
+            brands,
+            generators,
+            core.publications,
+            executions,
+            send_ids=core.send_ids,
+            names=names,
+        ),
+        test_recipients=TestRecipientService(
+            core.db, account_links(core), sends_mail=core.settings.mail_url is not None
+        ),
+        test_sends=TestSendService(core.db, brands, previews, executions, send_ids=core.send_ids, names=names),
+        batches=batches,
+        streams=StreamService(core.db, batches),
+        schedules=ScheduleService(core.db, TargetChecker(CallChecker(brands, generators), campaigns), executions),
+        inbox=InboxService(core.db, core.send_ids, reassemble),
+        optout_lists=ListService(core.db, {"campaigns": known_campaigns, "topics": known_topics}),
+        optout_entries=EntryService(core.db, core.look_up),
+        optout_checks=BulkCheck(core.db, core.look_up),
+        optout_shared_checks=SharedCheck(core.db, core.look_up),
+        optout_jobs=JobService(core.db, core.storage),
+        optout_uploads=UploadService(core.db, core.storage, list_reserve(core.settings)),
+        file_links=FileLinks(core.secret.derive("files")),
+    )
+
+
+def segments(core: Core) -> SegmentService:
+    """Who is meant, and what goes by it."""
+    return SegmentService(core.db, known_campaigns, [segment_uses])
+
+
+def erasures(core: Core) -> ErasureService:
+    """Erasing people, and what is known of erasures."""
+    digests = Digests(core.secret.derive("erasures"))
+    return ErasureService(core.db, digests, ErasureLog(core.storage, core.secret.derive("fingerprint")))
+
+
+def person_exports(core: Core) -> ExportService:
+    """All that is held of a person."""
+    return ExportService(core.db, EntryService(core.db, core.look_up), reassemble)
+
+
+def api_settings(core: Core) -> ApiSettings:
+    """How the HTTP door takes requests in."""
+    networks = [name.strip() for name in core.settings.trusted_proxies.split(",")]
+    return ApiSettings(
+        secret=core.secret.derive("cursors"),
+        public_url=core.settings.public_url or "",
+        trusted_proxies=tuple(ip_network(name) for name in networks if name),
+        organisation_rate_per_s=core.settings.organisation_rate_per_s,
+    )
+
+
+def reach(settings: Settings) -> Reach:
+    """Whether senders to real people may be switched on here."""
+    return Reach(public_url=settings.public_url or "", outbound=outbound(settings))
