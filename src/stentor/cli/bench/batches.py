@@ -1,4 +1,4 @@
-"""Batches: how many are accepted durably and how fast each, and how many profiles a second a stream of them takes in."""
+"""Batches: how many are accepted durably and how fast each, how many profiles a second a stream of them takes in, and what follows."""
 
 import tempfile
 import time
@@ -11,6 +11,7 @@ import msgspec
 from stentor.cli.bench import fixtures
 from stentor.cli.bench.club import Club, found_club
 from stentor.cli.bench.result import Measure, megabytes, milliseconds, per_s
+from stentor.cli.bench.schedules import SCHEDULES, schedules_started
 from stentor.cli.bench.segments import measure_segments
 from stentor.cli.memory import MemoryWatch
 from stentor.cli.output import fail
@@ -33,7 +34,7 @@ _CHUNK_BYTES = 1 << 20
 async def measure(premises: Premises, people: int) -> dict[str, Measure]:
     """Batches into a database that a stream of `people` has filled before, a quarter as many of them twice; then segments.
 
-    Segments are of those who came by the stream.
+    Segments are of those who came by the stream. Last come schedules, one for each hundred people, 10,000 at the most.
     """
     async with MemoryWatch(premises.data) as memory:
         async with premises.running(workers=0):
@@ -43,6 +44,7 @@ async def measure(premises: Premises, people: int) -> dict[str, Measure]:
             results = await _Batches(premises, club, people).measured(people // _SHARE)
         results |= {"bulk_profiles_per_s": per_s(bulk_per_s)}
         results |= await measure_segments(premises, club, tag_id)
+        results |= await schedules_started(premises, min(SCHEDULES, max(1, people // 100)))
     return results | {"peak_rss_mb": megabytes(memory.peak_mb)}
 
 

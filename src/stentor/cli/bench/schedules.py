@@ -15,8 +15,8 @@ from stentor.triggers.schedules.model import GeneratorTarget, ScheduleDraft
 SCHEDULES = 10_000
 PEOPLE = 10
 _TOPIC = "all"
-_UNTIL_DUE = timedelta(seconds=45)
-"""For making them, and for the worker to start."""
+_UNTIL_DUE, _UNTIL_DUE_OF_EACH = timedelta(seconds=5), timedelta(milliseconds=4)
+"""For the worker to start, and for making them."""
 _PATIENCE = timedelta(minutes=10)
 
 
@@ -28,10 +28,10 @@ class Sql(QuerySet, file="schedules.sql", package=__package__):
 async def schedules_started(premises: Premises, schedules: int = SCHEDULES) -> dict[str, Measure]:
     """`schedules_started_s`: from the time that all of them are due at, with one worker. Of 10 people each, into the sandbox."""
     async with premises.running(workers=0):
-        club = await found_club(premises)
+        club = await found_club(premises, name="Punctual Rovers")
         await add_people(premises, club, PEOPLE)
         await add_topics(premises, club, [_TOPIC], PEOPLE)
-        due_at = (datetime.now(UTC) + _UNTIL_DUE).replace(microsecond=0)
+        due_at = (datetime.now(UTC) + _UNTIL_DUE + schedules * _UNTIL_DUE_OF_EACH).replace(microsecond=0)
         await _schedule(premises, club, due_at, schedules)
     async with premises.running(workers=1):
         last = await _last_taken_at(premises, club, due_at, schedules)
