@@ -134,8 +134,10 @@ class InvitationService:
                 organisation_id=organisation_id,
                 after=told,
             )
-        if made is None:
-            raise RuntimeError("An invitation that was just made is not there.")
+            if made is None:
+                raise Conflict(
+                    "This copy was restored and does not know yet what became of invitations. `stentor resume` lets it go."
+                )
         return made
 
     async def _check_pace(self, conn: Connection, organisation_id: UUID, key: str) -> None:

@@ -137,7 +137,9 @@ class SignInService:
     async def by_link(self, token: str, password: str, origin: Origin, *, instead_of: str | None) -> NewSession:
         """Sets the password of the link's user, signs them out everywhere, and in here.
 
-        A second factor is still asked for. Raises Invalid for a password that is too plain, NotFound for a dead link.
+        A second factor is still asked for, unless the link is the first to prove that the address is theirs: whoever was
+        there before may be somebody else, and goes with all that they could come back by. Raises Invalid for a password
+        that is too plain, NotFound for a dead link.
         """
         user = await self.linked(token)
         check_password(password, email=user.email)
@@ -147,9 +149,10 @@ class SignInService:
             is_mailed = None if link_id is None else await sign_in_store.use_link(conn, link_id)
             if is_mailed is None:
                 raise _dead_link()
-            if is_mailed:
-                await user_store.set_proven(conn, user.id)
+            is_first_proof = is_mailed and await user_store.set_proven(conn, user.id)
             with as_oneself(user.id, user.email, origin):
+                if is_first_proof and await self._factors.remove(conn, user.id):
+                    await tell(conn, "user.second_factor_reset", user.id)
                 await self._set_password(conn, user.id, stored)
             return await self._sessions.opened(conn, user.id, "link", origin, instead_of=instead_of)
 
@@ -183,6 +186,8 @@ class SignInService:
     async def confirm_second_factor(self, who: SignedIn, token: str, code: str) -> tuple[NewSession, list[str]]:
         """Puts a second factor in use; returns the rotated session and the recovery codes. Raises as SecondFactors."""
         async with self._factors.attempt(who.user.id), self._db.transaction() as conn:
+            # Whoever proves the address takes the factor off and ends this session: before this or after it.
+            await user_store.lock_user(conn, who.user.id)
             codes = await self._factors.confirm(conn, who.user.id, who.session.id, code)
             await sign_in_store.end_sessions(conn, who.user.id, kept=who.session.id)
             await tell(conn, "user.second_factor_set", who.user.id)

@@ -114,9 +114,9 @@ async def set_password(conn: Connection, user_id: UUID, password: str) -> None:
     await Sql.set_password.run(conn, id=user_id, password=password)
 
 
-async def set_proven(conn: Connection, user_id: UUID) -> None:
-    """Notes that the address is theirs; the first time keeps its stamp."""
-    await Sql.set_proven.run(conn, id=user_id)
+async def set_proven(conn: Connection, user_id: UUID) -> bool:
+    """Notes that the address is theirs; False when that was known. The first time keeps its stamp."""
+    return await Sql.set_proven.run(conn, id=user_id) > 0
 
 
 async def set_disabled(conn: Connection, user_id: UUID, *, disabled: bool) -> bool:

@@ -110,9 +110,11 @@ LIMIT 1
 
 -- name: find_invitation
 -- all brands: its link says which it is.
+-- None in a restored copy that is not fenced yet: it does not know which were withdrawn since.
 SELECT id, organisation_id, brand_id, email, role, invited_by, created_at, expires_at
 FROM invitation
 WHERE id = :id AND accepted_at IS NULL AND withdrawn_at IS NULL AND expires_at > :now
+    AND NOT EXISTS (SELECT FROM installation WHERE restored_at IS NOT NULL AND fenced_at IS NULL)
 
 -- name: open_invitations
 -- all brands: those of an organisation.
@@ -123,16 +125,20 @@ ORDER BY created_at, id
 
 -- name: invitations_to
 -- all brands: whatever somebody was invited to.
+-- None in a restored copy that is not fenced yet.
 SELECT id, organisation_id, brand_id, email, role, invited_by, created_at, expires_at
 FROM invitation
 WHERE email_key = :email_key AND accepted_at IS NULL AND withdrawn_at IS NULL AND expires_at > :now
+    AND NOT EXISTS (SELECT FROM installation WHERE restored_at IS NOT NULL AND fenced_at IS NULL)
 -- In the order in which their organisations are locked.
 ORDER BY organisation_id, created_at, id
 
 -- name: accept_invitation
 -- all brands: its link says which it is.
+-- None in a restored copy that is not fenced yet.
 UPDATE invitation SET accepted_at = :now
 WHERE id = :id AND accepted_at IS NULL AND withdrawn_at IS NULL AND expires_at > :now
+    AND NOT EXISTS (SELECT FROM installation WHERE restored_at IS NOT NULL AND fenced_at IS NULL)
 
 -- name: withdraw_invitation
 -- all brands: an invitation to the whole organisation has none.

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from account_world import HOME, PASSWORD, People
+from stentor.accounts import user_store
 from stentor.accounts.acting import Actor, as_actor
 from stentor.accounts.attempts import INVITATIONS_PER_ADDRESS_MAX
 from stentor.accounts.invitations import INVITATIONS_PER_DAY_MAX
@@ -38,6 +39,15 @@ async def withdrawn(db: Database) -> list[str]:
     async with db.read() as conn:
         told = b"SELECT thing_id FROM audit_entry WHERE action = 'invitation.withdrawn' ORDER BY number"
         return [row[0] for row in await (await conn.execute(told)).fetchall()]
+
+
+async def mailed_link(people: People) -> str:
+    """A link to choose a password, as Ann asks for it and gets it by mail."""
+    await people.sign_in.forgotten("ann@example.org", HOME)
+    async with people.db.read() as conn:
+        found = b"SELECT id FROM sign_in_link WHERE is_mailed AND used_at IS NULL"
+        rows = await (await conn.execute(found)).fetchall()
+    return people.links.token("password", rows[0][0])
 
 
 async def test_an_invitation_lowers_nobody_and_is_used_up_all_the_same(people: People):
@@ -176,7 +186,47 @@ async def test_invitations_are_no_mailer(people: People, db: Database):
     assert await invited(people, "cat@example.org", "viewer")
 
 
-async def test_a_provider_takes_over_no_account_whose_address_nobody_proved(people: People, db: Database):
+async def test_a_copy_that_is_not_fenced_yet_takes_no_invitations(people: People, db: Database):
+    invitation = await invited(people, "ann@example.org", "admin")
+    token = people.invitations.token(invitation)
+    joins: dict[str, Any] = {"email": None, "name": "A", "password": PASSWORD, "origin": HOME, "instead_of": None}
+    async with db.transaction() as conn:
+        await conn.execute(
+            b"INSERT INTO installation (secret_fingerprint, created_at, backup_at, restored_at, paused_at) "
+            b"VALUES ('', now(), now(), now(), now())"
+        )
+
+    with pytest.raises(NotFound):
+        await people.joining.accept(token, **joins)
+    async with db.transaction() as conn:
+        assert await user_store.invitations_to(conn, "ann@example.org") == []
+        assert not await user_store.accept_invitation(conn, invitation.id)
+    with pytest.raises(Conflict, match="resume"):
+        await invited(people, "ben@example.org", "viewer")
+    async with db.transaction() as conn:
+        await conn.execute(b"UPDATE installation SET fenced_at = now()")
+    assert (await people.joining.accept(token, **joins)).is_whole
+
+
+async def test_who_proves_an_address_first_is_asked_for_nobody_elses_second_factor(people: People, db: Database):
+    await people.user("owner@example.org")
+    token = people.invitations.token(await invited(people, "ann@example.org", "viewer"))
+    planted = await people.joining.accept(token, email=None, name="A", password=PASSWORD, origin=HOME, instead_of=None)
+    await people.factor(planted)
+
+    ann = await people.sign_in.by_link(await mailed_link(people), PASSWORD, HOME, instead_of=None)
+
+    assert ann.is_whole
+    async with db.read() as conn:
+        told = b"SELECT actor_label FROM audit_entry WHERE action = 'user.second_factor_reset'"
+        assert await (await conn.execute(told)).fetchall() == [("ann@example.org",)]
+    # From then on the address is theirs, and so is the factor.
+    await people.factor(ann)
+    again = await people.sign_in.by_link(await mailed_link(people), PASSWORD, HOME, instead_of=None)
+    assert not again.is_whole
+
+
+async def test_a_provider_takes_over_no_account_whose_address_nobody_proved(people: People):
     organisation = people.brand.organisation_id
     await people.user("owner@example.org")
     # Whoever invites can open the link, and have the password of an account under somebody else's address.
@@ -189,11 +239,7 @@ async def test_a_provider_takes_over_no_account_whose_address_nobody_proved(peop
     other = await people.enters("owner@example.org")
     with pytest.raises(Forbidden, match="nobody proved"):
         await people.joining.by_identity(ann, HOME, instead_of=other.token)
-    assert await people.sign_in.forgotten("ann@example.org", HOME) is None
-    async with db.read() as conn:
-        rows = await (await conn.execute(b"SELECT id FROM sign_in_link WHERE is_mailed")).fetchall()
-    link = people.links.token("password", rows[0][0])
-    await people.sign_in.by_link(link, "another good phrase", HOME, instead_of=None)
+    await people.sign_in.by_link(await mailed_link(people), "another good phrase", HOME, instead_of=None)
 
     came = await people.who(await people.joining.by_identity(ann, HOME, instead_of=None))
     assert (came.user.id, came.role(organisation)) == (planted.user_id, "viewer")
