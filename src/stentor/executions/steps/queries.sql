@@ -76,19 +76,24 @@ ON CONFLICT (execution_id, number) DO UPDATE SET done_at = excluded.done_at
 DELETE FROM step_chunk WHERE execution_id = ANY(:execution_ids) AND brand_id = :brand_id
 
 -- name: looked_at
+-- A remedy that was ordered after the row was read, and before it was locked, is seen here.
 UPDATE step_source f
-SET look_at = :now + make_interval(secs => n.rest_s), remedies = n.remedies, done_at = CASE WHEN n.is_done THEN :now END
+SET look_at = :now + make_interval(secs => n.rest_s), remedies = n.remedies,
+    done_at = CASE WHEN n.is_done AND e.ended_at IS NOT NULL AND e.remedies = n.remedies THEN :now END
 FROM unnest(:execution_ids::uuid[], :rests_s::integer[], :remedies::integer[], :done::boolean[]) AS n (execution_id, rest_s, remedies, is_done)
-WHERE f.execution_id = n.execution_id AND f.brand_id = :brand_id
+JOIN execution e ON e.id = n.execution_id
+WHERE f.execution_id = n.execution_id AND f.brand_id = :brand_id AND e.brand_id = :brand_id
 
 -- name: look_through_anew
--- What had ended has something to do again, by a remedy.
-UPDATE step_source SET done_at = NULL, look_at = :now WHERE execution_id = :execution_id AND brand_id = :brand_id AND done_at IS NOT NULL
+-- What had ended has something to do again, by a remedy. Done or not: a keeper that takes its last look now has the row locked,
+-- is waited for, and does not have the last word.
+UPDATE step_source SET done_at = NULL, look_at = :now WHERE execution_id = :execution_id AND brand_id = :brand_id
     AND NOT EXISTS (SELECT FROM stepping s WHERE s.execution_id = run_id AND s.brand_id = :brand_id AND s.cancelled_at IS NOT NULL)
 
 -- name: open_anew
+-- Ended or not: a keeper that ends it now has the row locked, and is waited for.
 UPDATE stepping SET ended_at = NULL
-WHERE brand_id = :brand_id AND cancelled_at IS NULL AND ended_at IS NOT NULL
+WHERE brand_id = :brand_id AND cancelled_at IS NULL
     AND execution_id = (
         SELECT CASE WHEN e.step = 0 THEN e.id ELSE e.parent_id END
         FROM execution e

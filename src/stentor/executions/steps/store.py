@@ -159,8 +159,9 @@ async def looked_at(conn: Connection, brand_id: UUID, looks: Sequence[Look]) -> 
 
 async def reopen(conn: Connection, brand_id: UUID, execution_id: UUID) -> None:
     """Looks through an execution anew, for which a remedy was ordered; for one that nothing follows there is nothing to do."""
-    await Sql.look_through_anew.run(conn, brand_id=brand_id, execution_id=execution_id)
+    # The run's row first, as whoever cancels it locks them: neither waits for the other, and what is cancelled stays so.
     await Sql.open_anew.run(conn, brand_id=brand_id, execution_id=execution_id)
+    await Sql.look_through_anew.run(conn, brand_id=brand_id, execution_id=execution_id)
 
 
 async def claim_turns(conn: Connection, limit: int) -> list[DueTurn]:

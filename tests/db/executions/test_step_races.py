@@ -1,0 +1,103 @@
+"""Races of steps: what is ordered while the keeper looks on, or ends what is over, is not lost."""
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from stentor.channels.contract import InDoubt
+from stentor.db.pool import Database
+from stentor.executions import remedies
+from stentor.executions.steps import store
+from stentor.executions.steps.following import write_waits
+from stentor.executions.steps.store import Look
+from stentor.testing.engine import Engine, ScriptedChannel
+from stentor.testing.waiting import eventually
+from stentor.testing.world import Following, Someone, World
+from step_world import Walk
+from trigger_world import rows
+
+pytestmark = pytest.mark.anyio
+
+
+async def in_doubt(db: Database) -> tuple[Walk, UUID]:
+    """A run of one person, who is in doubt, and its walk; the next step is an hour later."""
+    walk = Walk(await World.made(db), Engine(db, ScriptedChannel(lambda _message: InDoubt("lost"))))
+    await walk.world.people([Someone("doubtful")])
+    run = await walk.world.execution(await walk.world.publication(steps=[Following(3_600)]))
+    await walk.engine.drain()
+    return walk, run
+
+
+async def test_a_remedy_that_is_ordered_while_the_keeper_takes_its_last_look_is_looked_through(db: Database):
+    walk, run = await in_doubt(db)
+    (seen,) = await rows(db, "SELECT done_at FROM step_source")
+    ordered, last_look_is_over = asyncio.Event(), asyncio.Event()
+
+    async def order() -> None:
+        async with db.transaction() as conn:
+            await remedies.lock(conn, walk.world.brand_id, run)
+            await remedies.order(conn, walk.world.brand_id, run, "settle_as_handed_over", None, asked_by="key 1")
+            ordered.set()
+            await last_look_is_over.wait()
+
+    async with db.transaction() as conn:
+        # Behind its claim, and before it knows what is left.
+        await conn.execute("LOCK TABLE step_chunk")
+        looking = asyncio.create_task(write_waits(db))
+        await eventually(lambda: _waiting(db, 1))
+        ordering = asyncio.create_task(order())
+        await eventually(lambda: _is_set_or_waiting(db, ordered, 2))
+    await looking
+    last_look_is_over.set()
+    await ordering
+
+    assert seen == (None,)
+    assert await rows(db, "SELECT done_at FROM step_source") == [(None,)]
+    while await remedies.carry_out_next(db):
+        pass
+    await walk.after(minutes=2)
+    assert (await walk.steps(run)).steps[0].waiting == 1
+
+
+async def test_what_a_look_knew_before_a_remedy_was_ordered_ends_nothing(db: Database):
+    walk, run = await in_doubt(db)
+    async with db.transaction() as conn:
+        (before,) = await store.claim_sources(conn, 1)
+    await walk.engine.executions.remedy(walk.world.brand_id, run, "settle_as_handed_over", asked_by="key 1")
+    async with db.transaction() as conn:
+        await store.looked_at(conn, walk.world.brand_id, [Look(before, 0, is_done=True)])
+
+    assert before.is_over
+    assert await rows(db, "SELECT done_at, remedies FROM step_source") == [(None, 0)]
+
+
+async def test_steps_that_end_while_a_remedy_is_ordered_are_open_again(db: Database):
+    walk, run = await in_doubt(db)
+    await walk.on()
+    async with db.transaction() as conn:
+        ended = await store.end_steppings(conn, 1)
+        ordering = asyncio.create_task(
+            walk.engine.executions.remedy(walk.world.brand_id, run, "settle_as_handed_over", asked_by="key 1")
+        )
+        await eventually(lambda: _done_or_waiting(db, ordering))
+    await ordering
+
+    assert ended == 1
+    assert (await walk.steps(run)).ended_at is None
+    await walk.engine.executions.pause(walk.world.brand_id, run)
+    assert (await walk.steps(run)).paused_at is not None
+
+
+async def _waiting(db: Database, how_many: int) -> bool:
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    return await rows(db, waiting) == [(how_many,)]
+
+
+async def _is_set_or_waiting(db: Database, event: asyncio.Event, how_many: int) -> bool:
+    return event.is_set() or await _waiting(db, how_many)
+
+
+async def _done_or_waiting(db: Database, task: "asyncio.Task[Any]") -> bool:
+    return task.done() or await _waiting(db, 1)
