@@ -29,7 +29,14 @@ _INBOX = "It clears up in the sandbox, where nobody's messages are."
 
 _ORGANISATION = "Its entry is the organisation's, which no group shows: see tests/api/test_organisations_api.py."
 
+_EXPERIMENT = "No execution waits for a winner here: see tests/api/test_experiments_api.py."
+
 NOT_AUDITED = {
+    "cancelExperiment": _EXPERIMENT,
+    "chooseWinner": _EXPERIMENT,
+    "createOrganisationGroup": _ORGANISATION,
+    "renameOrganisation": _ORGANISATION,
+    "renameOrganisationGroup": _ORGANISATION,
     "createBatch": _PEOPLE,
     "createProfile": _PEOPLE,
     "createProfileTag": _PEOPLE,

@@ -46,6 +46,7 @@ async def test_an_experiment_is_run_looked_at_and_decided(world: World, installa
     unknown = await world.ask("POST", f"{path}/winner", json={"arm": "Red"})
     ended = await world.ask("POST", f"{path}/cancel")
     again = await world.ask("POST", f"{path}/cancel")
+    log = (await world.ask("GET", "/audit", params={"thing_kind": "experiment"})).json()["data"]
 
     assert made["experiment"]["winner"] == {**WINNER, "at_least": 100, "otherwise": "ask"}
     assert [route["arm"] for route in made["routes"]] == ["Short", "Long"]
@@ -57,6 +58,7 @@ async def test_an_experiment_is_run_looked_at_and_decided(world: World, installa
     assert (unplanned.status_code, "this one is queued" in unplanned.json()["detail"]) == (409, True)
     assert unknown.json()["violations"][0]["pointer"] == "/arm"
     assert (ended.json()["state"], again.status_code) == ("cancelled", 409)
+    assert [entry["action"] for entry in log] == ["experiment.cancelled"]
 
 
 async def test_each_mistake_in_an_experiment_is_told_with_its_place(world: World, draft: dict[str, Any]):

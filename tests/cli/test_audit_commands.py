@@ -45,7 +45,7 @@ def test_what_commands_changed_is_written_out(command: Command, tmp_path: Path, 
     assert [json.loads(line) for line in of_all.stdout.splitlines()] == whole
     assert (of_none.exit_code, of_none.stderr) == (
         1,
-        "stentor: There is no organisation '9'. There are: 1 (Organisation)\n",
+        "stentor: There is no organisation '9'. See `stentor organisation list`.\n",
     )
     assert of_both.exit_code == 2
     assert (later.exit_code, later.stdout) == (0, "")

@@ -167,12 +167,13 @@ class ListDesk:
 
         async def chunks() -> AsyncIterator[bytes]:
             nonlocal reached
+            # Each time before it waits for more: a pipe may never say anything.
+            _check_not_interrupted()
             async for piece in source.pieces(reached):
-                _check_not_interrupted()
                 yield piece
                 reached += len(piece)
                 shown.reach(reached)
-            _check_not_interrupted()
+                _check_not_interrupted()
 
         try:
             await self._uploads.receive(self.brand_id, job.id, chunks(), offset=offset, declared_bytes=source.size)
