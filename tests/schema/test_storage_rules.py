@@ -36,6 +36,7 @@ ALL_BRANDS = {
     "accounts/queries.sql:holder_of_key",
     "accounts/queries.sql:keys_of_organisation",
     "accounts/queries.sql:lock_key",
+    "accounts/queries.sql:lock_keys_of_user",
     "accounts/queries.sql:note_key_use",
     "accounts/queries.sql:revoke_key",
     "accounts/letters.sql:invitation_letter",

@@ -137,9 +137,19 @@ LIMIT :limit
 
 -- name: lock_key
 -- all brands: keys of the whole organisation have none.
-SELECT number, brand_id, name, hint, is_test, revoked_at
+SELECT number, organisation_id, brand_id, name, hint, scopes, is_test, revoked_at
 FROM api_key
 WHERE number = :number AND organisation_id = :organisation_id AND (:brand_id::uuid IS NULL OR brand_id = :brand_id)
+FOR UPDATE
+
+-- name: lock_keys_of_user
+-- all brands: whatever somebody made goes by what they may do in each of them.
+-- Those that live, made by keys of theirs too; in the order in which others lock them.
+SELECT number, organisation_id, brand_id, name, hint, scopes, is_test, revoked_at
+FROM api_key
+WHERE holder = :holder AND (:organisation_id::uuid IS NULL OR organisation_id = :organisation_id)
+    AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > :now)
+ORDER BY number
 FOR UPDATE
 
 -- name: revoke_key

@@ -24,7 +24,7 @@ from stentor.accounts.model import (
     PolicyVersion,
     Scope,
 )
-from stentor.accounts.withdrawing import withdraw_by
+from stentor.accounts.revoking import RevocationHook, revoke
 from stentor.clock import Clock
 from stentor.db.connection import Connection
 from stentor.db.names import name_free, name_taken
@@ -36,9 +36,6 @@ from stentor.errors import Conflict, Invalid, NotFound
 
 BrandHook = Callable[[Connection, UUID], Awaitable[None]]
 """Gives a new brand what it cannot be without (its built-in opt-out list, its sandbox senders), in its transaction."""
-
-RevocationHook = Callable[[], Awaitable[None]]
-"""Called when a key was revoked, and that is committed. It raises nothing: revoked is revoked."""
 
 KEYS_MAX = 1_000
 """Of a brand, and of an organisation beside those of its brands; what was revoked or has expired is not counted."""
@@ -314,13 +311,7 @@ class AccountService:
                 raise NotFound(f"There is no {'test ' if tests_alone else ''}key {number}.")
             if key.revoked_at is not None:
                 return
-            await store.revoke_key(conn, number)
-            await withdraw_by(conn, organisation_id, "key", str(number))
-            told = {"name": key.name, "hint": key.hint}
-            # In the log of the key's brand too, whoever revokes it.
-            await record(
-                conn, "key.revoked", number, brand_id=key.brand_id, organisation_id=organisation_id, before=told
-            )
+            await revoke(conn, key)
         if self._on_key_revoked is not None:
             await self._on_key_revoked()
 

@@ -52,6 +52,7 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     keys_of_organisation: Statement
     keys_of_brand: Statement
     lock_key: Statement
+    lock_keys_of_user: Statement
     revoke_key: Statement
     note_key_use: Statement
 
@@ -203,7 +204,11 @@ async def _holder_of_keys_by(conn: Connection, maker: Actor) -> str | None:
     """The user who makes them, or whoever holds the key that makes them; of others' keys each is its own holder."""
     if maker.kind == "key":
         return await Sql.holder_of_key.value(conn, number=int(maker.id))
-    return f"user {maker.id}" if maker.kind == "user" else None
+    return _holder_of_user(maker.id) if maker.kind == "user" else None
+
+
+def _holder_of_user(user_id: str) -> str:
+    return f"user {user_id}"
 
 
 async def find_principal(conn: Connection, digest: bytes) -> Principal | None:
@@ -235,9 +240,11 @@ class LockedKey(msgspec.Struct, frozen=True):
     """A key that is locked until the transaction ends."""
 
     number: int
+    organisation_id: UUID
     brand_id: UUID | None
     name: str
     hint: str
+    scopes: tuple[Scope, ...]
     is_test: bool
     revoked_at: datetime | None
 
@@ -245,6 +252,13 @@ class LockedKey(msgspec.Struct, frozen=True):
 async def lock_key(conn: Connection, organisation_id: UUID, number: int, brand_id: UUID | None) -> LockedKey | None:
     """The key; None when the organisation, or the brand if one is given, has none of that number."""
     return await Sql.lock_key.first(conn, LockedKey, organisation_id=organisation_id, number=number, brand_id=brand_id)
+
+
+async def lock_keys_of_user(conn: Connection, user_id: UUID, organisation_id: UUID | None) -> list[LockedKey]:
+    """The live keys of that user, be they made by other keys, in the organisation or with None in all of them."""
+    return await Sql.lock_keys_of_user.rows(
+        conn, LockedKey, holder=_holder_of_user(str(user_id)), organisation_id=organisation_id
+    )
 
 
 async def revoke_key(conn: Connection, number: int) -> None:

@@ -9,6 +9,7 @@ from stentor.accounts import sign_in_store, user_store
 from stentor.accounts.acting import Actor, as_actor
 from stentor.accounts.audit import record
 from stentor.accounts.model import NAME_CHARS_MAX
+from stentor.accounts.revoking import RevocationHook, revoke_beyond
 from stentor.accounts.roles import ROLES, Role
 from stentor.accounts.user_model import Member, Origin, User
 from stentor.accounts.withdrawing import withdraw_by, withdraw_to
@@ -26,8 +27,10 @@ MEMBERS_MAX = 1_000
 class UserService:
     """Who may sign in, and what each may do where."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, *, on_key_revoked: RevocationHook | None = None) -> None:
+        """`on_key_revoked` is called as AccountService calls it."""
         self._db = db
+        self._on_key_revoked = on_key_revoked
 
     async def is_anybody_there(self) -> bool:
         """Whether anybody could sign in at all."""
@@ -67,9 +70,10 @@ class UserService:
     async def set_disabled(self, user_id: UUID, *, disabled: bool) -> User:
         """Lets somebody sign in no more, and out at once everywhere, or lets them in again.
 
-        Links to choose a password, invitations to them and invitations by them end with it, and do not come back. Raises
-        NotFound, and Conflict where an organisation would be left without an owner.
+        Links to choose a password, invitations to them and by them, and all API tokens that they made end with it, and do
+        not come back. Raises NotFound, and Conflict where an organisation would be left without an owner.
         """
+        is_revoked = False
         async with self._db.transaction() as conn:
             # In one order, so that two who disable each other take turns.
             places = sorted({one.organisation_id for one in await user_store.memberships_of_user(conn, user_id)})
@@ -84,6 +88,7 @@ class UserService:
                 for one in held:
                     await _check_owned(conn, one.organisation_id, was_owned=one.role == "owner")
                 await sign_in_store.end_links(conn, user_id)
+                is_revoked = await revoke_beyond(conn, user_id, ())
                 await withdraw_to(conn, email_key(user.email))
                 for organisation_id in places:
                     await withdraw_by(conn, organisation_id, "user", str(user_id))
@@ -92,7 +97,8 @@ class UserService:
                 await record(
                     conn, "user.disabled" if disabled else "user.enabled", user_id, organisation_id=organisation_id
                 )
-            return user
+        await self._keep(is_revoked)
+        return user
 
     async def members(self, organisation_id: UUID) -> list[Member]:
         """Everybody with a role in the organisation or in one of its brands, in the order of their addresses."""
@@ -112,10 +118,11 @@ class UserService:
         """Gives a member a role in the organisation, or in one brand; None takes the one that was there.
 
         Whoever's role changes is signed out, and signs in to what they may do then; what they were invited to ends, and so
-        does what they invited others to and may not any more. A role that they have already changes nothing. Raises
-        NotFound, Invalid for a role that nobody has there, and Conflict where the organisation would be left without an
+        does what they invited others to and may not any more, and the API tokens that they made and that may do more than
+        they. A role that they have already changes nothing. Raises NotFound, Invalid for a role that nobody has there, and Conflict where the organisation would be left without an
         owner, or where an owner is made, unmade or given a role in a brand without `owners_too`.
         """
+        is_revoked = False
         async with self._db.transaction() as conn:
             await _lock(conn, organisation_id)
             present = await _roles(conn, organisation_id, user_id)
@@ -126,13 +133,17 @@ class UserService:
                 raise owners_alone()
             if role is None or role != present.get(brand_id):
                 await _check_invited(conn, organisation_id, user_id, owners_too=owners_too)
-                await _change_role(conn, organisation_id, user_id, role, brand_id=brand_id, present=present)
+                is_revoked = await _change_role(
+                    conn, organisation_id, user_id, role, brand_id=brand_id, present=present
+                )
+        await self._keep(is_revoked)
         return await self._member_or_nothing(organisation_id, user_id)
 
     async def give_role(
         self, organisation_id: UUID, user_id: UUID, role: Role, *, brand_id: UUID | None = None
     ) -> Member:
         """As `set_role` for owners, also to a user who has no role there yet. Conflict too where the organisation is full."""
+        is_revoked = False
         async with self._db.transaction() as conn:
             await _lock(conn, organisation_id)
             await _found(conn, user_id)
@@ -140,13 +151,17 @@ class UserService:
             if not present and await user_store.count_members(conn, organisation_id) >= MEMBERS_MAX:
                 raise too_many_members()
             if role != present.get(brand_id):
-                await _change_role(conn, organisation_id, user_id, role, brand_id=brand_id, present=present)
+                is_revoked = await _change_role(
+                    conn, organisation_id, user_id, role, brand_id=brand_id, present=present
+                )
+        await self._keep(is_revoked)
         return await self.member(organisation_id, user_id)
 
     async def remove(self, organisation_id: UUID, user_id: UUID, *, owners_too: bool) -> None:
         """Takes somebody all their roles in the organisation and its brands, and signs them out.
 
-        What they were invited to there, and invited others to, ends with it. Raises NotFound, and Conflict as `set_role`.
+        What they were invited to there, and invited others to, ends with it, and the API tokens that they made there. Raises
+        NotFound, and Conflict as `set_role`.
         """
         async with self._db.transaction() as conn:
             await _lock(conn, organisation_id)
@@ -157,6 +172,7 @@ class UserService:
                 raise no_member()
             await _check_invited(conn, organisation_id, user_id, owners_too=owners_too)
             await user_store.delete_memberships(conn, user_id, organisation_id)
+            is_revoked = await revoke_beyond(conn, user_id, (), organisation_id)
             await _end_invitations(conn, organisation_id, user_id, None)
             await _check_owned(conn, organisation_id, was_owned=present.get(None) == "owner")
             await _sign_out(conn, user_id)
@@ -167,6 +183,12 @@ class UserService:
                 organisation_id=organisation_id,
                 before={"roles": list(present.values())},
             )
+        await self._keep(is_revoked)
+
+    async def _keep(self, is_revoked: bool) -> None:
+        """Where keys were revoked, and that is committed, keeps outside of the database that they were."""
+        if is_revoked and self._on_key_revoked is not None:
+            await self._on_key_revoked()
 
     async def _member_or_nothing(self, organisation_id: UUID, user_id: UUID) -> Member:
         """The member as it is now, also when the last role was just taken."""
@@ -283,12 +305,15 @@ async def _change_role(
     *,
     brand_id: UUID | None,
     present: Mapping[UUID | None, Role],
-) -> None:
+) -> bool:
+    """Gives the role, or takes it, with what goes with that; True when API tokens were revoked."""
     if role is not None:
         await grant(conn, user_id, organisation_id, brand_id, role)
     elif not await user_store.delete_membership(conn, user_id, organisation_id, brand_id):
         raise NotFound("There is no such role.")
     await _check_owned(conn, organisation_id, was_owned=present.get(None) == "owner")
+    held = await user_store.memberships_of_user(conn, user_id)
+    is_revoked = await revoke_beyond(conn, user_id, held, organisation_id)
     await _end_invitations(conn, organisation_id, user_id, role if brand_id is None else present.get(None))
     await _sign_out(conn, user_id)
     await record(
@@ -300,6 +325,7 @@ async def _change_role(
         before={"role": present.get(brand_id)},
         after={"role": role},
     )
+    return is_revoked
 
 
 async def _check_owned(conn: Connection, organisation_id: UUID, *, was_owned: bool = True) -> None:

@@ -225,7 +225,7 @@ async def set_member_role(
     """Give a member a role.
 
     It takes the place of the one that was there; a role in a group takes the place of the organisation's. Whoever's role
-    changes is signed out. What an owner may do is changed by owners alone.
+    changes is signed out, and keys that they made and that may do more than they are revoked. What an owner may do is changed by owners alone.
     """
     member = await request.services.users.set_role(
         caller.organisation.id, user_id, body.role, brand_id=body.group_id, owners_too=False
@@ -235,7 +235,7 @@ async def set_member_role(
 
 @organisations.delete("/{organisation_id:str}/members/{user_id:str}", scope="admin", status=204, problems=[Conflict])
 async def remove_member(request: ApiRequest, caller: OrganisationCaller, user_id: UUID) -> None:
-    """Take somebody all roles in the organisation and its groups, and sign them out."""
+    """Take somebody all roles in the organisation and its groups, sign them out, and revoke the keys that they made there."""
     await request.services.users.remove(caller.organisation.id, user_id, owners_too=False)
 
 

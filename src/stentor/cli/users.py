@@ -59,7 +59,10 @@ def give_role(
         if as_json:
             print_json({**_told(user), "role": role})
         else:
-            say(f"{user.email} is {role} there, and signs in anew.")
+            say(
+                f"{user.email} is {role} there, and signs in anew. API tokens that they made there and that may do more are "
+                "revoked."
+            )
 
     with_core(given, act)
 
@@ -125,7 +128,11 @@ def set_disabled(given: Mapping[str, Any], email: str, *, disabled: bool, as_jso
         if as_json:
             print_json(_told(user))
         else:
-            say(f"{user.email} is signed out, and cannot sign in." if disabled else f"{user.email} can sign in again.")
+            say(
+                f"{user.email} is signed out, and cannot sign in. All API tokens that they made are revoked."
+                if disabled
+                else f"{user.email} can sign in again. API tokens that were revoked stay so."
+            )
 
     with_core(given, act)
 

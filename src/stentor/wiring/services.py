@@ -77,6 +77,7 @@ from stentor.wiring.core import (
     imports,
     list_reserve,
     outbound,
+    revocations,
 )
 
 
@@ -104,7 +105,7 @@ def people_accounts(core: Core) -> PeopleAccounts:
     devices = Devices(core.secret.derive("devices"), clock)
     passwords = Passwords(core.secret.derive("passwords"))
     return PeopleAccounts(
-        users=UserService(core.db),
+        users=UserService(core.db, on_key_revoked=revocations(core).try_to_keep),
         invitations=invitations,
         sessions=sessions,
         second_factors=factors,

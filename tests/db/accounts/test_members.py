@@ -1,12 +1,17 @@
+from collections.abc import Sequence
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
 from account_world import HOME, PASSWORD, People
 from stentor.accounts.acting import Actor, as_actor
+from stentor.accounts.audit import AuditLog
+from stentor.accounts.audit_model import Narrowed
 from stentor.accounts.joining import Identity
+from stentor.accounts.model import Scope
 from stentor.accounts.user_model import BrandRole
+from stentor.accounts.users import UserService
 from stentor.db.pool import Database
 from stentor.errors import Conflict, Forbidden, Invalid, NotFound
 
@@ -215,3 +220,50 @@ async def test_whom_a_provider_vouches_for_comes_in_by_account_or_invitation_and
     await people.users.set_disabled(invited.user.id, disabled=True)
     with pytest.raises(Forbidden):
         await comes("2", "ben@example.org")
+
+
+async def test_tokens_end_with_what_their_maker_may_do(db: Database):
+    people = await People.made(db)
+    kept: list[int] = []
+
+    async def keep() -> None:
+        kept.append(len(await people.accounts.keys_of_organisation(organisation, "ended")))
+
+    organisation, users = people.brand.organisation_id, UserService(db, on_key_revoked=keep)
+    other = await people.accounts.create_brand("Hockey")
+    await people.user("owner@example.org")
+    ann, ben = await people.user("ann@example.org", "admin"), await people.user("ben@example.org", "admin")
+
+    async def token(by: Actor, scopes: Sequence[Scope], brand_id: UUID | None = None) -> int:
+        with as_actor(by):
+            made = await people.accounts.create_key("k", organisation_id=organisation, brand_id=brand_id, scopes=scopes)
+        return made.number
+
+    by_ann, by_ben = Actor("user", str(ann.id)), Actor("user", str(ben.id))
+    mighty = await token(by_ann, ["admin"])
+    by_key = await token(Actor("key", str(mighty)), ["admin"], other.id)
+    writing = await token(by_ann, ["read", "write"], people.brand.id)
+    reading = await token(by_ann, ["read"])
+    theirs, engines = await token(by_ben, ["read"]), await token(Actor("cli", "0"), ["admin"])
+    with as_actor(Actor("key", str(by_key))):
+        await people.invitations.invite("x@example.org", organisation_id=organisation, role="viewer", owners_too=False)
+
+    async def live() -> list[int]:
+        return [key.number for key in await people.accounts.keys_of_organisation(organisation)]
+
+    await users.set_role(organisation, ann.id, "marketer", owners_too=False)
+    assert await live() == [writing, reading, theirs, engines]
+    assert await people.invitations.open_invitations(organisation) == []
+    await users.set_role(organisation, ann.id, "viewer", brand_id=people.brand.id, owners_too=False)
+    assert await live() == [reading, theirs, engines]
+    await users.give_role(organisation, ann.id, "admin")
+    await users.remove(organisation, ann.id, owners_too=False)
+    assert await live() == [theirs, engines]
+    await users.set_disabled(ben.id, disabled=True)
+    await users.set_disabled(ben.id, disabled=False)
+    assert await live() == [engines]
+
+    assert kept == [2, 3, 4, 5]
+    told = await AuditLog(db).page_of_organisation(organisation, Narrowed(thing_kind="key"))
+    revoked = [int(entry.thing_id) for entry in told if entry.action == "key.revoked"]
+    assert revoked == [theirs, reading, writing, by_key, mighty]
