@@ -211,6 +211,20 @@ async def test_entries_are_forgotten_by_age_and_only_where_that_is_set(world: Wo
         await forget_audit(db, days=0)
 
 
+async def test_no_key_of_a_group_shortens_the_log_of_what_it_did(world: World):
+    accounts = world.services.accounts
+    of_all = await accounts.create_key("all", organisation_id=world.brand.organisation_id, scopes=["admin"])
+
+    refused = await world.ask("PUT", "/retention", json={"audit_days": 30})
+    shortened = await world.ask("PUT", "/retention", token=of_all.token, json={"audit_days": 90})
+    forgotten = await world.ask("PUT", "/retention", json={"event_days": 9})
+    as_it_is = await world.ask("PUT", "/retention", json={"event_days": 9, "audit_days": 90})
+
+    assert [refused.status_code, shortened.status_code, forgotten.status_code] == [403, 200, 403]
+    assert "send `audit_days` as it is, 90" in forgotten.json()["detail"]
+    assert (as_it_is.json()["event_days"], as_it_is.json()["audit_days"]) == (9, 90)
+
+
 async def test_an_export_is_whole_and_one_for_spreadsheets_has_no_formulas(world: World, other_world: World):
     label = "=cmd|'/C calc'!A0"
     with as_actor(Actor("user", "u-1", label, "192.0.2.7")):

@@ -15,6 +15,7 @@ from stentor.accounts.model import (
 )
 from stentor.api.groups import group_noun
 from stentor.api.request import ApiRequest, Caller
+from stentor.errors import Forbidden
 
 retention = group_noun(
     "retention",
@@ -43,7 +44,8 @@ class Retention(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     event_days: Annotated[Days, Meta(description="Events of customers.")] = None
     batch_days: Annotated[Days, Meta(description="Who was in a batch. People themselves stay.")] = None
     audit_days: Annotated[
-        Annotated[int, Meta(ge=AUDIT_DAYS_MIN, le=AUDIT_DAYS_MAX)] | None, Meta(description="The group's audit log.")
+        Annotated[int, Meta(ge=AUDIT_DAYS_MIN, le=AUDIT_DAYS_MAX)] | None,
+        Meta(description="The group's audit log. A key of the organisation alone changes it."),
     ] = None
     sandbox_days: Annotated[int, Meta(ge=1, le=SANDBOX_DAYS_MAX, description="Messages in the sandbox's inbox.")] = 7
 
@@ -59,9 +61,17 @@ async def replace_retention(request: ApiRequest, caller: Caller, body: Retention
     """Replace how long the group's things are kept.
 
     What is older goes step by step, from the next minute on, and does not come back when the days are raised again.
+    Whoever has a key of the group leaves traces in its audit log, so that key sends its days as they are.
     """
-    changes = msgspec.structs.asdict(body)
-    return _shown(await request.services.accounts.update_brand_settings(caller.brand_id, changes))
+    accounts, changes = request.services.accounts, msgspec.structs.asdict(body)
+    if caller.principal.brand_id is not None:
+        present = (await accounts.brand(caller.brand_id)).settings.audit_days
+        if changes.pop("audit_days") != present:
+            raise Forbidden(
+                f"A key of the group does not change how long its audit log is kept: send `audit_days` as it is, "
+                f"{'null' if present is None else present}, or use a key of the organisation, or `stentor brand set`."
+            )
+    return _shown(await accounts.update_brand_settings(caller.brand_id, changes))
 
 
 def _shown(brand: Brand) -> Retention:
