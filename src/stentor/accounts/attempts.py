@@ -75,12 +75,17 @@ class Attempts:
 
     async def take_in(self, conn: Connection, *counted: Counted) -> None:
         """As `take`, in the transaction of what is tried, which counts for nothing where that fails."""
-        for allowance, subject in counted:
-            is_taken = await store.take_attempt(
-                conn, self._digest(allowance, subject), burst=allowance.burst, per_s=1 / allowance.every_s
-            )
-            if not is_taken:
+        for each in counted:
+            if not await self.is_taken(conn, each):
+                allowance, _ = each
                 raise too_many("attempts", allowance.every_s, limit=allowance.burst)
+
+    async def is_taken(self, conn: Connection, counted: Counted) -> bool:
+        """Counts an attempt in that transaction; False, counting nothing, when it is one too many."""
+        allowance, subject = counted
+        return await store.take_attempt(
+            conn, self._digest(allowance, subject), burst=allowance.burst, per_s=1 / allowance.every_s
+        )
 
     async def give_back(self, *counted: Counted) -> None:
         """Forgets an attempt that was right."""

@@ -2,13 +2,15 @@
 
 from uuid import UUID
 
+from msgspec import structs
+
 from stentor.accounts import letter_store, user_store
 from stentor.accounts.acting import acting
 from stentor.accounts.attempts import INVITATIONS_PER_ADDRESS, Attempts, too_many
 from stentor.accounts.audit import record
 from stentor.accounts.roles import Role, is_stronger
 from stentor.accounts.sealing import LinkTokens
-from stentor.accounts.user_model import Invitation, Member
+from stentor.accounts.user_model import Invitation, Member, NewInvitation
 from stentor.accounts.users import MEMBERS_MAX, check_role, checked_email, email_key, owners_alone, too_many_members
 from stentor.accounts.withdrawing import note_withdrawn, withdraw_replaced
 from stentor.db.connection import Connection
@@ -38,18 +40,22 @@ class InvitationService:
 
     async def invite(
         self, email: str, *, organisation_id: UUID, role: Role, brand_id: UUID | None = None, owners_too: bool
-    ) -> Invitation:
+    ) -> NewInvitation:
         """Invites somebody for seven days, in place of an open invitation to the same address and place.
+
+        No letter goes without a sender, nor to an address that gets too many, whoever wrote them: the link is there to be
+        handed over.
 
         Raises Invalid for an address or a role that is none, NotFound for a brand of another organisation, Conflict for
         who may do as much there already, for too many open invitations, and for an owner, to be or already there, without
-        `owners_too`; RateLimited where the organisation invited 200 times within a day, or the address gets too many letters.
+        `owners_too`; RateLimited where the organisation invited 200 times within a day.
         """
         check_role(role, brand_id)
         if role == "owner" and not owners_too:
             raise owners_alone()
         normal = checked_email(email)
-        return await self._made(normal, organisation_id, role, brand_id, owners_too=owners_too)
+        made, is_mailed = await self._made(normal, organisation_id, role, brand_id, owners_too=owners_too)
+        return NewInvitation(**structs.asdict(made), is_mailed=is_mailed)
 
     async def invite_first_owner(self, organisation_id: UUID) -> Invitation | None:
         """An invitation for whoever has its link, the same while it is open; None where the organisation has members."""
@@ -59,7 +65,8 @@ class InvitationService:
             for one in await user_store.open_invitations(conn, organisation_id):
                 if one.email is None:
                     return one
-        return await self._made(None, organisation_id, "owner", None, owners_too=True)
+        made, _ = await self._made(None, organisation_id, "owner", None, owners_too=True)
+        return made
 
     async def found(self, token: str) -> Invitation:
         """The open invitation behind a link. Raises NotFound."""
@@ -89,8 +96,9 @@ class InvitationService:
 
     async def _made(
         self, email: str | None, organisation_id: UUID, role: Role, brand_id: UUID | None, *, owners_too: bool
-    ) -> Invitation:
-        invitation_id = new_id()
+    ) -> tuple[Invitation, bool]:
+        """The invitation, and whether a letter with its link is on its way."""
+        invitation_id, is_mailed = new_id(), False
         key = None if email is None else email_key(email)
         async with self._db.transaction() as conn:
             if not await user_store.lock_organisation(conn, organisation_id):
@@ -109,7 +117,7 @@ class InvitationService:
                 raise too_many_members()
             if email is not None and key is not None:
                 _check_is_none_of(members, email, role, brand_id, owners_too=owners_too)
-                await self._check_pace(conn, organisation_id, key)
+                await _check_pace(conn, organisation_id)
                 await withdraw_replaced(conn, organisation_id, brand_id, key)
             await user_store.insert_invitation(
                 conn,
@@ -122,7 +130,9 @@ class InvitationService:
                 invited_by=acting(),
                 lasts_s=INVITATION_S_MAX,
             )
-            if email is not None and self.sends_mail:
+            if key is not None and self.sends_mail:
+                is_mailed = await self._attempts.is_taken(conn, (INVITATIONS_PER_ADDRESS, key))
+            if is_mailed:
                 await letter_store.insert_letter(conn, "invitation", invitation_id)
             made = await user_store.find_invitation(conn, invitation_id)
             told = {"email": email, "role": role}
@@ -138,15 +148,14 @@ class InvitationService:
                 raise Conflict(
                     "This copy was restored and does not know yet what became of invitations. `stentor resume` lets it go."
                 )
-        return made
+        return made, is_mailed
 
-    async def _check_pace(self, conn: Connection, organisation_id: UUID, key: str) -> None:
-        """Raises RateLimited where the organisation invited too often within a day, or letters to the address are too many."""
-        wait = await user_store.invited_lately(conn, organisation_id, INVITATIONS_PER_DAY_MAX)
-        if wait is not None:
-            raise too_many("invitations of this organisation", wait.total_seconds(), limit=INVITATIONS_PER_DAY_MAX)
-        if self.sends_mail:
-            await self._attempts.take_in(conn, (INVITATIONS_PER_ADDRESS, key))
+
+async def _check_pace(conn: Connection, organisation_id: UUID) -> None:
+    """Raises RateLimited where the organisation invited too often within a day."""
+    wait = await user_store.invited_lately(conn, organisation_id, INVITATIONS_PER_DAY_MAX)
+    if wait is not None:
+        raise too_many("invitations of this organisation", wait.total_seconds(), limit=INVITATIONS_PER_DAY_MAX)
 
 
 def _check_is_none_of(

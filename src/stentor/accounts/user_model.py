@@ -61,6 +61,12 @@ class Invitation(msgspec.Struct, frozen=True):
     expires_at: datetime
 
 
+class NewInvitation(Invitation, frozen=True):
+    """An invitation that was just made; `is_mailed`: a letter with its link is on its way."""
+
+    is_mailed: bool
+
+
 class Session(msgspec.Struct, frozen=True):
     """A browser in which somebody signed in. `seen_at` is to the minute."""
 

@@ -151,6 +151,18 @@ class InvitationBody(msgspec.Struct, frozen=True):
     ]
 
 
+class NewInvitationBody(InvitationBody, frozen=True):
+    """An invitation that was just made."""
+
+    is_mailed: Annotated[
+        bool,
+        Meta(
+            description="Whether a letter with the link is on its way. false without a sender, and where the address gets too "
+            "many of them, whoever wrote them: hand the link over."
+        ),
+    ]
+
+
 class OrganisationKeyInput(KeyInput, frozen=True, forbid_unknown_fields=True):
     """A key to be made."""
 
@@ -254,16 +266,16 @@ async def list_invitations(request: ApiRequest, caller: OrganisationCaller) -> L
     idempotent=False,
     example={"email": "ann@example.org", "role": "marketer"},
 )
-async def invite_member(request: ApiRequest, caller: OrganisationCaller, body: InvitationInput) -> InvitationBody:
+async def invite_member(request: ApiRequest, caller: OrganisationCaller, body: InvitationInput) -> NewInvitationBody:
     """Invite somebody for seven days.
 
     An open invitation to the same address and place is replaced. Its link is mailed where the installation has a sender
-    of its own, and is in the answer to be handed over.
+    of its own, unless the address gets too many letters, and is in the answer to be handed over.
     """
     made = await request.services.invitations.invite(
         body.email, organisation_id=caller.organisation.id, role=body.role, brand_id=body.group_id, owners_too=False
     )
-    return _told(request, made)
+    return NewInvitationBody(**msgspec.structs.asdict(_told(request, made)), is_mailed=made.is_mailed)
 
 
 @organisations.delete(

@@ -14,7 +14,7 @@ from stentor.accounts.letters import link_of
 from stentor.accounts.model import SCOPES, KeyState, NewKey, Organisation
 from stentor.accounts.roles import Permission, grantable
 from stentor.accounts.service import AccountService
-from stentor.accounts.user_model import SignedIn
+from stentor.accounts.user_model import NewInvitation, SignedIn
 from stentor.accounts.users import UserService
 from stentor.clock import Clock
 from stentor.console.account import read_id
@@ -76,7 +76,7 @@ class OrganisationPages:
             except _AT_THE_FORM as problem:
                 return await self._members_page(request, who, organisation, problem=problem, typed=form)
             link = link_of(self._base_url, "invitation", self._invitations.token(invitation))
-            return await self._members_page(request, who, organisation, invited=invitation.email or "", link=link)
+            return await self._members_page(request, who, organisation, invited=invitation, link=link)
 
         @post(
             f"{_HERE}/invitations/{{invitation_id:str}}/withdraw",
@@ -186,7 +186,7 @@ class OrganisationPages:
         organisation: Organisation,
         *,
         problem: Problem | None = None,
-        invited: str = "",
+        invited: NewInvitation | None = None,
         link: str = "",
         typed: Mapping[str, str] | None = None,
     ) -> Response[str]:
@@ -207,7 +207,7 @@ class OrganisationPages:
                 (one, link_of(self._base_url, "invitation", self._invitations.token(one)) if one.role in roles else "")
                 for one in open_now
             ],
-            is_mailed=self._invitations.sends_mail,
+            sends_mail=self._invitations.sends_mail,
             invited=invited,
             link=link,
             typed_email=(typed or {}).get("email", ""),

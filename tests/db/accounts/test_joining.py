@@ -12,7 +12,7 @@ from stentor.accounts.attempts import INVITATIONS_PER_ADDRESS_MAX
 from stentor.accounts.invitations import INVITATIONS_PER_DAY_MAX
 from stentor.accounts.joining import Identity
 from stentor.accounts.roles import Role
-from stentor.accounts.user_model import Invitation, User
+from stentor.accounts.user_model import NewInvitation, User
 from stentor.accounts.users import email_key
 from stentor.db.pool import Database
 from stentor.errors import Conflict, Forbidden, NotFound, RateLimited
@@ -25,7 +25,7 @@ async def people(db: Database) -> People:
     return await People.made(db)
 
 
-async def invited(people: People, email: str, role: Role, by: User | None = None, **more: Any) -> Invitation:
+async def invited(people: People, email: str, role: Role, by: User | None = None, **more: Any) -> NewInvitation:
     """An invitation, by that user if one is named."""
     who = Actor("cli") if by is None else Actor("user", str(by.id), by.email)
     with as_actor(who):
@@ -168,10 +168,18 @@ async def test_links_of_a_disabled_user_stay_dead(people: People):
 async def test_invitations_are_no_mailer(people: People, db: Database):
     organisation = people.brand.organisation_id
     for _ in range(INVITATIONS_PER_ADDRESS_MAX):
-        await invited(people, "ann@example.org", "viewer")
-    with pytest.raises(RateLimited, match="8 hours"):
-        await invited(people, "ANN@example.org", "viewer")
-    await invited(people, "ben@example.org", "viewer")
+        assert (await invited(people, "ann@example.org", "viewer")).is_mailed
+    # Whoever used that up keeps nobody else from inviting.
+    other = await people.accounts.create_organisation("Other")
+    unmailed = await people.invitations.invite(
+        "ANN@example.org", organisation_id=other.id, role="viewer", owners_too=False
+    )
+    assert not unmailed.is_mailed
+    assert await people.invitations.found(people.invitations.token(unmailed))
+    async with db.read() as conn:
+        letters = b"SELECT count(*), count(*) FILTER (WHERE about = %s) FROM account_letter"
+        assert await (await conn.execute(letters, [unmailed.id])).fetchall() == [(INVITATIONS_PER_ADDRESS_MAX, 0)]
+    assert (await invited(people, "ben@example.org", "viewer")).is_mailed
     async with db.transaction() as conn:
         await conn.execute(
             b"INSERT INTO invitation (id, organisation_id, role, invited_by, created_at, expires_at, withdrawn_at) "

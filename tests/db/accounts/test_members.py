@@ -190,7 +190,7 @@ async def test_an_owners_invitation_is_replaced_by_owners_alone(people: People):
             "ANN@example.org", organisation_id=organisation, role="viewer", owners_too=False
         )
 
-    assert await people.invitations.open_invitations(organisation) == [owner]
+    assert [one.id for one in await people.invitations.open_invitations(organisation)] == [owner.id]
 
 
 async def test_whom_a_provider_vouches_for_comes_in_by_account_or_invitation_and_nobody_else(people: People):
