@@ -1,7 +1,7 @@
 """Who was handed over waits for the next step: written down chunk by chunk, behind the waves and not in them.
 
-Waves know nothing of steps. A chunk that is done has nobody who changes any more, so that whoever was handed over in it is
-written down once. People fall due together, in turns, so that a run becomes few executions and not one for each person.
+Waves know nothing of steps. Whoever was handed over stays so, and a chunk is looked at again whenever more of it was settled:
+when it is done, and as it goes where it takes long. Each person is written down once. People fall due together, in turns, so that a run becomes few executions and not one for each person.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from stentor.clock import boottime_s
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.executions.steps import store
-from stentor.executions.steps.model import DoneChunk, Source
+from stentor.executions.steps.model import SettledChunk, Source
 from stentor.executions.steps.store import Look
 from stentor.failpoints import failpoint
 
@@ -93,7 +93,7 @@ async def _look_at(conn: Connection, sources: Sequence[Source]) -> None:
     await store.looked_at(conn, brand_id, looks)
 
 
-def _some(chunks: Sequence[DoneChunk]) -> Iterator[DoneChunk]:
+def _some(chunks: Sequence[SettledChunk]) -> Iterator[SettledChunk]:
     sends = 0
     for chunk in chunks:
         if sends and sends + chunk.sends > SENDS_AT_ONCE_MAX:

@@ -82,8 +82,8 @@ class Source(msgspec.Struct, frozen=True):
     turns: int
 
 
-class DoneChunk(msgspec.Struct, frozen=True):
-    """A chunk of a source in which everybody is settled."""
+class SettledChunk(msgspec.Struct, frozen=True):
+    """A chunk of a source of which something was settled, the last of it at `settled_at`: when it was done, or its last wave was."""
 
     execution_id: UUID
     number: int
@@ -91,7 +91,7 @@ class DoneChunk(msgspec.Struct, frozen=True):
     key_from: UUID
     key_to: UUID
     sends: int
-    done_at: datetime
+    settled_at: datetime
 
 
 class DueTurn(msgspec.Struct, frozen=True):

@@ -26,12 +26,18 @@ LIMIT :limit
 FOR UPDATE OF f SKIP LOCKED
 
 -- name: unseen
--- Chunks that are done, and were not written down as they are.
-SELECT c.execution_id, c.number, c.channel, c.key_from, c.key_to, c.sends, c.done_at
+-- Chunks of which something was settled since they were looked at. Under a limit per hour, or of a slow sender, a chunk takes
+-- hours, and is looked at as it goes; one that nobody claimed yet has no waves to ask for.
+SELECT c.execution_id, c.number, c.channel, c.key_from, c.key_to, c.sends, coalesce(c.done_at, w.settled_at) AS settled_at
 FROM chunk c
+LEFT JOIN LATERAL (
+    SELECT max(v.settled_at) AS settled_at
+    FROM wave v
+    WHERE v.execution_id = c.execution_id AND v.chunk = c.number AND v.brand_id = :brand_id
+) w ON c.done_at IS NULL AND c.epoch > 0
 LEFT JOIN step_chunk f ON f.execution_id = c.execution_id AND f.number = c.number AND f.brand_id = :brand_id
-WHERE c.execution_id = ANY(:execution_ids) AND c.brand_id = :brand_id AND c.done_at IS NOT NULL
-    AND f.done_at IS DISTINCT FROM c.done_at
+WHERE c.execution_id = ANY(:execution_ids) AND c.brand_id = :brand_id AND coalesce(c.done_at, w.settled_at) IS NOT NULL
+    AND f.done_at IS DISTINCT FROM coalesce(c.done_at, w.settled_at)
 ORDER BY c.execution_id, c.number
 LIMIT :limit
 
@@ -67,8 +73,8 @@ RETURNING t.due_at
 
 -- name: note_chunks
 INSERT INTO step_chunk (execution_id, number, brand_id, done_at)
-SELECT c.execution_id, c.number, :brand_id, c.done_at
-FROM unnest(:execution_ids::uuid[], :numbers::integer[], :dones_at::timestamptz[]) AS c (execution_id, number, done_at)
+SELECT c.execution_id, c.number, :brand_id, c.settled_at
+FROM unnest(:execution_ids::uuid[], :numbers::integer[], :settled_at::timestamptz[]) AS c (execution_id, number, settled_at)
 ON CONFLICT (execution_id, number) DO UPDATE SET done_at = excluded.done_at
 
 -- name: look_again

@@ -11,7 +11,7 @@ from stentor.db.by_keys import go_by_keys
 from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
 from stentor.domain.ids import part_of
-from stentor.executions.steps.model import DoneChunk, DueTurn, Exits, Source
+from stentor.executions.steps.model import DueTurn, Exits, SettledChunk, Source
 
 
 class Sql(QuerySet, file="queries.sql", package=__package__):
@@ -75,16 +75,16 @@ async def claim_sources(conn: Connection, limit: int) -> list[Source]:
     return await Sql.claim_sources.rows(conn, Source, limit=limit)
 
 
-async def unseen(conn: Connection, brand_id: UUID, sources: Sequence[Source], limit: int) -> list[DoneChunk]:
-    """Chunks of these sources that are done and not written down, at most so many."""
+async def unseen(conn: Connection, brand_id: UUID, sources: Sequence[Source], limit: int) -> list[SettledChunk]:
+    """Chunks of these sources of which something was settled that is not written down, at most so many."""
     ids = [source.execution_id for source in sources]
-    return await Sql.unseen.rows(conn, DoneChunk, brand_id=brand_id, execution_ids=ids, limit=limit)
+    return await Sql.unseen.rows(conn, SettledChunk, brand_id=brand_id, execution_ids=ids, limit=limit)
 
 
 async def write_waits(
     conn: Connection,
     brand_id: UUID,
-    chunks: Sequence[tuple[DoneChunk, Source]],
+    chunks: Sequence[tuple[SettledChunk, Source]],
     *,
     grains_s: Mapping[UUID, int],
     margin_s: float,
@@ -128,14 +128,14 @@ async def add_to_turns(conn: Connection, brand_id: UUID, people: Mapping[tuple[U
     return len(added) == len(people)
 
 
-async def note_chunks(conn: Connection, brand_id: UUID, chunks: Sequence[DoneChunk]) -> None:
-    """Remembers the chunks as they are: they are not looked at again until that changes."""
+async def note_chunks(conn: Connection, brand_id: UUID, chunks: Sequence[SettledChunk]) -> None:
+    """Remembers the chunks as they were seen: they are not looked at again until more of them is settled."""
     await Sql.note_chunks.run(
         conn,
         brand_id=brand_id,
         execution_ids=[chunk.execution_id for chunk in chunks],
         numbers=[chunk.number for chunk in chunks],
-        dones_at=[chunk.done_at for chunk in chunks],
+        settled_at=[chunk.settled_at for chunk in chunks],
     )
 
 
