@@ -104,7 +104,11 @@ RETURNING number
 
 -- name: holder_of_key
 -- all brands: keys of the whole organisation have none.
-SELECT coalesce(holder, 'key ' || number) FROM api_key WHERE number = :number
+-- While it lives, and so that nobody revokes it until the transaction ends.
+SELECT coalesce(holder, 'key ' || number)
+FROM api_key
+WHERE number = :number AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > :now)
+FOR SHARE
 
 -- name: find_principal
 -- all brands: the key is what says who calls, and for which brand.

@@ -38,9 +38,17 @@ async def revoke_beyond(
     In that organisation, or with None in all of them. True when there was one.
     """
     roles, is_any = tuple(held), False
-    for key in await store.lock_keys_of_user(conn, user_id, organisation_id):
-        role = role_among(roles, key.organisation_id, key.brand_id)
-        if role is None or not ALLOWED[role].issuperset(key.scopes):
+    while beyond := [
+        key for key in await store.lock_keys_of_user(conn, user_id, organisation_id) if not _may_have(roles, key)
+    ]:
+        for key in beyond:
             await revoke(conn, key)
-            is_any = True
+        # Again: while one of them was waited for, it may have made another.
+        is_any = True
     return is_any
+
+
+def _may_have(roles: tuple[Membership, ...], key: LockedKey) -> bool:
+    """Whether who has these roles may do all that the key can."""
+    role = role_among(roles, key.organisation_id, key.brand_id)
+    return role is not None and ALLOWED[role].issuperset(key.scopes)

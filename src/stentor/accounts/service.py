@@ -32,7 +32,7 @@ from stentor.db.pool import Database
 from stentor.db.quotas import check_quota
 from stentor.domain.ids import new_id
 from stentor.domain.text import checked_name
-from stentor.errors import Conflict, Invalid, NotFound
+from stentor.errors import Conflict, Invalid, NotFound, Unauthenticated
 
 BrandHook = Callable[[Connection, UUID], Awaitable[None]]
 """Gives a new brand what it cannot be without (its built-in opt-out list, its sandbox senders), in its transaction."""
@@ -238,8 +238,8 @@ class AccountService:
         """A new key for that brand, or for all brands of the organisation (the first one, unless one is named).
 
         What a test key triggers always goes to the sandbox. The secret is in the answer and nowhere else: it cannot be
-        shown again. From `expires_at` on it is refused. Raises Invalid, QuotaExceeded, and NotFound for
-        a brand or organisation that does not exist.
+        shown again. From `expires_at` on it is refused. Raises Invalid, QuotaExceeded, NotFound for a brand or organisation
+        that does not exist, and Unauthenticated where a key makes it that was revoked meanwhile.
         """
         name, scopes = checked_name(name, NAME_CHARS_MAX), _checked_scopes(scopes)
         if expires_at is not None:
@@ -262,6 +262,9 @@ class AccountService:
                 expires_at=expires_at,
                 made_by=acting(),
             )
+            if number is None:
+                # A process knows that a second later, in which the key would leave another one behind.
+                raise Unauthenticated("This key was revoked, or has expired. Make a new one with `stentor key create`.")
             made = {
                 "name": name,
                 "hint": hint_of(secret),

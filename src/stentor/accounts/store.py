@@ -181,8 +181,11 @@ async def insert_key(
     is_test: bool,
     expires_at: datetime | None,
     made_by: Actor,
-) -> int:
-    """Stores a key by its digest and returns its number."""
+) -> int | None:
+    """Stores a key by its digest and returns its number; None where a key makes it that was revoked or has expired."""
+    holder = await _holder_of_keys_by(conn, made_by)
+    if holder is None and made_by.kind == "key":
+        return None
     return await Sql.insert_key.value(
         conn,
         organisation_id=organisation_id,
@@ -196,7 +199,7 @@ async def insert_key(
         made_by_kind=made_by.kind,
         made_by_id=made_by.id,
         made_by=made_by.label,
-        holder=await _holder_of_keys_by(conn, made_by),
+        holder=holder,
     )
 
 

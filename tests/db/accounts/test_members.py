@@ -13,7 +13,7 @@ from stentor.accounts.model import Scope
 from stentor.accounts.user_model import BrandRole
 from stentor.accounts.users import UserService
 from stentor.db.pool import Database
-from stentor.errors import Conflict, Forbidden, Invalid, NotFound
+from stentor.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated
 
 pytestmark = pytest.mark.anyio
 
@@ -262,6 +262,9 @@ async def test_tokens_end_with_what_their_maker_may_do(db: Database):
     await users.set_disabled(ben.id, disabled=True)
     await users.set_disabled(ben.id, disabled=False)
     assert await live() == [engines]
+    # Whose call was let in just before leaves no key behind either.
+    with pytest.raises(Unauthenticated):
+        await token(Actor("key", str(theirs)), ["read"])
 
     assert kept == [2, 3, 4, 5]
     told = await AuditLog(db).page_of_organisation(organisation, Narrowed(thing_kind="key"))
