@@ -11,6 +11,7 @@ from stentor.db.pool import Database
 from stentor.executions import remedies
 from stentor.executions.steps import store
 from stentor.executions.steps.following import write_waits
+from stentor.executions.steps.model import Exits
 from stentor.executions.steps.store import Look
 from stentor.testing.engine import Engine, ScriptedChannel
 from stentor.testing.waiting import eventually
@@ -88,6 +89,36 @@ async def test_steps_that_end_while_a_remedy_is_ordered_are_open_again(db: Datab
     assert (await walk.steps(run)).ended_at is None
     await walk.engine.executions.pause(walk.world.brand_id, run)
     assert (await walk.steps(run)).paused_at is not None
+
+
+async def test_turns_of_a_cancelled_run_leave_what_the_keeper_looks_through_also_those_that_it_just_made(db: Database):
+    walk = Walk(await World.made(db), Engine(db, ScriptedChannel()))
+    world = walk.world
+    await world.people([Someone("one")])
+    publication_id = await world.publication(steps=[Following(60)])
+    waiting, looked_at = await world.execution(publication_id), await world.execution(publication_id)
+    await walk.on()
+    await walk.run("DELETE FROM step_chunk WHERE execution_id = %s", [looked_at])
+    await walk.run("DELETE FROM step_wait WHERE execution_id = %s", [looked_at])
+    await walk.run("DELETE FROM step_turn WHERE run_id = %s", [looked_at])
+    await walk.run("UPDATE step_source SET done_at = NULL, look_at = now() WHERE run_id = %s", [looked_at])
+    await walk.engine.executions.cancel(world.brand_id, waiting)
+
+    async with db.transaction() as conn:
+        # Behind its claim, and before it writes who waits.
+        await conn.execute("LOCK TABLE step_chunk")
+        looking = asyncio.create_task(write_waits(db))
+        await eventually(lambda: _waiting(db, 1))
+        cancelling = asyncio.create_task(walk.engine.executions.cancel(world.brand_id, looked_at))
+        await eventually(lambda: _waiting(db, 2))
+    await looking
+    await cancelling
+
+    turns = await rows(db, "SELECT run_id, dropped_at IS NOT NULL FROM step_turn ORDER BY run_id")
+    assert turns == sorted([(waiting, True), (looked_at, True)])
+    assert [(await walk.steps(run)).steps[0].exits for run in (waiting, looked_at)] == [Exits(dropped=1)] * 2
+    await walk.after(minutes=3)
+    assert await rows(db, "SELECT count(*) FROM execution WHERE step > 0") == [(0,)]
 
 
 async def _waiting(db: Database, how_many: int) -> bool:

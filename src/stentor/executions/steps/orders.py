@@ -35,7 +35,9 @@ async def cancel(conn: Connection, brand_id: UUID, execution_id: UUID) -> bool:
     is_cancelled = await store.cancel(conn, brand_id, execution_id)
     if await Sql.cancel.run(conn, **run):
         is_cancelled = True
+        # In this order: a keeper that looks on is waited for, and its turns are dropped with the others.
         await Sql.stop_looking.run(conn, **run)
+        await Sql.drop_turns.run(conn, **run)
         for step_id in await Sql.under_way.column(conn, **run):
             await store.cancel(conn, brand_id, step_id)
     return is_cancelled

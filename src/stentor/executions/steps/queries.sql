@@ -113,7 +113,7 @@ SELECT t.run_id, t.step, t.due_at, t.brand_id, e.publication_id
 FROM step_turn t
 JOIN stepping s ON s.execution_id = t.run_id
 JOIN execution e ON e.id = t.run_id
-WHERE t.started_at IS NULL AND t.due_at <= :now AND s.paused_at IS NULL AND s.cancelled_at IS NULL AND e.paused_at IS NULL
+WHERE t.started_at IS NULL AND t.dropped_at IS NULL AND t.due_at <= :now AND s.paused_at IS NULL AND s.cancelled_at IS NULL AND e.paused_at IS NULL
     AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
 ORDER BY t.due_at, t.run_id, t.step
 LIMIT :limit
@@ -182,6 +182,10 @@ WHERE execution_id = :execution_id AND brand_id = :brand_id AND cancelled_at IS 
 
 -- name: stop_looking
 UPDATE step_source SET done_at = :now WHERE run_id = :execution_id AND brand_id = :brand_id AND done_at IS NULL
+
+-- name: drop_turns
+-- Out of what the keeper looks through each second, until their run leaves history.
+UPDATE step_turn SET dropped_at = :now WHERE run_id = :execution_id AND brand_id = :brand_id AND started_at IS NULL AND dropped_at IS NULL
 
 -- name: under_way
 SELECT id

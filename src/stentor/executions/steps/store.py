@@ -35,6 +35,7 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     resume: Statement
     cancel: Statement
     stop_looking: Statement
+    drop_turns: Statement
     under_way: Statement
     find: Statement
     sums: Statement
