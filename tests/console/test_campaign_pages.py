@@ -8,9 +8,10 @@ import pytest
 from console_world import OWN, ConsoleWorld, a_campaign, a_run, fields_in, press
 from stentor.audience.model import CustomerPatch
 from stentor.audience.segments import expressions as ex
-from stentor.campaigns.model import CampaignDraft, TemplateContent
+from stentor.campaigns.model import CampaignDraft, Route, TemplateContent
 from stentor.domain.policy import CampaignCap
 from stentor.domain.vocabulary import ChannelKind
+from stentor.errors import Conflict
 
 pytestmark = pytest.mark.anyio
 
@@ -59,8 +60,8 @@ async def test_what_only_the_api_says_is_shown_and_kept(console: ConsoleWorld):
     at = await console.enters("marketer")
 
     shown = await at.get(f"{console.root}/campaigns/{made.id}")
-    renamed = await press(at, shown, "save", {"name": "Another"})
     foreign = await press(at, shown, "save", {"t-0-template_id": str(made.id)})
+    renamed = await press(at, shown, "save", {"name": "Another"})
 
     assert renamed.status_code == 303, renamed.text
     after = await services.campaigns.get(brand, made.id)
@@ -68,6 +69,34 @@ async def test_what_only_the_api_says_is_shown_and_kept(console: ConsoleWorld):
     assert "at_most" in shown.text
     assert "known" in shown.text
     assert re.findall(r'id="([^"]+)-error"', foreign.text) == ["t-0-template_id"]
+
+
+async def test_a_form_that_was_drawn_before_somebody_edited_the_campaign_changes_nothing(console: ConsoleWorld):
+    services, brand = console.services, console.brand.id
+    made = await a_campaign(console, brand)
+    text = TemplateContent("en", {"en": {"text": "Hi"}})
+    sms = await services.templates.create(brand, name="Short", channel=ChannelKind.SMS, content=text)
+    draft = CampaignDraft(**{name: getattr(made, name) for name in CampaignDraft.__struct_fields__})
+    mail = msgspec.structs.replace(made.routes[0], when=ex.Known(field="email"))
+    both = (mail, Route(ChannelKind.SMS, sms.id))
+    first = await services.campaigns.update(brand, made.id, msgspec.structs.replace(draft, routes=both))
+    at = await console.enters("marketer")
+    shown = await at.get(f"{console.root}/campaigns/{made.id}")
+    turned = msgspec.structs.replace(draft, routes=both[::-1])
+    await services.campaigns.update(brand, made.id, turned)
+
+    drawn = await press(at, shown, "up 1")
+    answers = [drawn, await press(at, drawn, "save"), await press(at, shown, "save", {"name": "Mine"})]
+    with pytest.raises(Conflict):
+        await services.campaigns.update(brand, made.id, draft, edited_from=first.updated_at)
+    anew = await press(at, await at.get(f"{console.root}/campaigns/{made.id}"), "save", {"name": "Mine"})
+
+    assert [answer.status_code for answer in answers] == [409] * 3
+    assert all("Somebody changed this campaign meanwhile" in answer.text for answer in answers)
+    assert 'value="Mine"' in answers[2].text
+    assert anew.status_code == 303
+    after = await services.campaigns.get(brand, made.id)
+    assert (after.name, after.routes) == ("Mine", both[::-1])
 
 
 async def test_an_execution_tells_how_many_and_why_not(console: ConsoleWorld):

@@ -110,6 +110,13 @@ WRONG: list[tuple[dict[str, str], str]] = [
     ({"r-0-kind": "country", "r-0-values": "Germany"}, "r-0-values"),
     ({"r-0-kind": "sample", "r-0-share": "0"}, "r-0-share"),
     ({"r-0-kind": "sample", "r-0-share": "lots"}, "r-0-share"),
+    (
+        {
+            "r-0-kind": "code",
+            "r-0-json": r'{"type": "attribute", "name": "tier", "test": {"op": "is", "value": "\u0000"}}',
+        },
+        "r-0-json",
+    ),
     ({"r-0-kind": "code", "r-0-json": "{"}, "r-0-json"),
     ({"r-0-kind": "code", "r-0-json": "[" * 5_000}, "r-0-json"),
     ({"r-0-kind": "event", "r-0-at_least": "3", "r-0-at_most": "1"}, "r-0-at_most"),
@@ -133,6 +140,9 @@ async def test_what_is_wrong_is_told_at_its_field_and_nothing_typed_is_lost(cons
         assert re.search(rf'id="{wrong}"[^>]* aria-describedby="{wrong}-error[^>]*aria-invalid="true"', answer.text)
         shown = fields_in(answer)
         assert all(shown[name].strip() == text.strip() for name, text in typed.items() if name in shown)
+    nul = {"form_token": token, **start, "r-0-value": "\x00"}
+    answers = [await at.post(f"{console.root}/segments/{path}", data=nul, headers=OWN) for path in ("new", "count")]
+    assert [(one.status_code, "NUL character" in one.text) for one in answers] == [(400, True)] * 2
 
 
 async def test_the_live_count_says_how_many_or_what_is_missing_and_never_leaves_the_page(console: ConsoleWorld):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -55,12 +56,19 @@ class CampaignService:
             await record(conn, "campaign.created", campaign_id, brand_id=brand_id, after=campaign)
             return campaign
 
-    async def update(self, brand_id: UUID, campaign_id: UUID, draft: CampaignDraft) -> Campaign:
-        """The campaign, replaced as a whole. Raises Invalid, NotFound, and Conflict when the name is taken."""
+    async def update(
+        self, brand_id: UUID, campaign_id: UUID, draft: CampaignDraft, *, edited_from: datetime | None = None
+    ) -> Campaign:
+        """The campaign, replaced as a whole. `edited_from`: the `updated_at` of what the draft was made of.
+
+        Raises Invalid, NotFound, and Conflict when the name is taken or somebody edited it since `edited_from`.
+        """
         draft = _checked(draft)
         async with self._db.transaction() as conn:
             await campaign_store.lock_campaign(conn, brand_id, campaign_id)
             held = await _found(conn, brand_id, campaign_id)
+            if edited_from is not None and edited_from != held.updated_at:
+                raise edited_meanwhile()
             await _check_names(conn, brand_id, draft)
             with name_free("campaign", draft.name):
                 await campaign_store.update_campaign(conn, brand_id, campaign_id, draft)
@@ -202,6 +210,11 @@ async def _found(conn: Connection, brand_id: UUID, campaign_id: UUID) -> Campaig
     if row is None:
         raise _missing(campaign_id)
     return (await _shown(conn, brand_id, [row]))[0]
+
+
+def edited_meanwhile() -> Conflict:
+    """What was typed goes by a campaign that is another one by now."""
+    return Conflict("Somebody changed this campaign meanwhile. Load the page anew and make your changes again.")
 
 
 def _edited() -> Conflict:

@@ -31,6 +31,9 @@ BASES: Mapping[str, str] = {
 LANES: Mapping[str, str] = {"bulk": "bulk", "alert": "alert, before bulk", "transactional": "transactional, first"}
 MODES: Mapping[str, str] = {"all": "all, each on its channel", "first": "the first that may reach somebody"}
 
+SEEN = "seen"
+"""The field that says which state of the campaign the form was drawn from."""
+
 _ROW = re.compile(r"t-(\d{1,2})-(template_id|sender_id|was)", re.ASCII)
 _SAID_OF_ROUTE = {"channel", "template_id", "sender_id"}
 _SAID_OF_POLICY = {"deadline", "holdout"}
@@ -51,6 +54,7 @@ def fields_of(campaign: Campaign | None) -> dict[str, str]:
         return {"kind": "scheduled", "consent_basis": "channel", "lane": "bulk", "mode": "all"}
     policy = campaign.policy
     return {
+        SEEN: seen_of(campaign),
         "name": campaign.name,
         "kind": campaign.kind,
         "consent_basis": campaign.consent_basis,
@@ -59,6 +63,11 @@ def fields_of(campaign: Campaign | None) -> dict[str, str]:
         "deadline": policy.deadline or "",
         "holdout": percents(policy.holdout) if policy.holdout else "",
     }
+
+
+def seen_of(campaign: Campaign) -> str:
+    """Which state of the campaign a form is drawn from: the places of its rows are places in that one."""
+    return campaign.updated_at.isoformat()
 
 
 def rows_of(campaign: Campaign | None) -> list[RouteRow]:

@@ -8,7 +8,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.response import Redirect
 
 from stentor.campaigns.model import Campaign, TemplateSummary
-from stentor.campaigns.service import PAGE_MAX, CampaignService
+from stentor.campaigns.service import PAGE_MAX, CampaignService, edited_meanwhile
 from stentor.campaigns.templates import TemplateService
 from stentor.channels.service import SenderService
 from stentor.console.account import read_id
@@ -19,12 +19,14 @@ from stentor.console.campaign_form import (
     LANES,
     MODES,
     OFFERED_KINDS,
+    SEEN,
     RouteRow,
     draft_of,
     fields_of,
     kept_of,
     posted_rows,
     rows_of,
+    seen_of,
 )
 from stentor.console.choosing import all_pages
 from stentor.console.fields import errors_at
@@ -109,6 +111,9 @@ class CampaignPages:
         self, request: AnyRequest, place: Place, form: Mapping[str, str], campaign: Campaign | None
     ) -> Response[str] | Redirect:
         rows = posted_rows(form, campaign)
+        if campaign is not None and form.get(SEEN) != seen_of(campaign):
+            # What its rows keep would be another route's.
+            return await self._form(request, place, campaign, form=form, rows=rows, problem=edited_meanwhile())
         if form.get("do") != "save":
             return await self._form(request, place, campaign, form=form, rows=rows)
         brand_id = place.brand.id
@@ -118,7 +123,7 @@ class CampaignPages:
             if campaign is None:
                 saved = await self._campaigns.create(brand_id, draft)
             else:
-                saved = await self._campaigns.update(brand_id, campaign.id, draft)
+                saved = await self._campaigns.update(brand_id, campaign.id, draft, edited_from=campaign.updated_at)
         except _AT_THE_FORM as problem:
             return await self._form(request, place, campaign, form=form, rows=rows, problem=problem)
         return Redirect(f"{place.root}/campaigns/{saved.id}?saved=yes", status_code=303)

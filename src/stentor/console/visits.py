@@ -20,7 +20,7 @@ from stentor.accounts.devices import DEVICE_DAYS_MAX, Devices
 from stentor.accounts.sessions import SessionService
 from stentor.accounts.user_model import NewSession, Origin, SignedIn
 from stentor.console.pages import page
-from stentor.errors import Forbidden, Problem, Unauthenticated
+from stentor.errors import Forbidden, Invalid, Problem, Unauthenticated
 from stentor.forms import posted
 
 FORM_BYTES_MAX = 16 * 1024
@@ -88,13 +88,18 @@ class Visits:
         return who
 
     async def form(self, request: AnyRequest) -> Mapping[str, str]:
-        """The fields of one of our own forms. Raises Forbidden for one that another page sent."""
+        """The fields of one of our own forms.
+
+        Raises Forbidden for one that another page sent, and Invalid for a NUL character, which no text of ours can hold.
+        """
         check_own_form(request)
         fields = {name: value for name, value in (await posted(request)).items() if isinstance(value, str)}
         if not self.is_own(request, fields):
             raise Forbidden(
                 "This form was not sent by our page, or has lain open for too long. Load the page anew and try again."
             )
+        if any("\x00" in text for text in (*fields, *fields.values())):
+            raise Invalid("The form has a NUL character. Remove it.")
         return fields
 
     def is_own(self, request: AnyRequest, fields: Mapping[str, Any]) -> bool:

@@ -67,9 +67,20 @@ def _code(text: str) -> Any:
     if deepest > CODE_DEPTH_MAX:
         raise ValueError(f"This is more than {CODE_DEPTH_MAX} levels deep.")
     try:
-        return msgspec.json.decode(text)
+        value = msgspec.json.decode(text)
     except msgspec.DecodeError as error:
         raise ValueError(f"This is no JSON: {error}.") from None
+    if _has_nul(value):
+        raise ValueError("A text in this has a NUL character. Remove it.")
+    return value
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any("\x00" in key or _has_nul(inner) for key, inner in value.items())
+    if isinstance(value, list):
+        return any(map(_has_nul, value))
+    return isinstance(value, str) and "\x00" in value
 
 
 def _number(text: str) -> int | float:
