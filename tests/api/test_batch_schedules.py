@@ -107,6 +107,10 @@ async def test_a_schedule_is_changed_and_cancelled_as_long_as_it_is_to_come(worl
     )
     to_come = await world.ask("GET", f"{path}/occurrences")
     of_test = await world.ask("PATCH", path, token=tested.token, json={"start_at": written(later)})
+    ended_by_test = [
+        (await world.ask(method, path + order, token=tested.token)).status_code
+        for method, order in (("POST", "/cancel"), ("DELETE", ""))
+    ]
     kept = await world.ask("DELETE", f"/profile-tags/{made['profile_tag']['uuid']}")
     cancelled = await world.ask("POST", f"{path}/cancel")
     again = [await world.ask("PATCH", path, json={"start_at": written(later)}), await world.ask("DELETE", path)]
@@ -117,6 +121,7 @@ async def test_a_schedule_is_changed_and_cancelled_as_long_as_it_is_to_come(worl
     assert (wrong.status_code, list(wrong.json()["errors"])) == (422, ["campaign.uuid"])
     assert (past.status_code, list(past.json()["errors"])) == (422, ["start_at"])
     assert (of_test.status_code, kept.status_code) == (403, 409)
+    assert ended_by_test == [403, 403]
     after = await world.ask("GET", f"{path}/occurrences")
     assert (to_come.json()["data"], after.json()["data"]) == ([], [])
     assert (cancelled.json()["status"], [answer.status_code for answer in again]) == ("cancelled", [409, 409])

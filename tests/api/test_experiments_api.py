@@ -44,6 +44,8 @@ async def test_an_experiment_is_run_looked_at_and_decided(world: World, installa
     told = (await world.ask("GET", path)).json()
     unplanned = await world.ask("POST", f"{path}/winner", json={"arm": "Long"})
     unknown = await world.ask("POST", f"{path}/winner", json={"arm": "Red"})
+    writing = await world.key("write")
+    unscoped = await world.ask("POST", f"{path}/winner", token=writing, json={"arm": "Long"})
     ended = await world.ask("POST", f"{path}/cancel")
     again = await world.ask("POST", f"{path}/cancel")
     log = (await world.ask("GET", "/audit", params={"thing_kind": "experiment"})).json()["data"]
@@ -56,6 +58,7 @@ async def test_an_experiment_is_run_looked_at_and_decided(world: World, installa
     assert (told["state"], sum(people.values()) + told["held_out"] + told["rest"]) == ("waiting", 40)
     assert told["arms"][0]["opened"] == {"people": 0, "rate": None, "low": None, "high": None}
     assert (unplanned.status_code, "this one is queued" in unplanned.json()["detail"]) == (409, True)
+    assert (unscoped.status_code, "the scope `run`" in unscoped.json()["detail"]) == (403, True)
     assert unknown.json()["violations"][0]["pointer"] == "/arm"
     assert (ended.json()["state"], again.status_code) == ("cancelled", 409)
     assert [entry["action"] for entry in log] == ["experiment.cancelled"]

@@ -41,6 +41,27 @@ async def test_a_key_that_only_writes_changes_no_policy(world: World):
     assert (await world.ask("PUT", "/policy", json={}, token=token)).status_code == 403
 
 
+async def test_a_test_key_changes_nothing_that_holds_for_real(world: World):
+    key = await world.services.accounts.create_key("t", brand_id=world.brand.id, scopes=("admin",), is_test=True)
+    kept = (await world.ask("POST", "/test-recipients", json={"address": "+358401112222"})).json()
+    brand = await world.services.accounts.brand(world.brand.id)
+
+    answers = [
+        await world.ask(method, path, token=key.token, json=body)
+        for method, path, body in (
+            ("PUT", "/policy", {"caps": CAPS}),
+            ("PUT", "/retention", {"history_days": 60}),
+            ("POST", "/test-recipients", {"address": "editor@example.org"}),
+            ("DELETE", f"/test-recipients/{kept['id']}", None),
+        )
+    ]
+
+    assert [answer.status_code for answer in answers] == [403] * 4
+    assert all("Use a key that is no test key." in answer.json()["detail"] for answer in answers)
+    assert (await world.services.accounts.brand(world.brand.id)).settings == brand.settings
+    assert [one["id"] for one in (await world.ask("GET", "/test-recipients")).json()["data"]] == [kept["id"]]
+
+
 @pytest.mark.parametrize(
     ("policy", "pointer", "told"),
     [

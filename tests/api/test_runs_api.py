@@ -145,7 +145,9 @@ async def test_a_test_key_lets_nothing_go_on_that_goes_to_people(club: World):
     switched_on = await club.ask("PATCH", sender, token=test.token, json={"enabled": True})
     settled = await club.ask("POST", f"{path}/unknown", token=test.token, json={"action": "settle_as_failed"})
 
-    assert answers == [403, 403, 200]
+    cancelled = await club.ask("POST", f"{path}/cancel", token=test.token)
+
+    assert (answers, cancelled.status_code) == ([403, 403, 200], 403)
     assert (switched_on.status_code, settled.status_code) == (403, 403)
     assert (await club.ask("GET", path)).json()["paused_at"] is not None
 

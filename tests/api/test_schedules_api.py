@@ -137,5 +137,12 @@ async def test_a_test_key_changes_only_schedules_that_are_tests(club: World):
 
     refused = await club.ask("PUT", f"/schedules/{schedule['id']}", token=key.token, json=WEEKLY)
     changed = await club.ask("PUT", f"/schedules/{test['id']}", token=key.token, json={**WEEKLY, "name": "Other"})
+    ended = [
+        (await club.ask(method, f"/schedules/{one['id']}{path}", token=key.token)).status_code
+        for one in (schedule, test)
+        for method, path in (("POST", "/cancel"), ("DELETE", ""))
+    ]
 
     assert (refused.status_code, changed.status_code) == (403, 200)
+    assert ended == [403, 403, 200, 204]
+    assert (await club.ask("GET", f"/schedules/{schedule['id']}")).json()["status"] == "scheduled"

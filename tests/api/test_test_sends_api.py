@@ -21,6 +21,7 @@ from stentor.erasures.sweeping import sweep
 from stentor.optouts.model import OptOut
 from stentor.optouts.service import add_to_builtin
 from stentor.pages.unsubscribe import UnsubscribePages
+from stentor.testing.waiting import eventually
 from stentor.wiring.core import Core, account_links
 from stentor.wiring.roles import deliverer, open_channels, planner
 
@@ -201,6 +202,26 @@ async def test_an_address_that_nobody_confirmed_gets_nothing_from_a_sender_that_
     assert (letter.to, wrong.status_code) == ("editor@example.org", 400)
     assert (confirmed.status_code, confirmed.json()["confirmed_at"] is not None) == (200, True)
     assert (after.status_code, after.json()["messages"][0]["inbox_path"]) == (202, None)
+
+
+async def test_who_is_removed_while_a_test_send_is_made_gets_none(world: World, db: Database):
+    recipient = (await world.ask("POST", "/test-recipients", json={"address": "editor@example.org"})).json()
+    campaign_id = await campaign_of(world, {"en": MAIL})
+
+    async with db.transaction() as conn:
+        await conn.execute(b"DELETE FROM test_recipient WHERE id = %s", [recipient["id"]])
+        sending = asyncio.create_task(send(world, campaign_id, "editor@example.org", context={"shop": "Us"}))
+
+        async def waits_or_is_sent() -> bool:
+            async with db.read() as other:
+                query = b"SELECT FROM pg_locks WHERE NOT granted"
+                return sending.done() or bool(await (await other.execute(query)).fetchall())
+
+        await eventually(waits_or_is_sent)
+    refused = await sending
+
+    assert (refused.status_code, refused.json()["violations"][0]["code"]) == (400, "unknown-recipient")
+    assert (await world.ask("GET", "/executions")).json()["data"] == []
 
 
 async def test_a_test_key_goes_to_the_sandbox_and_ten_calls_a_minute_are_enough(world: World):

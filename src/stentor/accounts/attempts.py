@@ -36,6 +36,11 @@ RESETS_PER_LINE_MAX = 20
 INVITATIONS_PER_ADDRESS_MAX = 3
 """Mailed to one address, whoever invites; then three more a day."""
 
+CODES_PER_ADDRESS_MAX = 3
+"""Mailed to one address as a test recipient, whoever adds it; then three more a day."""
+CODES_PER_ORGANISATION_MAX = 200
+"""Mailed to test recipients of one organisation's brands; then 200 more a day."""
+
 
 class Allowance(msgspec.Struct, frozen=True):
     """So many tries at once, and one more every so many seconds."""
@@ -59,6 +64,8 @@ SECOND_FACTOR = Allowance("factor", CODE_TRIES_MAX, 60.0)
 RESETS_PER_ADDRESS = Allowance("letters", RESETS_PER_ADDRESS_MAX, 3_600.0)
 RESETS_PER_LINE = Allowance("letters-line", RESETS_PER_LINE_MAX, 180.0)
 INVITATIONS_PER_ADDRESS = Allowance("invitations", INVITATIONS_PER_ADDRESS_MAX, 28_800.0)
+CODES_PER_ADDRESS = Allowance("codes", CODES_PER_ADDRESS_MAX, 28_800.0)
+CODES_PER_ORGANISATION = Allowance("codes-organisation", CODES_PER_ORGANISATION_MAX, 432.0)
 
 
 class Attempts:

@@ -1,7 +1,7 @@
 """Letters of the installation's own in the database: what is to be mailed, and what is in it."""
 
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 from uuid import UUID
 
 import msgspec
@@ -39,8 +39,12 @@ async def insert_letter(conn: Connection, kind: LetterKind, about: UUID) -> None
 
 
 async def claim_due(conn: Connection, limit: int) -> list[tuple[UUID, LetterKind, UUID, int]]:
-    """Letters that are due, each with its kind, what it is about, and which try this is; nobody else has them for a while."""
-    return [(row[0], row[1], row[2], row[3]) for row in await Sql.claim_due.tuples(conn, limit=limit)]
+    """Letters that are due, the oldest of each kind in turn; nobody else has them for a while.
+
+    Each with its kind, what it is about, and which try this is.
+    """
+    kinds = list(get_args(LetterKind))
+    return [(row[0], row[1], row[2], row[3]) for row in await Sql.claim_due.tuples(conn, kinds=kinds, limit=limit)]
 
 
 async def delete_letter(conn: Connection, letter_id: UUID) -> None:

@@ -2,10 +2,21 @@
 INSERT INTO account_letter (id, kind, about, created_at, due_at) VALUES (:id, :kind, :about, :now, :now)
 
 -- name: claim_due
--- Whoever claims a letter has it to himself until it is due again, which is later with each try.
+-- Whoever claims a letter has it to himself until it is due again, which is later with each try. The kinds take turns, so that
+-- many letters of one, as codes for test recipients, keep no invitation and no link to a new password waiting.
 UPDATE account_letter l SET tries = l.tries + 1, due_at = :now + make_interval(secs => 60 * power(2, l.tries))
 FROM (
-    SELECT id FROM account_letter WHERE due_at <= :now ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED
+    SELECT waiting.id
+    FROM (
+        SELECT oldest.id, row_number() OVER (PARTITION BY kinds.kind ORDER BY oldest.due_at) AS turn
+        FROM unnest(:kinds::text[]) AS kinds (kind)
+        CROSS JOIN LATERAL (
+            SELECT id, due_at FROM account_letter
+            WHERE kind = kinds.kind AND due_at <= :now
+            ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED
+        ) oldest
+    ) waiting
+    ORDER BY waiting.turn LIMIT :limit
 ) due
 WHERE l.id = due.id
 RETURNING l.id, l.kind, l.about, l.tries

@@ -16,6 +16,7 @@ class Sql(QuerySet, file="test_recipients.sql", package=__package__):
     page_of_test_recipients: Statement
     find_test_recipient: Statement
     test_recipients_at: Statement
+    hold_test_recipients: Statement
     confirm_test_recipient: Statement
     delete_test_recipient: Statement
 
@@ -61,6 +62,11 @@ async def at(conn: Connection, brand_id: UUID, addresses: Sequence[str]) -> dict
     """Those that have these addresses, by address."""
     rows = await Sql.test_recipients_at.rows(conn, TestRecipient, brand_id=brand_id, addresses=list(addresses))
     return {row.address: row for row in rows}
+
+
+async def hold(conn: Connection, brand_id: UUID, ids: Sequence[UUID]) -> set[UUID]:
+    """Those of them that are still there, which nobody removes until the transaction ends."""
+    return {row[0] for row in await Sql.hold_test_recipients.tuples(conn, brand_id=brand_id, ids=list(ids))}
 
 
 async def confirm(conn: Connection, brand_id: UUID, recipient_id: UUID) -> bool:

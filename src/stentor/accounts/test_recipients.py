@@ -5,10 +5,12 @@ from uuid import UUID
 
 from stentor.accounts import letter_store
 from stentor.accounts import test_recipient_store as store
+from stentor.accounts.attempts import CODES_PER_ADDRESS, CODES_PER_ORGANISATION, Attempts
 from stentor.accounts.audit import record
 from stentor.accounts.model import NAME_CHARS_MAX, Brand
 from stentor.accounts.sealing import LinkTokens
 from stentor.accounts.test_recipient_store import TestRecipient
+from stentor.accounts.users import email_key
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.db.quotas import check_quota
@@ -31,18 +33,20 @@ class TestRecipientService:
     the installation's own (`sends_mail`) none is mailed, and what is not confirmed gets messages from the sandbox alone.
     """
 
-    def __init__(self, db: Database, codes: LinkTokens, *, sends_mail: bool) -> None:
+    def __init__(self, db: Database, codes: LinkTokens, attempts: Attempts, *, sends_mail: bool) -> None:
         self._db = db
         self._codes = codes
+        self._attempts = attempts
         self.sends_mail = sends_mail
 
-    async def add(self, brand_id: UUID, address: str, name: str, *, region: str | None) -> TestRecipient:
+    async def add(self, brand: Brand, address: str, name: str) -> TestRecipient:
         """Adds the address, and has a code mailed to it if it is one of e-mail.
 
-        `region`: the country of phone numbers without a country code. Raises Invalid for an address or a name that is none,
-        Conflict for one that is there, QuotaExceeded.
+        Raises Invalid for an address or a name that is none, Conflict for one that is there, QuotaExceeded, and RateLimited,
+        adding none, where the address or the brand's organisation gets too many codes.
         """
-        normal = normal_address(address, region, "/address")
+        brand_id = brand.id
+        normal = normal_address(address, brand.settings.default_country, "/address")
         name = checked_name(name, NAME_CHARS_MAX) if name else ""
         recipient_id = new_id()
         async with self._db.transaction() as conn:
@@ -50,6 +54,9 @@ class TestRecipientService:
             if not await store.insert(conn, brand_id, recipient_id, normal, name):
                 raise Conflict("This address is a test recipient already.")
             if "@" in normal and self.sends_mail:
+                # Counted by themselves, so that removing an address and adding it again mails no more of them.
+                organisation = CODES_PER_ORGANISATION, brand.organisation_id.hex
+                await self._attempts.take_in(conn, organisation, (CODES_PER_ADDRESS, email_key(normal)))
                 await letter_store.insert_letter(conn, KIND, recipient_id)
             added = await _found(conn, brand_id, recipient_id)
             await record(conn, "test_recipient.added", recipient_id, brand_id=brand_id, after=added)
@@ -101,11 +108,23 @@ async def checked_recipients(conn: Connection, brand: Brand, to: Sequence[str]) 
     known = await store.at(conn, brand.id, normal)
     for place, address in enumerate(normal):
         if address not in known:
-            text = "This is no test recipient of the group. Whoever may change its settings adds it: POST …/test-recipients."
-            raise Invalid.field(f"/to/{place}", "unknown-recipient", text)
+            raise _unknown(place)
         if address in normal[:place]:
             raise Invalid.field(f"/to/{place}", "duplicate-recipient", "Name each address once.")
     return [known[address] for address in normal]
+
+
+async def hold_recipients(conn: Connection, brand_id: UUID, ids: Sequence[UUID]) -> None:
+    """Keeps them from being removed until the transaction ends. Raises Invalid as `checked_recipients` for who was meanwhile."""
+    held = await store.hold(conn, brand_id, ids)
+    for place, one in enumerate(ids):
+        if one not in held:
+            raise _unknown(place)
+
+
+def _unknown(place: int) -> Invalid:
+    text = "This is no test recipient of the group. Whoever may change its settings adds it: POST …/test-recipients."
+    return Invalid.field(f"/to/{place}", "unknown-recipient", text)
 
 
 def normal_address(text: str, region: str | None, pointer: str) -> str:

@@ -23,6 +23,10 @@ SELECT id, address, name, created_at, confirmed_at
 FROM test_recipient
 WHERE brand_id = :brand_id AND address = ANY(:addresses::text[])
 
+-- name: hold_test_recipients
+-- Until the transaction ends nobody removes them.
+SELECT id FROM test_recipient WHERE brand_id = :brand_id AND id = ANY(:ids::uuid[]) ORDER BY id FOR SHARE
+
 -- name: confirm_test_recipient
 UPDATE test_recipient SET confirmed_at = :now WHERE id = :id AND brand_id = :brand_id AND confirmed_at IS NULL
 

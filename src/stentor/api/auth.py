@@ -50,6 +50,12 @@ async def visible_brand(request: ApiRequest, principal: Principal, group_id: str
     return brand
 
 
+def live(caller: Caller, why: str) -> None:
+    """Raises Forbidden for a test key, which changes nothing that is real: `why` this is."""
+    if caller.principal.is_test:
+        raise Forbidden(f"{why}, so a test key may not change it. Use a key that is no test key.")
+
+
 def allowed(caller: Caller, scope: Scope) -> Caller:
     """The caller, if its key has the scope. Raises Forbidden."""
     if not caller.principal.may(scope):

@@ -6,6 +6,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+from stentor.api.auth import allowed
 from stentor.api.exports import executions
 from stentor.api.request import ApiRequest, Caller
 from stentor.campaigns.experiments import ARM_NAME_CHARS_MAX
@@ -32,7 +33,11 @@ async def get_experiment(request: ApiRequest, caller: Caller, execution_id: UUID
     example={"arm": "Short"},
 )
 async def choose_winner(request: ApiRequest, caller: Caller, execution_id: UUID, body: WinnerInput) -> ExperimentReport:
-    """Choose the winner by hand: who waited gets that arm, by an execution of their own that starts at once."""
+    """Choose the winner by hand: who waited gets that arm, by an execution of their own that starts at once.
+
+    The key needs the scope `run` too.
+    """
+    allowed(caller, "run")
     principal = caller.principal
     return await request.services.experiments.choose(
         caller.brand_id, execution_id, body.arm, chosen_by=f"key {principal.key_number}", is_test=principal.is_test

@@ -1,9 +1,10 @@
 """A group's own policy: what holds for all its messages."""
 
+from stentor.api.auth import live
 from stentor.api.groups import group_noun
 from stentor.api.request import ApiRequest, Caller
 from stentor.domain.policy import BrandPolicy, policy_violations
-from stentor.errors import Forbidden, Invalid
+from stentor.errors import Invalid
 
 policies = group_noun(
     "policy",
@@ -28,10 +29,7 @@ async def replace_policy(request: ApiRequest, caller: Caller, body: BrandPolicy)
     that is changed is exact at once, and a first one counts from now on. It is the policy of what is sent for real, so a test
     key changes nothing of it.
     """
-    if caller.principal.is_test:
-        raise Forbidden(
-            "The policy holds for real messages too, so a test key may not change it. Use a key that is no test key."
-        )
+    live(caller, "The policy holds for real messages too")
     if violations := list(policy_violations(body, "")):
         raise Invalid(violations[0].message, violations=violations)
     brand = await request.services.accounts.update_brand_settings(caller.brand_id, {"policy": body})

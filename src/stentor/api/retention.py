@@ -13,6 +13,7 @@ from stentor.accounts.model import (
     SANDBOX_DAYS_MAX,
     Brand,
 )
+from stentor.api.auth import live
 from stentor.api.groups import group_noun
 from stentor.api.request import ApiRequest, Caller
 from stentor.errors import Forbidden
@@ -62,7 +63,9 @@ async def replace_retention(request: ApiRequest, caller: Caller, body: Retention
 
     What is older goes step by step, from the next minute on, and does not come back when the days are raised again.
     Whoever has a key of the group leaves traces in its audit log, so that key sends its days as they are.
+    A test key changes nothing of it.
     """
+    live(caller, "What is older than these days is deleted for real")
     accounts, changes = request.services.accounts, msgspec.structs.asdict(body)
     if caller.principal.brand_id is not None:
         present = (await accounts.brand(caller.brand_id)).settings.audit_days

@@ -319,11 +319,12 @@ async def change_schedule(request: ApiRequest, caller: Caller, schedule_id: UUID
 
 @schedules.post("/schedules/{schedule_id:str}/cancel", scope="write", problems=[Conflict], idempotent=False)
 async def cancel_schedule(request: ApiRequest, caller: Caller, schedule_id: UUID) -> ScheduleBody:
-    """Cancel a schedule and what it started last: who was not written to yet is skipped."""
+    """Cancel a schedule and what it started last: who was not written to yet is skipped. A test key does so for tests alone."""
+    is_test = caller.principal.is_test
     try:
-        return shown(await request.services.schedules.cancel(caller.brand_id, schedule_id))
+        return shown(await request.services.schedules.cancel(caller.brand_id, schedule_id, is_test=is_test))
     except NotFound:
-        return _of_batch(await request.services.batches.cancel(caller.brand_id, schedule_id))
+        return _of_batch(await request.services.batches.cancel(caller.brand_id, schedule_id, is_test=is_test))
 
 
 @schedules.put(
@@ -349,11 +350,15 @@ async def replace_schedule(request: ApiRequest, caller: Caller, schedule_id: UUI
 
 @schedules.delete("/schedules/{schedule_id:str}", scope="write", status=204)
 async def delete_schedule(request: ApiRequest, caller: Caller, schedule_id: UUID) -> None:
-    """Delete a schedule with the record of its occurrences; executions that it started go on. One of a batch is cancelled."""
+    """Delete a schedule with the record of its occurrences; executions that it started go on. One of a batch is cancelled.
+
+    A test key does so for tests alone.
+    """
+    is_test = caller.principal.is_test
     try:
-        await request.services.schedules.delete(caller.brand_id, schedule_id)
+        await request.services.schedules.delete(caller.brand_id, schedule_id, is_test=is_test)
     except NotFound:
-        await request.services.batches.cancel(caller.brand_id, schedule_id)
+        await request.services.batches.cancel(caller.brand_id, schedule_id, is_test=is_test)
 
 
 @schedules.get("/schedules/{schedule_id:str}/occurrences", scope="read")

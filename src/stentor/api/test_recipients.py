@@ -9,11 +9,14 @@ from msgspec import Meta
 
 from stentor.accounts.model import NAME_CHARS_MAX
 from stentor.accounts.test_recipient_store import TestRecipient
+from stentor.api.auth import live
 from stentor.api.groups import group_noun
 from stentor.api.paging import Listing, ListQuery, Walk, listing
 from stentor.api.request import ApiRequest, Caller
 from stentor.domain.address import ADDRESS_CHARS_MAX
 from stentor.errors import Conflict, Invalid
+
+_WHY = "Test recipients get messages for real, and codes by mail"
 
 test_recipients = group_noun(
     "test-recipients",
@@ -87,11 +90,11 @@ async def list_test_recipients(request: ApiRequest, caller: Caller, query: ListQ
 async def add_test_recipient(request: ApiRequest, caller: Caller, body: TestRecipientInput) -> TestRecipientBody:
     """Add a test recipient.
 
-    A code is mailed to an e-mail address; give it back with `…/confirm`. A phone number is taken at your word.
+    A code is mailed to an e-mail address; give it back with `…/confirm`. A phone number is taken at your word. An address gets
+    three codes and then three a day. A test key adds none.
     """
-    region = caller.brand.settings.default_country
-    added = await request.services.test_recipients.add(caller.brand_id, body.address, body.name, region=region)
-    return shown(added)
+    live(caller, _WHY)
+    return shown(await request.services.test_recipients.add(caller.brand, body.address, body.name))
 
 
 @test_recipients.post(
@@ -110,5 +113,6 @@ async def confirm_test_recipient(
 
 @test_recipients.delete("/test-recipients/{test_recipient_id:str}", scope="admin", status=204)
 async def remove_test_recipient(request: ApiRequest, caller: Caller, test_recipient_id: UUID) -> None:
-    """Remove a test recipient: from now on no test send goes there."""
+    """Remove a test recipient: from now on no test send goes there. A test key removes none."""
+    live(caller, _WHY)
     await request.services.test_recipients.remove(caller.brand_id, test_recipient_id)

@@ -136,16 +136,22 @@ class ExecutionService:
 
         Raises Conflict when it is not paused, and Forbidden where a test (`is_test`) would go on with what is none.
         """
-        if is_test and not (await self.find(brand_id, execution_id)).is_test:
-            raise _no_test()
+        await self._check_is_theirs(brand_id, execution_id, is_test=is_test)
         return await self._change(orders.resume, brand_id, execution_id, "Only a paused execution can be resumed")
 
-    async def cancel(self, brand_id: UUID, execution_id: UUID) -> Progress:
+    async def cancel(self, brand_id: UUID, execution_id: UUID, *, is_test: bool = False) -> Progress:
         """Ends an execution and its steps for good: who is not handed over yet is skipped as `execution_cancelled`.
 
-        Raises Conflict when it is over already, and nobody waits for a step.
+        Raises Conflict when it is over already, and nobody waits for a step, and Forbidden where a test (`is_test`) would end
+        what is none.
         """
+        await self._check_is_theirs(brand_id, execution_id, is_test=is_test)
         return await self._change(orders.cancel, brand_id, execution_id, _CANCELS)
+
+    async def _check_is_theirs(self, brand_id: UUID, execution_id: UUID, *, is_test: bool) -> None:
+        """Raises Forbidden where a test key would change what writes to people."""
+        if is_test and not (await self.find(brand_id, execution_id)).is_test:
+            raise _no_test()
 
     async def cancel_with(self, conn: Connection, brand_id: UUID, execution_id: UUID) -> None:
         """Ends an execution as `cancel` does, in the caller's transaction: together with what else is changed there."""

@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 from stentor.accounts.audit import record
 from stentor.accounts.directory import BrandDirectory
 from stentor.accounts.model import Brand
-from stentor.accounts.test_recipients import checked_recipients
+from stentor.accounts.test_recipients import TestRecipient, checked_recipients, hold_recipients
 from stentor.audience.anonymous import AddressNames, BareAddress, hold_people, take_in_addresses
 from stentor.audience.reach import recipients
 from stentor.audience.upsert import Overtaken, until_settled
@@ -114,8 +114,9 @@ class _Person(NamedTuple):
 
 
 class _To(NamedTuple):
-    """Where messages go, and on which of the campaign's channels."""
+    """Where messages go, and on which of the campaign's channels. `listed`: the test recipient's id."""
 
+    listed: UUID
     address: BareAddress
     customer_id: UUID
     channels: list[ChannelKind]
@@ -204,14 +205,18 @@ class TestSendService:
                         "Whoever reads this address has not agreed yet: confirm it with the code that was mailed there."
                     )
                     raise Invalid.field(f"/to/{place}", "unconfirmed", text)
-            to = [self._to(brand.id, one.address, list(kinds)) for one in found]
+            to = [self._to(brand.id, one, list(kinds)) for one in found]
             schema = None if call.schema_of is None else await find_schema(conn, brand.id, call.schema_of)
             return to, draft, schema, await _person(conn, call)
 
-    def _to(self, brand_id: UUID, text: str, channels: Sequence[ChannelKind]) -> _To:
+    def _to(self, brand_id: UUID, recipient: TestRecipient, channels: Sequence[ChannelKind]) -> _To:
+        text = recipient.address
         address = self._names.of_email(brand_id, text) if "@" in text else self._names.of_phone(brand_id, text)
         return _To(
-            address, recipient_id(brand_id, address.external_id), [kind for kind in channels if _takes(text, kind)]
+            recipient.id,
+            address,
+            recipient_id(brand_id, address.external_id),
+            [kind for kind in channels if _takes(text, kind)],
         )
 
     async def _findings(self, content: PublishedContent, sample: Sample) -> list[RouteFindings]:
@@ -276,6 +281,8 @@ async def _person(conn: Connection, call: TestSendCall) -> _Person:
 async def _take_in(call: TestSendCall, ready: _Ready, conn: Connection) -> None:
     """All of the call in one transaction, its token last."""
     queued, person = ready.queued, ready.person
+    # They were found a while ago: whoever was removed since gets nothing.
+    await hold_recipients(conn, queued.brand_id, [one.listed for one in ready.to])
     await take_in_addresses(conn, queued.brand_id, [one.address for one in ready.to])
     customers = [one.customer_id for one in ready.to]
     if len(await hold_people(conn, queued.brand_id, customers)) < len(customers):

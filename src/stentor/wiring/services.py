@@ -98,7 +98,7 @@ def people_accounts(core: Core) -> PeopleAccounts:
     """Users, invitations, sessions, and the ways to sign in."""
     clock, sends_mail = Clock(core.db.shift), core.settings.mail_url is not None
     links = account_links(core)
-    attempts = Attempts(core.db, core.secret.derive("attempts"))
+    attempts = _attempts(core)
     sessions = SessionService(core.db, core.secret.derive("sessions"))
     factors = SecondFactors(core.db, attempts, clock, key=core.secret.derive("second-factors"))
     invitations = InvitationService(core.db, links, attempts, sends_mail=sends_mail)
@@ -123,6 +123,10 @@ def people_accounts(core: Core) -> PeopleAccounts:
         devices=devices,
         oidc=_oidc(core, clock),
     )
+
+
+def _attempts(core: Core) -> Attempts:
+    return Attempts(core.db, core.secret.derive("attempts"))
 
 
 def _oidc(core: Core, clock: Clock) -> OidcClient | None:
@@ -198,7 +202,7 @@ def services(core: Core) -> Services:
             names=names,
         ),
         test_recipients=TestRecipientService(
-            core.db, account_links(core), sends_mail=core.settings.mail_url is not None
+            core.db, account_links(core), _attempts(core), sends_mail=core.settings.mail_url is not None
         ),
         test_sends=TestSendService(core.db, brands, previews, executions, send_ids=core.send_ids, names=names),
         batches=batches,

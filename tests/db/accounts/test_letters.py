@@ -1,4 +1,5 @@
 import asyncio
+from collections import Counter
 from email import message_from_bytes, policy
 from typing import Any
 
@@ -7,9 +8,13 @@ import structlog
 from aiosmtpd.smtp import SMTP
 
 from account_world import HOME, PASSWORD, People
+from stentor.accounts import letter_store, test_recipients
+from stentor.accounts.attempts import CODES_PER_ADDRESS_MAX, CODES_PER_ORGANISATION, CODES_PER_ORGANISATION_MAX
 from stentor.accounts.letters import LETTER_TRIES_MAX, LetterKeeper
 from stentor.accounts.mail import SmtpMailer
 from stentor.db.pool import Database
+from stentor.domain.ids import new_id
+from stentor.errors import RateLimited
 
 pytestmark = pytest.mark.anyio
 
@@ -79,6 +84,41 @@ async def test_a_letter_that_nobody_takes_is_given_up_at_last(db: Database):
         await _make_due(db)
 
     assert await _letters(db) == 0
+
+
+async def test_codes_for_test_recipients_flood_no_address_and_no_relay(db: Database):
+    people = await People.made(db)
+    other = await people.accounts.create_brand("Hockey")
+    recipients = test_recipients.TestRecipientService(db, people.links, people.attempts, sends_mail=True)
+    for _ in range(CODES_PER_ADDRESS_MAX):
+        added = await recipients.add(people.brand, "Editor@example.org", "")
+        await recipients.remove(people.brand.id, added.id)
+
+    for brand in (people.brand, other):
+        with pytest.raises(RateLimited):
+            await recipients.add(brand, "editor@EXAMPLE.org", "")
+
+    assert await _letters(db) == CODES_PER_ADDRESS_MAX
+    assert await recipients.page(other.id, after=None, limit=1) == []
+    left = CODES_PER_ORGANISATION_MAX - CODES_PER_ADDRESS_MAX
+    await people.attempts.take(*[(CODES_PER_ORGANISATION, people.brand.organisation_id.hex)] * left)
+    with pytest.raises(RateLimited):
+        await recipients.add(people.brand, "another@example.org", "")
+
+
+async def test_many_letters_of_one_kind_keep_no_other_waiting(db: Database):
+    async with db.transaction() as conn:
+        for _ in range(30):
+            await letter_store.insert_letter(conn, "test_recipient", new_id())
+        await letter_store.insert_letter(conn, "invitation", new_id())
+        await letter_store.insert_letter(conn, "password", new_id())
+
+    async with db.transaction() as conn:
+        first = await letter_store.claim_due(conn, 20)
+        second = await letter_store.claim_due(conn, 20)
+
+    assert Counter(kind for _, kind, _, _ in first) == {"test_recipient": 18, "invitation": 1, "password": 1}
+    assert [kind for _, kind, _, _ in second] == ["test_recipient"] * 12
 
 
 async def _make_due(db: Database) -> None:

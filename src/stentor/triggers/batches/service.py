@@ -141,8 +141,7 @@ class BatchService:
             schedule = _schedule(row)
             wish = read_changes(body, schedule)
             campaign = await _changed(conn, brand_id, schedule, wish)
-            if is_test and not row.is_test:
-                raise Forbidden("A test key sends nothing to people: this batch is no test. Use another key.")
+            _check_is_theirs(row, is_test=is_test)
             if schedule.status != "scheduled":
                 raise _begun(row)
             execution_id = row.execution_id
@@ -173,14 +172,16 @@ class BatchService:
         failpoint("batch_change.after_commit")
         return changed
 
-    async def cancel(self, brand_id: UUID, schedule_id: UUID) -> BatchSchedule:
+    async def cancel(self, brand_id: UUID, schedule_id: UUID, *, is_test: bool = False) -> BatchSchedule:
         """Ends what a schedule runs for good, also when it has begun: who was not written to yet is skipped.
 
-        A stream that is still coming in, or broke off, ends as well: those of its people who came stay. Raises NotFound, and
-        Conflict when it is over.
+        A stream that is still coming in, or broke off, ends as well: those of its people who came stay. Raises NotFound,
+        Conflict when it is over, and Forbidden where a test (`is_test`) would end what is none.
         """
         async with self._db.transaction() as conn:
             found = await store.find_by_schedule(conn, brand_id, schedule_id)
+            if found is not None:
+                _check_is_theirs(found, is_test=is_test)
             # In the order in which the end of a stream takes them: its import, then its batch.
             is_stopped = (
                 found is not None
@@ -219,6 +220,12 @@ class BatchService:
         if violations:
             raise refused(violations)
         return found
+
+
+def _check_is_theirs(batch: BatchRow, *, is_test: bool) -> None:
+    """Raises Forbidden where a test key would change what writes to people."""
+    if is_test and not batch.is_test:
+        raise Forbidden("A test key sends nothing to people: this batch is no test. Use another key.")
 
 
 async def _changed(conn: Connection, brand_id: UUID, schedule: BatchSchedule, wish: ScheduleWish) -> Runnable:

@@ -85,8 +85,7 @@ class ScheduleService:
             held = await store.lock(conn, brand_id, schedule_id)
             if held is None:
                 raise _missing()
-            if is_test and not held.is_test:
-                raise Forbidden("A test key sends nothing to people: this schedule is no test. Use another key.")
+            _check_is_theirs(held, is_test=is_test)
             if _is_same(draft.rule, held.rule):
                 draft = msgspec.structs.replace(draft, rule=held.rule)
                 seen, following = held.seen, next_moment(held.rule, held.seen)
@@ -116,14 +115,16 @@ class ScheduleService:
         async with self._db.read() as conn:
             return (await store.count(conn, brand_id))[0]
 
-    async def cancel(self, brand_id: UUID, schedule_id: UUID) -> Schedule:
+    async def cancel(self, brand_id: UUID, schedule_id: UUID, *, is_test: bool = False) -> Schedule:
         """Ends what a schedule runs, also what it started last: who was not written to yet is skipped.
 
-        Nothing more of it starts until it is enabled again. Raises NotFound, and Conflict when it is over or cancelled already.
+        Nothing more of it starts until it is enabled again. Raises NotFound, Conflict when it is over or cancelled already,
+        and Forbidden where a test (`is_test`) would end one that is none.
         """
         async with self._db.transaction() as conn:
             await store.lock(conn, brand_id, schedule_id)
             held = await _found(conn, brand_id, schedule_id)
+            _check_is_theirs(held, is_test=is_test)
             if held.status in {"finished", "cancelled"}:
                 raise Conflict(
                     f"Only a schedule that is to come or runs can be cancelled; this one is {held.status}.",
@@ -138,10 +139,14 @@ class ScheduleService:
             )
             return cancelled
 
-    async def delete(self, brand_id: UUID, schedule_id: UUID) -> None:
-        """Removes the schedule with its occurrences; executions that it started go on. Raises NotFound."""
+    async def delete(self, brand_id: UUID, schedule_id: UUID, *, is_test: bool = False) -> None:
+        """Removes the schedule with its occurrences; executions that it started go on.
+
+        Raises NotFound, and Forbidden where a test (`is_test`) would remove one that is none.
+        """
         async with self._db.transaction() as conn:
             held = await _found(conn, brand_id, schedule_id)
+            _check_is_theirs(held, is_test=is_test)
             if not await store.delete(conn, brand_id, schedule_id):
                 raise _missing()
             await record(conn, "schedule.deleted", schedule_id, brand_id=brand_id, before=_told(held))
@@ -207,6 +212,12 @@ async def _found(conn: Connection, brand_id: UUID, schedule_id: UUID) -> Schedul
     if schedule is None:
         raise _missing()
     return schedule
+
+
+def _check_is_theirs(schedule: Schedule, *, is_test: bool) -> None:
+    """Raises Forbidden where a test key would change what writes to people."""
+    if is_test and not schedule.is_test:
+        raise Forbidden("A test key sends nothing to people: this schedule is no test. Use another key.")
 
 
 def _missing() -> NotFound:
