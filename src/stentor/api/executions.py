@@ -73,8 +73,8 @@ class ExecutionBody(msgspec.Struct, frozen=True, kw_only=True):
     restored_at: Annotated[
         datetime | None,
         Meta(
-            description="When a backup that caught it under way was restored. It was paused then: how far it came after the "
-            "backup is not known here."
+            description="When a backup that caught it under way was restored. It was paused then, or if it had ended, its "
+            "steps were, and somebody has to choose its experiment's winner: how far it came after the backup is not known here."
         ),
     ]
     cancelled_at: datetime | None

@@ -44,6 +44,8 @@ class Sql(QuerySet, file="fence.sql", package=__package__):
     pause_under_way: Statement
     pause_steps: Statement
     hold_steps: Statement
+    ask_for_winners: Statement
+    note_asking: Statement
     note_fence: Statement
     knows_all_erasures: Statement
     note_unread_erasures: Statement
@@ -55,7 +57,7 @@ class Sql(QuerySet, file="fence.sql", package=__package__):
 
 
 class Copy(msgspec.Struct, frozen=True):
-    """How the installation stands, and how many executions are paused in it because a backup caught them under way."""
+    """How the installation stands, and how many executions a backup caught under way: paused, or somebody has to choose their winner."""
 
     installation: Installation
     executions_paused: int
@@ -127,6 +129,8 @@ async def _fence(conn: Connection) -> None:
     paused = await Sql.pause_under_way.run(conn)
     await Sql.pause_steps.run(conn)
     await Sql.hold_steps.run(conn)
+    await Sql.ask_for_winners.run(conn)
+    await Sql.note_asking.run(conn)
     await Sql.note_fence.run(conn)
     log.info("copy.fenced", chunks_in_doubt=len(chunks), executions_paused=paused)
 

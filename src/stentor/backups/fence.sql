@@ -54,6 +54,20 @@ WHERE id IN (SELECT execution_id FROM stepping WHERE ended_at IS NULL AND cancel
 -- all brands: a restored copy is fenced as a whole.
 UPDATE stepping SET paused_at = coalesce(paused_at, :now) WHERE ended_at IS NULL AND cancelled_at IS NULL
 
+-- name: ask_for_winners
+-- all brands: a restored copy is fenced as a whole.
+-- The installation that was copied may have decided them, and written to everybody who waited. Somebody has to choose here.
+UPDATE experiment x
+SET decide_at = NULL, undecided = 'restored'
+FROM execution e
+WHERE e.id = x.execution_id AND e.state NOT IN ('cancelled', 'failed') AND x.outcome IS NULL
+    AND (x.decide_at IS NOT NULL OR x.undecided IS NOT NULL)
+
+-- name: note_asking
+-- all brands: a restored copy is fenced as a whole.
+UPDATE execution SET restored_at = :now
+WHERE id IN (SELECT execution_id FROM experiment WHERE outcome IS NULL AND undecided = 'restored')
+
 -- name: note_fence
 UPDATE installation SET fenced_at = :now
 
@@ -86,4 +100,6 @@ FROM execution e
 WHERE e.restored_at IS NOT NULL
     AND (e.paused_at IS NOT NULL OR EXISTS (
         SELECT FROM stepping s WHERE s.execution_id = e.id AND s.paused_at IS NOT NULL AND s.ended_at IS NULL
+    ) OR EXISTS (
+        SELECT FROM experiment x WHERE x.execution_id = e.id AND x.outcome IS NULL AND x.undecided = 'restored'
     ))

@@ -127,6 +127,7 @@ def _caught(copy: Copy) -> str:
     return (
         f"{copy.executions_paused} executions were under way when the backup was taken. They stay paused: how far they came"
         " afterwards is not known here. Resume or cancel each: POST /v1/groups/{group}/executions/{id}/resume or …/cancel\n"
+        "Where one has ended and its experiment was still to find a winner, choose it: POST …/experiment/winner or …/cancel\n"
     )
 
 

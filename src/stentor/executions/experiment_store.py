@@ -17,7 +17,11 @@ from stentor.executions.audiences import OfRest
 from stentor.executions.model import ExecutionState
 
 Outcome = Literal["won", "nobody", "cancelled"]
-Undecided = Literal["tie", "no_evidence"]
+Undecided = Literal["tie", "no_evidence", "restored"]
+"""`restored`: a restored copy decides nothing by numbers, as the installation that was copied may have done it."""
+
+BY_CANCELLATION = "cancellation"
+"""Who ended an experiment that was cancelled with its execution."""
 
 
 class Sql(QuerySet, file="experiments.sql", package=__package__):
@@ -27,9 +31,11 @@ class Sql(QuerySet, file="experiments.sql", package=__package__):
     due: Statement
     lock: Statement
     hold_execution: Statement
+    hold_steps: Statement
     numbers: Statement
     ask: Statement
     decide: Statement
+    cancel_open: Statement
     insert_run: Statement
     place_of: Statement
 
@@ -105,10 +111,11 @@ async def due(conn: Connection, limit: int) -> list[tuple[UUID, UUID]]:
 
 
 async def lock(conn: Connection, brand_id: UUID, execution_id: UUID) -> ExperimentRow | None:
-    """The experiment as it is, with its execution held as it is, until the transaction ends."""
+    """The experiment as it is, with its execution and how its steps stand held as they are, until the transaction ends."""
     if not await Sql.lock.value(conn, brand_id=brand_id, execution_id=execution_id):
         return None
     await Sql.hold_execution.run(conn, brand_id=brand_id, execution_id=execution_id)
+    await Sql.hold_steps.run(conn, brand_id=brand_id, execution_id=execution_id)
     return await find(conn, brand_id, execution_id)
 
 
@@ -122,6 +129,15 @@ async def numbers(conn: Connection, brand_id: UUID, execution_id: UUID, arms: in
 async def ask(conn: Connection, row: ExperimentRow, undecided: Undecided) -> None:
     """Leaves the experiment to somebody who chooses."""
     await Sql.ask.run(conn, brand_id=row.brand_id, execution_id=row.execution_id, undecided=undecided)
+
+
+async def cancel_open(conn: Connection, brand_id: UUID, execution_id: UUID) -> bool:
+    """Ends the experiment of an execution that is being cancelled; False when there is none, or it is over.
+
+    Before the execution is locked: whoever decides locks the experiment first.
+    """
+    execution = {"brand_id": brand_id, "execution_id": execution_id}
+    return await Sql.cancel_open.run(conn, decided_by=BY_CANCELLATION, **execution) > 0
 
 
 async def decide(conn: Connection, row: ExperimentRow, decision: Decision) -> None:

@@ -232,9 +232,11 @@ def _check_open(row: ExperimentRow) -> None:
 def _state(row: ExperimentRow) -> ExperimentState:
     if row.outcome is not None:
         return row.outcome
-    if row.decide_at is None:
-        return "comparing" if row.undecided is None else "asking"
-    return "cancelled" if row.state in {"cancelled", "failed"} else "waiting"
+    if row.decide_at is None and row.undecided is None:
+        return "comparing"
+    if row.state in {"cancelled", "failed"}:
+        return "cancelled"
+    return "asking" if row.decide_at is None else "waiting"
 
 
 def _report(row: ExperimentRow, experiment: Experiment, numbers: Sequence[ArmNumbers]) -> ExperimentReport:

@@ -12,10 +12,13 @@ INSERT INTO experiment (execution_id, brand_id, people, held_out, waiting, decid
 VALUES (:execution_id, :brand_id, :people, :held_out, :waiting, :now + :wait::interval)
 
 -- name: find
+-- A run that had ended when it was paused or cancelled says so in its steps alone.
 SELECT x.execution_id, x.brand_id, x.people, x.held_out, x.waiting, x.decide_at, x.undecided, x.outcome, x.winner, x.run_id,
-    x.decided_by, x.decided_at, e.publication_id, e.state, e.paused_at IS NOT NULL AS is_paused, e.is_test
+    x.decided_by, x.decided_at, e.publication_id, CASE WHEN p.cancelled_at IS NULL THEN e.state ELSE 'cancelled' END AS state,
+    e.paused_at IS NOT NULL OR p.paused_at IS NOT NULL AS is_paused, e.is_test
 FROM experiment x
 JOIN execution e ON e.id = x.execution_id AND e.brand_id = x.brand_id
+LEFT JOIN stepping p ON p.execution_id = x.execution_id AND p.brand_id = x.brand_id
 WHERE x.execution_id = :execution_id AND x.brand_id = :brand_id
 
 -- name: due
@@ -23,7 +26,9 @@ WHERE x.execution_id = :execution_id AND x.brand_id = :brand_id
 SELECT x.execution_id, x.brand_id
 FROM experiment x
 JOIN execution e ON e.id = x.execution_id
+LEFT JOIN stepping p ON p.execution_id = x.execution_id
 WHERE x.decide_at <= :now AND x.outcome IS NULL AND e.state IN ('sending', 'ended') AND e.paused_at IS NULL
+    AND p.paused_at IS NULL AND p.cancelled_at IS NULL
     AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
 ORDER BY x.decide_at
 LIMIT :limit
@@ -35,6 +40,9 @@ SELECT true FROM experiment WHERE execution_id = :execution_id AND brand_id = :b
 -- name: hold_execution
 -- Nobody pauses or cancels it until the transaction ends: either came before, and is seen, or comes after.
 SELECT true FROM execution WHERE id = :execution_id AND brand_id = :brand_id FOR SHARE
+
+-- name: hold_steps
+SELECT true FROM stepping WHERE execution_id = :execution_id AND brand_id = :brand_id FOR SHARE
 
 -- name: numbers
 -- Of the people of each arm: to how many any message was handed over, and of how many of those each thing was reported.
@@ -65,6 +73,15 @@ UPDATE experiment
 SET decide_at = NULL, undecided = :undecided, outcome = :outcome, winner = :winner, run_id = :run_id, decided_by = :decided_by,
     decided_at = :now
 WHERE execution_id = :execution_id AND brand_id = :brand_id AND outcome IS NULL
+
+-- name: cancel_open
+-- With its execution, also where nothing is left to cancel of that: somebody waits for the winner, or is to choose.
+UPDATE experiment x
+SET decide_at = NULL, outcome = 'cancelled', decided_by = :decided_by, decided_at = :now
+FROM execution e
+WHERE x.execution_id = :execution_id AND x.brand_id = :brand_id AND x.outcome IS NULL
+    AND (x.decide_at IS NOT NULL OR x.undecided IS NOT NULL)
+    AND e.id = x.execution_id AND e.brand_id = :brand_id AND e.state NOT IN ('cancelled', 'failed')
 
 -- name: insert_run
 -- As its parent ran, at once: nobody waits for their morning a second time, and what is quiet then is held by the guard. Its

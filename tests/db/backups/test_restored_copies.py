@@ -9,11 +9,14 @@ import pytest
 
 from backup_world import Backups, Restored
 from stentor.backups.fence import EPOCH_LEAP, fence, resume
+from stentor.campaigns.experiments import Arm, Experiment, Winner
 from stentor.channels.contract import InDoubt
 from stentor.db.pool import Database
 from stentor.deliver.store import claim_due
 from stentor.domain.timetable import Rule
+from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Conflict
+from stentor.executions.audiences import OfTag
 from stentor.executions.remedies import carry_out_next
 from stentor.executions.service import start_due
 from stentor.queue.floors import Floors
@@ -250,6 +253,40 @@ async def run_schedules(copy: Restored, shift: timedelta) -> None:
 
 async def outcomes(copy: Restored) -> list[tuple[Any, ...]]:
     return await rows(copy.db, "SELECT outcome, reason FROM occurrence ORDER BY due_at")
+
+
+@pytest.mark.fault("F21")
+async def test_a_winner_that_was_looked_for_after_the_backup_is_chosen_by_somebody(backups: Backups):
+    world = await World.made(backups.db)
+    names = [f"p{number}" for number in range(40)]
+    await world.people([Someone(name) for name in names])
+    by_numbers = Winner(by="delivered", after="1h", at_least=1, otherwise="first")
+    publication_id = await world.publication(
+        (ChannelKind.EMAIL, ChannelKind.EMAIL),
+        basis="channel",
+        experiment=Experiment(arms=(Arm("short", 0.3), Arm("long", 0.3)), winner=by_numbers),
+        arms=("short", "long"),
+    )
+    ended, cancelled = [await world.execution(publication_id, audience=OfTag(await world.tag(names))) for _ in range(2)]
+    await Engine(backups.db, ScriptedChannel()).drain()
+    await Engine(backups.db, ScriptedChannel()).executions.cancel(world.brand_id, cancelled)
+    await backups.taken()
+
+    async with backups.restored(shift=2 * AN_HOUR) as copy:
+        assert (await resume(copy.db)).executions_paused == 1
+        engine = Engine(copy.db, ScriptedChannel())
+        experiments = engine.experiments
+        await experiments.decide_due()
+
+        assert await state_of(copy.db, ended) == ("ended", False, True)
+        report = await experiments.report(world.brand_id, ended)
+        assert (report.state, report.undecided, report.run_id) == ("asking", "restored", None)
+        assert (await experiments.report(world.brand_id, cancelled)).state == "cancelled"
+        chosen = await experiments.choose(world.brand_id, ended, "long", chosen_by="key 1")
+        await engine.drain()
+        assert chosen.run_id is not None
+        fates = await world_in(copy.db, world).fates(chosen.run_id)
+        assert (len(fates), set(fates.values())) == (report.rest, {"handed_over"})
 
 
 async def test_fencing_twice_is_fencing_once(backups: Backups):

@@ -20,7 +20,7 @@ from stentor.executions.experiment_store import ArmNumbers
 from stentor.executions.experiments import ExperimentReport, Rate, verdict
 from stentor.executions.forecasting import Trial
 from stentor.testing.engine import Engine, ScriptedChannel
-from stentor.testing.world import Someone, World
+from stentor.testing.world import Following, Someone, World
 from trigger_world import rows
 
 pytestmark = pytest.mark.anyio
@@ -275,6 +275,63 @@ async def test_what_is_paused_waits_and_what_is_cancelled_never_runs_again(stage
 
     assert (await stage.report(execution_id)).winner == "long"
     assert await stage.runs_of(cancelled) == []
+
+
+async def test_a_run_that_has_ended_is_paused_and_cancelled_with_its_steps_and_its_experiment(stage: Stage):
+    executions, brand_id = stage.engine.executions, stage.world.brand_id
+    paused, cancelled = [await _waiting(stage, steps=[Following(60)]) for _ in range(2)]
+    for one in (paused, cancelled):
+        await stage.react(one, 1, "clicked", 3)
+        assert (await executions.find(brand_id, one)).state == "ended"
+    await executions.pause(brand_id, paused)
+    await executions.cancel(brand_id, cancelled)
+
+    assert await stage.come_due(paused) + await stage.come_due(cancelled) == 0
+    with pytest.raises(Conflict, match="is paused"):
+        await stage.engine.experiments.choose(brand_id, paused, "long", chosen_by="key 1")
+    told = await stage.report(cancelled)
+    assert (told.state, told.decided_by, told.decide_at) == ("cancelled", "cancellation", None)
+    # Whatever had been left to wait for was over before the pause was.
+    async with stage.db.transaction() as conn:
+        await conn.execute("UPDATE stepping SET ended_at = statement_timestamp()")
+    await executions.resume(brand_id, paused)
+    await stage.engine.experiments.decide_due()
+
+    assert (await stage.report(paused)).winner == "long"
+    assert await stage.runs_of(cancelled) == []
+
+
+async def test_of_a_run_that_has_ended_and_has_no_steps_the_experiment_is_cancelled(stage: Stage):
+    executions, brand_id = stage.engine.executions, stage.world.brand_id
+    execution_id, asking = await _waiting(stage), await _waiting(stage)
+    await stage.come_due(asking)
+    assert (await stage.report(asking)).state == "asking"
+    for one in (execution_id, asking):
+        with pytest.raises(Conflict, match="is ended"):
+            await executions.pause(brand_id, one)
+        await executions.cancel(brand_id, one)
+        assert (await stage.report(one)).state == "cancelled"
+        with pytest.raises(Conflict, match="is ended"):
+            await executions.cancel(brand_id, one)
+    assert await stage.come_due(execution_id) == 0
+
+
+async def test_who_cancels_while_the_winner_is_decided_waits_for_it_and_is_told(stage: Stage):
+    execution_id = await _waiting(stage, steps=[Following(60)])
+    await stage.react(execution_id, 1, "clicked", 3)
+    executions, brand_id = stage.engine.executions, stage.world.brand_id
+
+    async def cancel() -> None:
+        try:
+            await executions.cancel(brand_id, execution_id)
+        except Conflict:
+            return
+
+    await asyncio.gather(stage.come_due(execution_id), cancel(), stage.engine.experiments.decide_due(), cancel())
+
+    report = await stage.report(execution_id)
+    assert report.state in {"won", "cancelled"}
+    assert len(await stage.runs_of(execution_id)) == (report.state == "won")
 
 
 class Lost(Exception):

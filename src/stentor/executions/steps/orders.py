@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from stentor.db.connection import Connection
-from stentor.executions import store
+from stentor.executions import experiment_store, store
 from stentor.executions.steps.store import Sql
 
 
@@ -30,9 +30,14 @@ async def resume(conn: Connection, brand_id: UUID, execution_id: UUID) -> bool:
 
 
 async def cancel(conn: Connection, brand_id: UUID, execution_id: UUID) -> bool:
-    """Cancels the execution and those of its steps; whoever waits has left. False when nothing of it runs or waits."""
+    """Cancels the execution, those of its steps, and its experiment; whoever waits has left, or gets nothing.
+
+    False when nothing of it runs or waits.
+    """
     run = {"brand_id": brand_id, "execution_id": execution_id}
-    is_cancelled = await store.cancel(conn, brand_id, execution_id)
+    is_cancelled = await experiment_store.cancel_open(conn, brand_id, execution_id)
+    if await store.cancel(conn, brand_id, execution_id):
+        is_cancelled = True
     if await Sql.cancel.run(conn, **run):
         is_cancelled = True
         # In this order: a keeper that looks on is waited for, and its turns are dropped with the others.

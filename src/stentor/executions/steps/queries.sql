@@ -173,7 +173,8 @@ SET paused_at = :now
 WHERE execution_id = :execution_id AND brand_id = :brand_id AND paused_at IS NULL AND cancelled_at IS NULL AND ended_at IS NULL
 
 -- name: resume
-UPDATE stepping SET paused_at = NULL WHERE execution_id = :execution_id AND brand_id = :brand_id AND paused_at IS NOT NULL AND ended_at IS NULL
+-- Also where they ended while they were paused: an experiment of the run waits for it.
+UPDATE stepping SET paused_at = NULL WHERE execution_id = :execution_id AND brand_id = :brand_id AND paused_at IS NOT NULL
 
 -- name: cancel
 UPDATE stepping
