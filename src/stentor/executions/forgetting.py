@@ -1,7 +1,8 @@
 """Forgetting what executions said: contexts of calls, of recipients, and what providers answered, when a brand wants it gone.
 
 Sends with their states and reasons, counters and reconciliations stay as long as history does. What is not over is not forgotten: an
-execution with somebody pending, held or in doubt, or with a remedy that is not done, keeps its words.
+execution with somebody pending, held or in doubt, with a remedy that is not done, or whose experiment has no winner yet keeps its words,
+and so does a run as long as that is so of one of its steps, which say them.
 """
 
 from uuid import UUID
@@ -68,6 +69,8 @@ async def forgotten_after(conn: Connection, brand_id: UUID, execution_id: UUID) 
 async def _forget(conn: Connection, brand_id: UUID, page: list[UUID]) -> tuple[int, set[UUID]]:
     """How many answers were emptied, and which executions are forgotten: none while there may be more answers."""
     ids = await Sql.lock_forgettable.column(conn, brand_id=brand_id, execution_ids=page) if page else []
+    # Once more, now that they are locked: who ordered a remedy for a step meanwhile, or decided an experiment, held them until then.
+    ids = await Sql.lock_forgettable.column(conn, brand_id=brand_id, execution_ids=ids) if ids else []
     if not ids:
         return 0, set()
     await go_by_keys(conn)

@@ -38,6 +38,7 @@ STEP_PEOPLE = 20_000
 
 
 class Sql(QuerySet, file="remedies.sql", package=__package__):
+    hold_run: Statement
     lock: Statement
     counted: Statement
     is_under_way: Statement
@@ -118,8 +119,9 @@ class OpenRemedy(msgspec.Struct, frozen=True):
 async def lock(conn: Connection, brand_id: UUID, execution_id: UUID) -> tuple[ExecutionState, bool, bool, bool] | None:
     """The execution's state, whether its deadline has passed, if it is a test, and whether what it said is forgotten.
 
-    They stay so until the transaction ends. None when it is not there.
+    They stay so until the transaction ends. A step's words are forgotten with its run's. None when it is not there.
     """
+    await Sql.hold_run.run(conn, brand_id=brand_id, execution_id=execution_id)
     found = await Sql.lock.tuples(conn, brand_id=brand_id, execution_id=execution_id)
     return (found[0][0], found[0][1], found[0][2], found[0][3]) if found else None
 

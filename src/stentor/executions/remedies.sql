@@ -1,6 +1,21 @@
+-- name: hold_run
+-- Of a step, its run, whose words it says: it is not forgotten until the transaction ends. Before the step, as whoever pauses or
+-- cancels locks both.
+SELECT true
+FROM execution r
+WHERE r.brand_id = :brand_id AND r.id = (
+    SELECT e.parent_id FROM execution e WHERE e.id = :execution_id AND e.brand_id = :brand_id AND e.step > 0
+)
+FOR SHARE
+
 -- name: lock
--- Whoever orders something for an execution waits here for others who do, and for its end.
-SELECT state, coalesce(deadline_at <= :now, false), is_test, forgotten_at IS NOT NULL FROM execution WHERE id = :execution_id AND brand_id = :brand_id FOR UPDATE
+-- Whoever orders something for an execution waits here for others who do, and for its end. A step has lost its words with its run's.
+SELECT e.state, coalesce(e.deadline_at <= :now, false), e.is_test, e.forgotten_at IS NOT NULL OR e.step > 0 AND NOT EXISTS (
+    SELECT FROM execution r WHERE r.id = e.parent_id AND r.brand_id = :brand_id AND r.forgotten_at IS NULL
+)
+FROM execution e
+WHERE e.id = :execution_id AND e.brand_id = :brand_id
+FOR UPDATE OF e
 
 -- name: counted
 -- How many sends a remedy would be for.

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +20,8 @@ from stentor.executions.audiences import OfTag
 from stentor.executions.experiment_store import ArmNumbers
 from stentor.executions.experiments import ExperimentReport, Rate, verdict
 from stentor.executions.forecasting import Trial
+from stentor.executions.forgetting import PayloadKeeper
+from stentor.executions.history import drop_history_of
 from stentor.testing.engine import Engine, ScriptedChannel
 from stentor.testing.world import Following, Someone, World
 from trigger_world import rows
@@ -332,6 +335,25 @@ async def test_who_cancels_while_the_winner_is_decided_waits_for_it_and_is_told(
     report = await stage.report(execution_id)
     assert report.state in {"won", "cancelled"}
     assert len(await stage.runs_of(execution_id)) == (report.state == "won")
+
+
+async def test_what_was_said_stays_until_the_rest_has_it_too(stage: Stage):
+    experiments, brand_id = stage.engine.experiments, stage.world.brand_id
+    waiting, asking = await _waiting(stage), await _waiting(stage)
+    async with stage.db.transaction() as conn:
+        await conn.execute("UPDATE execution SET context = jsonb_build_object('match', 'Reds')")
+    await stage.come_due(asking)
+    async with Database(stage.db.dsn, size=2, shift=timedelta(days=31)) as later:
+        forgotten = [await PayloadKeeper(later).forget(brand_id, days=30)]
+        dropped = await drop_history_of(later, brand_id, days=30)
+        chosen = await experiments.choose(brand_id, asking, "long", chosen_by="key 1")
+        await experiments.cancel(brand_id, waiting, cancelled_by="key 1")
+        forgotten.append(await PayloadKeeper(later).forget(brand_id, days=30))
+
+    said = dict(await rows(stage.db, "SELECT id, context FROM execution"))
+    assert (forgotten[0], dropped) == (0, 0)
+    assert forgotten[1] >= 2
+    assert said == {waiting: {}, asking: {}, chosen.run_id: {"match": "Reds"}}
 
 
 class Lost(Exception):
