@@ -374,9 +374,12 @@ async def test_dead_links_and_missing_pages_say_what_to_do(browser: Open):
     assert "stentor user link" in asked.text
 
 
-@pytest.mark.parametrize("email", ["a\0nn@example.org", "a" * 6_000 + "@example.org"])
+@pytest.mark.parametrize(
+    ("email", "statuses"),
+    [("a\0nn@example.org", [400, 400, 400, 400]), ("a" * 6_000 + "@example.org", [401, 409, 400, 400])],
+)
 async def test_an_address_that_nobody_can_have_is_refused_with_a_sentence(
-    installation: Core, enters: Enters, browser: Open, brand: Brand, email: str
+    installation: Core, enters: Enters, browser: Open, brand: Brand, email: str, statuses: list[int]
 ):
     invitation = await people_accounts(installation).invitations.invite_first_owner(brand.organisation_id)
     assert invitation is not None
@@ -390,7 +393,7 @@ async def test_an_address_that_nobody_can_have_is_refused_with_a_sentence(
         await submit(owner, members, f"{members}/invite", email=email, role="viewer"),
     ]
 
-    assert [answer.status_code for answer in answers] == [401, 409, 400, 400]
+    assert [answer.status_code for answer in answers] == statuses
 
 
 async def test_pages_have_no_inline_style_or_script_and_a_label_for_each_field(

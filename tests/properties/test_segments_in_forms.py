@@ -13,7 +13,8 @@ from stentor.console.segment_form.rows import changed, fields_of, posted_rows, r
 from stentor.console.segment_form.texts import percents, read
 from stentor.console.segment_form.view import view
 
-WORDS = st.text(min_size=1, max_size=20)
+# A NUL no form takes, and no database holds.
+WORDS = st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1, max_size=20)
 
 
 def written(expression: ex.Expression) -> bytes:

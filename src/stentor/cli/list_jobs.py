@@ -231,7 +231,7 @@ def command_key(*what: object) -> str:
 
 def _check_not_interrupted() -> None:
     # Before Python 3.12 a cancellation is lost that meets the very moment at which what `wait_for` waits for is there, and each
-    # answer of the database is waited for so: an interrupted import went on to its end.
+    # answer of the database is waited for so.
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError

@@ -123,7 +123,7 @@ def unlink(email: UserEmail, data: Data = None, as_json: AsJson = False) -> None
 
 @user_app.command("disable")
 def disable_user(email: UserEmail, data: Data = None, as_json: AsJson = False) -> None:
-    """Sign a user out everywhere at once, let them in no more, and revoke the API tokens that they made.
+    """Sign a user out for good, and revoke their tokens.
 
     Example: stentor user disable ann@club.example
     """
