@@ -12,7 +12,7 @@ SELECT EXISTS (
             AND c.sender_id <> ALL (CASE WHEN l.lane = 2 THEN :busy_in_bulk::uuid[] ELSE :busy::uuid[] END)
         LIMIT 1
     ) c
-) OR EXISTS (SELECT FROM chunk c WHERE c.done_at IS NULL AND c.parked)
+) OR EXISTS (SELECT FROM chunk c WHERE c.done_at IS NULL AND c.parked AND NOT c.pulled)
 
 -- name: claim_chunks
 -- all brands: a worker takes whatever is due first in its lane, whoever it belongs to.
@@ -116,7 +116,7 @@ WITH claimable AS (
     JOIN execution e ON e.id = p.execution_id
     JOIN sender s ON s.id = p.sender_id
     JOIN chunk c ON c.execution_id = p.execution_id AND c.sender_id = p.sender_id
-    WHERE c.parked AND c.done_at IS NULL AND (
+    WHERE c.parked AND NOT c.pulled AND c.done_at IS NULL AND (
         e.deadline_at <= :now OR e.paused_at IS NULL AND (s.paused_at IS NULL OR e.state IN ('cancelled', 'failed'))
     )
     LIMIT :at_most
