@@ -23,6 +23,12 @@ ABORT = "stentor.abort"
 WHOLE = "stentor.whole"
 """Under this name a scope's extensions have `send`, a `WholeSender`: to write head and body apart costs a small answer a sixth."""
 
+FLUSH = "stentor.flush"
+"""Under this name a scope's extensions have `now`, a `Flush`."""
+
+Flush: TypeAlias = Callable[[], Awaitable[bool]]
+"""Waits until the system has taken all that was sent of an answer; False where the connection broke before."""
+
 WholeSender: TypeAlias = Callable[[int, bytes, bytes], Awaitable[None]]
 """Sends an answer of that status: the lines of its head, which are taken as they are, and a body as long as they say."""
 
@@ -103,6 +109,7 @@ class HttpConnection(HttpToolsProtocol):
             raise HeadRefused
         super().on_headers_complete()
         self.scope["extensions"][WHOLE] = {"send": partial(_send_whole, self.cycle)}
+        self.scope["extensions"][FLUSH] = {"now": partial(_flush, self.cycle)}
         self._in_head = False
         self.waits_since_s = None
         if self.parser.should_upgrade():
@@ -174,6 +181,18 @@ async def _send_whole(cycle: RequestResponseCycle, status: int, lines: bytes, bo
     if not cycle.keep_alive:
         cycle.transport.close()
     cycle.on_response()
+
+
+async def _flush(cycle: RequestResponseCycle) -> bool:
+    transport = cycle.transport
+    if not cycle.disconnected and transport.get_write_buffer_size():
+        # With no room in it, the transport asks for a pause at once, and says when the last byte is gone.
+        transport.set_write_buffer_limits(high=0)
+        try:
+            await cycle.flow.drain()
+        finally:
+            transport.set_write_buffer_limits()
+    return not cycle.disconnected and not transport.is_closing()
 
 
 async def end_the_late(connections: Collection[object], *, head_s: float) -> None:

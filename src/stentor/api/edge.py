@@ -4,23 +4,25 @@ import asyncio
 import random
 import re
 import time
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import unquote, unquote_to_bytes
 
 import structlog
 from litestar.types import HTTPReceiveMessage, HTTPResponseBodyEvent, HTTPScope, Message, Receive, Send
 
-from stentor.api.connection import ABORT, WHOLE
+from stentor.api.connection import ABORT, FLUSH, WHOLE
 from stentor.api.metrics import RequestMetrics
 from stentor.api.slow_bodies import Deadlines
 from stentor.errors import Invalid, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
-    from stentor.api.connection import WholeSender
+    from stentor.api.connection import Flush, WholeSender
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 # A body has this long, and then as long as it keeps up this pace; what comes slower is there to keep us busy.
 BODY_S_MIN = 30.0
@@ -75,6 +77,7 @@ class Exchange:
     __slots__ = (
         "_bytes",
         "_deadlines",
+        "_flush",
         "_head",
         "_metrics",
         "_receive",
@@ -103,8 +106,9 @@ class Exchange:
         self._sent_bytes = 0
         self._waited_s = 0.0
         # Taken out, because it leads back to the scope: a cycle for each request would wait for the garbage collector.
-        extensions = cast("dict[str, dict[str, WholeSender]]", scope.get("extensions") or {})
-        self._whole = extensions.pop(WHOLE, None)
+        extensions = cast("dict[str, dict[str, Any]]", scope.get("extensions") or {})
+        self._whole: dict[str, WholeSender] | None = extensions.pop(WHOLE, None)
+        self._flush: dict[str, Flush] | None = extensions.pop(FLUSH, None)
         self.is_cut_off = False
         self._head = scope["method"] == "HEAD"
         if self._head:
@@ -184,18 +188,31 @@ class Exchange:
             while (await self._receive())["type"] != "http.disconnect":
                 pass
 
+    async def flushed(self) -> bool:
+        """Waits until all that was sent has left this process; False where its reader hung up, or asked for the head alone.
+
+        Raises AnswerCutOff as `send` does.
+        """
+        if self._head:
+            return False
+        return True if self._flush is None else await self._in_time(self._flush["now"]())
+
     async def _send_part(self, event: HTTPResponseBodyEvent) -> None:
         """Sends a part of a stream. Raises AnswerCutOff when its reader has kept us waiting for too long altogether."""
+        await self._in_time(self._send(event))
+        self._sent_bytes += len(event["body"])
+
+    async def _in_time(self, sending: "Awaitable[T]") -> T:
         started = time.monotonic()
         left_s = ANSWER_WAIT_S_MAX - max(0.0, self._waited_s - self._sent_bytes / ANSWER_BYTES_PER_S_MIN)
         try:
-            await self._deadlines.until(started + left_s, self._send(event))
+            sent = await self._deadlines.until(started + left_s, sending)
         except TimeoutError:
             self.is_cut_off = True
             log.info("answer.cut_off", request_id=self._request_id.decode("ascii"), bytes=self._sent_bytes)
             raise AnswerCutOff from None
         self._waited_s += time.monotonic() - started
-        self._sent_bytes += len(event["body"])
+        return sent
 
     async def _drain(self) -> None:
         # Who asked first (Expect: 100-continue) has not sent anything yet and need not begin.

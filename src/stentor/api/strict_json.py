@@ -45,7 +45,7 @@ def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     try:
         value = decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise _broken_rule(str(error), decoder.type) from None
+        raise broken_rule(str(error), decoder.type) from None
     except msgspec.DecodeError as error:
         raise _broken_syntax(body, str(error)) from None
     except UnicodeDecodeError as error:
@@ -77,7 +77,7 @@ def decode_query(parameters: Mapping[str, str], kind: type[Q], *, known_alone: b
     try:
         query = msgspec.convert(parameters, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise _broken_rule(str(error), kind) from None
+        raise broken_rule(str(error), kind) from None
     for name, encoded in fields:
         if encoded not in parameters:
             continue
@@ -137,7 +137,8 @@ def _check_depth(body: bytes) -> None:
             raise Invalid.field("", "too-deep", f"The JSON is nested deeper than {DEPTH_MAX} levels. Flatten it.")
 
 
-def _broken_rule(message: str, kind: Any) -> Invalid:
+def broken_rule(message: str, kind: Any) -> Invalid:
+    """What msgspec says of a value that is not of that type, as an error of the request's."""
     place = _PLACE.search(message)
     pointer = pointer_of(place[1]) if place else ""
     rule = message[: place.start()] if place else message

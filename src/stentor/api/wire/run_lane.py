@@ -6,12 +6,12 @@ the framework's way to the handler in `smart_campaigns`, which answers the same.
 
 import re
 
-from litestar.types import HTTPReceiveMessage, HTTPScope
+from litestar.types import HTTPScope
 
 from stentor.api.edge import Exchange, unescaped
 from stentor.api.services import Services
+from stentor.api.whole_body import whole_body
 from stentor.api.wire.smart_campaigns import PREFIX, answer_to, authorised, call_of
-from stentor.errors import Invalid, TooLarge
 
 _RUN = re.compile(re.escape(PREFIX) + r"/event-generators/([^/]+)/run/?")
 _TEMPLATE = f"{PREFIX}/event-generators/{{event_generator_id}}/run"
@@ -41,35 +41,12 @@ class RunLane:
         caller = await authorised(
             self._services, _text(headers.get(b"x-api-key")), _text(headers.get(b"x-brand-key")), "run"
         )
-        body = await self._body(exchange, headers.get(b"content-length", b""))
+        body = await whole_body(exchange, headers.get(b"content-length", b""), bytes_max=self._body_bytes_max)
         key = headers.get(b"idempotency-key")
         call = call_of(caller, generator_id, None if key is None else _text(key), scope, body)
         answer = answer_to(await self._services.triggers.run(call))
         said = [(name.lower().encode(), value.encode()) for name, value in answer.headers.items()]
         await exchange.answer(answer.status, said, answer.body)
-
-    async def _body(self, exchange: Exchange, declared: bytes) -> bytes:
-        event = await exchange.receive()
-        body = self._bounded(_part(event))
-        # A body that is as long as declared is whole; to hear that nothing follows costs as much as the body did.
-        if not event.get("more_body") or declared == b"%d" % len(body):
-            return body
-        parts = bytearray(body)
-        while event.get("more_body"):
-            event = await exchange.receive()
-            parts += self._bounded(_part(event), len(parts))
-        return bytes(parts)
-
-    def _bounded(self, part: bytes, before: int = 0) -> bytes:
-        if before + len(part) > self._body_bytes_max:
-            raise TooLarge(f"The body has more than {self._body_bytes_max} bytes. Send ids, not contents.")
-        return part
-
-
-def _part(event: HTTPReceiveMessage) -> bytes:
-    if event["type"] == "http.disconnect":
-        raise Invalid("The body did not arrive whole. Send it again.")
-    return event["body"]
 
 
 def _text(value: bytes | None) -> str:
