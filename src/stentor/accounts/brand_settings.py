@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from stentor.accounts.model import BrandSettings
+from stentor.accounts.model import PULL_DAYS_MAX, BrandSettings
 from stentor.domain.address import InvalidAddress, is_region, normal_email
 from stentor.domain.locale import normal_time_zone
 from stentor.domain.policy import policy_violations
@@ -14,6 +14,7 @@ from stentor.domain.quiet_hours import violations_of
 from stentor.domain.text import NOT_IN_A_LINE
 from stentor.errors import Invalid, Violation, pointer_of_path, pointer_to
 
+_DAY_S = 86_400
 _NAMES = frozenset(BrandSettings.__struct_fields__)
 _RULE = re.compile(r"(?P<rule>.*) - at `\$\.(?P<name>[a-z_]+)(?P<inside>[^`]*)`")
 # What PostgreSQL cannot store. An address on paper has several lines.
@@ -49,6 +50,9 @@ def _violations(settings: BrandSettings) -> Iterator[Violation]:
     if settings.from_address and isinstance(refusal := normal_email(settings.from_address), InvalidAddress):
         yield Violation("/from_address", "invalid-email", refusal.reason)
     yield from policy_violations(settings.policy, "/policy")
+    if not 1 <= settings.pull_within_s <= PULL_DAYS_MAX * _DAY_S:
+        text = f"Say for how long, as a whole number with its unit, like `12h` or `7d`: {PULL_DAYS_MAX} days at most."
+        yield Violation("/pull_within", "duration", text)
 
 
 def _normal(settings: BrandSettings) -> BrandSettings:

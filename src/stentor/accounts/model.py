@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from stentor.domain.policy import BrandPolicy
+from stentor.domain.policy import BrandPolicy, seconds_of
 from stentor.domain.quiet_hours import QuietRule
 
 NAME_CHARS_MAX = 200
@@ -18,6 +18,7 @@ SANDBOX_DAYS_MAX = 365
 HISTORY_DAYS_MIN = 60
 AUDIT_DAYS_MIN = 30
 AUDIT_DAYS_MAX = 36_500
+PULL_DAYS_MAX = 90
 
 Scope = Literal["run", "read", "write", "admin"]
 """`run` starts executions and asks for their status, `read` sees everything, `write` changes people and content, `admin`
@@ -87,6 +88,13 @@ class BrandSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     """When nobody is written to, by the recipient's clock; transactional campaigns are exempt."""
     policy: BrandPolicy = BrandPolicy()
     """What holds for all its messages: frequency caps."""
+    pull_within: str = "7d"
+    """How long outside services have to pull an execution that has no deadline of its own; who is left then is skipped."""
+
+    @property
+    def pull_within_s(self) -> int:
+        """The same in seconds."""
+        return seconds_of(self.pull_within) or 0
 
 
 class PolicyVersion(msgspec.Struct, frozen=True):

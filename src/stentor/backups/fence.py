@@ -30,6 +30,9 @@ log = structlog.get_logger(__name__)
 EPOCH_LEAP = 1_000_000
 """More often than any chunk is claimed, and of 2,147 restored copies of copies the last one can still count."""
 
+RUN_NUMBER_LEAP = 1_000_000
+"""More run numbers than a brand gives out between a backup and the end of the installation that was copied."""
+
 
 class Sql(QuerySet, file="fence.sql", package=__package__):
     lock_installation: Statement
@@ -46,6 +49,8 @@ class Sql(QuerySet, file="fence.sql", package=__package__):
     hold_steps: Statement
     ask_for_winners: Statement
     note_asking: Statement
+    leap_run_numbers: Statement
+    call_partners_told: Statement
     note_fence: Statement
     knows_all_erasures: Statement
     note_unread_erasures: Statement
@@ -130,6 +135,8 @@ async def _fence(conn: Connection) -> None:
     await Sql.pause_steps.run(conn)
     await Sql.hold_steps.run(conn)
     await Sql.ask_for_winners.run(conn)
+    await Sql.leap_run_numbers.run(conn, leap=RUN_NUMBER_LEAP)
+    await Sql.call_partners_told.run(conn)
     await Sql.note_asking.run(conn)
     await Sql.note_fence.run(conn)
     log.info("copy.fenced", chunks_in_doubt=len(chunks), executions_paused=paused)

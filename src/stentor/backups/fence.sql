@@ -68,6 +68,18 @@ WHERE e.id = x.execution_id AND e.state NOT IN ('cancelled', 'failed') AND x.out
 UPDATE execution SET restored_at = :now
 WHERE id IN (SELECT execution_id FROM experiment WHERE outcome IS NULL AND undecided = 'restored')
 
+-- name: leap_run_numbers
+-- all brands: a restored copy is fenced as a whole.
+-- Outside services know numbers that were given after the backup: here they would mean other executions.
+INSERT INTO partner_run_counter AS n (brand_id, last)
+SELECT DISTINCT c.brand_id, :leap::integer FROM partner_channel c
+ON CONFLICT (brand_id) DO UPDATE SET last = n.last + excluded.last
+
+-- name: call_partners_told
+-- all brands: a restored copy is fenced as a whole.
+-- The installation that was copied has told of it, or will.
+UPDATE partner_event SET told_at = :now WHERE told_at IS NULL
+
 -- name: note_fence
 UPDATE installation SET fenced_at = :now
 

@@ -186,10 +186,21 @@ class PublishedVariant(msgspec.Struct, frozen=True):
     parts: dict[str, str]
 
 
+class PartnerContent(msgspec.Struct, frozen=True):
+    """What an outside service sends: by its own ids, its template and, where it has several, its app."""
+
+    channel_number: int
+    template_number: int
+    template_name: str
+    app_id: str | None = None
+
+
 class PublishedRoute(msgspec.Struct, frozen=True):
     """One channel of a published campaign: which template version says it, which sender carries it, for whom and by which app.
 
-    `variants` is ordered; a send stores the index of its variant. The default language stands first.
+    `variants` is ordered; a send stores the index of its variant. The default language stands first. With a `partner` an outside
+    service pulls whom it is for and makes the messages: `sender_id` is the partner channel's, and the one variant says in words
+    what the service is to send, for the sandbox and for whoever looks.
     """
 
     channel: ChannelKind
@@ -201,6 +212,7 @@ class PublishedRoute(msgspec.Struct, frozen=True):
     when: Expression | None = None
     app: str | None = None
     arm: str | None = None
+    partner: PartnerContent | None = None
 
 
 class PublishedContent(msgspec.Struct, frozen=True):
@@ -236,6 +248,11 @@ class PublishedContent(msgspec.Struct, frozen=True):
     def needs_cast(self) -> bool:
         """Whether who gets what has to be decided person by person before it is planned, also for a topic."""
         return self.experiment is not None or any(route.when is not None for route in self.routes)
+
+    @property
+    def partner_channels(self) -> list[int]:
+        """The numbers of the partner channels that it goes out by, each once; most campaigns have none."""
+        return sorted({route.partner.channel_number for route in self.routes if route.partner is not None})
 
     @property
     def variant_bases(self) -> list[int]:

@@ -6,6 +6,7 @@ from typing import Any, TypeVar, assert_never
 import msgspec
 
 from stentor.channels.contract import Channel
+from stentor.channels.listener import Listener
 from stentor.channels.model import Sender, SenderKind
 from stentor.channels.outbound import Outbound
 from stentor.channels.smtp.sender import SmtpChannel
@@ -39,6 +40,11 @@ def checked_settings(
             if channel is not ChannelKind.WEBHOOK:
                 raise Invalid.field("/channel", "channel", "A webhook sender delivers on the channel webhook.")
             return _told(_settings_of(WebhookSettings, settings, secret))
+        case "listener":
+            if settings or secret:
+                text = "A listener has no settings and no secret: its partner channel's clients have theirs."
+                raise Invalid.field("/settings", "unknown-field", text)
+            return {}
         case _:
             assert_never(kind)
 
@@ -52,6 +58,8 @@ def open_sender(sender: Sender, secret: str, *, sandbox: Channel, outbound: Outb
             return SmtpChannel(_settings_of(SmtpSettings, sender.settings, secret))
         case "webhook":
             return WebhookChannel(_settings_of(WebhookSettings, sender.settings, secret), outbound)
+        case "listener":
+            return Listener()
         case _:
             assert_never(sender.kind)
 

@@ -38,10 +38,11 @@ ORDER BY id
 LIMIT :limit
 
 -- name: default_sender
--- A paused one stays the default: whoever pauses it wants messages to wait, not to go elsewhere.
+-- A paused one stays the default: whoever pauses it wants messages to wait, not to go elsewhere. What a service pulls goes there
+-- by its own templates, which are chosen.
 SELECT *
 FROM sender_facts
-WHERE brand_id = :brand_id AND channel = :channel AND enabled
+WHERE brand_id = :brand_id AND channel = :channel AND enabled AND kind <> 'listener'
 ORDER BY kind = 'sandbox', created_at DESC, id DESC
 LIMIT 1
 

@@ -75,6 +75,9 @@ class SenderService:
     async def create(self, brand_id: UUID, new: NewSender) -> Sender:
         """Makes a sender. Raises Invalid, Conflict for a name in use, QuotaExceeded, NotReachable (see `Reach`)."""
         _check_fields(new.name, new.secret, new.pace_per_s)
+        if new.kind == "listener":
+            text = "A listener comes with its partner channel: make that, with `stentor hub channels add` or in the console."
+            raise Invalid.field("/kind", "listener", text)
         settings = checked_settings(new.kind, new.channel, new.settings, new.secret)
         if new.enabled:
             self._reach.check(new.kind, settings)
@@ -196,6 +199,10 @@ class SenderService:
                 raise _missing(sender_id)
             if _came_with_the_brand(sender):
                 raise Conflict("The sandbox belongs to the brand: test keys lead there. It can be paused instead.")
+            if sender.kind == "listener":
+                raise Conflict(
+                    "This listener belongs to a partner channel and goes with it: revoke that, or pause this."
+                )
             await store.delete_sender(conn, brand_id, sender_id)
             await record(conn, "sender.deleted", sender_id, brand_id=brand_id, before=sender)
 

@@ -20,7 +20,7 @@ from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Unavailable
-from stentor.executions import store
+from stentor.executions import partner_runs, store
 from stentor.executions.audiences import plannable, topics_of
 from stentor.executions.ending import end_finished
 from stentor.executions.facts import PublicationSource
@@ -134,7 +134,8 @@ class Planner:
                 senders = await _senders(conn, publication, is_test=piece.is_test)
                 routes = _routes(target, publication, senders, _slice_of(piece))
                 people = await self._write_sends(conn, publication, routes, {piece.execution_id: pacing})
-                await store.slice_planned(conn, piece, people[piece.execution_id])
+                if await store.slice_planned(conn, piece, people[piece.execution_id]):
+                    await partner_runs.publish(conn, publication, [piece.execution_id], is_test=piece.is_test)
                 failpoint("plan.before_commit")
             failpoint("plan.after_commit")
         except Unavailable:
@@ -243,8 +244,10 @@ class Planner:
             publication.brand_id,
             [(target.execution_id, target.topic_id, people[target.execution_id]) for target in targets],
         )
-        await begin(conn, publication.brand_id, [target.execution_id for target in targets], publication.content)
-        return [target.execution_id for target in targets]
+        planned = [target.execution_id for target in targets]
+        await partner_runs.publish(conn, publication, planned, is_test=targets[0].is_test)
+        await begin(conn, publication.brand_id, planned, publication.content)
+        return planned
 
     async def _write_sends(
         self,
@@ -325,6 +328,7 @@ def _routes(target: _Target, publication: Publication, senders: Sequence[UUID], 
             chunks=piece.chunks,
             part_from=piece.part_from,
             part_to=piece.part_to,
+            pulled=route.partner is not None and not target.is_test,
         )
         for ordinal, (route, sender_id) in enumerate(zip(publication.content.routes, senders, strict=True))
     ]

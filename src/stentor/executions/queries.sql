@@ -168,14 +168,14 @@ SET state = 'failed', error_code = :error_code, error_message = :error_message, 
 WHERE id = :execution_id AND brand_id = :brand_id AND state IN ('queued', 'planning')
 
 -- name: insert_chunks
--- Due at once, or when their quiet hours are over.
-INSERT INTO chunk (execution_id, number, brand_id, sender_id, channel, lane, key_from, key_to, sends, due_at)
+-- Due at once, or when their quiet hours are over. What a service pulls is parked until it was.
+INSERT INTO chunk (execution_id, number, brand_id, sender_id, channel, lane, key_from, key_to, sends, due_at, parked, pulled)
 SELECT c.execution_id, c.number, :brand_id, c.sender_id, c.channel, c.lane, c.key_from, c.key_to, c.sends,
-    greatest(:now, c.due_at)
+    greatest(:now, c.due_at), c.pulled, c.pulled
 FROM unnest(
         :execution_ids::uuid[], :numbers::integer[], :sender_ids::uuid[], :channels::smallint[], :lanes::smallint[],
-        :keys_from::uuid[], :keys_to::uuid[], :sends::integer[], :due_at::timestamptz[]
-    ) AS c (execution_id, number, sender_id, channel, lane, key_from, key_to, sends, due_at)
+        :keys_from::uuid[], :keys_to::uuid[], :sends::integer[], :due_at::timestamptz[], :pulled::boolean[]
+    ) AS c (execution_id, number, sender_id, channel, lane, key_from, key_to, sends, due_at, pulled)
 
 -- name: start_due
 -- all brands: the keeper's sweep over executions whose time has come.
@@ -212,14 +212,14 @@ WHERE deadline_at <= :now AND state IN ('planning', 'sending') AND paused_at IS 
 
 -- name: hasten_expired
 -- all brands: the keeper's sweep over executions that are past their deadline.
--- What waits for a retry is due now, so that a worker's guard settles it as skipped.
+-- What waits for a retry is due now, so that a worker's guard settles it as skipped, and what nobody pulled is let go for that.
 UPDATE chunk c
-SET due_at = :now
+SET due_at = :now, parked = c.parked AND NOT c.pulled, pulled = false
 FROM (
     SELECT w.execution_id, w.number
     FROM execution e
     JOIN chunk w ON w.execution_id = e.id
-    WHERE e.deadline_at <= :now AND e.state IN ('planning', 'sending') AND w.done_at IS NULL AND w.due_at > :now
+    WHERE e.deadline_at <= :now AND e.state IN ('planning', 'sending') AND w.done_at IS NULL AND (w.due_at > :now OR w.pulled)
     ORDER BY w.execution_id, w.number
     LIMIT :limit
     FOR UPDATE OF w SKIP LOCKED
@@ -228,14 +228,14 @@ WHERE c.execution_id = w.execution_id AND c.number = w.number
 
 -- name: hasten_over
 -- all brands: the keeper's sweep over executions that were cancelled or failed.
--- What waits for a retry or for the morning is due now, also what a worker put off in the moment of the cancellation.
+-- What waits for a retry, for the morning or to be pulled is due now, also what a worker put off in the moment of the cancellation.
 UPDATE chunk c
-SET due_at = :now
+SET due_at = :now, parked = c.parked AND NOT c.pulled, pulled = false
 FROM (
     SELECT w.execution_id, w.number
     FROM execution e
     JOIN chunk w ON w.execution_id = e.id
-    WHERE e.state IN ('cancelled', 'failed') AND e.ended_at IS NULL AND w.done_at IS NULL AND w.due_at > :now
+    WHERE e.state IN ('cancelled', 'failed') AND e.ended_at IS NULL AND w.done_at IS NULL AND (w.due_at > :now OR w.pulled)
     ORDER BY w.execution_id, w.number
     LIMIT :limit
     FOR UPDATE OF w SKIP LOCKED
@@ -299,12 +299,13 @@ SET state = 'cancelled', cancelled_at = :now, paused_at = NULL,
 WHERE id = :execution_id AND brand_id = :brand_id AND state IN ('scheduled', 'queued', 'planning', 'sending')
 
 -- name: hurry
--- In the order of their key, as everybody locks several chunks.
+-- In the order of their key, as everybody locks several chunks. What was let go is due no earlier than now: who claims looks
+-- from a floor on, which what is parked does not keep down.
 UPDATE chunk c
-SET due_at = :now
+SET due_at = :now, parked = c.parked AND NOT c.pulled, pulled = false
 FROM (
     SELECT number FROM chunk
-    WHERE execution_id = :execution_id AND brand_id = :brand_id AND done_at IS NULL AND due_at > :now
+    WHERE execution_id = :execution_id AND brand_id = :brand_id AND done_at IS NULL AND (due_at > :now OR pulled)
     ORDER BY number
     FOR UPDATE
 ) later

@@ -72,8 +72,12 @@ class QuietSource:
     async def plan(
         self, conn: Connection, publication: Publication, routes: Sequence[PlannedRoute]
     ) -> Sequence[PlannedRoute]:
-        """The routes of one publication with what quiet hours make of their people now."""
-        on_channel = await self._on_channels(publication)
+        """The routes of one publication with what quiet hours make of their people now.
+
+        Whom a service pulls is told apart when it pulls: it gets them with the time from when on it may write to them.
+        """
+        asked = {ChannelKind(route.channel) for route in routes if not route.pulled}
+        on_channel = {kind: quiet for kind, quiet in (await self._on_channels(publication)).items() if kind in asked}
         first = routes[0]
         if not on_channel or first.table == "named":
             return routes
@@ -83,7 +87,10 @@ class QuietSource:
             places = await self._kept_places(conn, publication.brand_id, routes)
         now = await guard_store.present(conn)
         plans = {channel: quiet_plan(hours, places, now) for channel, hours in on_channel.items()}
-        return [msgspec.structs.replace(route, quiet=plans.get(ChannelKind(route.channel))) for route in routes]
+        return [
+            route if route.pulled else msgspec.structs.replace(route, quiet=plans.get(ChannelKind(route.channel)))
+            for route in routes
+        ]
 
     async def forecast(
         self, conn: Connection, publication: Publication, table: AudienceTable, audience: tuple[UUID, int]

@@ -76,16 +76,18 @@ WHERE o.execution_id = :execution_id AND o.brand_id = :brand_id AND o.part BETWE
 RETURNING s.customer_id, s.channel, s.chunk, o.reason
 
 -- name: open_chunks
--- The chunks of the same keys for this round, made or opened again; due at once.
-INSERT INTO chunk (execution_id, number, brand_id, sender_id, channel, lane, key_from, key_to, sends, due_at)
-SELECT DISTINCT ON (w.number) c.execution_id, w.number, c.brand_id, c.sender_id, c.channel, c.lane, c.key_from, c.key_to, w.sends, :now
+-- The chunks of the same keys for this round, made or opened again; due at once, or to be pulled.
+INSERT INTO chunk (execution_id, number, brand_id, sender_id, channel, lane, key_from, key_to, sends, due_at, parked, pulled)
+SELECT DISTINCT ON (w.number) c.execution_id, w.number, c.brand_id, c.sender_id, c.channel, c.lane, c.key_from, c.key_to, w.sends, :now,
+    s.kind = 'listener', s.kind = 'listener'
 FROM unnest(:numbers::integer[], :sends::integer[]) AS w (number, sends)
 JOIN chunk c ON c.number & :place_mask::integer = w.number & :place_mask::integer
+JOIN sender s ON s.id = c.sender_id AND s.brand_id = :brand_id
 WHERE c.execution_id = :execution_id AND c.brand_id = :brand_id
 ORDER BY w.number, c.number
 ON CONFLICT (execution_id, number) DO UPDATE
 SET sends = chunk.sends + excluded.sends, due_at = CASE WHEN chunk.done_at IS NULL THEN chunk.due_at ELSE excluded.due_at END,
-    done_at = NULL
+    done_at = NULL, parked = chunk.parked OR excluded.parked, pulled = excluded.pulled
 
 -- name: note_progress
 UPDATE remedy

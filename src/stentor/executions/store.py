@@ -14,6 +14,7 @@ from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
 from stentor.deliver.model import place_in
 from stentor.domain.vocabulary import ALL_CHANNELS_MASK, ChannelKind, Lane, SendState
+from stentor.executions import partner_runs
 from stentor.executions.model import (
     AudienceTable,
     ClaimedSlice,
@@ -266,7 +267,7 @@ async def insert_chunks(
         route = next(one for one in by_channel[execution_id, channel] if one.holds_chunk(place_in(number)))
         keys = chunk_keys(route.part_from, route.part_to, route.chunks, place_in(number) - route.chunk_base)
         due_at = None if route.quiet is None else route.quiet.due_at(number, keys[0])
-        rows.append((execution_id, number, route.sender_id, channel, route.lane, *keys, sends, due_at))
+        rows.append((execution_id, number, route.sender_id, channel, route.lane, *keys, sends, due_at, route.pulled))
     if rows:
         columns = list(zip(*rows, strict=True))
         names = (
@@ -279,20 +280,23 @@ async def insert_chunks(
             "keys_to",
             "sends",
             "due_at",
+            "pulled",
         )
         await Sql.insert_chunks.run(
             conn, brand_id=brand_id, **{name: list(column) for name, column in zip(names, columns, strict=True)}
         )
 
 
-async def slice_planned(conn: Connection, piece: ClaimedSlice, people: int) -> None:
-    """Marks a slice as planned; with the last one its execution is published."""
+async def slice_planned(conn: Connection, piece: ClaimedSlice, people: int) -> bool:
+    """Marks a slice as planned; with the last one its execution is published, and the answer is True."""
     await Sql.slice_planned.run(conn, execution_id=piece.execution_id, number=piece.number, brand_id=piece.brand_id)
     state = await Sql.advance_planning.value(
         conn, execution_id=piece.execution_id, brand_id=piece.brand_id, people=people
     )
     if state == "cancelled":
         await hurry(conn, piece.brand_id, piece.execution_id)
+    # Who takes a slice found its execution being planned: it is sending since just now, or not at all.
+    return state == "sending"
 
 
 async def publish_small(conn: Connection, brand_id: UUID, planned: Sequence[tuple[UUID, UUID | None, int]]) -> None:
@@ -343,12 +347,16 @@ async def cancel(conn: Connection, brand_id: UUID, execution_id: UUID) -> bool:
     """Cancels the execution; False when it is over, or not there."""
     if not await Sql.cancel.run(conn, brand_id=brand_id, execution_id=execution_id):
         return False
+    await partner_runs.tell_cancelled(conn, brand_id, execution_id)
     await hurry(conn, brand_id, execution_id)
     return True
 
 
 async def hurry(conn: Connection, brand_id: UUID, execution_id: UUID) -> None:
-    """Makes all chunks of the execution due now: what a cancelled one holds or retries later is settled at once."""
+    """Makes all chunks of the execution due now: what a cancelled one holds or retries later is settled at once.
+
+    What waited to be pulled waits no more: workers skip its people.
+    """
     await Sql.hurry.run(conn, brand_id=brand_id, execution_id=execution_id)
 
 

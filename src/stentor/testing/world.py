@@ -11,7 +11,15 @@ from psycopg.types.json import Jsonb
 from stentor.accounts.store import note_policy
 from stentor.audience.segments.expressions import Expression
 from stentor.campaigns.experiments import Experiment
-from stentor.campaigns.model import Basis, LaneName, Mode, PublishedContent, PublishedRoute, PublishedVariant
+from stentor.campaigns.model import (
+    Basis,
+    LaneName,
+    Mode,
+    PartnerContent,
+    PublishedContent,
+    PublishedRoute,
+    PublishedVariant,
+)
 from stentor.campaigns.steps import PublishedStep, When
 from stentor.channels.service import ensure_sandbox, sandbox_sender
 from stentor.db.connection import Connection
@@ -42,6 +50,9 @@ class Sql(QuerySet, file="world.sql", package=__package__):
     states: Statement
     add_tag: Statement
     tag_people: Statement
+    add_listener: Statement
+    add_partner_channel: Statement
+    add_partner_template: Statement
 
 
 _NO_POLICY = CampaignPolicy()
@@ -73,6 +84,15 @@ class Following(msgspec.Struct, frozen=True):
     wait_s: int
     channels: tuple[ChannelKind, ...] = (ChannelKind.EMAIL,)
     when: When | None = None
+
+
+class Partner(msgspec.Struct, frozen=True):
+    """A partner channel that was made for a test, and its one template."""
+
+    sender_id: UUID
+    channel: ChannelKind
+    template_id: UUID
+    content: PartnerContent
 
 
 class World:
@@ -164,6 +184,23 @@ class World:
             await Sql.set_policy.run(conn, brand_id=self.brand_id, policy=Jsonb(policy))
             await note_policy(conn, self.brand_id)
 
+    async def partner(
+        self, channel: ChannelKind = ChannelKind.SMS, *, number: int = 505, template: int = 7, name: str = "Kick-off"
+    ) -> Partner:
+        """A partner channel of that number with its listener, and a template that its service has synced."""
+        partner = Partner(new_id(), channel, new_id(), PartnerContent(number, template, name))
+        async with self.db.transaction() as conn:
+            await Sql.add_listener.run(
+                conn, sender_id=partner.sender_id, brand_id=self.brand_id, name=f"listener-{number}", channel=channel
+            )
+            await Sql.add_partner_channel.run(
+                conn, brand_id=self.brand_id, number=number, channel=channel, sender_id=partner.sender_id
+            )
+            await Sql.add_partner_template.run(
+                conn, brand_id=self.brand_id, number=number, id=partner.template_id, template=template, name=name
+            )
+        return partner
+
     async def publication(
         self,
         channels: Sequence[ChannelKind] = (ChannelKind.EMAIL,),
@@ -178,12 +215,15 @@ class World:
         experiment: Experiment | None = None,
         arms: Sequence[str | None] = (),
         steps: Sequence[Following] = (),
+        partners: Sequence[Partner] = (),
     ) -> UUID:
         """A published campaign on these channels, sent through the brand's sandbox senders.
 
         `whens`: the conditions of its routes, of the first ones where they are fewer; `arms` the same of the experiment's.
+        `partners`: who pulls what goes out on their channels.
         """
         campaign_id, publication_id = new_id(), new_id()
+        pulling = {partner.channel: partner for partner in partners}
         self._deadlines[publication_id] = policy.deadline_s
         async with self.db.transaction() as conn:
 
@@ -194,7 +234,9 @@ class World:
             ) -> tuple[PublishedRoute, ...]:
                 return tuple(
                     [
-                        PublishedRoute(
+                        _by_partner(partner, when, arm)
+                        if (partner := pulling.get(kind))
+                        else PublishedRoute(
                             channel=kind,
                             sender_id=(await sandbox_sender(conn, self.brand_id, kind)).id,
                             template_id=new_id(),
@@ -310,3 +352,18 @@ class World:
         }
         await Sql.note_choices.run(conn, brand_id=self.brand_id, **chosen)
         await Sql.subscribe.run(conn, brand_id=self.brand_id, **chosen)
+
+
+def _by_partner(partner: Partner, when: Expression | None, arm: str | None) -> PublishedRoute:
+    content = partner.content
+    return PublishedRoute(
+        channel=partner.channel,
+        sender_id=partner.sender_id,
+        template_id=partner.template_id,
+        template_name=content.template_name,
+        template_version=0,
+        variants=(PublishedVariant("und", {"text": f"TemplateID {content.template_number}"}),),
+        when=when,
+        arm=arm,
+        partner=content,
+    )

@@ -90,3 +90,15 @@ INSERT INTO tag (id, brand_id, name, created_at, updated_at) VALUES (:id, :brand
 INSERT INTO customer_tag (part, customer_id, tag_id, brand_id, place, tagged_at)
 SELECT n.part, n.customer_id, :tag_id, :brand_id, 0, :now
 FROM unnest(:parts::smallint[], :customer_ids::uuid[]) AS n (part, customer_id)
+
+-- name: add_listener
+INSERT INTO sender (id, brand_id, name, channel, kind, settings, enabled, created_at, updated_at)
+VALUES (:sender_id, :brand_id, :name, :channel::smallint, 'listener', '{}', true, :now, :now)
+
+-- name: add_partner_channel
+INSERT INTO partner_channel (brand_id, number, name, channel, sender_id, created_at, updated_at)
+VALUES (:brand_id, :number, 'Partner', :channel::smallint, :sender_id, :now, :now)
+
+-- name: add_partner_template
+INSERT INTO partner_template (brand_id, channel_number, number, id, name, created_at, updated_at)
+VALUES (:brand_id, :number, :template, :id, :name, :now, :now)
