@@ -7,16 +7,17 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-ActorKind: TypeAlias = Literal["user", "key", "cli", "engine"]
+ActorKind: TypeAlias = Literal["user", "key", "cli", "engine", "client"]
 """`user`: somebody who signed in. `key`: a program with an API key. `cli`: a command on a machine of the installation.
-`engine`: nobody, the engine itself (a role, a schedule, the first start)."""
+`engine`: nobody, the engine itself (a role, a schedule, the first start). `client`: an outside service with a hub client."""
 
 
 class Actor(msgspec.Struct, frozen=True):
     """Who acts.
 
-    `id`: the user's id, the key's number or the number of the machine's user, as text; `label`: what people call them (an
-    address, a key's number and name, a user of the machine); `ip`: where from, empty where nobody came over a network.
+    `id`: the id of the user or of the hub client, the key's number or the number of the machine's user, as text; `label`:
+    what people call them (an address, a key's number and name, a user of the machine); `ip`: where from, empty where nobody
+    came over a network.
     """
 
     kind: ActorKind

@@ -1,5 +1,6 @@
 """What a key looks like: `st_` or `st_test_`, 30 base62 characters by chance, and 6 that check them.
 
+An outside service's begins with `st_hub_`.
 The checksum lets a mistyped or invented key be refused without asking the database, and lets scanners for leaked secrets
 tell our keys from noise.
 """
@@ -17,14 +18,20 @@ _BRAND_KEY_CHARS = 22
 
 LIVE_PREFIX = "st_"
 TEST_PREFIX = "st_test_"
+HUB_PREFIX = "st_hub_"
 
+_HUB_KEY = re.compile(r"st_hub_[0-9A-Za-z]{36}")
 _PRESENTED = re.compile(r"(?:([1-9][0-9]{0,17})\|)?((?:st_|st_test_)[0-9A-Za-z]{36})")
 
 
 def new_secret(*, is_test: bool) -> str:
     """A new secret that nobody can guess."""
-    chosen = (TEST_PREFIX if is_test else LIVE_PREFIX) + random_base62(_CHANCE_CHARS)
-    return chosen + _checksum(chosen)
+    return _secret(TEST_PREFIX if is_test else LIVE_PREFIX)
+
+
+def new_hub_key() -> str:
+    """The same for the X-API-KEY of an outside service."""
+    return _secret(HUB_PREFIX)
 
 
 def new_brand_key() -> str:
@@ -56,9 +63,19 @@ def is_checked(secret: str) -> bool:
     return _checksum(secret[:-_CHECKSUM_CHARS]) == secret[-_CHECKSUM_CHARS:]
 
 
+def is_hub_key(presented: str) -> bool:
+    """Whether it has the shape and the checksum of an outside service's X-API-KEY."""
+    return _HUB_KEY.fullmatch(presented) is not None and is_checked(presented)
+
+
 def digest_of(pepper: bytes, secret: str) -> bytes:
     """What is stored of a secret: HMAC-SHA-256 under a key that is not in the database."""
     return hmac.digest(pepper, secret.encode("ascii"), "sha256")
+
+
+def _secret(prefix: str) -> str:
+    chosen = prefix + random_base62(_CHANCE_CHARS)
+    return chosen + _checksum(chosen)
 
 
 def _checksum(text: str) -> str:

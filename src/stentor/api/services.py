@@ -23,6 +23,10 @@ from stentor.campaigns.generators import GeneratorService
 from stentor.campaigns.previews import PreviewService
 from stentor.campaigns.service import CampaignService
 from stentor.campaigns.templates import TemplateService
+from stentor.channels.partners.callers import HubCallers
+from stentor.channels.partners.channels import PartnerChannelService
+from stentor.channels.partners.clients import HubClientService
+from stentor.channels.partners.content import PartnerContentService
 from stentor.channels.sandbox.inbox import InboxService
 from stentor.channels.service import SenderService
 from stentor.db.pool import Database
@@ -73,6 +77,10 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     segments: SegmentService
     customer_events: CustomerEventService
     senders: SenderService
+    partner_channels: PartnerChannelService
+    partner_content: PartnerContentService
+    hub_clients: HubClientService
+    hub_callers: HubCallers
     templates: TemplateService
     previews: PreviewService
     campaigns: CampaignService

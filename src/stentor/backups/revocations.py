@@ -1,5 +1,7 @@
 """Revoked keys stay revoked: they are kept outside of the database too, and revoked again in a restored copy.
 
+So are the keys of hub clients, where a rotation ends one too: in a copy from before it, the client is revoked.
+
 A revocation is committed first, because a leaked key has to end whatever the storage does, and then put into the log. What could not
 be put there is, by the keeper, as soon as the storage answers.
 """
@@ -34,6 +36,9 @@ class Sql(QuerySet, file="revocations.sql", package=__package__):
     lock_unkept: Statement
     note_kept: Statement
     revoke_again: Statement
+    lock_unkept_of_hub: Statement
+    note_kept_of_hub: Statement
+    revoke_again_at_hub: Statement
     is_read: Statement
     note_read: Statement
 
@@ -95,8 +100,9 @@ class RevocationKeeper:
 
     async def _keep_all(self) -> int:
         kept = 0
-        while (some := await self._keep_some()) > 0:
-            kept += some
+        for keep_some in (self._keep_some, self._keep_some_of_hub):
+            while (some := await keep_some()) > 0:
+                kept += some
         return kept
 
     async def _keep_some(self) -> int:
@@ -106,6 +112,14 @@ class RevocationKeeper:
                 keys = [RevokedKey(digest, revoked_at) for _, digest, revoked_at in rows]
                 await self._log.keep(Revocations(id=new_id(), keys=keys))
                 await Sql.note_kept.run(conn, numbers=[number for number, _, _ in rows])
+        return len(rows)
+
+    async def _keep_some_of_hub(self) -> int:
+        async with self._db.transaction() as conn:
+            rows = await Sql.lock_unkept_of_hub.tuples(conn, limit=KEYS_OF_ENTRY_MAX)
+            if rows:
+                await self._log.keep(Revocations(id=new_id(), keys=[RevokedKey(*row) for row in rows]))
+                await Sql.note_kept_of_hub.run(conn, digests=[digest for digest, _ in rows])
         return len(rows)
 
 
@@ -155,12 +169,14 @@ async def read_revocations_again(db: Database, secret: InstallationSecret, stora
 
 async def _revoke(db: Database, keys: Sequence[RevokedKey]) -> int:
     async with db.transaction() as conn:
-        rows = await Sql.revoke_again.tuples(
-            conn, digests=[key.digest for key in keys], times=[key.revoked_at for key in keys]
-        )
+        ended = {"digests": [key.digest for key in keys], "times": [key.revoked_at for key in keys]}
+        rows = await Sql.revoke_again.tuples(conn, **ended)
+        at_hub = await Sql.revoke_again_at_hub.tuples(conn, **ended)
         for number, organisation_id, brand_id, name, hint in rows:
             told = {"name": name, "hint": hint}
             await record(conn, "key.revoked", number, brand_id=brand_id, organisation_id=organisation_id, before=told)
+        for client_id, brand_id, username in at_hub:
+            await record(conn, "hub_client.revoked", client_id, brand_id=brand_id, before={"username": username})
         failpoint("revoke_again.before_commit")
     failpoint("revoke_again.after_commit")
-    return len(rows)
+    return len(rows) + len(at_hub)

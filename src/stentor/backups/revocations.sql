@@ -25,3 +25,25 @@ SELECT restored_at IS NULL OR revocations_read_at IS NOT NULL FROM installation
 
 -- name: note_read
 UPDATE installation SET revocations_read_at = :now WHERE restored_at IS NOT NULL
+
+-- name: lock_unkept_of_hub
+-- all brands: clients of all of them get other keys.
+SELECT key_digest, ended_at
+FROM ended_hub_key
+WHERE NOT kept_outside
+ORDER BY key_digest
+LIMIT :limit
+FOR UPDATE SKIP LOCKED
+
+-- name: note_kept_of_hub
+-- all brands: clients of all of them get other keys.
+UPDATE ended_hub_key SET kept_outside = true WHERE key_digest = ANY(:digests)
+
+-- name: revoke_again_at_hub
+-- all brands: clients of all of them get other keys.
+-- A client whose key was changed since the backup is revoked: nobody knows here what it has instead.
+UPDATE hub_client c
+SET revoked_at = n.ended_at
+FROM unnest(:digests::bytea[], :times::timestamptz[]) AS n (key_digest, ended_at)
+WHERE c.key_digest = n.key_digest AND c.revoked_at IS NULL
+RETURNING c.id, c.brand_id, c.username

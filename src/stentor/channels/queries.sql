@@ -71,5 +71,12 @@ UPDATE sender
 SET deleted_at = :now, enabled = false, paused_at = coalesce(paused_at, :now), secret = NULL, updated_at = :now
 WHERE brand_id = :brand_id AND id = :id
 
+-- name: restore_listener
+-- A partner channel that comes back has the sender that it had: what waits for it can be pulled again.
+UPDATE sender
+SET deleted_at = NULL, enabled = true, paused_at = NULL, updated_at = :now
+WHERE brand_id = :brand_id AND id = :id AND kind = 'listener'
+
 -- name: count_senders
-SELECT count(*)::integer FROM sender WHERE brand_id = :brand_id AND deleted_at IS NULL
+-- Those of partner channels are counted as such.
+SELECT count(*)::integer FROM sender WHERE brand_id = :brand_id AND deleted_at IS NULL AND kind <> 'listener'

@@ -115,14 +115,15 @@ class SenderService:
     async def update(self, brand_id: UUID, sender_id: UUID, patch: SenderPatch, *, is_test: bool = False) -> Sender:
         """Changes what is given. What is switched on again is no longer paused.
 
-        Raises as `create` does, Conflict for another name of a channel's own sandbox, and Forbidden where a test (`is_test`)
-        would change a sender that reaches people.
+        Raises as `create` does, Conflict for another name of a channel's own sandbox and for a partner channel's sender, and
+        Forbidden where a test (`is_test`) would change a sender that reaches people.
         """
         async with self._db.transaction() as conn:
             sender = await store.lock_sender(conn, brand_id, sender_id)
             if sender is None:
                 raise _missing(sender_id)
             _check_is_for(sender, is_test=is_test)
+            _check_stands_alone(sender)
             name = sender.name if patch.name is UNSET else patch.name
             if name != sender.name and _came_with_the_brand(sender):
                 raise Conflict(f"{sender.name} came with the brand, and test keys find it by its name. Leave the name.")
@@ -192,17 +193,17 @@ class SenderService:
         return resumed
 
     async def delete(self, brand_id: UUID, sender_id: UUID) -> None:
-        """Takes the sender away; what still waits for it is held. Raises Conflict for a channel's own sandbox."""
+        """Takes the sender away; what still waits for it is held.
+
+        Raises Conflict for a channel's own sandbox, and for a partner channel's sender.
+        """
         async with self._db.transaction() as conn:
             sender = await store.lock_sender(conn, brand_id, sender_id)
             if sender is None:
                 raise _missing(sender_id)
+            _check_stands_alone(sender)
             if _came_with_the_brand(sender):
                 raise Conflict("The sandbox belongs to the brand: test keys lead there. It can be paused instead.")
-            if sender.kind == "listener":
-                raise Conflict(
-                    "This listener belongs to a partner channel and goes with it: revoke that, or pause this."
-                )
             await store.delete_sender(conn, brand_id, sender_id)
             await record(conn, "sender.deleted", sender_id, brand_id=brand_id, before=sender)
 
@@ -242,6 +243,13 @@ def _with_secret(sender: Sender, *, is_new: bool) -> dict[str, Any]:
 def _check_is_for(sender: Sender, *, is_test: bool) -> None:
     if is_test and sender.kind != "sandbox":
         raise Forbidden("A test key sends nothing to people: this sender reaches them. Use another key.")
+
+
+def _check_stands_alone(sender: Sender) -> None:
+    if sender.kind == "listener":
+        raise Conflict(
+            f"{sender.name} belongs to a partner channel: rename or delete that one. To let its people wait, pause the sender."
+        )
 
 
 def _missing(sender_id: UUID) -> NotFound:

@@ -27,6 +27,7 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     pause_sender: Statement
     resume_sender: Statement
     delete_sender: Statement
+    restore_listener: Statement
 
 
 _FIRST = UUID(int=0)
@@ -143,6 +144,11 @@ async def resume_sender(conn: Connection, brand_id: UUID, sender_id: UUID) -> No
 
 async def delete_sender(conn: Connection, brand_id: UUID, sender_id: UUID) -> None:
     await Sql.delete_sender.run(conn, brand_id=brand_id, id=sender_id)
+
+
+async def restore_listener(conn: Connection, brand_id: UUID, sender_id: UUID) -> None:
+    """Takes back that a partner channel's sender was deleted. UniqueViolation where another sender has its name now."""
+    await Sql.restore_listener.run(conn, brand_id=brand_id, id=sender_id)
 
 
 async def _one(statement: Statement, conn: Connection, **params: Any) -> Sender | None:

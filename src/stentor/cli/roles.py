@@ -72,6 +72,7 @@ async def _serve_api(settings: Settings, dsn: str, *, as_json: bool) -> None:
         async with asyncio.TaskGroup() as background:
             background.create_task(served.triggers.run_committer(closed))
             background.create_task(served.keys.run(closed))
+            background.create_task(served.hub_callers.run(closed))
             telling = background.create_task(_tell_when_listening(settings)) if as_json else None
             try:
                 await server.run(stop)

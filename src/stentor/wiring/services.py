@@ -36,6 +36,10 @@ from stentor.campaigns.previews import PreviewService
 from stentor.campaigns.service import CampaignService
 from stentor.campaigns.sources import GeneratorSource
 from stentor.campaigns.templates import TemplateService
+from stentor.channels.partners.callers import HubCallers
+from stentor.channels.partners.channels import PartnerChannelService
+from stentor.channels.partners.clients import HubClientService
+from stentor.channels.partners.content import PartnerContentService
 from stentor.channels.public_address import Reach
 from stentor.channels.sandbox.inbox import InboxService
 from stentor.channels.service import SenderService
@@ -161,6 +165,8 @@ def services(core: Core) -> Services:
     people = people_accounts(core)
     previews = PreviewService(core.db, core.preview_process, clock)
     names = AddressNames(core.secret.derive("addresses"))
+    # Apart from people's: services that log in together keep nobody from signing in.
+    hub_passwords = Passwords(core.secret.derive("hub-passwords"))
     return Services(
         database=core.db,
         reserve=disk_reserve(core.settings),
@@ -184,6 +190,10 @@ def services(core: Core) -> Services:
         segments=segments(core),
         customer_events=CustomerEventService(core.db, clock, days=core.settings.history_days),
         senders=SenderService(core.db, core.sender_secrets, reach(core.settings)),
+        partner_channels=PartnerChannelService(core.db),
+        partner_content=PartnerContentService(core.db),
+        hub_clients=hub_clients(core, hub_passwords),
+        hub_callers=HubCallers(core.db, hub_passwords, core.secret.derive("hub-keys")),
         templates=TemplateService(core.db),
         previews=previews,
         campaigns=CampaignService(core.db),
@@ -216,6 +226,16 @@ def services(core: Core) -> Services:
         optout_jobs=JobService(core.db, core.storage),
         optout_uploads=UploadService(core.db, core.storage, list_reserve(core.settings)),
         file_links=FileLinks(core.secret.derive("files")),
+    )
+
+
+def hub_clients(core: Core, passwords: Passwords | None = None) -> HubClientService:
+    """The credentials of outside services."""
+    return HubClientService(
+        core.db,
+        passwords or Passwords(core.secret.derive("hub-passwords")),
+        core.secret.derive("hub-keys"),
+        on_key_ended=revocations(core).try_to_keep,
     )
 
 
