@@ -31,6 +31,7 @@ EMPTIED = {
     "execution",
     "idempotency_key",
     "import_reject",
+    "notice",
     "optout_lifted",
     "optout_recent",
     "provider_event",
@@ -89,6 +90,8 @@ CLOSED: dict[tuple[str, str], Any] = {
     ("cast_member", "routes"): 1,
     ("step_wait", "step"): 1,
     ("send", "state"): 2,
+    ("notice", "event"): "trigger_met",
+    ("notice", "outcome"): "delivered",
 }
 # Made as they come to be, before the others.
 MADE = {"address_owner", "customer", "customer_merged", "execution", "subscription"}
@@ -177,6 +180,7 @@ async def everywhere(erasing: Erasing, person: UUID) -> tuple[Filling, UUID]:
             " VALUES (%s, %s, %s, %s, 2, 'now')",
             [part_of(person), person, world.topic_id, brand_id],
         )
+    listener_id = await _a_listener(erasing)
     filling = Filling(
         erasing,
         {
@@ -188,6 +192,7 @@ async def everywhere(erasing: Erasing, person: UUID) -> tuple[Filling, UUID]:
             "job_id": job_id,
             "tag_id": tag_id,
             "sender_id": None,
+            "listener_id": listener_id,
             "topic_id": world.topic_id,
             "digest": email_digest(EMAIL),
             "email_digest": email_digest(EMAIL),
@@ -198,3 +203,20 @@ async def everywhere(erasing: Erasing, person: UUID) -> tuple[Filling, UUID]:
     for table in sorted(EMPTIED - MADE):
         await filling.put_into(table)
     return filling, job_id
+
+
+async def _a_listener(erasing: Erasing) -> UUID:
+    """Of a client that is told of people."""
+    client_id, listener_id = new_id(), new_id()
+    async with erasing.db.transaction() as conn:
+        await conn.execute(
+            "INSERT INTO hub_client (id, brand_id, name, username, password, key_digest, created_at, updated_at)"
+            " VALUES (%s, %s, 'Texter', 'texter', 'x', %s, 'now', 'now')",
+            [client_id, erasing.brand_id, client_id.bytes * 2],
+        )
+        await conn.execute(
+            "INSERT INTO listener (id, brand_id, client_id, event, url, created_at, updated_at)"
+            " VALUES (%s, %s, %s, 'trigger_met', 'https://hooks.example.org/', 'now', 'now')",
+            [listener_id, erasing.brand_id, client_id],
+        )
+    return listener_id

@@ -10,7 +10,7 @@ from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
 from stentor.domain.ids import new_id
 
-LetterKind: TypeAlias = Literal["invitation", "password", "test_recipient"]
+LetterKind: TypeAlias = Literal["invitation", "password", "test_recipient", "listener"]
 
 
 class InvitationFacts(msgspec.Struct, frozen=True):
@@ -24,6 +24,18 @@ class InvitationFacts(msgspec.Struct, frozen=True):
     expires_at: datetime
 
 
+class ListenerFacts(msgspec.Struct, frozen=True):
+    """What a letter says of a listener that was switched off."""
+
+    email: str
+    brand: str
+    client: str
+    event: str
+    url: str
+    why: str
+    disabled_at: datetime
+
+
 class Sql(QuerySet, file="letters.sql", package=__package__):
     insert_letter: Statement
     claim_due: Statement
@@ -31,20 +43,27 @@ class Sql(QuerySet, file="letters.sql", package=__package__):
     invitation_letter: Statement
     password_letter: Statement
     test_recipient_letter: Statement
+    listener_letter: Statement
 
 
-async def insert_letter(conn: Connection, kind: LetterKind, about: UUID) -> None:
-    """Has a letter mailed about that invitation or sign-in link, once the transaction is committed."""
-    await Sql.insert_letter.run(conn, id=new_id(), kind=kind, about=about)
+class DueLetter(msgspec.Struct, frozen=True):
+    """A letter to be written: what it is about, whom it goes to where that does not say it, and which try this is."""
+
+    id: UUID
+    kind: LetterKind
+    about: UUID
+    user_id: UUID | None
+    tries: int
 
 
-async def claim_due(conn: Connection, limit: int) -> list[tuple[UUID, LetterKind, UUID, int]]:
-    """Letters that are due, the oldest of each kind in turn; nobody else has them for a while.
+async def insert_letter(conn: Connection, kind: LetterKind, about: UUID, user_id: UUID | None = None) -> None:
+    """Has a letter mailed about that invitation, sign-in link or listener, once the transaction is committed."""
+    await Sql.insert_letter.run(conn, id=new_id(), kind=kind, about=about, user_id=user_id)
 
-    Each with its kind, what it is about, and which try this is.
-    """
-    kinds = list(get_args(LetterKind))
-    return [(row[0], row[1], row[2], row[3]) for row in await Sql.claim_due.tuples(conn, kinds=kinds, limit=limit)]
+
+async def claim_due(conn: Connection, limit: int) -> list[DueLetter]:
+    """Letters that are due, the oldest of each kind in turn; nobody else has them for a while."""
+    return await Sql.claim_due.rows(conn, DueLetter, kinds=list(get_args(LetterKind)), limit=limit)
 
 
 async def delete_letter(conn: Connection, letter_id: UUID) -> None:
@@ -66,3 +85,8 @@ async def password_letter(conn: Connection, link_id: UUID) -> tuple[str, datetim
     """The address and until when the link is good; None when it is not any more."""
     rows = await Sql.password_letter.tuples(conn, id=link_id)
     return (rows[0][0], rows[0][1]) if rows else None
+
+
+async def listener_letter(conn: Connection, listener_id: UUID, user_id: UUID) -> ListenerFacts | None:
+    """What is to be said of the listener to that owner; None when it is at work again, or they are none any more."""
+    return await Sql.listener_letter.first(conn, ListenerFacts, id=listener_id, user_id=user_id)

@@ -1,14 +1,16 @@
-"""What the installation itself writes: invitations, links to choose a new password, and codes of test recipients."""
+"""What the installation itself writes: invitations, links to new passwords, codes of test recipients, and what was switched off."""
 
 from datetime import datetime
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import structlog
 
 from stentor.accounts import letter_store as store
-from stentor.accounts.letter_store import InvitationFacts, LetterKind
+from stentor.accounts.letter_store import DueLetter, InvitationFacts, LetterKind, ListenerFacts
 from stentor.accounts.mail import Letter, Mailer
 from stentor.accounts.sealing import LinkTokens
+from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.errors import Unavailable
 from stentor.log import without_addresses
@@ -19,6 +21,11 @@ log = structlog.get_logger(__name__)
 LETTER_TRIES_MAX = 11
 
 _BATCH = 20
+
+
+async def write_to(conn: Connection, kind: LetterKind, about: UUID, user_id: UUID) -> None:
+    """Has a letter mailed to that user, once the transaction is committed."""
+    await store.insert_letter(conn, kind, about, user_id)
 
 
 class LetterKeeper:
@@ -39,14 +46,14 @@ class LetterKeeper:
         async with self._db.transaction() as conn:
             due = await store.claim_due(conn, _BATCH)
         sent = 0
-        for letter_id, kind, about, tries in due:
-            letter = await self._written(kind, about)
-            is_sent = letter is not None and await self._is_sent(letter, kind, tries)
-            if letter is not None and not is_sent and tries < LETTER_TRIES_MAX:
+        for one in due:
+            letter = await self._written(one)
+            is_sent = letter is not None and await self._is_sent(letter, one.kind, one.tries)
+            if letter is not None and not is_sent and one.tries < LETTER_TRIES_MAX:
                 continue
             sent += is_sent
             async with self._db.transaction() as conn:
-                await store.delete_letter(conn, letter_id)
+                await store.delete_letter(conn, one.id)
         return sent
 
     async def _is_sent(self, letter: Letter, kind: LetterKind, tries: int) -> bool:
@@ -64,9 +71,13 @@ class LetterKeeper:
         log.info("letter.sent", kind=kind, tries=tries)
         return True
 
-    async def _written(self, kind: LetterKind, about: UUID) -> Letter | None:
+    async def _written(self, one: DueLetter) -> Letter | None:
         """The letter, or None where there is nothing to write about any more, or never was."""
+        kind, about = one.kind, one.about
         async with self._db.read() as conn:
+            if kind == "listener":
+                facts = None if one.user_id is None else await store.listener_letter(conn, about, one.user_id)
+                return None if facts is None else self._listener(facts)
             if kind == "invitation":
                 invited = await store.invitation_letter(conn, about)
                 return None if invited is None else self._invitation(about, invited)
@@ -103,6 +114,18 @@ class LetterKeeper:
             text=f"{brand} wants to send test messages to this address by Stentor.\n\n"
             f"If you want them, give this code to whoever asked you:\n{self._links.token('test_recipient', about)}\n\n"
             "If you do not, ignore this letter: nothing is sent without the code.\n",
+        )
+
+    def _listener(self, facts: ListenerFacts) -> Letter:
+        place = urlsplit(facts.url).netloc
+        return Letter(
+            to=facts.email,
+            subject=f"{facts.brand}: {facts.client} is not told any more",
+            text=f"The listener of {facts.client} for {facts.event} at {place} was switched off on "
+            f"{_written_at(facts.disabled_at)}.\n\n{facts.why}\n\n"
+            f"Until somebody switches it on, {facts.client} hears nothing of this of {facts.brand}'s campaigns.\n"
+            "When it answers again, switch the listener on in the console, and replay what it missed:\n"
+            f"{self._base_url}/console\n",
         )
 
     def _link(self, kind: LetterKind, about: UUID) -> str:

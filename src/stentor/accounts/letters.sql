@@ -1,5 +1,5 @@
 -- name: insert_letter
-INSERT INTO account_letter (id, kind, about, created_at, due_at) VALUES (:id, :kind, :about, :now, :now)
+INSERT INTO account_letter (id, kind, about, user_id, created_at, due_at) VALUES (:id, :kind, :about, :user_id, :now, :now)
 
 -- name: claim_due
 -- Whoever claims a letter has it to himself until it is due again, which is later with each try. The kinds take turns, so that
@@ -19,7 +19,7 @@ FROM (
     ORDER BY waiting.turn LIMIT :limit
 ) due
 WHERE l.id = due.id
-RETURNING l.id, l.kind, l.about, l.tries
+RETURNING l.id, l.kind, l.about, l.user_id, l.tries
 
 -- name: delete_letter
 DELETE FROM account_letter WHERE id = :id
@@ -44,3 +44,13 @@ SELECT u.email, l.expires_at
 FROM sign_in_link l
 JOIN account_user u ON u.id = l.user_id
 WHERE l.id = :id AND l.used_at IS NULL AND l.expires_at > :now AND u.disabled_at IS NULL
+
+-- name: listener_letter
+-- all brands: the letter says which listener it is about.
+SELECT u.email, b.name AS brand, h.name AS client, l.event, l.url, l.disabled_why AS why, l.disabled_at
+FROM listener l
+JOIN brand b ON b.id = l.brand_id
+JOIN hub_client h ON h.id = l.client_id
+JOIN membership m ON m.organisation_id = b.organisation_id AND m.brand_id IS NULL AND m.role = 'owner'
+JOIN account_user u ON u.id = m.user_id
+WHERE l.id = :id AND u.id = :user_id AND l.disabled_at IS NOT NULL AND u.disabled_at IS NULL

@@ -36,6 +36,7 @@ from stentor.erasures.merging import MergeService
 from stentor.erasures.service import ErasureService
 from stentor.executions.experiments import ExperimentService
 from stentor.executions.service import ExecutionService
+from stentor.integrations.listeners.service import ListenerService
 from stentor.optouts.bulk import BulkCheck
 from stentor.optouts.entry_service import EntryService
 from stentor.optouts.jobs.service import JobService
@@ -102,4 +103,5 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     optout_shared_checks: SharedCheck
     optout_jobs: JobService
     optout_uploads: UploadService
+    listeners: ListenerService
     file_links: FileLinks

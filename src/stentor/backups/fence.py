@@ -41,6 +41,7 @@ class Sql(QuerySet, file="fence.sql", package=__package__):
     end_roles: Statement
     end_sessions: Statement
     end_links: Statement
+    end_notices: Statement
     end_letters: Statement
     end_invitations: Statement
     keep_revocations_anew: Statement
@@ -130,6 +131,7 @@ async def _fence(conn: Connection) -> None:
         await recover(conn, claim, resend=False, perhaps_accepted=True, jitter=random.Random())
     await Sql.end_leases.run(conn, leap=EPOCH_LEAP)
     await Sql.end_roles.run(conn)
+    await Sql.end_notices.run(conn)
     await _end_sign_ins(conn)
     paused = await Sql.pause_under_way.run(conn)
     await Sql.pause_steps.run(conn)

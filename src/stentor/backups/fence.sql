@@ -25,6 +25,11 @@ DELETE FROM user_session
 -- name: end_links
 UPDATE sign_in_link SET used_at = :now WHERE used_at IS NULL
 
+-- name: end_notices
+-- all brands: a restored copy is fenced as a whole.
+-- The installation that was copied may have delivered them. They can be replayed here.
+UPDATE notice SET ended_at = :now, outcome = 'missed', lease_until = NULL WHERE ended_at IS NULL
+
 -- name: end_letters
 DELETE FROM account_letter
 

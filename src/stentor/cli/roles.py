@@ -111,6 +111,7 @@ async def _run_worker(settings: Settings, dsn: str, *, as_json: bool) -> None:
                         roles.keeper,
                         roles.lister,
                         roles.compactor,
+                        roles.notifier,
                     ],
                     stop,
                     close_channels=roles.channels.aclose,

@@ -188,6 +188,7 @@ async def _empty(conn: Connection, brand_id: UUID, people: Sequence[Known]) -> M
         ("past", Sql.drop_past),
         ("tags", Sql.drop_tags),
         ("told", Sql.drop_told),
+        ("notices", Sql.drop_notices),
         ("consents", Sql.blank_consents),
         ("contexts", Sql.blank_contexts),
     ):

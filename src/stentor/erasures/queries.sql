@@ -100,6 +100,11 @@ USING unnest(:parts::smallint[], :customer_ids::uuid[]) AS n (part, customer_id)
 WHERE t.part = n.part AND t.customer_id = n.customer_id AND t.brand_id = :brand_id
 RETURNING t.customer_id
 
+-- name: drop_notices
+-- What listeners are, or were, told of these people.
+DELETE FROM notice WHERE brand_id = :brand_id AND customer_id = ANY(:customer_ids::uuid[])
+RETURNING customer_id
+
 -- name: blank_consents
 -- What was chosen, when and by which door stays under the id: that is what a consent is proved with, and it names nobody.
 UPDATE consent_event e

@@ -26,6 +26,7 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     drop_subscriptions: Statement
     drop_tags: Statement
     drop_told: Statement
+    drop_notices: Statement
     blank_consents: Statement
     blank_contexts: Statement
     add_erasures: Statement

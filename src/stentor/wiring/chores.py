@@ -27,6 +27,9 @@ from stentor.executions.steps.following import write_waits
 from stentor.executions.steps.starting import StepKeeper
 from stentor.guard.contacts import ContactKeeper
 from stentor.guard.store import forget_claims
+from stentor.integrations.listeners.days import DayTeller
+from stentor.integrations.listeners.delivery import forget_notices
+from stentor.integrations.listeners.telling import forget_told
 from stentor.optouts.compaction.clearing import forget_old
 from stentor.optouts.jobs.clearing import forget_jobs
 from stentor.triggers.checking import CallChecker
@@ -82,6 +85,10 @@ def chores(core: Core) -> list[Chore]:
         Chore("forget_lists_past", 600.0, lambda: forget_old(db, days=core.settings.history_days)),
         Chore("forget_jobs", 600.0, lambda: forget_jobs(db, days=core.settings.history_days)),
         *_letters(core),
+        Chore("tell_processed", 2.0, DayTeller(db).tell_processed),
+        Chore("close_days", 5.0, DayTeller(db).close_days),
+        Chore("forget_notices", 600.0, lambda: forget_notices(db)),
+        Chore("forget_told", 3_600.0, lambda: forget_told(db)),
         Chore("forget_signed_in", 600.0, lambda: forget_ended(db)),
         Chore("keep_revocations", 60.0, revocations(core).keep),
         Chore("forget_windows", 3_600.0, lambda: forget_windows(db)),

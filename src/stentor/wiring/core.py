@@ -26,6 +26,7 @@ from stentor.domain.hosts import url_of
 from stentor.domain.ids import SendIds
 from stentor.domain.links import LinkSigner
 from stentor.executions.composing import Composer
+from stentor.integrations.listeners.signing_secrets import SigningSecrets
 from stentor.optouts.look_up import LookUp
 from stentor.optouts.object_storage import ObjectStorage
 from stentor.optouts.runs.holders import Indexes
@@ -146,6 +147,11 @@ def revocations(core: Core) -> RevocationKeeper:
 def account_links(core: Core) -> LinkTokens:
     """The secret parts of links of invitations and of forgotten passwords."""
     return LinkTokens(core.secret.derive("account-links"))
+
+
+def signing_secrets(core: Core) -> SigningSecrets:
+    """What notices to listeners are signed with."""
+    return SigningSecrets(core.secret.derive("notices"))
 
 
 def base_url(settings: Settings) -> str:

@@ -23,6 +23,9 @@ from stentor.executions.facts import FactsSource
 from stentor.executions.pipeline import Deliverer
 from stentor.executions.planning import Planner
 from stentor.executions.quieting import QuietSource
+from stentor.integrations.listeners.delivery import NoticeDelivery
+from stentor.integrations.listeners.posting import Poster
+from stentor.integrations.listeners.telling import Teller
 from stentor.optouts.compaction.clearing import delete_replaced, forget_removals, sweep_machine, sweep_strangers
 from stentor.optouts.compaction.compacting import Compactor
 from stentor.optouts.exporting.runner import ExportRunner
@@ -33,13 +36,14 @@ from stentor.optouts.loading.runner import ImportRunner
 from stentor.optouts.scrubbing.runner import ScrubRunner
 from stentor.queue.leases import Role
 from stentor.wiring.chores import chores
-from stentor.wiring.core import Core, data_directory, list_reserve, outbound
+from stentor.wiring.core import Core, data_directory, list_reserve, outbound, signing_secrets
 from stentor.worker.caster import CasterRole
 from stentor.worker.compactor import CompactorRole
 from stentor.worker.deliverer import DelivererRole, claims_at_once
 from stentor.worker.keeper import Chore, KeeperRole
 from stentor.worker.lister import ListerRole
 from stentor.worker.loop import Bell
+from stentor.worker.notifier import NotifierRole
 from stentor.worker.planner import PlannerRole
 from stentor.worker.remedier import RemedierRole
 
@@ -58,6 +62,7 @@ class WorkerRoles(msgspec.Struct, frozen=True):
     keeper: KeeperRole
     lister: ListerRole
     compactor: CompactorRole
+    notifier: NotifierRole
     channels: OpenChannels
 
 
@@ -127,8 +132,16 @@ def worker_roles(core: Core, name: str, journal: Journal | None) -> WorkerRoles:
         keeper=KeeperRole(Role(core.db, "keeper", name), chores(core)),
         lister=lister(core, name),
         compactor=CompactorRole(Role(core.db, "compactor", name), compactor(core), _storage_chores(core)),
+        notifier=notifier(core),
         channels=channels,
     )
+
+
+def notifier(core: Core) -> NotifierRole:
+    """What tells listeners."""
+    poster = Poster(outbound(core.settings))
+    delivery = NoticeDelivery(core.db, signing_secrets(core), poster, sends_mail=core.settings.mail_url is not None)
+    return NotifierRole(delivery, [Teller(core.db).tell], poster.aclose)
 
 
 def lister(core: Core, worker: str, *, beat_s: float = BEAT_S) -> ListerRole:

@@ -52,6 +52,7 @@ from stentor.erasures.service import ErasureService
 from stentor.executions.experiments import ExperimentService
 from stentor.executions.quieting import QuietSource
 from stentor.executions.service import ExecutionService
+from stentor.integrations.listeners.service import ListenerService
 from stentor.optouts.bulk import BulkCheck
 from stentor.optouts.entry_service import EntryService
 from stentor.optouts.jobs.service import JobService
@@ -82,6 +83,7 @@ from stentor.wiring.core import (
     list_reserve,
     outbound,
     revocations,
+    signing_secrets,
 )
 
 
@@ -225,6 +227,7 @@ def services(core: Core) -> Services:
         optout_shared_checks=SharedCheck(core.db, core.look_up),
         optout_jobs=JobService(core.db, core.storage),
         optout_uploads=UploadService(core.db, core.storage, list_reserve(core.settings)),
+        listeners=ListenerService(core.db, signing_secrets(core), outbound(core.settings)),
         file_links=FileLinks(core.secret.derive("files")),
     )
 

@@ -117,8 +117,8 @@ async def test_many_letters_of_one_kind_keep_no_other_waiting(db: Database):
         first = await letter_store.claim_due(conn, 20)
         second = await letter_store.claim_due(conn, 20)
 
-    assert Counter(kind for _, kind, _, _ in first) == {"test_recipient": 18, "invitation": 1, "password": 1}
-    assert [kind for _, kind, _, _ in second] == ["test_recipient"] * 12
+    assert Counter(one.kind for one in first) == {"test_recipient": 18, "invitation": 1, "password": 1}
+    assert [one.kind for one in second] == ["test_recipient"] * 12
 
 
 async def _make_due(db: Database) -> None:

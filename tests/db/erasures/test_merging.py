@@ -25,6 +25,7 @@ OF_BOTH = {"customer", "address_owner", "customer_past", "consent_event", "custo
 """Tables that a merge writes of both, or of who is left."""
 
 HISTORY = {
+    "notice",
     "cast_member",
     "delivery_event",
     "execution",

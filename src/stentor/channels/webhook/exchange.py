@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, AbstractStreamWriter
+from aiohttp.typedefs import URL
 
 from stentor import __version__
 from stentor.channels.outbound import Outbound
@@ -73,6 +74,8 @@ class Exchange:
     def __init__(self, settings: WebhookSettings, session: aiohttp.ClientSession) -> None:
         self._settings = settings
         self._place = settings.place
+        # As it was written: some receivers tell requests apart by a query that another writing of it would break.
+        self._url = URL(settings.url, encoded=True)
         self._session = session
 
     @classmethod
@@ -113,9 +116,7 @@ class Exchange:
     async def _post(self, body: RequestBody, headers: Mapping[str, str]) -> Reply:
         body.refusal = None
         try:
-            async with self._session.post(
-                self._settings.url, data=body, headers=headers, allow_redirects=False
-            ) as response:
+            async with self._session.post(self._url, data=body, headers=headers, allow_redirects=False) as response:
                 failpoint("webhook.after_read")
                 content, is_whole = await _read(response)
                 return Reply(

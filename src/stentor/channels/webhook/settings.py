@@ -71,7 +71,7 @@ def place_of(url: str) -> Place:
 
 
 def _violations(settings: WebhookSettings) -> Iterator[Violation]:
-    if complaint := _url_complaint(settings.url):
+    if complaint := url_complaint(settings.url):
         yield Violation("/url", "url", complaint)
     try:
         keys_of(settings.secrets)
@@ -88,7 +88,7 @@ def _violations(settings: WebhookSettings) -> Iterator[Violation]:
             )
 
 
-def _url_complaint(url: str) -> str:
+def url_complaint(url: str) -> str:
     """Why this is no URL of a receiver. Strict, so that every library reads the same host out of it."""
     if len(url) > URL_CHARS_MAX:
         return f"url must have at most {URL_CHARS_MAX:,} characters."

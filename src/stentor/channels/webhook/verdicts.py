@@ -85,6 +85,11 @@ def judge_batch(reply: Reply, ids: Sequence[str], now: datetime) -> list[Outcome
     return [_result_of(named[name]) if name in named else _ACCEPTED for name in ids]
 
 
+def answered(reply: Reply, now: datetime) -> tuple[str, float | None]:
+    """An answer in words, on one line, and the seconds after which it says to come again."""
+    return _words(reply), _retry_after_s(reply.retry_after, now)
+
+
 def _result_of(result: MessageResult) -> _Judged:
     """Never `sender_wide`: one message that is always refused so would keep all others waiting."""
     words = printable(f"{result.status} {result.error}")

@@ -50,6 +50,8 @@ _REVOCATIONS = "backups/revocations.py"
 # No life lasts until a winner is found; tests/db/executions/test_experiments.py breaks it off at each of its places.
 _EXPERIMENTS = "executions/experiments.py"
 _STEPS = "executions/steps"
+# Nobody listens in a life; tests/db/integrations breaks off at each of its places.
+_INTEGRATIONS = "integrations"
 _REQUESTS = (
     "audience/customer_events.py",
     "erasures/merging.py",
@@ -65,7 +67,7 @@ def failpoints() -> list[str]:
     Steps are not among them: what they are written from is over, and their keeper dies in tests/db/executions/test_steps.py.
     """
     source = Path(stentor.__file__).parent
-    apart = ("testing", _LISTS, _ERASURES, _REVOCATIONS, _EXPERIMENTS, _STEPS, *_REQUESTS)
+    apart = ("testing", _LISTS, _ERASURES, _REVOCATIONS, _EXPERIMENTS, _STEPS, _INTEGRATIONS, *_REQUESTS)
     elsewhere = {source / each for each in apart}
     return _named(file for file in source.rglob("*.py") if elsewhere.isdisjoint([file, *file.parents]))
 
