@@ -21,7 +21,6 @@ _LAST = UUID(int=(1 << 128) - 1)
 class Sql(QuerySet, file="customers.sql", package=__package__):
     go_by_keys: Statement
     known_customers: Statement
-    merged_customers: Statement
     survivor_of: Statement
     compare_customers: Statement
     lock_addresses: Statement
@@ -39,6 +38,13 @@ class Sql(QuerySet, file="customers.sql", package=__package__):
     count_customers: Statement
     end_of_slice: Statement
     named_customers: Statement
+
+
+class Known(NamedTuple):
+    """The places of rows whose person exists, in order, and of those whose person was merged, with the survivor's external id."""
+
+    places: list[int]
+    merged: dict[int, str]
 
 
 class Standing(NamedTuple):
@@ -66,16 +72,15 @@ async def go_by_keys(conn: Connection) -> None:
     await Sql.go_by_keys.run(conn)
 
 
-async def known_customers(conn: Connection, brand_id: UUID, rows: Rows) -> list[int]:
-    """The places of the rows whose person exists."""
-    return await Sql.known_customers.column(conn, brand_id=brand_id, separator=_SEPARATOR, **_keys(rows))
-
-
-async def merged_customers(conn: Connection, brand_id: UUID, rows: Rows) -> dict[int, str]:
-    """The places of the rows whose person was merged into somebody, and that one's external id."""
-    found = await Sql.merged_customers.tuples(conn, brand_id=brand_id, separator=_SEPARATOR, **_keys(rows))
-    survivors = await customers_by_id(conn, brand_id, [survivor for _, survivor in found]) if found else {}
-    return {place: survivors[survivor].external_id for place, survivor in found if survivor in survivors}
+async def known_customers(conn: Connection, brand_id: UUID, rows: Rows) -> Known:
+    """Which of the rows' people exist, and which were merged into somebody."""
+    found = await Sql.known_customers.tuples(conn, brand_id=brand_id, separator=_SEPARATOR, **_keys(rows))
+    merged = {place: survivor for place, survivor in found if survivor is not None}
+    survivors = await customers_by_id(conn, brand_id, list(merged.values())) if merged else {}
+    return Known(
+        sorted(place for place, survivor in found if survivor is None),
+        {place: survivors[survivor].external_id for place, survivor in merged.items() if survivor in survivors},
+    )
 
 
 async def survivor_of(conn: Connection, brand_id: UUID, customer_id: UUID) -> UUID:

@@ -5,26 +5,25 @@
 -- read all people of the brand for each key: it knows nothing of a table that was filled a moment ago.
 
 -- name: known_customers
--- Which of these people exist.
-SELECT n.place::integer - 1
-FROM unnest(string_to_array(:parts, :separator)::smallint[], string_to_array(:customer_ids, :separator)::uuid[])
-    WITH ORDINALITY AS n (part, customer_id, place)
-CROSS JOIN LATERAL (
-    SELECT FROM customer WHERE part = n.part AND customer_id = n.customer_id AND brand_id = :brand_id LIMIT 1
-) c
-
--- name: merged_customers
--- Which of these people were merged into whom. Most brands never merge: then nobody is looked for.
+-- Which of these people exist, with null, and which of the others were merged into whom. Most brands never merge: then nobody is
+-- looked for.
 SELECT n.place::integer - 1, m.merged_into
 FROM unnest(string_to_array(:parts, :separator)::smallint[], string_to_array(:customer_ids, :separator)::uuid[])
     WITH ORDINALITY AS n (part, customer_id, place)
-CROSS JOIN LATERAL (
-    SELECT merged_into
-    FROM customer_merged
+LEFT JOIN LATERAL (
+    SELECT true AS is_there
+    FROM customer
     WHERE part = n.part AND customer_id = n.customer_id AND brand_id = :brand_id
     LIMIT 1
-) m
-WHERE EXISTS (SELECT FROM customer_merged WHERE brand_id = :brand_id)
+) c ON true
+LEFT JOIN LATERAL (
+    SELECT merged_into
+    FROM customer_merged
+    WHERE part = n.part AND customer_id = n.customer_id AND brand_id = :brand_id AND c.is_there IS NULL
+        AND EXISTS (SELECT FROM customer_merged WHERE brand_id = :brand_id)
+    LIMIT 1
+) m ON true
+WHERE c.is_there OR m.merged_into IS NOT NULL
 
 -- name: survivor_of
 -- Whom this person was merged into.

@@ -15,6 +15,7 @@ _FIRST = UUID(int=0)
 
 class Sql(QuerySet, file="tags.sql", package=__package__):
     insert_tag: Statement
+    insert_dated_tag: Statement
     find_tag: Statement
     lock_tag: Statement
     hold_tag: Statement
@@ -35,6 +36,11 @@ class Sql(QuerySet, file="tags.sql", package=__package__):
 async def insert(conn: Connection, brand_id: UUID, tag_id: UUID, name: str) -> bool:
     """Makes the tag; False when the name is taken."""
     return await Sql.insert_tag.run(conn, id=tag_id, brand_id=brand_id, name=name) > 0
+
+
+async def insert_dated(conn: Connection, brand_id: UUID, tag_id: UUID, head: str, mark: str) -> Tag | None:
+    """Makes a tag that is called `head`, this minute and `mark`; None when the name is taken."""
+    return await Sql.insert_dated_tag.first(conn, Tag, id=tag_id, brand_id=brand_id, head=head, mark=mark)
 
 
 async def find(conn: Connection, brand_id: UUID, tag_id: UUID) -> Tag | None:

@@ -6,6 +6,13 @@ INSERT INTO tag (id, brand_id, name, created_at, updated_at)
 VALUES (:id, :brand_id, :name, :now, :now)
 ON CONFLICT (brand_id, name) DO NOTHING
 
+-- name: insert_dated_tag
+-- Named after the minute, by the database's clock. Answers with nothing when the name is taken.
+INSERT INTO tag (id, brand_id, name, created_at, updated_at)
+VALUES (:id, :brand_id, concat_ws(' - ', :head::text, to_char(:now AT TIME ZONE 'UTC', 'YYYYMMDDHH24MI'), :mark::text), :now, :now)
+ON CONFLICT (brand_id, name) DO NOTHING
+RETURNING id, name, created_at, updated_at
+
 -- name: find_tag
 SELECT id, name, created_at, updated_at FROM tag WHERE id = :id AND brand_id = :brand_id
 

@@ -89,16 +89,13 @@ async def upsert(conn: Connection, brand_id: UUID, rows: Rows, act: Act | None, 
     Raises Overtaken when the whole transaction has to be run again, and Vanished, which is one, when somebody to be changed is
     gone; `until_settled` runs it again.
     """
-    known = sorted(await customer_store.known_customers(conn, brand_id, rows))
-    fresh = rows.without(known)
+    known, merged = await customer_store.known_customers(conn, brand_id, rows)
+    fresh = rows.without([*known, *merged])
     existing = rows.take(known)
     standings = await customer_store.compare_customers(conn, brand_id, existing) if known else []
     if len(standings) != len(known):
         raise Vanished
-    refused: list[Refusal] = []
-    if fresh and (merged := await customer_store.merged_customers(conn, brand_id, fresh)):
-        refused = [Refusal(fresh.lines[place], _merged_into(survivor)) for place, survivor in sorted(merged.items())]
-        fresh = fresh.without(sorted(merged))
+    refused = [Refusal(rows.lines[place], _merged_into(survivor)) for place, survivor in sorted(merged.items())]
     fates = dict.fromkeys(fresh.lines, Fate.ADDED)
     changing: list[Standing] = []
     for standing in standings:

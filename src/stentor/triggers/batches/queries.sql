@@ -1,11 +1,15 @@
 -- Batches, and the executions that run campaigns for them.
 
 -- name: insert_batch
+-- Answers as `find_batch` would: its execution, if it has one, was written before it.
 INSERT INTO batch (id, brand_id, kind, tag_id, campaign_id, campaign_name, start_at, schedule_id, scheduled_at, execution_id,
     profiles, is_test, made_by, created_at, updated_at)
 VALUES (:id, :brand_id, :kind, :tag_id, :campaign_id, :campaign_name, :start_at, :schedule_id,
     CASE WHEN :start_at::timestamptz IS NOT NULL THEN :now END, :execution_id, :profiles, :is_test, :made_by, :now, :now)
-RETURNING created_at
+RETURNING id, kind, tag_id, campaign_id, campaign_name, start_at, schedule_id, scheduled_at, execution_id, profiles, is_test,
+    created_at, updated_at,
+    (SELECT e.state FROM execution e WHERE e.id = batch.execution_id AND e.brand_id = :brand_id) AS state, false AS is_paused,
+    (SELECT j.state FROM import_job j WHERE j.id = batch.id AND j.brand_id = :brand_id) AS import_state
 
 -- name: drop_waiting
 -- Another one takes its place; it has no people and no sends yet. None where it has begun meanwhile, or is paused: the other one

@@ -6,7 +6,7 @@ for its time are on disk together, or none of it is.
 
 import secrets
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from stentor.audience import tag_store
 from stentor.audience.admitting import Recognised, admit, recognise
 from stentor.audience.imports import cancel_import
 from stentor.audience.intake import Refusal
-from stentor.audience.model import Act, TaggedProfile
+from stentor.audience.model import Act, Tag, TaggedProfile
 from stentor.audience.upsert import Overtaken, until_settled
 from stentor.campaigns.sources import published_campaign
 from stentor.db.connection import Connection
@@ -252,22 +252,22 @@ async def _stored(conn: Connection, call: BatchCall, said: ReadBatch, campaign: 
     recognised = await recognise(conn, brand_id, entrants.intake.rows, entrants.unnamed)
     _refuse_repeated(recognised)
     # Made in the same transaction, nobody can take it away; a name that is taken by chance gets another mark.
-    tag_id = new_id()
-    if not await tag_store.insert(conn, brand_id, tag_id, tag_name(campaign, await present(conn))):
+    tag = await made_tag(conn, brand_id, campaign.name if campaign else None)
+    if tag is None:
         raise Overtaken
-    admitted = await admit(conn, brand_id, recognised, tag_id, batch_act(call.act, batch_id))
+    admitted = await admit(conn, brand_id, recognised, tag.id, batch_act(call.act, batch_id))
     if admitted.refused:
         raise refused([_of_profile(refusal) for refusal in admitted.refused])
     execution_id = None
     if campaign is not None and said.wish is not None:
         run = run_of_batch(
-            brand_id, batch_id, campaign, start_at=said.wish.start_at, tag_id=tag_id, is_test=call.is_test
+            brand_id, batch_id, campaign, start_at=said.wish.start_at, tag_id=tag.id, is_test=call.is_test
         )
         execution_id = await write_run(conn, run)
     batch = NewBatch(
         id=batch_id,
         kind="call",
-        tag_id=tag_id,
+        tag_id=tag.id,
         campaign=campaign,
         start_at=None if said.wish is None else said.wish.start_at,
         execution_id=execution_id,
@@ -275,17 +275,13 @@ async def _stored(conn: Connection, call: BatchCall, said: ReadBatch, campaign: 
         is_test=call.is_test,
         made_by=call.act.actor,
     )
-    await store.insert(conn, brand_id, batch)
-    row = await store.find(conn, brand_id, batch_id)
-    kept = await tag_store.find(conn, brand_id, tag_id)
-    if row is None:
-        raise Overtaken
+    row = await store.insert(conn, brand_id, batch)
     rows = recognised.rows
     profiles = [
         TaggedProfile(external_id, UUID(hex=customer_id))
         for external_id, customer_id in zip(rows.external_ids, rows.customer_ids, strict=True)
     ]
-    return Batch(row=row, tag=kept, profiles=profiles)
+    return Batch(row=row, tag=tag, profiles=profiles)
 
 
 def run_of_batch(
@@ -312,10 +308,12 @@ def run_of_batch(
     )
 
 
-def tag_name(after: Runnable | str | None, at: datetime) -> str:
-    """What a batch's tag is called: after its campaign and the minute, with a mark that tells batches of a minute apart."""
-    head = after.name if isinstance(after, Runnable) else after or "Batch"
-    return f"{head} - {at.astimezone(UTC):%Y%m%d%H%M} - {secrets.token_hex(_MARK_BYTES)}"
+async def made_tag(conn: Connection, brand_id: UUID, after: str | None) -> Tag | None:
+    """A tag for a batch, called `after` something and the minute, with a mark that tells batches of a minute apart.
+
+    None when another one got that name by chance.
+    """
+    return await tag_store.insert_dated(conn, brand_id, new_id(), after or "Batch", secrets.token_hex(_MARK_BYTES))
 
 
 async def awaited_tag(conn: Connection, brand_id: UUID, tag_id: UUID) -> str | None:

@@ -45,11 +45,12 @@ class NewBatch(msgspec.Struct, frozen=True, kw_only=True):
     made_by: str
 
 
-async def insert(conn: Connection, brand_id: UUID, batch: NewBatch) -> None:
-    """Writes the batch."""
+async def insert(conn: Connection, brand_id: UUID, batch: NewBatch) -> BatchRow:
+    """Writes the batch, behind its execution, and answers with it as it is now."""
     campaign = batch.campaign
-    await Sql.insert_batch.run(
+    [row] = await Sql.insert_batch.rows(
         conn,
+        BatchRow,
         id=batch.id,
         brand_id=brand_id,
         kind=batch.kind,
@@ -63,6 +64,7 @@ async def insert(conn: Connection, brand_id: UUID, batch: NewBatch) -> None:
         is_test=batch.is_test,
         made_by=batch.made_by,
     )
+    return row
 
 
 async def drop_waiting(conn: Connection, brand_id: UUID, execution_id: UUID) -> bool:

@@ -4,13 +4,13 @@ The batch is made with its import, under one id, before the first line comes. It
 which the import ends well: whoever was left out by a stream that broke off would never be written to.
 """
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
-from stentor.audience import import_store, tag_store
+from stentor.audience import import_store
 from stentor.audience.import_store import Resume
 from stentor.audience.imports import SOURCE_CHARS_MAX
 from stentor.audience.model import ImportJob
@@ -26,7 +26,7 @@ from stentor.guard.store import present
 from stentor.triggers.batches import store
 from stentor.triggers.batches.model import ScheduleWish
 from stentor.triggers.batches.reading import read_campaign, read_start, refused
-from stentor.triggers.batches.service import BatchService, run_of_batch, tag_name
+from stentor.triggers.batches.service import BatchService, made_tag, run_of_batch
 from stentor.triggers.batches.store import NewBatch
 from stentor.triggers.campaign_runs import Runnable, checked_campaign, write_run
 
@@ -132,8 +132,10 @@ def _read(call: StreamCall) -> ScheduleWish | None:
 async def _begun(
     conn: Connection, call: StreamCall, wish: ScheduleWish | None, campaign: Runnable | None, terms: dict[str, str]
 ) -> UUID:
-    job_id, tag_id = new_id(), new_id()
-    if not await tag_store.insert(conn, call.brand_id, tag_id, _name(call, campaign, await present(conn))):
+    job_id = new_id()
+    campaigns = campaign.name if campaign else None
+    tag = await made_tag(conn, call.brand_id, campaigns if call.name is None else call.name.strip())
+    if tag is None:
         raise Conflict("Another batch got the same profile tag at this moment. Try again.")
     await import_store.insert_job(
         conn,
@@ -143,12 +145,12 @@ async def _begun(
         file_format="ndjson",
         source=call.source,
         bytes_total=None,
-        resume=Resume(region=call.region, tag_id=tag_id, terms=terms),
+        resume=Resume(region=call.region, tag_id=tag.id, terms=terms),
     )
     batch = NewBatch(
         id=job_id,
         kind="stream",
-        tag_id=tag_id,
+        tag_id=tag.id,
         campaign=campaign,
         start_at=None if wish is None else wish.start_at,
         execution_id=None,
@@ -158,10 +160,6 @@ async def _begun(
     )
     await store.insert(conn, call.brand_id, batch)
     return job_id
-
-
-def _name(call: StreamCall, campaign: Runnable | None, at: datetime) -> str:
-    return tag_name(campaign if call.name is None else call.name.strip(), at)
 
 
 async def stream_ended(conn: Connection, brand_id: UUID, job: ImportJob) -> None:
