@@ -7,7 +7,7 @@ import phonenumbers
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from phonenumbers import PhoneMetadata, PhoneNumberFormat, ValidationResult
+from phonenumbers import PhoneMetadata, PhoneNumberFormat, PhoneNumberType, ValidationResult
 
 from stentor.domain import address
 from stentor.domain.address import normal_email, normal_phone
@@ -77,6 +77,28 @@ def test_the_fast_path_for_phones_accepts_what_the_library_accepts(text: str) ->
         parsed = phonenumbers.parse(text)
         assert phonenumbers.is_possible_number_with_reason(parsed) == ValidationResult.IS_POSSIBLE
         assert phonenumbers.format_number(parsed, PhoneNumberFormat.E164) == text
+
+
+@st.composite
+def national(draw: st.DrawFn) -> tuple[str, str]:
+    """A country, and an example of its numbers as its people write it, with some digits and separators changed."""
+    region = draw(st.sampled_from(sorted(phonenumbers.SUPPORTED_REGIONS)))
+    kind = draw(st.sampled_from([PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE, PhoneNumberType.TOLL_FREE]))
+    number = phonenumbers.example_number_for_type(region, kind)
+    text = phonenumbers.format_number(number, PhoneNumberFormat.NATIONAL) if number else "0171 1234567"
+    for place in draw(st.lists(st.integers(0, len(text) - 1), max_size=4)):
+        text = text[:place] + draw(st.sampled_from("0123456789 ()-.")) + text[place + 1 :]
+    return region, text + draw(st.text(string.digits, max_size=2))
+
+
+@given(said=national())
+@example(said=("DE", "0151 00000013"))
+@example(said=("DE", "0049 171 1234567"))
+def test_the_fast_path_for_national_numbers_reads_them_as_the_library_does(said: tuple[str, str]) -> None:
+    region, text = said
+    if (normal := address._plain_national(text, region)) is not None:
+        assert phonenumbers.format_number(phonenumbers.parse(text, region), PhoneNumberFormat.E164) == normal
+        assert address._is_plain_e164(normal)
 
 
 @given(text=e164())

@@ -21,6 +21,7 @@ _BOM = b"\xef\xbb\xbf"
 _ESCAPE = re.compile(rb"\\.", re.DOTALL)
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[{]}")
+_NO_BRACKETS_NOR_QUOTES = _NO_BRACKETS.replace(b'"', b"")
 # An escaped NUL; an even number of backslashes before it would make it text about one.
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _PLACE = re.compile(r" - at (?:`key` in )?`\$(.*?)`\Z", re.DOTALL)
@@ -117,9 +118,12 @@ def pointer_of(path: str) -> str:
 def _check_depth(body: bytes) -> None:
     if body.count(b"[") + body.count(b"{") <= DEPTH_MAX:
         return
-    # Strings stand between every other pair of quotes once no quote is escaped; what is no JSON the decoder refuses.
+    # Strings stand between every other pair of quotes once no quote is escaped; what is no JSON the decoder refuses. Where none
+    # holds a bracket, each is a pair of quotes side by side as soon as all else is gone: half the time of cutting them out.
     plain = _ESCAPE.sub(b"", body) if b"\\" in body else body
-    brackets = b"".join(plain.split(b'"')[::2]).translate(_ONE_KIND, _NO_BRACKETS)
+    brackets = plain.translate(_ONE_KIND, _NO_BRACKETS_NOR_QUOTES).replace(b'""', b"")
+    if b'"' in brackets:
+        brackets = b"".join(plain.split(b'"')[::2]).translate(_ONE_KIND, _NO_BRACKETS)
     # Each time the innermost level goes: fifty people with ten attributes, a thousand brackets, are four levels.
     left = brackets
     for _ in range(DEPTH_MAX):

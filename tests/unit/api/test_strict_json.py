@@ -59,6 +59,16 @@ def test_one_level_more_is_refused():
         decode(b"[" * (DEPTH_MAX + 1) + b"]" * (DEPTH_MAX + 1), ANYTHING)
 
 
+@pytest.mark.parametrize("text", [b'"plain"', b'"]"', b'"\\"]"', b'""'])
+def test_levels_are_counted_whatever_stands_between_them(text: bytes):
+    def nested(levels: int) -> bytes:
+        return (b'{"a":' + text + b',"b":') * levels + b"1" + b"}" * levels
+
+    assert decode(nested(DEPTH_MAX), ANYTHING)
+    with pytest.raises(Invalid, match="deeper than 72 levels"):
+        decode(nested(DEPTH_MAX + 1), ANYTHING)
+
+
 def test_brackets_in_texts_are_no_levels():
     text = b'"[{\\"[\\\\"'
 
