@@ -41,8 +41,16 @@ class RouteBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One channel: which template says it, which sender carries it, for whom, and by which app."""
 
     channel: ChannelName
-    template_id: UUID
-    sender_id: Annotated[UUID | None, Meta(description="Null: the channel's default sender.")] = None
+    template_id: Annotated[
+        UUID,
+        Meta(
+            description="A template of the group, or one that an outside service has synced to its partner channel: the service "
+            "pulls whom it is for, and sends it."
+        ),
+    ]
+    sender_id: Annotated[
+        UUID | None, Meta(description="Null: the channel's default sender; always for an outside service's template.")
+    ] = None
     when: Annotated[
         Expression | None,
         Meta(
@@ -50,9 +58,13 @@ class RouteBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "first whose condition holds is meant."
         ),
     ] = None
-    app: Annotated[str | None, Meta(description="The name of the app that a push or external route goes out by.")] = (
-        None
-    )
+    app: Annotated[
+        str | None,
+        Meta(
+            description="The app that a push or external route goes out by; of an outside service's its name or AppID. Null: the one "
+            "of its template."
+        ),
+    ] = None
     arm: Annotated[str | None, Meta(description="The arm of the experiment that it is for; null: all of them.")] = None
 
 

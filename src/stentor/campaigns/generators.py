@@ -14,6 +14,7 @@ from stentor.campaigns.generator_store import GeneratorRow
 from stentor.campaigns.ingredients import Ingredients, gather
 from stentor.campaigns.model import Generator, GeneratorDraft, GeneratorType, PublishResult
 from stentor.campaigns.naming import NAME_CHARS_MAX, checked_id
+from stentor.campaigns.partnered import app_warnings
 from stentor.campaigns.publishing import freeze
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
@@ -91,8 +92,10 @@ class GeneratorService:
         async with self._db.read() as conn:
             row = await _row(conn, brand_id, generator_id)
             ingredients = (await gather(conn, brand_id, [row])).get(generator_id)
-            if ingredients is None:
+            campaign = (await campaign_store.campaigns_by_id(conn, brand_id, [row.campaign_id])).get(row.campaign_id)
+            if ingredients is None or campaign is None:
                 raise _edited()
+            apps = await app_warnings(conn, brand_id, campaign)
             templates = await template_store.templates_in_full(conn, brand_id, ingredients.template_ids)
         # Up to seconds of MJML and CSS: not on the event loop, and not with a row locked.
         frozen = await asyncio.to_thread(freeze, ingredients, templates)
@@ -108,7 +111,7 @@ class GeneratorService:
             await record(
                 conn, "event_generator.published", generator_id, brand_id=brand_id, before=held, after=generator
             )
-        return PublishResult(generator, frozen.content.bindings, frozen.warnings)
+        return PublishResult(generator, frozen.content.bindings, (*frozen.warnings, *apps))
 
 
 def _checked(draft: GeneratorDraft) -> GeneratorDraft:

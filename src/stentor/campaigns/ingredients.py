@@ -12,7 +12,17 @@ from stentor.audience.segments.expressions import Expression
 from stentor.campaigns import campaign_store, template_store
 from stentor.campaigns.content import brand_fields
 from stentor.campaigns.experiments import Experiment
-from stentor.campaigns.model import Basis, CampaignDraft, Deduplication, LaneName, Mode, Route, Step
+from stentor.campaigns.model import (
+    Basis,
+    CampaignDraft,
+    Deduplication,
+    LaneName,
+    Mode,
+    PartnerContent,
+    Route,
+    Step,
+)
+from stentor.campaigns.partnered import partner_contents
 from stentor.campaigns.steps import When
 from stentor.channels.model import SenderKind
 from stentor.channels.service import default_sender, find_sender
@@ -26,6 +36,9 @@ _FINGERPRINT_BYTES = 16
 class RouteIngredients(msgspec.Struct, frozen=True, omit_defaults=True):
     """One channel: the template in its newest version, who would carry it, for whom and by which app.
 
+    With a `partner` the template is an outside service's, which has no versions, and so is the sender; `is_gone` says that the service
+    deleted it, or that its channel was deleted.
+
     What is not said is no part of a fingerprint, so that what was published before it could be said is not stale for it.
     """
 
@@ -38,6 +51,8 @@ class RouteIngredients(msgspec.Struct, frozen=True, omit_defaults=True):
     when: Expression | None = None
     app: str | None = None
     arm: str | None = None
+    partner: PartnerContent | None = None
+    is_gone: bool = False
 
 
 class StepIngredients(msgspec.Struct, frozen=True):
@@ -107,9 +122,9 @@ class Ingredients(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     @property
     def template_ids(self) -> set[UUID]:
-        """The templates of all its steps."""
+        """The brand's own templates of all its steps."""
         later = (route for step in self.steps for route in step.routes)
-        return {route.template_id for route in (*self.routes, *later)}
+        return {route.template_id for route in (*self.routes, *later) if route.partner is None}
 
     @property
     def fingerprint(self) -> str:
@@ -129,9 +144,25 @@ async def gather(conn: Connection, brand_id: UUID, named: Sequence[Publishable])
     campaigns = await campaign_store.campaigns_by_id(conn, brand_id, {row.campaign_id for row in named})
     routes = [route for campaign in campaigns.values() for route in all_routes(campaign)]
     versions = await template_store.template_versions(conn, brand_id, {route.template_id for route in routes})
-    carriers = {key: await _carrier(conn, brand_id, key) for key in {_carrier_key(route) for route in routes}}
+    partnered = await partner_contents(conn, brand_id, [route for route in routes if route.template_id not in versions])
+    own = [route for route in routes if route.template_id in versions]
+    carriers = {key: await _carrier(conn, brand_id, key) for key in {_carrier_key(route) for route in own}}
 
     def of_route(route: Route) -> RouteIngredients:
+        if (found := partnered.get((route.template_id, route.app))) is not None:
+            template, content = found
+            return RouteIngredients(
+                channel=route.channel,
+                template_id=route.template_id,
+                template_version=0,
+                sender_id=template.sender_id,
+                sender_kind="listener",
+                when=route.when,
+                app=route.app,
+                arm=route.arm,
+                partner=content,
+                is_gone=template.is_deleted,
+            )
         sender_id, sender_kind = carriers[_carrier_key(route)]
         return RouteIngredients(
             channel=route.channel,
@@ -166,7 +197,10 @@ async def gather(conn: Connection, brand_id: UUID, named: Sequence[Publishable])
         )
         for row in named
         if (campaign := campaigns.get(row.campaign_id)) is not None
-        and all(route.template_id in versions for route in all_routes(campaign))
+        and all(
+            route.template_id in versions or (route.template_id, route.app) in partnered
+            for route in all_routes(campaign)
+        )
     }
 
 

@@ -11,7 +11,8 @@ from stentor.campaigns.context_schema import ContextSchema
 from stentor.campaigns.guarantees import Guarantees
 from stentor.campaigns.ingredients import Ingredients, RouteIngredients, StepIngredients
 from stentor.campaigns.languages import ordered_languages
-from stentor.campaigns.model import PublishedContent, PublishedRoute, PublishedVariant, Template
+from stentor.campaigns.model import PartnerContent, PublishedContent, PublishedRoute, PublishedVariant, Template
+from stentor.campaigns.partnered import told_in_words
 from stentor.campaigns.steps import PublishedStep
 from stentor.domain.ids import new_id
 from stentor.domain.vocabulary import ChannelKind
@@ -102,7 +103,12 @@ def _freeze(
         consent_basis=ingredients.consent_basis,
         mode=ingredients.mode,
         lane=ingredients.lane,
-        routes=tuple(_route(route, templates[route.template_id], wordings) for route in ingredients.routes),
+        routes=tuple(
+            _route(route, templates[route.template_id], wordings)
+            if route.partner is None
+            else _partnered(route, route.partner)
+            for route in ingredients.routes
+        ),
         bindings=bindings,
         context_schema=ingredients.context_schema,
         brand=ingredients.brand,
@@ -119,7 +125,10 @@ def _freeze(
 def _check_senders(ingredients: Ingredients, place: str) -> None:
     violations: list[Violation] = []
     for index, route in enumerate(ingredients.routes):
-        if route.sender_kind is None:
+        if route.partner is not None:
+            if route.is_gone:
+                violations.append(_deleted_there(route.partner, f"{place}/routes/{index}/template_id"))
+        elif route.sender_kind is None:
             text = f"The sender of the channel {route.channel.label} was deleted; give the route another one."
             violations.append(Violation(f"{place}/routes/{index}/sender_id", "unknown-sender", text))
         elif route.channel is ChannelKind.EMAIL and route.sender_kind != "sandbox" and not ingredients.from_address:
@@ -132,7 +141,8 @@ def _wordings(ingredients: Ingredients, templates: Mapping[UUID, Template]) -> l
     """What the routes' templates say, language by language; a template of several routes once."""
     wordings: list[_Wording] = []
     violations: list[Violation] = []
-    for template in {route.template_id: templates[route.template_id] for route in ingredients.routes}.values():
+    own = [route.template_id for route in ingredients.routes if route.partner is None]
+    for template in {template_id: templates[template_id] for template_id in own}.values():
         for language in ordered_languages(template.content):
             source = template.content.variants[language]
             try:
@@ -203,6 +213,29 @@ def _route(route: RouteIngredients, template: Template, wordings: Sequence[_Word
         app=route.app,
         arm=route.arm,
     )
+
+
+def _partnered(route: RouteIngredients, partner: PartnerContent) -> PublishedRoute:
+    return PublishedRoute(
+        channel=route.channel,
+        sender_id=route.sender_id,
+        template_id=route.template_id,
+        template_name=partner.template_name,
+        template_version=route.template_version,
+        variants=(told_in_words(route.channel, partner),),
+        when=route.when,
+        app=route.app,
+        arm=route.arm,
+        partner=partner,
+    )
+
+
+def _deleted_there(partner: PartnerContent, pointer: str) -> Violation:
+    text = (
+        f"TemplateID {partner.template_number} of channel {partner.channel_number} was deleted by its service, or with its channel;"
+        " choose another template."
+    )
+    return Violation(pointer, "unknown-template", text)
 
 
 def _mail_sender(ingredients: Ingredients) -> MailSender | None:

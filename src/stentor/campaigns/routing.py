@@ -13,6 +13,7 @@ from stentor.campaigns import template_store
 from stentor.campaigns.experiments import arms_of
 from stentor.campaigns.known import known_campaigns
 from stentor.campaigns.model import Route
+from stentor.channels.partners.chosen import ChosenTemplate, channels_by_sender, chosen_templates
 from stentor.channels.service import find_sender
 from stentor.db.connection import Connection
 from stentor.domain.vocabulary import ChannelKind
@@ -61,12 +62,20 @@ def checked_routes(
 
 async def check_routes(conn: Connection, brand_id: UUID, routes: Sequence[Route], pointer: str = "/routes") -> None:
     """That all they name is there and fits; it stays there until the transaction ends. Raises Invalid, naming each place."""
-    templates = await template_store.share_templates(conn, brand_id, {route.template_id for route in routes})
+    ids = {route.template_id for route in routes}
+    templates = await template_store.share_templates(conn, brand_id, ids)
+    # Those stay as ids even where their service deletes them: what names one is told so when it is published.
+    partnered = await chosen_templates(conn, brand_id, ids - templates.keys())
+    listeners = await channels_by_sender(conn, brand_id, {route.sender_id for route in routes if route.sender_id})
     violations: list[Violation] = []
     for index, route in enumerate(routes):
         place = f"{pointer}/{index}"
-        violations += _template_violations(templates, route, f"{place}/template_id")
-        violations += await _sender_violations(conn, brand_id, route, f"{place}/sender_id")
+        if (template := partnered.get(route.template_id)) is not None:
+            violations += _partner_violations(template, route, place)
+        else:
+            violations += _template_violations(templates, route, f"{place}/template_id")
+            violations += await _sender_violations(conn, brand_id, route, f"{place}/sender_id")
+            violations += _listener_violations(listeners, route, f"{place}/sender_id")
         if route.when is not None:
             violations += await unknown_names(conn, brand_id, route.when, _NAMES, f"{place}/when")
     if violations:
@@ -109,6 +118,25 @@ def _template_violations(
     if channel is not route.channel:
         text = f"This template is for {channel.label}; choose one for {route.channel.label}."
         yield Violation(pointer, "wrong-channel", text)
+
+
+def _partner_violations(template: ChosenTemplate, route: Route, place: str) -> Iterator[Violation]:
+    named = f"TemplateID {template.number} of channel {template.channel_number}"
+    if template.is_deleted:
+        text = f"{named} was deleted by its service, or with its channel; choose another template."
+        yield Violation(f"{place}/template_id", "unknown-template", text)
+    if template.channel is not route.channel:
+        text = f"{named} is for {template.channel.label}; choose one for {route.channel.label}."
+        yield Violation(f"{place}/template_id", "wrong-channel", text)
+    if route.sender_id not in {None, template.sender_id}:
+        text = f"The service of channel {template.channel_number} sends this itself; leave the sender out."
+        yield Violation(f"{place}/sender_id", "wrong-sender", text)
+
+
+def _listener_violations(listeners: Mapping[UUID, int], route: Route, pointer: str) -> Iterator[Violation]:
+    if route.sender_id is not None and (number := listeners.get(route.sender_id)) is not None:
+        text = f"A service pulls what goes by this sender: choose a template of channel {number}, or another sender."
+        yield Violation(pointer, "wrong-sender", text)
 
 
 async def _sender_violations(conn: Connection, brand_id: UUID, route: Route, pointer: str) -> list[Violation]:

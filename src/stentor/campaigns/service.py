@@ -14,6 +14,7 @@ from stentor.campaigns.experiments import experiment_violations
 from stentor.campaigns.ingredients import CampaignItself, all_routes, gather
 from stentor.campaigns.model import Campaign, CampaignDraft, CampaignPublished, Step
 from stentor.campaigns.naming import NAME_CHARS_MAX
+from stentor.campaigns.partnered import app_warnings, check_is_external
 from stentor.campaigns.publishing import freeze
 from stentor.campaigns.routing import check_routes, checked_routes
 from stentor.campaigns.steps import STEPS_MAX, wait_violations, when_violations
@@ -80,16 +81,19 @@ class CampaignService:
         """Freezes the campaign and its templates as they are; what starts from now on runs that.
 
         Publishing what is published already changes nothing. Raises NotFound, Conflict for one that runs by event generators
-        and when somebody edits at the same moment, and Invalid, naming each field that may be blank.
+        and when somebody edits at the same moment, and Invalid, naming each field that may be blank and each template that its
+        outside service deleted.
         """
         itself = CampaignItself(campaign_id)
         async with self._db.read() as conn:
             campaign = await _found(conn, brand_id, campaign_id)
             if campaign.kind == "api_triggered":
                 raise Conflict("This campaign runs by its event generators: publish those, or change its kind.")
+            await check_is_external(conn, brand_id, campaign)
             ingredients = (await gather(conn, brand_id, [itself])).get(itself.id)
             if ingredients is None:
                 raise _edited()
+            apps = await app_warnings(conn, brand_id, campaign)
             templates = await template_store.templates_in_full(conn, brand_id, ingredients.template_ids)
         # Up to seconds of MJML and CSS: not on the event loop, and not with a row locked.
         frozen = await asyncio.to_thread(freeze, ingredients, templates)
@@ -109,7 +113,7 @@ class CampaignService:
                 await campaign_store.publish_campaign(conn, brand_id, campaign_id, publication_id)
             campaign = await _found(conn, brand_id, campaign_id)
             await record(conn, "campaign.published", campaign_id, brand_id=brand_id, before=held, after=campaign)
-        return CampaignPublished(campaign, frozen.content.bindings, frozen.warnings)
+        return CampaignPublished(campaign, frozen.content.bindings, (*frozen.warnings, *apps))
 
     async def get(self, brand_id: UUID, campaign_id: UUID) -> Campaign:
         """The campaign as it is edited. Raises NotFound."""
@@ -203,6 +207,7 @@ async def _check_names(conn: Connection, brand_id: UUID, draft: CampaignDraft) -
     await check_routes(conn, brand_id, draft.routes)
     for index, step in enumerate(draft.steps):
         await check_routes(conn, brand_id, step.routes, f"/steps/{index}/routes")
+    await check_is_external(conn, brand_id, draft)
 
 
 async def _found(conn: Connection, brand_id: UUID, campaign_id: UUID) -> Campaign:

@@ -3,17 +3,18 @@
 import asyncio
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
 
 from stentor.campaigns import generator_store, template_store
-from stentor.campaigns.ingredients import CampaignItself, Ingredients, gather
+from stentor.campaigns.ingredients import CampaignItself, Ingredients, RouteIngredients, gather
 from stentor.campaigns.languages import variant_for
 from stentor.campaigns.model import PublishedContent, PublishedRoute, Template
 from stentor.campaigns.publishing import Frozen, freeze
 from stentor.channels.model import SenderKind
+from stentor.channels.service import sandbox_sender
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.db.sql import QuerySet, Statement
@@ -59,7 +60,7 @@ async def draft_of(
     if ingredients is None:
         raise NotFound(f"This brand has no campaign {campaign_id}. List them with GET …/campaigns.")
     places = range(len(ingredients.routes)) if chosen is None else chosen
-    routes: dict[ChannelKind, Any] = {}
+    routes: dict[ChannelKind, RouteIngredients] = {}
     for index, place in enumerate(places):
         at = f"/routes/{index}"
         if not 0 <= place < len(ingredients.routes):
@@ -77,9 +78,9 @@ async def draft_of(
     if not routes:
         text = "The campaign has no route for these addresses: e-mail goes to e-mail addresses, sms, voice and whatsapp to phones."
         raise Invalid.field("/to", "no-route", text)
-    meant = msgspec.structs.replace(ingredients, routes=tuple(routes.values()), steps=())
-    template_ids = {route.template_id for route in meant.routes}
-    return Draft(meant, await template_store.templates_in_full(conn, brand_id, template_ids))
+    chosen_routes = tuple([await _kept_here(conn, brand_id, route) for route in routes.values()])
+    meant = msgspec.structs.replace(ingredients, routes=chosen_routes, steps=())
+    return Draft(meant, await template_store.templates_in_full(conn, brand_id, meant.template_ids))
 
 
 async def frozen_for_test(draft: Draft, *, context_fields: Collection[str], language: str | None) -> Frozen:
@@ -127,6 +128,14 @@ async def forget_test_contents(db: Database, *, days: int) -> int:
         return await Sql.forget_contents.run(conn, days=days, limit=_FORGOTTEN_AT_ONCE_MAX)
 
 
+async def _kept_here(conn: Connection, brand_id: UUID, route: RouteIngredients) -> RouteIngredients:
+    """The route, to the sandbox where a service would pull it: what it would send is told there in words."""
+    if route.partner is None:
+        return route
+    sandbox = await sandbox_sender(conn, brand_id, route.channel)
+    return msgspec.structs.replace(route, sender_id=sandbox.id, sender_kind=sandbox.kind)
+
+
 def _in_one_language(route: PublishedRoute, language: str | None) -> PublishedRoute:
     variant = route.variants[variant_for([variant.language for variant in route.variants], language)]
     parts = dict(variant.parts)
@@ -139,6 +148,6 @@ def _in_one_language(route: PublishedRoute, language: str | None) -> PublishedRo
         template_name=route.template_name,
         template_version=route.template_version,
         variants=(msgspec.structs.replace(variant, parts=parts),),
-        # Without its condition: it goes to whoever asked for it.
+        # Without its condition: it goes to whoever asked for it. Nor is it for a service to pull.
         app=route.app,
     )
