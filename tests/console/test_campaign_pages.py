@@ -9,9 +9,11 @@ from console_world import OWN, ConsoleWorld, a_campaign, a_run, fields_in, press
 from stentor.audience.model import CustomerPatch
 from stentor.audience.segments import expressions as ex
 from stentor.campaigns.model import CampaignDraft, Route, TemplateContent
+from stentor.domain.ids import new_id
 from stentor.domain.policy import CampaignCap
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Conflict
+from stentor.testing.world import World
 
 pytestmark = pytest.mark.anyio
 
@@ -69,6 +71,29 @@ async def test_what_only_the_api_says_is_shown_and_kept(console: ConsoleWorld):
     assert "at_most" in shown.text
     assert "known" in shown.text
     assert re.findall(r'id="([^"]+)-error"', foreign.text) == ["t-0-template_id"]
+
+
+async def test_what_a_service_sends_is_chosen_with_its_app_and_without_a_sender(console: ConsoleWorld):
+    services, brand = console.services, console.brand.id
+    partner = await World(console.core.db, brand, new_id()).partner(ChannelKind.PUSH, number=506, name=HOSTILE[:50])
+    at = await console.enters("marketer")
+    new = await at.get(f"{console.root}/campaigns/new")
+
+    theirs = {"name": "Ads", "kind": "external", "t-0-template_id": str(partner.template_id)}
+    drawn = await press(at, new, "draw", theirs)
+    saved = await press(at, drawn, "save", {"t-0-app": "Bingo", "t-0-sender_id": str(partner.template_id)})
+    here = saved.headers["location"].partition("?")[0]
+    page = await at.get(here)
+    published = await at.post(f"{here}/publish", data={"form_token": fields_in(page)["form_token"]}, headers=OWN)
+
+    (campaign,) = await services.campaigns.page(brand)
+    assert campaign.routes == (Route(ChannelKind.PUSH, partner.template_id, app="Bingo"),)
+    assert (campaign.kind, campaign.publication_id is not None) == ("external", True)
+    assert "t-0-sender_id" in new.text
+    assert "t-0-sender_id" not in drawn.text
+    assert fields_in(page)["t-0-app"] == "Bingo"
+    assert "no app" in published.text
+    assert "<img src=x" not in page.text
 
 
 async def test_a_form_that_was_drawn_before_somebody_edited_the_campaign_changes_nothing(console: ConsoleWorld):

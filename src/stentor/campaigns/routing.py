@@ -22,7 +22,7 @@ from stentor.errors import Invalid, Violation
 ROUTES_MAX = 32
 """Who gets what is one bit for each route, and a send's number says route and language: both have room for more, editors have not."""
 
-APP_CHARS_MAX = 100
+APP_CHARS_MAX = 200
 APP_CHANNELS = frozenset({ChannelKind.PUSH, ChannelKind.EXTERNAL})
 
 _NAMES = {"tags": held_tags, "topics": known_topics, "campaigns": known_campaigns}

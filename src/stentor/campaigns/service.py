@@ -18,6 +18,7 @@ from stentor.campaigns.partnered import app_warnings, check_is_external
 from stentor.campaigns.publishing import freeze
 from stentor.campaigns.routing import check_routes, checked_routes
 from stentor.campaigns.steps import STEPS_MAX, wait_violations, when_violations
+from stentor.channels.partners.chosen import ChosenTemplate, offered_templates
 from stentor.db.connection import Connection
 from stentor.db.names import name_free, name_taken
 from stentor.db.pool import Database
@@ -125,6 +126,11 @@ class CampaignService:
         async with self._db.read() as conn:
             rows = await campaign_store.page_of_campaigns(conn, brand_id, after=after, limit=min(limit, PAGE_MAX))
             return await _shown(conn, brand_id, rows)
+
+    async def partner_templates(self, brand_id: UUID) -> list[ChosenTemplate]:
+        """What outside services have synced that routes may name, the first `OFFERED_MAX` by channel and number."""
+        async with self._db.read() as conn:
+            return await offered_templates(conn, brand_id)
 
     async def count(self, brand_id: UUID) -> int:
         """How many campaigns the brand has."""

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from stentor.campaigns.model import Basis, Campaign, CampaignDraft, CampaignKind, LaneName, Mode, Route
-from stentor.campaigns.routing import ROUTES_MAX
+from stentor.campaigns.routing import APP_CHANNELS, ROUTES_MAX
 from stentor.console.segment_form.texts import percents, read
 from stentor.domain.policy import CampaignPolicy
 from stentor.domain.vocabulary import ChannelKind
@@ -17,11 +17,11 @@ from stentor.errors import Invalid, Violation
 KINDS: Mapping[str, str] = {
     "scheduled": "scheduled",
     "batch": "for batches",
-    "external": "external",
+    "external": "by outside services",
     "api_triggered": "by event generators",
 }
 OFFERED_KINDS = ("scheduled", "batch")
-"""What a new campaign of the console may be; one of another kind keeps it."""
+"""What a new campaign of the console may be, and external, where a service has templates; one of another kind keeps it."""
 
 BASES: Mapping[str, str] = {
     "channel": "consent on the channel",
@@ -34,8 +34,8 @@ MODES: Mapping[str, str] = {"all": "all, each on its channel", "first": "the fir
 SEEN = "seen"
 """The field that says which state of the campaign the form was drawn from."""
 
-_ROW = re.compile(r"t-(\d{1,2})-(template_id|sender_id|was)", re.ASCII)
-_SAID_OF_ROUTE = {"channel", "template_id", "sender_id"}
+_ROW = re.compile(r"t-(\d{1,2})-(template_id|sender_id|app|was)", re.ASCII)
+_SAID_OF_ROUTE = {"channel", "template_id", "sender_id", "app"}
 _SAID_OF_POLICY = {"deadline", "holdout"}
 
 
@@ -44,6 +44,7 @@ class RouteRow(msgspec.Struct, frozen=True, kw_only=True):
 
     template_id: str = ""
     sender_id: str = ""
+    app: str = ""
     was: int | None = None
     kept: str = ""
 
@@ -78,6 +79,7 @@ def rows_of(campaign: Campaign | None) -> list[RouteRow]:
         RouteRow(
             template_id=str(route.template_id),
             sender_id=str(route.sender_id or ""),
+            app=route.app or "",
             was=place,
             kept=_written(route, _SAID_OF_ROUTE),
         )
@@ -98,7 +100,11 @@ def posted_rows(form: Mapping[str, str], campaign: Campaign | None) -> list[Rout
         old = stored[was] if was is not None and was < len(stored) else RouteRow()
         rows.append(
             RouteRow(
-                template_id=said.get("template_id", ""), sender_id=said.get("sender_id", ""), was=old.was, kept=old.kept
+                template_id=said.get("template_id", ""),
+                sender_id=said.get("sender_id", ""),
+                app=said.get("app", ""),
+                was=old.was,
+                kept=old.kept,
             )
         )
     what, _, place = form.get("do", "").partition(" ")
@@ -130,13 +136,14 @@ def draft_of(
             wrong.append(Violation(f"/routes/{place}/template_id", "missing", "Choose a template."))
             continue
         sender_id = UUID(row.sender_id) if _is_id(row.sender_id) else None
-        fresh = Route(channel, UUID(row.template_id), sender_id)
+        app = (row.app.strip() or None) if channel in APP_CHANNELS else None
+        fresh = Route(channel, UUID(row.template_id), sender_id, app=app)
         kept = None if campaign is None or row.was is None else campaign.routes[row.was]
         routes.append(
             fresh
             if kept is None
             else msgspec.structs.replace(
-                kept, channel=channel, template_id=fresh.template_id, sender_id=fresh.sender_id
+                kept, channel=channel, template_id=fresh.template_id, sender_id=fresh.sender_id, app=app
             )
         )
     holdout = 0.0

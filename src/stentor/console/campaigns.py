@@ -3,13 +3,16 @@
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
+import msgspec
 from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Redirect
 
 from stentor.campaigns.model import Campaign, TemplateSummary
+from stentor.campaigns.routing import APP_CHANNELS
 from stentor.campaigns.service import PAGE_MAX, CampaignService, edited_meanwhile
 from stentor.campaigns.templates import TemplateService
+from stentor.channels.partners.chosen import ChosenTemplate
 from stentor.channels.service import SenderService
 from stentor.console.account import read_id
 from stentor.console.brand import HERE, BrandDoor, Place, id_in
@@ -118,6 +121,10 @@ class CampaignPages:
             return await self._form(request, place, campaign, form=form, rows=rows)
         brand_id = place.brand.id
         channels = {str(one.id): one.channel for one in await self._all_templates(brand_id)}
+        partnered = {str(one.id): one.channel for one in await self._campaigns.partner_templates(brand_id)}
+        channels |= partnered
+        # Their services send them: the form asks for no sender, but without its script it may have been drawn before.
+        rows = [msgspec.structs.replace(row, sender_id="") if row.template_id in partnered else row for row in rows]
         try:
             draft = draft_of(form, rows, campaign, channels)
             if campaign is None:
@@ -144,11 +151,17 @@ class CampaignPages:
         shown = rows_of(campaign) if rows is None else rows
         fields = {**(fields_of(campaign) if form is None else form)}
         for index, row in enumerate(shown):
-            fields |= {f"t-{index}-template_id": row.template_id, f"t-{index}-sender_id": row.sender_id}
+            fields |= {
+                f"t-{index}-template_id": row.template_id,
+                f"t-{index}-sender_id": row.sender_id,
+                f"t-{index}-app": row.app,
+            }
         errors, others = errors_at(problem, _places(len(shown)))
         templates = await self._all_templates(place.brand.id)
-        senders = await self._senders.page(place.brand.id)
-        kinds = dict.fromkeys([*OFFERED_KINDS, *([campaign.kind] if campaign else [])])
+        partnered = {str(one.id): one for one in await self._campaigns.partner_templates(place.brand.id)}
+        senders = [one for one in await self._senders.page(place.brand.id) if one.kind != "listener"]
+        by_services = ["external"] if partnered else []
+        kinds = dict.fromkeys([*OFFERED_KINDS, *by_services, *([campaign.kind] if campaign else [])])
         return self._door.page(
             request,
             "campaign.html",
@@ -165,9 +178,15 @@ class CampaignPages:
                 [
                     ("", "Choose…"),
                     *((str(one.id), f"{channel_name(one.channel.label)}: {one.name}") for one in templates),
+                    *((template_id, _partner_option(one)) for template_id, one in partnered.items()),
                 ],
                 [row.template_id for row in shown],
             ),
+            partnered=partnered,
+            with_app={
+                *(str(one.id) for one in templates if one.channel in APP_CHANNELS),
+                *(template_id for template_id, one in partnered.items() if one.channel in APP_CHANNELS),
+            },
             senders=_chosen_too(
                 [
                     ("", "The channel's default"),
@@ -189,6 +208,10 @@ class CampaignPages:
         return await all_pages(lambda after: self._templates.page(brand_id, after=after), lambda one: one.id, PAGE_MAX)
 
 
+def _partner_option(one: ChosenTemplate) -> str:
+    return f"{channel_name(one.channel.label)} by {one.channel_name}: {one.name} ({one.number} of {one.channel_number})"
+
+
 def _places(rows: int) -> dict[str, str]:
     """Of each place in a campaign, the field that is about it."""
     places = {f"/{name}": name for name in ("name", "kind", "consent_basis", "lane", "mode")}
@@ -197,6 +220,7 @@ def _places(rows: int) -> dict[str, str]:
         places |= {
             f"/routes/{index}": f"t-{index}-template_id",
             f"/routes/{index}/sender_id": f"t-{index}-sender_id",
+            f"/routes/{index}/app": f"t-{index}-app",
         }
     return places
 

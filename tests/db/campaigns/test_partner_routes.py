@@ -29,9 +29,8 @@ SMS, PUSH, EXTERNAL = ChannelKind.SMS, ChannelKind.PUSH, ChannelKind.EXTERNAL
 
 
 def drafted(*routes: Route, **said: Any) -> CampaignDraft:
-    return CampaignDraft(
-        name=f"Sale {new_id()}", **{"kind": "external", "consent_basis": "channel", **said}, routes=routes
-    )
+    given: dict[str, Any] = {"kind": "external", "consent_basis": "channel", **said}
+    return CampaignDraft(name=f"Sale {new_id()}", routes=routes, **given)
 
 
 async def frozen(db: Database, content: Content, draft: CampaignDraft) -> PublishedContent:
