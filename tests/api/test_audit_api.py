@@ -87,6 +87,7 @@ NOT_AUDITED = {
     "sendMessages": _FLOW,
     "subscribe": _PEOPLE,
     "tellEvents": _PEOPLE,
+    "tellPartnerEvents": _PEOPLE,
     "unsubscribe": _PEOPLE,
     "updateCustomer": _PEOPLE,
     "uploadImport": _FILES,

@@ -164,6 +164,7 @@ ALL_BRANDS = {
     "optouts/presence.sql:awaited_parts",
     "optouts/presence.sql:live_files",
     "optouts/standing.sql:standing",
+    "integrations/metrics/queries.sql:forget_told",
     "queue/leases.sql:leave_role",
     "queue/leases.sql:take_role",
     "optouts/jobs/working.sql:anything_left_behind",

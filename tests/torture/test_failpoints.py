@@ -79,6 +79,7 @@ WITHOUT_A_BOUNDARY = {
         "answers/service.py: forget",
         "audience/forgetting.py: forget",
         "executions/forgetting.py: forget",
+        "integrations/metrics/telling.py: forget",
         "executions/history.py: drop_history_of",
         "integrations/listeners/delivery.py: old",
         "integrations/listeners/delivery.py: surplus",

@@ -66,6 +66,8 @@ class BrandSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     """Whether the preference paths that carry no key are answered."""
     unauthenticated_opt_in_counts: bool = True
     """Whether an opt-in without a key counts at once; otherwise it waits for a confirmation."""
+    metrics_mode: Literal["replace", "add"] = "replace"
+    """Whether a total that a partner reports stands in the place of the one before, or is added to it."""
     default_time_zone: str = "UTC"
     default_country: str | None = None
     """ISO 3166 code of the country whose national phone formats are read; None takes E.164 only."""

@@ -35,6 +35,7 @@ from stentor.api.optout_lists import optout_lists
 from stentor.api.organisation_audit import organisation_audit
 from stentor.api.organisation_groups import organisation_groups
 from stentor.api.organisations import organisations
+from stentor.api.partner_facts import partner_events
 from stentor.api.policies import policies
 from stentor.api.previews import templates
 from stentor.api.problems import Envelope, Errors, problem_details
@@ -99,6 +100,7 @@ NATIVE = (
     schedules,
     executions,
     recipients,
+    partner_events,
     senders,
     optout_lists,
     optout_entries,

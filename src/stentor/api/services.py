@@ -37,6 +37,10 @@ from stentor.erasures.service import ErasureService
 from stentor.executions.experiments import ExperimentService
 from stentor.executions.service import ExecutionService
 from stentor.integrations.listeners.service import ListenerService
+from stentor.integrations.metrics.interactions import InteractionService
+from stentor.integrations.metrics.reported import ReportedService
+from stentor.integrations.metrics.telling import FactService
+from stentor.integrations.metrics.totals import TotalService
 from stentor.optouts.bulk import BulkCheck
 from stentor.optouts.entry_service import EntryService
 from stentor.optouts.jobs.service import JobService
@@ -97,6 +101,10 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     executions: ExecutionService
     experiments: ExperimentService
     inbox: InboxService
+    totals: TotalService
+    interactions: InteractionService
+    partner_facts: FactService
+    reported: ReportedService
     optout_lists: ListService
     optout_entries: EntryService
     optout_checks: BulkCheck

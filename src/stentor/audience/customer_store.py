@@ -1,6 +1,6 @@
 """Customers and who owns which address, in the database."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -21,6 +21,7 @@ _LAST = UUID(int=(1 << 128) - 1)
 class Sql(QuerySet, file="customers.sql", package=__package__):
     go_by_keys: Statement
     known_customers: Statement
+    survivors_of: Statement
     survivor_of: Statement
     compare_customers: Statement
     lock_addresses: Statement
@@ -81,6 +82,14 @@ async def known_customers(conn: Connection, brand_id: UUID, rows: Rows) -> Known
         sorted(place for place, survivor in found if survivor is None),
         {place: survivors[survivor].external_id for place, survivor in merged.items() if survivor in survivors},
     )
+
+
+async def survivors_of(conn: Connection, brand_id: UUID, people: Collection[UUID]) -> dict[UUID, UUID]:
+    """Whom those of these people were merged into who were; the others are left out."""
+    rows = await Sql.survivors_of.tuples(
+        conn, brand_id=brand_id, parts=[part_of(person) for person in people], customer_ids=list(people)
+    )
+    return dict(rows)
 
 
 async def survivor_of(conn: Connection, brand_id: UUID, customer_id: UUID) -> UUID:

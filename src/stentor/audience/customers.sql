@@ -25,6 +25,18 @@ LEFT JOIN LATERAL (
 ) m ON true
 WHERE c.is_there OR m.merged_into IS NOT NULL
 
+-- name: survivors_of
+-- Whom those of these people were merged into who were. Most brands never merge: then nobody is looked for.
+SELECT n.customer_id, m.merged_into
+FROM unnest(:parts::smallint[], :customer_ids::uuid[]) AS n (part, customer_id)
+CROSS JOIN LATERAL (
+    SELECT merged_into
+    FROM customer_merged
+    WHERE part = n.part AND customer_id = n.customer_id AND brand_id = :brand_id
+    LIMIT 1
+) m
+WHERE EXISTS (SELECT FROM customer_merged WHERE brand_id = :brand_id)
+
 -- name: survivor_of
 -- Whom this person was merged into.
 SELECT merged_into FROM customer_merged WHERE part = :part AND customer_id = :customer_id AND brand_id = :brand_id

@@ -90,6 +90,8 @@ class Source(StrEnum):
     ONE_CLICK = "one_click"
     REPLY = "reply"
     """A text message such as STOP or START."""
+    PARTNER = "partner"
+    """An outside service that executes a campaign says that the person opted out there."""
     ERASURE = "erasure"
     """Nobody's choice: the person was erased, and with them what they had chosen."""
     MERGE = "merge"
@@ -102,6 +104,7 @@ BY_THE_PERSON = (
     Source.UNSUBSCRIBE_LINK,
     Source.ONE_CLICK,
     Source.REPLY,
+    Source.PARTNER,
 )
 """The doors that people use themselves: what was withdrawn there, no import brings back."""
 

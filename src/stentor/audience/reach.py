@@ -1,6 +1,7 @@
 """What the flow asks of the audience: which topic is meant, and how people stand at this moment."""
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from stentor.domain.vocabulary import ChannelKind
 class Sql(QuerySet, file="reach.sql", package=__package__):
     topics_to_plan: Statement
     recipients: Statement
+    digests_then: Statement
     lock_people: Statement
     keep_past: Statement
     mark_people: Statement
@@ -24,6 +26,11 @@ def digest_on(channel: ChannelKind, email: bytes | None, phone: bytes | None) ->
     if channel is ChannelKind.EMAIL:
         return email
     return phone if channel.bit & PHONE_CHANNELS else None
+
+
+def has_digests(channel: ChannelKind) -> bool:
+    """Whether opt-out lists know addresses of this channel."""
+    return channel is ChannelKind.EMAIL or bool(channel.bit & PHONE_CHANNELS)
 
 
 class PlannableTopic(NamedTuple):
@@ -111,6 +118,23 @@ async def recipients(
     found: list[Recipient | None] = [None] * len(people)
     for row in rows:
         found[row[0]] = Recipient(*row[1:])
+    return found
+
+
+async def digests_then(
+    conn: Connection, brand_id: UUID, channel: ChannelKind, people: Sequence[tuple[UUID, datetime]]
+) -> list[bytes | None]:
+    """Of the address that each person had on the channel at that time, the digest; None where there was none, or nobody."""
+    rows = await Sql.digests_then.tuples(
+        conn,
+        brand_id=brand_id,
+        parts=[part_of(customer) for customer, _ in people],
+        customer_ids=[customer for customer, _ in people],
+        ats=[at for _, at in people],
+    )
+    found: list[bytes | None] = [None] * len(people)
+    for place, email, phone in rows:
+        found[place] = digest_on(channel, email, phone)
     return found
 
 

@@ -23,6 +23,26 @@ LEFT JOIN subscription s
     ON s.topic_id = w.topic_id AND s.part = w.part AND s.customer_id = w.customer_id AND s.brand_id = :brand_id
 WHERE p.brand_id = :brand_id
 
+-- name: digests_then
+-- What a person was until some time later than that, or else what they are.
+SELECT n.place::integer - 1, d.email_digest, d.phone_digest
+FROM unnest(:parts::smallint[], :customer_ids::uuid[], :ats::timestamptz[]) WITH ORDINALITY AS n (part, customer_id, at, place)
+CROSS JOIN LATERAL (
+    (
+        SELECT p.email_digest, p.phone_digest, p.until
+        FROM customer_past p
+        WHERE p.part = n.part AND p.customer_id = n.customer_id AND p.brand_id = :brand_id AND p.until > n.at
+        ORDER BY p.until
+        LIMIT 1
+    )
+    UNION ALL
+    SELECT c.email_digest, c.phone_digest, NULL
+    FROM customer c
+    WHERE c.part = n.part AND c.customer_id = n.customer_id AND c.brand_id = :brand_id
+    ORDER BY until NULLS LAST
+    LIMIT 1
+) d
+
 -- name: lock_people
 -- In the order of their keys, as everybody who locks several people does.
 SELECT FROM customer c

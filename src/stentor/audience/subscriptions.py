@@ -9,16 +9,16 @@ from stentor.audience.consent import choose, set_flags
 from stentor.audience.consent_store import Person, Subscriber
 from stentor.audience.customer_store import survivor_of
 from stentor.audience.customers import id_of, missing_customer
-from stentor.audience.model import BY_THE_PERSON, Act, Choice, ConsentEvent, FlagChoice, Source, Subscription, Topic
+from stentor.audience.model import Act, Choice, ConsentEvent, FlagChoice, Source, Subscription, Topic
+from stentor.audience.refusing import addresses_of, refuse
 from stentor.audience.topics import found
 from stentor.audience.upsert import Overtaken, until_settled
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
-from stentor.domain.address import EMAIL_CHANNELS, PHONE_CHANNELS
-from stentor.domain.vocabulary import ALL_CHANNELS_MASK, ChannelKind, channels_in
+from stentor.domain.vocabulary import ALL_CHANNELS_MASK, channels_in
 from stentor.errors import Invalid
-from stentor.optouts.model import Cause, OptOut, written_as_listed
-from stentor.optouts.service import add_to_builtin, remove_from_builtin
+from stentor.optouts.model import Cause
+from stentor.optouts.service import remove_from_builtin
 
 PAGE_MAX = 1000
 
@@ -88,17 +88,10 @@ class SubscriptionService:
 
         `campaign` as `withdraw_all`. Raises NotFound for a person who does not exist.
         """
-        ip = str(act.ip) if act.ip is not None and act.source in BY_THE_PERSON else ""
 
         async def work(conn: Connection) -> None:
-            person = await _flagged(conn, brand_id, FlagChoice(customer, refuse=channels), act)
-            entries = [
-                OptOut(
-                    kind, digest, cause, source=act.source, address=address, campaign=campaign, ip=ip if address else ""
-                )
-                for kind, digest, address in _addresses(person, channels)
-            ]
-            await add_to_builtin(conn, brand_id, entries)
+            if not await refuse(conn, brand_id, [customer], channels, act, cause=cause, campaign=campaign):
+                raise missing_customer(customer)
 
         await until_settled(self._db, work)
 
@@ -113,7 +106,7 @@ class SubscriptionService:
 
         async def work(conn: Connection) -> None:
             person = await _flagged(conn, brand_id, FlagChoice(customer, agree=channels), act)
-            await remove_from_builtin(conn, brand_id, [digest for _, digest, _ in _addresses(person, channels)])
+            await remove_from_builtin(conn, brand_id, [digest for _, digest, _ in addresses_of(person, channels)])
 
         await until_settled(self._db, work)
 
@@ -169,18 +162,6 @@ async def _flagged(conn: Connection, brand_id: UUID, choice: FlagChoice, act: Ac
         await _assert_not_overtaken(conn, brand_id, customer)
         raise missing_customer(choice.customer_id)
     return people[customer]
-
-
-def _addresses(person: Person, channels: int) -> list[tuple[ChannelKind, bytes, str | None]]:
-    """The addresses that these channels go to: their digests, and as lists write them where they are known."""
-    return [
-        (kind, digest, address and written_as_listed(address, kind))
-        for kind, mask, digest, address in (
-            (ChannelKind.EMAIL, EMAIL_CHANNELS, person.email_digest, person.email),
-            (ChannelKind.SMS, PHONE_CHANNELS, person.phone_digest, person.phone),
-        )
-        if channels & mask and digest
-    ]
 
 
 async def _assert_not_overtaken(conn: Connection, brand_id: UUID, customer: UUID) -> None:

@@ -53,7 +53,7 @@ async def tell(conn: Connection, brand_id: UUID, channel: ChannelKind, events: S
         channel=int(channel),
         execution_ids=[event.execution_id for event in events],
         customer_ids=[event.customer_id for event in events],
-        event_ids=[_history_id(event) for event in events],
+        event_ids=[history_id(f"{event.provider}/{event.event_id}", event.at) for event in events],
         ats=[event.at for event in events],
         parts=[event.part for event in events],
         kinds=[event.kind for event in events],
@@ -77,9 +77,8 @@ async def forget_applied(conn: Connection) -> int:
     return await Sql.forget_applied.run(conn, days=KEPT_DAYS, batch=FORGET_BATCH)
 
 
-def _history_id(event: ProviderEvent) -> UUID:
-    """The same for every repetition of the event, and in the order of time, as a UUIDv7 is."""
-    name = f"{event.provider}/{event.event_id}".encode()
-    spread = int.from_bytes(hashlib.blake2b(name, digest_size=10).digest(), "big")
-    milliseconds = int(event.at.timestamp() * 1000)
+def history_id(name: str, at: datetime) -> UUID:
+    """What an event of that name and time has in histories: always the same, and in the order of time, as a UUIDv7 is."""
+    spread = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=10).digest(), "big")
+    milliseconds = int(at.timestamp() * 1000)
     return UUID(int=milliseconds << 80 | 7 << 76 | (spread >> 68) << 64 | 0b10 << 62 | spread & ((1 << 62) - 1))

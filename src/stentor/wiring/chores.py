@@ -30,6 +30,7 @@ from stentor.guard.store import forget_claims
 from stentor.integrations.listeners.days import DayTeller
 from stentor.integrations.listeners.delivery import forget_notices
 from stentor.integrations.listeners.telling import forget_told
+from stentor.integrations.metrics.telling import forget_told_facts
 from stentor.optouts.compaction.clearing import forget_old
 from stentor.optouts.jobs.clearing import forget_jobs
 from stentor.triggers.checking import CallChecker
@@ -64,6 +65,7 @@ def chores(core: Core) -> list[Chore]:
         Chore("apply_provider_events", 1.0, lambda: apply_due(db)),
         Chore("prune_inboxes", 30.0, lambda: _prune_inboxes(core)),
         Chore("forget_provider_events", 600.0, lambda: forget_applied(db)),
+        Chore("forget_told_facts", 600.0, lambda: forget_told_facts(db)),
         Chore("reckon_schedules", 3_600.0, schedules.reckon),
         Chore("run_schedules", 1.0, schedules.run_due),
         Chore("decide_experiments", 5.0, ExperimentService(db, core.publications).decide_due),

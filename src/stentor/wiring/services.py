@@ -53,6 +53,10 @@ from stentor.executions.experiments import ExperimentService
 from stentor.executions.quieting import QuietSource
 from stentor.executions.service import ExecutionService
 from stentor.integrations.listeners.service import ListenerService
+from stentor.integrations.metrics.interactions import InteractionService
+from stentor.integrations.metrics.reported import ReportedService
+from stentor.integrations.metrics.telling import FactService
+from stentor.integrations.metrics.totals import TotalService
 from stentor.optouts.bulk import BulkCheck
 from stentor.optouts.entry_service import EntryService
 from stentor.optouts.jobs.service import JobService
@@ -221,6 +225,10 @@ def services(core: Core) -> Services:
         streams=StreamService(core.db, batches),
         schedules=ScheduleService(core.db, TargetChecker(CallChecker(brands, generators), campaigns), executions),
         inbox=InboxService(core.db, core.send_ids, reassemble),
+        totals=TotalService(core.db),
+        interactions=InteractionService(core.db, clock),
+        partner_facts=FactService(core.db, clock),
+        reported=ReportedService(core.db),
         optout_lists=ListService(core.db, {"campaigns": known_campaigns, "topics": known_topics}),
         optout_entries=EntryService(core.db, core.look_up),
         optout_checks=BulkCheck(core.db, core.look_up),

@@ -43,6 +43,9 @@ HISTORY = {
 BY_ADDRESS = {"address_claim", "optout_lifted", "optout_recent"}
 """Tables that know addresses, and nobody's id."""
 
+BY_HASH = {"told_fact"}
+"""Tables that know neither, only that something was told."""
+
 
 async def merge(erasing: Erasing, into: str = "new", other: str = "old") -> None:
     await MergeService(erasing.db).merge(erasing.brand_id, into, other, asked_by="key 7")
@@ -50,7 +53,7 @@ async def merge(erasing: Erasing, into: str = "new", other: str = "old") -> None
 
 async def test_every_table_of_people_has_an_answer(erasing: Erasing):
     # A table that is new: say what a merge does with it (stentor.erasures.merging), and name it above.
-    assert await people_tables(erasing.db) | EMPTIED <= MOVED | OF_BOTH | HISTORY | BY_ADDRESS
+    assert await people_tables(erasing.db) | EMPTIED <= MOVED | OF_BOTH | HISTORY | BY_ADDRESS | BY_HASH
     old, new = await erasing.add("old", email="old@example.org"), await erasing.add("new", email="new@example.org")
     await everywhere(erasing, old)
 

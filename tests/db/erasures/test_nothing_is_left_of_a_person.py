@@ -87,7 +87,16 @@ NOBODY = {
         "stepping",
         "wave",
     },
-    "It counts.": {"daily_total", "reconciliation_line", "tally", "topic_counter"},
+    "It counts.": {
+        "daily_total",
+        "fact_tally",
+        "reconciliation_line",
+        "reported_interaction",
+        "reported_metric",
+        "tally",
+        "topic_counter",
+    },
+    "It knows ids of what partners told, by hashes.": {"told_fact"},
     "It suppresses, by hashes; the second goes with its execution.": {
         "optout_removed",
         "optout_erasure",
@@ -107,7 +116,7 @@ async def test_every_table_is_known_to_hold_something_of_people_or_nothing(db: D
 
 
 async def test_every_table_of_people_is_emptied_that_can_say_anything(db: Database):
-    assert await people_tables(db) - EMPTIED == {"address_claim"}
+    assert await people_tables(db) - EMPTIED == {"address_claim", "told_fact"}
 
 
 async def test_whoever_is_erased_is_in_no_table_no_file_and_no_log(erasing: Erasing):
