@@ -165,7 +165,16 @@ async def harvested(world: World) -> dict[str, str]:
     tester = await world.ask("POST", "/test-recipients", json={"address": "their-editor@example.org"})
     await world.ask("POST", "/customers", json={"external_id": "erased"})
     erased = await world.ask("DELETE", "/customers/erased")
+    await world.ask("POST", "/partner-channels", json={"name": "P", "channel": "sms", "number": 777})
+    await world.ask("POST", "/partner-channels/777/templates", json={"templates": [{"number": 8, "name": "T"}]})
+    await world.ask("POST", "/partner-channels/777/apps", json={"apps": [{"app_id": "their-app", "name": "A"}]})
+    said = {"name": "H", "username": f"hub-{world.brand.id}", "channels": [{"number": 777}]}
+    client = (await world.ask("POST", "/hub-clients", json=said)).json()
     return {
+        "channel_number": "777",
+        "template_number": "8",
+        "app_id": "their-app",
+        "client_id": client["client"]["id"],
         "batch_id": batch["uuid"],
         "tag_id": batch["profile_tag"]["uuid"],
         "profile": "their-profile",

@@ -24,6 +24,10 @@ FIRST = [
     "sendMessages",
     "createSchedule",
     "createSender",
+    "createPartnerChannel",
+    "addPartnerTemplates",
+    "addPartnerApps",
+    "createHubClient",
     "createSegment",
     "createKey",
     "addTestRecipient",
@@ -34,7 +38,16 @@ FIRST = [
     "pauseExecution",
     "resumeExecution",
 ]
-LAST = ["resumeSender", "revokeOptoutList", "unsubscribe", "cancelExecution", "untagProfile"]
+LAST = [
+    "resumeSender",
+    "deletePartnerTemplate",
+    "deletePartnerApp",
+    "revokeHubClient",
+    "revokeOptoutList",
+    "unsubscribe",
+    "cancelExecution",
+    "untagProfile",
+]
 ERASING = ["eraseCustomer", "eraseCustomers", "getErasure"]
 # A message comes to the inbox only when a worker delivers one; the inbox has tests of its own.
 # The rejects of an import are there once one has read its file, a code once one has mailed it, and an experiment once one has
@@ -111,7 +124,8 @@ async def test_every_example_works(world: World, other_world: World):
     ]
     # Its example has a campaign of another kind than that of the generator that a newcomer makes.
     await shop_generator(world, "order-shipped", ["email"])
-    ids = {"grantee_id": str(other_world.brand.id)}
+    # What a partner's own numbers and ids are stands in the examples.
+    ids = {"grantee_id": str(other_world.brand.id), "channel_number": "505", "template_number": "7", "app_id": "bingo"}
     failed: dict[str, str] = {}
 
     for method, path, operation in sorted(operations, key=lambda one: place(one[2])):
@@ -125,6 +139,8 @@ async def test_every_example_works(world: World, other_world: World):
             ids[key] = str(answer.json().get(field))
         if name == "eraseCustomer":
             ids["erasure_id"] = answer.json()["erasure"]["id"]
+        if name == "createHubClient":
+            ids["client_id"] = answer.json()["client"]["id"]
         if name == "sendMessages":
             ids["message_id"] = answer.json()["messages"][0]["id"]
         # What is in use is not deleted, which is an answer that the reference tells of.

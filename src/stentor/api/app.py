@@ -22,6 +22,7 @@ from stentor.api.docs.pages import Reference
 from stentor.api.edge import Exchange, check_target
 from stentor.api.erasures import erasures
 from stentor.api.experiments import executions
+from stentor.api.hub_clients import hub_clients
 from stentor.api.imports import imports
 from stentor.api.inbox import inbox
 from stentor.api.keys import keys
@@ -35,6 +36,7 @@ from stentor.api.optout_lists import optout_lists
 from stentor.api.organisation_audit import organisation_audit
 from stentor.api.organisation_groups import organisation_groups
 from stentor.api.organisations import organisations
+from stentor.api.partner_channels import partner_channels
 from stentor.api.partner_facts import partner_events
 from stentor.api.policies import policies
 from stentor.api.previews import templates
@@ -100,8 +102,10 @@ NATIVE = (
     schedules,
     executions,
     recipients,
-    partner_events,
     senders,
+    partner_channels,
+    hub_clients,
+    partner_events,
     optout_lists,
     optout_entries,
     optout_jobs,

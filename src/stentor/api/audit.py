@@ -34,7 +34,9 @@ Since = Annotated[Time | None, Meta(description="From this time on.")]
 Until = Annotated[Time | None, Meta(description="Before this time.")]
 Who = Annotated[
     ActorKind | None,
-    Meta(description="`user`, `key`, `cli` (a command on a machine of the installation) or `engine` (nobody)."),
+    Meta(
+        description="`user`, `key`, `cli` (a command on a machine of the installation), `engine` (nobody) or `client` (an outside service)."
+    ),
 ]
 WhoId = (
     Annotated[

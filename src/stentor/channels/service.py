@@ -76,7 +76,7 @@ class SenderService:
         """Makes a sender. Raises Invalid, Conflict for a name in use, QuotaExceeded, NotReachable (see `Reach`)."""
         _check_fields(new.name, new.secret, new.pace_per_s)
         if new.kind == "listener":
-            text = "A listener comes with its partner channel: make that, with `stentor hub channels add` or in the console."
+            text = "A listener comes with its partner channel: make that, with `stentor hub channels create` or in the console."
             raise Invalid.field("/kind", "listener", text)
         settings = checked_settings(new.kind, new.channel, new.settings, new.secret)
         if new.enabled:

@@ -165,6 +165,15 @@ class PartnerContentService:
             await _check_is_there(conn, brand_id, channel_number)
             return await store.apps_of_channel(conn, brand_id, channel_number, after=after, limit=min(limit, PAGE_MAX))
 
+    async def app(self, brand_id: UUID, channel_number: int, app_id: str) -> PartnerApp:
+        """The app of that id. Raises NotFound."""
+        async with self._db.read() as conn:
+            await _check_is_there(conn, brand_id, channel_number)
+            found = await store.apps_among(conn, brand_id, channel_number, [app_id])
+        if not found:
+            raise NotFound(f"The partner channel {channel_number} has no such app.")
+        return found[0]
+
 
 async def _check_is_there(conn: Connection, brand_id: UUID, channel_number: int) -> None:
     if await find_channel(conn, brand_id, channel_number) is None:
