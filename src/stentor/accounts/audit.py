@@ -25,6 +25,7 @@ from stentor.db.batches import until_short
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.domain.vocabulary import ChannelKind
+from stentor.failpoints import failpoint
 
 Told: TypeAlias = msgspec.Struct | Mapping[str, Any]
 
@@ -129,7 +130,10 @@ async def forget_audit(db: Database, *, days: int | None) -> int:
 async def forget_audit_of(db: Database, brand_id: UUID, *, days: int) -> int:
     """Forgets a brand's entries that are older than `days`, a bounded number of them. Returns how many."""
     async with db.transaction() as conn:
-        return await audit_store.forget_of_brand(conn, brand_id, days=days, limit=FORGOTTEN_AT_ONCE_MAX)
+        forgotten = await audit_store.forget_of_brand(conn, brand_id, days=days, limit=FORGOTTEN_AT_ONCE_MAX)
+        failpoint("audit_of.before_commit")
+    failpoint("audit_of.after_commit")
+    return forgotten
 
 
 def _told(thing: Told | None) -> dict[str, Any] | None:

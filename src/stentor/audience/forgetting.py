@@ -9,6 +9,7 @@ from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.db.sql import QuerySet, Statement
 from stentor.domain.ids import PARTS
+from stentor.failpoints import failpoint
 
 FORGOTTEN_AT_ONCE_MAX = 5_000
 """Events or members that are forgotten in one transaction."""
@@ -37,7 +38,7 @@ class ToldKeeper:
         async def forget() -> int:
             async with self._db.transaction() as conn:
                 await go_by_keys(conn)
-                return await Sql.forget_told.run(
+                forgotten = await Sql.forget_told.run(
                     conn,
                     brand_id=brand_id,
                     part_from=first,
@@ -45,6 +46,9 @@ class ToldKeeper:
                     days=days,
                     limit=FORGOTTEN_AT_ONCE_MAX,
                 )
+                failpoint("told.before_commit")
+            failpoint("told.after_commit")
+            return forgotten
 
         return await until_short(forget, FORGOTTEN_AT_ONCE_MAX)
 

@@ -11,6 +11,7 @@ from stentor.db.by_keys import go_by_keys
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.db.sql import QuerySet, Statement
+from stentor.failpoints import failpoint
 
 EXECUTIONS_AT_ONCE_MAX = 100
 """Executions of one transaction."""
@@ -49,6 +50,8 @@ class PayloadKeeper:
                 conn, brand_id=brand_id, after=after, days=days, limit=EXECUTIONS_AT_ONCE_MAX
             )
             emptied, forgotten = await _forget(conn, brand_id, page)
+            failpoint("payloads.before_commit")
+        failpoint("payloads.after_commit")
         if emptied >= ANSWERS_AT_ONCE_MAX:
             # The same page again: some of its answers are left.
             return emptied

@@ -9,38 +9,11 @@ ORDER BY e.id
 LIMIT :limit
 
 -- name: lock_forgettable
--- Those that have ended and of which nobody waits, also not for a step or for an experiment's winner, is in doubt, or is to be treated
--- by a remedy. A run's words are its steps' too. Of a restored copy that nobody has let go everything stays.
+-- A run's words are its steps' too. Of a restored copy that nobody has let go everything stays.
 SELECT e.id
 FROM execution e
 WHERE e.id = ANY(:execution_ids) AND e.brand_id = :brand_id AND e.ended_at IS NOT NULL AND e.forgotten_at IS NULL
-    AND NOT EXISTS (
-        SELECT FROM tally t
-        WHERE t.execution_id = e.id AND t.brand_id = :brand_id AND t.state IN (0, 1, 5)
-        GROUP BY t.state
-        HAVING sum(t.sends) > 0
-    )
-    AND NOT EXISTS (SELECT FROM remedy r WHERE r.execution_id = e.id AND r.brand_id = :brand_id AND r.done_at IS NULL)
-    AND NOT EXISTS (
-        SELECT FROM stepping p WHERE p.execution_id IN (e.id, e.parent_id) AND p.brand_id = :brand_id AND p.ended_at IS NULL
-    )
-    AND NOT EXISTS (
-        SELECT FROM execution c
-        JOIN tally t ON t.execution_id = c.id AND t.brand_id = :brand_id AND t.state IN (0, 1, 5)
-        WHERE c.parent_id = e.id AND c.brand_id = :brand_id AND c.step > 0
-        GROUP BY c.id, t.state
-        HAVING sum(t.sends) > 0
-    )
-    AND NOT EXISTS (
-        SELECT FROM execution c
-        JOIN remedy r ON r.execution_id = c.id AND r.brand_id = :brand_id AND r.done_at IS NULL
-        WHERE c.parent_id = e.id AND c.brand_id = :brand_id AND c.step > 0
-    )
-    AND (e.state IN ('cancelled', 'failed') OR NOT EXISTS (
-        SELECT FROM experiment x
-        WHERE x.execution_id = e.id AND x.brand_id = :brand_id AND x.outcome IS NULL
-            AND (x.decide_at IS NOT NULL OR x.undecided IS NOT NULL)
-    ))
+    AND nothing_is_open(:brand_id, e.id)
     AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
 ORDER BY e.id
 FOR UPDATE OF e SKIP LOCKED

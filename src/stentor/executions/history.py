@@ -1,8 +1,10 @@
 """How long history is kept. What is older is dropped, step by step, and leaves its daily totals."""
 
+from typing import Any
 from uuid import UUID
 
 from stentor.db.by_keys import go_by_keys
+from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.db.sql import QuerySet, Statement
 from stentor.deliver.partitions import giving_way
@@ -43,7 +45,7 @@ async def drop_history(db: Database, *, days: int) -> int:
     were dropped.
     """
     async with db.transaction() as conn:
-        old = await Sql.lock_old.column(conn, days=days, limit=DROPPED_AT_ONCE_MAX)
+        old = await _locked(Sql.lock_old, conn, days=days, limit=DROPPED_AT_ONCE_MAX)
         if old:
             await Sql.add_totals.run(conn, execution_ids=old)
             await Sql.drop_executions.run(conn, execution_ids=old)
@@ -59,17 +61,33 @@ async def drop_history_of(db: Database, brand_id: UUID, *, days: int) -> int:
     first, some thousand at a time, and then the executions, with their totals added as `drop_history` adds them.
     """
     async with db.transaction() as conn:
-        old = await Sql.lock_old_of_brand.column(conn, brand_id=brand_id, days=days, limit=OF_BRAND_AT_ONCE_MAX)
-        if not old:
-            return 0
-        await go_by_keys(conn)
-        await Sql.mark_forgotten.run(conn, brand_id=brand_id, execution_ids=old)
-        dropped = 0
-        for statement in (Sql.drop_sends, Sql.drop_answers, Sql.drop_contexts, Sql.drop_casts, Sql.drop_waits):
-            room = ROWS_AT_ONCE_MAX - dropped
-            dropped += await statement.run(conn, brand_id=brand_id, execution_ids=old, limit=room)
-            if dropped >= ROWS_AT_ONCE_MAX:
-                return dropped
-        await Sql.add_totals.run(conn, execution_ids=old)
-        await Sql.drop_executions.run(conn, execution_ids=old)
-        return dropped + len(old)
+        dropped = await _drop_some_of(conn, brand_id, days)
+        failpoint("history_of.before_commit")
+    failpoint("history_of.after_commit")
+    return dropped
+
+
+async def _drop_some_of(conn: Connection, brand_id: UUID, days: int) -> int:
+    old = await _locked(Sql.lock_old_of_brand, conn, brand_id=brand_id, days=days, limit=OF_BRAND_AT_ONCE_MAX)
+    if not old:
+        return 0
+    await go_by_keys(conn)
+    await Sql.mark_forgotten.run(conn, brand_id=brand_id, execution_ids=old)
+    dropped = 0
+    for statement in (Sql.drop_sends, Sql.drop_answers, Sql.drop_contexts, Sql.drop_casts, Sql.drop_waits):
+        room = ROWS_AT_ONCE_MAX - dropped
+        dropped += await statement.run(conn, brand_id=brand_id, execution_ids=old, limit=room)
+        if dropped >= ROWS_AT_ONCE_MAX:
+            return dropped
+    await Sql.add_totals.run(conn, execution_ids=old)
+    await Sql.drop_executions.run(conn, execution_ids=old)
+    return dropped + len(old)
+
+
+async def _locked(statement: Statement, conn: Connection, **values: Any) -> list[UUID]:
+    """Executions that may go, locked, and then asked again.
+
+    A remedy for a step that was committed between the look and the lock left its run's row, which is locked, as it was.
+    """
+    found = await statement.column(conn, execution_ids=None, **values)
+    return await statement.column(conn, execution_ids=found, **values) if found else []

@@ -5,6 +5,7 @@
 SELECT id
 FROM execution
 WHERE id < uuid_floor(:now - make_interval(days => :days)) AND ended_at IS NOT NULL
+    AND (:execution_ids::uuid[] IS NULL OR id = ANY(:execution_ids))
     AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
     AND NOT EXISTS (SELECT FROM stepping s WHERE s.execution_id IN (execution.id, execution.parent_id) AND s.ended_at IS NULL)
     AND (step = 0 OR NOT EXISTS (SELECT FROM execution r WHERE r.id = execution.parent_id))
@@ -30,39 +31,14 @@ ON CONFLICT (brand_id, day, campaign_id, channel, state, reason) DO UPDATE SET s
 DELETE FROM execution WHERE id = ANY(:execution_ids)
 
 -- name: lock_old_of_brand
--- Of a brand that keeps less than the installation does. What is in doubt, to be treated by a remedy, or to get an
--- experiment's winner stays as long as that, and a run with its steps. Steps go after their run, whose sums count them.
+-- Of a brand that keeps less than the installation does; any, or those that are named. What is in doubt, to be treated by a remedy,
+-- or to get an experiment's winner stays as long as that, and a run with its steps. Steps go after their run, whose sums count them.
 SELECT e.id
 FROM execution e
 WHERE e.brand_id = :brand_id AND e.id < uuid_floor(:now - make_interval(days => :days)) AND e.ended_at IS NOT NULL
-    AND NOT EXISTS (
-        SELECT FROM tally t
-        WHERE t.execution_id = e.id AND t.brand_id = :brand_id AND t.state IN (0, 1, 5)
-        GROUP BY t.state
-        HAVING sum(t.sends) > 0
-    )
-    AND NOT EXISTS (SELECT FROM remedy r WHERE r.execution_id = e.id AND r.brand_id = :brand_id AND r.done_at IS NULL)
-    AND NOT EXISTS (
-        SELECT FROM stepping p WHERE p.execution_id IN (e.id, e.parent_id) AND p.brand_id = :brand_id AND p.ended_at IS NULL
-    )
-    AND NOT EXISTS (
-        SELECT FROM execution c
-        JOIN tally t ON t.execution_id = c.id AND t.brand_id = :brand_id AND t.state IN (0, 1, 5)
-        WHERE c.parent_id = e.id AND c.brand_id = :brand_id AND c.step > 0
-        GROUP BY c.id, t.state
-        HAVING sum(t.sends) > 0
-    )
-    AND NOT EXISTS (
-        SELECT FROM execution c
-        JOIN remedy r ON r.execution_id = c.id AND r.brand_id = :brand_id AND r.done_at IS NULL
-        WHERE c.parent_id = e.id AND c.brand_id = :brand_id AND c.step > 0
-    )
-    AND (e.state IN ('cancelled', 'failed') OR NOT EXISTS (
-        SELECT FROM experiment x
-        WHERE x.execution_id = e.id AND x.brand_id = :brand_id AND x.outcome IS NULL
-            AND (x.decide_at IS NOT NULL OR x.undecided IS NOT NULL)
-    ))
+    AND (:execution_ids::uuid[] IS NULL OR e.id = ANY(:execution_ids))
     AND (e.step = 0 OR NOT EXISTS (SELECT FROM execution r WHERE r.id = e.parent_id AND r.brand_id = :brand_id))
+    AND nothing_is_open(:brand_id, e.id)
     AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
 ORDER BY e.id
 LIMIT :limit

@@ -1,14 +1,16 @@
 """Races of steps: what is ordered while the keeper looks on, or ends what is over, is not lost."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from stentor.channels.contract import InDoubt
+from stentor.channels.contract import Accepted, InDoubt, Message, Outcome, Rejected
 from stentor.db.pool import Database
 from stentor.executions import remedies
+from stentor.executions.history import drop_history_of
 from stentor.executions.steps import store
 from stentor.executions.steps.following import write_waits
 from stentor.executions.steps.model import Exits
@@ -78,7 +80,7 @@ async def test_steps_that_end_while_a_remedy_is_ordered_are_open_again(db: Datab
     walk, run = await in_doubt(db)
     await walk.on()
     async with db.transaction() as conn:
-        ended = await store.end_steppings(conn, 1)
+        ended = await store.end_steppings(conn, await store.over(conn, 1))
         ordering = asyncio.create_task(
             walk.engine.executions.remedy(walk.world.brand_id, run, "settle_as_handed_over", asked_by="key 1")
         )
@@ -89,6 +91,71 @@ async def test_steps_that_end_while_a_remedy_is_ordered_are_open_again(db: Datab
     assert (await walk.steps(run)).ended_at is None
     await walk.engine.executions.pause(walk.world.brand_id, run)
     assert (await walk.steps(run)).paused_at is not None
+
+
+async def test_steps_that_were_over_before_a_remedy_was_ordered_do_not_end(db: Database):
+    walk, run = await in_doubt(db)
+    await walk.on()
+    async with db.transaction() as conn:
+        found = await store.over(conn, 1)
+    await walk.engine.executions.remedy(walk.world.brand_id, run, "settle_as_handed_over", asked_by="key 1")
+    async with db.transaction() as conn:
+        ended = await store.end_steppings(conn, found)
+
+    assert (found, ended) == ([run], 0)
+
+
+async def test_a_run_stays_when_a_remedy_for_its_step_is_ordered_while_retention_looks_at_it(db: Database):
+    at_step = False
+
+    def answer(_message: Message) -> Outcome:
+        return Rejected("550 nobody here") if at_step else Accepted()
+
+    walk = Walk(await World.made(db), Engine(db, ScriptedChannel(answer)))
+    await walk.world.people([Someone("one")])
+    run = await walk.world.execution(await walk.world.publication(steps=[Following(60)]))
+    await walk.on()
+    at_step = True
+    await walk.after(minutes=10)
+    await walk.keeper.end_over()
+    ((step,),) = await rows(db, "SELECT id FROM execution WHERE step > 0 AND ended_at IS NOT NULL")
+
+    async with Database(db.dsn, size=2, shift=timedelta(days=31)) as later:
+        async with db.transaction() as conn:
+            # Asked in the middle of the look: behind what it knows, and before it locks.
+            await conn.execute("LOCK TABLE experiment")
+            looking = asyncio.create_task(drop_history_of(later, walk.world.brand_id, days=30))
+            await eventually(lambda: _waiting(db, 1))
+            async with db.transaction() as ordering:
+                await remedies.lock(ordering, walk.world.brand_id, step)
+                await remedies.order(ordering, walk.world.brand_id, step, "retry_failed", None, asked_by="key 1")
+        dropped = await looking
+
+    assert dropped == 0
+    assert sorted(await rows(db, "SELECT id FROM execution")) == sorted([(run,), (step,)])
+
+
+async def test_turns_of_a_paused_run_leave_what_the_keeper_looks_through_until_it_is_resumed(db: Database):
+    walk = Walk(await World.made(db), Engine(db, ScriptedChannel()))
+    await walk.world.people([Someone("one")])
+    run = await walk.world.execution(await walk.world.publication(steps=[Following(60)]))
+    await walk.on()
+    await walk.engine.executions.pause(walk.world.brand_id, run)
+    await walk.run(
+        "INSERT INTO step_turn (run_id, step, due_at, brand_id, people)"
+        " SELECT run_id, step, now() - n * interval '1 minute', brand_id, 1 FROM step_turn, generate_series(1, 1100) n"
+    )
+
+    before = await _to_look_through(db)
+    held = [await walk.keeper.start_due(), await _to_look_through(db)]
+    await walk.engine.executions.resume(walk.world.brand_id, run)
+    resumed = await _to_look_through(db)
+    await walk.run("DELETE FROM step_turn WHERE due_at < now() - interval '1 minute'")
+    await walk.after(minutes=3)
+
+    # The one of the future is not due.
+    assert (before, held, resumed) == (1_101, [0, 1], 1_101)
+    assert await rows(db, "SELECT count(*) FROM step_turn WHERE started_at IS NULL") == [(0,)]
 
 
 async def test_turns_of_a_cancelled_run_leave_what_the_keeper_looks_through_also_those_that_it_just_made(db: Database):
@@ -119,6 +186,15 @@ async def test_turns_of_a_cancelled_run_leave_what_the_keeper_looks_through_also
     assert [(await walk.steps(run)).steps[0].exits for run in (waiting, looked_at)] == [Exits(dropped=1)] * 2
     await walk.after(minutes=3)
     assert await rows(db, "SELECT count(*) FROM execution WHERE step > 0") == [(0,)]
+
+
+async def _to_look_through(db: Database) -> int:
+    """Turns in the index by which the keeper looks for those that are due."""
+    ((condition,),) = await rows(
+        db, "SELECT pg_get_expr(indpred, indrelid) FROM pg_index WHERE indexrelid = 'step_turn_to_start'::regclass"
+    )
+    ((turns,),) = await rows(db, f"SELECT count(*) FROM step_turn WHERE {condition}")  # noqa: S608
+    return turns
 
 
 async def _waiting(db: Database, how_many: int) -> bool:

@@ -24,6 +24,8 @@ async def resume(conn: Connection, brand_id: UUID, execution_id: UUID) -> bool:
     is_resumed = await store.resume(conn, brand_id, execution_id)
     if await Sql.resume.run(conn, **run):
         is_resumed = True
+        # A keeper that sets turns aside just now was waited for.
+        await Sql.take_up_turns.run(conn, **run)
         for step_id in await Sql.under_way.column(conn, **run):
             await store.resume(conn, brand_id, step_id)
     return is_resumed

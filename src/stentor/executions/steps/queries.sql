@@ -113,7 +113,8 @@ SELECT t.run_id, t.step, t.due_at, t.brand_id, e.publication_id
 FROM step_turn t
 JOIN stepping s ON s.execution_id = t.run_id
 JOIN execution e ON e.id = t.run_id
-WHERE t.started_at IS NULL AND t.dropped_at IS NULL AND t.due_at <= :now AND s.paused_at IS NULL AND s.cancelled_at IS NULL AND e.paused_at IS NULL
+WHERE t.started_at IS NULL AND t.dropped_at IS NULL AND t.parked_at IS NULL AND t.due_at <= :now
+    AND s.paused_at IS NULL AND s.cancelled_at IS NULL AND e.paused_at IS NULL
     AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
 ORDER BY t.due_at, t.run_id, t.step
 LIMIT :limit
@@ -148,24 +149,40 @@ SET gone = :gone, opted_out = :opted_out, unmet = :unmet
 WHERE execution_id = :execution_id AND brand_id = :brand_id
 RETURNING people
 
--- name: end_steppings
--- all brands: the keeper's sweep over runs whose steps are over.
-UPDATE stepping s
-SET ended_at = :now
+-- name: park_turns
+-- all brands: the keeper sets aside what fell due while the steps are paused, and does not meet it each second. Whoever resumes them
+-- has their row locked, and is passed over.
+UPDATE step_turn t
+SET parked_at = :now
 FROM (
-    SELECT o.execution_id
-    FROM stepping o
-    WHERE o.ended_at IS NULL
-        AND NOT EXISTS (SELECT FROM step_source f WHERE f.run_id = o.execution_id AND f.done_at IS NULL)
-        AND (o.cancelled_at IS NOT NULL OR NOT EXISTS (
-            SELECT FROM step_turn t WHERE t.run_id = o.execution_id AND t.started_at IS NULL
-        ))
-        AND NOT EXISTS (SELECT FROM execution e WHERE e.parent_id = o.execution_id AND e.step > 0 AND e.ended_at IS NULL)
-    ORDER BY o.execution_id
+    SELECT o.run_id, o.step, o.due_at
+    FROM step_turn o
+    JOIN stepping s ON s.execution_id = o.run_id
+    WHERE o.started_at IS NULL AND o.dropped_at IS NULL AND o.parked_at IS NULL AND o.due_at <= :now AND s.paused_at IS NOT NULL
+    ORDER BY o.due_at, o.run_id, o.step
     LIMIT :limit
     FOR UPDATE OF o SKIP LOCKED
-) o
-WHERE s.execution_id = o.execution_id
+    FOR SHARE OF s SKIP LOCKED
+) p
+WHERE t.run_id = p.run_id AND t.step = p.step AND t.due_at = p.due_at
+
+-- name: lock_over
+-- all brands: the keeper's sweep over runs whose steps are over; of all runs, or of those that are named.
+SELECT o.execution_id
+FROM stepping o
+WHERE o.ended_at IS NULL AND (:run_ids::uuid[] IS NULL OR o.execution_id = ANY(:run_ids))
+    AND NOT EXISTS (SELECT FROM step_source f WHERE f.run_id = o.execution_id AND f.done_at IS NULL)
+    AND (o.cancelled_at IS NOT NULL OR NOT EXISTS (
+        SELECT FROM step_turn t WHERE t.run_id = o.execution_id AND t.started_at IS NULL
+    ))
+    AND NOT EXISTS (SELECT FROM execution e WHERE e.parent_id = o.execution_id AND e.step > 0 AND e.ended_at IS NULL)
+ORDER BY o.execution_id
+LIMIT :limit
+FOR UPDATE OF o SKIP LOCKED
+
+-- name: end_steppings
+-- all brands: those that were found to be over while they were locked.
+UPDATE stepping SET ended_at = :now WHERE execution_id = ANY(:run_ids)
 
 -- name: pause
 UPDATE stepping
@@ -180,6 +197,9 @@ UPDATE stepping SET paused_at = NULL WHERE execution_id = :execution_id AND bran
 UPDATE stepping
 SET cancelled_at = :now, paused_at = NULL
 WHERE execution_id = :execution_id AND brand_id = :brand_id AND cancelled_at IS NULL AND ended_at IS NULL
+
+-- name: take_up_turns
+UPDATE step_turn SET parked_at = NULL WHERE run_id = :execution_id AND brand_id = :brand_id AND parked_at IS NOT NULL
 
 -- name: stop_looking
 UPDATE step_source SET done_at = :now WHERE run_id = :execution_id AND brand_id = :brand_id AND done_at IS NULL

@@ -10,6 +10,7 @@ from stentor.executions.steps.store import Starting
 from stentor.failpoints import failpoint
 
 TURNS_AT_ONCE_MAX = 200
+PARKED_AT_ONCE_MAX = 1_000
 ENDED_AT_ONCE_MAX = 1_000
 # For so long the keeper goes on while more is due; its other chores wait.
 _TURN_S = 2.0
@@ -23,23 +24,25 @@ class StepKeeper:
         self._publications = publications
 
     async def start_due(self) -> int:
-        """Starts what fell due; the keeper's chore. Returns how many executions that were."""
+        """Starts what fell due, and sets aside what a pause holds; the keeper's chore. Returns how many executions that were."""
         ends_s, started = boottime_s() + _TURN_S, 0
         while True:
             async with self._db.transaction() as conn:
                 due = await store.claim_turns(conn, TURNS_AT_ONCE_MAX)
                 if due:
                     await store.start(conn, [await self._starting(turn) for turn in due])
+                parked = await store.park_turns(conn, PARKED_AT_ONCE_MAX)
                 failpoint("step_start.before_commit")
             failpoint("step_start.after_commit")
             started += len(due)
-            if len(due) < TURNS_AT_ONCE_MAX or boottime_s() > ends_s:
+            is_more = len(due) == TURNS_AT_ONCE_MAX or parked == PARKED_AT_ONCE_MAX
+            if not is_more or boottime_s() > ends_s:
                 return started
 
     async def end_over(self) -> int:
         """Ends the steps of runs of which nobody waits any more; the keeper's chore. Returns how many runs that were."""
         async with self._db.transaction() as conn:
-            return await store.end_steppings(conn, ENDED_AT_ONCE_MAX)
+            return await store.end_steppings(conn, await store.over(conn, ENDED_AT_ONCE_MAX))
 
     async def _starting(self, turn: DueTurn) -> Starting:
         run = await self._publications.load(turn.brand_id, turn.publication_id)

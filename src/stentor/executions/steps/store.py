@@ -30,9 +30,12 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     start_executions: Statement
     turns_started: Statement
     note_exits: Statement
+    park_turns: Statement
+    lock_over: Statement
     end_steppings: Statement
     pause: Statement
     resume: Statement
+    take_up_turns: Statement
     cancel: Statement
     stop_looking: Statement
     drop_turns: Statement
@@ -200,6 +203,20 @@ async def note_exits(conn: Connection, brand_id: UUID, execution_id: UUID, exits
     return people
 
 
-async def end_steppings(conn: Connection, limit: int) -> int:
-    """Ends the steps of runs of which nobody waits and nothing is under way; returns how many runs that were."""
-    return await Sql.end_steppings.run(conn, limit=limit)
+async def park_turns(conn: Connection, limit: int) -> int:
+    """Sets aside turns that fell due while their run is paused, until it is resumed; returns how many."""
+    return await Sql.park_turns.run(conn, limit=limit)
+
+
+async def over(conn: Connection, limit: int) -> list[UUID]:
+    """Runs with steps of which nobody seems to wait and nothing to be under way, locked until the transaction ends."""
+    return await Sql.lock_over.column(conn, run_ids=None, limit=limit)
+
+
+async def end_steppings(conn: Connection, run_ids: Sequence[UUID]) -> int:
+    """Ends the steps of those of these runs that are over; returns how many they were.
+
+    Locked first and asked again: a remedy that was committed between the look and the lock left what the look knew as it was.
+    """
+    ids = await Sql.lock_over.column(conn, run_ids=list(run_ids), limit=len(run_ids)) if run_ids else []
+    return await Sql.end_steppings.run(conn, run_ids=ids) if ids else 0

@@ -52,6 +52,8 @@ _EXPERIMENTS = "executions/experiments.py"
 _STEPS = "executions/steps"
 # Nobody listens in a life; tests/db/integrations breaks off at each of its places.
 _INTEGRATIONS = "integrations"
+# What brands do not want to be kept is forgotten in no life: it is over for long.
+_RETENTION = frozenset({"audit_of", "batch_members", "history_of", "payloads", "told"})
 _REQUESTS = (
     "audience/customer_events.py",
     "erasures/merging.py",
@@ -69,7 +71,8 @@ def failpoints() -> list[str]:
     source = Path(stentor.__file__).parent
     apart = ("testing", _LISTS, _ERASURES, _REVOCATIONS, _EXPERIMENTS, _STEPS, _INTEGRATIONS, *_REQUESTS)
     elsewhere = {source / each for each in apart}
-    return _named(file for file in source.rglob("*.py") if elsewhere.isdisjoint([file, *file.parents]))
+    named = _named(file for file in source.rglob("*.py") if elsewhere.isdisjoint([file, *file.parents]))
+    return [name for name in named if name.partition(".")[0] not in _RETENTION]
 
 
 def failpoints_of_lists() -> list[str]:
@@ -82,6 +85,12 @@ def failpoints_of_erasures() -> list[str]:
     source = Path(stentor.__file__).parent
     requests = {source / file for file in _REQUESTS}
     return _named(file for file in (source / _ERASURES).rglob("*.py") if file not in requests)
+
+
+def failpoints_of_retention() -> list[str]:
+    """The names of the places in forgetting what brands do not want to be kept, which is swept by itself."""
+    named = _named(Path(stentor.__file__).parent.rglob("*.py"))
+    return [name for name in named if name.partition(".")[0] in _RETENTION]
 
 
 def failpoints_of_revocations() -> list[str]:

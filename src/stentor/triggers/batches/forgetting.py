@@ -6,6 +6,7 @@ from stentor.audience.forgetting import FORGOTTEN_AT_ONCE_MAX, forget_members
 from stentor.db.by_keys import go_by_keys
 from stentor.db.pool import Database
 from stentor.db.sql import QuerySet, Statement
+from stentor.failpoints import failpoint
 from stentor.triggers.uses import needed_tag
 
 BATCHES_AT_ONCE_MAX = 100
@@ -43,6 +44,8 @@ class BatchKeeper:
             free = [tag_id for tag_id in tags if await needed_tag(conn, brand_id, tag_id) is None]
             await go_by_keys(conn)
             forgotten = await forget_members(conn, brand_id, free) if free else 0
+            failpoint("batch_members.before_commit")
+        failpoint("batch_members.after_commit")
         if forgotten < FORGOTTEN_AT_ONCE_MAX:
             self._after[brand_id] = page[-1][0] if len(page) == BATCHES_AT_ONCE_MAX else _FIRST
         return forgotten
