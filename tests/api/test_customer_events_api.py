@@ -4,9 +4,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import structlog
 
 from api_world import World
-from stentor.audience.customer_events import drop_event_month, make_event_months
+from stentor.audience.customer_events import drop_old_events, make_event_months
+from stentor.db.pool import Database
 from stentor.deliver.partitions import giving_way
 
 pytestmark = pytest.mark.anyio
@@ -63,18 +65,44 @@ async def test_one_event_that_cannot_be_taken_refuses_all(world: World):
     assert none.json()["people"] == 0
 
 
-async def test_months_are_made_ahead_and_dropped_when_history_is_over(world: World):
+async def test_months_are_made_for_what_is_taken_and_dropped_when_history_is_over(world: World):
     database = world.services.database
     await world.ask("POST", "/customers", json={"external_id": "ann"})
     await world.ask("POST", "/events", json={"events": [event(1), event(200)]})
 
-    made = await make_event_months(database, giving_way)
+    made = [await make_event_months(database, giving_way, days=days) for days in (400, 500)]
     dropped = 0
-    while await giving_way(database, lambda conn: drop_event_month(conn, 100)):
+    while await drop_old_events(database, giving_way, days=100):
         dropped += 1
-    async with database.read() as conn:
-        left = await (await conn.execute("SELECT count(*) FROM customer_event")).fetchone()
+    again = await make_event_months(database, giving_way, days=100)
 
-    assert made == 0
-    assert dropped >= 9
-    assert left == (1,)
+    assert made[0] == 0
+    assert made[1] >= 2
+    assert dropped >= 11
+    # What is dropped is not what is made.
+    assert (again, await stored(database)) == (0, 1)
+
+
+async def test_what_came_while_its_month_was_missing_goes_when_history_is_over(world: World):
+    database = world.services.database
+    await world.ask("POST", "/customers", json={"external_id": "ann"})
+    async with database.transaction() as conn:
+        months = "SELECT relname FROM pg_class WHERE relname ~ '^customer_event_[0-9]{4}m[0-9]{2}$'"
+        for (month,) in await (await conn.execute(months)).fetchall():
+            await conn.execute(f"DROP TABLE {month}".encode())
+    await world.ask("POST", "/events", json={"events": [event(1), event(200), event(300)]})
+
+    with structlog.testing.capture_logs() as logged:
+        await make_event_months(database, giving_way, days=400)
+    # A month of which something lies in the catch-all stays there.
+    assert [entry["event"] for entry in logged] == ["event_months.blocked"] * 3
+    for days, left in ((310, 3), (250, 2)):
+        while await drop_old_events(database, giving_way, days=days):
+            continue
+        assert await stored(database) == left
+
+
+async def stored(database: Database) -> int:
+    async with database.read() as conn:
+        row = await (await conn.execute("SELECT count(*) FROM customer_event")).fetchone()
+        return 0 if row is None else row[0]

@@ -7,6 +7,7 @@ import pytest
 
 from api_world import World
 from stentor.accounts.service import KEYS_MAX
+from stentor.audience.tags import TAGS_MAX
 from stentor.audience.topics import TOPICS_MAX
 from stentor.campaigns.generators import GENERATORS_MAX
 from stentor.campaigns.service import CAMPAIGNS_MAX
@@ -45,6 +46,7 @@ ROWS: dict[str, tuple[str, str, str]] = {
         "gen_random_uuid(), n, 2, 'sandbox', true, now(), now()",
     ),
     "/optout-lists": ("optout_list", "id, name, created_at", "gen_random_uuid(), n, now()"),
+    "/profile-tags": ("tag", "id, name, by_hand, created_at, updated_at", "gen_random_uuid(), n, true, now(), now()"),
     "/keys": (
         "api_key",
         "organisation_id, name, digest, hint, scopes, is_test, created_at",
@@ -58,6 +60,7 @@ AT_MOST = {
     "/topics": TOPICS_MAX,
     "/senders": SENDERS_MAX,
     "/optout-lists": LISTS_MAX,
+    "/profile-tags": TAGS_MAX,
     "/keys": KEYS_MAX,
 }
 
@@ -73,11 +76,12 @@ async def test_the_last_one_is_made_once_and_the_next_one_is_refused(world: Worl
         "/topics": {"key": "last", "name": "last", "channels": ["sms"]},
         "/senders": {"name": "last", "channel": "sms", "kind": "sandbox"},
         "/optout-lists": {"name": "last"},
+        "/profile-tags": {"name": "last"},
         "/keys": {"name": "last"},
     }
     known = {"brand_id": world.brand.id, "organisation_id": world.brand.organisation_id, "campaign_id": campaign_id}
     for path, (table, columns, values) in ROWS.items():
-        counted = {"optout_list": "NOT built_in", "api_key": "revoked_at IS NULL"}.get(table, "true")
+        counted = {"optout_list": "NOT built_in", "tag": "by_hand", "api_key": "revoked_at IS NULL"}.get(table, "true")
         there = f"SELECT count(*) FROM {table} WHERE brand_id = %(brand_id)s AND {counted}"  # noqa: S608
         more = f"SELECT n::text FROM generate_series(2, %(at_most)s - ({there})) n"  # noqa: S608
         fill = f"INSERT INTO {table} (brand_id, {columns}) SELECT %(brand_id)s, {values} FROM ({more}) n"  # noqa: S608

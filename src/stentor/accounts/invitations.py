@@ -133,7 +133,7 @@ class InvitationService:
             if key is not None and self.sends_mail:
                 is_mailed = await self._attempts.is_taken(conn, (INVITATIONS_PER_ADDRESS, key))
             if is_mailed:
-                await letter_store.insert_letter(conn, "invitation", invitation_id)
+                await letter_store.insert_letter(conn, "invitation", invitation_id, organisation_id)
             made = await user_store.find_invitation(conn, invitation_id)
             told = {"email": email, "role": role}
             await record(

@@ -56,13 +56,25 @@ class DueLetter(msgspec.Struct, frozen=True):
     tries: int
 
 
-async def insert_letter(conn: Connection, kind: LetterKind, about: UUID, user_id: UUID | None = None) -> None:
-    """Has a letter mailed about that invitation, sign-in link or listener, once the transaction is committed."""
-    await Sql.insert_letter.run(conn, id=new_id(), kind=kind, about=about, user_id=user_id)
+async def insert_letter(
+    conn: Connection,
+    kind: LetterKind,
+    about: UUID,
+    organisation_id: UUID | None = None,
+    *,
+    user_id: UUID | None = None,
+) -> None:
+    """Has a letter mailed about that invitation, sign-in link, test recipient or listener, once the transaction is committed.
+
+    `organisation_id`: in whose turn; None where what it is about says that. `user_id`: whom it goes to, where that does not.
+    """
+    await Sql.insert_letter.run(
+        conn, id=new_id(), kind=kind, about=about, organisation_id=organisation_id, user_id=user_id
+    )
 
 
 async def claim_due(conn: Connection, limit: int) -> list[DueLetter]:
-    """Letters that are due, the oldest of each kind in turn; nobody else has them for a while."""
+    """Letters that are due, of each organisation and of its kinds in turn, the oldest first; nobody else has them for a while."""
     return await Sql.claim_due.rows(conn, DueLetter, kinds=list(get_args(LetterKind)), limit=limit)
 
 

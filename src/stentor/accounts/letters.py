@@ -25,7 +25,7 @@ _BATCH = 20
 
 async def write_to(conn: Connection, kind: LetterKind, about: UUID, user_id: UUID) -> None:
     """Has a letter mailed to that user, once the transaction is committed."""
-    await store.insert_letter(conn, kind, about, user_id)
+    await store.insert_letter(conn, kind, about, user_id=user_id)
 
 
 class LetterKeeper:

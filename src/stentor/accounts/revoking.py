@@ -1,15 +1,18 @@
-"""Keys that end: revoked by somebody, or because whoever made them may not do any more what they can."""
+"""Keys and what their makers may do: who makes one may have it, and it ends when they may not any more, or somebody revokes it."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from uuid import UUID
 
-from stentor.accounts import store
+from stentor.accounts import store, user_store
+from stentor.accounts.acting import acting
 from stentor.accounts.audit import record
+from stentor.accounts.model import Scope
 from stentor.accounts.roles import ALLOWED
 from stentor.accounts.store import LockedKey
 from stentor.accounts.user_model import Membership, role_among
 from stentor.accounts.withdrawing import withdraw_by
 from stentor.db.connection import Connection
+from stentor.errors import Forbidden, Unauthenticated
 
 RevocationHook = Callable[[], Awaitable[None]]
 """Called when a key was revoked, and that is committed. It raises nothing: revoked is revoked."""
@@ -39,7 +42,9 @@ async def revoke_beyond(
     """
     roles, is_any = tuple(held), False
     while beyond := [
-        key for key in await store.lock_keys_of_user(conn, user_id, organisation_id) if not _may_have(roles, key)
+        key
+        for key in await store.lock_keys_of_user(conn, user_id, organisation_id)
+        if not _may_have(roles, key.organisation_id, key.brand_id, key.scopes)
     ]:
         for key in beyond:
             await revoke(conn, key)
@@ -48,7 +53,25 @@ async def revoke_beyond(
     return is_any
 
 
-def _may_have(roles: tuple[Membership, ...], key: LockedKey) -> bool:
-    """Whether who has these roles may do all that the key can."""
-    role = role_among(roles, key.organisation_id, key.brand_id)
-    return role is not None and ALLOWED[role].issuperset(key.scopes)
+async def hold_maker(conn: Connection, organisation_id: UUID, brand_id: UUID | None, scopes: Collection[Scope]) -> None:
+    """Where a user makes a key, sees to it that they may, and that this stays so until it is made.
+
+    The session that they came in by was asked a while ago: whoever disables them since, or takes them a role, waits for the key
+    and revokes it with their others, or is waited for. Raises Unauthenticated and Forbidden.
+    """
+    maker = acting()
+    if maker.kind != "user":
+        return
+    user = await user_store.lock_user(conn, UUID(maker.id))
+    if user is None or user.disabled_at is not None:
+        raise Unauthenticated("Your account was disabled. Ask an owner of the organisation to let you in again.")
+    if not _may_have(await user_store.memberships_of_user(conn, user.id), organisation_id, brand_id, scopes):
+        raise Forbidden("A token can do no more than you may there: leave out the scopes that your role has not.")
+
+
+def _may_have(
+    roles: Iterable[Membership], organisation_id: UUID, brand_id: UUID | None, scopes: Collection[Scope]
+) -> bool:
+    """Whether who has these roles may do there all that a key with these scopes can."""
+    role = role_among(roles, organisation_id, brand_id)
+    return role is not None and ALLOWED[role].issuperset(scopes)

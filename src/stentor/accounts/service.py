@@ -24,7 +24,7 @@ from stentor.accounts.model import (
     PolicyVersion,
     Scope,
 )
-from stentor.accounts.revoking import RevocationHook, revoke
+from stentor.accounts.revoking import RevocationHook, hold_maker, revoke
 from stentor.clock import Clock
 from stentor.db.connection import Connection
 from stentor.db.names import name_free, name_taken
@@ -239,7 +239,8 @@ class AccountService:
 
         What a test key triggers always goes to the sandbox. The secret is in the answer and nowhere else: it cannot be
         shown again. From `expires_at` on it is refused. Raises Invalid, QuotaExceeded, NotFound for a brand or organisation
-        that does not exist, and Unauthenticated where a key makes it that was revoked meanwhile.
+        that does not exist, Unauthenticated where a key makes it that was revoked meanwhile, or a user who was disabled, and
+        Forbidden where that user may not do there what the key could.
         """
         name, scopes = checked_name(name, NAME_CHARS_MAX), _checked_scopes(scopes)
         if expires_at is not None:
@@ -249,6 +250,7 @@ class AccountService:
         secret = new_secret(is_test=is_test)
         async with self._db.transaction() as conn:
             owner = await _owner(conn, brand_id, organisation_id)
+            await hold_maker(conn, owner, brand_id, scopes)
             await _check_keys(conn, brand_id, owner)
             number = await store.insert_key(
                 conn,

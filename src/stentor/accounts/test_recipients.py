@@ -57,7 +57,7 @@ class TestRecipientService:
                 # Counted by themselves, so that removing an address and adding it again mails no more of them.
                 organisation = CODES_PER_ORGANISATION, brand.organisation_id.hex
                 await self._attempts.take_in(conn, organisation, (CODES_PER_ADDRESS, email_key(normal)))
-                await letter_store.insert_letter(conn, KIND, recipient_id)
+                await letter_store.insert_letter(conn, KIND, recipient_id, brand.organisation_id)
             added = await _found(conn, brand_id, recipient_id)
             await record(conn, "test_recipient.added", recipient_id, brand_id=brand_id, after=added)
         return added

@@ -171,6 +171,7 @@ class UserService:
             if not present:
                 raise no_member()
             await _check_invited(conn, organisation_id, user_id, owners_too=owners_too)
+            await user_store.lock_user(conn, user_id)
             await user_store.delete_memberships(conn, user_id, organisation_id)
             is_revoked = await revoke_beyond(conn, user_id, (), organisation_id)
             await _end_invitations(conn, organisation_id, user_id, None)
@@ -307,6 +308,8 @@ async def _change_role(
     present: Mapping[UUID | None, Role],
 ) -> bool:
     """Gives the role, or takes it, with what goes with that; True when API tokens were revoked."""
+    # Whoever makes a token in a session of theirs holds them too, and is waited for, or asks what they may do afterwards.
+    await user_store.lock_user(conn, user_id)
     if role is not None:
         await grant(conn, user_id, organisation_id, brand_id, role)
     elif not await user_store.delete_membership(conn, user_id, organisation_id, brand_id):

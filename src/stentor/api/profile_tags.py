@@ -14,7 +14,7 @@ from stentor.api.request import ApiRequest, Caller
 from stentor.api.wire.groups import NOTHING, Metadata, WireTime, wire_time
 from stentor.audience.model import Customer, Tag
 from stentor.audience.tags import NAME_CHARS_MAX
-from stentor.errors import Conflict
+from stentor.errors import Conflict, QuotaExceeded
 
 profile_tags = group_noun(
     "profile-tags",
@@ -57,9 +57,11 @@ async def list_profile_tags(request: ApiRequest, caller: Caller, query: ListQuer
     return await counted_listing(request, query, walk, shown, total=lambda: tags.count(caller.brand_id))
 
 
-@profile_tags.post("/profile-tags", scope="write", status=201, problems=[Conflict], example={"name": "Members"})
+@profile_tags.post(
+    "/profile-tags", scope="write", status=201, problems=[Conflict, QuotaExceeded], example={"name": "Members"}
+)
 async def create_profile_tag(request: ApiRequest, caller: Caller, body: TagInput) -> TagBody:
-    """Create a profile tag that no profile has yet."""
+    """Create a profile tag that no profile has yet: at most 10,000 for a group, beside those that its batches make."""
     return shown(await request.services.tags.create(caller.brand_id, body.name))
 
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID, uuid5
 
 import msgspec
@@ -24,14 +25,22 @@ PROPERTIES_BYTES_MAX = 8 * 1024
 AHEAD_HOURS_MAX = 24
 MONTHS_AHEAD = 2
 
+STRAYS_AT_ONCE_MAX = 5_000
+"""Events whose month had no partition, dropped in one transaction."""
+
+GivingWay: TypeAlias = Callable[[Database, Callable[[Connection], Awaitable[int]]], Awaitable[int]]
+"""Changes partitions in a transaction of its own, and returns how many; none where somebody is in its way."""
+
 log = structlog.get_logger(__name__)
 
 
 class Sql(QuerySet, file="customer_events.sql", package=__package__):
     add_events: Statement
     lock_people: Statement
+    missing_event_months: Statement
     make_event_month: Statement
     drop_event_month: Statement
+    drop_event_strays: Statement
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,26 +163,30 @@ def properties_of(event: Told) -> str | Violation:
     return text
 
 
-async def make_event_months(
-    db: Database, giving_way: Callable[[Database, Callable[[Connection], Awaitable[int]]], Awaitable[int]]
-) -> int:
-    """Makes the partitions of this month and the next two where they are missing; the keeper's chore. Returns how many."""
+async def make_event_months(db: Database, giving_way: GivingWay, *, days: int) -> int:
+    """Makes the partitions of the months of which events are taken, from `days` ago to two months ahead, where they are missing.
+
+    The keeper's chore. Returns how many. Where one is missing an event is taken all the same, in the catch-all.
+    """
+    async with db.read() as conn:
+        missing = await Sql.missing_event_months.column(conn, days=days, ahead=MONTHS_AHEAD)
     made = 0
-    for month in range(MONTHS_AHEAD + 1):
-
-        async def make(conn: Connection, month: int = month) -> int:
-            return await Sql.make_event_month.value(conn, month=month)
-
+    for month in missing:
         try:
-            made += await giving_way(db, make)
+            made += await giving_way(db, partial(Sql.make_event_month.value, month=month))
         except psycopg.errors.CheckViolation as error:
-            log.warning("event_months.blocked", months_ahead=month, why=str(error).partition("\n")[0])
+            log.warning("event_months.blocked", month=f"{month:%Y-%m}", why=str(error).partition("\n")[0])
     return made
 
 
-async def drop_event_month(conn: Connection, days: int) -> int:
-    """Drops the oldest month that lies more than so many days back altogether. Returns how many tables that were."""
-    return await Sql.drop_event_month.value(conn, days=days)
+async def drop_old_events(db: Database, giving_way: GivingWay, *, days: int) -> int:
+    """Drops the oldest month that lies more than so many days back altogether, and such events of the catch-all, some at a time.
+
+    The keeper's chore. Returns how many tables and events that were.
+    """
+    months = await giving_way(db, partial(Sql.drop_event_month.value, days=days))
+    async with db.transaction() as conn:
+        return months + await Sql.drop_event_strays.value(conn, days=days, limit=STRAYS_AT_ONCE_MAX)
 
 
 def _person(brand_id: UUID, event: Told, place: int, violations: list[Violation]) -> UUID | None:

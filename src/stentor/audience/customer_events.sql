@@ -17,13 +17,31 @@ WHERE part = ANY(:parts::smallint[]) AND customer_id = ANY(:customer_ids::uuid[]
 ORDER BY part, customer_id
 FOR KEY SHARE
 
+-- name: missing_event_months
+-- all brands: events are partitioned by time, not by brand.
+-- As far back as events are taken, and ahead.
+SELECT m.month AT TIME ZONE 'UTC'
+FROM generate_series(
+        date_trunc('month', (:now - make_interval(days => :days)) AT TIME ZONE 'UTC'),
+        :now AT TIME ZONE 'UTC' + make_interval(months => :ahead), interval '1 month'
+    ) AS m (month)
+WHERE to_regclass(to_char(m.month, '"customer_event_"YYYY"m"MM')) IS NULL
+ORDER BY 1
+
 -- name: make_event_month
 -- all brands: events are partitioned by time, not by brand.
-SELECT make_event_month(:now + make_interval(months => :month))
+SELECT make_event_month(:month)
 
 -- name: drop_event_month
 -- all brands: events are partitioned by time, not by brand.
 SELECT CASE
     WHEN EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL) THEN 0
     ELSE drop_event_month(:now - make_interval(days => :days))
+END
+
+-- name: drop_event_strays
+-- all brands: events are partitioned by time, not by brand.
+SELECT CASE
+    WHEN EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL) THEN 0
+    ELSE drop_event_strays(:now - make_interval(days => :days), :limit)
 END

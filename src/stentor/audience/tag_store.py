@@ -23,6 +23,7 @@ class Sql(QuerySet, file="tags.sql", package=__package__):
     tags_by_id: Statement
     page_of_tags: Statement
     count_tags: Statement
+    count_by_hand: Statement
     count_tagged: Statement
     delete_tag: Statement
     tag_people: Statement
@@ -33,9 +34,14 @@ class Sql(QuerySet, file="tags.sql", package=__package__):
     tags_of: Statement
 
 
-async def insert(conn: Connection, brand_id: UUID, tag_id: UUID, name: str) -> bool:
-    """Makes the tag; False when the name is taken."""
-    return await Sql.insert_tag.run(conn, id=tag_id, brand_id=brand_id, name=name) > 0
+async def insert(conn: Connection, brand_id: UUID, tag_id: UUID, name: str, *, by_hand: bool = False) -> bool:
+    """Makes the tag; False when the name is taken. `by_hand`: somebody makes it, and no batch, so that it is counted."""
+    return await Sql.insert_tag.run(conn, id=tag_id, brand_id=brand_id, name=name, by_hand=by_hand) > 0
+
+
+async def count_by_hand(conn: Connection, brand_id: UUID) -> int:
+    """How many tags somebody made; those of batches are as many as these."""
+    return await Sql.count_by_hand.value(conn, brand_id=brand_id)
 
 
 async def insert_dated(conn: Connection, brand_id: UUID, tag_id: UUID, head: str, mark: str) -> Tag | None:

@@ -9,9 +9,13 @@ from stentor.audience.customers import id_of, missing_customer
 from stentor.audience.model import Customer, Tag
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
+from stentor.db.quotas import check_quota
 from stentor.domain.ids import new_id
 from stentor.domain.text import checked_name
 from stentor.errors import Conflict, NotFound
+
+TAGS_MAX = 10_000
+"""Of a brand, beside those that batches make: of these there are as many as calls."""
 
 NAME_CHARS_MAX = 300
 PAGE_MAX = 1000
@@ -31,11 +35,16 @@ class TagService:
         self._needed = needed
 
     async def create(self, brand_id: UUID, name: str) -> Tag:
-        """A tag that nobody has yet. Raises Invalid for a name that does not do, Conflict for one that is taken."""
+        """A tag that nobody has yet.
+
+        Raises Invalid for a name that does not do, Conflict for one that is taken, and QuotaExceeded for one more than
+        `TAGS_MAX`.
+        """
         name = checked_name(name, NAME_CHARS_MAX)
         tag_id = new_id()
         async with self._db.transaction() as conn:
-            if not await tag_store.insert(conn, brand_id, tag_id, name):
+            await check_quota(conn, brand_id, "profile tags", TAGS_MAX, tag_store.count_by_hand)
+            if not await tag_store.insert(conn, brand_id, tag_id, name, by_hand=True):
                 raise Conflict(f"The brand has a profile tag {name!r} already; choose another name.")
             return await _found(conn, brand_id, tag_id)
 

@@ -2,8 +2,8 @@
 
 -- name: insert_tag
 -- Does nothing when the name is taken, which the caller sees by the count.
-INSERT INTO tag (id, brand_id, name, created_at, updated_at)
-VALUES (:id, :brand_id, :name, :now, :now)
+INSERT INTO tag (id, brand_id, name, by_hand, created_at, updated_at)
+VALUES (:id, :brand_id, :name, :by_hand, :now, :now)
 ON CONFLICT (brand_id, name) DO NOTHING
 
 -- name: insert_dated_tag
@@ -41,6 +41,10 @@ LIMIT :limit
 
 -- name: count_tags
 SELECT count(*) FROM (SELECT FROM tag WHERE brand_id = :brand_id LIMIT :most) t
+
+-- name: count_by_hand
+-- Those that no batch made.
+SELECT count(*)::integer FROM tag WHERE brand_id = :brand_id AND by_hand
 
 -- name: count_tagged
 SELECT count(*) FROM (SELECT FROM customer_tag WHERE tag_id = :tag_id AND brand_id = :brand_id LIMIT :most) t

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from stentor.accounts.model import Scope
     from stentor.accounts.roles import Role
 
-_AT_THE_FORM = (Conflict, Invalid, NotFound, RateLimited)
+_AT_THE_FORM = (Conflict, Forbidden, Invalid, NotFound, RateLimited)
 _HERE = "/organisations/{organisation_id:str}"
 _DAYS = {"30": "30 days", "90": "90 days", "365": "a year", "": "never"}
 _NUMBER_DIGITS = 18

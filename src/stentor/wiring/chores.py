@@ -8,7 +8,7 @@ from stentor.accounts.mail import SmtpMailer
 from stentor.accounts.sessions import forget_ended
 from stentor.answers.service import forget_answers
 from stentor.audience.anonymous import AnonymousKeeper
-from stentor.audience.customer_events import drop_event_month, make_event_months
+from stentor.audience.customer_events import drop_old_events, make_event_months
 from stentor.audience.past import PastKeeper
 from stentor.campaigns.sources import GeneratorSource
 from stentor.campaigns.test_content import forget_test_contents
@@ -50,18 +50,18 @@ def schedule_keeper(core: Core) -> ScheduleKeeper:
 
 def chores(core: Core) -> list[Chore]:
     """All that the keeper does, in the order in which it begins with them at its start."""
-    db = core.db
+    db, days = core.db, core.settings.history_days
     schedules = schedule_keeper(core)
     steps = StepKeeper(db, core.publications)
     contacts = ContactKeeper(db)
     anonymous = AnonymousKeeper(db)
-    retention = RetentionKeeper(db, accounts(core).brands, history_days=core.settings.history_days)
-    past = PastKeeper(db, days=core.settings.history_days)
+    retention = RetentionKeeper(db, accounts(core).brands, history_days=days)
+    past = PastKeeper(db, days=days)
     return [
         # First: what comes in a week that has no partition lies in the catch-all for good.
         Chore("make_partitions", 3_600.0, lambda: make_weeks(db)),
-        Chore("make_event_months", 3_600.0, lambda: make_event_months(db, giving_way)),
-        Chore("drop_event_months", 600.0, lambda: _drop_event_month(core)),
+        Chore("make_event_months", 3_600.0, lambda: make_event_months(db, giving_way, days=days)),
+        Chore("drop_event_months", 600.0, lambda: drop_old_events(db, giving_way, days=days)),
         Chore("apply_provider_events", 1.0, lambda: apply_due(db)),
         Chore("prune_inboxes", 30.0, lambda: _prune_inboxes(core)),
         Chore("forget_provider_events", 600.0, lambda: forget_applied(db)),
@@ -75,8 +75,8 @@ def chores(core: Core) -> list[Chore]:
         Chore("end_steps", 60.0, steps.end_over),
         Chore("sweep_expired", 1.0, lambda: sweep_expired(db)),
         Chore("end_forgotten", 5.0, lambda: end_forgotten(db)),
-        Chore("drop_history", 1.0, lambda: drop_history(db, days=core.settings.history_days)),
-        Chore("forget_test_contents", 3_600.0, lambda: forget_test_contents(db, days=core.settings.history_days)),
+        Chore("drop_history", 1.0, lambda: drop_history(db, days=days)),
+        Chore("forget_test_contents", 3_600.0, lambda: forget_test_contents(db, days=days)),
         Chore("forget_by_settings", 60.0, retention.forget),
         Chore("forget_claims", 600.0, lambda: forget_claims(db)),
         Chore("forget_hour_buckets", 600.0, lambda: forget_hour_buckets(db)),
@@ -84,8 +84,8 @@ def chores(core: Core) -> list[Chore]:
         Chore("sweep_erasures", 1.0, lambda: sweep(db)),
         Chore("erase_anonymous", 600.0, lambda: _erase_anonymous(core, anonymous)),
         Chore("forget_past", 600.0, lambda: _forget_past(core, past)),
-        Chore("forget_lists_past", 600.0, lambda: forget_old(db, days=core.settings.history_days)),
-        Chore("forget_jobs", 600.0, lambda: forget_jobs(db, days=core.settings.history_days)),
+        Chore("forget_lists_past", 600.0, lambda: forget_old(db, days=days)),
+        Chore("forget_jobs", 600.0, lambda: forget_jobs(db, days=days)),
         *_letters(core),
         Chore("tell_processed", 2.0, DayTeller(db).tell_processed),
         Chore("close_days", 5.0, DayTeller(db).close_days),
@@ -108,10 +108,6 @@ def _letters(core: Core) -> list[Chore]:
     mailer = SmtpMailer(url.get_secret_value(), sender, Clock(core.db.shift))
     keeper = LetterKeeper(core.db, mailer, account_links(core), base_url(core.settings))
     return [Chore("send_letters", 1.0, keeper.send_due)]
-
-
-async def _drop_event_month(core: Core) -> int:
-    return await giving_way(core.db, lambda conn: drop_event_month(conn, core.settings.history_days))
 
 
 async def _prune_inboxes(core: Core) -> int:

@@ -107,11 +107,12 @@ async def test_codes_for_test_recipients_flood_no_address_and_no_relay(db: Datab
 
 
 async def test_many_letters_of_one_kind_keep_no_other_waiting(db: Database):
+    ours = new_id()
     async with db.transaction() as conn:
         for _ in range(30):
-            await letter_store.insert_letter(conn, "test_recipient", new_id())
-        await letter_store.insert_letter(conn, "invitation", new_id())
-        await letter_store.insert_letter(conn, "password", new_id())
+            await letter_store.insert_letter(conn, "test_recipient", new_id(), ours)
+        await letter_store.insert_letter(conn, "invitation", new_id(), ours)
+        await letter_store.insert_letter(conn, "password", new_id(), ours)
 
     async with db.transaction() as conn:
         first = await letter_store.claim_due(conn, 20)
@@ -119,6 +120,34 @@ async def test_many_letters_of_one_kind_keep_no_other_waiting(db: Database):
 
     assert Counter(one.kind for one in first) == {"test_recipient": 18, "invitation": 1, "password": 1}
     assert [one.kind for one in second] == ["test_recipient"] * 12
+
+
+async def test_many_letters_of_some_organisations_keep_no_other_organisations_waiting(db: Database):
+    people = await People.made(db)
+    await people.user("ann@example.org")
+    async with db.transaction() as conn:
+        for theirs in [new_id() for _ in range(5)]:
+            for _ in range(8):
+                await letter_store.insert_letter(conn, "password", new_id(), theirs)
+                await letter_store.insert_letter(conn, "invitation", new_id(), theirs)
+        for _ in range(30):
+            # Asked for with addresses of nobody: together they are one more.
+            await letter_store.insert_letter(conn, "password", new_id())
+    await people.sign_in.forgotten("ann@example.org", HOME)
+    await people.invitations.invite(
+        "ben@example.org", organisation_id=people.brand.organisation_id, role="viewer", owners_too=False
+    )
+
+    async with db.transaction() as conn:
+        turns = {
+            row[0]: row[1] for row in await (await conn.execute("SELECT id, turn_of FROM account_letter")).fetchall()
+        }
+        few = [turns[letter.id] for letter in await letter_store.claim_due(conn, 3)]
+        rest = Counter(turns[letter.id] for letter in await letter_store.claim_due(conn, 11))
+
+    assert (few.count(people.brand.organisation_id), len(set(few))) == (1, 3)
+    assert rest[people.brand.organisation_id] == 1
+    assert sorted(rest.values()) == [1, 1, 1, 2, 2, 2, 2]
 
 
 async def _make_due(db: Database) -> None:

@@ -1,4 +1,6 @@
+import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -10,10 +12,12 @@ from stentor.accounts.audit import AuditLog
 from stentor.accounts.audit_model import Narrowed
 from stentor.accounts.joining import Identity
 from stentor.accounts.model import Scope
-from stentor.accounts.user_model import BrandRole
+from stentor.accounts.user_model import BrandRole, User
 from stentor.accounts.users import UserService
 from stentor.db.pool import Database
+from stentor.db.quotas import Sql as QuotaSql
 from stentor.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated
+from stentor.testing.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -270,3 +274,46 @@ async def test_tokens_end_with_what_their_maker_may_do(db: Database):
     told = await AuditLog(db).page_of_organisation(organisation, Narrowed(thing_kind="key"))
     revoked = [int(entry.thing_id) for entry in told if entry.action == "key.revoked"]
     assert revoked == [theirs, reading, writing, by_key, mighty]
+
+
+async def test_a_token_that_is_made_while_its_maker_is_disabled_or_loses_a_role_lives_no_longer_than_they_may(
+    people: People, db: Database
+):
+    organisation, users = people.brand.organisation_id, people.users
+    await people.user("owner@example.org")
+    ann, ben, cat = [await people.user(f"{name}@example.org", "admin") for name in ("ann", "ben", "cat")]
+
+    async def token(by: User) -> None:
+        with as_actor(Actor("user", str(by.id))):
+            await people.accounts.create_key("k", organisation_id=organisation, scopes=["write"])
+
+    # The key first: it is all but made, and waits for others who count keys, as the end of its maker waits for it.
+    ends = {
+        ann: partial(users.set_disabled, ann.id, disabled=True),
+        ben: partial(users.remove, organisation, ben.id, owners_too=False),
+        cat: partial(users.set_role, organisation, cat.id, "viewer", owners_too=False),
+    }
+    for maker, end in ends.items():
+        async with db.transaction() as conn:
+            await QuotaSql.hold.run(conn, things="keys of its own", owner_id=organisation)
+            making = asyncio.create_task(token(maker))
+            await eventually(lambda: _waiting(db, 1))
+            ending = asyncio.create_task(end())
+            await eventually(partial(_is_done_or_waiting, db, ending, 2))
+        await asyncio.gather(making, ending)
+    assert await people.accounts.keys_of_organisation(organisation) == []
+
+    # And after it, in a session that was asked before.
+    for maker, problem in ((ann, Unauthenticated), (ben, Forbidden), (cat, Forbidden)):
+        with pytest.raises(problem):
+            await token(maker)
+
+
+async def _waiting(db: Database, how_many: int) -> bool:
+    waiting = b"SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    async with db.read() as conn:
+        return await (await conn.execute(waiting)).fetchone() == (how_many,)
+
+
+async def _is_done_or_waiting(db: Database, task: "asyncio.Task[Any]", how_many: int) -> bool:
+    return task.done() or await _waiting(db, how_many)

@@ -19,10 +19,10 @@ from stentor.accounts.limits import (
     limits_of_key,
     limits_of_seed_nouns,
 )
-from stentor.accounts.model import Principal
+from stentor.accounts.model import Brand, Principal
 from stentor.accounts.service import AccountService
+from stentor.accounts.users import UserService
 from stentor.db.pool import Database
-from stentor.domain.ids import new_id
 
 pytestmark = [pytest.mark.anyio, pytest.mark.fault("S20")]
 
@@ -143,12 +143,20 @@ async def made_by(db: Database, actor: Actor, **owner: Any) -> Principal:
     return principal
 
 
+async def somebody(db: Database, name: str, brand: Brand) -> Actor:
+    """A user who may do everything in the brand's organisation."""
+    user = await UserService(db).create(
+        f"{name}@example.org", name, organisation_id=brand.organisation_id, role="admin"
+    )
+    return Actor("user", str(user.id), name)
+
+
 async def test_all_tokens_of_a_user_share_the_users_limit_and_no_others_do(db: Database, processes: list[RateLimiter]):
     accounts = AccountService(db, PEPPER)
     brand = await accounts.create_brand("Football")
     await accounts.update_brand_settings(brand.id, {"user_rate_per_min": 5})
     brand = await accounts.brand(brand.id)
-    ann, ben = Actor("user", str(new_id()), "ann"), Actor("user", str(new_id()), "ben")
+    ann, ben = [await somebody(db, name, brand) for name in ("ann", "ben")]
     first, second = [await made_by(db, ann, brand_id=brand.id) for _ in range(2)]
     # A key that makes keys makes no more calls of them either.
     third = await made_by(db, Actor("key", str(second.key_number)), brand_id=brand.id)
@@ -172,7 +180,7 @@ async def test_a_key_of_all_brands_is_counted_for_each_by_that_brands_limits(
     one, other = await accounts.create_brand("Football"), await accounts.create_brand("Tennis")
     for brand, at_most in ((one, 2), (other, 4)):
         await accounts.update_brand_settings(brand.id, {"user_rate_per_min": at_most, "key_rate_per_s": at_most})
-    principal = await made_by(db, Actor("user", str(new_id())), organisation_id=one.organisation_id)
+    principal = await made_by(db, await somebody(db, "ann", one), organisation_id=one.organisation_id)
     brands = [await accounts.brand(brand.id) for brand in (one, other)]
 
     passed = {"key": Counter[str](), "user": Counter[str]()}
