@@ -121,10 +121,28 @@ async def test_the_books_and_the_people_are_exported(world: World, path: str):
 
 
 async def test_a_test_key_sends_nothing_again_that_is_no_test(world: World, path: str):
-    made = await world.services.accounts.create_key("test", brand_id=world.brand.id, scopes=("write",), is_test=True)
+    made = await world.services.accounts.create_key(
+        "test", brand_id=world.brand.id, scopes=("run", "write"), is_test=True
+    )
 
     retried = await world.ask("POST", f"{path}/retry-failed", token=made.token)
     resent = await world.ask("POST", f"{path}/unknown", token=made.token, json={"action": "resend"})
 
     assert [answer.status_code for answer in (retried, resent)] == [403, 403]
     assert (await world.ask("GET", path)).json()["remedies"] == []
+
+
+async def test_what_sends_again_needs_the_scope_that_starts_sends(world: World, path: str):
+    accounts, brand_id = world.services.accounts, world.brand.id
+    writer = (await accounts.create_key("writer", brand_id=brand_id, scopes=("write",))).token
+    both = (await accounts.create_key("both", brand_id=brand_id, scopes=("run", "write"))).token
+
+    async def asked(token: str) -> list[int]:
+        return [
+            (await world.ask("POST", f"{path}/retry-failed", token=token)).status_code,
+            (await world.ask("POST", f"{path}/unknown", token=token, json={"action": "resend"})).status_code,
+            (await world.ask("POST", f"{path}/unknown", token=token, json={"action": "settle_as_failed"})).status_code,
+        ]
+
+    assert await asked(writer) == [403, 403, 202]
+    assert await asked(both) == [202, 202, 202]

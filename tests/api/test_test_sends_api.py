@@ -249,6 +249,34 @@ async def test_who_is_erased_is_gone_from_the_letters_of_tests_too(world: World,
     assert (sent.status_code, before, await letters(world)) == (202, 1, [])
 
 
+async def test_a_step_is_tested_at_once_whatever_it_waits_for(world: World, drain: Drain):
+    await world.ask("POST", "/test-recipients", json={"address": "editor@example.org"})
+    campaign_id = await campaign_of(world, {"en": MAIL})
+    campaign = (await world.ask("GET", f"/campaigns/{campaign_id}")).json()
+    later = {
+        "name": "Later",
+        "channel": "email",
+        "default_language": "en",
+        "variants": {"en": {**MAIL, "subject": "Later"}},
+    }
+    routes = [{"channel": "email", "template_id": (await world.ask("POST", "/templates", json=later)).json()["id"]}]
+    step = {"wait": "2d", "when": {"type": "step", "what": "clicked"}, "routes": routes}
+    campaign = {name: campaign[name] for name in ("name", "kind", "consent_basis", "routes")}
+    changed = await world.ask("PUT", f"/campaigns/{campaign_id}", json={**campaign, "steps": [step]})
+    assert changed.status_code == 200, changed.text
+
+    sent = await send(world, campaign_id, "editor@example.org", step=1, context={"shop": "Us"})
+    nowhere = await send(world, campaign_id, "editor@example.org", step=2)
+    unrouted = await send(world, campaign_id, "editor@example.org", step=1, routes=[1])
+    await drain()
+
+    assert (sent.status_code, [letter["subject"] for letter in await letters(world)]) == (202, ["[Test] Later"])
+    refused = [(one.status_code, one.json()["violations"][0]["pointer"]) for one in (nowhere, unrouted)]
+    assert refused == [(400, "/step"), (400, "/routes/0")]
+    assert "0, its own routes, to 1" in nowhere.text
+    assert "The step has no route 1" in unrouted.text
+
+
 class Mailbox:
     """Keeps the letters that it is to mail."""
 

@@ -206,8 +206,12 @@ async def list_steps(request: ApiRequest, caller: Caller, execution_id: UUID) ->
 
 @executions.post("/executions/{execution_id:str}/pause", scope="write", problems=[Conflict])
 async def pause_execution(request: ApiRequest, caller: Caller, execution_id: UUID) -> ExecutionBody:
-    """Pause an execution: nothing more is planned or claimed within a second, and none of its steps starts."""
-    return shown(await request.services.executions.pause(caller.brand_id, execution_id))
+    """Pause an execution: nothing more is planned or claimed within a second, and none of its steps starts.
+
+    A test key does so for tests alone.
+    """
+    is_test = caller.principal.is_test
+    return shown(await request.services.executions.pause(caller.brand_id, execution_id, is_test=is_test))
 
 
 @executions.post("/executions/{execution_id:str}/resume", scope="write", problems=[Conflict])

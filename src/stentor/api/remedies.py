@@ -6,6 +6,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+from stentor.api.auth import allowed
 from stentor.api.channels import ChannelName
 from stentor.api.executions import ExecutionDetail, detailed
 from stentor.api.paging import Listing, ListQuery, Walk, listing
@@ -13,7 +14,7 @@ from stentor.api.request import ApiRequest, Caller
 from stentor.api.watching import executions
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Conflict
-from stentor.executions.remedies import Action
+from stentor.executions.remedies import TREATMENTS, Action
 from stentor.report.reconciliations import Reconciliation
 
 OnlyChannel = Annotated[ChannelName | None, Meta(description="Only sends on this channel.")]
@@ -38,7 +39,7 @@ class UnknownInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     channel: OnlyChannel = None
 
 
-@executions.post("/executions/{execution_id:str}/retry-failed", scope="write", status=202, problems=[Conflict])
+@executions.post("/executions/{execution_id:str}/retry-failed", scope="run", status=202, problems=[Conflict])
 async def retry_failed_sends(
     request: ApiRequest, caller: Caller, execution_id: UUID, query: RetryQuery
 ) -> ExecutionDetail:
@@ -62,9 +63,12 @@ async def resolve_unknown_sends(
 ) -> ExecutionDetail:
     """Decide about the sends that are in doubt: `unknown`, perhaps accepted and perhaps not.
 
+    What sends again needs a key with the scope `run` too, as whatever starts sends does.
     It concerns those that are unknown at this moment. What counts against a frequency cap goes on counting, and is given back
     by `settle_as_failed`. Whoever may not be written to any more when a resend comes to them stays unknown, with the reason.
     """
+    if TREATMENTS[body.action].sends_again:
+        allowed(caller, "run")
     return await _order(request, caller, execution_id, body.action, body.channel)
 
 

@@ -15,6 +15,7 @@ from stentor.api.recipients import SendStateName
 from stentor.api.request import ApiRequest, Caller
 from stentor.campaigns.naming import ID_CHARS_MAX
 from stentor.campaigns.routing import ROUTES_MAX
+from stentor.campaigns.steps import STEPS_MAX
 from stentor.domain.address import ADDRESS_CHARS_MAX
 from stentor.domain.locale import LOCALE_CHARS_MAX
 from stentor.errors import Invalid, RateLimited, TooLarge, Violation
@@ -30,10 +31,18 @@ class TestSendInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         list[Annotated[str, Meta(min_length=1, max_length=ADDRESS_CHARS_MAX)]],
         Meta(min_length=1, max_length=TO_MAX, description="Addresses of test recipients."),
     ]
+    step: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=STEPS_MAX,
+            description="Which step's content: 0 is the campaign's own routes, 1 the first that follows.",
+        ),
+    ] = 0
     routes: Annotated[
         Annotated[list[int], Meta(min_length=1, max_length=ROUTES_MAX)] | None,
         Meta(
-            description="Places of the campaign's routes, from 0, one for each channel; left out, the first of each channel "
+            description="Places of that step's routes, from 0, one for each channel; left out, the first of each channel "
             "that an address is for.",
         ),
     ] = None
@@ -105,7 +114,8 @@ class TestSendAnswer(msgspec.Struct, frozen=True, kw_only=True):
 async def test_campaign(request: ApiRequest, caller: Caller, campaign_id: UUID, body: TestSendInput) -> TestSendAnswer:
     """Send a campaign as it is edited now to test recipients.
 
-    It need not be published. Subjects begin with `[Test]`; links work and change nothing; the messages count in no report of the
+    It need not be published; of a campaign with steps, `step` says which one's content is sent, at once and to everybody named,
+    whatever it waits for. Only routes that an e-mail address or a phone number is for can be tested so. Subjects begin with `[Test]`; links work and change nothing; the messages count in no report of the
     campaign, for no cap and no segment. Opt-outs, complaints and bounces of an address hold for it too, consent, caps and quiet
     hours do not. What a test key sends goes to the sandbox. At most ten calls a minute for a group.
     """
@@ -118,6 +128,7 @@ async def test_campaign(request: ApiRequest, caller: Caller, campaign_id: UUID, 
             campaign_id=campaign_id,
             to=body.to,
             triggered_by=f"key {caller.principal.key_number}",
+            step=body.step,
             routes=body.routes,
             shown_as=body.external_id,
             sample=body.customer,

@@ -66,7 +66,7 @@ def freeze(
     warnings: tuple[Violation, ...] = ()
     # From the last one on: each step knows what follows it.
     for number, step in reversed(list(enumerate(ingredients.steps, 1))):
-        frozen = _freeze(_as_step(ingredients, step), templates, context_fields, f"/steps/{number - 1}")
+        frozen = _freeze(as_step(ingredients, step), templates, context_fields, f"/steps/{number - 1}")
         publication_id = new_id()
         steps[publication_id] = msgspec.structs.replace(frozen.content, step=number, when=step.when, steps=following)
         following = (PublishedStep(publication_id, step.wait_s), *following)
@@ -76,7 +76,7 @@ def freeze(
     return Frozen(content, (*first.warnings, *warnings), steps)
 
 
-def _as_step(ingredients: Ingredients, step: StepIngredients) -> Ingredients:
+def as_step(ingredients: Ingredients, step: StepIngredients) -> Ingredients:
     """What a step says, as a campaign of its own; which calls tell of the same event is asked at the first step alone."""
     return msgspec.structs.replace(
         ingredients, routes=step.routes, mode=step.mode, steps=(), experiment=None, deduplication=None

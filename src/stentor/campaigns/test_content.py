@@ -12,7 +12,7 @@ from stentor.campaigns import generator_store, template_store
 from stentor.campaigns.ingredients import CampaignItself, Ingredients, RouteIngredients, gather
 from stentor.campaigns.languages import variant_for
 from stentor.campaigns.model import PublishedContent, PublishedRoute, Template
-from stentor.campaigns.publishing import Frozen, freeze
+from stentor.campaigns.publishing import Frozen, as_step, freeze
 from stentor.channels.model import SenderKind
 from stentor.channels.service import sandbox_sender
 from stentor.db.connection import Connection
@@ -48,23 +48,34 @@ class Draft(NamedTuple):
 
 
 async def draft_of(
-    conn: Connection, brand_id: UUID, campaign_id: UUID, channels: Collection[ChannelKind], chosen: Sequence[int] | None
+    conn: Connection,
+    brand_id: UUID,
+    campaign_id: UUID,
+    channels: Collection[ChannelKind],
+    *,
+    step: int = 0,
+    chosen: Sequence[int] | None = None,
 ) -> Draft:
-    """The campaign with the chosen routes, by their places from 0, or with the first one of each of the channels.
+    """That step of the campaign, 0 for its own routes, with the chosen ones, by their places from 0, or the first of each channel.
 
-    Raises NotFound for a campaign that the brand has not, and Invalid, naming `/routes`, for routes that it has not, that go out
-    on another channel, or of which two share one.
+    Raises NotFound for a campaign that the brand has not, and Invalid, naming `/step` or `/routes`, for a step or routes that it
+    has not, and for routes that go out on another channel, or of which two share one.
     """
     itself = CampaignItself(campaign_id)
     ingredients = (await gather(conn, brand_id, [itself])).get(itself.id)
     if ingredients is None:
         raise NotFound(f"This brand has no campaign {campaign_id}. List them with GET …/campaigns.")
+    if step > len(ingredients.steps):
+        raise Invalid.field("/step", "unknown-step", _no_step(step, len(ingredients.steps)))
+    if step > 0:
+        ingredients = as_step(ingredients, ingredients.steps[step - 1])
+    what = "campaign" if step == 0 else "step"
     places = range(len(ingredients.routes)) if chosen is None else chosen
     routes: dict[ChannelKind, RouteIngredients] = {}
     for index, place in enumerate(places):
         at = f"/routes/{index}"
         if not 0 <= place < len(ingredients.routes):
-            text = f"The campaign has no route {place}; its routes are 0 to {len(ingredients.routes) - 1}."
+            text = f"The {what} has no route {place}; its routes are 0 to {len(ingredients.routes) - 1}."
             raise Invalid.field(at, "unknown-route", text)
         route = ingredients.routes[place]
         if route.channel not in channels:
@@ -76,7 +87,10 @@ async def draft_of(
         else:
             routes.setdefault(route.channel, route)
     if not routes:
-        text = "The campaign has no route for these addresses: e-mail goes to e-mail addresses, sms, voice and whatsapp to phones."
+        text = (
+            f"The {what} has no route for these addresses: e-mail goes to e-mail addresses, sms, voice and whatsapp to phones. Other"
+            " channels are tried by a run with a test key, for a customer who has an address there."
+        )
         raise Invalid.field("/to", "no-route", text)
     chosen_routes = tuple([await _kept_here(conn, brand_id, route) for route in routes.values()])
     meant = msgspec.structs.replace(ingredients, routes=chosen_routes, steps=())
@@ -134,6 +148,12 @@ async def _kept_here(conn: Connection, brand_id: UUID, route: RouteIngredients) 
         return route
     sandbox = await sandbox_sender(conn, brand_id, route.channel)
     return msgspec.structs.replace(route, sender_id=sandbox.id, sender_kind=sandbox.kind)
+
+
+def _no_step(step: int, steps: int) -> str:
+    if steps == 0:
+        return f"There is no step {step}: nothing follows the campaign's own routes, which are step 0."
+    return f"There is no step {step}; the campaign's steps are 0, its own routes, to {steps}."
 
 
 def _in_one_language(route: PublishedRoute, language: str | None) -> PublishedRoute:

@@ -127,8 +127,12 @@ class ExecutionService:
             counts = await funnels(conn, brand_id, [execution_id])
         return Progress(execution, counts.get(execution_id, []))
 
-    async def pause(self, brand_id: UUID, execution_id: UUID) -> Progress:
-        """Stops planning and claiming within a second, of its steps too. Raises Conflict when it is paused or over with them."""
+    async def pause(self, brand_id: UUID, execution_id: UUID, *, is_test: bool = False) -> Progress:
+        """Stops planning and claiming within a second, of its steps too.
+
+        Raises Conflict when it is paused or over with them, and Forbidden where a test (`is_test`) would hold what is none.
+        """
+        await self._check_is_theirs(brand_id, execution_id, is_test=is_test)
         return await self._change(orders.pause, brand_id, execution_id, "Only a running execution can be paused")
 
     async def resume(self, brand_id: UUID, execution_id: UUID, *, is_test: bool = False) -> Progress:

@@ -52,14 +52,16 @@ class Sql(QuerySet, file="test_sends.sql", package=__package__):
 class TestSendCall(msgspec.Struct, frozen=True, kw_only=True):
     """One call. `shown_as`: the customer whose fields the messages are made of; without one, `sample` has them.
 
-    `routes`: places of the campaign's routes, from 0; None: the first of each channel that an address is for. `schema_of`: the
-    event generator by whose schema `context` is read. `wait_s`: how long to wait for what becomes of the messages.
+    `step`: which step's content, 0 for the campaign's own routes. `routes`: places of its routes, from 0; None: the first of each
+    channel that an address is for. `schema_of`: the event generator by whose schema `context` is read. `wait_s`: how long to
+    wait for what becomes of the messages.
     """
 
     brand_id: UUID
     campaign_id: UUID
     to: Sequence[str]
     triggered_by: str
+    step: int = 0
     routes: Sequence[int] | None = None
     shown_as: str | None = None
     sample: dict[str, Any] | None = None
@@ -196,7 +198,7 @@ class TestSendService:
         async with self._db.read() as conn:
             found = await checked_recipients(conn, brand, call.to)
             channels = {kind for one in found for kind in ChannelKind if _takes(one.address, kind)}
-            draft = await draft_of(conn, brand.id, call.campaign_id, channels, call.routes)
+            draft = await draft_of(conn, brand.id, call.campaign_id, channels, step=call.step, chosen=call.routes)
             kinds = draft.sender_kinds
             for place, one in enumerate(found):
                 reaches = any(_takes(one.address, kind) and sender != "sandbox" for kind, sender in kinds.items())
@@ -304,6 +306,7 @@ async def _take_in(call: TestSendCall, ready: _Ready, conn: Connection) -> None:
     )
     told = {
         "execution_id": queued.id,
+        "step": call.step,
         "to": [one.text for one in ready.to],
         "channels": [route.channel.label for route in ready.content.routes],
     }

@@ -240,23 +240,28 @@ async def test_a_cast_goes_with_its_week(db: Database):
 
 
 @pytest.mark.parametrize("of_one_campaign", [True, False])
-async def test_what_a_test_run_sent_is_no_message_to_a_segment(db: Database, of_one_campaign: bool):
+async def test_what_a_test_run_or_a_test_send_sent_is_no_message_to_a_segment(db: Database, of_one_campaign: bool):
     world = await World.made(db)
     await world.people([Someone("ann")])
     publication_id = await world.publication()
     ((campaign_id,),) = await rows(db, "SELECT campaign_id FROM publication WHERE id = %s", publication_id)
+    test_send = await world.publication()
+    async with db.transaction() as conn:
+        await conn.execute(
+            "UPDATE publication SET is_test_send = true, campaign_id = %s WHERE id = %s", [campaign_id, test_send]
+        )
     sent = Sent(what="sent", campaign_id=campaign_id if of_one_campaign else None)
     found: list[int] = []
 
-    for is_test in (True, False):
-        await world.execution(publication_id, is_test=is_test)
+    for ran, is_test in ((publication_id, True), (test_send, False), (publication_id, False)):
+        await world.execution(ran, is_test=is_test)
         await Engine(db, ScriptedChannel()).drain()
         async with db.transaction() as conn:
             condition = ConditionSource(await compiled(conn, world.brand_id, sent))
             found.append((await casting(conn, world.brand_id, new_id(), condition, [Choice(0, EMAIL.bit)])).people)
 
-    assert found == [0, 1]
-    assert await rows(db, "SELECT state, count(*)::integer FROM send GROUP BY 1") == [(SendState.HANDED_OVER, 2)]
+    assert found == [0, 0, 1]
+    assert await rows(db, "SELECT state, count(*)::integer FROM send GROUP BY 1") == [(SendState.HANDED_OVER, 3)]
 
 
 async def test_a_cast_that_takes_too_long_fails_with_what_to_do(db: Database):

@@ -64,8 +64,10 @@ from stentor.audience.segments.expressions import (
 from stentor.domain.vocabulary import ChannelKind, SendState
 
 _NOW = sql.SQL("(statement_timestamp() + %(shift)s)")
+# Neither by a test key, nor a campaign as it was edited, sent to its makers.
 _NO_TEST = sql.SQL(
-    "NOT EXISTS (SELECT FROM execution x WHERE x.id = t.execution_id AND x.brand_id = %(brand_id)s AND x.is_test)"
+    "NOT EXISTS (SELECT FROM execution x JOIN publication p ON p.id = x.publication_id AND p.brand_id = %(brand_id)s"
+    " WHERE x.id = t.execution_id AND x.brand_id = %(brand_id)s AND (x.is_test OR p.is_test_send))"
 )
 # Of a campaign that has run so often that its executions are not named.
 _OF_CAMPAIGN: LiteralString = (

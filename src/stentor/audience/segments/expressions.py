@@ -349,7 +349,7 @@ SendFact: TypeAlias = Literal[
 
 
 class Sent(Node, frozen=True, kw_only=True, tag="send"):
-    """What became of a message to the person, or did not: of any campaign or one, on any channel or one, but not of a test run.
+    """What became of a message to the person, or did not: of any campaign or one, on any channel or one, but not of a test.
 
     `sent` is handed over or in doubt, `handed_over` was accepted by the provider; the others were reported of it. `within`
     counts from the start of the execution.
