@@ -286,3 +286,28 @@ async def test_a_request_that_waited_behind_another_has_as_long_as_any(app: Lite
             ticks = [await reader.readuntil(b"tick\r\n") for _ in range(60)]
 
     assert len(ticks) == 60
+
+
+@pytest.mark.parametrize(("start", "status"), [(b"GET /health", 200), (b"POST /echo", 413)])
+async def test_a_huge_body_that_never_comes_is_answered_at_once_and_holds_no_connection(
+    app: Litestar, start: bytes, status: int
+):
+    request = start + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999999\r\n\r\n"
+    async with serving(app, ServerLimits(header_read_s=0.5)) as server, connected(server) as (reader, writer):
+        writer.write(request)
+        async with asyncio.timeout(5):
+            told = await reader.readuntil(b"\r\n\r\n")
+            with contextlib.suppress(ConnectionError):
+                # A byte now and then keeps nothing open.
+                while not reader.at_eof():
+                    writer.write(b"x")
+                    told += await _within(reader, 0.2)
+
+    assert statuses(told) == [status]
+
+
+async def _within(reader: asyncio.StreamReader, seconds: float) -> bytes:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            return await reader.read(2**16)
+    return b""

@@ -215,8 +215,11 @@ class Exchange:
         return sent
 
     async def _drain(self) -> None:
-        # Who asked first (Expect: 100-continue) has not sent anything yet and need not begin.
+        # Who asked first (Expect: 100-continue) has not sent anything yet and need not begin. Who declares more than is read on
+        # would not be done with it either way, and may send nothing at all.
         if not _declares_body(self._scope) or any(name == b"expect" for name, _ in self._scope["headers"]):
+            return
+        if _declared_bytes(self._scope) > DRAIN_BYTES_MAX:
             return
         left = DRAIN_BYTES_MAX
         try:
@@ -243,6 +246,11 @@ def unescaped(name: str) -> str:
 
 def _declares_body(scope: HTTPScope) -> bool:
     return any(name in {b"content-length", b"transfer-encoding"} for name, _ in scope["headers"])
+
+
+def _declared_bytes(scope: HTTPScope) -> int:
+    """What the head says of the body's length, which the parser has read; 0 where it says nothing."""
+    return next((int(value) for name, value in scope["headers"] if name == b"content-length"), 0)
 
 
 def _request_id(scope: HTTPScope) -> bytes:
