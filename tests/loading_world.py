@@ -13,6 +13,7 @@ from psycopg import sql
 
 from stentor.db.pool import Database
 from stentor.db.reserve import NOTHING_RESERVED, DiskReserve
+from stentor.optouts.hashing import HashName, digest_of
 from stentor.optouts.jobs import working
 from stentor.optouts.jobs.model import Job
 from stentor.optouts.jobs.service import JobService
@@ -30,6 +31,16 @@ from stentor.testing.world import World
 from stentor.worker.lister import ListerRole
 
 CHUNK_LINES, CHUNK_BYTES = 1000, 16_000
+
+
+def digests(*texts: str, name: HashName = "md5") -> set[bytes]:
+    """What a list of these knows them by."""
+    return {digest_of(text, name) for text in texts}
+
+
+def file(*lines: str) -> bytes:
+    """An upload of these lines."""
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
 async def pieces(data: bytes, size: int = 1 << 20) -> AsyncIterator[bytes]:

@@ -6,6 +6,7 @@ from uuid import UUID
 import pytest
 
 from list_jobs import ListJobs
+from loading_world import Loading
 from optout_files import FiledList
 from stentor.db.pool import Database
 from stentor.optouts.lists import ListService
@@ -36,3 +37,8 @@ def jobs(db: Database, tmp_path: Path, brand_id: UUID) -> ListJobs:
 @pytest.fixture
 async def filed(jobs: ListJobs) -> FiledList:
     return await FiledList.made(jobs.db, jobs.storage, jobs.brand_id)
+
+
+@pytest.fixture
+async def loading(db: Database, tmp_path: Path) -> Loading:
+    return await Loading.made(db, tmp_path)
