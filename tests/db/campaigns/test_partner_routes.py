@@ -195,7 +195,7 @@ async def test_a_test_send_tells_in_the_sandbox_what_the_service_would_be_asked_
     made = await content.campaigns.create(brand_id, drafted(Route(SMS, partner.template_id)))
 
     async with db.transaction() as conn:
-        draft = await draft_of(conn, brand_id, made.id, [SMS], None)
+        draft = await draft_of(conn, brand_id, made.id, [SMS])
         sandbox = await sandbox_sender(conn, brand_id, SMS)
     (route,) = (await frozen_for_test(draft, context_fields=(), language=None)).content.routes
 
