@@ -76,7 +76,7 @@ def doors(core: Core, services: Services, settings: ApiSettings) -> Sequence[Doo
         campaigns=CampaignPages(
             door, campaigns=services.campaigns, templates=services.templates, senders=services.senders
         ),
-        executions=ExecutionPages(door, services.executions),
+        executions=ExecutionPages(door, services.executions, services.reported),
         schedules=SchedulePages(
             door,
             schedules=services.schedules,

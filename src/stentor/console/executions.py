@@ -8,6 +8,7 @@ from stentor.console.brand import HERE, BrandDoor, id_in
 from stentor.console.visits import AnyRequest
 from stentor.executions.audiences import OfSegment, OfTag, audience_of
 from stentor.executions.service import ExecutionService
+from stentor.integrations.metrics.reported import ReportedService
 
 SHOWN = 50
 
@@ -15,9 +16,10 @@ SHOWN = 50
 class ExecutionPages:
     """Executions in the console, to look at."""
 
-    def __init__(self, door: BrandDoor, executions: ExecutionService) -> None:
+    def __init__(self, door: BrandDoor, executions: ExecutionService, reported: ReportedService) -> None:
         self._door = door
         self._executions = executions
+        self._reported = reported
 
     def handlers(self) -> list[HTTPRouteHandler]:
         """The handlers, to be mounted at `/console`."""
@@ -52,6 +54,7 @@ class ExecutionPages:
                 segment_id=audience.segment_id if isinstance(audience, OfSegment) else None,
                 tag_id=audience.tag_id if isinstance(audience, OfTag) else None,
                 states=_STATES,
+                reported=await self._reported.of_execution(place.brand.id, found.execution.id),
             )
 
         return [listed, one]

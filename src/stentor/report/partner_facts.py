@@ -45,10 +45,11 @@ class Standing(NamedTuple):
 
 
 class PersonTold(NamedTuple):
-    """A person of whom something was told, and on which day first (UTC)."""
+    """A person of whom something was told, of which template, and on which day first (UTC)."""
 
     customer_id: UUID
     external_id: str
+    template: int
     day: date
 
 

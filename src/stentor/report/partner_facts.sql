@@ -51,7 +51,7 @@ RETURNING execution_id, customer_id, event_id
 
 -- name: people_of
 -- Each person once, in the order of their keys, with the day on which it was told of them first.
-SELECT e.customer_id, c.external_id, (min(e.at) AT TIME ZONE 'UTC')::date
+SELECT e.customer_id, c.external_id, min(e.partner_template), (min(e.at) AT TIME ZONE 'UTC')::date
 FROM delivery_event e
 JOIN customer c ON c.part = e.part AND c.customer_id = e.customer_id AND c.brand_id = :brand_id
 WHERE e.execution_id = :execution_id AND e.brand_id = :brand_id AND e.partner_channel = ANY(:numbers) AND e.kind = :kind

@@ -168,7 +168,7 @@ async def test_calls_are_counted_as_often_as_they_come_and_people_once(run: Carr
     assert (first, again, tomorrow) == (Told(3, 2, 1, 0), Told(4, 1, 2, 1), Told(1, 1, 0, 0))
     assert (shown.calls, shown.named, shown.unknown) == (3, 8, 1)
     assert [(one.metric, one.people) for one in shown.figures] == [("opened", 3)]
-    people = await ReportedService(run.db).people(run.brand_id, 324, FactKind.OPENED, channels=[CHANNEL])
+    people = await ReportedService(run.db).people(run.brand_id, run.execution_id, FactKind.OPENED, channels=[CHANNEL])
     assert sorted((one.external_id, one.day) for one in people) == [("ann", TODAY), ("bob", TODAY), ("cat", TODAY)]
 
 

@@ -28,7 +28,7 @@ async def found(
     """The executions that are named, by their run numbers; they are locked, one report after the other.
 
     `channels` are the partner channels that whoever says it executes; None: all of the brand's. `noun` is what one of the things
-    said is called ("Item"). Raises Invalid with pointers such as `/3/campaign` for an execution that did not go out by the
+    said is called ("Item"), and empty where there is but one. Raises Invalid with pointers such as `/3/campaign` for an execution that did not go out by the
     channel, or by none of the caller's, and for a template that the channel never had.
     """
     wanted = set(said)
@@ -47,11 +47,16 @@ async def found(
 
 
 def refused(noun: str, told: Iterable[tuple[int, Violation]]) -> Invalid:
-    """The refusal of what lies at these places, each violation's pointer being within its thing."""
-    violations = [
-        Violation(f"/{place}{one.pointer}", one.code, f"{noun} {place + 1}: {one.message}") for place, one in told
-    ][:VIOLATIONS_MAX]
+    """The refusal of what lies at these places, each violation's pointer being within its thing.
+
+    Without a `noun` there is but one thing, and no place.
+    """
+    violations = [_placed(noun, place, one) for place, one in told][:VIOLATIONS_MAX]
     return Invalid(f"{violations[0].message} Nothing was taken.", violations=violations)
+
+
+def _placed(noun: str, place: int, one: Violation) -> Violation:
+    return Violation(f"/{place}{one.pointer}", one.code, f"{noun} {place + 1}: {one.message}") if noun else one
 
 
 def _objection(

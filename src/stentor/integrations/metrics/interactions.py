@@ -45,9 +45,7 @@ class InteractionService:
         people = list(dict.fromkeys(_ids(brand_id, said.customers)))
 
         async def work(conn: Connection) -> Told:
-            runs = await found(
-                conn, brand_id, channels, [Named(said.campaign, said.channel, said.template)], noun="Item"
-            )
+            runs = await found(conn, brand_id, channels, [Named(said.campaign, said.channel, said.template)], noun="")
             run = runs[said.campaign]
             at = self._at(said.day, run)
             facts = [] if kind is FactKind.OTHER else _facts(said, run, kind, at, people)

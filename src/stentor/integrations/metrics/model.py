@@ -155,10 +155,11 @@ class ReportedTemplate(msgspec.Struct, frozen=True):
 
 
 class PastInteraction(msgspec.Struct, frozen=True):
-    """Something that a person did, as a partner told it."""
+    """Something that a person did, as a partner told it. `campaign` is the run number of an execution of `campaign_id`."""
 
     day: date
     campaign: int
+    campaign_id: UUID | None
     group: int
     channel: int
     template: int

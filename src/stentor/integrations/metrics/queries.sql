@@ -90,11 +90,13 @@ JOIN partner_channel c ON c.brand_id = :brand_id AND c.number = n.channel
 LEFT JOIN partner_template t ON t.brand_id = :brand_id AND t.channel_number = n.channel AND t.number = n.template
 
 -- name: runs_until
--- The newest first.
-SELECT number, execution_id
-FROM partner_run
-WHERE brand_id = :brand_id AND published_at < :until::timestamptz AND channels && :channels::integer[]
-ORDER BY number DESC
+-- The newest first, with their campaigns.
+SELECT r.number, r.execution_id, p.campaign_id
+FROM partner_run r
+JOIN execution e ON e.id = r.execution_id AND e.brand_id = :brand_id
+LEFT JOIN publication p ON p.id = e.publication_id AND p.brand_id = :brand_id
+WHERE r.brand_id = :brand_id AND r.published_at < :until::timestamptz AND r.channels && :channels::integer[]
+ORDER BY r.number DESC
 LIMIT :limit
 
 -- name: execution_exists

@@ -63,7 +63,7 @@ class ReportedService:
     async def people(
         self,
         brand_id: UUID,
-        campaign: int,
+        execution_id: UUID,
         kind: FactKind,
         *,
         channels: Collection[int],
@@ -71,19 +71,16 @@ class ReportedService:
         after: UUID | None = None,
         limit: int = PAGE_MAX,
     ) -> list[PersonTold]:
-        """People of whom a partner of these channels told that in the execution of this run number, each once.
+        """People of whom a partner of these channels told that in the execution, each once.
 
-        In the order of their ids, from behind `after`, at most 10,000 at a time. None for a run number that is none.
+        In the order of their ids, from behind `after`, at most 10,000 at a time.
         """
         async with self._db.read() as conn:
-            run = (await store.runs(conn, brand_id, [campaign])).get(campaign)
-            if run is None:
-                return []
             return await partner_facts.people_of(
                 conn,
                 brand_id,
-                run.execution_id,
-                numbers=[number for number in run.channels if number in channels],
+                execution_id,
+                numbers=sorted(channels),
                 kind=kind.label,
                 template=template,
                 after=after,
@@ -122,7 +119,7 @@ class ReportedService:
         return [
             PastInteraction(
                 one.day,
-                runs[one.execution_id],
+                *runs[one.execution_id],
                 1 if one.group is None else one.group,
                 one.number,
                 one.template,

@@ -164,10 +164,10 @@ async def names(
 
 async def runs_until(
     conn: Connection, brand_id: UUID, until: datetime, channels: Collection[int], *, limit: int
-) -> dict[UUID, int]:
-    """The run numbers of the newest executions on these channels that were published before that time."""
+) -> dict[UUID, tuple[int, UUID | None]]:
+    """The newest executions on these channels that were published before that time: run numbers and campaigns."""
     rows = await Sql.runs_until.tuples(conn, brand_id=brand_id, until=until, channels=sorted(channels), limit=limit)
-    return {execution_id: number for number, execution_id in rows}
+    return {execution_id: (number, campaign_id) for number, execution_id, campaign_id in rows}
 
 
 async def execution_exists(conn: Connection, brand_id: UUID, execution_id: UUID) -> bool:
