@@ -36,6 +36,9 @@ RESETS_PER_LINE_MAX = 20
 INVITATIONS_PER_ADDRESS_MAX = 3
 """Mailed to one address, whoever invites; then three more a day."""
 
+HUB_LINE_TRIES_MAX = 60
+"""Wrong credentials of partners from one line; then one more every 5 s. Right ones are not counted."""
+
 CODES_PER_ADDRESS_MAX = 3
 """Mailed to one address as a test recipient, whoever adds it; then three more a day."""
 CODES_PER_ORGANISATION_MAX = 200
@@ -64,6 +67,9 @@ SECOND_FACTOR = Allowance("factor", CODE_TRIES_MAX, 60.0)
 RESETS_PER_ADDRESS = Allowance("letters", RESETS_PER_ADDRESS_MAX, 3_600.0)
 RESETS_PER_LINE = Allowance("letters-line", RESETS_PER_LINE_MAX, 180.0)
 INVITATIONS_PER_ADDRESS = Allowance("invitations", INVITATIONS_PER_ADDRESS_MAX, 28_800.0)
+# Programs log in many at a time, and each counts until it is known to be right. Their passwords are made by chance, so that
+# nobody guesses one: this is for the time that comparing takes.
+HUB_LOGIN_PER_LINE = Allowance("hub-line", HUB_LINE_TRIES_MAX, 5.0)
 CODES_PER_ADDRESS = Allowance("codes", CODES_PER_ADDRESS_MAX, 28_800.0)
 CODES_PER_ORGANISATION = Allowance("codes-organisation", CODES_PER_ORGANISATION_MAX, 432.0)
 

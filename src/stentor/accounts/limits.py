@@ -11,6 +11,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
+from uuid import UUID
 
 import msgspec
 
@@ -29,9 +30,13 @@ SUBJECTS_MAX = 50_000
 
 FORGOTTEN_AT_ONCE_MAX = 10_000
 
-LimitName: TypeAlias = Literal["user", "group", "key", "optout", "tests"]
+LimitName: TypeAlias = Literal["user", "group", "key", "optout", "tests", "hub", "login"]
+
+LOGINS_A_SECOND_MAX = 20
+"""Logins of one hub client, right ones; wrong ones are counted as guesses."""
 
 _MINUTE_S = 60
+_HUB_WINDOW_S = 10
 _SECOND_S = 1
 
 
@@ -95,6 +100,17 @@ def limit_of_optout_key(principal: Principal, brand: Brand) -> Limit:
 def limit_of_test_sends(brand: Brand) -> Limit:
     """What holds for test sends, beside what holds for all calls about campaigns."""
     return Limit("tests", f"tests {brand.id}", TEST_SENDS_A_MINUTE_MAX, _MINUTE_S)
+
+
+def limits_of_hub_client(client_id: UUID, brand: Brand) -> list[Limit]:
+    """What holds for the calls of a partner, whichever of its tokens it sends; none where the brand has lifted it."""
+    limit = Limit("hub", f"hub {client_id}", brand.settings.hub_rate_per_10_s, _HUB_WINDOW_S)
+    return [limit] if limit.at_most else []
+
+
+def limit_of_hub_logins(client_id: UUID) -> Limit:
+    """What holds for the logins of a partner."""
+    return Limit("login", f"login {client_id}", LOGINS_A_SECOND_MAX, _SECOND_S)
 
 
 class RateLimiter:

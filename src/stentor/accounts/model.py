@@ -60,6 +60,8 @@ class BrandSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     """Batches per minute that are sent to the group, whoever sends them; 0 lifts it."""
     key_rate_per_s: Annotated[int, Meta(ge=0, le=1_000_000)] = 100
     """Calls per second of a key to the other native paths, runs apart; 0 lifts it."""
+    hub_rate_per_10_s: Annotated[int, Meta(ge=0, le=1_000_000)] = 50
+    """Calls in ten seconds of each partner to the channel-integration API, over all API processes; 0 lifts it."""
     batch_profiles_max: Annotated[int, Meta(ge=1, le=1_000)] = 50
     """Profiles of one batch; streams of any length come by `batches:bulk`."""
     preferences_enabled: bool = False

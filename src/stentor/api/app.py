@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, cast
 from uuid import UUID
 
@@ -58,6 +58,9 @@ from stentor.api.test_recipients import test_recipients
 from stentor.api.test_sends import campaigns
 from stentor.api.topics import topics
 from stentor.api.wire import optizmo, preference_topics, preferences, smart_campaigns
+from stentor.api.wire.classic import errors as classic_errors
+from stentor.api.wire.classic.lane import ClassicLane
+from stentor.api.wire.classic.paths import is_classic
 from stentor.api.wire.optout_lane import OptOutLane
 from stentor.api.wire.run_lane import RunLane
 from stentor.errors import Unavailable
@@ -128,12 +131,16 @@ class Lane(Protocol):
 
 
 class Door(msgspec.Struct, frozen=True):
-    """Handlers under one path prefix, and how an error under it is written down."""
+    """Handlers under one path prefix, and how an error under it is written down.
+
+    `owns` says which paths are its own where no prefix does.
+    """
 
     prefix: str
     handlers: "Sequence[ControllerRouterHandler]"
     envelope: Envelope = problem_details
     lane: Lane | None = None
+    owns: Callable[[str], bool] | None = None
 
 
 def create_app(
@@ -167,6 +174,7 @@ def create_app(
         Door(optizmo.COLLECT, [], optizmo.envelope),
         Door(files.PREFIX, files.handlers, files.envelope),
         Door(preference_topics.PREFIX, with_options(preference_topics.preference_topics.handlers)),
+        Door("", [], classic_errors.envelope, ClassicLane(services, settings), is_classic),
     ]
     app = _App(services, settings, [*own, *doors], registry or CollectorRegistry())
     groups = [
@@ -200,7 +208,10 @@ class _App(Litestar):
         list_metrics = ListMetrics(registry)
         self._deadlines = Deadlines()
         self._inside = 0
-        self._errors = Errors([(door.prefix, door.envelope) for door in doors])
+        self._errors = Errors(
+            [(door.prefix, door.envelope) for door in doors if door.owns is None],
+            [(door.owns, door.envelope) for door in doors if door.owns is not None],
+        )
         self._lanes = [door.lane for door in doors if door.lane is not None]
         super().__init__(
             route_handlers=[handler for door in doors for handler in door.handlers],

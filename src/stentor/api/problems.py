@@ -158,10 +158,18 @@ def described() -> list[Described]:
 
 
 class Errors:
-    """Answers every error of the app in the envelope of the door whose path it happened under; itself raises none."""
+    """Answers every error of the app in the envelope of the door whose path it happened under; itself raises none.
 
-    def __init__(self, envelopes: Sequence[tuple[str, Envelope]]) -> None:
+    Doors are told by the prefix of their paths; `others` say themselves which are theirs, where no prefix does.
+    """
+
+    def __init__(
+        self,
+        envelopes: Sequence[tuple[str, Envelope]],
+        others: Sequence[tuple[Callable[[str], bool], Envelope]] = (),
+    ) -> None:
         self._envelopes = sorted(envelopes, key=lambda pair: len(pair[0]), reverse=True)
+        self._others = others
 
     def answer(self, request: ApiRequest, error: Exception) -> Response[Any]:
         failure = failure_of(error)
@@ -175,14 +183,19 @@ class Errors:
                 exc_info=error if failure.status == INTERNAL.status else None,
                 detail=str(failure.problem or failure.detail),
             )
-        path = request.scope["path"]
-        envelope = next((own for prefix, own in self._envelopes if path.startswith(prefix)), problem_details)
+        envelope = self._envelope(request.scope["path"])
         try:
             return envelope(request, failure)
         except Exception as broken:
             # Past here the server would answer, with a bare 500 that no log tells of.
             log.exception("request.answer_failed", request_id=request.request_id, code=failure.code)
             return problem_details(request, failure_of(broken))
+
+    def _envelope(self, path: str) -> Envelope:
+        for owns, own in self._others:
+            if owns(path):
+                return own
+        return next((own for prefix, own in self._envelopes if path.startswith(prefix)), problem_details)
 
 
 def _refused_by_framework(error: HTTPException) -> Failure:

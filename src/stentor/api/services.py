@@ -10,6 +10,7 @@ from stentor.accounts.limits import RateLimiter
 from stentor.accounts.service import AccountService
 from stentor.accounts.test_recipients import TestRecipientService
 from stentor.accounts.users import UserService
+from stentor.api.spool import Spools
 from stentor.audience.customer_events import CustomerEventService
 from stentor.audience.customers import CustomerService
 from stentor.audience.imports import ImportService
@@ -36,11 +37,16 @@ from stentor.erasures.merging import MergeService
 from stentor.erasures.service import ErasureService
 from stentor.executions.experiments import ExperimentService
 from stentor.executions.service import ExecutionService
+from stentor.integrations.access import HubAccess
 from stentor.integrations.listeners.service import ListenerService
 from stentor.integrations.metrics.interactions import InteractionService
 from stentor.integrations.metrics.reported import ReportedService
 from stentor.integrations.metrics.telling import FactService
 from stentor.integrations.metrics.totals import TotalService
+from stentor.integrations.numbers import NumberBook
+from stentor.integrations.preferences import PartnerPreferences
+from stentor.integrations.promotions import PromotionService
+from stentor.integrations.runs import RunBook
 from stentor.optouts.bulk import BulkCheck
 from stentor.optouts.entry_service import EntryService
 from stentor.optouts.jobs.service import JobService
@@ -86,6 +92,12 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     partner_content: PartnerContentService
     hub_clients: HubClientService
     hub_callers: HubCallers
+    hub_access: HubAccess
+    hub_numbers: NumberBook
+    partner_runs: RunBook
+    partner_preferences: PartnerPreferences
+    promotions: PromotionService
+    spools: Spools
     templates: TemplateService
     previews: PreviewService
     campaigns: CampaignService

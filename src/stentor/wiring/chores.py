@@ -27,6 +27,7 @@ from stentor.executions.steps.following import write_waits
 from stentor.executions.steps.starting import StepKeeper
 from stentor.guard.contacts import ContactKeeper
 from stentor.guard.store import forget_claims
+from stentor.integrations.access import forget_tokens
 from stentor.integrations.listeners.days import DayTeller
 from stentor.integrations.listeners.delivery import forget_notices
 from stentor.integrations.listeners.telling import forget_told
@@ -93,6 +94,7 @@ def chores(core: Core) -> list[Chore]:
         Chore("forget_told", 3_600.0, lambda: forget_told(db)),
         Chore("forget_signed_in", 600.0, lambda: forget_ended(db)),
         Chore("keep_revocations", 60.0, revocations(core).keep),
+        Chore("forget_hub_tokens", 3_600.0, lambda: forget_tokens(db)),
         Chore("forget_windows", 3_600.0, lambda: forget_windows(db)),
         Chore("forget_audit", 3_600.0, lambda: forget_audit(db, days=core.settings.audit_days)),
         Chore("forget_answers", 600.0, lambda: forget_answers(db)),

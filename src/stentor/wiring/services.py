@@ -21,6 +21,7 @@ from stentor.accounts.test_recipients import TestRecipientService
 from stentor.accounts.users import UserService
 from stentor.api.services import Services
 from stentor.api.settings import ApiSettings
+from stentor.api.spool import Spools
 from stentor.audience.anonymous import AddressNames
 from stentor.audience.customer_events import CustomerEventService
 from stentor.audience.customers import CustomerService
@@ -52,11 +53,16 @@ from stentor.erasures.service import ErasureService
 from stentor.executions.experiments import ExperimentService
 from stentor.executions.quieting import QuietSource
 from stentor.executions.service import ExecutionService
+from stentor.integrations.access import HubAccess
 from stentor.integrations.listeners.service import ListenerService
 from stentor.integrations.metrics.interactions import InteractionService
 from stentor.integrations.metrics.reported import ReportedService
 from stentor.integrations.metrics.telling import FactService
 from stentor.integrations.metrics.totals import TotalService
+from stentor.integrations.numbers import NumberBook
+from stentor.integrations.preferences import PartnerPreferences
+from stentor.integrations.promotions import PromotionService
+from stentor.integrations.runs import RunBook
 from stentor.optouts.bulk import BulkCheck
 from stentor.optouts.entry_service import EntryService
 from stentor.optouts.jobs.service import JobService
@@ -82,6 +88,7 @@ from stentor.wiring.core import (
     accounts,
     base_url,
     campaign_checker,
+    data_directory,
     disk_reserve,
     imports,
     list_reserve,
@@ -173,6 +180,8 @@ def services(core: Core) -> Services:
     names = AddressNames(core.secret.derive("addresses"))
     # Apart from people's: services that log in together keep nobody from signing in.
     hub_passwords = Passwords(core.secret.derive("hub-passwords"))
+    hub_callers = HubCallers(core.db, hub_passwords, core.secret.derive("hub-keys"))
+    limiter = RateLimiter(core.db)
     return Services(
         database=core.db,
         reserve=disk_reserve(core.settings),
@@ -182,7 +191,7 @@ def services(core: Core) -> Services:
         users=people.users,
         invitations=people.invitations,
         audit=AuditLog(core.db),
-        limiter=RateLimiter(core.db),
+        limiter=limiter,
         customers=CustomerService(core.db),
         merges=MergeService(core.db),
         erasures=erasures(core),
@@ -199,7 +208,15 @@ def services(core: Core) -> Services:
         partner_channels=PartnerChannelService(core.db),
         partner_content=PartnerContentService(core.db),
         hub_clients=hub_clients(core, hub_passwords),
-        hub_callers=HubCallers(core.db, hub_passwords, core.secret.derive("hub-keys")),
+        hub_callers=hub_callers,
+        hub_access=HubAccess(
+            core.db, hub_callers, key=core.secret.derive("hub-tokens"), attempts=_attempts(core), limiter=limiter
+        ),
+        hub_numbers=NumberBook(core.db),
+        partner_runs=RunBook(core.db),
+        partner_preferences=PartnerPreferences(core.db),
+        promotions=PromotionService(core.db),
+        spools=Spools(data_directory(core.settings) / "spool", bytes_max=core.settings.spool_bytes),
         templates=TemplateService(core.db),
         previews=previews,
         campaigns=CampaignService(core.db),

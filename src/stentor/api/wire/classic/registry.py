@@ -16,6 +16,8 @@ from typing import Any, Literal, TypeAlias, get_type_hints
 import msgspec
 
 from stentor.api.wire.classic.paths import CategoryName, Target, Version
+from stentor.api.wire.classic.reading import NoQuery
+from stentor.errors import NotFound
 
 Verb: TypeAlias = Literal["GET", "POST"]
 Handler: TypeAlias = Callable[..., Awaitable[Any]]
@@ -77,15 +79,34 @@ class Category:
                 body=hints["body"] if "body" in takes else None,
                 **how,
             )
-            self.functions.append(function)
-            for each in (name, *also):
-                known = self._found.setdefault((each.lower(), function.of_one), {})
-                if verb in known:
-                    raise ValueError(f"{self.name} has two functions {verb} {each}")
-                known[verb] = function
+            self._register(function, *also)
             return handler
 
         return register
+
+    def _register(self, function: Function, *also: str) -> None:
+        self.functions.append(function)
+        for each in (function.name, *also):
+            known = self._found.setdefault((each.lower(), function.of_one), {})
+            if function.verb in known:
+                raise ValueError(f"{self.name} has two functions {function.verb} {each}")
+            known[function.verb] = function
+
+    def empty(self, name: str, query: type[msgspec.Struct] = NoQuery) -> None:
+        """A function about something that nothing is kept of: it reads its parameters, and answers an empty list."""
+
+        async def nothing(_: Any, query: msgspec.Struct) -> list[Any]:  # noqa: ARG001  read for the refusals
+            return []
+
+        self._register(Function(name=name, category=self.name, verb="GET", handler=nothing, query=query))
+
+    def unknown(self, name: str, query: type[msgspec.Struct]) -> None:
+        """A look-up of one of something that there is none of."""
+
+        async def missing(_: Any, query: msgspec.Struct) -> None:  # noqa: ARG001  read for the refusals
+            raise NotFound("There is none of these.")
+
+        self._register(Function(name=name, category=self.name, verb="GET", handler=missing, query=query))
 
     def by_verb(self, target: Target) -> dict[Verb, Function]:
         """The functions at that path; none where there is no such thing."""

@@ -1,0 +1,234 @@
+"""Who was reached by what, and what is known of people."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import date
+from typing import Any
+
+from stentor.api.wire.classic.actions import (
+    ONE_DAY,
+    TEST_GROUP,
+    action_of,
+    group_of,
+    last_day_of,
+    runs_of_group,
+)
+from stentor.api.wire.classic.calls import Call
+from stentor.api.wire.classic.listing import Columns, Paged, WithAttributes, columns_of, page_of, values_of
+from stentor.api.wire.classic.reading import Answer, Number, Query
+from stentor.api.wire.classic.registry import Category
+from stentor.api.wire.classic.segments import OfChange
+from stentor.integrations.runs import Reached, Run, RunQuery
+
+customers = Category("customers")
+
+Row = dict[str, Any]
+
+
+class OfAction(WithAttributes, frozen=True, kw_only=True):
+    recipient_group_id: Number = TEST_GROUP
+    action_id: Number
+    date: date
+
+
+class OfGroup(WithAttributes, frozen=True, kw_only=True):
+    target_group_id: int
+    date: date
+    channel_id: Number = 0
+    include_recipient_group_id: bool = False
+
+
+class OfDay(WithAttributes, frozen=True, kw_only=True):
+    date: date
+
+
+class OfOneCampaign(WithAttributes, frozen=True, kw_only=True):
+    campaign_id: Number
+    channel_id: Number = 0
+
+
+class OfAttribute(WithAttributes, frozen=True, kw_only=True):
+    changed_customer_attribute: str
+    start_date: date | None = None
+    end_date: date | None = None
+
+
+class OfValue(Paged, frozen=True, kw_only=True):
+    lifecycle_stage_id: Number | None = None
+    customer_attribute: str = ""
+    customer_attribute_value: str = ""
+
+
+class OfCustomer(Query, frozen=True, kw_only=True):
+    customer_id: str
+
+
+class LastAction(Answer, frozen=True, kw_only=True):
+    action_id: int
+    date: str
+    duration: int
+    target_group_id: int
+
+
+@customers.get("GetCustomersByAction")
+async def get_customers_by_action(call: Call, query: OfAction) -> AsyncIterator[list[Row]]:
+    """Who got an action on a day. All are in the test group, 1."""
+    named = await call.services.hub_numbers.all(call.brand.id, "campaign")
+    campaign = next((each.id for each in named if each.number == query.action_id), None)
+    runs: list[Run] = []
+    if campaign is not None and query.recipient_group_id == TEST_GROUP:
+        runs = await call.services.partner_runs.runs(call.client, RunQuery(day=query.date, campaign_id=campaign))
+    return _rows(call, query, runs, lambda one: {"CustomerID": one.external_id})
+
+
+@customers.get("GetCustomerActionsByTargetGroup")
+async def get_customer_actions_by_target_group(call: Call, query: OfGroup) -> AsyncIterator[list[Row]]:
+    """Who of a target group got what on a day."""
+    numbers = await call.services.hub_numbers.numbers(call.brand.id, "campaign")
+    runs = await runs_of_group(call, query.target_group_id, query.date)
+
+    def row(one: Reached) -> Row:
+        told = {"CustomerID": one.external_id, "ActionID": action_of(one.run, numbers), "ChannelID": one.channel}
+        return {**told, "RecipientGroupID": TEST_GROUP} if query.include_recipient_group_id else told
+
+    return _rows(call, query, runs, row, channel=query.channel_id or None)
+
+
+@customers.get("GetCustomerOneTimeActionsByDate")
+async def get_customer_one_time_actions_by_date(call: Call, query: OfDay) -> AsyncIterator[list[Row]]:
+    """Who got what on a day by campaigns that are for no target group and do not recur."""
+    runs = await call.services.partner_runs.runs(call.client, RunQuery(day=query.date))
+    return _rows(call, query, list(filter(_is_one_time, runs)), await _one_time(call))
+
+
+@customers.get("GetCustomerOneTimeActionsByCampaign")
+async def get_customer_one_time_actions_by_campaign(call: Call, query: OfOneCampaign) -> AsyncIterator[list[Row]]:
+    """Who got what by such a campaign."""
+    runs = await call.services.partner_runs.runs(call.client, RunQuery(number=query.campaign_id))
+    return _rows(call, query, list(filter(_is_one_time, runs)), await _one_time(call), channel=query.channel_id or None)
+
+
+@customers.get("GetCustomerActionDetailsByDate")
+async def get_customer_action_details_by_date(call: Call, query: OfDay) -> AsyncIterator[list[Row]]:
+    """Who got what on a day."""
+    runs = await call.services.partner_runs.runs(call.client, RunQuery(day=query.date))
+    return _rows(call, query, runs, await _one_time(call))
+
+
+@customers.get("GetCustomersActionEndedByDate")
+async def get_customers_action_ended_by_date(call: Call, query: OfDay) -> AsyncIterator[list[Row]]:
+    """Who got what of that which was over on a day."""
+    numbers = await call.services.hub_numbers.numbers(call.brand.id, "campaign")
+    groups = await call.services.hub_numbers.numbers(call.brand.id, "segment")
+    runs = await call.services.partner_runs.runs(call.client, RunQuery(over_on=query.date))
+    return _rows(
+        call,
+        query,
+        runs,
+        lambda one: {
+            "CustomerID": one.external_id,
+            "ActionID": action_of(one.run, numbers),
+            "ChannelID": one.channel,
+            "Date": one.run.started_at.date().isoformat(),
+            "Duration": ONE_DAY,
+            "TargetGroupID": group_of(one.run, groups),
+        },
+    )
+
+
+@customers.get("GetCurrentlyTargetedCustomers")
+async def get_currently_targeted_customers(call: Call, query: WithAttributes) -> AsyncIterator[list[Row]]:
+    """Whom campaigns are for that are still going on."""
+    numbers = await call.services.hub_numbers.numbers(call.brand.id, "campaign")
+    runs = await call.services.partner_runs.runs(call.client, RunQuery(is_going_on=True))
+    return _rows(
+        call,
+        query,
+        runs,
+        lambda one: {
+            "CustomerID": one.external_id,
+            "CampaignID": one.run.number,
+            "ActionID": action_of(one.run, numbers),
+            "StartDate": one.run.started_at.date().isoformat(),
+            "EndDate": last_day_of(one.run).isoformat(),
+        },
+        waiting=True,
+    )
+
+
+@customers.get("GetCustomerLastActionExecuted")
+async def get_customer_last_action_executed(call: Call, query: OfCustomer) -> LastAction:
+    """What somebody got last."""
+    run = await call.services.partner_runs.last_of(call.client, query.customer_id)
+    numbers = await call.services.hub_numbers.numbers(call.brand.id, "campaign")
+    groups = await call.services.hub_numbers.numbers(call.brand.id, "segment")
+    return LastAction(
+        action_id=action_of(run, numbers),
+        date=run.started_at.date().isoformat(),
+        duration=ONE_DAY,
+        target_group_id=group_of(run, groups),
+    )
+
+
+# Segments are asked anew each time, nothing is kept of what attributes were, and nobody's worth is reckoned.
+customers.empty("GetTargetGroupChangers", OfChange)
+customers.empty("GetCustomerAttributeChangers", OfAttribute)
+customers.empty("GetCustomerFutureValues", OfValue)
+
+
+@customers.get("Attributes", of_one=True)
+async def get_attributes(call: Call, id: str) -> Row:  # noqa: A002  the registry's name for what stands in the path
+    """What the client may pull of one person."""
+    one = await call.services.customers.get(call.brand.id, id)
+    fields = {
+        "Email": one.email,
+        "Phone": one.phone,
+        "PushTokens": list(one.push_tokens),
+        "Locale": one.locale,
+        "TimeZone": one.time_zone,
+    }
+    names = call.granted()
+    values = values_of(names, fields, one.attributes)
+    return {
+        "CustomerID": one.external_id,
+        "Attributes": [{"RealFieldName": name, "Value": value} for name, value in zip(names, values, strict=True)],
+    }
+
+
+def _rows(
+    call: Call,
+    query: WithAttributes,
+    runs: Sequence[Run],
+    row: Callable[[Reached], Row],
+    *,
+    channel: int | None = None,
+    waiting: bool = False,
+) -> AsyncIterator[list[Row]]:
+    """The page of rows about whom these runs reached. Raises Invalid for attributes that may not be pulled."""
+    columns = columns_of(query, call.granted(channel), is_older=call.is_older)
+    people = call.services.partner_runs.people(
+        call.client, runs, channel=channel, with_attributes=bool(columns.names), waiting=waiting
+    )
+
+    async def told() -> AsyncIterator[list[Row]]:
+        async for page in page_of(people, query):
+            yield [{**row(one), **_attributes(columns, one)} for one in page]
+
+    return told()
+
+
+def _attributes(columns: Columns, one: Reached) -> Row:
+    return columns.told(values_of(columns.names, one.fields, one.attributes)) if columns.names else {}
+
+
+def _is_one_time(run: Run) -> bool:
+    return run.segment_id is None and not run.is_recurrent
+
+
+async def _one_time(call: Call) -> Callable[[Reached], Row]:
+    numbers = await call.services.hub_numbers.numbers(call.brand.id, "campaign")
+    return lambda one: {
+        "CustomerID": one.external_id,
+        "RecipientGroupID": TEST_GROUP,
+        "ActionID": action_of(one.run, numbers),
+        "ChannelID": one.channel,
+    }
