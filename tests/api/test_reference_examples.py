@@ -62,8 +62,16 @@ NEEDS_A_WORKER = {
     "chooseWinner",
     "cancelExperiment",
 }
-# What a newcomer's campaign runs by is a generator; those that are published themselves have tests of their own.
-NEEDS_ANOTHER_KIND = {"publishCampaign", "runCampaign", "changeSchedule", "cancelSchedule", "streamBatch"}
+# What a newcomer's campaign runs by is a generator; those that are published themselves have tests of their own. So have those
+# that a partner executes.
+NEEDS_ANOTHER_KIND = {
+    "publishCampaign",
+    "runCampaign",
+    "changeSchedule",
+    "cancelSchedule",
+    "streamBatch",
+    "tellPartnerEvents",
+}
 STREAMS = {"watchExecution", "watchOptoutJob"}
 ID_OF = {
     "createTopic": ("topic", "key"),

@@ -48,7 +48,18 @@ def test_every_command_says_what_it_does_and_shows_an_example():
 
 @pytest.mark.parametrize(
     "group",
-    [(), ("organisation",), ("brand",), ("key",), ("user",), ("customers",), ("subscriptions",), ("lists",)],
+    [
+        (),
+        ("organisation",),
+        ("brand",),
+        ("key",),
+        ("user",),
+        ("customers",),
+        ("subscriptions",),
+        ("lists",),
+        ("hub", "channels"),
+        ("hub", "clients"),
+    ],
     ids=" ".join,
 )
 def test_the_list_of_commands_is_whole_in_eighty_columns(group: tuple[str, ...]):

@@ -8,6 +8,7 @@ import typer
 from stentor import __version__
 from stentor.cli.accounts_app import brand_app, key_app, organisation_app
 from stentor.cli.audit_app import audit_app
+from stentor.cli.hub_app import hub_app
 from stentor.cli.imports_app import customers_app, subscriptions_app
 from stentor.cli.lists_app import lists_app
 from stentor.cli.options import AsJson, Data, directory_path, said
@@ -32,6 +33,7 @@ for name, group in {
     "customers": customers_app,
     "subscriptions": subscriptions_app,
     "lists": lists_app,
+    "hub": hub_app,
 }.items():
     app.add_typer(group, name=name)
 
