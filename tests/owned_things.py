@@ -170,6 +170,8 @@ async def harvested(world: World) -> dict[str, str]:
     await world.ask("POST", "/partner-channels/777/apps", json={"apps": [{"app_id": "their-app", "name": "A"}]})
     said = {"name": "H", "username": f"hub-{world.brand.id}", "channels": [{"number": 777}]}
     client = (await world.ask("POST", "/hub-clients", json=said)).json()
+    listens = {"client_id": client["client"]["id"], "event": "revocation", "url": "https://hooks.example.org/"}
+    listener = await world.ask("POST", "/listeners", json=listens)
     return {
         "channel_number": "777",
         "template_number": "8",
@@ -198,6 +200,7 @@ async def harvested(world: World) -> dict[str, str]:
         **await _people_of(world),
         "key_number": str(key.json()["number"]),
         "erasure_id": erased.json()["erasure"]["id"],
+        "listener_id": listener.json()["id"],
     }
 
 

@@ -295,6 +295,8 @@ async def test_every_operation_that_changes_configuration_leaves_one_entry(
         "replaceSchedule": _schedule("other"),
         "changeSchedule": {"start_at": _in_days(2)},
         "updateOptoutList": {"expiry_days": 365},
+        "createListener": {"client_id": owned["client_id"], "event": "day_closed", "url": "https://hooks.example.org/"},
+        "updateListener": {"url": "https://hooks.example.org/other"},
         "confirmTestRecipient": {"code": code},
         "testCampaign": {"to": ["+358401112222"], "wait_s": 0},
     }
@@ -317,8 +319,8 @@ async def test_every_operation_that_changes_configuration_leaves_one_entry(
     assert wrong == {}
 
 
-# Made twice, there are two of them.
-_MADE_AGAIN = {"createKey", "testCampaign"}
+# Made twice, there are two of them; what is sent again or changed for another twice, is twice.
+_MADE_AGAIN = {"createKey", "testCampaign", "replayNotices", "rotateSigningSecret"}
 
 # What is replaced can be published, what is resumed was paused, and what is revoked is still there: it is deleted last.
 _TURN = {"PUT": 0, "PATCH": 1, "POST": 2, "DELETE": 3}

@@ -28,6 +28,7 @@ FIRST = [
     "addPartnerTemplates",
     "addPartnerApps",
     "createHubClient",
+    "createListener",
     "createSegment",
     "createKey",
     "addTestRecipient",
@@ -90,6 +91,7 @@ ID_OF = {
     "createProfile": ("profile", "external_id"),
     "createProfileTag": ("tag_id", "uuid"),
     "createKey": ("key_number", "number"),
+    "createListener": ("listener_id", "id"),
     "beginImport": ("import_id", "id"),
 }
 
@@ -114,7 +116,7 @@ def request_of(operation: dict[str, Any], ids: dict[str, str]) -> dict[str, Any]
         if media != "application/json":
             return {"content": said["example"], "headers": {"Content-Type": media}}
         text = json.dumps(said["example"])
-        for name in ("template_id", "campaign_id"):
+        for name in ("template_id", "campaign_id", "client_id"):
             text = re.sub(rf'"{name}": "[^"]*"', f'"{name}": "{ids.get(name, "")}"', text)
         return {"json": json.loads(text)}
     return {}

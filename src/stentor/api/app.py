@@ -26,6 +26,7 @@ from stentor.api.hub_clients import hub_clients
 from stentor.api.imports import imports
 from stentor.api.inbox import inbox
 from stentor.api.keys import keys
+from stentor.api.listeners import listeners
 from stentor.api.messages import messages
 from stentor.api.methods import with_options
 from stentor.api.metrics import ListMetrics, RequestMetrics
@@ -109,6 +110,7 @@ NATIVE = (
     partner_channels,
     hub_clients,
     partner_events,
+    listeners,
     optout_lists,
     optout_entries,
     optout_jobs,

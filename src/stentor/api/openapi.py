@@ -41,6 +41,8 @@ _PATH_NAMES = {
     "user_id": "The user's id.",
     "invitation_id": "The invitation's id.",
     "external_id": "Your own id of the person; a `/` in it is sent as `%2F`.",
+    "listener_id": "The listener's id.",
+    "client_id": "The hub client's id.",
     "test_recipient_id": "The test recipient's id.",
     "topic": "The topic's key or id.",
     "topic_id": "The topic's id.",
@@ -61,7 +63,6 @@ _PATH_NAMES = {
     "channel_number": "The partner channel's number, its `ChannelID`.",
     "template_number": "The service's number of the template, its `TemplateID`.",
     "app_id": "The service's id of the app, its `AppID`; a `/` in it is sent as `%2F`.",
-    "client_id": "The hub client's id.",
     "key_number": "The key's number, with which its token begins.",
 }
 _HEADER_NAMES = {

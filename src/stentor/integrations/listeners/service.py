@@ -89,6 +89,8 @@ class ListenerService:
             held_id = await store.find_key(conn, brand_id, client_id, event, channel)
             if held_id is None:
                 await check_quota(conn, brand_id, "listeners", LISTENERS_MAX, store.count_listeners)
+                # Somebody may have registered it while we waited for our turn to count.
+                held_id = await store.find_key(conn, brand_id, client_id, event, channel)
             held = None if held_id is None else await store.listener_by_id(conn, brand_id, held_id)
             listener = await _found(
                 conn, brand_id, await store.put_listener(conn, brand_id, client_id, event, channel, url=url)
@@ -214,6 +216,8 @@ class ListenerService:
         return self._secrets.secret(client_id, generation)
 
     async def _delete(self, conn: Connection, brand_id: UUID, listener_id: UUID) -> None:
+        if not await store.lock_listener(conn, brand_id, listener_id):
+            raise _missing(listener_id)
         held = await _found(conn, brand_id, listener_id)
         await store.delete_listener(conn, brand_id, listener_id)
         await record(conn, "listener.removed", listener_id, brand_id=brand_id, before=_told(held))

@@ -7,6 +7,9 @@ from stentor.channels.outbound import Outbound
 from stentor.channels.webhook.settings import URL_CHARS_MAX, place_of, url_complaint
 from stentor.errors import Invalid
 
+ENCODED_CHARS_MAX = 3 * URL_CHARS_MAX
+"""Of a URL as it is sent; what it stands for has a third of that."""
+
 _ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<place>[^/?#]*)", re.IGNORECASE)
 
 
@@ -16,7 +19,7 @@ def listener_url(text: str, outbound: Outbound, *, pointer: str = "/url") -> str
     Clients exist that send the whole of it percent-encoded: what has no `://` and is an absolute URL once it is unquoted, is that.
     """
     url = text.strip()
-    if "://" not in url and len(url) <= 3 * URL_CHARS_MAX and _ORIGIN.match(unquoted := _unquoted(url)):
+    if "://" not in url and len(url) <= ENCODED_CHARS_MAX and _ORIGIN.match(unquoted := _unquoted(url)):
         url = unquoted
     origin = _ORIGIN.match(url)
     if origin is not None:
