@@ -116,6 +116,11 @@ class ExecutionDetail(ExecutionBody, frozen=True, kw_only=True):
     reconciliation: Annotated[
         Reconciliation | None, Meta(description="The books of its last end, counted from rows; null before the first.")
     ]
+    run_number: Annotated[
+        int | None,
+        Meta(description="The CampaignID by which outside services know it; null where none executes it, or not yet."),
+    ]
+    partner_channels: Annotated[list[int], Meta(description="The numbers of the partner channels that it goes out by.")]
 
 
 def detailed(overview: Overview) -> ExecutionDetail:
@@ -130,6 +135,8 @@ def detailed(overview: Overview) -> ExecutionDetail:
             for one in overview.paused_senders
         ],
         reconciliation=overview.reconciliation,
+        run_number=None if overview.partner_run is None else overview.partner_run.number,
+        partner_channels=[] if overview.partner_run is None else overview.partner_run.channels,
     )
 
 

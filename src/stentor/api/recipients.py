@@ -11,6 +11,7 @@ from stentor.api.channels import ChannelName, name_of
 from stentor.api.groups import group_noun
 from stentor.api.paging import Listing, ListQuery, Walk, listing
 from stentor.api.request import ApiRequest, Caller
+from stentor.campaigns.model import PartnerContent
 from stentor.domain.vocabulary import ChannelKind, Reason, SendState
 from stentor.errors import Invalid
 from stentor.executions.explaining import Check, Explanation
@@ -68,6 +69,10 @@ class ChannelStory(msgspec.Struct, frozen=True):
     template: str
     template_version: int
     language: str
+    partner: Annotated[
+        PartnerContent | None,
+        Meta(description="What an outside service sends, that pulls whom it is for; null for what goes out from here."),
+    ]
     checks: list[Check]
     answers: list[ProviderAnswer]
 
@@ -161,6 +166,7 @@ def _story(explanation: Explanation) -> RecipientStory:
                 template=one.template,
                 template_version=one.template_version,
                 language=one.language,
+                partner=one.partner,
                 checks=one.checks,
                 answers=[
                     ProviderAnswer(answer.kind, answer.at, answer.sender_id, answer.answer) for answer in one.answers

@@ -17,7 +17,7 @@ from stentor.audience.customers import missing_customer
 from stentor.audience.past import Past, past_of
 from stentor.audience.reach import Recipient, recipients
 from stentor.audience.segments.expressions import Expression
-from stentor.campaigns.model import Publication
+from stentor.campaigns.model import PartnerContent, Publication, PublishedRoute
 from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
 from stentor.domain.ids import part_of, recipient_id
@@ -123,6 +123,8 @@ class ChannelExplanation(msgspec.Struct, frozen=True):
     """That condition; None: it is meant for everybody."""
     arm: str | None
     """Of the campaign's experiment; None where it has none."""
+    partner: PartnerContent | None
+    """What an outside service sends there, that pulls whom it is for; None for what goes out from here."""
     checks: list[Check]
     answers: list[DeliveryAnswer]
 
@@ -237,6 +239,7 @@ async def explain_channels(
                 route=ordinal,
                 when=route.when,
                 arm=arm,
+                partner=None if execution.is_test else route.partner,
                 checks=_checks(kept, chunk, Replay(kept, meanwhile=meanwhile)),
                 answers=[answer for answer in answers if answer.channel is trace.channel],
             )
@@ -278,6 +281,9 @@ async def _kept(conn: Connection, look_up: LookUp, asked: _Asked, trace: SendTra
     moments: list[datetime] = [trace.decided_at]
     if trace.state is SendState.PENDING:
         moments = [planned_at] if planned_at else []
+    elif trace.state is SendState.HANDED_OVER and _pulled(asked, trace) is not None:
+        # It was decided when the service's list was frozen, and is stamped when it was read.
+        moments = []
     elif _objecting(trace) in {None, "content"}:
         waves: Sequence[datetime] = await Sql.waves_of.column(
             conn, brand_id=brand_id, execution_id=execution.id, chunk=trace.chunk, customer_id=customer
@@ -304,6 +310,12 @@ async def _kept(conn: Connection, look_up: LookUp, asked: _Asked, trace: SendTra
         shares_address=owner is not None and owner != customer,
         now=await present(conn),
     )
+
+
+def _pulled(asked: _Asked, trace: SendTrace) -> PublishedRoute | None:
+    """The route of a send that an outside service pulls."""
+    route, _ = asked.publication.content.wording(trace.channel, trace.variant)
+    return None if route.partner is None or asked.execution.is_test else route
 
 
 async def _lists(conn: Connection, look_up: LookUp, asked: _Asked, trace: SendTrace, *, at: datetime) -> ListsThen:
@@ -364,6 +376,10 @@ def _pauses(kept: Kept, chunk: _Chunk) -> dict[str, Check]:
     if execution.paused_at is not None:
         told = f"Paused since {execution.paused_at:%Y-%m-%d %H:%M:%S} UTC."
         pauses["execution"] = _paused("execution", Reason.EXECUTION_PAUSED, told)
+    route, _ = kept.publication.content.wording(kept.send.channel, kept.send.variant)
+    if route.partner is not None and not execution.is_test:
+        told = f"Waits until the service of channel {route.partner.channel_number} pulls it."
+        pauses["sender"] = Check("sender", "not_reached", detail=told)
     if chunk.sender_paused_at is not None:
         told = f"The sender {chunk.sender!r} is paused since {chunk.sender_paused_at:%Y-%m-%d %H:%M:%S} UTC."
         pauses["sender"] = _paused("sender", Reason.SENDER_PAUSED, told)

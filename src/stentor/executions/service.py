@@ -17,7 +17,7 @@ from stentor.domain.ids import was_made_before
 from stentor.domain.policy import BrandPolicy
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Conflict, Forbidden, NotFound, Unavailable
-from stentor.executions import remedies, store
+from stentor.executions import partner_runs, remedies, store
 from stentor.executions.composing import Composer
 from stentor.executions.explaining import Explanation, PausedSender, explain, paused_senders
 from stentor.executions.facts import PublicationSource
@@ -25,6 +25,7 @@ from stentor.executions.forecasting import Forecast, Trial, forecast
 from stentor.executions.history import HISTORY_DAYS
 from stentor.executions.messages import MessageStory, message_story
 from stentor.executions.model import Execution, ExecutionState, Origin
+from stentor.executions.partner_runs import PartnerRun
 from stentor.executions.quieting import QuietSource
 from stentor.executions.remedies import TREATMENTS, Action, Remedy
 from stentor.executions.steps import orders
@@ -66,7 +67,7 @@ class Overview(msgspec.Struct, frozen=True):
     """An execution with its numbers, what was ordered for it, and the books of its last end.
 
     `to_decide` are sends in doubt whose sender asks what becomes of them; `paused_senders` are those that somebody of it
-    waits for.
+    waits for; `partner_run` is what outside services know it as that execute it, or a part of it.
     """
 
     execution: Execution
@@ -75,6 +76,7 @@ class Overview(msgspec.Struct, frozen=True):
     remedies: list[Remedy]
     reconciliation: Reconciliation | None
     paused_senders: list[PausedSender]
+    partner_run: PartnerRun | None
 
 
 class ExecutionService:
@@ -171,9 +173,10 @@ class ExecutionService:
             channels = counts.get(execution_id, [])
             is_in_doubt = any(channel.unknown for channel in channels)
             paused = await paused_senders(conn, brand_id, execution_id)
+            run = (await partner_runs.runs_of(conn, brand_id, [execution_id])).get(execution_id)
             asking = await remedies.asking_channels(conn, brand_id, execution_id) if is_in_doubt else set()
         to_decide = sum(channel.unknown for channel in channels if channel.channel in asking)
-        return Overview(execution, channels, to_decide, ordered, next(iter(ends), None), paused)
+        return Overview(execution, channels, to_decide, ordered, next(iter(ends), None), paused, run)
 
     async def steps(self, brand_id: UUID, execution_id: UUID) -> Steps:
         """How the steps that follow the execution stand; none for one that nothing follows. Raises NotFound."""

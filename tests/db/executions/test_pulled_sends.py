@@ -320,3 +320,21 @@ async def test_what_was_pulled_leaves_history_with_its_number(db: Database):
         await conn.execute("DELETE FROM execution")
 
     assert (await runs(db), await told(db)) == ({}, [])
+
+
+async def test_what_became_of_somebody_names_the_service_and_what_it_sends(db: Database):
+    world, engine, _, partner = await a_stage(db, people=1)
+    execution_id = await world.execution(await world.publication((EMAIL, SMS), partners=[partner]))
+    await engine.drain()
+
+    by_mail, waiting = (await engine.executions.explain(world.brand_id, execution_id, "p0")).channels
+    overview = await engine.executions.overview(world.brand_id, execution_id)
+    await pulled(db, execution_id)
+    _, taken = (await engine.executions.explain(world.brand_id, execution_id, "p0")).channels
+
+    sender = next(check for check in waiting.checks if check.name == "sender")
+    assert (by_mail.partner, waiting.partner) == (None, partner.content)
+    assert (sender.outcome, sender.detail) == ("not_reached", "Waits until the service of channel 505 pulls it.")
+    assert overview.partner_run is not None
+    assert (overview.partner_run.number, overview.partner_run.channels) == (1, [505])
+    assert (taken.state, [check.name for check in taken.checks if check.differs]) == ("handed_over", [])
