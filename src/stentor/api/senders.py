@@ -72,7 +72,7 @@ class SenderInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: Name
     channel: ChannelName
-    kind: SenderKind
+    kind: Annotated[SenderKind, Meta(description="A `listener` comes with its partner channel, and is not made here.")]
     settings: Settings = {}
     secret: Secret = ""
     enabled: bool = True

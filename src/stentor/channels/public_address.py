@@ -39,7 +39,8 @@ class Reach(msgspec.Struct, frozen=True):
             host = place.host
             if objection := self.outbound.early_objection(place.scheme, host, place.port):
                 raise Invalid.field("/settings/url", "url", f"The url cannot be used: {objection}.")
-        if kind == "sandbox" or is_public_https(self.public_url):
+        # What a service sends is the service's message, with its own way to say no.
+        if kind in {"sandbox", "listener"} or is_public_https(self.public_url):
             return
         if self.outbound.allow_loopback and is_loopback(host):
             return

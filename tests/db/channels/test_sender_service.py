@@ -11,8 +11,10 @@ from stentor.channels.public_address import NotReachable, Reach
 from stentor.channels.secrets import SecretBox
 from stentor.channels.service import SenderService, default_sender, ensure_sandbox, sandbox_sender
 from stentor.db.pool import Database
+from stentor.domain.ids import new_id
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Conflict, Invalid, NotFound, Unavailable
+from stentor.testing.world import World
 
 pytestmark = pytest.mark.anyio
 
@@ -217,6 +219,19 @@ async def test_nobody_real_is_written_to_from_an_installation_without_a_public_a
         await hidden.update(brand_id, off.id, SenderPatch(enabled=True))
 
     assert (await hidden.get(brand_id, off.id)).enabled is False
+
+
+async def test_a_listener_is_paused_and_changed_wherever_its_service_pulls(
+    db: Database, secrets: SecretBox, brand_id: UUID
+):
+    hidden = SenderService(db, secrets, Reach())
+    sender_id = (await World(db, brand_id, new_id()).partner()).sender_id
+
+    paused = await hidden.pause(brand_id, sender_id)
+    resumed = await hidden.resume(brand_id, sender_id)
+    changed = await hidden.update(brand_id, sender_id, SenderPatch(in_doubt="ask"))
+
+    assert (paused.paused_at is None, resumed.paused_at, changed.in_doubt) == (False, None, "ask")
 
 
 async def test_a_sink_on_this_machine_is_allowed_where_it_is_known_to_be_one_and_only_while_it_is_there(

@@ -93,6 +93,7 @@ async def test_what_a_service_pulls_waits_for_it_and_what_goes_out_here_does_not
     assert set(channel.addresses) == {"p0@example.com", "p1@example.com", "p2@example.com"}
     assert await world.fates(execution_id) == dict.fromkeys(["p0", "p1", "p2"], "handed_over, pending")
     assert await chunks(db) == [(2, True, True, 1)]
+    assert await unbalanced(db) == []
     assert await runs(db) == {execution_id: (1, [505])}
     assert await told(db) == [(execution_id, "published")]
     assert (await engine.executions.find(world.brand_id, execution_id)).state == "sending"
@@ -139,6 +140,19 @@ async def test_numbers_are_given_once_by_planners_side_by_side_and_by_each_brand
     assert given.keys() == {*large, *small}
     assert sorted(await told(db)) == sorted((execution_id, "published") for execution_id in [*given, other])
     assert await rows(db, "SELECT count(*)::integer FROM execution WHERE state <> 'sending'") == [(0,)]
+
+
+async def test_executions_that_no_service_pulls_wait_for_no_number(db: Database):
+    world, engine, _, partner = await a_stage(db)
+    await world.execution(await world.publication((SMS,), partners=[partner]))
+    await engine.plan()
+    mail = await world.execution(await world.publication((EMAIL,)))
+    async with db.transaction() as conn:
+        await conn.execute("SELECT FROM partner_run_counter FOR UPDATE")
+        await engine.plan()
+
+        assert (await engine.executions.find(world.brand_id, mail)).state == "sending"
+        assert len(await runs(db)) == 1
 
 
 @pytest.mark.parametrize("is_large", [False, True])
