@@ -372,18 +372,23 @@ def _pauses(kept: Kept, chunk: _Chunk) -> dict[str, Check]:
     )
     if kept.send.state not in _WAITING or is_over:
         return {}
-    pauses: dict[str, Check] = {}
+    pauses = _waits(kept)
     if execution.paused_at is not None:
         told = f"Paused since {execution.paused_at:%Y-%m-%d %H:%M:%S} UTC."
         pauses["execution"] = _paused("execution", Reason.EXECUTION_PAUSED, told)
-    route, _ = kept.publication.content.wording(kept.send.channel, kept.send.variant)
-    if route.partner is not None and not execution.is_test:
-        told = f"Waits until the service of channel {route.partner.channel_number} pulls it."
-        pauses["sender"] = Check("sender", "not_reached", detail=told)
     if chunk.sender_paused_at is not None:
         told = f"The sender {chunk.sender!r} is paused since {chunk.sender_paused_at:%Y-%m-%d %H:%M:%S} UTC."
         pauses["sender"] = _paused("sender", Reason.SENDER_PAUSED, told)
     return pauses
+
+
+def _waits(kept: Kept) -> dict[str, Check]:
+    """That it waits for a service to pull it, where one does."""
+    route, _ = kept.publication.content.wording(kept.send.channel, kept.send.variant)
+    if route.partner is None or kept.execution.is_test:
+        return {}
+    told = f"Waits until the service of channel {route.partner.channel_number} pulls it."
+    return {"sender": Check("sender", "not_reached", detail=told)}
 
 
 def _paused(name: str, reason: Reason, told: str) -> Check:
