@@ -1,6 +1,6 @@
 """What of a campaign lies with outside services: nothing is rendered here, and each route says in words what is sent there."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from uuid import UUID
 
@@ -66,22 +66,30 @@ async def app_warnings(conn: Connection, brand_id: UUID, campaign: CampaignDraft
 
 
 def told_in_words(channel: ChannelKind, content: PartnerContent) -> PublishedVariant:
-    """What the service is to send, as a message of that channel: for the sandbox, previews and dry runs."""
+    """What the service is to send, as a template of that channel: for the sandbox, test sends and dry runs."""
+    return PublishedVariant("", _parts(channel, content, _literal))
+
+
+def shown_in_words(channel: ChannelKind, content: PartnerContent) -> dict[str, str]:
+    """The same as it reads."""
+    return _parts(channel, content, str)
+
+
+def _parts(channel: ChannelKind, content: PartnerContent, written: Callable[[str], str]) -> dict[str, str]:
     plain = f"TemplateID {content.template_number} of channel {content.channel_number}"
     named = f"{plain}: {content.template_name[:_NAME_CHARS]}"
     if content.app_id is not None:
         named += f" (app {content.app_id[:_NAME_CHARS]})"
     match channel:
         case ChannelKind.EMAIL:
-            parts = {"subject": plain, "html": f"<p>{_literal(escape(named))}</p>", "text": _literal(named)}
+            return {"subject": plain, "html": f"<p>{written(escape(named))}</p>", "text": written(named)}
         case ChannelKind.WEBHOOK:
             numbers = {"ChannelID": content.channel_number, "TemplateID": content.template_number}
-            parts = {"body": msgspec.json.encode(numbers).decode()}
+            return {"body": msgspec.json.encode(numbers).decode()}
         case ChannelKind.EXTERNAL:
-            parts = {"text": _literal(named)}
+            return {"text": written(named)}
         case _:
-            parts = {name: plain if name == "title" else _literal(named) for name in PARTS[channel].required}
-    return PublishedVariant("", parts)
+            return {name: plain if name == "title" else written(named) for name in PARTS[channel].required}
 
 
 def _placed(campaign: CampaignDraft, field: str) -> list[tuple[str, Route]]:

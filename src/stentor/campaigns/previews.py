@@ -11,7 +11,9 @@ from stentor.accounts.service import find_brand
 from stentor.campaigns import template_store
 from stentor.campaigns.content import brand_fields, check_size
 from stentor.campaigns.languages import ordered_languages, variant_for
-from stentor.campaigns.model import PublishedContent, PublishedRoute, TemplateContent
+from stentor.campaigns.model import PartnerContent, PublishedContent, PublishedRoute, TemplateContent
+from stentor.campaigns.partnered import shown_in_words
+from stentor.channels.partners.chosen import chosen_templates
 from stentor.clock import Clock
 from stentor.db.pool import Database
 from stentor.domain.vocabulary import ChannelKind
@@ -67,9 +69,16 @@ class PreviewService:
     async def of_template(
         self, brand_id: UUID, template_id: UUID, sample: Sample, *, language: str | None = None
     ) -> TemplatePreview:
-        """A saved template, in that language (None: the customer's) or the one it falls back to. Raises NotFound."""
+        """A saved template, in that language (None: the customer's) or the one it falls back to. Raises NotFound.
+
+        Of one that an outside service has synced only the service knows what it says: here it is told which one it is.
+        """
         async with self._db.read() as conn:
             template = await template_store.find_template(conn, brand_id, template_id)
+            synced = None if template else (await chosen_templates(conn, brand_id, [template_id])).get(template_id)
+        if synced is not None and not synced.is_deleted:
+            content = PartnerContent(synced.channel_number, synced.number, synced.name, synced.app_id)
+            return TemplatePreview(shown_in_words(synced.channel, content), {}, {}, "")
         if template is None:
             raise NotFound(f"This brand has no template {template_id}.")
         languages = ordered_languages(template.content)

@@ -14,6 +14,7 @@ from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Invalid, NotFound, TooLarge
 from stentor.render.deadline import PreviewProcess, PreviewStopped
 from stentor.render.errors import TemplateInvalid
+from stentor.testing.world import World
 
 pytestmark = pytest.mark.anyio
 
@@ -40,6 +41,17 @@ async def test_a_saved_template_is_shown_in_the_customers_language(previews: Pre
     )
 
     assert (shown.language, shown.parts, shown.blanks, shown.problem) == ("de", {"text": "Hallo Ann"}, {}, "")
+
+
+async def test_of_a_services_template_it_is_told_which_one_it_is(
+    db: Database, previews: PreviewService, content: Content
+):
+    partner = await World(db, content.brand_id, new_id()).partner(name="{{ kick }} off")
+
+    shown = await previews.of_template(content.brand_id, partner.template_id, Sample())
+
+    assert shown.parts == {"text": "TemplateID 7 of channel 505: {{ kick }} off"}
+    assert (shown.blanks, shown.problem, shown.language) == ({}, "", None)
 
 
 async def test_a_language_that_is_asked_for_goes_first_and_falls_back(previews: PreviewService, content: Content):

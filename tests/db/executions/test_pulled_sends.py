@@ -8,16 +8,19 @@ from uuid import UUID
 import pytest
 
 from stentor import failpoints
+from stentor.campaigns.experiments import Arm, Experiment, Winner
 from stentor.db.pool import Database
 from stentor.domain.policy import CampaignPolicy
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Conflict
 from stentor.executions import partner_runs
+from stentor.executions.audiences import OfTag
 from stentor.executions.ending import end_forgotten
 from stentor.executions.service import sweep_expired
 from stentor.executions.steps.following import write_waits
 from stentor.testing.engine import Engine, ScriptedChannel
 from stentor.testing.world import Following, Partner, Someone, World
+from step_world import Walk
 from tallies import unbalanced
 from trigger_world import rows
 
@@ -352,3 +355,46 @@ async def test_what_became_of_somebody_names_the_service_and_what_it_sends(db: D
     assert overview.partner_run is not None
     assert (overview.partner_run.number, overview.partner_run.channels) == (1, [505])
     assert (taken.state, [check.name for check in taken.checks if check.differs]) == ("handed_over", [])
+
+
+async def test_a_step_and_the_rest_of_an_experiment_have_numbers_of_their_own(db: Database):
+    world, engine, _, partner = await a_stage(db, people=40)
+    walk = Walk(world, engine)
+    run = await world.execution(await world.publication((EMAIL,), partners=[partner], steps=[Following(60, (SMS,))]))
+    await walk.on()
+    assert await runs(db) == {}
+    await walk.after(minutes=5)
+    (step,) = (await walk.steps(run)).steps[0].executions
+    assert await runs(db) == {step.id: (1, [505])}
+
+    halves = Experiment(arms=(Arm("a", 0.3), Arm("b", 0.3)), winner=Winner(by="clicked", after="1h", otherwise="first"))
+    tag = OfTag(await world.tag([f"p{number}" for number in range(40)]))
+    parted = await world.execution(
+        await world.publication((SMS, SMS), partners=[partner], experiment=halves, arms=("a", "b")), audience=tag
+    )
+    await engine.plan()
+    await pulled(db, parted)
+    rest = (await engine.experiments.choose(world.brand_id, parted, "a", chosen_by="key 1")).run_id
+    await engine.plan()
+
+    assert rest is not None
+    assert await runs(db) == {step.id: (1, [505]), parted: (2, [505]), rest: (3, [505])}
+    assert set((await world.fates(rest)).values()) == {"pending"}
+    assert await unbalanced(db) == []
+
+
+async def test_people_whom_a_call_names_wait_for_a_service_too(db: Database):
+    world, engine, channel, partner = await a_stage(db)
+    execution_id = await world.execution(await world.publication((SMS,), basis="none", partners=[partner]))
+    async with db.autocommit() as conn:
+        await conn.execute("UPDATE execution SET recipients = 1, topic_key = ''")
+        await conn.execute(
+            "INSERT INTO send_context (execution_id, customer_id, brand_id, part)"
+            " SELECT %s, customer_id, brand_id, part FROM customer WHERE external_id = 'p1'",
+            [execution_id],
+        )
+
+    await engine.drain()
+
+    assert (await world.fates(execution_id), channel.taken) == ({"p1": "pending"}, [])
+    assert await runs(db) == {execution_id: (1, [505])}
