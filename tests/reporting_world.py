@@ -62,11 +62,13 @@ async def carried(
     *,
     number: int = 324,
     kind: ChannelKind = ChannelKind.SMS,
-    publication_id: UUID | None = None,
+    ago: timedelta = timedelta(hours=1),
 ) -> Carried:
-    """Such an execution, handed over to these people an hour ago; channel and templates are made with the first one."""
-    execution_id, now = new_id(), datetime.now(UTC)
-    published = now - timedelta(hours=1)
+    """Such an execution, handed over to these people so long ago; channel and templates are made with the first one."""
+    now = datetime.now(UTC)
+    published = now - ago
+    execution_id = new_id(published)
+    publication_id = await World(db, brand_id, new_id()).publication([kind])
     async with db.transaction() as conn:
         made = await conn.execute(
             "SELECT sender_id FROM partner_channel WHERE brand_id = %s AND number = %s", [brand_id, CHANNEL]
@@ -83,16 +85,16 @@ async def carried(
                 " VALUES (%s, %s, 'Texts', %s, %s, %s, %s)",
                 [brand_id, CHANNEL, int(kind), sender_id, now, now],
             )
-            for template in TEMPLATES:
-                await conn.execute(
-                    "INSERT INTO partner_template (brand_id, channel_number, number, id, name, created_at, updated_at)"
-                    " VALUES (%s, %s, %s, %s, %s, %s, %s)",
-                    [brand_id, CHANNEL, template, new_id(), f"Welcome {template}", now, now],
-                )
+        for template in TEMPLATES:
+            await conn.execute(
+                "INSERT INTO partner_template (brand_id, channel_number, number, id, name, created_at, updated_at)"
+                " VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+                [brand_id, CHANNEL, template, new_id(), f"Welcome {template}", now, now],
+            )
         await conn.execute(
             "INSERT INTO execution (id, brand_id, publication_id, context, lane, state, created_at, status_at, published_at)"
             " VALUES (%s, %s, %s, '{}', 2, 'sending', %s, %s, %s)",
-            [execution_id, brand_id, publication_id or new_id(), published, published, published],
+            [execution_id, brand_id, publication_id, published, published, published],
         )
         await conn.execute(
             "INSERT INTO partner_run (brand_id, number, execution_id, published_at, channels) VALUES (%s, %s, %s, %s, %s)",
