@@ -1,90 +1,27 @@
-"""What outside services execute: it waits for them, has a number and is told of, and ends when nobody comes."""
+"""What outside services execute: it waits for them, is told of, and ends when nobody comes."""
 
-import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import Any, LiteralString
-from uuid import UUID
 
 import pytest
 
-from stentor import failpoints
-from stentor.campaigns.experiments import Arm, Experiment, Winner
+from partner_stage import BOTH, EMAIL, SMS, a_stage, as_if_many_had_subscribed, chunks, pulled, reader, runs, told
 from stentor.db.pool import Database
 from stentor.domain.policy import CampaignPolicy
-from stentor.domain.vocabulary import ChannelKind
+from stentor.domain.vocabulary import Reason
 from stentor.errors import Conflict
 from stentor.executions import partner_runs
-from stentor.executions.audiences import OfTag
-from stentor.executions.ending import end_forgotten
+from stentor.executions.remedies import carry_out_next
 from stentor.executions.service import sweep_expired
 from stentor.executions.steps.following import write_waits
 from stentor.testing.engine import Engine, ScriptedChannel
-from stentor.testing.world import Following, Partner, Someone, World
-from step_world import Walk
+from stentor.testing.world import Following, World
 from tallies import unbalanced
 from trigger_world import rows
 
 pytestmark = pytest.mark.anyio
 
-EMAIL, SMS = ChannelKind.EMAIL, ChannelKind.SMS
-BOTH = EMAIL.bit | SMS.bit
 WEEK = timedelta(days=7)
-SEVERAL_SLICES = 45_000
-
-
-class Died(BaseException):
-    """The process is gone."""
-
-
-def die() -> None:
-    raise Died
-
-
-def reader(name: str, **changes: Any) -> Someone:
-    """Somebody who subscribed by e-mail and by sms."""
-    return Someone(name, channels=BOTH, address_mask=BOTH, valid_mask=BOTH, **changes)
-
-
-async def a_stage(db: Database, *, people: int = 3) -> tuple[World, Engine, ScriptedChannel, Partner]:
-    """A brand with readers and a partner channel, 505, for sms."""
-    world, channel = await World.made(db), ScriptedChannel()
-    await world.people([reader(f"p{number}") for number in range(people)])
-    return world, Engine(db, channel), channel, await world.partner()
-
-
-async def runs(db: Database) -> dict[UUID, tuple[int, list[int]]]:
-    return {
-        execution_id: (number, channels)
-        for number, execution_id, channels in await rows(db, "SELECT number, execution_id, channels FROM partner_run")
-    }
-
-
-async def told(db: Database) -> list[tuple[Any, ...]]:
-    return await rows(db, "SELECT execution_id, kind FROM partner_event ORDER BY at, id")
-
-
-async def chunks(db: Database) -> list[tuple[Any, ...]]:
-    return await rows(
-        db,
-        "SELECT channel, parked, pulled, count(*)::integer FROM chunk WHERE done_at IS NULL GROUP BY 1, 2, 3 ORDER BY 1",
-    )
-
-
-async def pulled(db: Database, execution_id: UUID) -> None:
-    """What the service's pull makes of everybody who waits for it."""
-    hand_over: LiteralString = (
-        "WITH taken AS (UPDATE send SET state = 2, tries = 1, decided_at = clock_timestamp()"
-        " WHERE execution_id = %s AND channel = 2 AND state = 0 RETURNING brand_id)"
-        " INSERT INTO tally SELECT %s, 2, 0, m.state, 0, t.brand_id, m.sign * count(*) FROM taken t,"
-        " (VALUES (0, -1), (2, 1)) AS m (state, sign) GROUP BY m.state, m.sign, t.brand_id"
-        " ON CONFLICT (execution_id, channel, shard, state, reason) DO UPDATE SET sends = tally.sends + excluded.sends"
-    )
-    async with db.transaction() as conn:
-        await conn.execute(hand_over, [execution_id, execution_id])
-        await conn.execute(
-            "UPDATE chunk SET done_at = clock_timestamp() WHERE execution_id = %s AND channel = 2", [execution_id]
-        )
-    await end_forgotten(db)
+REJECTED = int(Reason.PROVIDER_REJECTED)
 
 
 async def test_what_a_service_pulls_waits_for_it_and_what_goes_out_here_does_not(db: Database):
@@ -121,80 +58,6 @@ async def test_a_test_key_leads_to_the_sandbox_and_to_no_service(db: Database):
     assert len(channel.taken) == 3
     assert await world.fates(execution_id) == dict.fromkeys(["p0", "p1", "p2"], "handed_over")
     assert (await runs(db), await told(db)) == ({}, [])
-
-
-async def test_numbers_are_given_once_by_planners_side_by_side_and_by_each_brand_for_itself(db: Database):
-    world, engine, _, partner = await a_stage(db)
-    publication_id = await world.publication((SMS,), partners=[partner])
-    large = [await world.execution(publication_id) for _ in range(2)]
-    await as_if_many_had_subscribed(db)
-    await engine.planner.plan_next()
-    await as_if_few_had(db)
-    small = [await world.execution(publication_id) for _ in range(20)]
-    elsewhere = await World.made(db, "Other")
-    await elsewhere.people([reader("one")])
-    other = await elsewhere.execution(await elsewhere.publication((SMS,), partners=[await elsewhere.partner()]))
-
-    await asyncio.gather(*(Engine(db, ScriptedChannel()).plan() for _ in range(3)))
-
-    given = await runs(db)
-    assert given.pop(other) == (1, [505])
-    assert sorted(number for number, _ in given.values()) == list(range(1, 23))
-    assert given.keys() == {*large, *small}
-    assert sorted(await told(db)) == sorted((execution_id, "published") for execution_id in [*given, other])
-    assert await rows(db, "SELECT count(*)::integer FROM execution WHERE state <> 'sending'") == [(0,)]
-
-
-async def test_executions_that_no_service_pulls_wait_for_no_number(db: Database):
-    world, engine, _, partner = await a_stage(db)
-    await world.execution(await world.publication((SMS,), partners=[partner]))
-    await engine.plan()
-    mail = await world.execution(await world.publication((EMAIL,)))
-    async with db.transaction() as conn:
-        await conn.execute("SELECT FROM partner_run_counter FOR UPDATE")
-        await engine.plan()
-
-        assert (await engine.executions.find(world.brand_id, mail)).state == "sending"
-        assert len(await runs(db)) == 1
-
-
-@pytest.mark.parametrize("is_large", [False, True])
-async def test_who_dies_while_publishing_leaves_neither_a_number_nor_a_word(db: Database, is_large: bool):
-    world, engine, _, partner = await a_stage(db)
-    execution_id = await world.execution(await world.publication((SMS,), partners=[partner]))
-    point = "resolve"
-    if is_large:
-        point = "plan"
-        await as_if_many_had_subscribed(db)
-        await engine.planner.plan_next()
-        while await rows(db, "SELECT true FROM execution WHERE slices_left > 1"):
-            await engine.planner.plan_next()
-    try:
-        failpoints.arm(f"{point}.before_commit=die@1", {"die": die})
-        with pytest.raises(Died):
-            await engine.plan()
-        assert (await runs(db), await told(db)) == ({}, [])
-        assert await rows(db, "SELECT published_at FROM execution") == [(None,)]
-        failpoints.arm(f"{point}.after_commit=die@1", {"die": die})
-        with pytest.raises(Died):
-            await engine.plan()
-    finally:
-        failpoints.arm("")
-    await engine.plan()
-
-    assert await runs(db) == {execution_id: (1, [505])}
-    assert await told(db) == [(execution_id, "published")]
-
-
-async def as_if_many_had_subscribed(db: Database) -> None:
-    """Cuts what is resolved now into slices, as the counter of its topic says."""
-    async with db.autocommit() as conn:
-        await conn.execute("UPDATE topic_counter SET subscribers = subscribers + %s", [SEVERAL_SLICES])
-
-
-async def as_if_few_had(db: Database) -> None:
-    async with db.autocommit() as conn:
-        await conn.execute("UPDATE topic_counter SET subscribers = subscribers - %s", [SEVERAL_SLICES])
 
 
 async def test_what_is_cancelled_is_told_of_once_and_skipped_by_workers(db: Database):
@@ -328,17 +191,6 @@ async def test_a_step_follows_what_a_service_pulled(db: Database):
     assert await rows(db, "SELECT count(*)::integer FROM step_wait") == [(1,)]
 
 
-async def test_what_was_pulled_leaves_history_with_its_number(db: Database):
-    world, engine, _, partner = await a_stage(db, people=1)
-    execution_id = await world.execution(await world.publication((SMS,), partners=[partner]))
-    await engine.plan()
-    await pulled(db, execution_id)
-    async with db.autocommit() as conn:
-        await conn.execute("DELETE FROM execution")
-
-    assert (await runs(db), await told(db)) == ({}, [])
-
-
 async def test_what_became_of_somebody_names_the_service_and_what_it_sends(db: Database):
     world, engine, _, partner = await a_stage(db, people=1)
     execution_id = await world.execution(await world.publication((EMAIL, SMS), partners=[partner]))
@@ -357,32 +209,6 @@ async def test_what_became_of_somebody_names_the_service_and_what_it_sends(db: D
     assert (taken.state, [check.name for check in taken.checks if check.differs]) == ("handed_over", [])
 
 
-async def test_a_step_and_the_rest_of_an_experiment_have_numbers_of_their_own(db: Database):
-    world, engine, _, partner = await a_stage(db, people=40)
-    walk = Walk(world, engine)
-    run = await world.execution(await world.publication((EMAIL,), partners=[partner], steps=[Following(60, (SMS,))]))
-    await walk.on()
-    assert await runs(db) == {}
-    await walk.after(minutes=5)
-    (step,) = (await walk.steps(run)).steps[0].executions
-    assert await runs(db) == {step.id: (1, [505])}
-
-    halves = Experiment(arms=(Arm("a", 0.3), Arm("b", 0.3)), winner=Winner(by="clicked", after="1h", otherwise="first"))
-    tag = OfTag(await world.tag([f"p{number}" for number in range(40)]))
-    parted = await world.execution(
-        await world.publication((SMS, SMS), partners=[partner], experiment=halves, arms=("a", "b")), audience=tag
-    )
-    await engine.plan()
-    await pulled(db, parted)
-    rest = (await engine.experiments.choose(world.brand_id, parted, "a", chosen_by="key 1")).run_id
-    await engine.plan()
-
-    assert rest is not None
-    assert await runs(db) == {step.id: (1, [505]), parted: (2, [505]), rest: (3, [505])}
-    assert set((await world.fates(rest)).values()) == {"pending"}
-    assert await unbalanced(db) == []
-
-
 async def test_people_whom_a_call_names_wait_for_a_service_too(db: Database):
     world, engine, channel, partner = await a_stage(db)
     execution_id = await world.execution(await world.publication((SMS,), basis="none", partners=[partner]))
@@ -398,3 +224,32 @@ async def test_people_whom_a_call_names_wait_for_a_service_too(db: Database):
 
     assert (await world.fates(execution_id), channel.taken) == ({"p1": "pending"}, [])
     assert await runs(db) == {execution_id: (1, [505])}
+
+
+async def test_what_is_tried_again_waits_for_its_service_anew(db: Database):
+    world, engine, channel, partner = await a_stage(db)
+    execution_id = await world.execution(await world.publication((SMS,), partners=[partner]))
+    await engine.plan()
+    await pulled(db, execution_id)
+    # As if a service's report had made it so.
+    async with db.transaction() as conn:
+        await conn.execute(
+            "UPDATE send SET state = 4, reason = %s WHERE customer_id IN (SELECT min(customer_id::text)::uuid FROM send)",
+            [REJECTED],
+        )
+        await conn.execute("UPDATE tally SET sends = sends - 1 WHERE state = 2")
+        await conn.execute(
+            "INSERT INTO tally SELECT execution_id, channel, shard, 4, %s, brand_id, 1 FROM tally WHERE state = 2",
+            [REJECTED],
+        )
+
+    await engine.executions.remedy(world.brand_id, execution_id, "retry_failed", asked_by="key 1")
+    while await carry_out_next(db):
+        pass
+    await engine.drain()
+
+    assert await chunks(db) == [(2, True, True, 1)]
+    assert sorted((await world.fates(execution_id)).values()) == ["handed_over", "handed_over", "pending"]
+    assert (channel.taken, await unbalanced(db)) == ([], [])
+    await pulled(db, execution_id)
+    assert (await engine.executions.find(world.brand_id, execution_id)).state == "ended"
