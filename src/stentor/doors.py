@@ -19,9 +19,11 @@ from stentor.console.choosing import Chooser
 from stentor.console.console import ConsolePages
 from stentor.console.entry import EntryPages
 from stentor.console.executions import ExecutionPages
+from stentor.console.hub_clients import HubClientPages
 from stentor.console.inbox import InboxPages
 from stentor.console.organisation import OrganisationPages
 from stentor.console.pages import static_routes
+from stentor.console.partners import PartnerPages
 from stentor.console.schedules import SchedulePages
 from stentor.console.segments import SegmentPages
 from stentor.console.visits import AnyRequest, Visits
@@ -83,6 +85,21 @@ def doors(core: Core, services: Services, settings: ApiSettings) -> Sequence[Doo
             batches=services.batches,
             runs=services.campaign_runs,
             chooser=chooser,
+            clock=clock,
+        ),
+        partners=PartnerPages(
+            door,
+            channels=services.partner_channels,
+            content=services.partner_content,
+            clients=services.hub_clients,
+            senders=services.senders,
+        ),
+        hub_clients=HubClientPages(
+            door,
+            clients=services.hub_clients,
+            channels=services.partner_channels,
+            listeners=services.listeners,
+            segments=services.segments,
             clock=clock,
         ),
     )

@@ -10,6 +10,7 @@ from httpx import AsyncClient, Response
 from browsing import form_token
 from console_world import OWN, ConsoleWorld, a_campaign, a_run, a_schedule
 from stentor.audience.segments import expressions as ex
+from stentor.domain.vocabulary import ChannelKind
 
 pytestmark = pytest.mark.anyio
 
@@ -33,7 +34,15 @@ async def theirs(console: ConsoleWorld, brand_id: UUID) -> dict[str, str]:
     campaign = await a_campaign(console, brand_id)
     schedule = await a_schedule(console, brand_id, campaign.id, segment.id)
     execution = await a_run(console, campaign.id, segment.id, brand_id)
+    await console.services.partner_channels.create(brand_id, "Theirs", ChannelKind.SMS, number=777)
+    client = (await console.services.hub_clients.create(brand_id, "Theirs", f"hub-{brand_id}", {777: ["Email"]})).client
+    listener = await console.services.listeners.register(
+        brand_id, client.id, 1, "https://partner.example.org/hook", 777
+    )
     return {
+        "channel_number": "777",
+        "client_id": str(client.id),
+        "listener_id": str(listener.id),
         "segment_id": str(segment.id),
         "campaign_id": str(campaign.id),
         "schedule_id": str(schedule.id),

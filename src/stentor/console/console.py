@@ -8,8 +8,10 @@ from stentor.console.account import MyAccountPages
 from stentor.console.campaigns import CampaignPages
 from stentor.console.entry import EntryPages
 from stentor.console.executions import ExecutionPages
+from stentor.console.hub_clients import HubClientPages
 from stentor.console.inbox import Failure
 from stentor.console.organisation import OrganisationPages
+from stentor.console.partners import PartnerPages
 from stentor.console.schedules import SchedulePages
 from stentor.console.segments import SegmentPages
 from stentor.console.visits import AnyRequest, Visits, sign_in_at
@@ -29,9 +31,21 @@ class ConsolePages:
         campaigns: CampaignPages,
         schedules: SchedulePages,
         executions: ExecutionPages,
+        partners: PartnerPages,
+        hub_clients: HubClientPages,
     ) -> None:
         self._visits = visits
-        self._parts = (entry, account, organisation, segments, campaigns, schedules, executions)
+        self._parts = (
+            entry,
+            account,
+            organisation,
+            segments,
+            campaigns,
+            schedules,
+            executions,
+            partners,
+            hub_clients,
+        )
 
     def routes(self) -> Router:
         """The handlers, to be mounted at the root, with `error_page` as the envelope of `/console`."""

@@ -29,6 +29,7 @@ BRAND_TABS = {
     "campaigns": "Campaigns",
     "schedules": "Schedules",
     "executions": "Executions",
+    "partners": "Partners",
 }
 """The pages of a brand: the last part of their address, and what a reader calls them."""
 
