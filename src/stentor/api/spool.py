@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import IO, TypeAlias
 
 import msgspec
+import structlog
 
+from stentor.api.edge import AnswerCutOff, Exchange
 from stentor.errors import NoRoom, Unavailable
+
+log = structlog.get_logger(__name__)
 
 SPOOL_MEMORY_BYTES = 256 * 1024
 """Of an answer, until it goes into a file; the pieces of a file are as large."""
@@ -126,3 +130,23 @@ class Spooled(msgspec.Struct, frozen=True):
     spool: Spool
     on_sent: Sent | None = None
     media_type: str = "application/json"
+
+
+async def send_spooled(exchange: Exchange, answer: Spooled) -> None:
+    """Sends the answer with its length, in pieces. What goes wrong ends the connection, because its head said 200."""
+    headers = [
+        (b"content-type", answer.media_type.encode()),
+        (b"content-length", b"%d" % answer.spool.length),
+    ]
+    await exchange.send({"type": "http.response.start", "status": 200, "headers": headers})
+    try:
+        async for piece in answer.spool.pieces():
+            await exchange.send({"type": "http.response.body", "body": piece, "more_body": True})
+        if answer.on_sent is not None and await exchange.flushed():
+            await answer.on_sent()
+        await exchange.send({"type": "http.response.body", "body": b"", "more_body": False})
+    except AnswerCutOff:
+        await exchange.break_off()
+    except Exception:
+        log.exception("answer.broken", bytes=answer.spool.length)
+        await exchange.break_off()

@@ -3,16 +3,15 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
-import structlog
 from litestar.exceptions import MethodNotAllowedException
 from litestar.types import HTTPScope
 
 from stentor.accounts.acting import ENGINE, as_actor
-from stentor.api.edge import AnswerCutOff, Exchange, unescaped
+from stentor.api.edge import Exchange, unescaped
 from stentor.api.proxies import client_address
 from stentor.api.services import Services
 from stentor.api.settings import ApiSettings
-from stentor.api.spool import Spooled
+from stentor.api.spool import Spooled, send_spooled
 from stentor.api.whole_body import whole_body
 from stentor.api.wire.classic.access import admitted
 from stentor.api.wire.classic.calls import ENCODER, Call, Guest
@@ -21,8 +20,6 @@ from stentor.api.wire.classic.paths import Target, is_classic, target_of
 from stentor.api.wire.classic.reading import read_body, read_query
 from stentor.api.wire.classic.registry import Function
 from stentor.errors import Invalid
-
-log = structlog.get_logger(__name__)
 
 _JSON = (b"content-type", b"application/json")
 
@@ -96,24 +93,4 @@ class ClassicLane:
         if not isinstance(value, Spooled):
             await exchange.answer(200, [_JSON], ENCODER.encode(value))
             return
-        await _send_spooled(exchange, value)
-
-
-async def _send_spooled(exchange: Exchange, answer: Spooled) -> None:
-    headers = [
-        (b"content-type", answer.media_type.encode()),
-        (b"content-length", b"%d" % answer.spool.length),
-    ]
-    await exchange.send({"type": "http.response.start", "status": 200, "headers": headers})
-    try:
-        async for piece in answer.spool.pieces():
-            await exchange.send({"type": "http.response.body", "body": piece, "more_body": True})
-        if answer.on_sent is not None and await exchange.flushed():
-            await answer.on_sent()
-        await exchange.send({"type": "http.response.body", "body": b"", "more_body": False})
-    except AnswerCutOff:
-        await exchange.break_off()
-    except Exception:
-        # The head said 200: that something broke can be told by the connection alone.
-        log.exception("answer.broken", bytes=answer.spool.length)
-        await exchange.break_off()
+        await send_spooled(exchange, value)
