@@ -198,10 +198,39 @@ async def harvested(world: World) -> dict[str, str]:
         "reference": str(uuid4()),
         "grantee_id": str(world.brand.id),
         **await _people_of(world),
+        **await _pull_of(world, run.json()["execution_id"]),
         "key_number": str(key.json()["number"]),
         "erasure_id": erased.json()["erasure"]["id"],
         "listener_id": listener.json()["id"],
     }
+
+
+async def _pull_of(world: World, execution_id: str) -> dict[str, str]:
+    """A list that somebody has frozen, and a lease of its rows."""
+    pull_id, lease_id, puller_id = uuid4(), uuid4(), uuid4()
+    async with world.services.database.transaction() as conn:
+        brand = {"brand": world.brand.id, "execution": UUID(execution_id), "pull": pull_id, "lease": lease_id}
+        await conn.execute(
+            "INSERT INTO partner_run (brand_id, number, execution_id, published_at, channels)"
+            " VALUES (%(brand)s, 1, %(execution)s, now(), '{505}')",
+            brand,
+        )
+        await conn.execute(
+            "INSERT INTO pulled_run (execution_id, channel_number, brand_id, channel, watched_until)"
+            " VALUES (%(execution)s, 505, %(brand)s, 2, now())",
+            brand,
+        )
+        await conn.execute(
+            "INSERT INTO pull (id, brand_id, execution_id, channel_number, puller_id, puller, started_at, frozen_at)"
+            " VALUES (%(pull)s, %(brand)s, %(execution)s, 505, %(puller)s, 'key 1', now(), now())",
+            {**brand, "puller": puller_id},
+        )
+        await conn.execute(
+            "INSERT INTO pull_page (id, pull_id, brand_id, position_from, position_to, asked_by, asked_at, lease_until)"
+            " VALUES (%(lease)s, %(pull)s, %(brand)s, 0, 1, 'key 1', now(), now())",
+            brand,
+        )
+    return {"pull_id": str(pull_id), "lease_id": str(lease_id)}
 
 
 async def _people_of(world: World) -> dict[str, str]:

@@ -31,7 +31,13 @@ _ORGANISATION = "Its entry is the organisation's, which no group shows: see test
 
 _EXPERIMENT = "No execution waits for a winner here: see tests/api/test_experiments_api.py."
 
+_FETCHED = "It hands people over to a service: each pull, and each of its pages, says who fetched it and when."
+
 NOT_AUDITED = {
+    "acknowledgePullLease": _FETCHED,
+    "createPull": _FETCHED,
+    "leasePullRows": _FETCHED,
+    "releasePullLease": _FETCHED,
     "cancelExperiment": _EXPERIMENT,
     "chooseWinner": _EXPERIMENT,
     "createOrganisationGroup": _ORGANISATION,

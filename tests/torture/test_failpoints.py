@@ -88,6 +88,11 @@ WITHOUT_A_BOUNDARY = {
         "deliver/hour_buckets.py: forget_hour_buckets",
     ),
     "It reads at one moment.": (
+        "integrations/pulls/service.py: _pieces",
+        "integrations/pulls/service.py: lease",
+        "integrations/pulls/service.py: rows",
+        "integrations/pulls/service.py: trace",
+        "integrations/pulls/watching.py: _ask_all",
         "accounts/audit.py: export",
         "executions/ending.py: _count",
         "executions/service.py: export_recipients",

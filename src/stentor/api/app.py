@@ -44,6 +44,7 @@ from stentor.api.previews import templates
 from stentor.api.problems import Envelope, Errors, problem_details
 from stentor.api.profile_tags import profile_tags
 from stentor.api.profiles import profiles
+from stentor.api.pulls import pulls
 from stentor.api.recipients import recipients
 from stentor.api.request import STREAM, ApiRequest
 from stentor.api.retention import retention
@@ -106,6 +107,7 @@ NATIVE = (
     schedules,
     executions,
     recipients,
+    pulls,
     senders,
     partner_channels,
     hub_clients,

@@ -71,7 +71,7 @@ async def export_customer(request: ApiRequest, caller: Caller, external_id: str)
     `person` is what is stored; the other members are lists: `earlier` what the guard went by before, `merged` who was merged
     into them, `subscriptions`, `tags`, `consents` (the ledger), `told` (what callers told of them), `contexts`, `contacts`
     (what caps count), `reports` of providers, `messages` in the sandbox, `opt_outs` of the present addresses, `sends` with
-    their reasons, `events` of delivery.
+    their reasons, `revocations` that services were told of, `events` of delivery.
     """
     return await _exported(request, caller, external_id, as_document, "json")
 

@@ -33,6 +33,8 @@ _WITH_A_KEY = (errors.Unauthenticated, errors.Forbidden, errors.NotFound)
 _ALWAYS = (errors.Unavailable,)
 
 _PATH_NAMES = {
+    "pull_id": "Id of a pull.",
+    "lease_id": "Id of a lease of a pull's rows.",
     "batch_id": "Id of a batch.",
     "profile": "`uuid` or `external_id` of a profile.",
     "tag_id": "Id of a profile tag.",

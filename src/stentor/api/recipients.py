@@ -1,5 +1,6 @@
 """The people of an execution: what became of each, and why."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Literal, cast
 from uuid import UUID
@@ -15,6 +16,7 @@ from stentor.campaigns.model import PartnerContent
 from stentor.domain.vocabulary import ChannelKind, Reason, SendState
 from stentor.errors import Invalid
 from stentor.executions.explaining import Check, Explanation
+from stentor.integrations.pulls.model import PullTrace, Revocation
 from stentor.report.recipients import RecipientFilter, RecipientRow
 
 recipients = group_noun("recipients", "The people of an execution: what became of each, and why.")
@@ -77,6 +79,27 @@ class ChannelStory(msgspec.Struct, frozen=True):
     answers: list[ProviderAnswer]
 
 
+class Fetch(msgspec.Struct, frozen=True):
+    """When an outside service fetched one person. Without `asked_at` they are on its list, and nobody has fetched them yet."""
+
+    pull_id: UUID
+    channel: Annotated[int, Meta(description="The number of the partner channel.")]
+    position: int
+    puller: str
+    frozen_at: datetime
+    asked_at: datetime | None
+    handed_over_at: datetime | None
+
+
+class ToldRevocation(msgspec.Struct, frozen=True):
+    """That a service was told that somebody must not be written to any more."""
+
+    channel: Annotated[int, Meta(description="The number of the partner channel.")]
+    number: int
+    reason: str
+    revoked_at: datetime
+
+
 class RecipientStory(msgspec.Struct, frozen=True):
     """The whole story of one person in one execution; `outside` says why somebody was not in the audience.
 
@@ -88,6 +111,10 @@ class RecipientStory(msgspec.Struct, frozen=True):
     channels: list[ChannelStory]
     outside: str
     forgotten: str
+    fetched: Annotated[list[Fetch], Meta(description="By which outside services, of what they fetch.")] = []
+    revocations: Annotated[
+        list[ToldRevocation], Meta(description="What services that had fetched them were told when they said no.")
+    ] = []
 
 
 @recipients.get("/executions/{execution_id:str}/recipients", scope="read")
@@ -114,7 +141,11 @@ async def explain_recipient(
 
     Each check of the guard is listed in its order, with the one that objected; a `/` in the external id is sent as `%2F`.
     """
-    return _story(await request.services.executions.explain(caller.brand_id, execution_id, external_id))
+    explanation = await request.services.executions.explain(caller.brand_id, execution_id, external_id)
+    pulled, customer = request.services.pulls, explanation.customer_id
+    traces = await pulled.trace(caller.brand_id, execution_id, customer)
+    revoked = await pulled.revoked(caller.brand_id, execution_id, customer) if traces else {}
+    return _story(explanation, traces, revoked)
 
 
 def narrowed_to(state: SendStateName | None, reason: ReasonName | None, channel: ChannelName | None) -> RecipientFilter:
@@ -150,7 +181,7 @@ def as_recipient(row: RecipientRow) -> Recipient:
     )
 
 
-def _story(explanation: Explanation) -> RecipientStory:
+def _story(explanation: Explanation, traces: Sequence[PullTrace], revoked: Mapping[int, Revocation]) -> RecipientStory:
     return RecipientStory(
         explanation.execution_id,
         explanation.external_id,
@@ -176,4 +207,17 @@ def _story(explanation: Explanation) -> RecipientStory:
         ],
         explanation.outside,
         explanation.forgotten,
+        [
+            Fetch(
+                one.pull_id,
+                one.channel_number,
+                one.position,
+                one.puller,
+                one.frozen_at,
+                one.asked_at,
+                one.handed_over_at,
+            )
+            for one in traces
+        ],
+        [ToldRevocation(channel, one.number, one.reason.label, one.at) for channel, one in revoked.items()],
     )

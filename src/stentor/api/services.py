@@ -46,6 +46,7 @@ from stentor.integrations.metrics.totals import TotalService
 from stentor.integrations.numbers import NumberBook
 from stentor.integrations.preferences import PartnerPreferences
 from stentor.integrations.promotions import PromotionService
+from stentor.integrations.pulls.service import PullService
 from stentor.integrations.runs import RunBook
 from stentor.optouts.bulk import BulkCheck
 from stentor.optouts.entry_service import EntryService
@@ -111,6 +112,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     batches: BatchService
     streams: StreamService
     executions: ExecutionService
+    pulls: PullService
     experiments: ExperimentService
     inbox: InboxService
     totals: TotalService

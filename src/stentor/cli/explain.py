@@ -1,7 +1,7 @@
 """Why one person did or did not get a message, told in the terminal."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +13,7 @@ from rich.table import Table
 from stentor.cli.installation import brand_named, with_core
 from stentor.cli.output import Exit, fail, print_json
 from stentor.executions.explaining import ChannelExplanation, Check, Explanation
+from stentor.integrations.pulls.model import PullTrace, Revocation
 from stentor.wiring.core import Core, accounts
 from stentor.wiring.services import services
 
@@ -42,10 +43,16 @@ def explain_person(
         else:
             owner_id = (await brand_named(accounts(core), brand)).id
         story = await executions.explain(owner_id, execution_id, external_id)
+        pulls = services(core).pulls
+        fetched = await pulls.trace(owner_id, execution_id, story.customer_id)
+        revoked = await pulls.revoked(owner_id, execution_id, story.customer_id) if fetched else {}
         if as_json:
-            print_json(story)
+            told = {"fetched": fetched, "revocations": list(revoked.values())}
+            print_json({**msgspec.structs.asdict(story), **told} if fetched else story)
         else:
             _tell(story)
+            for line in _fetches(fetched, revoked):
+                Console().print(line, markup=False, highlight=False, soft_wrap=True)
 
     with_core(given, act)
 
@@ -61,6 +68,17 @@ def _tell(story: Explanation) -> None:
         console.print(_checks(channel))
         for line in _rest(channel):
             console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _fetches(fetched: Sequence[PullTrace], revoked: Mapping[int, Revocation]) -> Iterator[str]:
+    for one in fetched:
+        if one.asked_at is None:
+            yield f"on the list of {one.puller} for channel {one.channel_number}, at {one.position}; not fetched yet"
+        else:
+            handed_over = f"handed over {one.handed_over_at:%H:%M:%S}" if one.handed_over_at else "not acknowledged"
+            yield f"fetched by {one.puller} for channel {one.channel_number}, {one.asked_at:%Y-%m-%d %H:%M:%S} UTC: {handed_over}"
+    for number, said in revoked.items():
+        yield f"revoked for channel {number}: {said.reason.label} ({said.at:%Y-%m-%d %H:%M:%S} UTC)"
 
 
 def _fate(channel: ChannelExplanation) -> str:

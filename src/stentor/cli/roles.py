@@ -109,6 +109,7 @@ async def _run_worker(settings: Settings, dsn: str, *, as_json: bool) -> None:
                         roles.deliverer,
                         roles.remedier,
                         roles.keeper,
+                        roles.watcher,
                         roles.lister,
                         roles.compactor,
                         roles.notifier,

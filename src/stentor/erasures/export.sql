@@ -91,6 +91,14 @@ JOIN send r ON r.execution_id = x.execution_id
 WHERE r.part = :part AND r.customer_id = :customer_id AND r.brand_id = :brand_id
 ORDER BY r.execution_id, r.channel
 
+-- name: revocations
+-- What services that had fetched them were told.
+SELECT to_jsonb(r)
+FROM unnest(:execution_ids::uuid[]) AS x (execution_id)
+JOIN revocation r ON r.execution_id = x.execution_id
+WHERE r.part = :part AND r.customer_id = :customer_id AND r.brand_id = :brand_id
+ORDER BY r.execution_id, r.channel_number
+
 -- name: events
 SELECT to_jsonb(r)
 FROM unnest(:execution_ids::uuid[]) AS x (execution_id)

@@ -42,6 +42,7 @@ class Sql(QuerySet, file="export.sql", package=__package__):
     messages: Statement
     message_parts: Statement
     sends: Statement
+    revocations: Statement
     events: Statement
 
 
@@ -73,6 +74,7 @@ SECTIONS = (
     "messages",
     "opt_outs",
     "sends",
+    "revocations",
     "events",
 )
 """In the order in which they come. `person` is one thing, the others are lists."""
@@ -115,7 +117,7 @@ class ExportService:
             for message in page:
                 yield [await self._with_text(key, message)]
         yield await self._opt_outs(brand_id, person)
-        for section, statement in (("sends", Sql.sends), ("events", Sql.events)):
+        for section, statement in (("sends", Sql.sends), ("revocations", Sql.revocations), ("events", Sql.events)):
             async for page in self._by_execution(section, statement, key):
                 yield page
 
@@ -220,7 +222,7 @@ def _shown(section: str, row: Mapping[str, Any], tags: Mapping[UUID, str] | None
             shown[name] = ChannelKind(value).label
         elif section == "sends" and name == "state":
             shown[name] = SendState(value).label
-        elif section == "sends" and name == "reason":
+        elif section in {"sends", "revocations"} and name == "reason":
             shown[name] = Reason(value).label
         elif isinstance(value, str) and name.endswith("digest"):
             shown[name] = value.removeprefix("\\x")

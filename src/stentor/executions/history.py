@@ -35,6 +35,19 @@ class Sql(QuerySet, file="history.sql", package=__package__):
     drop_contexts: Statement
     drop_casts: Statement
     drop_waits: Statement
+    drop_pulled: Statement
+    drop_revocations: Statement
+
+
+_OF_PEOPLE = (
+    Sql.drop_sends,
+    Sql.drop_answers,
+    Sql.drop_contexts,
+    Sql.drop_casts,
+    Sql.drop_waits,
+    Sql.drop_pulled,
+    Sql.drop_revocations,
+)
 
 
 async def drop_history(db: Database, *, days: int) -> int:
@@ -74,7 +87,7 @@ async def _drop_some_of(conn: Connection, brand_id: UUID, days: int) -> int:
     await go_by_keys(conn)
     await Sql.mark_forgotten.run(conn, brand_id=brand_id, execution_ids=old)
     dropped = 0
-    for statement in (Sql.drop_sends, Sql.drop_answers, Sql.drop_contexts, Sql.drop_casts, Sql.drop_waits):
+    for statement in _OF_PEOPLE:
         room = ROWS_AT_ONCE_MAX - dropped
         dropped += await statement.run(conn, brand_id=brand_id, execution_ids=old, limit=room)
         if dropped >= ROWS_AT_ONCE_MAX:

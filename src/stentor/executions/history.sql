@@ -101,6 +101,29 @@ USING (
 WHERE a.execution_id = o.execution_id AND a.step = o.step AND a.part = o.part AND a.customer_id = o.customer_id
     AND a.brand_id = :brand_id
 
+-- name: drop_pulled
+-- What services were given of them.
+DELETE FROM pull_row a
+USING (
+    SELECT o.execution_id, o.pull_id, o.position, o.part, o.customer_id
+    FROM pull_row o
+    WHERE o.execution_id = ANY(:execution_ids) AND o.brand_id = :brand_id
+    LIMIT :limit
+) o
+WHERE a.execution_id = o.execution_id AND a.pull_id = o.pull_id AND a.position = o.position AND a.part = o.part
+    AND a.customer_id = o.customer_id AND a.brand_id = :brand_id
+
+-- name: drop_revocations
+DELETE FROM revocation a
+USING (
+    SELECT o.execution_id, o.part, o.customer_id, o.channel_number
+    FROM revocation o
+    WHERE o.execution_id = ANY(:execution_ids) AND o.brand_id = :brand_id
+    LIMIT :limit
+) o
+WHERE a.execution_id = o.execution_id AND a.part = o.part AND a.customer_id = o.customer_id
+    AND a.channel_number = o.channel_number AND a.brand_id = :brand_id
+
 -- name: drop_week
 -- all brands: sends are partitioned by time, not by brand.
 SELECT CASE

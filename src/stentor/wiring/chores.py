@@ -39,6 +39,7 @@ from stentor.triggers.events import forget_events
 from stentor.triggers.schedules.keeping import ScheduleKeeper
 from stentor.triggers.schedules.targets import TargetChecker
 from stentor.wiring.core import Core, account_links, accounts, base_url, campaign_checker, revocations
+from stentor.wiring.pulls import pull_chores
 from stentor.worker.keeper import Chore
 from stentor.worker.retention import RetentionKeeper
 
@@ -76,6 +77,7 @@ def chores(core: Core) -> list[Chore]:
         Chore("end_steps", 60.0, steps.end_over),
         Chore("sweep_expired", 1.0, lambda: sweep_expired(db)),
         Chore("end_forgotten", 5.0, lambda: end_forgotten(db)),
+        *pull_chores(core),
         Chore("drop_history", 1.0, lambda: drop_history(db, days=days)),
         Chore("forget_test_contents", 3_600.0, lambda: forget_test_contents(db, days=days)),
         Chore("forget_by_settings", 60.0, retention.forget),

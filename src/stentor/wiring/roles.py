@@ -37,6 +37,7 @@ from stentor.optouts.scrubbing.runner import ScrubRunner
 from stentor.queue.leases import Role
 from stentor.wiring.chores import chores
 from stentor.wiring.core import Core, data_directory, list_reserve, outbound, signing_secrets
+from stentor.wiring.pulls import watcher
 from stentor.worker.caster import CasterRole
 from stentor.worker.compactor import CompactorRole
 from stentor.worker.deliverer import DelivererRole, claims_at_once
@@ -46,6 +47,7 @@ from stentor.worker.loop import Bell
 from stentor.worker.notifier import NotifierRole
 from stentor.worker.planner import PlannerRole
 from stentor.worker.remedier import RemedierRole
+from stentor.worker.watcher import WatcherRole
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +62,7 @@ class WorkerRoles(msgspec.Struct, frozen=True):
     deliverer: DelivererRole
     remedier: RemedierRole
     keeper: KeeperRole
+    watcher: WatcherRole
     lister: ListerRole
     compactor: CompactorRole
     notifier: NotifierRole
@@ -130,6 +133,7 @@ def worker_roles(core: Core, name: str, journal: Journal | None) -> WorkerRoles:
         ),
         remedier=RemedierRole(core.db, due=due),
         keeper=KeeperRole(Role(core.db, "keeper", name), chores(core)),
+        watcher=WatcherRole(Role(core.db, "watcher", name), watcher(core)),
         lister=lister(core, name),
         compactor=CompactorRole(Role(core.db, "compactor", name), compactor(core), _storage_chores(core)),
         notifier=notifier(core),

@@ -96,6 +96,7 @@ from stentor.wiring.core import (
     revocations,
     signing_secrets,
 )
+from stentor.wiring.pulls import pull_service
 
 
 class PeopleAccounts(msgspec.Struct, frozen=True, kw_only=True):
@@ -223,6 +224,7 @@ def services(core: Core) -> Services:
         campaign_runs=CampaignRunner(core.db, campaigns, executions, clock=clock),
         generators=GeneratorService(core.db),
         executions=executions,
+        pulls=pull_service(core),
         experiments=ExperimentService(core.db, core.publications),
         triggers=TriggerService(core.db, brands, generators, executions, clock=clock),
         messages=MessageService(

@@ -32,6 +32,8 @@ HISTORY = {
     "idempotency_key",
     "import_reject",
     "provider_event",
+    "pull_row",
+    "revocation",
     "sandbox_message",
     "sandbox_skeleton",
     "send",

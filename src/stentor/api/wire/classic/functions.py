@@ -4,12 +4,12 @@ from collections.abc import Mapping
 
 from stentor.api.wire.classic import reports  # noqa: F401  what partners report, in two of the categories
 from stentor.api.wire.classic.actions import actions
-from stentor.api.wire.classic.customers import customers
 from stentor.api.wire.classic.general import general
 from stentor.api.wire.classic.groups import groups
 from stentor.api.wire.classic.integrations import integrations
 from stentor.api.wire.classic.model import model
 from stentor.api.wire.classic.paths import Target
+from stentor.api.wire.classic.pulls import customers
 from stentor.api.wire.classic.registry import Category, Function, Verb
 from stentor.api.wire.classic.segments import segments
 

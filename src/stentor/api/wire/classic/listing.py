@@ -50,13 +50,18 @@ class Columns(msgspec.Struct, frozen=True):
 
 def columns_of(query: WithAttributes, granted: Sequence[str], *, is_older: bool) -> Columns:
     """Raises Invalid for a name that may not be pulled, and for a delimiter that clients could not tell from a value."""
-    delimiter = query.customer_attributes_delimiter
-    if delimiter not in _DELIMITERS:
+    delimiter = delimiter_of(query)
+    asked = [name for each in query.customer_attributes.split(_SEPARATOR) if (name := each.strip())]
+    return Columns(pulled(granted, asked), delimiter, is_older)
+
+
+def delimiter_of(query: WithAttributes) -> str:
+    """What stands between the values of an older answer. Raises Invalid for what clients could not tell from a value."""
+    if query.customer_attributes_delimiter not in _DELIMITERS:
         raise Invalid.field(
             "/CustomerAttributesDelimiter", "delimiter", "CustomerAttributesDelimiter is a comma or a semicolon."
         )
-    asked = [name for each in query.customer_attributes.split(_SEPARATOR) if (name := each.strip())]
-    return Columns(pulled(granted, asked), delimiter, is_older)
+    return query.customer_attributes_delimiter
 
 
 def value_text(value: Any) -> str:

@@ -1,0 +1,81 @@
+"""The lists of whom a client is to write to, as this family's clients page through them.
+
+A list is frozen when `$skip` is 0 or left out, and read from there on; a page is handed over once its last byte was written.
+"""
+
+from collections.abc import Sequence
+
+from stentor.api.spool import Spooled
+from stentor.api.wire.classic.calls import Call
+from stentor.api.wire.classic.customers import customers
+from stentor.api.wire.classic.listing import Paged, WithAttributes, columns_of, delimiter_of
+from stentor.api.wire.classic.reading import Number
+from stentor.integrations.pulls.model import Puller, Shape, Wording
+from stentor.integrations.pulls.service import Asked
+
+
+class SendDetailsQuery(WithAttributes, frozen=True, kw_only=True):
+    """Which rows of a campaign's list, and what each says of its person."""
+
+    campaign_id: Number
+    channel_id: Number
+
+
+class ExecutionDetailsQuery(WithAttributes, frozen=True, kw_only=True):
+    """The same; without a channel of all that the client executes."""
+
+    campaign_id: Number
+    channel_id: Number = 0
+
+
+class CampaignDetailsQuery(Paged, frozen=True, kw_only=True):
+    """Which rows, of all channels that the client executes, and whether each says its template."""
+
+    campaign_id: Number
+    include_template_ids: str = ""
+
+
+@customers.get("GetCustomerSendDetailsByChannel")
+async def get_customer_send_details_by_channel(call: Call, query: SendDetailsQuery) -> Spooled:
+    """Who gets what by a channel, and when."""
+    return await _page(call, query, query.campaign_id, [query.channel_id], "send_details")
+
+
+@customers.get("GetCustomerExecutionDetailsByCampaign")
+async def get_customer_execution_details_by_campaign(call: Call, query: ExecutionDetailsQuery) -> Spooled:
+    """The same with the names of templates, of one channel or of all."""
+    channels = [query.channel_id] if query.channel_id else sorted(call.client.channels)
+    return await _page(call, query, query.campaign_id, channels, "execution_details")
+
+
+@customers.get("GetCustomerSendDetailsByCampaign")
+async def get_customer_send_details_by_campaign(call: Call, query: CampaignDetailsQuery) -> Spooled:
+    """The same of all channels, without attributes."""
+    with_templates = query.include_template_ids.casefold() in {"true", "1"}
+    wording = Wording("campaign_details", with_templates=with_templates)
+    asked = Asked(sorted(call.client.channels), query.campaign_id, query.top, query.skip, wording)
+    return await _written(call, asked)
+
+
+async def _page(call: Call, query: WithAttributes, campaign: int, channels: Sequence[int], shape: Shape) -> Spooled:
+    # Of a channel that is not the client's own nothing is said, not even what may be pulled there.
+    own = [number for number in channels if call.client.executes(number)]
+    delimiter = delimiter_of(query)
+    names: tuple[str, ...] = ()
+    for number in own:
+        names = columns_of(query, call.client.channels[number], is_older=call.is_older).names
+    wording = Wording(shape, names or None, delimiter if call.is_older else None)
+    return await _written(call, Asked(own, campaign, query.top, query.skip, wording))
+
+
+async def _written(call: Call, asked: Asked) -> Spooled:
+    page = await call.services.pulls.page(call.brand.id, Puller(call.client.client_id, call.client.label), asked)
+    spool = call.spool()
+    await spool.write(b"[")
+    is_first = True
+    async for piece in page.pieces:
+        if piece:
+            await spool.write(piece if is_first else b"," + piece)
+            is_first = False
+    await spool.write(b"]")
+    return Spooled(spool, page.on_sent)

@@ -1,0 +1,85 @@
+"""What is left of pulls: rows that nobody reads any more go, and reservations of people whom nobody fetched are given back."""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from stentor.db.by_keys import go_by_keys
+from stentor.db.pool import Database
+from stentor.domain.vocabulary import ChannelKind
+from stentor.failpoints import failpoint
+from stentor.guard import contacts
+from stentor.integrations.pulls import people_store
+from stentor.integrations.pulls.handing_over import HandOver
+from stentor.integrations.pulls.runs import Runs
+from stentor.integrations.pulls.store import Sql
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+REPLACED_KEPT = timedelta(hours=1)
+"""How long the rows of a list stay after the next one was frozen."""
+ABANDONED_AFTER = timedelta(hours=1)
+"""After which a list that was not frozen to its end is nobody's."""
+ROWS_AT_ONCE = 10_000
+UNFINISHED_MAX = 100
+"""Runs of one sweep."""
+
+
+async def drop_rows(db: Database) -> int:
+    """Deletes some of the rows of lists that nobody reads any more; the keeper's chore. Returns how many."""
+    async with db.transaction() as conn:
+        found = await Sql.droppable.tuples(conn, after=REPLACED_KEPT, abandoned=ABANDONED_AFTER)
+        if not found:
+            return 0
+        pull_id, brand_id, execution_id = found[0]
+        await go_by_keys(conn)
+        dropped = await people_store.drop_rows(conn, brand_id, execution_id, pull_id, ROWS_AT_ONCE)
+        if dropped < ROWS_AT_ONCE:
+            await Sql.note_dropped.run(conn, id=pull_id, brand_id=brand_id)
+        failpoint("pull_rows_dropped.before_commit")
+    failpoint("pull_rows_dropped.after_commit")
+    return max(1, dropped)
+
+
+async def give_back_reservations(db: Database) -> int:
+    """Gives back what a list under caps holds for people who were never handed over; the keeper's chore. Returns how many lists.
+
+    Some thousand at a time: who dies in between begins again, and gives nothing back twice.
+    """
+    async with db.read() as conn:
+        found = await Sql.to_settle.tuples(conn)
+    if not found:
+        return 0
+    pull_id, brand_id, execution_id, channel, rows = found[0]
+    for start in range(0, rows, ROWS_AT_ONCE):
+        async with db.transaction() as conn:
+            await go_by_keys(conn)
+            customers = await people_store.Sql.not_handed_over.column(
+                conn,
+                brand_id=brand_id,
+                execution_id=execution_id,
+                pull_id=pull_id,
+                channel=channel,
+                position_from=start,
+                position_to=start + ROWS_AT_ONCE,
+            )
+            keys = [(execution_id, customer) for customer in customers]
+            await contacts.settle(conn, brand_id, ChannelKind(channel), refused=keys)
+            failpoint("pull_given_back.before_commit")
+        failpoint("pull_given_back.after_commit")
+    async with db.transaction() as conn:
+        await Sql.note_settled.run(conn, id=pull_id, brand_id=brand_id)
+        failpoint("pull_settled.before_commit")
+    failpoint("pull_settled.after_commit")
+    return 1
+
+
+async def finish_forgotten(db: Database, runs: Runs, hand_over: HandOver) -> int:
+    """Ends what nobody waits in any more and whoever saw to that did not live to say; the keeper's chore. Returns how many."""
+    async with db.read() as conn:
+        found: list[tuple[UUID, int, UUID]] = await Sql.unfinished.tuples(conn, limit=UNFINISHED_MAX)
+    finished = 0
+    for execution_id, number, brand_id in found:
+        if run := await runs.of_execution(brand_id, execution_id, number):
+            finished += await hand_over.finish(run)
+    return finished

@@ -1,0 +1,192 @@
+"""Freezing a list: everybody whom an execution sends by a partner channel, guarded, in one order, from then on unchanged.
+
+One transaction reads everybody as they are when it begins, in the order of their external ids, and holds the client's turn, so
+that two who ask at once freeze one after the other. Beside it, batch by batch, whoever must not be written to is skipped and
+the rows are written. The list is there when that transaction commits, and not before: of a freeze that was killed nothing is
+read, the people it had skipped stay so, the others wait as before, and the next one begins anew.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import psycopg
+import structlog
+
+from stentor.db.connection import Connection
+from stentor.db.pool import Database
+from stentor.domain.ids import new_id
+from stentor.domain.vocabulary import SendState
+from stentor.errors import Unavailable
+from stentor.failpoints import failpoint
+from stentor.integrations.pulls import people_store, store
+from stentor.integrations.pulls.guarding import Cleared, GuardedBy, ListGuard, has_lists
+from stentor.integrations.pulls.handing_over import HandOver
+from stentor.integrations.pulls.model import FREEZES_AT_ONCE, Pull, PulledRun, Puller
+from stentor.integrations.pulls.people_store import Listed, Row
+from stentor.integrations.pulls.store import RunChunk, Sql
+from stentor.integrations.pulls.watched_lists import lists_mark
+from stentor.optouts.look_up import LookUp
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+log = structlog.get_logger(__name__)
+
+BATCH_PEOPLE = 10_000
+"""People who are read, guarded and written together: what a freeze holds in memory."""
+
+
+class Freezer:
+    """Freezes lists."""
+
+    def __init__(
+        self,
+        db: Database,
+        guard: ListGuard,
+        look_up: LookUp,
+        hand_over: HandOver,
+        *,
+        batch_people: int = BATCH_PEOPLE,
+    ) -> None:
+        self._db = db
+        self._guard = guard
+        self._look_up = look_up
+        self._hand_over = hand_over
+        self._batch_people = batch_people
+        # Each takes two of this process's connections.
+        self._room = asyncio.Semaphore(FREEZES_AT_ONCE)
+
+    async def freeze(self, run: PulledRun, puller: Puller) -> Pull:
+        """The list as of now, all of the run who are not skipped and not revoked; the client's one before is over.
+
+        Raises Unavailable when the same list is being frozen for the same client for longer than `store.LOCK_PATIENCE`.
+        """
+        async with self._room:
+            await self._watch(run, puller)
+            try:
+                async with self._db.transaction() as conn:
+                    before = await store.lock_latest(conn, run, puller)
+                    pull_id = await self._freeze(conn, run, puller)
+                    await self._replace(conn, run, puller, before, pull_id)
+                    failpoint("freeze.before_commit")
+            except psycopg.errors.LockNotAvailable:
+                raise Unavailable(
+                    "This list is being frozen for another call of the same client. Ask again in a moment.",
+                    retry_after_s=5,
+                ) from None
+        failpoint("freeze.after_commit")
+        # Where nobody was left to wait, the execution is over.
+        await self._hand_over.finish(run)
+        async with self._db.read() as conn:
+            pull = await store.find(conn, run.brand_id, pull_id)
+        if pull is None:
+            raise Unavailable("The list was frozen anew before it could be read. Ask for it again.")
+        return pull
+
+    async def _watch(self, run: PulledRun, puller: Puller) -> None:
+        """Has the run's people watched from before they are first looked at."""
+        async with self._db.transaction() as conn:
+            moment = await Sql.moment.value(conn)
+            lists = await lists_mark(conn, self._look_up, run.brand_id, run.channel) if has_lists(run.channel) else ""
+            await store.watch(conn, run, moment=moment, lists=lists)
+            await Sql.add_latest.run(
+                conn,
+                brand_id=run.brand_id,
+                execution_id=run.execution_id,
+                channel_number=run.channel_number,
+                puller_id=puller.id,
+            )
+            failpoint("freeze_begun.before_commit")
+        failpoint("freeze_begun.after_commit")
+
+    async def _freeze(self, conn: Connection, run: PulledRun, puller: Puller) -> UUID:
+        pull_id, position = new_id(), 0
+        by = await self._guard.begin(conn, run)
+        chunks = await store.chunks_of(conn, run)
+        async with self._db.transaction() as beside:
+            await Sql.begin.run(
+                beside,
+                id=pull_id,
+                brand_id=run.brand_id,
+                execution_id=run.execution_id,
+                channel_number=run.channel_number,
+                puller_id=puller.id,
+                puller=puller.label,
+                capped=by.capping is not None,
+            )
+            failpoint("freeze_listed.before_commit")
+        failpoint("freeze_listed.after_commit")
+        pulled = {number: each.chunk for number, each in chunks.items() if each.is_pulled}
+        everybody = people_store.everybody(
+            conn,
+            run,
+            self._batch_people,
+            sends=sum(each.chunk.sends for each in chunks.values()),
+            with_places=by.quiet is not None,
+            with_addresses=by.asks_lists,
+        )
+        writing: asyncio.Task[None] | None = None
+        try:
+            async with aclosing(everybody):
+                async for batch in everybody:
+                    cleared = await self._guard.clear(run, by, pulled, batch)
+                    rows = _rows(run, by, chunks, batch, cleared)
+                    if writing is not None:
+                        await writing
+                    # While these are written the next are read and sorted out.
+                    writing = asyncio.create_task(self._write(run, pull_id, position, rows))
+                    position += len(rows)
+            if writing is not None:
+                await writing
+        except BaseException:
+            if writing is not None:
+                writing.cancel()
+                await asyncio.gather(writing, return_exceptions=True)
+            raise
+        await Sql.frozen.run(conn, id=pull_id, brand_id=run.brand_id, rows=position)
+        log.info("pull.frozen", pull_id=str(pull_id), execution_id=str(run.execution_id), rows=position)
+        return pull_id
+
+    async def _write(self, run: PulledRun, pull_id: UUID, position: int, rows: Sequence[Row]) -> None:
+        if not rows:
+            return
+        async with self._db.transaction() as conn:
+            await people_store.insert_rows(conn, run, pull_id, position, rows)
+            failpoint("freeze_batch.before_commit")
+        failpoint("freeze_batch.after_commit")
+
+    async def _replace(
+        self, conn: Connection, run: PulledRun, puller: Puller, before: UUID | None, pull_id: UUID
+    ) -> None:
+        if before is not None:
+            await Sql.replace.run(conn, id=before, brand_id=run.brand_id)
+        await Sql.point_latest.run(
+            conn,
+            brand_id=run.brand_id,
+            execution_id=run.execution_id,
+            channel_number=run.channel_number,
+            puller_id=puller.id,
+            id=pull_id,
+        )
+
+
+def _rows(
+    run: PulledRun, by: GuardedBy, chunks: Mapping[int, RunChunk], batch: Sequence[Listed], cleared: Cleared
+) -> list[Row]:
+    """What becomes of the batch: who is on the list, when they may be written to, with which template."""
+    rows: list[Row] = []
+    templates, open_from, customers = run.templates, cleared.open_from, cleared.customers
+    # Nobody is to be written to before the execution was published, nor later than now without a reason.
+    due: dict[int, datetime] = {number: max(each.due_at, run.published_at) for number, each in chunks.items()}
+    pulled = {number for number, each in chunks.items() if each.is_pulled}
+    for one in batch:
+        if one.customer_id not in customers or (one.state == SendState.PENDING and one.chunk not in pulled):
+            continue
+        at = due.get(one.chunk, run.published_at)
+        if by.quiet is not None and (until := open_from.get(one.place or "")) is not None and until > at:
+            at = until
+        rows.append(Row(one.customer_id, templates[one.variant], at))
+    return rows

@@ -1,0 +1,273 @@
+"""May the people of a list be written to: asked of most by one statement, and of the others as every wave asks.
+
+Quiet hours hold nobody back from a list: they become the time from when on somebody may be written to.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import msgspec
+
+from stentor.accounts.directory import BrandDirectory
+from stentor.audience.reach import Recipient
+from stentor.campaigns.model import PublishedContent
+from stentor.db.by_keys import go_by_keys
+from stentor.db.connection import Connection
+from stentor.db.pool import Database
+from stentor.deliver import store as deliver
+from stentor.deliver.model import WAVE_SENDS_MAX, Change, Chunk, PendingSend
+from stentor.domain.objections import Hold, Skip
+from stentor.domain.policy import BrandPolicy
+from stentor.domain.vocabulary import ChannelKind, Reason, SendState
+from stentor.executions.capping import Capping, capping_of
+from stentor.executions.quieting import BrandQuiet, QuietSource
+from stentor.executions.waves import guard_sends
+from stentor.failpoints import failpoint
+from stentor.guard import contacts
+from stentor.guard import store as guard_store
+from stentor.guard.quiet_hours import QuietHours
+from stentor.guard.store import release_addresses
+from stentor.guard.wave import wave_objection
+from stentor.integrations.pulls import people_store, store
+from stentor.integrations.pulls.model import PulledRun
+from stentor.integrations.pulls.people_store import Listed
+from stentor.integrations.pulls.revoking import Revoked, revoke
+from stentor.optouts.look_up import LookUp
+from stentor.report.tally import Moves
+
+if TYPE_CHECKING:
+    from stentor.domain.objections import Objection
+
+
+class _Unheld(BrandQuiet, frozen=True):
+    """Quiet hours that hold nobody: a list says when somebody may be written to, and the service keeps to it."""
+
+    def on(self, content: PublishedContent, channel: ChannelKind) -> QuietHours | None:  # noqa: ARG002 - as its base has it
+        return None
+
+
+_UNHELD = _Unheld((), ("UTC",))
+
+
+class GuardedBy(msgspec.Struct, frozen=True):
+    """What a list's people are asked, as it was when its freezing began.
+
+    `asks_lists`: whether any opt-out list holds anybody at all; `capping`: the caps that they fall under.
+    """
+
+    capping: Capping | None
+    quiet: QuietHours | None
+    asks_lists: bool
+    now: datetime
+
+
+class Cleared(msgspec.Struct, frozen=True):
+    """Who of a batch is on the list, and from when on people of these places may be written to, where that is not at once."""
+
+    customers: frozenset[UUID]
+    open_from: Mapping[str, datetime]
+
+
+class ListGuard:
+    """Guards the people of lists, batch by batch."""
+
+    def __init__(self, db: Database, *, brands: BrandDirectory, quiet: QuietSource, look_up: LookUp) -> None:
+        self._db = db
+        self._brands = brands
+        self._quiet = quiet
+        self._look_up = look_up
+
+    async def begin(self, conn: Connection, run: PulledRun) -> GuardedBy:
+        """What the run's people are to be asked."""
+        brand = await self._brands.by_id(run.brand_id)
+        policy = brand.settings.policy if brand else BrandPolicy()
+        quiet = await self._quiet.load(run.brand_id)
+        stores = await self._look_up.stores(conn, run.brand_id, channel=run.channel) if has_lists(run.channel) else []
+        return GuardedBy(
+            capping_of(run.channel, {run.execution_id: run.facts}, policy),
+            quiet.on(run.facts.publication.content, run.channel),
+            any(each.has_recents or each.run_ids for each in stores),
+            await guard_store.present(conn),
+        )
+
+    async def clear(
+        self, run: PulledRun, by: GuardedBy, chunks: Mapping[int, Chunk], batch: Sequence[Listed]
+    ) -> Cleared:
+        """Who of the batch is on the list. Whoever waits and is not is skipped; whoever was handed over and is not is revoked."""
+        listed = await self._listed(run, batch) if by.asks_lists else frozenset()
+        skipped: dict[UUID, Skip] = {}
+        open_from: dict[str, datetime] = {}
+        if by.quiet is not None:
+            skipped = _quiet(by.quiet, by.now, batch, open_from)
+        cleared: set[UUID] = set()
+        special: list[UUID] = []
+        for one in batch:
+            is_pending = one.state == SendState.PENDING
+            is_plain = one.is_plain and one.customer_id not in listed
+            if is_plain and not (is_pending and (by.capping or one.customer_id in skipped)):
+                cleared.add(one.customer_id)
+            else:
+                special.append(one.customer_id)
+        for start in range(0, len(special), WAVE_SENDS_MAX):
+            wave = special[start : start + WAVE_SENDS_MAX]
+            cleared |= await self._look_up.surely(lambda wave=wave: self._clear_wave(run, by, chunks, wave, skipped))
+        return Cleared(frozenset(cleared), open_from)
+
+    async def _listed(self, run: PulledRun, batch: Sequence[Listed]) -> frozenset[UUID]:
+        """Those whose address is on a list that the campaign goes by."""
+        asked = [one for one in batch if one.address and one.digest is not None]
+
+        async def ask() -> frozenset[UUID]:
+            async with self._db.read() as conn:
+                people = [(one.address or "", one.digest or b"") for one in asked]
+                listings = await self._look_up.wave(conn, run.brand_id, run.channel, people)
+            if listings.hold_nobody:
+                return frozenset()
+            campaign_id, topic_id = run.facts.publication.content.campaign_id, run.facts.topic_id
+            return frozenset(
+                one.customer_id
+                for one in asked
+                if listings.objecting(one.address or "", one.digest or b"", campaign_id=campaign_id, topic_id=topic_id)
+            )
+
+        return await self._look_up.surely(ask) if asked else frozenset()
+
+    async def _clear_wave(
+        self,
+        run: PulledRun,
+        by: GuardedBy,
+        chunks: Mapping[int, Chunk],
+        customers: Sequence[UUID],
+        skipped: Mapping[UUID, Skip],
+    ) -> set[UUID]:
+        async with self._db.transaction() as conn:
+            await go_by_keys(conn)
+            found = await people_store.named(conn, run, customers)
+            held = await store.hold_pulled(conn, run, sorted({send.number for send, _, _ in found}))
+            if held:
+                # What was settled while these locks were waited for is not pending any more.
+                found = await people_store.named(conn, run, customers)
+            cleared = await self._guard(
+                conn,
+                run,
+                by,
+                chunks=[chunks[number] for number in held if number in chunks],
+                found=found,
+                skipped=skipped,
+            )
+            cleared |= await self._check_again(conn, run, found, held)
+            failpoint("pull_wave.before_commit")
+        failpoint("pull_wave.after_commit")
+        return cleared
+
+    async def _guard(
+        self,
+        conn: Connection,
+        run: PulledRun,
+        by: GuardedBy,
+        *,
+        chunks: list[Chunk],
+        found: Sequence[tuple[PendingSend, SendState, Recipient | None]],
+        skipped: Mapping[UUID, Skip],
+    ) -> set[UUID]:
+        """Of those who wait in these chunks, who may be written to; the others are skipped."""
+        places = {chunk.number: place for place, chunk in enumerate(chunks)}
+        pending = [
+            (msgspec.structs.replace(send, chunk=places[send.number], execution_id=run.execution_id), person)
+            for send, state, person in found
+            if state is SendState.PENDING and send.number in places
+        ]
+        if not pending:
+            return set()
+        claim = run.claim(chunks)
+        objected = [
+            Change.objected(send, skipped[send.customer_id]) for send, _ in pending if send.customer_id in skipped
+        ]
+        verdicts = await guard_sends(
+            conn,
+            claim,
+            [(send, person) for send, person in pending if send.customer_id not in skipped],
+            look_up=self._look_up,
+            facts={run.execution_id: run.facts},
+            over={},
+            quiet=_UNHELD,
+            capping=by.capping,
+        )
+        objected += verdicts.objected
+        await deliver.settle_each(conn, claim, objected)
+        keys = [(run.execution_id, change.send.customer_id) for change in objected]
+        if by.capping and keys:
+            # What a list before this one reserved for them.
+            await contacts.settle(conn, run.brand_id, run.channel, refused=keys)
+        await release_addresses(conn, run.brand_id, run.channel, keys)
+        moves = Moves(run.brand_id)
+        for change in objected:
+            moves.settled(run.execution_id, run.channel, change.state, change.reason)
+        await moves.write(conn)
+        return {send.customer_id for send, _ in verdicts.cleared}
+
+    async def _check_again(
+        self,
+        conn: Connection,
+        run: PulledRun,
+        found: Sequence[tuple[PendingSend, SendState, Recipient | None]],
+        held: Sequence[int],
+    ) -> set[UUID]:
+        """Of those who were handed over, who may still be written to; the others are revoked."""
+        people = [(send.customer_id, person) for send, state, person in found if state is SendState.HANDED_OVER]
+        objections = await objections_to(conn, run, people, self._look_up)
+        await revoke(conn, run, [Revoked(customer, reason) for customer, reason in objections.items()], held=held)
+        return {customer for customer, _ in people} - objections.keys()
+
+
+async def objections_to(
+    conn: Connection, run: PulledRun, people: Sequence[tuple[UUID, Recipient | None]], look_up: LookUp
+) -> dict[UUID, Reason]:
+    """Who of these people must not be written to by this run, as they and the opt-out lists are now, and why.
+
+    No cap, quiet hour or shared address is asked about: these are no words of theirs. Raises as `LookUp.found`.
+    """
+    facts = run.facts
+    found: dict[UUID, Reason] = {}
+    asked: list[tuple[UUID, str, bytes]] = []
+    for customer, person in people:
+        if person is None:
+            found[customer] = Reason.NO_ADDRESS
+        elif reason := wave_objection(person, run.channel, facts.basis, heeds_topic=facts.heeds_topic):
+            found[customer] = reason
+        elif (digest := person.digest_on(run.channel)) is not None:
+            asked.append((customer, person.address_on(run.channel), digest))
+    listings = await look_up.wave(conn, run.brand_id, run.channel, [(address, digest) for _, address, digest in asked])
+    if not listings.hold_nobody:
+        campaign_id = facts.publication.content.campaign_id
+        for customer, address, digest in asked:
+            if listings.objecting(address, digest, campaign_id=campaign_id, topic_id=facts.topic_id):
+                found[customer] = Reason.SUPPRESSED
+    return found
+
+
+def has_lists(channel: ChannelKind) -> bool:
+    """Whether opt-out lists know addresses of this channel."""
+    return channel in {ChannelKind.EMAIL, ChannelKind.SMS, ChannelKind.VOICE, ChannelKind.WHATSAPP}
+
+
+def _quiet(
+    hours: QuietHours, now: datetime, batch: Sequence[Listed], open_from: dict[str, datetime]
+) -> dict[UUID, Skip]:
+    """Fills in from when on each place is open, and says who is left out because its quiet hours say so."""
+    objections: dict[str, Objection | None] = {}
+    skipped: dict[UUID, Skip] = {}
+    for one in batch:
+        place = one.place or ""
+        if place not in objections:
+            objections[place] = hours.objection(place, now)
+        match objections[place]:
+            case Hold(until=until):
+                open_from[place] = until
+            case Skip() as skip:
+                skipped[one.customer_id] = skip
+            case None:
+                pass
+    return skipped

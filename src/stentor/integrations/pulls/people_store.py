@@ -1,0 +1,208 @@
+"""The people of pulls in the database: who is on a list, pages of it, and that they were handed over."""
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from stentor.audience.reach import Recipient
+from stentor.db.by_keys import go_by_keys
+from stentor.db.connection import Connection
+from stentor.db.sql import QuerySet, Statement
+from stentor.deliver.model import PendingSend
+from stentor.domain.ids import part_of
+from stentor.domain.vocabulary import ConsentBasis, SendState
+from stentor.integrations.pulls.model import Pull, PulledRun, PullRow, Shape, Wording
+
+SCANNED_FROM = 50_000
+"""Sends from which on a list is read by scans, and not person by person."""
+
+
+class Sql(QuerySet, file="people.sql", package=__package__):
+    go_by_scans: Statement
+    everybody: Statement
+    named: Statement
+    insert_rows: Statement
+    rows: Statement
+    send_details: Statement
+    execution_details: Statement
+    campaign_details: Statement
+    hand_over: Statement
+    position_of: Statement
+    drop_rows: Statement
+    not_handed_over: Statement
+
+
+_SHAPES: Mapping[Shape, Statement] = {
+    "send_details": Sql.send_details,
+    "execution_details": Sql.execution_details,
+    "campaign_details": Sql.campaign_details,
+}
+
+
+class Listed(NamedTuple):
+    """Somebody whom a list may hold. `is_plain`: what is keyed by the person says yes, and nothing has to be reserved."""
+
+    customer_id: UUID
+    chunk: int
+    variant: int
+    state: int
+    is_plain: bool
+    place: str | None
+    address: str | None
+    digest: bytes | None
+
+
+class Row(NamedTuple):
+    """What becomes a row of a list."""
+
+    customer_id: UUID
+    template: int
+    scheduled_at: datetime
+
+
+async def everybody(
+    conn: Connection, run: PulledRun, size: int, *, sends: int, with_places: bool, with_addresses: bool
+) -> AsyncGenerator[list[Listed], None]:
+    """Whom the list may hold, in its order, `size` at a time, as of when it is first asked.
+
+    `sends`: about how many they are; `with_places` and `with_addresses`: whether these are needed.
+    """
+    if sends >= SCANNED_FROM:
+        await Sql.go_by_scans.run(conn)
+    else:
+        await go_by_keys(conn)
+    facts = run.facts
+    batches = Sql.everybody.batches(
+        conn,
+        size,
+        **_about(run),
+        channel_number=run.channel_number,
+        heeds_topic=facts.heeds_topic,
+        heeds_flags=facts.basis is not ConsentBasis.NONE,
+        channel_bit=run.channel.bit,
+        with_places=with_places,
+        with_addresses=with_addresses,
+    )
+    async with aclosing(batches):
+        async for rows in batches:
+            yield [Listed(*row) for row in rows]
+
+
+async def named(
+    conn: Connection, run: PulledRun, customers: Sequence[UUID]
+) -> list[tuple[PendingSend, SendState, Recipient | None]]:
+    """Those of these people who wait or were handed over, as they are now, in the order of their keys.
+
+    Each send is in the place 0 of a claim; attributes and tokens are left out.
+    """
+    rows = await Sql.named.tuples(conn, **_about(run), **_people(customers))
+    found: list[tuple[PendingSend, SendState, Recipient | None]] = []
+    for customer, chunk, variant, tries, doubts, state, *person in rows:
+        send = PendingSend(0, run.execution_id, chunk, customer, variant, tries, doubts)
+        recipient = Recipient(customer, *person) if person[_EXTERNAL_ID] is not None else None
+        found.append((send, SendState(state), recipient))
+    return found
+
+
+_EXTERNAL_ID = Recipient._fields.index("external_id") - 1
+
+
+async def insert_rows(conn: Connection, run: PulledRun, pull_id: UUID, position_from: int, rows: Sequence[Row]) -> None:
+    """Writes the next rows of a list."""
+    sorts: dict[tuple[int, datetime], int] = {}
+    places = [sorts.setdefault((row.template, row.scheduled_at), len(sorts) + 1) for row in rows]
+    await Sql.insert_rows.run(
+        conn,
+        brand_id=run.brand_id,
+        execution_id=run.execution_id,
+        pull_id=pull_id,
+        position_from=position_from,
+        sorts=places,
+        templates=[template for template, _ in sorts],
+        schedules=[at for _, at in sorts],
+        **_people([row.customer_id for row in rows]),
+    )
+
+
+async def rows(conn: Connection, pull: Pull, place: tuple[int, int], attributes: Sequence[str]) -> list[PullRow]:
+    """The rows from one position to before another."""
+    await go_by_keys(conn)
+    found = await Sql.rows.tuples(conn, **_page(pull, place), names=list(attributes))
+    return [PullRow(*row) for row in found]
+
+
+async def page(conn: Connection, pull: Pull, run: PulledRun, place: tuple[int, int], wording: Wording) -> bytes:
+    """The same as the classic API writes them, without the brackets of the array; empty where there are none."""
+    await go_by_keys(conn)
+    said: dict[str, Any] = {}
+    if wording.shape != "send_details":
+        said["channel_number"] = str(run.channel_number)
+    if wording.shape == "execution_details":
+        said["template_names"] = msgspec.json.encode(
+            {str(key): name for key, name in run.template_names.items()}
+        ).decode()
+    if wording.shape == "campaign_details":
+        said["with_templates"] = wording.with_templates
+    else:
+        said |= {
+            "with_attributes": wording.attributes is not None,
+            "names": list(wording.attributes or ()),
+            "joined": wording.delimiter is not None,
+            "delimiter": wording.delimiter or "",
+        }
+    text = await _SHAPES[wording.shape].value(conn, **_page(pull, place), **said)
+    return (text or "").encode()
+
+
+async def hand_over(
+    conn: Connection, run: PulledRun, pull: Pull, place: tuple[int, int], chunks: Sequence[int]
+) -> tuple[int, list[UUID]]:
+    """Hands over whoever on the page waits in these chunks: how many, and of a list under caps who."""
+    asked = {
+        "execution_id": pull.execution_id,
+        "pull_id": pull.id,
+        "brand_id": pull.brand_id,
+        "position_from": place[0],
+        "position_to": place[1],
+        "channel": int(run.channel),
+        "chunks": list(chunks),
+    }
+    if not pull.capped:
+        return await Sql.hand_over.run(conn, **asked), []
+    customers = await Sql.hand_over.column(conn, **asked)
+    return len(customers), customers
+
+
+async def drop_rows(conn: Connection, brand_id: UUID, execution_id: UUID, pull_id: UUID, limit: int) -> int:
+    """Deletes some of a list's rows; how many."""
+    return await Sql.drop_rows.run(conn, brand_id=brand_id, execution_id=execution_id, pull_id=pull_id, limit=limit)
+
+
+def _about(run: PulledRun) -> dict[str, Any]:
+    return {
+        "brand_id": run.brand_id,
+        "execution_id": run.execution_id,
+        "channel": int(run.channel),
+        "variants": run.variants,
+        "topic_id": run.facts.topic_id,
+        "meant_at": run.facts.meant_at,
+    }
+
+
+def _people(customers: Sequence[UUID]) -> dict[str, Any]:
+    return {"parts": [part_of(customer) for customer in customers], "customer_ids": list(customers)}
+
+
+def _page(pull: Pull, place: tuple[int, int]) -> dict[str, Any]:
+    return {
+        "brand_id": pull.brand_id,
+        "execution_id": pull.execution_id,
+        "pull_id": pull.id,
+        "started_at": pull.started_at,
+        "position_from": place[0],
+        "position_to": place[1],
+    }

@@ -1,0 +1,335 @@
+"""What doors do with pulls: freeze a list, read pages of it, lease rows, hear of revocations, ask who fetched somebody.
+
+A page of the classic API is handed over when its last byte was written, one that is read by cursors when the next is asked for,
+and leased rows when they are acknowledged. Until then their people wait as before: a service that dies may ask again.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from uuid import UUID
+
+import msgspec
+
+from stentor.db.by_keys import go_by_keys
+from stentor.db.pool import Database
+from stentor.domain.ids import part_of
+from stentor.errors import Conflict, Invalid, NotFound, Unavailable
+from stentor.failpoints import failpoint
+from stentor.integrations.pulls import people_store, revoking_store, store
+from stentor.integrations.pulls.freezing import Freezer
+from stentor.integrations.pulls.handing_over import HandOver
+from stentor.integrations.pulls.model import (
+    LEASE_S_MAX,
+    LEASE_S_MIN,
+    PAGE_ROWS_MAX,
+    Pull,
+    PulledRun,
+    Puller,
+    PullPage,
+    PullRow,
+    PullTrace,
+    Revocation,
+    Wording,
+)
+from stentor.integrations.pulls.runs import Runs
+from stentor.integrations.pulls.store import Sql
+
+PIECE_ROWS = 10_000
+"""Rows of a page that are read and written at a time: what a page of any size holds in memory."""
+
+TRACED_PULLS_MAX = 20
+"""The latest pulls of an execution in which somebody is looked for."""
+
+
+class Page(msgspec.Struct, frozen=True):
+    """A page of the classic API: its rows as JSON, piece by piece without the brackets, and what to call when all was written."""
+
+    pieces: AsyncIterator[bytes]
+    on_sent: Callable[[], Awaitable[None]] | None
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """Which page of the classic API is asked for: `top` rows from `skip` on, of several channels one after the other."""
+
+    channels: Sequence[int]
+    campaign: int
+    top: int
+    skip: int
+    wording: Wording
+
+
+class RowsPage(msgspec.Struct, frozen=True):
+    """Rows of a list, and where the next page begins; None when this one is empty, because all before it were handed over."""
+
+    rows: list[PullRow]
+    next_position: int | None
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """Rows that nobody else gets until `page.lease_until`, to be acknowledged or released."""
+
+    page: PullPage
+    rows: list[PullRow]
+
+
+class PullService:
+    """Pulls, for the doors."""
+
+    def __init__(self, db: Database, runs: Runs, freezer: Freezer, hand_over: HandOver) -> None:
+        self._db = db
+        self._runs = runs
+        self._freezer = freezer
+        self._hand_over = hand_over
+
+    async def page(self, brand_id: UUID, puller: Puller, asked: Asked) -> Page:
+        """A page as the classic API has it: empty for what is unknown, cancelled, past its deadline, or past the end.
+
+        From `skip` 0 on, and where the client has no list yet, each list is frozen anew. Raises Unavailable for what is paused.
+        """
+        places: list[tuple[PulledRun, Pull, tuple[int, int]]] = []
+        top, skip = asked.top, asked.skip
+        for number in asked.channels if top else ():
+            run = await self._runs.of_number(brand_id, asked.campaign, number)
+            if run is None or not await self._may_be_pulled(run):
+                continue
+            pull = None if asked.skip == 0 else await self._latest(run, puller)
+            if pull is None:
+                pull = await self._freezer.freeze(run, puller)
+            start, end = min(skip, pull.rows), min(skip + top, pull.rows)
+            if start < end:
+                places.append((run, pull, (start, end)))
+            top, skip = top - (end - start), max(0, skip - pull.rows)
+            if top == 0:
+                break
+        if not places:
+            return Page(_nothing(), None)
+
+        async def on_sent() -> None:
+            for run, pull, place in places:
+                await self._hand_over.page(run, pull, place, asked_by=puller.label)
+
+        return Page(self._pieces(places, asked.wording), on_sent)
+
+    async def _pieces(
+        self, places: Sequence[tuple[PulledRun, Pull, tuple[int, int]]], wording: Wording
+    ) -> AsyncIterator[bytes]:
+        for run, pull, (start, end) in places:
+            for begin in range(start, end, PIECE_ROWS):
+                async with self._db.transaction() as conn:
+                    yield await people_store.page(conn, pull, run, (begin, min(begin + PIECE_ROWS, end)), wording)
+
+    async def freeze(
+        self, brand_id: UUID, puller: Puller, *, campaign: int | None, execution_id: UUID | None, channel_number: int
+    ) -> Pull:
+        """A new list, of a campaign by its number or an execution by its id. Raises NotFound, Conflict and Unavailable."""
+        if campaign is not None and execution_id is None:
+            run = await self._runs.of_number(brand_id, campaign, channel_number)
+        elif execution_id is not None and campaign is None:
+            run = await self._runs.of_execution(brand_id, execution_id, channel_number)
+        else:
+            raise Invalid.field(
+                "/execution_id", "either", "Name the run by its `campaign` or by its `execution_id`, and not by both."
+            )
+        if run is None:
+            raise NotFound("There is no such execution, or it does not go out by that partner channel.")
+        if not await self._may_be_pulled(run):
+            raise Conflict(
+                "It was cancelled, has failed, or is past its deadline: nobody of it is handed over any more."
+            )
+        return await self._freezer.freeze(run, puller)
+
+    async def pulls(self, brand_id: UUID, *, execution_id: UUID | None, before: UUID | None, limit: int) -> list[Pull]:
+        """The brand's pulls whose rows are there, newest first."""
+        async with self._db.read() as conn:
+            return await store.pulls(conn, brand_id, execution_id=execution_id, before=before, limit=limit)
+
+    async def pull(self, brand_id: UUID, pull_id: UUID) -> Pull:
+        """Raises NotFound."""
+        async with self._db.read() as conn:
+            found = await store.find(conn, brand_id, pull_id)
+        if found is None:
+            raise NotFound(_NO_PULL)
+        return found
+
+    async def pages(self, brand_id: UUID, pull_id: UUID, *, before: UUID | None, limit: int) -> list[PullPage]:
+        """Who fetched what of it, newest first. Raises NotFound."""
+        await self.pull(brand_id, pull_id)
+        async with self._db.read() as conn:
+            return await store.pages(conn, brand_id, pull_id, before=before, limit=limit)
+
+    async def rows(
+        self,
+        brand_id: UUID,
+        pull_id: UUID,
+        *,
+        after: tuple[int, int] | None,
+        limit: int,
+        attributes: Sequence[str],
+        asked_by: str,
+    ) -> RowsPage:
+        """The next rows. `after`: from where to where the page before it went, which is handed over by this being asked.
+
+        Raises NotFound, Conflict for what is over, and Unavailable for what is paused.
+        """
+        pull = await self.pull(brand_id, pull_id)
+        run = await self._run_of(pull)
+        if after is not None and after[0] < after[1]:
+            await self._hand_over_once(run, pull, after, asked_by=asked_by)
+        start = 0 if after is None else after[1]
+        end = min(start + limit, pull.rows)
+        if start >= end:
+            return RowsPage([], None)
+        async with self._db.transaction() as conn:
+            return RowsPage(await people_store.rows(conn, pull, (start, end), attributes), end)
+
+    async def lease(
+        self, brand_id: UUID, pull_id: UUID, *, rows: int, lease_s: int, attributes: Sequence[str], asked_by: str
+    ) -> Lease | None:
+        """The next rows that nobody has, for `lease_s` seconds; None when all are leased or handed over.
+
+        What was let go, or ran out, comes first. Raises NotFound, Invalid, Conflict and Unavailable.
+        """
+        if not 1 <= rows <= PAGE_ROWS_MAX:
+            raise Invalid.field("/rows", "range", f"A lease has from 1 to {PAGE_ROWS_MAX} rows.")
+        if not LEASE_S_MIN <= lease_s <= LEASE_S_MAX:
+            raise Invalid.field("/lease_s", "range", f"A lease lasts from {LEASE_S_MIN} to {LEASE_S_MAX} seconds.")
+        pull = await self.pull(brand_id, pull_id)
+        await self._run_of(pull)
+        async with self._db.transaction() as conn:
+            page = await store.lease_next(conn, pull, rows=rows, lease_s=lease_s, asked_by=asked_by)
+            failpoint("lease.before_commit")
+        failpoint("lease.after_commit")
+        if page is None:
+            return None
+        async with self._db.transaction() as conn:
+            place = page.position_from, page.position_to
+            return Lease(page, await people_store.rows(conn, pull, place, attributes))
+
+    async def acknowledge(self, brand_id: UUID, pull_id: UUID, lease_id: UUID) -> PullPage:
+        """The rows of a lease are handed over; a second time changes nothing. Also one that ran out, while nobody else has its rows.
+
+        Raises NotFound where somebody has, and Conflict for one that was released.
+        """
+        pull = await self.pull(brand_id, pull_id)
+        run = await self._runs.of_execution(brand_id, pull.execution_id, pull.channel_number)
+        if run is None:
+            raise NotFound(_NO_PULL)
+        async with self._db.transaction() as conn:
+            page = await self._lease(await store.lock_lease(conn, pull, lease_id))
+            if page.handed_over_at is None:
+                place = page.position_from, page.position_to
+                moved = await self._hand_over.within(conn, run, pull, place)
+                await Sql.acknowledge.run(conn, id=lease_id, pull_id=pull.id, brand_id=brand_id, handed_over=moved)
+            failpoint("acknowledge.before_commit")
+        failpoint("acknowledge.after_commit")
+        await self._hand_over.finish(run)
+        async with self._db.read() as conn:
+            return await self._lease(await store.lock_lease(conn, pull, lease_id))
+
+    async def release(self, brand_id: UUID, pull_id: UUID, lease_id: UUID) -> None:
+        """The rows of a lease may be leased by anybody again. Raises NotFound, and Conflict for one that was acknowledged."""
+        pull = await self.pull(brand_id, pull_id)
+        async with self._db.transaction() as conn:
+            page = await store.lock_lease(conn, pull, lease_id)
+            if page is None:
+                raise NotFound(_NO_LEASE)
+            if page.handed_over_at is not None:
+                raise Conflict("The lease was acknowledged: its rows were handed over, and cannot be given back.")
+            await Sql.release.run(conn, id=lease_id, pull_id=pull.id, brand_id=brand_id)
+            failpoint("release_lease.before_commit")
+        failpoint("release_lease.after_commit")
+
+    async def revocations(self, brand_id: UUID, pull_id: UUID, *, after: int, limit: int) -> list[Revocation]:
+        """Who of the pull's run has been revoked, after that number. Raises NotFound."""
+        pull = await self.pull(brand_id, pull_id)
+        async with self._db.read() as conn:
+            return await revoking_store.page(conn, pull, after=after, limit=limit)
+
+    async def trace(self, brand_id: UUID, execution_id: UUID, customer: UUID) -> list[PullTrace]:
+        """By which pages of the execution's latest pulls that person was fetched, and when."""
+        async with self._db.transaction() as conn:
+            found = {
+                pull_id: rest
+                for pull_id, *rest in await Sql.pulls_of_run.tuples(
+                    conn, brand_id=brand_id, execution_id=execution_id, limit=TRACED_PULLS_MAX
+                )
+            }
+            if not found:
+                return []
+            await go_by_keys(conn)
+            at = await people_store.Sql.position_of.tuples(
+                conn,
+                brand_id=brand_id,
+                execution_id=execution_id,
+                pull_ids=list(found),
+                part=part_of(customer),
+                customer_id=customer,
+            )
+            fetched = await Sql.pages_at.tuples(
+                conn,
+                brand_id=brand_id,
+                pull_ids=[pull_id for pull_id, _ in at],
+                positions=[position for _, position in at],
+            )
+        traces: list[PullTrace] = []
+        for place, (pull_id, position) in enumerate(at):
+            number, puller, frozen_at = found[pull_id]
+            times = [rest for which, *rest in fetched if which == place] or [(None, None)]
+            traces += [PullTrace(pull_id, number, position, puller, frozen_at, *each) for each in times]
+        return sorted(traces, key=lambda trace: (trace.frozen_at, trace.asked_at or trace.frozen_at))
+
+    async def revoked(self, brand_id: UUID, execution_id: UUID, customer: UUID) -> dict[int, Revocation]:
+        """That somebody was revoked in an execution, by the numbers of its partner channels."""
+        async with self._db.read() as conn:
+            return await revoking_store.of_person(conn, brand_id, execution_id, customer)
+
+    async def _latest(self, run: PulledRun, puller: Puller) -> Pull | None:
+        async with self._db.read() as conn:
+            return await store.latest(conn, run, puller)
+
+    async def _run_of(self, pull: Pull) -> PulledRun:
+        run = await self._runs.of_execution(pull.brand_id, pull.execution_id, pull.channel_number)
+        if run is None:
+            raise NotFound(_NO_PULL)
+        if not await self._may_be_pulled(run):
+            raise Conflict(
+                "It was cancelled, has failed, or is past its deadline: nobody of it is handed over any more."
+            )
+        return run
+
+    async def _may_be_pulled(self, run: PulledRun) -> bool:
+        """False for what is over. Raises Unavailable for what is paused: an empty answer would say that there is nobody."""
+        async with self._db.read() as conn:
+            standing = await store.standing(conn, run)
+        if standing is None or standing.is_over:
+            return False
+        if standing.is_paused:
+            raise Unavailable(
+                "The execution, its partner channel or this whole installation is paused. Ask again when it is resumed.",
+                retry_after_s=60,
+            )
+        return True
+
+    async def _hand_over_once(self, run: PulledRun, pull: Pull, place: tuple[int, int], *, asked_by: str) -> None:
+        """A page that is read twice by one cursor is noted once."""
+        async with self._db.read() as conn:
+            is_noted = await Sql.is_noted.value(
+                conn, brand_id=pull.brand_id, pull_id=pull.id, position_from=place[0], position_to=place[1]
+            )
+        if not is_noted:
+            await self._hand_over.page(run, pull, place, asked_by=asked_by)
+
+    async def _lease(self, page: PullPage | None) -> PullPage:
+        if page is None:
+            raise NotFound(_NO_LEASE)
+        if page.released_at is not None:
+            raise Conflict("The lease was released: its rows may be somebody else's. Lease the next ones.")
+        return page
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    for piece in ():
+        yield piece
+
+
+_NO_PULL = "There is no such pull, or its rows are gone: the same client froze the list anew."
+_NO_LEASE = "There is no such lease: it ran out or was let go, and its rows were leased anew."

@@ -1,0 +1,226 @@
+"""Pulls, their pages and leases in the database."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from stentor.db.connection import Connection
+from stentor.db.sql import QuerySet, Statement
+from stentor.deliver.model import Chunk, KeyRange
+from stentor.deliver.store import ranges_as_arrays
+from stentor.domain.ids import new_id
+from stentor.integrations.pulls.model import WATCH, Pull, PulledRun, Puller, PullPage
+
+LOCK_PATIENCE = timedelta(seconds=30)
+"""How long who asks for a list waits while the same list is being frozen for the same client."""
+
+
+class Sql(QuerySet, file="queries.sql", package=__package__):
+    standing: Statement
+    moment: Statement
+    watch_brand: Statement
+    watch: Statement
+    add_latest: Statement
+    limit_waiting: Statement
+    lock_latest: Statement
+    begin: Statement
+    frozen: Statement
+    replace: Statement
+    point_latest: Statement
+    latest: Statement
+    find: Statement
+    page_of_pulls: Statement
+    pages: Statement
+    note_page: Statement
+    is_noted: Statement
+    lock_pull: Statement
+    lapsed: Statement
+    drop_lapsed: Statement
+    shorten_lapsed: Statement
+    advance: Statement
+    lease: Statement
+    lock_lease: Statement
+    acknowledge: Statement
+    release: Statement
+    chunks: Statement
+    hold_pulled: Statement
+    share_pulled: Statement
+    waiting: Statement
+    finish_chunks: Statement
+    unfinished: Statement
+    droppable: Statement
+    note_dropped: Statement
+    to_settle: Statement
+    note_settled: Statement
+    pulls_of_run: Statement
+    pages_at: Statement
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """Whether an execution may be pulled: its state, whether its deadline has passed, and whether something is paused."""
+
+    state: str
+    is_late: bool
+    is_test: bool
+    is_paused: bool
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody is handed over any more. What has ended can be fetched again."""
+        return self.is_test or self.state not in {"sending", "ended"} or (self.is_late and self.state == "sending")
+
+
+class RunChunk(msgspec.Struct, frozen=True):
+    """A chunk of a run with when it falls due, and whether its people wait for the pull."""
+
+    chunk: Chunk
+    due_at: datetime
+    is_pulled: bool
+
+
+async def standing(conn: Connection, run: PulledRun) -> Standing | None:
+    """How the run's execution stands now; None once it is forgotten."""
+    rows = await Sql.standing.tuples(
+        conn, brand_id=run.brand_id, execution_id=run.execution_id, sender_id=run.sender_id
+    )
+    return Standing(*rows[0]) if rows else None
+
+
+async def watch(conn: Connection, run: PulledRun, *, moment: datetime, lists: str) -> None:
+    """From `moment` on, and for `WATCH` from now, the run's people are watched."""
+    await Sql.watch_brand.run(conn, brand_id=run.brand_id, moment=moment)
+    await Sql.watch.run(conn, **_run(run), channel=int(run.channel), watch=WATCH, lists=lists)
+
+
+async def lock_latest(conn: Connection, run: PulledRun, puller: Puller) -> UUID | None:
+    """The pull that the client reads, if any. Nobody else freezes this list for it until the transaction ends.
+
+    Raises psycopg's LockNotAvailable when somebody does for longer than `LOCK_PATIENCE`.
+    """
+    await Sql.limit_waiting.run(conn, milliseconds=str(round(LOCK_PATIENCE.total_seconds() * 1000)))
+    return await Sql.lock_latest.value(conn, **_run(run), puller_id=puller.id)
+
+
+async def chunks_of(conn: Connection, run: PulledRun) -> dict[int, RunChunk]:
+    """All chunks of the run, by their numbers."""
+    rows = await Sql.chunks.tuples(conn, brand_id=run.brand_id, execution_id=run.execution_id, sender_id=run.sender_id)
+    found: dict[int, RunChunk] = {}
+    for *chunk, sends, due_at, is_pulled in rows:
+        found[chunk[1]] = RunChunk(Chunk(*chunk, sends=sends), due_at, is_pulled)
+    return found
+
+
+async def hold_pulled(conn: Connection, run: PulledRun, numbers: Sequence[int] | None = None) -> list[int]:
+    """Those of the chunks that wait for a pull, all if none are named; they do until the transaction ends."""
+    return await Sql.hold_pulled.column(
+        conn,
+        brand_id=run.brand_id,
+        execution_id=run.execution_id,
+        sender_id=run.sender_id,
+        numbers=None if numbers is None else list(numbers),
+    )
+
+
+async def share_pulled(conn: Connection, run: PulledRun) -> list[int]:
+    """All chunks that wait for a pull, held beside others who hand over."""
+    return await Sql.share_pulled.column(
+        conn, brand_id=run.brand_id, execution_id=run.execution_id, sender_id=run.sender_id
+    )
+
+
+async def waiting(conn: Connection, run: PulledRun, chunks: Sequence[Chunk], *, limit: int | None = None) -> list[int]:
+    """The numbers of those of the chunks in which somebody waits, `limit` at most."""
+    ranges = [KeyRange(run.execution_id, chunk.number, chunk.key_from, chunk.key_to) for chunk in chunks]
+    return await Sql.waiting.column(
+        conn, brand_id=run.brand_id, channel=int(run.channel), limit=limit, **ranges_as_arrays(ranges)
+    )
+
+
+async def latest(conn: Connection, run: PulledRun, puller: Puller) -> Pull | None:
+    """The pull that the client reads; None where it has frozen none."""
+    return await Sql.latest.first(conn, Pull, **_run(run), puller_id=puller.id)
+
+
+async def find(conn: Connection, brand_id: UUID, pull_id: UUID) -> Pull | None:
+    """That pull, while its rows are there."""
+    return await Sql.find.first(conn, Pull, brand_id=brand_id, id=pull_id)
+
+
+async def pulls(
+    conn: Connection, brand_id: UUID, *, execution_id: UUID | None, before: UUID | None, limit: int
+) -> list[Pull]:
+    """The brand's pulls, newest first."""
+    return await Sql.page_of_pulls.rows(
+        conn, Pull, brand_id=brand_id, execution_id=execution_id, before=before, limit=limit
+    )
+
+
+async def pages(conn: Connection, brand_id: UUID, pull_id: UUID, *, before: UUID | None, limit: int) -> list[PullPage]:
+    """Who fetched what of a pull, newest first."""
+    return await Sql.pages.rows(conn, PullPage, brand_id=brand_id, pull_id=pull_id, before=before, limit=limit)
+
+
+async def note_page(conn: Connection, pull: Pull, place: tuple[int, int], *, asked_by: str, handed_over: int) -> None:
+    """Notes that these rows, from one position to before another, were written out."""
+    await Sql.note_page.run(
+        conn,
+        id=new_id(),
+        brand_id=pull.brand_id,
+        pull_id=pull.id,
+        position_from=place[0],
+        position_to=place[1],
+        asked_by=asked_by,
+        handed_over=handed_over,
+    )
+
+
+async def lease_next(conn: Connection, pull: Pull, *, rows: int, lease_s: int, asked_by: str) -> PullPage | None:
+    """Leases the next rows: first what was let go or ran out, then what nobody has had. None when nothing is left."""
+    locked = await Sql.lock_pull.tuples(conn, id=pull.id, brand_id=pull.brand_id)
+    if not locked:
+        return None
+    leased_to, total = locked[0]
+    place = await _lapsed(conn, pull, rows)
+    if place is None:
+        place = leased_to, min(leased_to + rows, total)
+        if place[0] >= place[1]:
+            return None
+        await Sql.advance.run(conn, id=pull.id, brand_id=pull.brand_id, leased_to=place[1])
+    return await Sql.lease.first(
+        conn,
+        PullPage,
+        id=new_id(),
+        pull_id=pull.id,
+        brand_id=pull.brand_id,
+        position_from=place[0],
+        position_to=place[1],
+        asked_by=asked_by,
+        lease_s=lease_s,
+    )
+
+
+async def _lapsed(conn: Connection, pull: Pull, rows: int) -> tuple[int, int] | None:
+    """As many rows of the first lapsed lease; what is left of it stays lapsed."""
+    key: dict[str, Any] = {"pull_id": pull.id, "brand_id": pull.brand_id}
+    found = await Sql.lapsed.tuples(conn, **key)
+    if not found:
+        return None
+    page_id, start, end = found[0]
+    until = min(start + rows, end)
+    if until == end:
+        await Sql.drop_lapsed.run(conn, id=page_id, **key)
+    else:
+        await Sql.shorten_lapsed.run(conn, id=page_id, position_from=until, **key)
+    return start, until
+
+
+async def lock_lease(conn: Connection, pull: Pull, lease_id: UUID) -> PullPage | None:
+    """The lease, until the transaction ends; None once somebody else has its rows."""
+    return await Sql.lock_lease.first(conn, PullPage, id=lease_id, pull_id=pull.id, brand_id=pull.brand_id)
+
+
+def _run(run: PulledRun) -> dict[str, Any]:
+    return {"brand_id": run.brand_id, "execution_id": run.execution_id, "channel_number": run.channel_number}
