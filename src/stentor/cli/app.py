@@ -8,6 +8,7 @@ import typer
 from stentor import __version__
 from stentor.cli.accounts_app import brand_app, key_app, organisation_app
 from stentor.cli.audit_app import audit_app
+from stentor.cli.conformance_app import conformance_app
 from stentor.cli.hub_app import hub_app
 from stentor.cli.imports_app import customers_app, subscriptions_app
 from stentor.cli.lists_app import lists_app
@@ -34,6 +35,7 @@ for name, group in {
     "subscriptions": subscriptions_app,
     "lists": lists_app,
     "hub": hub_app,
+    "conformance": conformance_app,
 }.items():
     app.add_typer(group, name=name)
 

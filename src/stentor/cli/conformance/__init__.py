@@ -1,0 +1,1 @@
+"""A scripted partner that tries a hub over HTTP, check by check."""
