@@ -13,6 +13,8 @@ from stentor.api.services import Services
 from stentor.audience.model import TopicDraft
 from stentor.campaigns.model import CampaignDraft, GeneratorDraft, Route, TemplateContent
 from stentor.channels.model import NewSender
+from stentor.channels.partners.model import Credentials
+from stentor.cli.demo.partner import welcome_partner
 from stentor.domain.vocabulary import ChannelKind
 
 BRAND = "Gridiron Fan Club"
@@ -44,15 +46,16 @@ _SUBJECTS = {
 
 
 class Stage(msgspec.Struct, frozen=True):
-    """A brand that is ready to be called: its key, its topic, and behind `GENERATOR` its published campaign."""
+    """A brand that is ready to be called: its key, its topic, behind `GENERATOR` its published campaign, and a partner."""
 
     brand: Brand
     key: NewKey
     topic_id: UUID
+    partner: Credentials
 
 
 async def set_the_stage(services: Services, smtp: tuple[str, int] | None) -> Stage:
-    """Makes brand, key, topic, template, campaign and generator, and publishes it.
+    """Makes brand, key, topic, template, campaign and generator, publishes it, and welcomes a partner.
 
     With `smtp` (host, port) the mail goes to that server instead of the sandbox.
     """
@@ -91,7 +94,7 @@ async def set_the_stage(services: Services, smtp: tuple[str, int] | None) -> Sta
     draft = GeneratorDraft(name="Match start notifications", campaign_id=campaign.id, context_schema=_SCHEMA)
     await services.generators.create(brand.id, draft, generator_id=GENERATOR)
     await services.generators.publish(brand.id, GENERATOR)
-    return Stage(brand, key, topic.id)
+    return Stage(brand, key, topic.id, await welcome_partner(services, brand))
 
 
 async def _free_name(accounts: AccountService) -> str:
