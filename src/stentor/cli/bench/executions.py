@@ -57,6 +57,13 @@ async def until_published(premises: Premises, club: Club, execution_id: UUID) ->
             await asyncio.sleep(_LOOK_EVERY_S)
 
 
+async def until_over(premises: Premises, club: Club, execution_id: UUID) -> None:
+    """Returns when nothing of it is pending any more, also of a cancelled one."""
+    async with asyncio.timeout(_WITHIN_S):
+        while (await premises.services.executions.find(club.brand.id, execution_id)).ended_at is None:
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+
 async def until_ended(premises: Premises, club: Club, execution_id: UUID) -> Ended:
     """The end, when all sends are settled. Ends the command when numbers do not add up or somebody is in doubt."""
     async with asyncio.timeout(_WITHIN_S):
