@@ -153,6 +153,10 @@ class Cast(NamedTuple):
     people: int
 
 
+class TakesLong(Exception):
+    """The database expects the cast to cost more than was allowed; nothing was written."""
+
+
 async def casting(
     conn: Connection,
     brand_id: UUID,
@@ -161,10 +165,12 @@ async def casting(
     choices: Sequence[Choice],
     *,
     split: Split | None = None,
+    cost_max: float | None = None,
 ) -> Cast:
     """Writes the execution's cast: nobody for whom no route is meant.
 
-    With a `split` those are in it too who are in no arm, with all routes whose conditions hold.
+    With a `split` those are in it too who are in no arm, with all routes whose conditions hold. Raises TakesLong where the database
+    expects it to cost more than `cost_max`, in PostgreSQL's unit of cost: the time of reading one page in order.
     """
     # Before the snapshot: who is erased and made anew from now on is nobody whom the cast holds.
     at = await Sql.moment.value(conn)
@@ -181,8 +187,16 @@ async def casting(
         held = _held(choices, of_topic=of_topic)
         statement = _INSERT_SPLIT.format(arms=sql.Literal(ARMS_MAX), held=held, source=text, known=known)
         parameters |= _split_parameters(split) | _channel_parameters(choices)
+    if cost_max is not None and await _cost_of(conn, statement, parameters) > cost_max:
+        raise TakesLong
     # Made for these conditions alone: a plan for any would be none for them.
     return Cast(at, (await conn.execute(statement, parameters, prepare=False)).rowcount)
+
+
+async def _cost_of(conn: Connection, statement: sql.Composed, parameters: dict[str, Any]) -> float:
+    explained = await conn.execute(sql.SQL("EXPLAIN (FORMAT JSON) {}").format(statement), parameters, prepare=False)
+    [(plans,)] = await explained.fetchall()
+    return plans[0]["Plan"]["Total Cost"]
 
 
 async def casting_rest(

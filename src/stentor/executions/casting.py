@@ -10,7 +10,7 @@ from datetime import timedelta
 import structlog
 from psycopg.errors import QueryCanceled
 
-from stentor.audience.casting import TopicSource, Waited, casting, casting_rest
+from stentor.audience.casting import ConditionSource, TakesLong, TopicSource, Waited, casting, casting_rest
 from stentor.campaigns.model import PublishedContent
 from stentor.clock import boottime_s
 from stentor.db.connection import Connection
@@ -42,6 +42,9 @@ CASTS_AT_ONCE_MAX = 64
 SMALL_CAST_MS_MAX = 500
 """Milliseconds that one of them may take. What takes longer is made alone, so that a batch's fifty people wait for nobody's million."""
 
+SMALL_CAST_COST_MAX = 50_000
+"""What the cast of a segment may be expected to cost, in PostgreSQL's unit. Beyond that, which is a second and more, nobody has to try."""
+
 CAST_S_MAX = 300
 """Seconds that fixing the people of one execution may take. A million take seconds; what is never done would keep the database
 from cleaning up behind everybody else."""
@@ -63,11 +66,13 @@ class Caster:
         publications: PublicationSource,
         *,
         small_s: float = SMALL_CAST_MS_MAX / 1000,
+        small_cost: float = SMALL_CAST_COST_MAX,
         longest_s: float = CAST_S_MAX,
     ) -> None:
-        """`small_s`: what a cast may take among others; `longest_s`: what it may take alone."""
+        """`small_s`: what a cast may take among others, `small_cost`: and be expected to cost; `longest_s`: what it may take alone."""
         self._db = db
         self._small = timedelta(seconds=small_s)
+        self._small_cost = small_cost
         self._longest = timedelta(seconds=longest_s)
         self._publications = publications
         self._tries = Tries(db)
@@ -112,11 +117,13 @@ class Caster:
         """Casts one, in a savepoint; answers why that failed, to be told of when the others are committed."""
         try:
             async with conn.transaction():
-                await self._cast(conn, execution)
+                await self._cast(conn, execution, cost_max=None if alone else self._small_cost)
         except Unavailable:
             raise
         except _Withdrawn:
             log.info("execution.cast_taken_back", execution_id=str(execution.id))
+        except TakesLong:
+            await store.cast_alone(conn, execution)
         except Exception as error:  # noqa: BLE001  it is told of
             if alone or not isinstance(error, QueryCanceled):
                 return error
@@ -135,7 +142,7 @@ class Caster:
         async with self._db.transaction() as conn:
             await store.fail(conn, execution.brand_id, execution.id, "INTERNAL", text)
 
-    async def _cast(self, conn: Connection, execution: QueuedExecution) -> None:
+    async def _cast(self, conn: Connection, execution: QueuedExecution, *, cost_max: float | None) -> None:
         content = (await self._publications.load(execution.brand_id, execution.publication_id)).content
         audience = meant_by(execution.audience)
         if isinstance(audience, OfRest):
@@ -161,7 +168,16 @@ class Caster:
             await store.fail(conn, execution.brand_id, execution.id, "AUDIENCE_NOT_FOUND", text)
             return
         choices = await choices_of(conn, execution.brand_id, content)
-        cast = await casting(conn, execution.brand_id, execution.id, source, choices, split=split_of(content))
+        cast = await casting(
+            conn,
+            execution.brand_id,
+            execution.id,
+            source,
+            choices,
+            split=split_of(content),
+            # Of a segment that reads everybody the estimate is sure; how many have one tag of a million nobody could tell.
+            cost_max=cost_max if isinstance(source, ConditionSource) else None,
+        )
         people = cast.people
         if content.experiment is not None:
             people = await begin(conn, execution.brand_id, execution.id, content.experiment)

@@ -58,6 +58,27 @@ async def test_a_long_cast_holds_up_neither_the_others_nor_who_cancels_it(db: Da
     assert (await engine.executions.find(world.brand_id, long)).error_code == "CANCELLED"
 
 
+async def test_a_segment_that_is_expected_to_take_long_is_not_tried_among_the_others(db: Database):
+    world = await World.made(db)
+    await world.people([Someone("ann")])
+    publication_id, segment_id = await world.publication(basis="channel"), new_id()
+    async with db.transaction() as conn:
+        await conn.execute(
+            "INSERT INTO segment (id, brand_id, name, expression, created_at, updated_at) VALUES (%s, %s, 's', %s, now(), now())",
+            [segment_id, world.brand_id, Jsonb({"type": "known", "field": "email"})],
+        )
+    dear = await world.execution(publication_id, audience=OfSegment(segment_id))
+    tagged = await world.execution(publication_id, audience=OfTag(await world.tag(["ann"])))
+    caster = Caster(db, PublicationSource(db), small_cost=0)
+
+    await caster.cast_next()
+    waiting = await rows(db, "SELECT id, casts_alone FROM execution WHERE awaits_cast")
+    await caster.cast_next_alone()
+
+    assert waiting == [(dear, True)]
+    assert await rows(db, "SELECT id, cast_size FROM execution ORDER BY id") == [(dear, 1), (tagged, 1)]
+
+
 async def _somebody_waits(db: Database) -> bool:
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     return await rows(db, waiting) == [(1,)]
