@@ -20,6 +20,7 @@ IP = "203.0.113.77"
 EMPTIED = {
     "address_owner",
     "cast_member",
+    "clearance",
     "consent_event",
     "contact",
     "customer",
@@ -49,6 +50,7 @@ EMPTIED = {
 OF_IDS_ALONE = {
     "address_owner",
     "cast_member",
+    "clearance",
     "contact",
     "customer_past",
     "customer_tag",

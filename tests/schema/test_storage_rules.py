@@ -139,6 +139,8 @@ ALL_BRANDS = {
     "executions/queries.sql:wake_expired",
     "executions/remedies.sql:claim",
     "guard/queries.sql:forget_claims",
+    "integrations/clearance/queries.sql:over_runs",
+    "integrations/clearance/queries.sql:to_release",
     "integrations/listeners/days.sql:brands_to_close",
     "integrations/listeners/days.sql:forget_days",
     "integrations/listeners/days.sql:unprocessed",

@@ -81,6 +81,7 @@ WITHOUT_A_BOUNDARY = {
         "answers/service.py: forget",
         "audience/customer_events.py: drop_old_events",
         "integrations/metrics/telling.py: forget",
+        "integrations/clearance/service.py: forget_clearances",
         "integrations/listeners/delivery.py: old",
         "integrations/listeners/delivery.py: surplus",
         "integrations/listeners/telling.py: forget",

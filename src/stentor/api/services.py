@@ -38,6 +38,7 @@ from stentor.erasures.service import ErasureService
 from stentor.executions.experiments import ExperimentService
 from stentor.executions.service import ExecutionService
 from stentor.integrations.access import HubAccess
+from stentor.integrations.clearance.service import ClearanceService
 from stentor.integrations.listeners.service import ListenerService
 from stentor.integrations.metrics.interactions import InteractionService
 from stentor.integrations.metrics.reported import ReportedService
@@ -125,5 +126,6 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     optout_shared_checks: SharedCheck
     optout_jobs: JobService
     optout_uploads: UploadService
+    clearances: ClearanceService
     listeners: ListenerService
     file_links: FileLinks

@@ -22,6 +22,7 @@ AT_MOST_MAX = 1_000
 # What a rule counts is kept this long, so that a rule can be widened up to it and is exact at once.
 PER_DAYS_MAX = 31
 DEADLINE_DAYS_MAX = 31
+CLEARANCE_DAYS_MAX = 7
 TERMS_MAX = 100
 TAG_CHARS_MAX = 100
 
@@ -96,6 +97,19 @@ class CampaignPolicy(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unk
         Meta(description="How many messages all its executions hand over together in any hour, tries counted each."),
     ] = None
 
+    clearance: Annotated[
+        _Duration | None,
+        Meta(
+            description="Of what outside services send: how long after its publication it is held, so that they clear it person by "
+            "person; who is not cleared by then is skipped."
+        ),
+    ] = None
+
+    @property
+    def clearance_s(self) -> int | None:
+        """Seconds for which what outside services send is held to be cleared; None where it is not."""
+        return None if self.clearance is None else seconds_of(self.clearance)
+
     @property
     def deadline_s(self) -> int | None:
         """Seconds from an execution's creation to its deadline; None where there is none."""
@@ -120,6 +134,11 @@ def policy_violations(policy: BrandPolicy | CampaignPolicy, pointer: str) -> Ite
     if isinstance(policy, CampaignPolicy):
         if policy.deadline is not None:
             yield from _duration_violations(policy.deadline, f"{pointer}/deadline", DEADLINE_DAYS_MAX)
+        if policy.clearance is not None:
+            yield from _duration_violations(policy.clearance, f"{pointer}/clearance", CLEARANCE_DAYS_MAX)
+            if policy.deadline_s is not None and (policy.clearance_s or 0) >= policy.deadline_s:
+                text = "The deadline must come later than the clearance, or nobody is left to be written to."
+                yield Violation(f"{pointer}/clearance", "too-long", text)
         yield from violations_of(policy.quiet_hours, f"{pointer}/quiet_hours")
 
 

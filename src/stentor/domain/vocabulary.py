@@ -107,6 +107,7 @@ class Reason(IntEnum):
     QUIET_HOURS = 27
     IN_DOUBT = 28
     EXECUTION_PAUSED = 29
+    NOT_CLEARED = 30
 
     @property
     def label(self) -> str:

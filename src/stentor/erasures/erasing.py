@@ -189,6 +189,7 @@ async def _empty(conn: Connection, brand_id: UUID, people: Sequence[Known]) -> M
         ("tags", Sql.drop_tags),
         ("told", Sql.drop_told),
         ("notices", Sql.drop_notices),
+        ("clearances", Sql.drop_clearances),
         ("consents", Sql.blank_consents),
         ("contexts", Sql.blank_contexts),
     ):

@@ -100,6 +100,12 @@ USING unnest(:parts::smallint[], :customer_ids::uuid[]) AS n (part, customer_id)
 WHERE t.part = n.part AND t.customer_id = n.customer_id AND t.brand_id = :brand_id
 RETURNING t.customer_id
 
+-- name: drop_clearances
+DELETE FROM clearance x
+USING unnest(:parts::smallint[], :customer_ids::uuid[]) AS n (part, customer_id)
+WHERE x.part = n.part AND x.customer_id = n.customer_id AND x.brand_id = :brand_id
+RETURNING x.customer_id
+
 -- name: drop_notices
 -- What listeners are, or were, told of these people.
 DELETE FROM notice WHERE brand_id = :brand_id AND customer_id = ANY(:customer_ids::uuid[])

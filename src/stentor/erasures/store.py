@@ -27,6 +27,7 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     drop_tags: Statement
     drop_told: Statement
     drop_notices: Statement
+    drop_clearances: Statement
     blank_consents: Statement
     blank_contexts: Statement
     add_erasures: Statement

@@ -49,11 +49,16 @@ async def publish(conn: Connection, publication: Publication, execution_ids: Seq
     brand_id, ids = publication.brand_id, sorted(execution_ids)
     brand = await find_brand(conn, brand_id)
     settings = brand.settings if brand else BrandSettings()
-    await Sql.set_deadlines.run(conn, brand_id=brand_id, execution_ids=ids, pull_within_s=settings.pull_within_s)
+    clearance_s = publication.content.policy.clearance_s
+    await Sql.set_deadlines.run(
+        conn, brand_id=brand_id, execution_ids=ids, pull_within_s=settings.pull_within_s + (clearance_s or 0)
+    )
     # Last, because its row makes whoever publishes for the brand at the same moment wait for this commit.
     last: int = await Sql.take_numbers.value(conn, brand_id=brand_id, wanted=len(ids))
     numbers = list(range(last - len(ids) + 1, last + 1))
-    await Sql.give_numbers.run(conn, brand_id=brand_id, execution_ids=ids, numbers=numbers, channels=channels)
+    await Sql.give_numbers.run(
+        conn, brand_id=brand_id, execution_ids=ids, numbers=numbers, channels=channels, clearance_s=clearance_s
+    )
     await Sql.tell_published.run(conn, brand_id=brand_id, execution_ids=ids, ids=[new_id() for _ in ids])
 
 

@@ -16,8 +16,12 @@ ON CONFLICT (brand_id) DO UPDATE SET last = n.last + excluded.last
 RETURNING n.last
 
 -- name: give_numbers
-INSERT INTO partner_run (brand_id, number, execution_id, published_at, channels)
-SELECT :brand_id, r.number, r.execution_id, :now, :channels::integer[]
+-- What has to be cleared first goes out by no channel until then.
+INSERT INTO partner_run (brand_id, number, execution_id, published_at, channels, held_channels, required_by)
+SELECT :brand_id, r.number, r.execution_id, :now,
+    CASE WHEN :clearance_s::integer IS NULL THEN :channels::integer[] ELSE '{}' END,
+    CASE WHEN :clearance_s::integer IS NULL THEN '{}' ELSE :channels::integer[] END,
+    :now + make_interval(secs => :clearance_s::integer)
 FROM unnest(:execution_ids::uuid[], :numbers::integer[]) AS r (execution_id, number)
 
 -- name: tell_published

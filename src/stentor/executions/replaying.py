@@ -41,7 +41,7 @@ KNOWN_WITHIN = timedelta(seconds=1)
 """How long after a change of a brand's settings a worker may go by the ones before."""
 
 CHECKS: dict[str, frozenset[Reason]] = {
-    "execution": frozenset({Reason.EXECUTION_CANCELLED}),
+    "execution": frozenset({Reason.EXECUTION_CANCELLED, Reason.NOT_CLEARED}),
     "consent": frozenset({Reason.NOT_OPTED_IN, Reason.UNSUBSCRIBED}),
     "complaint": frozenset({Reason.COMPLAINED}),
     "bounce": frozenset({Reason.BOUNCED_BEFORE}),
@@ -251,6 +251,8 @@ class Replay:
         # Past its deadline nobody is asked any more whether it had failed.
         if execution.state == "failed" and execution.status_at <= at and (deadline is None or at < deadline):
             return Found(Reason.EXECUTION_CANCELLED, f"It had failed at {_told(execution.status_at)}.")
+        if self._kept.send.reason is Reason.NOT_CLEARED:
+            return Found(Reason.NOT_CLEARED, "The service that sends it had not cleared them when that was over.")
         return Found()
 
     def _deadline(self, at: datetime) -> Found:

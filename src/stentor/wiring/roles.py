@@ -23,6 +23,7 @@ from stentor.executions.facts import FactsSource
 from stentor.executions.pipeline import Deliverer
 from stentor.executions.planning import Planner
 from stentor.executions.quieting import QuietSource
+from stentor.integrations.clearance.service import Releaser
 from stentor.integrations.listeners.delivery import NoticeDelivery
 from stentor.integrations.listeners.posting import Poster
 from stentor.integrations.listeners.telling import Teller
@@ -145,7 +146,7 @@ def notifier(core: Core) -> NotifierRole:
     """What tells listeners."""
     poster = Poster(outbound(core.settings))
     delivery = NoticeDelivery(core.db, signing_secrets(core), poster, sends_mail=core.settings.mail_url is not None)
-    return NotifierRole(delivery, [Teller(core.db).tell], poster.aclose)
+    return NotifierRole(delivery, [Teller(core.db).tell, Releaser(core.db).release_due], poster.aclose)
 
 
 def lister(core: Core, worker: str, *, beat_s: float = BEAT_S) -> ListerRole:

@@ -54,6 +54,7 @@ from stentor.executions.experiments import ExperimentService
 from stentor.executions.quieting import QuietSource
 from stentor.executions.service import ExecutionService
 from stentor.integrations.access import HubAccess
+from stentor.integrations.clearance.service import ClearanceService
 from stentor.integrations.listeners.service import ListenerService
 from stentor.integrations.metrics.interactions import InteractionService
 from stentor.integrations.metrics.reported import ReportedService
@@ -254,6 +255,7 @@ def services(core: Core) -> Services:
         optout_shared_checks=SharedCheck(core.db, core.look_up),
         optout_jobs=JobService(core.db, core.storage),
         optout_uploads=UploadService(core.db, core.storage, list_reserve(core.settings)),
+        clearances=ClearanceService(core.db),
         listeners=ListenerService(core.db, signing_secrets(core), outbound(core.settings)),
         file_links=FileLinks(core.secret.derive("files")),
     )

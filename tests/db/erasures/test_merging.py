@@ -27,6 +27,7 @@ OF_BOTH = {"customer", "address_owner", "customer_past", "consent_event", "custo
 HISTORY = {
     "notice",
     "cast_member",
+    "clearance",
     "delivery_event",
     "execution",
     "idempotency_key",

@@ -28,7 +28,10 @@ class Sql(QuerySet, file="telling.sql", package=__package__):
 
 
 class Happened(msgspec.Struct, frozen=True):
-    """What became of a run; `number` is None of an execution that was cancelled before it was one."""
+    """What became of a run; `number` is None of an execution that was cancelled before it was one.
+
+    One that has `required_by` is held until then, on `held_channels`; its `channels` are those once it was released.
+    """
 
     id: UUID
     brand_id: UUID
@@ -37,6 +40,8 @@ class Happened(msgspec.Struct, frozen=True):
     at: datetime
     number: int | None
     channels: list[int] | None
+    held_channels: list[int] | None
+    required_by: datetime | None
 
 
 class Teller:
@@ -69,6 +74,17 @@ async def _tell(conn: Connection, happened: Happened, number: int, channels: Seq
             Event.CAMPAIGN_CANCELLED,
             body,
             channels=channels,
+            execution_id=happened.execution_id,
+        )
+        return
+    if happened.required_by is not None:
+        body = bodies.told(Event.CLEARANCE_REQUIRED, happened.at, campaign=number, until=happened.required_by)
+        await enqueue(
+            conn,
+            happened.brand_id,
+            Event.CLEARANCE_REQUIRED,
+            body,
+            channels=happened.held_channels,
             execution_id=happened.execution_id,
         )
         return

@@ -1,7 +1,7 @@
 -- name: untold
 -- all brands: the notifier tells for all of them; each row says whose it is.
 -- What became of runs, the oldest first. A cancellation waits until its publication was told; a restored copy tells nobody.
-SELECT e.id, e.brand_id, e.execution_id, e.kind, e.at, r.number, r.channels
+SELECT e.id, e.brand_id, e.execution_id, e.kind, e.at, r.number, r.channels, r.held_channels, r.required_by
 FROM partner_event e
 LEFT JOIN partner_run r ON r.execution_id = e.execution_id
 WHERE e.told_at IS NULL

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from stentor.api.wire.classic import reports  # noqa: F401  what partners report, in two of the categories
+from stentor.api.wire.classic import clearing, reports  # noqa: F401  what partners clear and report, in two of the categories
 from stentor.api.wire.classic.actions import actions
 from stentor.api.wire.classic.general import general
 from stentor.api.wire.classic.groups import groups

@@ -1,0 +1,115 @@
+-- Campaigns that are cleared person by person.
+
+-- name: held_run
+-- A run that the client may clear, and whether that is still open.
+SELECT r.execution_id, r.number, r.required_by, r.held_channels, e.state = 'sending' AND r.required_by > :now AS is_open
+FROM partner_run r
+JOIN execution e ON e.id = r.execution_id AND e.brand_id = :brand_id
+WHERE r.brand_id = :brand_id AND r.number = :number AND r.required_by IS NOT NULL
+    AND (r.channels || r.held_channels) && :channels::integer[]
+
+-- name: cancelled_run
+-- A run of the client's channels that was cancelled less than that long ago.
+SELECT r.execution_id, ARRAY(
+        SELECT DISTINCT p.channel::integer
+        FROM partner_channel p
+        WHERE p.brand_id = :brand_id AND p.number = ANY(:channels::integer[]) AND p.number = ANY(r.channels)
+    )
+FROM partner_run r
+JOIN execution e ON e.id = r.execution_id AND e.brand_id = :brand_id
+WHERE r.brand_id = :brand_id AND r.number = :number AND r.channels && :channels::integer[]
+    AND e.cancelled_at > :now - :window::interval
+
+-- name: kinds_of
+SELECT DISTINCT channel::integer
+FROM partner_channel
+WHERE brand_id = :brand_id AND number = ANY(:channels::integer[])
+
+-- name: people_of_run
+-- Whom a run is for, in the order of their ids at the client. Those who were skipped are in it for these reasons alone.
+SELECT c.external_id
+FROM send s
+JOIN customer c ON c.part = s.part AND c.customer_id = s.customer_id AND c.brand_id = :brand_id AND NOT c.anonymous
+WHERE s.execution_id = :execution_id AND s.brand_id = :brand_id AND s.channel = ANY(:kinds::smallint[])
+    AND (s.state IN (0, 1, 2) OR s.reason = ANY(:reasons::smallint[]))
+GROUP BY c.external_id
+ORDER BY c.external_id COLLATE "C"
+OFFSET :skip
+LIMIT :top
+
+-- name: tell
+-- In the order of their ids, so that two who tell of the same people never wait crosswise. Who is not meant by the run is passed over.
+INSERT INTO clearance AS x (execution_id, part, customer_id, brand_id, cleared, told_at)
+SELECT :execution_id, n.part, n.customer_id, :brand_id, n.cleared, :now
+FROM (
+    SELECT u.part, u.customer_id, u.cleared
+    FROM unnest(:parts::smallint[], :customer_ids::uuid[], :cleared::boolean[]) AS u (part, customer_id, cleared)
+    ORDER BY u.part, u.customer_id
+) n
+CROSS JOIN LATERAL (
+    SELECT FROM send s
+    WHERE s.execution_id = :execution_id AND s.part = n.part AND s.customer_id = n.customer_id AND s.brand_id = :brand_id
+    LIMIT 1
+) s
+ON CONFLICT (execution_id, part, customer_id) DO UPDATE SET cleared = excluded.cleared, told_at = excluded.told_at
+WHERE x.brand_id = :brand_id
+
+-- name: to_release
+-- all brands: the notifier releases for all of them; each row says whose it is.
+SELECT r.brand_id, r.execution_id
+FROM partner_run r
+JOIN execution e ON e.id = r.execution_id
+WHERE r.held_channels <> '{}' AND r.required_by <= :now AND e.state = 'sending' AND e.paused_at IS NULL
+    AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
+ORDER BY r.required_by
+LIMIT :limit
+
+-- name: held_chunks
+-- Locked in the order of their keys, as everybody locks several: nobody cancels in between.
+SELECT c.execution_id, c.number, c.brand_id, c.sender_id, c.channel, c.lane, c.key_from, c.key_to, c.epoch, 0 AS next_wave,
+    false AS has_open_waves, c.key_from AS cursor
+FROM chunk c
+WHERE c.execution_id = :execution_id AND c.brand_id = :brand_id AND c.pulled AND c.done_at IS NULL AND c.number > :after
+ORDER BY c.number
+LIMIT :limit
+FOR UPDATE
+
+-- name: uncleared
+-- Who waits in a chunk and was not cleared.
+SELECT s.customer_id, s.variant, s.tries, s.doubts
+FROM send s
+WHERE s.execution_id = :execution_id AND s.brand_id = :brand_id AND s.chunk = :number AND s.channel = :channel AND s.state = 0
+    AND (s.part, s.customer_id) >= (:part_from::smallint, :key_from::uuid)
+    AND (s.part, s.customer_id) <= (:part_to::smallint, :key_to::uuid)
+    AND NOT EXISTS (
+        SELECT FROM clearance x
+        WHERE x.execution_id = s.execution_id AND x.part = s.part AND x.customer_id = s.customer_id
+            AND x.brand_id = :brand_id AND x.cleared
+    )
+ORDER BY s.part, s.customer_id
+
+-- name: anybody_waits
+SELECT EXISTS (
+    SELECT FROM send s
+    WHERE s.execution_id = :execution_id AND s.brand_id = :brand_id AND s.chunk = :number AND s.channel = :channel
+        AND s.state IN (0, 1)
+        AND (s.part, s.customer_id) >= (:part_from::smallint, :key_from::uuid)
+        AND (s.part, s.customer_id) <= (:part_to::smallint, :key_to::uuid)
+)
+
+-- name: finish_chunks
+UPDATE chunk SET done_at = :now
+WHERE execution_id = :execution_id AND brand_id = :brand_id AND number = ANY(:numbers::integer[]) AND pulled AND done_at IS NULL
+
+-- name: release
+UPDATE partner_run SET channels = held_channels, held_channels = '{}', published_at = :now
+WHERE execution_id = :execution_id AND brand_id = :brand_id AND held_channels <> '{}'
+RETURNING number, channels, published_at
+
+-- name: over_runs
+-- all brands: a sweep by age; each row says whose it is.
+SELECT brand_id, execution_id FROM partner_run
+WHERE required_by < :now - make_interval(days => :days) AND required_by > :now - make_interval(days => :days + 30)
+
+-- name: forget
+DELETE FROM clearance WHERE execution_id = :execution_id AND brand_id = :brand_id
