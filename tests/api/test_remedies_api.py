@@ -116,7 +116,10 @@ async def test_the_books_and_the_people_are_exported(world: World, path: str):
         ("bob", "failed"),
         ("=cay", "handed_over"),
     }
-    assert [one.text for one in nobody] == ["external_id,channel,state,reason,tries,doubts,decided_at\r\n", ""]
+    assert [one.text for one in nobody] == [
+        "external_id,channel,state,reason,tries,doubts,decided_at,partner_channel\r\n",
+        "",
+    ]
     assert [(one["external_id"], one["reason"]) for one in failed] == [("bob", "provider_rejected")]
 
 

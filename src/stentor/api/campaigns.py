@@ -96,7 +96,8 @@ class CampaignInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         CampaignKind,
         Meta(
             description="What runs it: its event generators, or, of all kinds but `api_triggered`, the campaign itself, which is "
-            "published and then run for tags and segments, by batches and by schedules."
+            "published and then run for tags and segments, by batches and by schedules. Of an `external` one outside services send "
+            "all: each route names a template of theirs."
         ),
     ] = "api_triggered"
     consent_basis: Annotated[

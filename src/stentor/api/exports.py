@@ -23,6 +23,7 @@ from stentor.api.remedies import executions
 from stentor.api.request import STREAM, ApiRequest, Caller
 from stentor.domain.vocabulary import ChannelKind, Reason, SendState
 from stentor.errors import Unavailable
+from stentor.report.recipients import RecipientRow
 from stentor.report.reconciliations import Line
 from stentor.report.tally import AUDIENCE
 
@@ -98,9 +99,14 @@ async def _books(request: ApiRequest, caller: Caller, execution_id: UUID, fmt: F
 
 async def _people(request: ApiRequest, caller: Caller, execution_id: UUID, query: ExportQuery, fmt: Format) -> Stream:
     narrowed = narrowed_to(query.state, query.reason, query.channel)
+    partners = await request.services.executions.partner_channels(caller.brand_id, execution_id)
     pages = request.services.executions.export_recipients(caller.brand_id, execution_id, narrowed)
     request.scope["state"][STREAM] = pages
-    return await _streamed(pages, as_recipient, Recipient.__struct_fields__, fmt, f"recipients-{execution_id}")
+
+    def show(row: RecipientRow) -> Recipient:
+        return as_recipient(row, partners)
+
+    return await _streamed(pages, show, Recipient.__struct_fields__, fmt, f"recipients-{execution_id}")
 
 
 async def _streamed(

@@ -47,6 +47,9 @@ class Recipient(msgspec.Struct, frozen=True):
     tries: int
     doubts: Annotated[int, Meta(description="How many of the tries were perhaps accepted: their reply was lost.")]
     decided_at: datetime
+    partner_channel: Annotated[
+        int | None, Meta(description="The number of the partner channel whose service sends it; null for what we send.")
+    ]
 
 
 class ProviderAnswer(msgspec.Struct, frozen=True):
@@ -123,6 +126,7 @@ async def list_recipients(
 ) -> Listing[Recipient]:
     """List an execution's people, one entry per person and channel."""
     narrowed = narrowed_to(query.state, query.reason, query.channel)
+    partners = await request.services.executions.partner_channels(caller.brand_id, execution_id)
 
     async def fetch(after: tuple[UUID, int] | None, limit: int) -> list[RecipientRow]:
         return await request.services.executions.recipients(
@@ -130,7 +134,7 @@ async def list_recipients(
         )
 
     walk = Walk(fetch, lambda row: (row.customer_id, int(row.channel)), tuple[UUID, int])
-    return await listing(request, query, walk, as_recipient)
+    return await listing(request, query, walk, lambda row: as_recipient(row, partners))
 
 
 @recipients.get("/executions/{execution_id:str}/recipients/{external_id:str}", scope="read")
@@ -168,8 +172,8 @@ def state_name(state: SendState) -> SendStateName:
     return cast("SendStateName", state.label)
 
 
-def as_recipient(row: RecipientRow) -> Recipient:
-    """The row as a list shows it."""
+def as_recipient(row: RecipientRow, partners: Mapping[tuple[ChannelKind, int], int]) -> Recipient:
+    """The row as a list shows it; `partners` are those of its execution."""
     return Recipient(
         row.external_id,
         name_of(row.channel),
@@ -178,6 +182,7 @@ def as_recipient(row: RecipientRow) -> Recipient:
         row.tries,
         row.doubts,
         row.decided_at,
+        partners.get((row.channel, row.variant)),
     )
 
 

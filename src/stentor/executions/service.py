@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import TypeAlias
 from uuid import UUID
@@ -265,6 +265,21 @@ class ExecutionService:
             return await recipients.page(
                 conn, brand_id, execution_id, narrowed, after=after, limit=min(limit, PAGE_MAX)
             )
+
+    async def partner_channels(self, brand_id: UUID, execution_id: UUID) -> Mapping[tuple[ChannelKind, int], int]:
+        """By channel and variant of a send, the number of the partner channel that it goes out by; empty where it is none's.
+
+        Raises NotFound.
+        """
+        execution = await self.find(brand_id, execution_id)
+        if execution.is_test:
+            return {}
+        content = (await self._publications.load(brand_id, execution.publication_id)).content
+        return {
+            (route.channel, base): route.partner.channel_number
+            for route, base in zip(content.routes, content.variant_bases, strict=True)
+            if route.partner is not None
+        }
 
     async def explain(self, brand_id: UUID, execution_id: UUID, external_id: str) -> Explanation:
         """What happened to one person in one execution, and why. Raises NotFound when either does not exist."""

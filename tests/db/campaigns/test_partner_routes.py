@@ -112,13 +112,19 @@ async def test_own_templates_and_partners_share_a_campaign_and_nothing_of_ours_g
     assert found.variant_bases == [0, 1]
 
 
-async def test_what_cannot_be_chosen_is_refused_at_its_place(db: Database, brand_id: UUID, content: Content):
+async def test_what_cannot_be_chosen_is_refused_at_its_place(
+    db: Database, brand_id: UUID, other_brand_id: UUID, content: Content
+):
     partner = await partner_of(db, brand_id)
+    foreign = await partner_of(db, other_brand_id)
     gone = await partner_of(db, brand_id, number=506, template=9)
     await deleted(db, gone.template_id)
     own = await content.template("Ours", en="Hello")
 
     assert await refused(content, drafted(Route(SMS, gone.template_id))) == [
+        ("/routes/0/template_id", "unknown-template")
+    ]
+    assert await refused(content, drafted(Route(SMS, foreign.template_id), kind="scheduled")) == [
         ("/routes/0/template_id", "unknown-template")
     ]
     assert await refused(content, drafted(Route(PUSH, partner.template_id))) == [

@@ -13,6 +13,7 @@ from stentor.executions import partner_runs
 from stentor.executions.remedies import carry_out_next
 from stentor.executions.service import sweep_expired
 from stentor.executions.steps.following import write_waits
+from stentor.report.recipients import RecipientFilter
 from stentor.testing.engine import Engine, ScriptedChannel
 from stentor.testing.world import Following, World
 from tallies import unbalanced
@@ -206,6 +207,11 @@ async def test_what_became_of_somebody_names_the_service_and_what_it_sends(db: D
     assert (sender.outcome, sender.detail) == ("not_reached", "Waits until the service of channel 505 pulls it.")
     assert overview.partner_run is not None
     assert (overview.partner_run.number, overview.partner_run.channels) == (1, [505])
+    numbers = await engine.executions.partner_channels(world.brand_id, execution_id)
+    everybody = await engine.executions.recipients(
+        world.brand_id, execution_id, RecipientFilter(), after=None, limit=10
+    )
+    assert [(row.channel, numbers.get((row.channel, row.variant))) for row in everybody] == [(EMAIL, None), (SMS, 505)]
     assert (taken.state, [check.name for check in taken.checks if check.differs]) == ("handed_over", [])
 
 
