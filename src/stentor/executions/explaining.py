@@ -17,7 +17,7 @@ from stentor.audience.customers import missing_customer
 from stentor.audience.past import Past, past_of
 from stentor.audience.reach import Recipient, recipients
 from stentor.audience.segments.expressions import Expression
-from stentor.campaigns.model import PartnerContent, Publication, PublishedRoute
+from stentor.campaigns.model import PartnerContent, Publication
 from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
 from stentor.domain.ids import part_of, recipient_id
@@ -78,6 +78,8 @@ _OF_NO_ARM = {
 
 NO_ROUTE = "no route's condition held for them."
 
+_TIMED = "What quiet hours keep until later is on the service's list with that time."
+
 _WAITING = frozenset({SendState.PENDING, SendState.HELD})
 
 
@@ -85,6 +87,7 @@ class Sql(QuerySet, file="explaining.sql", package=__package__):
     kept_since: Statement
     planned_at: Statement
     waves_of: Statement
+    frozen_lists: Statement
     chunk_and_sender: Statement
     paused_senders: Statement
 
@@ -281,9 +284,13 @@ async def _kept(conn: Connection, look_up: LookUp, asked: _Asked, trace: SendTra
     moments: list[datetime] = [trace.decided_at]
     if trace.state is SendState.PENDING:
         moments = [planned_at] if planned_at else []
-    elif trace.state is SendState.HANDED_OVER and _pulled(asked, trace) is not None:
-        # It was decided when the service's list was frozen, and is stamped when it was read.
-        moments = []
+    elif (partner := _partner(asked, trace)) is not None:
+        lists = await Sql.frozen_lists.tuples(
+            conn, brand_id=brand_id, execution_id=execution.id, channel_number=partner.channel_number
+        )
+        # People are read when a list begins to be frozen. Who was handed over is stamped later, when they were fetched.
+        freezes = [at for began, ended in lists for at in (began, ended) if began <= trace.decided_at + KNOWN_WITHIN]
+        moments = freezes if trace.state is SendState.HANDED_OVER else [trace.decided_at, *freezes]
     elif _objecting(trace) in {None, "content"}:
         waves: Sequence[datetime] = await Sql.waves_of.column(
             conn, brand_id=brand_id, execution_id=execution.id, chunk=trace.chunk, customer_id=customer
@@ -312,10 +319,10 @@ async def _kept(conn: Connection, look_up: LookUp, asked: _Asked, trace: SendTra
     )
 
 
-def _pulled(asked: _Asked, trace: SendTrace) -> PublishedRoute | None:
-    """The route of a send that an outside service pulls."""
+def _partner(asked: _Asked | Kept, trace: SendTrace) -> PartnerContent | None:
+    """What an outside service sends, of a send that it pulls."""
     route, _ = asked.publication.content.wording(trace.channel, trace.variant)
-    return None if route.partner is None or asked.execution.is_test else route
+    return None if asked.execution.is_test else route.partner
 
 
 async def _lists(conn: Connection, look_up: LookUp, asked: _Asked, trace: SendTrace, *, at: datetime) -> ListsThen:
@@ -334,6 +341,8 @@ def _checks(kept: Kept, chunk: _Chunk, replay: Replay) -> list[Check]:
     made = _made(kept, objecting)
     pauses = _pauses(kept, chunk)
     checks: list[Check] = []
+    if kept.send.state is SendState.HANDED_OVER and _partner(kept, kept.send) is not None:
+        pauses["quiet_hours"] = Check("quiet_hours", "passed", detail=_TIMED)
     for name in _TRACE:
         if name in pauses:
             checks.append(pauses[name])
@@ -384,10 +393,10 @@ def _pauses(kept: Kept, chunk: _Chunk) -> dict[str, Check]:
 
 def _waits(kept: Kept) -> dict[str, Check]:
     """That it waits for a service to pull it, where one does."""
-    route, _ = kept.publication.content.wording(kept.send.channel, kept.send.variant)
-    if route.partner is None or kept.execution.is_test:
+    partner = _partner(kept, kept.send)
+    if partner is None:
         return {}
-    told = f"Waits until the service of channel {route.partner.channel_number} pulls it."
+    told = f"Waits until the service of channel {partner.channel_number} pulls it."
     return {"sender": Check("sender", "not_reached", detail=told)}
 
 

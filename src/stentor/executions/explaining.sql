@@ -20,6 +20,13 @@ WHERE v.execution_id = :execution_id AND v.chunk = :chunk AND v.brand_id = :bran
     AND :customer_id::uuid BETWEEN v.key_from AND v.key_to
 ORDER BY v.number DESC
 
+-- name: frozen_lists
+-- When whoever a service pulls was guarded: from when to when its lists were frozen, the latest first.
+SELECT p.started_at, coalesce(p.frozen_at, p.started_at)
+FROM pull p
+WHERE p.execution_id = :execution_id AND p.brand_id = :brand_id AND p.channel_number = :channel_number
+ORDER BY p.id DESC
+
 -- name: chunk_and_sender
 SELECT c.due_at, s.name, s.paused_at
 FROM chunk c
