@@ -38,6 +38,7 @@ WITHOUT_A_BOUNDARY = {
         "channels/partners/clients.py",
         "channels/partners/content.py",
         "integrations/access.py",
+        "integrations/attributes.py",
         "integrations/numbers.py",
         "integrations/promotions.py",
         "channels/sandbox/inbox.py",

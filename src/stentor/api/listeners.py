@@ -31,6 +31,7 @@ Events = Literal[
     "trigger_met",
     "channel_executed",
     "revocation",
+    "attributes_updated",
 ]
 Url = Annotated[
     str,

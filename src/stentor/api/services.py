@@ -38,6 +38,7 @@ from stentor.erasures.service import ErasureService
 from stentor.executions.experiments import ExperimentService
 from stentor.executions.service import ExecutionService
 from stentor.integrations.access import HubAccess
+from stentor.integrations.attributes import PartnerAttributes
 from stentor.integrations.clearance.service import ClearanceService
 from stentor.integrations.listeners.service import ListenerService
 from stentor.integrations.metrics.interactions import InteractionService
@@ -98,6 +99,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     hub_numbers: NumberBook
     partner_runs: RunBook
     partner_preferences: PartnerPreferences
+    partner_attributes: PartnerAttributes
     promotions: PromotionService
     spools: Spools
     templates: TemplateService

@@ -1,6 +1,6 @@
 """People: told of one by one or in sets, looked up, listed."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from stentor.audience import customer_store
@@ -61,6 +61,15 @@ class CustomerService:
             raise missing_customer(external_id)
         return customer
 
+    async def known(self, brand_id: UUID, external_ids: Collection[str]) -> dict[str, str]:
+        """Those of these people whom the brand knows, each with the external id that they have now: merged, another one's."""
+        wanted = {each: found for each in external_ids if (found := _possible_id(brand_id, each)) is not None}
+        async with self._db.read() as conn:
+            merged = await customer_store.survivors_of(conn, brand_id, list(wanted.values()))
+            now = {each: merged.get(found, found) for each, found in wanted.items()}
+            there = await customer_store.customers_by_id(conn, brand_id, list(now.values()))
+        return {each: there[found].external_id for each, found in now.items() if found in there}
+
     async def page(self, brand_id: UUID, *, after: UUID | None = None, limit: int = PAGE_MAX) -> list[Customer]:
         """Up to 1,000 people in the order of their ids, from behind `after`."""
         async with self._db.read() as conn:
@@ -73,6 +82,13 @@ def id_of(brand_id: UUID, external_id: str) -> UUID:
         return customer_id(brand_id, external_id)
     except ValueError:
         raise missing_customer(external_id) from None
+
+
+def _possible_id(brand_id: UUID, external_id: str) -> UUID | None:
+    try:
+        return customer_id(brand_id, external_id)
+    except ValueError:
+        return None
 
 
 def missing_customer(who: str | UUID) -> NotFound:

@@ -107,9 +107,16 @@ WHERE x.part = n.part AND x.customer_id = n.customer_id AND x.brand_id = :brand_
 RETURNING x.customer_id
 
 -- name: drop_notices
--- What listeners are, or were, told of these people.
-DELETE FROM notice WHERE brand_id = :brand_id AND customer_id = ANY(:customer_ids::uuid[])
-RETURNING customer_id
+-- What listeners are, or were, told of these people. What became of an update names several by their external ids.
+DELETE FROM notice t
+USING (
+    SELECT n.customer_id, to_json(c.external_id)::text AS said
+    FROM unnest(:parts::smallint[], :customer_ids::uuid[]) AS n (part, customer_id)
+    LEFT JOIN customer c ON c.part = n.part AND c.customer_id = n.customer_id AND c.brand_id = :brand_id
+) p
+WHERE t.brand_id = :brand_id
+    AND (t.customer_id = p.customer_id OR t.event = 'attributes_updated' AND strpos(t.body, p.said) > 0)
+RETURNING p.customer_id
 
 -- name: blank_consents
 -- What was chosen, when and by which door stays under the id: that is what a consent is proved with, and it names nobody.

@@ -54,6 +54,7 @@ from stentor.executions.experiments import ExperimentService
 from stentor.executions.quieting import QuietSource
 from stentor.executions.service import ExecutionService
 from stentor.integrations.access import HubAccess
+from stentor.integrations.attributes import PartnerAttributes
 from stentor.integrations.clearance.service import ClearanceService
 from stentor.integrations.listeners.service import ListenerService
 from stentor.integrations.metrics.interactions import InteractionService
@@ -184,6 +185,8 @@ def services(core: Core) -> Services:
     hub_passwords = Passwords(core.secret.derive("hub-passwords"))
     hub_callers = HubCallers(core.db, hub_passwords, core.secret.derive("hub-keys"))
     limiter = RateLimiter(core.db)
+    customers = CustomerService(core.db)
+    listeners = ListenerService(core.db, signing_secrets(core), outbound(core.settings))
     return Services(
         database=core.db,
         reserve=disk_reserve(core.settings),
@@ -194,7 +197,7 @@ def services(core: Core) -> Services:
         invitations=people.invitations,
         audit=AuditLog(core.db),
         limiter=limiter,
-        customers=CustomerService(core.db),
+        customers=customers,
         merges=MergeService(core.db),
         erasures=erasures(core),
         person_exports=person_exports(core),
@@ -217,6 +220,7 @@ def services(core: Core) -> Services:
         hub_numbers=NumberBook(core.db),
         partner_runs=RunBook(core.db),
         partner_preferences=PartnerPreferences(core.db),
+        partner_attributes=PartnerAttributes(core.db, customers, listeners),
         promotions=PromotionService(core.db),
         spools=Spools(data_directory(core.settings) / "spool", bytes_max=core.settings.spool_bytes),
         templates=TemplateService(core.db),
@@ -256,7 +260,7 @@ def services(core: Core) -> Services:
         optout_jobs=JobService(core.db, core.storage),
         optout_uploads=UploadService(core.db, core.storage, list_reserve(core.settings)),
         clearances=ClearanceService(core.db),
-        listeners=ListenerService(core.db, signing_secrets(core), outbound(core.settings)),
+        listeners=listeners,
         file_links=FileLinks(core.secret.derive("files")),
     )
 

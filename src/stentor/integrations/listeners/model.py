@@ -35,6 +35,7 @@ class Event(StrEnum):
     TRIGGER_MET = "trigger_met"
     CHANNEL_EXECUTED = "channel_executed"
     REVOCATION = "revocation"
+    ATTRIBUTES_UPDATED = "attributes_updated"
 
     @property
     def number(self) -> int | None:
@@ -56,7 +57,7 @@ _NUMBERS = {
     Event.TRIGGER_MET: 11,
     Event.CHANNEL_EXECUTED: 13,
 }
-_OF_NO_CHANNEL = frozenset({Event.DAY_PROCESSED, Event.DAY_CLOSED, Event.CLEARANCE_REQUIRED})
+_OF_NO_CHANNEL = frozenset({Event.DAY_PROCESSED, Event.DAY_CLOSED, Event.CLEARANCE_REQUIRED, Event.ATTRIBUTES_UPDATED})
 
 EVENT_TYPES: dict[int, Event] = {number: event for event, number in _NUMBERS.items()}
 """Events by their EventTypeID."""

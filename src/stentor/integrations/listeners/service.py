@@ -70,9 +70,13 @@ class ListenerService:
 
     async def registered(self, brand_id: UUID, client_id: UUID) -> list[Listener]:
         """The client's listeners for events that have an EventTypeID, in the order of their making."""
-        async with self._db.read() as conn:
-            found = await store.listeners(conn, brand_id, client_id=client_id, after=None, limit=LISTENERS_MAX)
+        found = await self.of_client(brand_id, client_id)
         return [listener for listener in found if listener.event.number is not None]
+
+    async def of_client(self, brand_id: UUID, client_id: UUID) -> list[Listener]:
+        """All of the client's listeners, in the order of their making."""
+        async with self._db.read() as conn:
+            return await store.listeners(conn, brand_id, client_id=client_id, after=None, limit=LISTENERS_MAX)
 
     async def put(
         self, brand_id: UUID, client_id: UUID, event: Event, url: str, channel: int | None = None

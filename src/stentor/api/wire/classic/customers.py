@@ -2,7 +2,9 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import date
-from typing import Any
+from typing import Annotated, Any, TypeAlias
+
+from msgspec import Meta
 
 from stentor.api.wire.classic.actions import (
     ONE_DAY,
@@ -14,14 +16,17 @@ from stentor.api.wire.classic.actions import (
 )
 from stentor.api.wire.classic.calls import Call
 from stentor.api.wire.classic.listing import Columns, Paged, WithAttributes, columns_of, page_of, values_of
-from stentor.api.wire.classic.reading import Answer, Number, Query
+from stentor.api.wire.classic.reading import Answer, Input, Name, Number, Query, text_of
 from stentor.api.wire.classic.registry import Category
 from stentor.api.wire.classic.segments import OfChange
+from stentor.integrations.attributes import UPDATED_MAX, VALUES_MAX, Update
 from stentor.integrations.runs import Reached, Run, RunQuery
 
 customers = Category("customers")
 
-Row = dict[str, Any]
+Row: TypeAlias = dict[str, Any]
+
+_UPDATES_BYTES_MAX = 8 * 1024 * 1024
 
 
 class OfAction(WithAttributes, frozen=True, kw_only=True):
@@ -67,6 +72,25 @@ class LastAction(Answer, frozen=True, kw_only=True):
     date: str
     duration: int
     target_group_id: int
+
+
+class ValueInput(Input, frozen=True, kw_only=True):
+    """What one attribute becomes; null takes it away."""
+
+    real_field_name: str
+    value: Any = None
+
+
+class UpdateInput(Input, frozen=True, kw_only=True):
+    customer_id: Name
+    attributes: Annotated[list[ValueInput], Meta(max_length=VALUES_MAX)]
+
+
+class UpdatesInput(Input, frozen=True, kw_only=True):
+    """Whose attributes become what, and who is told how that went."""
+
+    customer_new_attributes_values_list: Annotated[list[UpdateInput], Meta(max_length=UPDATED_MAX)]
+    callback_url: str | None = None
 
 
 @customers.get("GetCustomersByAction")
@@ -192,6 +216,17 @@ async def get_attributes(call: Call, id: str) -> Row:  # noqa: A002  the registr
         "CustomerID": one.external_id,
         "Attributes": [{"RealFieldName": name, "Value": value} for name, value in zip(names, values, strict=True)],
     }
+
+
+@customers.post("UpdateCustomerAttributes", body_bytes_max=_UPDATES_BYTES_MAX)
+async def update_customer_attributes(call: Call, body: UpdatesInput) -> Row:
+    """Writes what can be written; a callback is told what could not, and why."""
+    updates = [
+        Update(text_of(each.customer_id), {one.real_field_name: one.value for one in each.attributes})
+        for each in body.customer_new_attributes_values_list
+    ]
+    request_id = await call.services.partner_attributes.update(call.client, updates, callback_url=body.callback_url)
+    return {"requestId": str(request_id)}
 
 
 def _rows(
