@@ -18,8 +18,11 @@ from stentor.api.wire.classic.calls import ENCODER, Call, Guest
 from stentor.api.wire.classic.functions import functions_at
 from stentor.api.wire.classic.paths import Target, is_classic, target_of
 from stentor.api.wire.classic.reading import read_body, read_query
-from stentor.api.wire.classic.registry import Function
-from stentor.errors import Invalid
+from stentor.api.wire.classic.registry import BODY_BYTES_MAX, Function
+from stentor.errors import Invalid, Unavailable
+
+LARGE_BODIES_MAX = 16
+"""Bodies beyond 1 MiB that a process takes in at once."""
 
 _JSON = (b"content-type", b"application/json")
 
@@ -30,6 +33,7 @@ class ClassicLane:
     def __init__(self, services: Services, settings: ApiSettings) -> None:
         self._services = services
         self._settings = settings
+        self._large = 0
 
     def takes(self, scope: HTTPScope) -> bool:
         """Whether this request may go here."""
@@ -74,8 +78,7 @@ class ClassicLane:
         if function.of_one:
             arguments["id"] = unescaped(target.id or "")
         if function.body is not None:
-            declared = dict(scope["headers"]).get(b"content-length", b"")
-            body = read_body(await whole_body(exchange, declared, bytes_max=function.body_bytes_max), function.body)
+            body = await self._body(scope, exchange, function)
             if function.items_max is not None and len(body) > function.items_max:
                 raise Invalid(
                     f"{function.name} takes at most {function.items_max} items in a call, and these are {len(body)}. Nothing "
@@ -83,6 +86,17 @@ class ClassicLane:
                 )
             arguments["body"] = body
         return await function.handler(call, **arguments)
+
+    async def _body(self, scope: HTTPScope, exchange: Exchange, function: Function) -> Any:
+        declared = dict(scope["headers"]).get(b"content-length", b"")
+        is_large = function.body_bytes_max > BODY_BYTES_MAX
+        if is_large and self._large >= LARGE_BODIES_MAX:
+            raise Unavailable("Other large calls are still coming in. Send yours in a moment.", retry_after_s=5)
+        self._large += is_large
+        try:
+            return read_body(await whole_body(exchange, declared, bytes_max=function.body_bytes_max), function.body)
+        finally:
+            self._large -= is_large
 
     async def _send(self, exchange: Exchange, value: Any, call: Call | None = None) -> None:
         if value is None:

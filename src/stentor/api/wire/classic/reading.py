@@ -22,8 +22,13 @@ PARAMETERS_MAX = 50
 NUMBER_MAX = 2**31 - 1
 
 _WORDS = {"id": "ID", "ids": "IDs", "url": "URL"}
-# As one of the vendor's own documents misspells it; and what some clients escape twice.
-_ALSO = {"customerattribtues": "customerattributes", "%24top": "top", "%24skip": "skip"}
+# As one document misspells it, as older clients wrote it, and what some escape twice.
+_ALSO = {
+    "customerattribtues": "customerattributes",
+    "changedcustomerattributes": "changedcustomerattribute",
+    "%24top": "top",
+    "%24skip": "skip",
+}
 
 _ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Any)
 
