@@ -40,6 +40,13 @@ MEASURES = {
         "segment_plan_per_s",
         "peak_rss_mb",
     },
+    "hub": {
+        "pull_rows_per_s",
+        "pull_single_rows_per_s",
+        "metrics_per_s",
+        "notify_s",
+        "peak_rss_mb",
+    },
     "guard": {
         "guarded_plan_2_workers_per_s",
         "guarded_smtp_per_s",

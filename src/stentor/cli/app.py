@@ -303,7 +303,7 @@ def bench(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME", help="trigger, plan, render, smtp, e2e, guard, batches, optouts, import or start."
+            metavar="NAME", help="trigger, plan, render, smtp, e2e, guard, batches, hub, optouts, import or start."
         ),
     ],
     people: Annotated[

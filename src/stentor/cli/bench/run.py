@@ -7,7 +7,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from stentor.cli.bench import batches, e2e, fixtures, guard, importing, optouts, plan, render, smtp, start, trigger
+from stentor.cli.bench import batches, e2e, fixtures, guard, hub, importing, optouts, plan, render, smtp, start, trigger
 from stentor.cli.bench.result import Measure, Result, this_machine
 from stentor.cli.output import Exit, fail, print_json
 from stentor.cli.premises import Premises, on_premises
@@ -39,6 +39,7 @@ BENCHES = {
     "e2e": Bench(e2e.PEOPLE, _on_premises(e2e.measure)),
     "guard": Bench(guard.PEOPLE, _on_premises(guard.measure)),
     "batches": Bench(batches.PEOPLE, _on_premises(batches.measure)),
+    "hub": Bench(hub.PEOPLE, _on_premises(hub.measure)),
     "optouts": Bench(0, _on_premises(optouts.measure), lines=optouts.LINES),
     "import": Bench(importing.PEOPLE, _on_premises(importing.measure)),
     "start": Bench(0, lambda _people, _seconds: start.measure()),
