@@ -154,6 +154,7 @@ ALL_BRANDS = {
     "integrations/listeners/telling.sql:forget_told",
     "integrations/listeners/telling.sql:note_told",
     "integrations/listeners/telling.sql:untold",
+    "integrations/meeting.sql:untold",
     "integrations/pulls/people.sql:go_by_scans",
     "integrations/pulls/queries.sql:droppable",
     "integrations/pulls/queries.sql:limit_waiting",

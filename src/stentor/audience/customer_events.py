@@ -1,9 +1,9 @@
 """Events of customers: what happened to somebody, as the brand's own systems tell it, for conditions to count."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 from uuid import UUID, uuid5
 
 import msgspec
@@ -84,17 +84,36 @@ class EventRow(NamedTuple):
     properties: str
 
 
-class CustomerEventService:
-    """Takes events in. They are kept for `days`, in partitions of a month."""
+class Met(Protocol):
+    """What events of some names set off."""
 
-    def __init__(self, db: Database, clock: Clock, *, days: int) -> None:
+    async def run(self, conn: Connection, events: Sequence[EventRow]) -> None:
+        """Does so, for events that are new, in the transaction that stores them."""
+        ...
+
+
+class CustomerEventService:
+    """Takes events in. They are kept for `days`, in partitions of a month.
+
+    `triggers` answers what events of these names set off; None for nothing.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        *,
+        days: int,
+        triggers: Callable[[UUID, Collection[str]], Awaitable[Met | None]] | None = None,
+    ) -> None:
         self._db = db
+        self._triggers = triggers
         self._times = EventTimes(clock, days)
 
     async def tell(self, brand_id: UUID, events: Sequence[Told]) -> int:
         """Stores the events, all of them or none, and returns how many were new.
 
-        Raises TooLarge for more than 1,000, and Invalid with pointers such as `/3/external_id` for people whom the brand does
+        What is new may set a campaign off. Raises TooLarge for more than 1,000, RateLimited for more of these than may be, and Invalid with pointers such as `/3/external_id` for people whom the brand does
         not know, for properties of more than 8 KiB, and for times older than history is kept or more than a day ahead.
         """
         if len(events) > EVENTS_MAX:
@@ -113,6 +132,7 @@ class CustomerEventService:
             EventRow(place, person, event.at, event_id(brand_id, event), event.name, written)
             for place, (person, event, written) in enumerate(zip(known, events, properties, strict=True))
         ]
+        met = None if self._triggers is None else await self._triggers(brand_id, {row.name for row in rows})
         async with self._db.transaction() as conn:
             there = await lock_people(conn, brand_id, known)
             text = "This brand has no such customer; make the customer first."
@@ -124,9 +144,11 @@ class CustomerEventService:
                 ]
             )
             added = await add_events(conn, brand_id, rows)
+            if met is not None and added:
+                await met.run(conn, added)
             failpoint("customer_events.before_commit")
         failpoint("customer_events.after_commit")
-        return added
+        return len(added)
 
 
 async def lock_people(conn: Connection, brand_id: UUID, people: Sequence[UUID]) -> set[UUID]:
@@ -135,9 +157,9 @@ async def lock_people(conn: Connection, brand_id: UUID, people: Sequence[UUID]) 
     return set(await Sql.lock_people.column(conn, brand_id=brand_id, parts=parts, customer_ids=list(people)))
 
 
-async def add_events(conn: Connection, brand_id: UUID, rows: Sequence[EventRow]) -> int:
-    """Stores events of people who are locked, and returns how many were new."""
-    return await Sql.add_events.run(
+async def add_events(conn: Connection, brand_id: UUID, rows: Sequence[EventRow]) -> list[EventRow]:
+    """Stores events of people who are locked, and returns those that were new."""
+    added = await Sql.add_events.tuples(
         conn,
         brand_id=brand_id,
         parts=[part_of(row.customer_id) for row in rows],
@@ -147,6 +169,8 @@ async def add_events(conn: Connection, brand_id: UUID, rows: Sequence[EventRow])
         names=[row.name for row in rows],
         properties=[row.properties for row in rows],
     )
+    told = {(row.customer_id, row.name, row.at, row.event_id): row for row in rows}
+    return [told[key] for key in added]
 
 
 def event_id(brand_id: UUID, event: Told) -> UUID:

@@ -8,6 +8,7 @@ FROM unnest(:parts::smallint[], :customer_ids::uuid[], :times::timestamptz[], :e
     AS n (part, customer_id, at, event_id, name, properties)
 JOIN customer c ON c.part = n.part AND c.customer_id = n.customer_id AND c.brand_id = :brand_id
 ON CONFLICT (part, customer_id, name, at, event_id) DO NOTHING
+RETURNING customer_id, name, at, event_id
 
 -- name: lock_people
 -- In the order of their ids, so that two who tell of the same people never wait crosswise.

@@ -241,7 +241,7 @@ class EventBlock(msgspec.Struct, frozen=True):
                 rejects.append(Reject(row.place, f"This brand has no customer {who!r}; import the customers first."))
             else:
                 taken.append(row)
-        added = await add_events(conn, self.brand_id, taken) if taken else 0
+        added = len(await add_events(conn, self.brand_id, taken)) if taken else 0
         return Outcome(Tally(added=added, unchanged=len(taken) - added, rejected=len(rejects)), rejects)
 
 

@@ -27,6 +27,7 @@ from stentor.integrations.clearance.service import Releaser
 from stentor.integrations.listeners.delivery import NoticeDelivery
 from stentor.integrations.listeners.posting import Poster
 from stentor.integrations.listeners.telling import Teller
+from stentor.integrations.meeting import MeetingTeller
 from stentor.optouts.compaction.clearing import delete_replaced, forget_removals, sweep_machine, sweep_strangers
 from stentor.optouts.compaction.compacting import Compactor
 from stentor.optouts.exporting.runner import ExportRunner
@@ -38,7 +39,7 @@ from stentor.optouts.scrubbing.runner import ScrubRunner
 from stentor.queue.leases import Role
 from stentor.wiring.chores import chores
 from stentor.wiring.core import Core, data_directory, list_reserve, outbound, signing_secrets
-from stentor.wiring.pulls import watcher
+from stentor.wiring.pulls import pull_service, watcher
 from stentor.worker.caster import CasterRole
 from stentor.worker.compactor import CompactorRole
 from stentor.worker.deliverer import DelivererRole, claims_at_once
@@ -146,7 +147,8 @@ def notifier(core: Core) -> NotifierRole:
     """What tells listeners."""
     poster = Poster(outbound(core.settings))
     delivery = NoticeDelivery(core.db, signing_secrets(core), poster, sends_mail=core.settings.mail_url is not None)
-    return NotifierRole(delivery, [Teller(core.db).tell, Releaser(core.db).release_due], poster.aclose)
+    tellers = [Teller(core.db).tell, MeetingTeller(core.db, pull_service(core)).tell, Releaser(core.db).release_due]
+    return NotifierRole(delivery, tellers, poster.aclose)
 
 
 def lister(core: Core, worker: str, *, beat_s: float = BEAT_S) -> ListerRole:

@@ -79,6 +79,7 @@ from stentor.triggers.batches.streaming import StreamService
 from stentor.triggers.campaign_runs import CampaignRunner
 from stentor.triggers.checking import CallChecker
 from stentor.triggers.messages import MessageService
+from stentor.triggers.met import EventTriggers
 from stentor.triggers.schedules.service import ScheduleService
 from stentor.triggers.schedules.targets import TargetChecker
 from stentor.triggers.service import TriggerService
@@ -208,7 +209,12 @@ def services(core: Core) -> Services:
         tags=TagService(core.db, needed=[awaited_tag, needed_tag]),
         imports=imports(core),
         segments=segments(core),
-        customer_events=CustomerEventService(core.db, clock, days=core.settings.history_days),
+        customer_events=CustomerEventService(
+            core.db,
+            clock,
+            days=core.settings.history_days,
+            triggers=EventTriggers(brands, generators, core.publications).of,
+        ),
         senders=SenderService(core.db, core.sender_secrets, reach(core.settings)),
         partner_channels=PartnerChannelService(core.db),
         partner_content=PartnerContentService(core.db),

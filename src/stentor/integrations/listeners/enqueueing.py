@@ -1,6 +1,7 @@
 """Having a notice sent: written down in the transaction of what it tells of, delivered by the notifier's role after it."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 from stentor.db.connection import Connection
@@ -18,13 +19,14 @@ async def enqueue(
     client_id: UUID | None = None,
     execution_id: UUID | None = None,
     customer_id: UUID | None = None,
+    due_at: datetime | None = None,
 ) -> int:
     """Has `body`, JSON of at most 64 KiB, posted to each listener that hears of the event, and returns how many do.
 
     `channels` are the numbers of the partner channels that it is about (None: it is about none): listeners of one of them hear
     it, and the general ones of clients that execute one of them, or with `client_id` of that client alone. What names a person
     says whom by `customer_id`, so that it is erased with them. The same bytes go out at each try, signed, with the event's name
-    in the header `stentor-event`.
+    in the header `stentor-event`. `due_at`: not before then.
     """
     text = body.decode()
     if not 1 <= len(text) <= BODY_CHARS_MAX:
@@ -38,5 +40,6 @@ async def enqueue(
         client_id=client_id,
         execution_id=execution_id,
         customer_id=customer_id,
+        due_at=due_at,
     )
     return made

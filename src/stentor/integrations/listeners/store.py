@@ -159,6 +159,7 @@ async def insert_notices(
     client_id: UUID | None,
     execution_id: UUID | None,
     customer_id: UUID | None,
+    due_at: datetime | None,
 ) -> tuple[int, int]:
     """One notice for each listener that hears of it: how many were made, and how many of these are missed at once."""
     heard = await Sql.hearing.tuples(
@@ -179,6 +180,7 @@ async def insert_notices(
         body=body,
         execution_id=execution_id,
         customer_id=customer_id,
+        due_at=due_at,
         ids=[new_id() for _ in heard],
         listener_ids=[listener_id for listener_id, _, _ in heard],
         missed=missed,

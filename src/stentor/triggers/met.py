@@ -1,0 +1,128 @@
+"""Customers who meet a trigger: an event whose name is a published generator's id runs that generator's campaign for them alone.
+
+So run generators of the type `event` whose campaign outside services send: the services are told of each person at once. Nobody is
+written to for whom the campaign's consent is a topic's, because an event names none.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from stentor.accounts.directory import BrandDirectory
+from stentor.audience.customer_events import EventRow
+from stentor.campaigns.sources import GeneratorSource, PublicationSource
+from stentor.db.connection import Connection
+from stentor.domain.ids import new_id, part_of
+from stentor.domain.vocabulary import Lane
+from stentor.triggers import store
+from stentor.triggers.addressees import RECIPIENTS_MAX
+from stentor.triggers.admission import rate_limited
+from stentor.triggers.context import checked_context
+from stentor.triggers.messages import Sql
+from stentor.triggers.model import QueuedCall
+
+log = structlog.get_logger(__name__)
+
+
+class _Trigger(msgspec.Struct, frozen=True):
+    """What an event of its name runs."""
+
+    publication_id: UUID
+    lane: Lane
+    deadline_s: int | None
+
+
+class MetTriggers:
+    """What the events of one call run; see `EventTriggers.of`."""
+
+    def __init__(self, brand_id: UUID, rate_per_s: int, triggers: Mapping[str, _Trigger]) -> None:
+        self._brand_id = brand_id
+        self._rate_per_s = rate_per_s
+        self._triggers = triggers
+
+    async def run(self, conn: Connection, events: Sequence[EventRow]) -> None:
+        """Starts executions for whoever met a trigger, in the transaction that stores the events. Raises RateLimited."""
+        for name, trigger in self._triggers.items():
+            met = [event for event in events if event.name == name]
+            for people in _groups(met):
+                await self._start(conn, name, trigger, people)
+
+    async def _start(self, conn: Connection, name: str, trigger: _Trigger, people: Sequence[EventRow]) -> None:
+        queued = QueuedCall(
+            id=new_id(),
+            brand_id=self._brand_id,
+            rate_per_s=self._rate_per_s,
+            publication_id=trigger.publication_id,
+            generator_id=name,
+            topic_key="",
+            context=checked_context({}),
+            lane=trigger.lane,
+            is_test=False,
+            triggered_by=f"event {name}",
+            deadline_s=trigger.deadline_s,
+            recipients=len(people),
+        )
+        await store.open_bucket(conn, self._brand_id, self._rate_per_s)
+        if not await store.admit(conn, [queued]):
+            raise rate_limited(queued)
+        await Sql.insert_named.run(
+            conn,
+            execution_id=queued.id,
+            brand_id=self._brand_id,
+            parts=[part_of(event.customer_id) for event in people],
+            customer_ids=[event.customer_id for event in people],
+            contexts=[_context(event) for event in people],
+        )
+
+
+class EventTriggers:
+    """Finds what events run."""
+
+    def __init__(self, brands: BrandDirectory, generators: GeneratorSource, publications: PublicationSource) -> None:
+        self._brands = brands
+        self._generators = generators
+        self._publications = publications
+
+    async def of(self, brand_id: UUID, names: Collection[str]) -> MetTriggers | None:
+        """What events of these names run, as it was published less than a second ago; None for nothing, as nearly always."""
+        triggers: dict[str, _Trigger] = {}
+        for name in sorted(names):
+            generator = await self._generators.find(brand_id, name)
+            if generator is None or generator.type != "event" or generator.publication_id is None:
+                continue
+            content = (await self._publications.load(brand_id, generator.publication_id)).content
+            if not content.partner_channels:
+                continue
+            if content.consent_basis == "topic" or content.experiment is not None:
+                log.warning(
+                    "event.runs_nothing", generator_id=name, why="its campaign is for a topic, or an experiment"
+                )
+                continue
+            triggers[name] = _Trigger(generator.publication_id, generator.lane, generator.deadline_s)
+        brand = await self._brands.by_id(brand_id) if triggers else None
+        return None if brand is None else MetTriggers(brand_id, brand.settings.run_rate_per_s, triggers)
+
+
+def _groups(events: Sequence[EventRow]) -> list[list[EventRow]]:
+    """As few executions as can be: nobody twice in one, and at most 100 people."""
+    groups: list[dict[UUID, EventRow]] = []
+    for event in events:
+        for group in groups:
+            if event.customer_id not in group and len(group) < RECIPIENTS_MAX:
+                group[event.customer_id] = event
+                break
+        else:
+            groups.append({event.customer_id: event})
+    return [list(group.values()) for group in groups]
+
+
+def _context(event: EventRow) -> str:
+    said = {
+        "event": event.name,
+        "at": event.at.astimezone(UTC).isoformat(),
+        "properties": msgspec.Raw(event.properties.encode()),
+    }
+    return msgspec.json.encode(said).decode()
