@@ -14,9 +14,17 @@ MANIFEST_BYTES_MAX = 1 << 20
 MANIFEST_FILE = "manifest.json"
 DUMP_FILE = "database.dump"
 
-WITHOUT_DATA = ("schema_migration", "installation", "role_lease", "user_session", "sign_in_link", "account_letter")
+WITHOUT_DATA = (
+    "schema_migration",
+    "installation",
+    "role_lease",
+    "user_session",
+    "sign_in_link",
+    "account_letter",
+    "hub_token",
+)
 """Tables whose rows are not in the dump. Without its history a database is one that nothing of ours starts on, so that nobody
-makes a copy that sends, by restoring the dump alone. The last three let people in, and are over when a copy is made."""
+makes a copy that sends, by restoring the dump alone. The last four let somebody in, and are over when a copy is made."""
 
 
 class BackupRefused(Problem):

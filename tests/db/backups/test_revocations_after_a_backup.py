@@ -9,11 +9,14 @@ import pytest
 
 from account_world import HOME, PASSWORD, People
 from backup_world import SECRET, Backups
+from stentor.accounts.attempts import Attempts
 from stentor.accounts.audit import AuditLog
 from stentor.accounts.audit_model import Narrowed
 from stentor.accounts.installation import check_installation
 from stentor.accounts.keyring import KeyRing
+from stentor.accounts.limits import RateLimiter
 from stentor.accounts.model import NewKey
+from stentor.accounts.passwords import Passwords
 from stentor.accounts.service import AccountService
 from stentor.backups.fence import resume
 from stentor.backups.revocations import (
@@ -24,10 +27,13 @@ from stentor.backups.revocations import (
     read_revocations,
     read_revocations_again,
 )
+from stentor.channels.partners.callers import HubCallers
+from stentor.channels.partners.clients import HubClientService
 from stentor.db.pool import Database
 from stentor.domain.ids import new_id
 from stentor.errors import Conflict, NotFound, Unauthenticated, Unavailable
 from stentor.failpoints import arm
+from stentor.integrations.access import HubAccess
 from stentor.optouts.outside_log import LogRefused
 from stentor.optouts.storage import DirectoryStorage, Storage
 from stentor.testing.torture.sweep import failpoints_of_revocations
@@ -191,6 +197,40 @@ async def test_a_log_of_another_installation_is_refused(backups: Backups):
         with pytest.raises(LogRefused, match="another installation"):
             await read_revocations(db, SECRET, backups.restored_storage, backups.storage)
         assert not await is_read(db)
+
+
+async def test_a_hub_client_whose_secrets_ended_after_the_backup_is_revoked_in_the_copy(backups: Backups):
+    pepper, passwords = SECRET.derive("hub-keys"), Passwords(SECRET.derive("hub-passwords"))
+    brand = await accounts(backups.db, backups.storage).create_brand("Football")
+    keeper = RevocationKeeper(backups.db, RevocationLog(backups.storage, SECRET))
+    service = HubClientService(backups.db, passwords, pepper, on_key_ended=keeper.try_to_keep)
+    revoked, rotated, kept = [await service.create(brand.id, name, name, {}) for name in ("revoked", "rotated", "kept")]
+    callers, attempts = HubCallers(backups.db, passwords, pepper), Attempts(backups.db, SECRET.derive("attempts"))
+    access = HubAccess(backups.db, callers, key=bytes(32), attempts=attempts, limiter=RateLimiter(backups.db))
+    assert await access.log_in("kept", kept.password, line="")
+    await backups.taken()
+    await service.revoke(brand.id, revoked.client.id)
+    await service.rotate(brand.id, rotated.client.id)
+
+    async def let_in(db: Database) -> list[str]:
+        callers = HubCallers(db, passwords, pepper)
+        by_key = [one for one in (revoked, rotated, kept) if await callers.authenticate_key(one.api_key)]
+        assert [bool(await callers.authenticate(one.client.username, one.password)) for one in by_key] == [True] * len(
+            by_key
+        )
+        return [one.client.username for one in by_key]
+
+    async with copied(backups) as db:
+        assert await let_in(db) == []
+        assert (await read_revocations(db, SECRET, backups.restored_storage, backups.storage)).revoked == 2
+        assert await let_in(db) == ["kept"]
+        assert not await HubCallers(db, passwords, pepper).authenticate("rotated", rotated.password)
+        assert await rows(db, "SELECT FROM hub_token") == []
+        told = await AuditLog(db).page(brand.id, Narrowed(thing_kind="hub_client"))
+        assert {one.thing_id for one in told if one.action == "hub_client.revoked"} == {
+            str(revoked.client.id),
+            str(rotated.client.id),
+        }
 
 
 async def test_sessions_links_and_invitations_of_the_backup_are_over_in_the_copy(backups: Backups):
