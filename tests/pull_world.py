@@ -87,6 +87,7 @@ class Client:
         text = b",".join([piece async for piece in page.pieces if piece])
         if sent and page.on_sent is not None:
             await page.on_sent()
+            await self.pulls.service.drained()
         return json.loads(b"[" + text + b"]")
 
     async def names(self, campaign: int, **asked: Any) -> list[str]:

@@ -161,6 +161,7 @@ ALL_BRANDS = {
     "integrations/pulls/queries.sql:moment",
     "integrations/pulls/queries.sql:to_settle",
     "integrations/pulls/queries.sql:unfinished",
+    "integrations/pulls/queries.sql:unmoved",
     "integrations/pulls/revoking.sql:to_sweep",
     "integrations/pulls/revoking.sql:watched",
     "optouts/jobs/jobs.sql:due",

@@ -3,7 +3,12 @@
 from stentor.accounts.directory import BrandDirectory
 from stentor.executions.facts import FactsSource
 from stentor.executions.quieting import QuietSource
-from stentor.integrations.pulls.clearing import drop_rows, finish_forgotten, give_back_reservations
+from stentor.integrations.pulls.clearing import (
+    drop_rows,
+    finish_forgotten,
+    give_back_reservations,
+    hand_over_sent,
+)
 from stentor.integrations.pulls.freezing import Freezer
 from stentor.integrations.pulls.guarding import ListGuard
 from stentor.integrations.pulls.handing_over import HandOver
@@ -38,5 +43,6 @@ def pull_chores(core: Core) -> list[Chore]:
     return [
         Chore("drop_pull_rows", 1.0, lambda: drop_rows(core.db)),
         Chore("give_back_reservations", 10.0, lambda: give_back_reservations(core.db)),
+        Chore("hand_over_sent", 5.0, lambda: hand_over_sent(core.db, known, hand_over)),
         Chore("finish_pulled", 10.0, lambda: finish_forgotten(core.db, known, hand_over)),
     ]

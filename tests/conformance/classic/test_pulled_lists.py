@@ -29,6 +29,7 @@ async def stage(installation: Core, partner: Partner) -> Stage:
 async def details(partner: Partner, path: str = SEND, **query: Any) -> list[dict[str, Any]]:
     asked: dict[str, Any] = {"ChannelID": 505, **query}
     answer = await partner.ask(path, **asked)
+    await partner.services.pulls.drained()
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-length"] == str(len(answer.content))
     found: list[dict[str, Any]] = msgspec.json.decode(answer.content)

@@ -11,7 +11,7 @@ from stentor.db.pool import Database
 from stentor.domain.address import phone_digest
 from stentor.domain.policy import CampaignCap, CampaignPolicy
 from stentor.errors import Unavailable
-from stentor.integrations.pulls.clearing import drop_rows, finish_forgotten, give_back_reservations
+from stentor.integrations.pulls.clearing import drop_rows, finish_forgotten, give_back_reservations, hand_over_sent
 from stentor.optouts.model import OptOut
 from stentor.optouts.service import add_to_builtin
 from tallies import unbalanced
@@ -271,15 +271,36 @@ async def test_quiet_hours_keep_nobody_off_a_list_and_say_from_when_on(db: Datab
 async def test_what_nobody_waits_in_any_more_is_ended_by_whoever_comes_next(db: Database):
     stage = await Stage.made(db, reader("a"))
     campaign, _ = await stage.campaign()
-    failpoints.arm("page_sent.after_commit=die@1", {"die": die})
+    failpoints.arm("page_moved.after_commit=die@1", {"die": die})
     try:
-        with pytest.raises(Died):
-            await stage.client.ask(campaign)
+        await stage.client.ask(campaign)
     finally:
         failpoints.arm("")
     assert await rows(db, "SELECT state FROM execution") == [("sending",)]
+    assert await rows(db, "SELECT state FROM send") == [(2,)]
 
     assert await finish_forgotten(db, stage.pulls.runs, stage.pulls.hand_over) == 1
 
     assert await rows(db, "SELECT state FROM execution") == [("ended",)]
     assert await finish_forgotten(db, stage.pulls.runs, stage.pulls.hand_over) == 0
+
+
+async def test_a_page_that_was_sent_is_handed_over_although_its_process_died_of_it(db: Database):
+    stage = await Stage.made(db, *[reader(name) for name in "abc"])
+    campaign, execution_id = await stage.campaign()
+    failpoints.arm("page_sent.after_commit=die@1", {"die": die})
+    try:
+        with pytest.raises(Died):
+            await stage.client.ask(campaign, top=2)
+    finally:
+        failpoints.arm("")
+    assert set((await stage.world.fates(execution_id)).values()) == {"pending"}
+    assert await hand_over_sent(db, stage.pulls.runs, stage.pulls.hand_over) == 0
+
+    async with Database(db.dsn, size=3, shift=timedelta(minutes=1)) as later:
+        there = Pulls(later)
+        assert await hand_over_sent(later, there.runs, there.hand_over) == 1
+        assert await hand_over_sent(later, there.runs, there.hand_over) == 0
+
+    assert list((await stage.world.fates(execution_id)).values()).count("handed_over") == 2
+    assert await unbalanced(db) == []

@@ -8,7 +8,7 @@ from stentor.db.pool import Database
 from stentor.domain.vocabulary import ChannelKind
 from stentor.failpoints import failpoint
 from stentor.guard import contacts
-from stentor.integrations.pulls import people_store
+from stentor.integrations.pulls import people_store, store
 from stentor.integrations.pulls.handing_over import HandOver
 from stentor.integrations.pulls.runs import Runs
 from stentor.integrations.pulls.store import Sql
@@ -21,6 +21,10 @@ REPLACED_KEPT = timedelta(hours=1)
 ABANDONED_AFTER = timedelta(hours=1)
 """After which a list that was not frozen to its end is nobody's."""
 ROWS_AT_ONCE = 10_000
+UNMOVED_AFTER = timedelta(seconds=30)
+"""After which a page that was sent is handed over by the keeper: its process is gone, or stands still."""
+UNMOVED_MAX = 20
+"""Pages of one sweep."""
 UNFINISHED_MAX = 100
 """Runs of one sweep."""
 
@@ -72,6 +76,21 @@ async def give_back_reservations(db: Database) -> int:
         failpoint("pull_settled.before_commit")
     failpoint("pull_settled.after_commit")
     return 1
+
+
+async def hand_over_sent(db: Database, runs: Runs, hand_over: HandOver) -> int:
+    """Hands over people of pages that were sent, where nobody lived to; the keeper's chore. Returns how many pages."""
+    async with db.read() as conn:
+        found = await Sql.unmoved.tuples(conn, after=UNMOVED_AFTER, limit=UNMOVED_MAX)
+    for page_id, pull_id, brand_id, start, end in found:
+        async with db.read() as conn:
+            pull = await store.find(conn, brand_id, pull_id)
+        if pull is None:
+            continue
+        run = await runs.of_execution(brand_id, pull.execution_id, pull.channel_number)
+        if run is not None:
+            await hand_over.page(run, pull, (start, end), page_id)
+    return len(found)
 
 
 async def finish_forgotten(db: Database, runs: Runs, hand_over: HandOver) -> int:

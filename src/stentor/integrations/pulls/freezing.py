@@ -182,11 +182,14 @@ def _rows(
     # Nobody is to be written to before the execution was published, nor later than now without a reason.
     due: dict[int, datetime] = {number: max(each.due_at, run.published_at) for number, each in chunks.items()}
     pulled = {number for number, each in chunks.items() if each.is_pulled}
-    for one in batch:
-        if one.customer_id not in customers or (one.state == SendState.PENDING and one.chunk not in pulled):
-            continue
+    kept = [
+        one for one in batch if one.customer_id in customers and (one.state != SendState.PENDING or one.chunk in pulled)
+    ]
+    if by.quiet is None:
+        return [Row(one.customer_id, templates[one.variant], due.get(one.chunk, run.published_at)) for one in kept]
+    for one in kept:
         at = due.get(one.chunk, run.published_at)
-        if by.quiet is not None and (until := open_from.get(one.place or "")) is not None and until > at:
+        if (until := open_from.get(one.place or "")) is not None and until > at:
             at = until
         rows.append(Row(one.customer_id, templates[one.variant], at))
     return rows

@@ -1,5 +1,10 @@
 """Handing over: what a service has fetched is out of our hands, and what nobody waits in any more is done."""
 
+import asyncio
+from uuid import UUID
+
+import structlog
+
 from stentor.db.by_keys import go_by_keys
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
@@ -12,30 +17,66 @@ from stentor.integrations.pulls.model import Pull, PulledRun
 from stentor.integrations.pulls.store import Sql
 from stentor.report.tally import Moves
 
+log = structlog.get_logger(__name__)
+
 AT_ONCE_ROWS = 10_000
 """Rows that one transaction hands over: a few tenths of a second."""
 
+MOVED_AT_ONCE = 2
+"""Pages that one process hands over side by side."""
+
+_BACKLOG_PAGES = 8
+
 
 class HandOver:
-    """Hands rows of lists over. Said twice, it changes nothing the second time."""
+    """Hands rows of lists over. Said twice, it changes nothing the second time.
+
+    That a page was sent is written down at once, and a list's next page need not wait for its thousands of people: they are
+    handed over beside it, a moment later. What a process does not live to do is done by the keeper.
+    """
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self._room = asyncio.Semaphore(MOVED_AT_ONCE)
+        self._moving: set[asyncio.Task[None]] = set()
 
-    async def page(self, run: PulledRun, pull: Pull, place: tuple[int, int], *, asked_by: str) -> None:
-        """The rows from one position to before another were written out: whoever waits among them is handed over.
+    async def sent(self, run: PulledRun, pull: Pull, place: tuple[int, int], *, asked_by: str) -> None:
+        """The rows from one position to before another were written out, and their people are handed over from now on."""
+        async with self._db.transaction() as conn:
+            page_id = await store.note_page(conn, pull, place, asked_by=asked_by)
+            failpoint("page_sent.before_commit")
+        failpoint("page_sent.after_commit")
+        while len(self._moving) >= _BACKLOG_PAGES:
+            await asyncio.wait(self._moving, return_when=asyncio.FIRST_COMPLETED)
+        moving = asyncio.create_task(self._move(run, pull, place, page_id))
+        self._moving.add(moving)
+        moving.add_done_callback(self._moving.discard)
 
-        Some thousand at a time. Of a large page that was noted in part, whoever was not is fetched once more.
-        """
+    async def drained(self) -> None:
+        """Returns when nothing is being handed over by this process."""
+        while self._moving:
+            await asyncio.wait(self._moving)
+
+    async def _move(self, run: PulledRun, pull: Pull, place: tuple[int, int], page_id: UUID) -> None:
+        try:
+            async with self._room:
+                await self.page(run, pull, place, page_id)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the keeper does it again
+            log.warning("pull.not_handed_over", pull_id=str(pull.id), rows=list(place), why=repr(error))
+
+    async def page(self, run: PulledRun, pull: Pull, place: tuple[int, int], page_id: UUID) -> None:
+        """Hands over whoever waits among the rows of a page that was sent, some thousand at a time."""
         moved = 0
         for start in range(place[0], place[1], AT_ONCE_ROWS):
             end = min(start + AT_ONCE_ROWS, place[1])
             async with self._db.transaction() as conn:
                 moved += await self.within(conn, run, pull, (start, end))
                 if end == place[1]:
-                    await store.note_page(conn, pull, place, asked_by=asked_by, handed_over=moved)
-                failpoint("page_sent.before_commit")
-            failpoint("page_sent.after_commit")
+                    await Sql.acknowledge.run(
+                        conn, id=page_id, pull_id=pull.id, brand_id=pull.brand_id, handed_over=moved
+                    )
+                failpoint("page_moved.before_commit")
+            failpoint("page_moved.after_commit")
         if moved:
             await self.finish(run)
 

@@ -89,7 +89,7 @@ async def everybody(
     )
     async with aclosing(batches):
         async for rows in batches:
-            yield [Listed(*row) for row in rows]
+            yield list(map(Listed._make, rows))
 
 
 async def named(

@@ -113,9 +113,9 @@ ORDER BY g.id DESC
 LIMIT :limit
 
 -- name: note_page
--- Of rows that were written out, with how many sends that handed over. A page that is fetched again is one more.
-INSERT INTO pull_page (id, pull_id, brand_id, position_from, position_to, asked_by, asked_at, handed_over_at, handed_over)
-VALUES (:id, :pull_id, :brand_id, :position_from, :position_to, :asked_by, :now, :now, :handed_over)
+-- Of rows that were written out, whose people are handed over next. A page that is fetched again is one more.
+INSERT INTO pull_page (id, pull_id, brand_id, position_from, position_to, asked_by, asked_at)
+VALUES (:id, :pull_id, :brand_id, :position_from, :position_to, :asked_by, :now)
 
 -- name: is_noted
 -- Whether exactly these rows were handed over by a page before: whoever says so again changes nothing.
@@ -161,7 +161,7 @@ FOR UPDATE
 -- name: acknowledge
 UPDATE pull_page
 SET handed_over_at = :now, handed_over = :handed_over
-WHERE id = :id AND pull_id = :pull_id AND brand_id = :brand_id
+WHERE id = :id AND pull_id = :pull_id AND brand_id = :brand_id AND handed_over_at IS NULL
 
 -- name: release
 UPDATE pull_page
@@ -224,6 +224,16 @@ JOIN execution e ON e.id = r.execution_id
 WHERE e.state = 'sending' AND e.ended_at IS NULL
     AND EXISTS (SELECT FROM chunk c WHERE c.execution_id = r.execution_id AND c.done_at IS NULL AND c.parked AND c.pulled)
 ORDER BY r.execution_id, r.channel_number
+LIMIT :limit
+
+-- name: unmoved
+-- all brands: the keeper's, each with its brand.
+-- Pages that were sent, and whoever was to hand their people over did not live to: the pages of leases wait for their service.
+SELECT g.id, g.pull_id, g.brand_id, g.position_from, g.position_to
+FROM pull_page g
+JOIN pull p ON p.id = g.pull_id AND p.dropped_at IS NULL
+WHERE g.handed_over_at IS NULL AND g.lease_until IS NULL AND g.asked_at < :now - :after::interval
+ORDER BY g.id
 LIMIT :limit
 
 -- name: droppable

@@ -105,7 +105,7 @@ class PullService:
 
         async def on_sent() -> None:
             for run, pull, place in places:
-                await self._hand_over.page(run, pull, place, asked_by=puller.label)
+                await self._hand_over.sent(run, pull, place, asked_by=puller.label)
 
         return Page(self._pieces(places, asked.wording), on_sent)
 
@@ -282,6 +282,10 @@ class PullService:
         async with self._db.read() as conn:
             return await revoking_store.of_person(conn, brand_id, execution_id, customer)
 
+    async def drained(self) -> None:
+        """Returns when nothing is being handed over by this process."""
+        await self._hand_over.drained()
+
     async def _latest(self, run: PulledRun, puller: Puller) -> Pull | None:
         async with self._db.read() as conn:
             return await store.latest(conn, run, puller)
@@ -316,7 +320,11 @@ class PullService:
                 conn, brand_id=pull.brand_id, pull_id=pull.id, position_from=place[0], position_to=place[1]
             )
         if not is_noted:
-            await self._hand_over.page(run, pull, place, asked_by=asked_by)
+            async with self._db.transaction() as conn:
+                page_id = await store.note_page(conn, pull, place, asked_by=asked_by)
+                failpoint("page_read.before_commit")
+            failpoint("page_read.after_commit")
+            await self._hand_over.page(run, pull, place, page_id)
 
     async def _lease(self, page: PullPage | None) -> PullPage:
         if page is None:

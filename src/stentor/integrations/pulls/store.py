@@ -51,6 +51,7 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     waiting: Statement
     finish_chunks: Statement
     unfinished: Statement
+    unmoved: Statement
     droppable: Statement
     note_dropped: Statement
     to_settle: Statement
@@ -163,18 +164,19 @@ async def pages(conn: Connection, brand_id: UUID, pull_id: UUID, *, before: UUID
     return await Sql.pages.rows(conn, PullPage, brand_id=brand_id, pull_id=pull_id, before=before, limit=limit)
 
 
-async def note_page(conn: Connection, pull: Pull, place: tuple[int, int], *, asked_by: str, handed_over: int) -> None:
-    """Notes that these rows, from one position to before another, were written out."""
+async def note_page(conn: Connection, pull: Pull, place: tuple[int, int], *, asked_by: str) -> UUID:
+    """Notes that these rows, from one position to before another, were written out; the page's id."""
+    page_id = new_id()
     await Sql.note_page.run(
         conn,
-        id=new_id(),
+        id=page_id,
         brand_id=pull.brand_id,
         pull_id=pull.id,
         position_from=place[0],
         position_to=place[1],
         asked_by=asked_by,
-        handed_over=handed_over,
     )
+    return page_id
 
 
 async def lease_next(conn: Connection, pull: Pull, *, rows: int, lease_s: int, asked_by: str) -> PullPage | None:
