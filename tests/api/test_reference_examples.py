@@ -72,6 +72,14 @@ NEEDS_ANOTHER_KIND = {
     "cancelSchedule",
     "streamBatch",
     "tellPartnerEvents",
+    "createPull",
+    "getPull",
+    "listPullPages",
+    "listPullRows",
+    "leasePullRows",
+    "acknowledgePullLease",
+    "releasePullLease",
+    "listPullRevocations",
 }
 STREAMS = {"watchExecution", "watchOptoutJob"}
 ID_OF = {
