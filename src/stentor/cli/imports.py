@@ -12,6 +12,7 @@ from stentor.audience.imports import ImportService
 from stentor.audience.model import FileKind, ImportFormat, ImportJob, Reject
 from stentor.cli.installation import brand_or_only, with_core
 from stentor.cli.output import Exit, fail, print_json, say
+from stentor.cli.processes import spare_the_collector
 from stentor.cli.progress import row_progress
 from stentor.wiring.core import Core, accounts, imports
 
@@ -40,6 +41,7 @@ def import_file(
         owner = await brand_or_only(accounts(core), brand)
         service = imports(core)
         country = region or owner.settings.default_country
+        spare_the_collector()
         job = await service.begin(owner.id, kind, chosen, source, bytes_total=size, region=country)
         ended = await _run(service, owner.id, job, file, rejects)
         if as_json:

@@ -18,7 +18,7 @@ from stentor.audience.model import FileKind, ImportJob
 from stentor.cli.children import Children
 from stentor.cli.database import within
 from stentor.cli.output import Exit, fail, say
-from stentor.cli.processes import claimed_port, role_child, stopped_by_signals, until_listening
+from stentor.cli.processes import claimed_port, role_child, spare_the_collector, stopped_by_signals, until_listening
 from stentor.db.home import Home
 from stentor.db.locks import try_exclusive
 from stentor.db.migrate import migrate
@@ -154,6 +154,8 @@ async def _until_stopped(data: Path, settings: Settings, dsn: str, main: Callabl
     stop = stopped_by_signals()
     await migrate(dsn)
     async with core(settings, dsn, role="command", size=_CONNECTIONS) as started:
+        # As the processes of `serve` do, in one of which files and streams are taken in.
+        spare_the_collector()
         working = asyncio.ensure_future(main(Premises(data, settings, started, services(started))))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)

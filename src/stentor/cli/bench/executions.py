@@ -60,7 +60,10 @@ async def until_published(premises: Premises, club: Club, execution_id: UUID) ->
 async def until_over(premises: Premises, club: Club, execution_id: UUID) -> None:
     """Returns when nothing of it is pending any more, also of a cancelled one."""
     async with asyncio.timeout(_WITHIN_S):
-        while (await premises.services.executions.find(club.brand.id, execution_id)).ended_at is None:
+        while True:
+            found = await premises.services.executions.find(club.brand.id, execution_id)
+            if found.ended_at is not None:
+                return
             await asyncio.sleep(_LOOK_EVERY_S)
 
 
