@@ -52,7 +52,10 @@ async def test_an_admin_sets_a_partner_up_and_sees_its_secrets_once(console: Con
     rotated = await at.post(f"{page}/rotate", data=token, headers=OWN)
     assert secrets[0] not in rotated.text
     assert "made-password" in rotated.text
-    await at.post(f"{page}/revoke", data=token, headers=OWN)
+    developer = await console.enters("developer")
+    theirs = {"form_token": form_token(await developer.get(page))}
+    assert (await developer.post(f"{page}/rotate", data=theirs, headers=OWN)).status_code == 403
+    assert (await developer.post(f"{page}/revoke", data=theirs, headers=OWN)).status_code == 303
     gone = await at.get(page)
     assert "revoked" in gone.text
     assert "/rotate" not in gone.text

@@ -36,7 +36,7 @@ _TOLD = {
 
 
 class HubClientPages:
-    """Hub clients in the console. Whoever is in the brand reads them; its admins make and change them."""
+    """Hub clients in the console. Whoever is in the brand reads them; its admins make and change them, and developers revoke them too."""
 
     def __init__(
         self,
@@ -83,7 +83,8 @@ class HubClientPages:
 
         @post(f"{_ONE}/revoke", include_in_schema=False, request_max_body_size=FORM_BYTES_MAX)
         async def revoke(request: AnyRequest) -> Redirect:
-            place, _ = await self._door.posted(request, "admin")
+            # As with API tokens: whoever sees a leak ends it.
+            place, _ = await self._door.posted(request, "tokens")
             client_id = _client_id(request)
             await self._clients.revoke(place.brand.id, client_id)
             return self._back(place, client_id, "revoked")
@@ -184,6 +185,7 @@ class HubClientPages:
             signing=signing,
             is_live=is_live,
             may_change=is_live and place.may("admin"),
+            may_revoke=is_live and place.may("tokens"),
             told=told,
         )
         if made is not None:
