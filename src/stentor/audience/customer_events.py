@@ -87,7 +87,7 @@ class EventRow(NamedTuple):
 class Met(Protocol):
     """What events of some names set off."""
 
-    async def run(self, conn: Connection, events: Sequence[EventRow]) -> None:
+    async def run(self, conn: Connection, events: Sequence[EventRow], *, is_test: bool) -> None:
         """Does so, for events that are new, in the transaction that stores them."""
         ...
 
@@ -110,10 +110,10 @@ class CustomerEventService:
         self._triggers = triggers
         self._times = EventTimes(clock, days)
 
-    async def tell(self, brand_id: UUID, events: Sequence[Told]) -> int:
+    async def tell(self, brand_id: UUID, events: Sequence[Told], *, is_test: bool = False) -> int:
         """Stores the events, all of them or none, and returns how many were new.
 
-        What is new may set a campaign off. Raises TooLarge for more than 1,000, RateLimited for more of these than may be, and Invalid with pointers such as `/3/external_id` for people whom the brand does
+        What is new may set a campaign off, for real unless it `is_test`. Raises TooLarge for more than 1,000, RateLimited for more of these than may be, and Invalid with pointers such as `/3/external_id` for people whom the brand does
         not know, for properties of more than 8 KiB, and for times older than history is kept or more than a day ahead.
         """
         if len(events) > EVENTS_MAX:
@@ -145,7 +145,7 @@ class CustomerEventService:
             )
             added = await add_events(conn, brand_id, rows)
             if met is not None and added:
-                await met.run(conn, added)
+                await met.run(conn, added, is_test=is_test)
             failpoint("customer_events.before_commit")
         failpoint("customer_events.after_commit")
         return len(added)

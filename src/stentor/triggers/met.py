@@ -43,14 +43,19 @@ class MetTriggers:
         self._rate_per_s = rate_per_s
         self._triggers = triggers
 
-    async def run(self, conn: Connection, events: Sequence[EventRow]) -> None:
-        """Starts executions for whoever met a trigger, in the transaction that stores the events. Raises RateLimited."""
+    async def run(self, conn: Connection, events: Sequence[EventRow], *, is_test: bool) -> None:
+        """Starts executions for whoever met a trigger, in the transaction that stores the events.
+
+        A test (`is_test`) leads to the sandbox. Raises RateLimited.
+        """
         for name, trigger in self._triggers.items():
             met = [event for event in events if event.name == name]
             for people in _groups(met):
-                await self._start(conn, name, trigger, people)
+                await self._start(conn, name, trigger, people, is_test=is_test)
 
-    async def _start(self, conn: Connection, name: str, trigger: _Trigger, people: Sequence[EventRow]) -> None:
+    async def _start(
+        self, conn: Connection, name: str, trigger: _Trigger, people: Sequence[EventRow], *, is_test: bool
+    ) -> None:
         queued = QueuedCall(
             id=new_id(),
             brand_id=self._brand_id,
@@ -60,7 +65,7 @@ class MetTriggers:
             topic_key="",
             context=checked_context({}),
             lane=trigger.lane,
-            is_test=False,
+            is_test=is_test,
             triggered_by=f"event {name}",
             deadline_s=trigger.deadline_s,
             recipients=len(people),

@@ -97,6 +97,21 @@ async def test_a_person_who_meets_a_trigger_is_told_of_in_camel_case_and_handed_
     assert await rows(services, "SELECT state FROM execution") == [("ended",)]
 
 
+async def test_what_a_test_key_tells_leads_to_the_sandbox(
+    partner: Partner, services: Services, installation: Core
+) -> None:
+    await trigger(partner, services)
+    told = [Told(external_id="C-17", name=EVENT, at=datetime.now(UTC))]
+
+    await services.customer_events.tell(partner.brand.id, told, is_test=True)
+    planning = planner(installation)
+    while await planning.plan_next():
+        pass
+
+    assert await rows(services, "SELECT is_test, state FROM execution") == [(True, "sending")]
+    assert await rows(services, "SELECT count(*) FROM partner_run") == [(0,)]
+
+
 async def test_where_nobody_listens_people_who_meet_a_trigger_wait_to_be_pulled(
     partner: Partner, services: Services, installation: Core
 ) -> None:
