@@ -12,7 +12,6 @@ from uuid import UUID
 import msgspec
 
 from stentor.accounts.service import policies_between
-from stentor.audience.casting import HELD_OUT, WAITING
 from stentor.audience.customers import missing_customer
 from stentor.audience.past import Past, past_of
 from stentor.audience.reach import Recipient, recipients
@@ -21,13 +20,12 @@ from stentor.campaigns.model import PartnerContent, Publication
 from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
 from stentor.domain.ids import part_of, recipient_id
-from stentor.domain.vocabulary import ChannelKind, Reason, SendState, channel_mask, channels_in
+from stentor.domain.vocabulary import ChannelKind, Reason, SendState
 from stentor.executions.experiment_store import place_of
 from stentor.executions.forgetting import forgotten_after
 from stentor.executions.model import Execution
-from stentor.executions.named import is_cast, is_named
+from stentor.executions.outside import outside
 from stentor.executions.replaying import CHECKS, KNOWN_WITHIN, MEANWHILE, Kept, Replay
-from stentor.executions.steps.standing import why_not_in_step
 from stentor.guard.contacts import contacts_of
 from stentor.guard.store import claimant, present
 from stentor.optouts.listed_then import ListsThen, Subject, lists_then
@@ -70,13 +68,6 @@ _TRACE = (
     "content",
 )
 """The checks in the order in which they are told: what a person said, where they are reached, what the sender set."""
-
-_OF_NO_ARM = {
-    HELD_OUT: "Held out by the campaign's experiment: nobody of its holdout gets anything.",
-    WAITING: "In the rest, which waits for the winner of the execution's experiment and gets it by an execution of its own.",
-}
-
-NO_ROUTE = "no route's condition held for them."
 
 _TIMED = "What quiet hours keep until later is on the service's list with that time."
 
@@ -186,14 +177,17 @@ async def explain(
     except ValueError:
         raise missing_customer(external_id) from None
     channels = await explain_channels(conn, look_up, execution, publication, customer)
-    outside = "" if channels else await _outside(conn, execution, publication, customer, external_id)
+    why = ""
+    if not channels:
+        _, planned_at = await _planned_at(conn, execution, customer)
+        why = await outside(conn, execution, publication, customer, external_id, planned_at=planned_at)
     days = await forgotten_after(conn, execution.brand_id, execution.id)
     return Explanation(
         execution_id=execution.id,
         external_id=external_id,
         customer_id=customer,
         channels=channels,
-        outside=outside,
+        outside=why,
         forgotten="" if days is None else f"What the call said and what was answered was forgotten after {days} days.",
     )
 
@@ -402,81 +396,3 @@ def _waits(kept: Kept) -> dict[str, Check]:
 
 def _paused(name: str, reason: Reason, told: str) -> Check:
     return Check(name, "objected", reason.label, told, replayed=True)
-
-
-async def _outside(
-    conn: Connection, execution: Execution, publication: Publication, customer: UUID, external_id: str
-) -> str:
-    past = await past_of(conn, execution.brand_id, customer, execution.topic_id)
-    if past.is_erased:
-        raise missing_customer(external_id)
-    _, planned_at = await _planned_at(conn, execution, customer)
-    if planned_at is None:
-        return unplanned(execution)
-    if execution.recipients:
-        if publication.content.needs_cast and await is_named(conn, execution.brand_id, execution.id, customer):
-            return f"Named by the call, but {NO_ROUTE}"
-        return "Not among the recipients that the call named."
-    if execution.cast_at is not None:
-        return await _outside_of_cast(conn, execution, publication, customer, execution.cast_at)
-    return "Not in the audience. " + _told_by_the_ledger(past, execution, publication, planned_at)
-
-
-async def _outside_of_cast(
-    conn: Connection, execution: Execution, publication: Publication, customer: UUID, cast_at: datetime
-) -> str:
-    place = await place_of(conn, execution.brand_id, execution.id, customer)
-    if place in _OF_NO_ARM:
-        return _OF_NO_ARM[place]
-    is_in_it = await is_cast(conn, execution.brand_id, execution.id, customer)
-    if execution.step and not is_in_it:
-        return await why_not_in_step(conn, execution, customer)
-    return _told_by_the_cast(publication, cast_at, is_in_it=is_in_it)
-
-
-def _told_by_the_cast(publication: Publication, cast_at: datetime, *, is_in_it: bool) -> str:
-    fixed = f"{cast_at:%Y-%m-%d %H:%M:%S} UTC"
-    if is_in_it:
-        return f"In the audience as it was fixed at {fixed}: that they have no message is a fault of ours."
-    if publication.content.needs_cast:
-        return f"When the audience was fixed, at {fixed}, they were not in it, or {NO_ROUTE}"
-    return f"Not in the audience when it was fixed, at {fixed}."
-
-
-def _told_by_the_ledger(past: Past, execution: Execution, publication: Publication, planned_at: datetime) -> str:
-    """What it said of the topic when the execution was planned, and what was chosen only after that."""
-    topic, planned = repr(execution.topic_key), f"{planned_at:%Y-%m-%d %H:%M:%S} UTC"
-    last = past.last(planned_at, of_topic=True)
-    if last is None:
-        later = next((entry for entry in past.entries if entry.is_of_topic), None)
-        if later is None:
-            return f"Never opted in to the topic {topic}."
-        return (
-            f"Opted in to the topic {topic} only at {later.at:%Y-%m-%d %H:%M:%S} UTC by {later.source}, "
-            f"after the execution was planned at {planned}."
-        )
-    kinds = ", ".join(kind.label for kind in channels_in(last.channels))
-    told = (
-        f"When it was planned, at {planned}, the last choice for the topic {topic} was {last.kind} ({kinds}) "
-        f"at {last.at:%Y-%m-%d %H:%M:%S} UTC by {last.source}."
-    )
-    wanted = channel_mask(route.channel for route in publication.content.routes)
-    # What was being committed while others were planned bears an earlier time.
-    before, then = (past.at(at) for at in (planned_at - MEANWHILE, planned_at))
-    if then is None or not then.topic_channels & wanted:
-        return told
-    if before is None or not before.topic_channels & wanted:
-        return f"{told} That was while the execution was being planned, which did not see it yet."
-    return f"{told} By the ledger they were in the audience: that they have no message is a fault of ours."
-
-
-def unplanned(execution: Execution) -> str:
-    """Why somebody of the execution has no send: they are not planned yet, or never will be."""
-    if execution.state not in {"failed", "cancelled"}:
-        if execution.paused_at is not None:
-            return f"The execution is paused since {execution.paused_at:%Y-%m-%d %H:%M:%S} UTC, and not planned yet."
-        return "The execution is not planned yet; ask again when it is published."
-    ended = "failed" if execution.state == "failed" else "was cancelled"
-    why = ": ".join(filter(None, (execution.error_code, execution.error_message)))
-    whom = "anybody was planned" if not execution.audience_size else "this person's part of the audience was planned"
-    return f"The execution {ended} before {whom}{f' ({why})' if why else ''}."

@@ -9,9 +9,10 @@ from stentor.audience import reach
 from stentor.campaigns.model import Publication
 from stentor.db.connection import Connection
 from stentor.domain.vocabulary import ChannelKind, Reason, SendState
-from stentor.executions.explaining import NO_ROUTE, ChannelExplanation, explain_channels, unplanned
+from stentor.executions.explaining import ChannelExplanation, explain_channels
 from stentor.executions.model import Execution
 from stentor.executions.named import is_cast, is_named
+from stentor.executions.outside import NO_ROUTE, unplanned
 from stentor.optouts.look_up import LookUp
 
 
