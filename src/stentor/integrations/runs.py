@@ -3,7 +3,7 @@
 A client is told of the executions that go out by a channel of its own, and of people on those channels alone.
 """
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -136,7 +136,7 @@ class RunBook:
         channel: int | None = None,
         with_attributes: bool,
         waiting: bool,
-    ) -> AsyncIterator[list[Reached]]:
+    ) -> AsyncGenerator[list[Reached], None]:
         """Whom these runs reached, some thousand at a time, run by run in the order of their external ids.
 
         `channel` is one partner channel's number; `waiting` adds those who are still to be pulled.

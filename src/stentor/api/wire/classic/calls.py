@@ -1,6 +1,7 @@
 """One call as handlers see it: who calls, by which version of the API, and what is needed to answer."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from datetime import date
 from typing import Any
 
@@ -56,15 +57,19 @@ class Call(msgspec.Struct, frozen=True):
         self.opened.append(spool)
         return spool
 
-    async def listed(self, pages: AsyncIterator[Sequence[Any]], *, on_sent: Sent | None = None) -> Spooled:
-        """An answer that is an array of all that the pages have, however many: one page is held at a time."""
+    async def listed(self, pages: AsyncGenerator[Sequence[Any], None], *, on_sent: Sent | None = None) -> Spooled:
+        """An answer that is an array of all that the pages have, however many: one page is held at a time.
+
+        The pages are closed, however far they came.
+        """
         spool = self.spool()
         await spool.write(b"[")
         is_first = True
-        async for page in pages:
-            if not page:
-                continue
-            await spool.write((b"" if is_first else b",") + ENCODER.encode(page)[1:-1])
-            is_first = False
+        async with aclosing(pages):
+            async for page in pages:
+                if not page:
+                    continue
+                await spool.write((b"" if is_first else b",") + ENCODER.encode(page)[1:-1])
+                is_first = False
         await spool.write(b"]")
         return Spooled(spool, on_sent)

@@ -1,6 +1,7 @@
 """Who was reached by what, and what is known of people."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from datetime import date
 from typing import Annotated, Any, TypeAlias
 
@@ -94,7 +95,7 @@ class UpdatesInput(Input, frozen=True, kw_only=True):
 
 
 @customers.get("GetCustomersByAction")
-async def get_customers_by_action(call: Call, query: OfAction) -> AsyncIterator[list[Row]]:
+async def get_customers_by_action(call: Call, query: OfAction) -> AsyncGenerator[list[Row], None]:
     """Who got an action on a day. All are in the test group, 1."""
     named = await call.services.hub_numbers.all(call.brand.id, "campaign")
     campaign = next((each.id for each in named if each.number == query.action_id), None)
@@ -105,7 +106,7 @@ async def get_customers_by_action(call: Call, query: OfAction) -> AsyncIterator[
 
 
 @customers.get("GetCustomerActionsByTargetGroup")
-async def get_customer_actions_by_target_group(call: Call, query: OfGroup) -> AsyncIterator[list[Row]]:
+async def get_customer_actions_by_target_group(call: Call, query: OfGroup) -> AsyncGenerator[list[Row], None]:
     """Who of a target group got what on a day."""
     numbers = await call.services.hub_numbers.numbers(call.brand.id, "campaign")
     runs = await runs_of_group(call, query.target_group_id, query.date)
@@ -118,28 +119,30 @@ async def get_customer_actions_by_target_group(call: Call, query: OfGroup) -> As
 
 
 @customers.get("GetCustomerOneTimeActionsByDate")
-async def get_customer_one_time_actions_by_date(call: Call, query: OfDay) -> AsyncIterator[list[Row]]:
+async def get_customer_one_time_actions_by_date(call: Call, query: OfDay) -> AsyncGenerator[list[Row], None]:
     """Who got what on a day by campaigns that are for no target group and do not recur."""
     runs = await call.services.partner_runs.runs(call.client, RunQuery(day=query.date))
     return _rows(call, query, list(filter(_is_one_time, runs)), await _one_time(call))
 
 
 @customers.get("GetCustomerOneTimeActionsByCampaign")
-async def get_customer_one_time_actions_by_campaign(call: Call, query: OfOneCampaign) -> AsyncIterator[list[Row]]:
+async def get_customer_one_time_actions_by_campaign(
+    call: Call, query: OfOneCampaign
+) -> AsyncGenerator[list[Row], None]:
     """Who got what by such a campaign."""
     runs = await call.services.partner_runs.runs(call.client, RunQuery(number=query.campaign_id))
     return _rows(call, query, list(filter(_is_one_time, runs)), await _one_time(call), channel=query.channel_id or None)
 
 
 @customers.get("GetCustomerActionDetailsByDate")
-async def get_customer_action_details_by_date(call: Call, query: OfDay) -> AsyncIterator[list[Row]]:
+async def get_customer_action_details_by_date(call: Call, query: OfDay) -> AsyncGenerator[list[Row], None]:
     """Who got what on a day."""
     runs = await call.services.partner_runs.runs(call.client, RunQuery(day=query.date))
     return _rows(call, query, runs, await _one_time(call))
 
 
 @customers.get("GetCustomersActionEndedByDate")
-async def get_customers_action_ended_by_date(call: Call, query: OfDay) -> AsyncIterator[list[Row]]:
+async def get_customers_action_ended_by_date(call: Call, query: OfDay) -> AsyncGenerator[list[Row], None]:
     """Who got what of that which was over on a day."""
     numbers = await call.services.hub_numbers.numbers(call.brand.id, "campaign")
     groups = await call.services.hub_numbers.numbers(call.brand.id, "segment")
@@ -160,7 +163,7 @@ async def get_customers_action_ended_by_date(call: Call, query: OfDay) -> AsyncI
 
 
 @customers.get("GetCurrentlyTargetedCustomers")
-async def get_currently_targeted_customers(call: Call, query: WithAttributes) -> AsyncIterator[list[Row]]:
+async def get_currently_targeted_customers(call: Call, query: WithAttributes) -> AsyncGenerator[list[Row], None]:
     """Whom campaigns are for that are still going on."""
     numbers = await call.services.hub_numbers.numbers(call.brand.id, "campaign")
     runs = await call.services.partner_runs.runs(call.client, RunQuery(is_going_on=True))
@@ -237,16 +240,17 @@ def _rows(
     *,
     channel: int | None = None,
     waiting: bool = False,
-) -> AsyncIterator[list[Row]]:
+) -> AsyncGenerator[list[Row], None]:
     """The page of rows about whom these runs reached. Raises Invalid for attributes that may not be pulled."""
     columns = columns_of(query, call.granted(channel), is_older=call.is_older)
     people = call.services.partner_runs.people(
         call.client, runs, channel=channel, with_attributes=bool(columns.names), waiting=waiting
     )
 
-    async def told() -> AsyncIterator[list[Row]]:
-        async for page in page_of(people, query):
-            yield [{**row(one), **_attributes(columns, one)} for one in page]
+    async def told() -> AsyncGenerator[list[Row], None]:
+        async with aclosing(page_of(people, query)) as pages:
+            async for page in pages:
+                yield [{**row(one), **_attributes(columns, one)} for one in page]
 
     return told()
 

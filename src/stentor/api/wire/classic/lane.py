@@ -1,6 +1,6 @@
 """The way of this family's calls past the framework, which knows no paths without casing and no answers without chunks."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from litestar.exceptions import MethodNotAllowedException
@@ -102,7 +102,7 @@ class ClassicLane:
         if value is None:
             await exchange.answer(200, [], b"")
             return
-        if isinstance(value, AsyncIterator) and call is not None:
+        if isinstance(value, AsyncGenerator) and call is not None:
             value = await call.listed(value)
         if not isinstance(value, Spooled):
             await exchange.answer(200, [_JSON], ENCODER.encode(value))

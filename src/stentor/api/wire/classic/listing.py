@@ -1,6 +1,7 @@
 """Lists of people: pages of any size, and what is told of each person."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 import msgspec
@@ -76,15 +77,16 @@ def values_of(names: Sequence[str], fields: Mapping[str, Any], attributes: Mappi
     return [value_text(fields[name] if name in fields else attributes.get(name)) for name in names]
 
 
-async def page_of(rows: AsyncIterator[list[T]], paged: Paged) -> AsyncIterator[list[T]]:
-    """The page that is asked for, of rows that come in lists."""
+async def page_of(rows: AsyncGenerator[list[T], None], paged: Paged) -> AsyncGenerator[list[T], None]:
+    """The page that is asked for, of rows that come in lists. It closes them, however far it was read."""
     skip, left = paged.skip, paged.top
-    async for some in rows:
-        if left <= 0:
-            return
-        if skip >= len(some):
-            skip -= len(some)
-            continue
-        wanted = some[skip : skip + left]
-        skip, left = 0, left - len(wanted)
-        yield wanted
+    async with aclosing(rows):
+        async for some in rows:
+            if left <= 0:
+                return
+            if skip >= len(some):
+                skip -= len(some)
+                continue
+            wanted = some[skip : skip + left]
+            skip, left = 0, left - len(wanted)
+            yield wanted

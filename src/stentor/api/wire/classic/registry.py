@@ -5,7 +5,7 @@
         \"\"\"Add templates, or rename them.\"\"\"
 
 What it takes is told by its annotations: `query` and `body` are read leniently into them. It answers None for an empty body, a
-Spooled, an async iterator of lists for an array of any length, or anything else that is JSON. What it raises is answered as text.
+Spooled, an async generator of lists for an array of any length, or anything else that is JSON. What it raises is answered as text.
 """
 
 import functools

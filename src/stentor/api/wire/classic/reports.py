@@ -1,6 +1,6 @@
 """What partners report of what they carried out, and what they ask of it afterwards."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import date
 from typing import Any
 
@@ -109,7 +109,9 @@ async def update_campaign_interactions(call: Call, body: InteractionInput) -> No
 
 
 @customers.get("GetCampaignInteractionCustomers")
-async def get_campaign_interaction_customers(call: Call, query: OfInteraction) -> AsyncIterator[list[PersonBody]]:
+async def get_campaign_interaction_customers(
+    call: Call, query: OfInteraction
+) -> AsyncGenerator[list[PersonBody], None]:
     """Who did something, each once for a campaign: of one campaign, or of those that went out on a day."""
     if query.campaign_id is None and query.day is None:
         raise Invalid.field(
@@ -146,7 +148,9 @@ async def get_customer_channel_interactions(call: Call, query: OfPerson) -> list
     ]
 
 
-async def _people(call: Call, query: OfInteraction, kind: FactKind, runs: list[Run]) -> AsyncIterator[list[PersonBody]]:
+async def _people(
+    call: Call, query: OfInteraction, kind: FactKind, runs: list[Run]
+) -> AsyncGenerator[list[PersonBody], None]:
     channels = _channels(call, query.channel_id)
     for run in runs:
         after: Any = None
