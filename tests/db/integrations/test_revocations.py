@@ -85,6 +85,8 @@ async def test_every_kind_of_no_is_found_by_the_next_look(db: Database, tmp_path
     assert (fates["p0"], fates["p6"], fates["p7"]) == ("handed_over", "skipped revoked", "pending")
     assert await stage.client.names(campaign, skip=6) == ["p6", "p7"]
     assert await stage.pulls.look() == 0
+    # Whoever was revoked and comes back is not sent this campaign after all.
+    await stage.world.choose("p0", SMS.bit)
     assert await stage.client.names(campaign) == ["p7"]
     assert await unbalanced(db) == []
     assert await rows(db, "SELECT state FROM execution") == [("ended",)]
