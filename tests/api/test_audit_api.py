@@ -288,7 +288,9 @@ async def test_every_operation_that_changes_configuration_leaves_one_entry(
     running = await made(await world.ask("POST", "/campaigns", json={"name": "Running", **of_batch}))
     await made(await world.ask("POST", "/test-recipients", json={"address": "+358401112222"}))
     code = account_links(installation).token("test_recipient", UUID(owned["test_recipient_id"]))
+    await made(await world.ask("POST", "/partner-channels", json={"name": "spare", "channel": "sms", "number": 778}))
     own_ids = {
+        "deletePartnerChannel": {"channel_number": "778"},
         "publishCampaign": {"campaign_id": batch["id"]},
         "changeSchedule": {"schedule_id": await _schedule_of_batch(world, running["id"])},
     }
@@ -301,6 +303,8 @@ async def test_every_operation_that_changes_configuration_leaves_one_entry(
         "replaceSchedule": _schedule("other"),
         "changeSchedule": {"start_at": _in_days(2)},
         "updateOptoutList": {"expiry_days": 365},
+        "createHubClient": {"name": "new", "username": "new", "channels": [{"number": 777}]},
+        "changeHubClient": {"name": "other"},
         "createListener": {"client_id": owned["client_id"], "event": "day_closed", "url": "https://hooks.example.org/"},
         "updateListener": {"url": "https://hooks.example.org/other"},
         "confirmTestRecipient": {"code": code},
@@ -310,7 +314,7 @@ async def test_every_operation_that_changes_configuration_leaves_one_entry(
     wrong: dict[str, str] = {}
     audited = [each for each in await operations(world.client) if each.method != "GET" and each.id not in NOT_AUDITED]
     for operation in sorted(audited, key=lambda each: (_TURN[each.method], not each.id.startswith("revoke"), each.id)):
-        ids = owned | (spare if operation.method == "DELETE" else own_ids.get(operation.id, {}))
+        ids = owned | (spare if operation.method == "DELETE" else {}) | own_ids.get(operation.id, {})
         body = {"json": bodies[operation.id]} if operation.id in bodies else None
         before = len(await entries_of(world))
         # Twice at once: whoever comes second finds it done, and changes nothing.
@@ -326,7 +330,7 @@ async def test_every_operation_that_changes_configuration_leaves_one_entry(
 
 
 # Made twice, there are two of them; what is sent again or changed for another twice, is twice.
-_MADE_AGAIN = {"createKey", "testCampaign", "replayNotices", "rotateSigningSecret"}
+_MADE_AGAIN = {"createKey", "testCampaign", "replayNotices", "rotateHubClient", "rotateSigningSecret"}
 
 # What is replaced can be published, what is resumed was paused, and what is revoked is still there: it is deleted last.
 _TURN = {"PUT": 0, "PATCH": 1, "POST": 2, "DELETE": 3}
