@@ -1,5 +1,6 @@
 """What partners report: totals are shown beside what is known of people, and facts move the people themselves, once."""
 
+import asyncio
 from datetime import UTC, date, datetime, timedelta
 from uuid import uuid4
 
@@ -14,6 +15,7 @@ from stentor.clock import Clock
 from stentor.db.pool import Database
 from stentor.domain.ids import customer_id
 from stentor.domain.vocabulary import ChannelKind
+from stentor.erasures.merging import MergeService
 from stentor.errors import Invalid, NotFound, TooLarge
 from stentor.failpoints import arm
 from stentor.integrations.metrics.interactions import InteractionService
@@ -343,3 +345,26 @@ async def test_a_report_that_dies_anywhere_is_said_again_and_counted_once(run: C
         7: {"delivered": (3, None, 3, None), "unsubscribed": (None, 1, 1, None), "bounced": (None, 1, 1, None)}
     }
     assert await run.history() == [("ann", "unsubscribed"), ("bob", "bounced")]
+
+
+async def test_whoever_was_merged_speaks_for_whom_they_became(run: Carried):
+    await MergeService(run.db).merge(run.brand_id, "dan", "ann", asked_by="key 1")
+
+    told = [await interact(run, interaction(4, "ann")), await tell(run, fact("ann", FactKind.COMPLAINED))]
+
+    assert told == [Told(1, 1, 0, 0), Told(1, 1, 0, 0)]
+    assert await run.masks("dan") == (SMS.bit, 0, SMS.bit)
+    assert "unsubscribe" in (await run.listed()).values()
+    seen = await ReportedService(run.db).of_person(run.brand_id, "ann", TODAY, TODAY, channels=[CHANNEL])
+    assert sorted(one.event for one in seen) == [4, 6]
+
+
+async def test_batches_that_come_at_once_count_each_person_once(run: Carried):
+    batch = [fact(name, kind) for name in ("ann", "bob", "cat") for kind in (FactKind.OPENED, FactKind.BOUNCED)]
+    others = [fact(name, FactKind.OPENED, id=f"other-{name}") for name in ("cat", "bob", "ann")]
+
+    told = await asyncio.gather(*(tell(run, *each) for each in (batch, batch[::-1], others, others[::-1], batch)))
+
+    assert sum(one.added for one in told) == 9
+    assert sum(one.repeated for one in told) == 15
+    assert (await figures(run))[7] == {"opened": (None, 3, 3, None), "bounced": (None, 3, 3, None)}
