@@ -172,7 +172,9 @@ async def harvested(world: World) -> dict[str, str]:
     client = (await world.ask("POST", "/hub-clients", json=said)).json()
     listens = {"client_id": client["client"]["id"], "event": "revocation", "url": "https://hooks.example.org/"}
     listener = await world.ask("POST", "/listeners", json=listens)
+    connector = await _connector_of(world)
     return {
+        "connector_id": connector,
         "channel_number": "777",
         "template_number": "8",
         "app_id": "their-app",
@@ -203,6 +205,20 @@ async def harvested(world: World) -> dict[str, str]:
         "erasure_id": erased.json()["erasure"]["id"],
         "listener_id": listener.json()["id"],
     }
+
+
+async def _connector_of(world: World) -> str:
+    """A hub for which the brand is the service."""
+    content = {"name": "For the hub", "channel": "sms", "default_language": "en", "variants": {"en": {"text": "Hi"}}}
+    template = await world.ask("POST", "/templates", json=content)
+    routes = [{"channel": "sms", "template_id": template.json()["id"]}]
+    draft = {"name": "For the hub", "kind": "batch", "consent_basis": "channel", "routes": routes}
+    campaign = (await world.ask("POST", "/campaigns", json=draft)).json()["id"]
+    await world.ask("POST", f"/campaigns/{campaign}/publish")
+    channels = [{"number": 505, "campaign_id": campaign}]
+    said = {"name": "H", "url": "https://hub.example.org", "secret": "key", "channels": channels}
+    made = await world.ask("POST", "/connectors", json=said)
+    return str(made.json()["id"])
 
 
 async def _pull_of(world: World, execution_id: str) -> dict[str, str]:

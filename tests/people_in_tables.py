@@ -21,6 +21,7 @@ EMPTIED = {
     "address_owner",
     "cast_member",
     "clearance",
+    "connector_person",
     "consent_event",
     "contact",
     "customer",

@@ -16,6 +16,7 @@ from stentor.console.account import MyAccountPages
 from stentor.console.brand import BrandDoor
 from stentor.console.campaigns import CampaignPages
 from stentor.console.choosing import Chooser
+from stentor.console.connectors import ConnectorPages
 from stentor.console.console import ConsolePages
 from stentor.console.entry import EntryPages
 from stentor.console.executions import ExecutionPages
@@ -102,6 +103,7 @@ def doors(core: Core, services: Services, settings: ApiSettings) -> Sequence[Doo
             segments=services.segments,
             clock=clock,
         ),
+        connectors=ConnectorPages(door, services.connectors),
     )
     access = InboxAccess(
         services.keys,

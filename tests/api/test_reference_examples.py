@@ -64,7 +64,7 @@ NEEDS_A_WORKER = {
     "cancelExperiment",
 }
 # What a newcomer's campaign runs by is a generator; those that are published themselves have tests of their own. So have those
-# that a partner executes.
+# that a partner executes, and those of hubs that are executed here.
 NEEDS_ANOTHER_KIND = {
     "publishCampaign",
     "runCampaign",
@@ -80,6 +80,12 @@ NEEDS_ANOTHER_KIND = {
     "acknowledgePullLease",
     "releasePullLease",
     "listPullRevocations",
+    "createConnector",
+    "getConnector",
+    "changeConnector",
+    "checkConnector",
+    "listConnectorRuns",
+    "deleteConnector",
 }
 STREAMS = {"watchExecution", "watchOptoutJob"}
 ID_OF = {

@@ -1,6 +1,28 @@
+import asyncio
 import json
+import re
+from uuid import UUID
+
+import pytest
 
 from command_line import Command
+from stentor.campaigns.model import CampaignDraft, Route, TemplateContent
+from stentor.campaigns.service import CampaignService
+from stentor.campaigns.templates import TemplateService
+from stentor.db.pool import Database
+from stentor.domain.vocabulary import ChannelKind
+
+
+async def a_campaign(dsn: str, brand_id: UUID) -> UUID:
+    """A published campaign of the kind batch that sends texts."""
+    async with Database(dsn, size=2) as db:
+        content = TemplateContent("en", {"en": {"text": "Hi"}})
+        template = await TemplateService(db).create(brand_id, name="Hi", channel=ChannelKind.SMS, content=content)
+        routes = (Route(ChannelKind.SMS, template.id),)
+        draft = CampaignDraft(name="For the hub", consent_basis="channel", kind="batch", routes=routes)
+        campaign = await CampaignService(db).create(brand_id, draft)
+        await CampaignService(db).publish(brand_id, campaign.id)
+        return campaign.id
 
 
 def test_a_partner_is_set_up_changed_and_turned_away_by_commands(command: Command):
@@ -52,3 +74,32 @@ def test_what_names_nothing_is_wrong_usage_and_says_what_to_do(command: Command)
     assert "choose from email, sms" in refused[0].stderr
     assert "505=Email,Phone" in refused[1].stderr
     assert "stentor hub clients list --all" in refused[2].stderr
+
+
+def test_a_connector_is_made_looked_at_switched_and_deleted_by_commands(
+    command: Command, database_dsn: str, monkeypatch: pytest.MonkeyPatch
+):
+    said = command("brand", "create", "Fan Club", "--json").stdout
+    campaign = asyncio.run(a_campaign(database_dsn, UUID(json.loads(said)["group_id"])))
+    create = ("hub", "connectors", "create", "Hub", "--url", "https://127.0.0.1:65530", "--channel")
+    monkeypatch.setenv("STENTOR_ALLOW_LOOPBACK", "true")
+
+    without = command(*create, f"505={campaign}")
+    monkeypatch.setenv("HUB_SECRET", "s3cr3t")
+    wrong = command(*create, "505")
+    made = command(*create, f"505={campaign}", "--attribute", "Phone=phone", "--attribute", "Tier", "--json")
+    checked = command("hub", "connectors", "check", "Hub", "--json")
+    off = command("hub", "connectors", "disable", "Hub")
+    listed = command("hub", "connectors", "list")
+
+    assert (without.exit_code, "HUB_SECRET" in without.stderr) == (2, True)
+    assert (wrong.exit_code, "the id of a campaign here" in wrong.stderr) == (2, True)
+    assert made.exit_code == 0, made.stderr
+    assert json.loads(made.stdout)["attributes"] == {"Phone": "phone", "Tier": "attributes.Tier"}
+    assert (checked.exit_code, "Check the connector's url" in json.loads(checked.stdout)["problem"]) == (1, True)
+    assert off.stderr == "Hub is off: it hears nothing, and tells nothing.\n"
+    assert re.search(r"Hub +off +https://127.0.0.1:65530 +never +never", listed.stderr)
+    assert "s3cr3t" not in made.stdout + listed.stderr
+    assert command("hub", "connectors", "enable", "Hub").stderr == "Hub is on.\n"
+    assert command("hub", "connectors", "delete", "Hub").exit_code == 0
+    assert "stentor hub connectors list" in command("hub", "connectors", "check", "Hub").stderr

@@ -5,10 +5,11 @@ import re
 import pytest
 
 from browsing import form_token
-from console_world import OWN, ConsoleWorld
+from console_world import OWN, ConsoleWorld, a_campaign
 from stentor.audience.model import CustomerPatch
 from stentor.channels.partners.model import NewApp, NewTemplate
 from stentor.domain.vocabulary import ChannelKind
+from stentor.integrations.connector.model import ChannelDraft, Draft
 
 pytestmark = pytest.mark.anyio
 
@@ -93,3 +94,25 @@ async def test_what_a_service_synced_and_how_its_listeners_fare_is_shown(console
     assert "switched off by hand" in off
     assert enabled.status_code == 303
     assert "none that was not delivered" in replayed.text
+
+
+async def test_connectors_show_how_they_stand_and_are_switched_by_admins(console: ConsoleWorld):
+    services, brand = console.services, console.brand
+    campaign = await a_campaign(console, brand.id)
+    draft = Draft(
+        name=HOSTILE,
+        url="https://hub.example.org",
+        secret="k",
+        channels=(ChannelDraft(number=505, campaign_id=campaign.id),),
+    )
+    made = await services.connectors.create(brand.id, draft)
+    at, reader = await console.enters("admin"), await console.enters("viewer")
+    page = f"{console.root}/partners/connectors"
+
+    shown = await at.get(page)
+    assert HOSTILE not in shown.text
+    assert "never pulled" in shown.text
+    assert "/switch" not in (await reader.get(page)).text
+    token = {"form_token": form_token(shown)}
+    off = await at.post(f"{page}/{made.id}/switch", data={**token, "enabled": "no"}, headers=OWN)
+    assert (off.status_code, (await services.connectors.get(brand.id, made.id)).state) == (303, "off")

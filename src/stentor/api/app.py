@@ -13,9 +13,10 @@ from litestar.exceptions import LitestarException
 from prometheus_client import CollectorRegistry
 
 from stentor.accounts.acting import ENGINE, as_actor
-from stentor.api import files, health
+from stentor.api import files, health, hooks
 from stentor.api.audit import audit
 from stentor.api.batches import batches
+from stentor.api.connectors import connectors
 from stentor.api.customer_events import customer_events
 from stentor.api.customers import customers
 from stentor.api.docs.pages import Reference
@@ -111,6 +112,7 @@ NATIVE = (
     senders,
     partner_channels,
     hub_clients,
+    connectors,
     partner_events,
     listeners,
     optout_lists,
@@ -177,6 +179,7 @@ def create_app(
         ),
         Door(optizmo.COLLECT, [], optizmo.envelope),
         Door(files.PREFIX, files.handlers, files.envelope),
+        Door(hooks.PREFIX, hooks.handlers),
         Door(preference_topics.PREFIX, with_options(preference_topics.preference_topics.handlers)),
         Door("", [], classic_errors.envelope, ClassicLane(services, settings), is_classic),
     ]

@@ -40,6 +40,8 @@ from stentor.executions.service import ExecutionService
 from stentor.integrations.access import HubAccess
 from stentor.integrations.attributes import PartnerAttributes
 from stentor.integrations.clearance.service import ClearanceService
+from stentor.integrations.connector.receiving import Receiver
+from stentor.integrations.connector.service import ConnectorService
 from stentor.integrations.listeners.service import ListenerService
 from stentor.integrations.metrics.interactions import InteractionService
 from stentor.integrations.metrics.reported import ReportedService
@@ -94,6 +96,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     partner_channels: PartnerChannelService
     partner_content: PartnerContentService
     hub_clients: HubClientService
+    connectors: ConnectorService
+    connector_notices: Receiver
     hub_callers: HubCallers
     hub_access: HubAccess
     hub_numbers: NumberBook

@@ -42,6 +42,7 @@ class Sql(QuerySet, file="fence.sql", package=__package__):
     end_sessions: Statement
     end_links: Statement
     end_notices: Statement
+    disable_connectors: Statement
     end_letters: Statement
     end_invitations: Statement
     keep_revocations_anew: Statement
@@ -132,6 +133,7 @@ async def _fence(conn: Connection) -> None:
     await Sql.end_leases.run(conn, leap=EPOCH_LEAP)
     await Sql.end_roles.run(conn)
     await Sql.end_notices.run(conn)
+    await Sql.disable_connectors.run(conn)
     await _end_sign_ins(conn)
     paused = await Sql.pause_under_way.run(conn)
     await Sql.pause_steps.run(conn)

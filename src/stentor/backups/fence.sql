@@ -30,6 +30,13 @@ UPDATE sign_in_link SET used_at = :now WHERE used_at IS NULL
 -- The installation that was copied may have delivered them. They can be replayed here.
 UPDATE notice SET ended_at = :now, outcome = 'missed', lease_until = NULL WHERE ended_at IS NULL
 
+-- name: disable_connectors
+-- all brands: a restored copy is fenced as a whole.
+-- The installation that was copied may be executing what their hubs tell. Somebody switches them on here, and off there.
+UPDATE connector
+SET enabled = false, last_error = 'A backup was restored. Enable the connector here once the old installation is off.', failed_at = :now
+WHERE enabled
+
 -- name: end_letters
 DELETE FROM account_letter
 

@@ -4,13 +4,17 @@ from typing import Annotated
 
 import typer
 
+from stentor.cli.connectors_app import connectors_app
 from stentor.cli.options import AsJson, Data, OnlyBrand, said
 
-hub_app = typer.Typer(help="Outside services that execute campaigns.", no_args_is_help=True)
+hub_app = typer.Typer(
+    help="Outside services that execute campaigns, and hubs for which this brand executes them.", no_args_is_help=True
+)
 channels_app = typer.Typer(help="Partner channels, which outside services execute.", no_args_is_help=True)
 clients_app = typer.Typer(help="Hub clients, the credentials of outside services.", no_args_is_help=True)
 hub_app.add_typer(channels_app, name="channels")
 hub_app.add_typer(clients_app, name="clients")
+hub_app.add_typer(connectors_app, name="connectors")
 
 Number = Annotated[int, typer.Argument(metavar="NUMBER", help="The channel's number, its ChannelID.", min=1)]
 Username = Annotated[str, typer.Argument(metavar="USERNAME", help="The client's user name, or its id.")]

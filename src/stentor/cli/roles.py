@@ -113,6 +113,7 @@ async def _run_worker(settings: Settings, dsn: str, *, as_json: bool) -> None:
                         roles.lister,
                         roles.compactor,
                         roles.notifier,
+                        roles.connector,
                     ],
                     stop,
                     close_channels=roles.channels.aclose,

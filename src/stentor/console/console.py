@@ -6,6 +6,7 @@ from litestar import Response, Router
 
 from stentor.console.account import MyAccountPages
 from stentor.console.campaigns import CampaignPages
+from stentor.console.connectors import ConnectorPages
 from stentor.console.entry import EntryPages
 from stentor.console.executions import ExecutionPages
 from stentor.console.hub_clients import HubClientPages
@@ -33,6 +34,7 @@ class ConsolePages:
         executions: ExecutionPages,
         partners: PartnerPages,
         hub_clients: HubClientPages,
+        connectors: ConnectorPages,
     ) -> None:
         self._visits = visits
         self._parts = (
@@ -45,6 +47,7 @@ class ConsolePages:
             executions,
             partners,
             hub_clients,
+            connectors,
         )
 
     def routes(self) -> Router:

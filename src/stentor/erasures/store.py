@@ -56,6 +56,7 @@ class SweepSql(QuerySet, file="sweep.sql", package=__package__):
     drop_shown: Statement
     drop_skeletons: Statement
     drop_contacts: Statement
+    drop_connector_people: Statement
     drop_told: Statement
     drop_tags: Statement
     blank_reports: Statement

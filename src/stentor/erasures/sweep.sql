@@ -55,6 +55,13 @@ USING unnest(:parts::smallint[], :customer_ids::uuid[], :untils::timestamptz[]) 
 WHERE t.part = n.part AND t.customer_id = n.customer_id AND t.brand_id = :brand_id AND t.at < n.until
 RETURNING t.customer_id
 
+-- name: drop_connector_people
+-- Whom hubs named for whom this installation sends. They are not told of who is gone.
+DELETE FROM connector_person m
+USING unnest(:parts::smallint[], :customer_ids::uuid[], :untils::timestamptz[]) AS n (part, customer_id, until)
+WHERE m.part = n.part AND m.customer_id = n.customer_id AND m.brand_id = :brand_id AND m.pulled_at < n.until
+RETURNING m.customer_id
+
 -- name: drop_tags
 -- That somebody gave to the person while they were being erased.
 DELETE FROM customer_tag t

@@ -29,6 +29,7 @@ from stentor.guard.contacts import ContactKeeper
 from stentor.guard.store import forget_claims
 from stentor.integrations.access import forget_tokens
 from stentor.integrations.clearance.service import forget_clearances
+from stentor.integrations.connector.runs import forget_runs
 from stentor.integrations.listeners.days import DayTeller
 from stentor.integrations.listeners.delivery import forget_notices
 from stentor.integrations.listeners.telling import forget_told
@@ -95,6 +96,7 @@ def chores(core: Core) -> list[Chore]:
         Chore("close_days", 5.0, DayTeller(db).close_days),
         Chore("forget_notices", 600.0, lambda: forget_notices(db)),
         Chore("forget_clearances", 3_600.0, lambda: forget_clearances(db)),
+        Chore("forget_connector_runs", 3_600.0, lambda: forget_runs(db)),
         Chore("forget_told", 3_600.0, lambda: forget_told(db)),
         Chore("forget_signed_in", 600.0, lambda: forget_ended(db)),
         Chore("keep_revocations", 60.0, revocations(core).keep),

@@ -38,10 +38,12 @@ from stentor.optouts.loading.runner import ImportRunner
 from stentor.optouts.scrubbing.runner import ScrubRunner
 from stentor.queue.leases import Role
 from stentor.wiring.chores import chores
+from stentor.wiring.connectors import connector_role
 from stentor.wiring.core import Core, data_directory, list_reserve, outbound, signing_secrets
 from stentor.wiring.pulls import pull_service, watcher
 from stentor.worker.caster import CasterRole
 from stentor.worker.compactor import CompactorRole
+from stentor.worker.connector import ConnectorRole
 from stentor.worker.deliverer import DelivererRole, claims_at_once
 from stentor.worker.keeper import Chore, KeeperRole
 from stentor.worker.lister import ListerRole
@@ -68,6 +70,7 @@ class WorkerRoles(msgspec.Struct, frozen=True):
     lister: ListerRole
     compactor: CompactorRole
     notifier: NotifierRole
+    connector: ConnectorRole
     channels: OpenChannels
 
 
@@ -139,6 +142,7 @@ def worker_roles(core: Core, name: str, journal: Journal | None) -> WorkerRoles:
         lister=lister(core, name),
         compactor=CompactorRole(Role(core.db, "compactor", name), compactor(core), _storage_chores(core)),
         notifier=notifier(core),
+        connector=connector_role(core),
         channels=channels,
     )
 

@@ -85,6 +85,7 @@ from stentor.triggers.schedules.targets import TargetChecker
 from stentor.triggers.service import TriggerService
 from stentor.triggers.test_sends import TestSendService
 from stentor.triggers.uses import needed_tag, segment_uses
+from stentor.wiring.connectors import connector_service, receiver
 from stentor.wiring.core import (
     Core,
     account_links,
@@ -219,6 +220,8 @@ def services(core: Core) -> Services:
         partner_channels=PartnerChannelService(core.db),
         partner_content=PartnerContentService(core.db),
         hub_clients=hub_clients(core, hub_passwords),
+        connectors=connector_service(core),
+        connector_notices=receiver(core),
         hub_callers=hub_callers,
         hub_access=HubAccess(
             core.db, hub_callers, key=core.secret.derive("hub-tokens"), attempts=_attempts(core), limiter=limiter

@@ -28,6 +28,7 @@ HISTORY = {
     "notice",
     "cast_member",
     "clearance",
+    "connector_person",
     "delivery_event",
     "execution",
     "idempotency_key",

@@ -33,6 +33,9 @@ NOBODY = {
         "brand_policy_version",
         "campaign",
         "client_channel",
+        "connector",
+        "connector_channel",
+        "connector_template",
         "ended_hub_key",
         "event_generator",
         "client_signing",
@@ -63,6 +66,8 @@ NOBODY = {
     "It coordinates work, by ids and numbers.": {
         "batch",
         "chunk",
+        "connector_group",
+        "connector_run",
         "event_claim",
         "hour_bucket",
         "import_job",

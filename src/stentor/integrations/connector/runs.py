@@ -1,0 +1,197 @@
+"""Runs in the database: noticed once, claimed for a while, kept page by page."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import msgspec
+
+from stentor.db.batches import until_short
+from stentor.db.connection import Connection
+from stentor.db.pool import Database
+from stentor.db.sql import QuerySet, Statement
+from stentor.domain.ids import new_id, part_of
+from stentor.integrations.connector.model import Connector, ConnectorRun, RunState
+
+RUN_DAYS_MAX = 60
+"""So long a run whose figures are told is shown, and is known to have been executed."""
+
+LEASE = timedelta(seconds=90)
+"""For as long one process alone works on a run; longer than the slowest answer of a hub."""
+
+FIRST_TICK = timedelta(seconds=2)
+"""How soon after its start a run is looked at again."""
+
+SLOW_TICK = timedelta(seconds=60)
+"""How often a run is looked at until all of it is sent."""
+
+_FORGOTTEN_AT_ONCE = 5_000
+_RUNS_AT_ONCE = 100
+
+
+class Sql(QuerySet, file="runs.sql", package=__package__):
+    notice: Statement
+    cancel: Statement
+    anything_due: Statement
+    claim: Statement
+    lock_run: Statement
+    note_page: Statement
+    note_pulled: Statement
+    note_started: Statement
+    note_pushed: Statement
+    rest: Statement
+    put_off: Statement
+    give_up: Statement
+    page: Statement
+    executions_of: Statement
+    groups: Statement
+    insert_group: Statement
+    count_in_group: Statement
+    note_execution: Statement
+    known_people: Statement
+    insert_people: Statement
+    time_zones: Statement
+    template_of: Statement
+    over: Statement
+    forget_people: Statement
+    forget_run: Statement
+
+
+class Claimed(msgspec.Struct, frozen=True, kw_only=True):
+    """A run that this process works on until its lease ends."""
+
+    id: UUID
+    connector_id: UUID
+    brand_id: UUID
+    campaign_number: int
+    channel_number: int
+    state: RunState
+    rows_read: int
+    failures: int
+    noticed_at: datetime
+    cancelled_at: datetime | None
+    pushed_at: datetime | None
+    push_until: datetime | None
+    is_settled: bool
+
+
+class Group(msgspec.Struct, frozen=True, kw_only=True):
+    """Those of a run who get the same template at the same time. `problem`: why no execution is theirs."""
+
+    number: int
+    template_number: int
+    start_at: datetime
+    tag_id: UUID
+    people: int
+    execution_id: UUID | None
+    problem: str
+
+
+def window(connector: Connector) -> timedelta:
+    """How long after its last start a run's figures are pushed."""
+    return timedelta(days=connector.push_days)
+
+
+async def notice(conn: Connection, brand_id: UUID, connector_id: UUID, campaign: int, channels: Sequence[int]) -> int:
+    """Writes a run for each channel, unless it is known; returns how many are new."""
+    return await Sql.notice.run(
+        conn,
+        brand_id=brand_id,
+        connector_id=connector_id,
+        campaign=campaign,
+        ids=[new_id() for _ in channels],
+        channels=list(channels),
+    )
+
+
+async def cancel(conn: Connection, brand_id: UUID, connector_id: UUID, campaign: int, channel: int | None) -> int:
+    """Notes that the hub cancelled the campaign; returns of how many runs."""
+    return await Sql.cancel.run(conn, brand_id=brand_id, connector_id=connector_id, campaign=campaign, channel=channel)
+
+
+async def claim(db: Database, lease: timedelta) -> Claimed | None:
+    """The run that has waited longest for its next step, for so long; None where none is due."""
+    async with db.read() as conn:
+        if not await Sql.anything_due.value(conn):
+            return None
+    async with db.autocommit() as conn:
+        return await Sql.claim.first(conn, Claimed, lease=lease)
+
+
+async def lock(conn: Connection, run: Claimed) -> tuple[RunState, int, datetime | None] | None:
+    """Its state, how many rows were read, and since when it is cancelled, until the transaction ends; None where it is gone."""
+    found = await Sql.lock_run.tuples(conn, id=run.id, brand_id=run.brand_id)
+    return (found[0][0], found[0][1], found[0][2]) if found else None
+
+
+async def groups(conn: Connection, brand_id: UUID, run_id: UUID) -> list[Group]:
+    """The run's groups in the order of their making."""
+    return await Sql.groups.rows(conn, Group, brand_id=brand_id, run_id=run_id)
+
+
+async def known_people(conn: Connection, brand_id: UUID, run_id: UUID, customers: Sequence[UUID]) -> set[UUID]:
+    """Those of these people who are in the run already."""
+    return set(
+        await Sql.known_people.column(
+            conn,
+            brand_id=brand_id,
+            run_id=run_id,
+            parts=[part_of(customer) for customer in customers],
+            customer_ids=list(customers),
+        )
+    )
+
+
+async def insert_people(conn: Connection, brand_id: UUID, run_id: UUID, group: int, people: Mapping[UUID, str]) -> None:
+    """Writes people, with their ids at the hub, into a group."""
+    keys = sorted(people, key=lambda customer: (part_of(customer), customer))
+    await Sql.insert_people.run(
+        conn,
+        brand_id=brand_id,
+        run_id=run_id,
+        group_number=group,
+        parts=[part_of(customer) for customer in keys],
+        customer_ids=keys,
+        external_ids=[people[customer] for customer in keys],
+    )
+
+
+async def time_zones(conn: Connection, brand_id: UUID, customers: Sequence[UUID]) -> dict[UUID, str]:
+    """Where those of these people are of whom that is known."""
+    rows = await Sql.time_zones.tuples(
+        conn, brand_id=brand_id, parts=[part_of(one) for one in customers], customer_ids=list(customers)
+    )
+    return dict(rows)
+
+
+async def page(
+    conn: Connection, brand_id: UUID, connector_id: UUID, *, before: UUID | None, limit: int
+) -> list[ConnectorRun]:
+    """A connector's runs, newest first, from before the id `before`."""
+    found = await Sql.page.rows(
+        conn, ConnectorRun, brand_id=brand_id, connector_id=connector_id, before=before, limit=limit
+    )
+    executions: dict[UUID, list[UUID]] = {}
+    for run_id, execution_id in await Sql.executions_of.tuples(
+        conn, brand_id=brand_id, run_ids=[one.id for one in found]
+    ):
+        executions.setdefault(run_id, []).append(execution_id)
+    return [msgspec.structs.replace(one, executions=tuple(executions.get(one.id, ()))) for one in found]
+
+
+async def forget_runs(db: Database) -> int:
+    """Forgets runs, and whom they named, 60 days after they were noticed; the keeper's chore. Returns how many rows."""
+    async with db.read() as conn:
+        over = await Sql.over.tuples(conn, days=RUN_DAYS_MAX, limit=_RUNS_AT_ONCE)
+    forgotten = 0
+    for run_id, brand_id in over:
+
+        async def forget(run_id: UUID = run_id, brand_id: UUID = brand_id) -> int:
+            async with db.transaction() as conn:
+                people = await Sql.forget_people.run(conn, run_id=run_id, brand_id=brand_id, limit=_FORGOTTEN_AT_ONCE)
+                if people < _FORGOTTEN_AT_ONCE:
+                    await Sql.forget_run.run(conn, run_id=run_id, brand_id=brand_id)
+                return people
+
+        forgotten += 1 + await until_short(forget, _FORGOTTEN_AT_ONCE)
+    return forgotten
