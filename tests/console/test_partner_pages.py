@@ -40,7 +40,8 @@ async def test_an_admin_sets_a_partner_up_and_sees_its_secrets_once(console: Con
     (one,) = await services.hub_clients.page(brand.id)
     page = f"{root}/clients/{one.id}"
     granted = {"name": "C", "executes-501": "yes", "pulls-501": " email , tier,teir"}
-    saved = await at.post(page, data={**token, **granted}, headers=OWN)
+    odd = {f"executes-{number}": "yes" for number in ("9" * 5_000, "-1", "x", "")}
+    saved = await at.post(page, data={**token, **granted, **odd}, headers=OWN)
     after = await at.get(saved.headers["location"])
 
     assert (await services.hub_clients.get(brand.id, one.id)).channels == {501: ("Email", "tier", "teir")}

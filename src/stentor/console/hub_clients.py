@@ -17,14 +17,15 @@ from stentor.clock import Clock
 from stentor.console.account import read_id
 from stentor.console.brand import HERE, BrandDoor, Place
 from stentor.console.visits import FORM_BYTES_MAX, AnyRequest
-from stentor.errors import Conflict, Invalid, NotFound, Problem, QuotaExceeded, Unavailable
+from stentor.errors import Conflict, Invalid, NotFound, Problem, Unavailable
 from stentor.integrations.listeners.model import NOTICE_DAYS_MAX
 from stentor.integrations.listeners.service import ListenerService
 
 GRANTS_FORM_BYTES_MAX = 1024 * 1024
 SEEN_SHOWN = 40
 
-_AT_THE_FORM = (Conflict, Invalid, QuotaExceeded)
+_NUMBER_DIGITS = 10
+_AT_THE_FORM = (Conflict, Invalid)
 _LIST = f"{HERE}/partners/clients"
 _ONE = f"{_LIST}/{{client_id:str}}"
 _LISTENER = f"{_ONE}/listeners/{{listener_id:str}}"
@@ -211,7 +212,7 @@ def _granted(form: Mapping[str, str]) -> dict[int, tuple[str, ...]]:
     return {
         int(number): _names(form.get(f"pulls-{number}", ""))
         for number in numbers
-        if number.isascii() and number.isdigit()
+        if number.isascii() and number.isdigit() and len(number) <= _NUMBER_DIGITS
     }
 
 

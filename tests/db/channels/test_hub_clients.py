@@ -145,6 +145,9 @@ async def test_what_no_client_can_have_is_refused(
     for names in (["a;b"], [""], ["x" * 201], ["two\nlines"], [f"a{n}" for n in range(201)]):
         with pytest.raises(Invalid):
             await clients.create(brand_id, "No", "third", {505: names})
+    for number in (0, 10**30):
+        with pytest.raises(Invalid):
+            await clients.create(brand_id, "No", "fourth", {number: []})
     with pytest.raises(NotFound):
         await clients.update(other_brand_id, made.client.id, ClientPatch(name="Mine"))
     with pytest.raises(NotFound):

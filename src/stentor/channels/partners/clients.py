@@ -21,13 +21,14 @@ from stentor.channels.partners.model import (
     ClientPatch,
     Credentials,
     HubClient,
+    checked_number,
 )
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.db.quotas import check_quota
 from stentor.domain.ids import new_id
 from stentor.domain.text import checked_name
-from stentor.errors import Conflict, Invalid, NotFound
+from stentor.errors import Conflict, Invalid, NotFound, pointer_to
 
 PAGE_MAX = 200
 
@@ -185,7 +186,10 @@ async def _check_are_there(conn: Connection, brand_id: UUID, channels: Mapping[i
 
 
 def _checked(channels: Mapping[int, Sequence[str]]) -> dict[int, tuple[str, ...]]:
-    return {number: checked_attributes(number, names) for number, names in sorted(channels.items())}
+    return {
+        checked_number(pointer_to("channels", number), number, "A channel's number"): checked_attributes(number, names)
+        for number, names in sorted(channels.items())
+    }
 
 
 def _check_username(username: str) -> None:
