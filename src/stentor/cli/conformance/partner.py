@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import aiohttp
 import msgspec
-from yarl import URL
+from aiohttp.typedefs import URL
 
 from stentor.cli.conformance.checks import expect, unmet
 from stentor.cli.conformance.listener import Listener
