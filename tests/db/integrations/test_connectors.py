@@ -9,6 +9,7 @@ import pytest
 from connector_world import Joined, joined
 from stentor import failpoints
 from stentor.audience.model import CustomerPatch
+from stentor.backups.fence import fence
 from stentor.campaigns.model import TemplatePatch
 from stentor.domain.address import phone_digest
 from stentor.domain.vocabulary import ChannelKind
@@ -216,6 +217,12 @@ async def test_a_hub_that_does_not_let_us_in_is_told_with_what_to_do(two: Joined
     assert stands.state == "failing"
     assert "correct them in the connector" in stands.last_error
     assert not await two.syncer.sync_due()
+
+    async with two.db.transaction() as conn:
+        await conn.execute("UPDATE installation SET backup_at = now(), restored_at = now(), paused_at = now()")
+    await fence(two.db)
+    restored = await two.services.connectors.get(two.service.id, connector.id)
+    assert (restored.state, "A backup was restored" in restored.last_error) == ("off", True)
 
 
 async def test_nobody_hears_at_an_address_that_was_not_given_out(two: Joined):
