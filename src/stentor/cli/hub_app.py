@@ -8,7 +8,7 @@ from stentor.cli.connectors_app import connectors_app
 from stentor.cli.options import AsJson, Data, OnlyBrand, said
 
 hub_app = typer.Typer(
-    help="Outside services that execute campaigns, and hubs for which this brand executes them.", no_args_is_help=True
+    help="Outside services, and hubs that are served.", no_args_is_help=True
 )
 channels_app = typer.Typer(help="Partner channels, which outside services execute.", no_args_is_help=True)
 clients_app = typer.Typer(help="Hub clients, the credentials of outside services.", no_args_is_help=True)
