@@ -18,7 +18,8 @@ from listener_world import delivering
 from stentor.api.app import create_app
 from stentor.api.server import ApiServer
 from stentor.api.services import Services
-from stentor.cli.conformance.run import CHECKS, Report, tried
+from stentor.cli.conformance.report import Report
+from stentor.cli.conformance.run import CHECKS, tried
 from stentor.cli.conformance.target import Target
 from stentor.domain.vocabulary import ChannelKind
 from stentor.integrations.listeners.telling import Teller

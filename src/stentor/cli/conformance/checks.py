@@ -1,21 +1,21 @@
 """What a check is: one small function, the row of tests/conformance/classic/facts.toml that it tries, and what became of it."""
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
+from typing import Any, Generic, Literal, NoReturn, TypeAlias, TypeVar
 
 import msgspec
 
-if TYPE_CHECKING:
-    from stentor.cli.conformance.partner import Partner
-
 SHOWN_CHARS = 160
 
-Trial: TypeAlias = Callable[["Partner"], Awaitable[None]]
+S = TypeVar("S")
+"""What the checks of one kit look at."""
+
+Trial: TypeAlias = Callable[[S], Awaitable[None]]
 Result: TypeAlias = Literal["passed", "failed", "not_tried"]
 
 
 class Unmet(Exception):
-    """The hub answered something else than was expected."""
+    """Something else came than was expected."""
 
     def __init__(self, expected: str, came: str) -> None:
         super().__init__(expected, came)
@@ -27,12 +27,12 @@ class NotTried(Exception):
     """What the check needs is not there; its text says why."""
 
 
-class Check(msgspec.Struct, frozen=True):
-    """One check: the row that it tries, what the hub is to do, and the function that finds out."""
+class Check(msgspec.Struct, Generic[S], frozen=True):
+    """One check: the row that it tries, what is to be, and the function that finds out."""
 
     fact: str
     says: str
-    trial: Trial
+    trial: Trial[S]
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -45,16 +45,16 @@ class Outcome(msgspec.Struct, frozen=True):
     came: str = ""
 
 
-class Checks:
+class Checks(Generic[S]):
     """The checks of one theme, in the order in which they are written."""
 
     def __init__(self) -> None:
-        self.all: list[Check] = []
+        self.all: list[Check[S]] = []
 
-    def check(self, fact: str, says: str) -> Callable[[Trial], Trial]:
+    def check(self, fact: str, says: str) -> Callable[[Trial[S]], Trial[S]]:
         """Registers a function that raises Unmet or NotTried, or returns."""
 
-        def register(trial: Trial) -> Trial:
+        def register(trial: Trial[S]) -> Trial[S]:
             self.all.append(Check(fact, says, trial))
             return trial
 

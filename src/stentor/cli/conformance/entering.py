@@ -3,7 +3,7 @@
 from stentor.cli.conformance.checks import Checks, NotTried, expect
 from stentor.cli.conformance.partner import Answer, Partner
 
-entering = Checks()
+entering = Checks[Partner]()
 
 _DAY = "/current/general/GetLastDataUpdate"
 _TEMPLATES = "/current/integrations/GetChannelTemplates"

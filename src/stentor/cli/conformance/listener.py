@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import msgspec
 from aiohttp import web
 
+from stentor.cli.conformance.serving import serving
 from stentor.errors import Invalid
 
 BODY_BYTES_MAX = 1024 * 1024
@@ -76,25 +77,12 @@ class Listener:
 @asynccontextmanager
 async def listening(listen: str, url: str) -> AsyncIterator[Listener]:
     """A listener at that HOST:PORT, known to the hub by that URL, or by where it listens. Raises Invalid for no address."""
-    host, _, port = listen.rpartition(":")
-    if not host or not port.isdigit():
-        raise Invalid(f"{listen!r} is no place to listen; say one like 127.0.0.1:8099.")
     listener, path = Listener(), f"/{secrets.token_urlsafe(12)}"
     app = web.Application(client_max_size=BODY_BYTES_MAX)
     app.router.add_route("*", path, listener.hear)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        try:
-            site = web.TCPSite(runner, host.strip("[]"), int(port))
-            await site.start()
-        except OSError as error:
-            raise Invalid(f"The kit cannot listen at {listen}: {error}. Say another --listen.") from None
-        bound = runner.addresses[0][1]
-        base = url.rstrip("/") or f"http://{host}:{bound}"
+    async with serving(app, listen) as place:
+        base = url.rstrip("/") or place
         if urlsplit(base).scheme not in {"http", "https"}:
             raise Invalid(f"{url!r} is no URL of a listener; say one that begins with https://.")
         listener.url = f"{base}{path}?{QUERY}"
         yield listener
-    finally:
-        await runner.cleanup()

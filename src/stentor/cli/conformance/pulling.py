@@ -8,7 +8,7 @@ from stentor.cli.conformance.checks import Checks, NotTried, expect
 from stentor.cli.conformance.listener import QUERY, Heard
 from stentor.cli.conformance.partner import Partner, Row
 
-pulling = Checks()
+pulling = Checks[Partner]()
 
 AS_ONE = 2_000_000
 """Rows that some clients ask for at once."""

@@ -6,7 +6,7 @@ from typing import Any
 from stentor.cli.conformance.checks import Checks, NotTried, expect
 from stentor.cli.conformance.partner import Partner
 
-reporting = Checks()
+reporting = Checks[Partner]()
 
 PEOPLE_MAX = 10_000
 

@@ -5,7 +5,7 @@ from typing import Any
 from stentor.cli.conformance.checks import Checks, expect
 from stentor.cli.conformance.partner import Partner
 
-syncing = Checks()
+syncing = Checks[Partner]()
 
 FIRST_TEMPLATE = 2_000_000_001
 """Of the kit's own templates, far from anybody's."""
