@@ -114,6 +114,8 @@ ALL_BRANDS = {
     "deliver/queries.sql:unpark_chunks",
     "deliver/queries.sql:workers_with_open_waves",
     "deliver/hour_buckets.sql:forget_hour_buckets",
+    "deliver/hour_buckets.sql:forget_hour_promises",
+    "deliver/hour_promises.sql:moment",
     "campaigns/test_content.sql:forget_contents",
     "deliver/queries.sql:extend_leases",
     "erasures/sweep.sql:claim",

@@ -28,6 +28,7 @@ class Sql(QuerySet, file="hour_buckets.sql", package=__package__):
     take_turns: Statement
     spend_hour_tokens: Statement
     forget_hour_buckets: Statement
+    forget_hour_promises: Statement
 
 
 class HourLimit(msgspec.Struct, frozen=True):
@@ -82,6 +83,10 @@ async def spend(conn: Connection, brand_id: UUID, spent: Mapping[UUID, int]) -> 
 
 
 async def forget_hour_buckets(db: Database) -> int:
-    """Deletes buckets that nobody has taken from for two hours; the keeper's chore. Returns how many."""
+    """Deletes buckets that nobody has taken from for two hours, and promises of minutes that are over; the keeper's chore.
+
+    Returns how many of both.
+    """
     async with db.transaction() as conn:
-        return await Sql.forget_hour_buckets.run(conn, limit=_FORGOTTEN_AT_ONCE_MAX)
+        forgotten = await Sql.forget_hour_promises.run(conn, limit=_FORGOTTEN_AT_ONCE_MAX)
+        return forgotten + await Sql.forget_hour_buckets.run(conn, limit=_FORGOTTEN_AT_ONCE_MAX)

@@ -13,6 +13,7 @@ from stentor.deliver import store as deliver
 from stentor.deliver.hour_buckets import HourLimit
 from stentor.deliver.model import WAVE_SENDS_MAX, Claim, PendingSend
 from stentor.domain.policy import BrandPolicy
+from stentor.domain.vocabulary import ChannelKind
 from stentor.executions.facts import ExecutionFacts
 
 
@@ -43,7 +44,7 @@ async def hour_room(
 
     `over`: executions that send nothing any more, so that no limit keeps their people. Asks nothing where there are no limits.
     """
-    of_brand = _of_brand(claim, brand)
+    of_brand = brand_limit(claim.brand_id, claim.channel, brand)
     limits = {
         execution_id: limits
         for execution_id, execution in facts.items()
@@ -75,10 +76,10 @@ def hour_limits(execution: ExecutionFacts, of_brand: HourLimit | None) -> list[H
     return limits
 
 
-def _of_brand(claim: Claim, brand: BrandPolicy) -> HourLimit | None:
-    """The brand's limit on the claim's channel; its owner is the brand and the channel."""
-    per_hour = brand.per_hour.get(claim.channel.label)
-    return None if per_hour is None else HourLimit(uuid5(claim.brand_id, f"per hour {claim.channel.label}"), per_hour)
+def brand_limit(brand_id: UUID, channel: ChannelKind, brand: BrandPolicy) -> HourLimit | None:
+    """The brand's limit on a channel; its owner is the brand and the channel."""
+    per_hour = brand.per_hour.get(channel.label)
+    return None if per_hour is None else HourLimit(uuid5(brand_id, f"per hour {channel.label}"), per_hour)
 
 
 async def _let_go(

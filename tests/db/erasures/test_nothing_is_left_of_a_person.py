@@ -70,6 +70,7 @@ NOBODY = {
         "connector_run",
         "event_claim",
         "hour_bucket",
+        "hour_promise",
         "import_job",
         "occurrence",
         "optout_generation",

@@ -26,6 +26,7 @@ from stentor.integrations.pulls.guarding import Cleared, GuardedBy, ListGuard, h
 from stentor.integrations.pulls.handing_over import HandOver
 from stentor.integrations.pulls.model import FREEZES_AT_ONCE, Pull, PulledRun, Puller
 from stentor.integrations.pulls.people_store import Listed, Row
+from stentor.integrations.pulls.spreading import HourSpread
 from stentor.integrations.pulls.store import RunChunk, Sql
 from stentor.integrations.pulls.watched_lists import lists_mark
 from stentor.optouts.look_up import LookUp
@@ -128,12 +129,18 @@ class Freezer:
             with_places=by.quiet is not None,
             with_addresses=by.asks_lists,
         )
+        spread: HourSpread | None = None
+        if by.hour_limits:
+            spread = HourSpread(self._db, run, by.hour_limits, by.quiet)
+            await spread.begin(conn)
         writing: asyncio.Task[None] | None = None
         try:
             async with aclosing(everybody):
                 async for batch in everybody:
                     cleared = await self._guard.clear(run, by, pulled, batch)
                     rows = _rows(run, by, chunks, batch, cleared)
+                    if spread is not None:
+                        rows = await spread.spread(batch, rows)
                     if writing is not None:
                         await writing
                     # While these are written the next are read and sorted out.

@@ -17,11 +17,13 @@ from stentor.db.by_keys import go_by_keys
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.deliver import store as deliver
+from stentor.deliver.hour_buckets import HourLimit
 from stentor.deliver.model import WAVE_SENDS_MAX, Change, Chunk, PendingSend
 from stentor.domain.objections import Hold, Skip
 from stentor.domain.policy import BrandPolicy
 from stentor.domain.vocabulary import ChannelKind, Reason, SendState
 from stentor.executions.capping import Capping, capping_of
+from stentor.executions.hourly import brand_limit, hour_limits
 from stentor.executions.quieting import BrandQuiet, QuietSource
 from stentor.executions.waves import guard_sends
 from stentor.failpoints import failpoint
@@ -54,12 +56,13 @@ _UNHELD = _Unheld((), ("UTC",))
 class GuardedBy(msgspec.Struct, frozen=True):
     """What a list's people are asked, as it was when its freezing began.
 
-    `asks_lists`: whether any opt-out list holds anybody at all; `capping`: the caps that they fall under.
+    `asks_lists`: whether any opt-out list holds anybody at all; `capping` and `hour_limits`: what they fall under.
     """
 
     capping: Capping | None
     quiet: QuietHours | None
     asks_lists: bool
+    hour_limits: Sequence[HourLimit]
     now: datetime
 
 
@@ -89,6 +92,7 @@ class ListGuard:
             capping_of(run.channel, {run.execution_id: run.facts}, policy),
             quiet.on(run.facts.publication.content, run.channel),
             any(each.has_recents or each.run_ids for each in stores),
+            hour_limits(run.facts, brand_limit(run.brand_id, run.channel, policy)),
             await guard_store.present(conn),
         )
 

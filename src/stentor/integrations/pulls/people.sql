@@ -157,6 +157,13 @@ FROM pull_row r
 WHERE r.execution_id = :execution_id AND r.pull_id = ANY (:pull_ids::uuid[]) AND r.brand_id = :brand_id AND r.part = :part
     AND r.customer_id = :customer_id
 
+-- name: times_on
+-- It reads through the list, by its key alone: under limits per hour, some thousand people at a time ask.
+SELECT r.customer_id, r.scheduled_at
+FROM pull_row r
+WHERE r.execution_id = :execution_id AND r.pull_id = :pull_id AND r.brand_id = :brand_id
+    AND r.customer_id = ANY (:customer_ids::uuid[])
+
 -- name: drop_rows
 DELETE FROM pull_row r
 USING (

@@ -32,6 +32,7 @@ class Sql(QuerySet, file="people.sql", package=__package__):
     campaign_details: Statement
     hand_over: Statement
     position_of: Statement
+    times_on: Statement
     drop_rows: Statement
     not_handed_over: Statement
 
@@ -125,6 +126,15 @@ async def insert_rows(conn: Connection, run: PulledRun, pull_id: UUID, position_
         templates=[template for template, _ in sorts],
         schedules=[at for _, at in sorts],
         **_people([row.customer_id for row in rows]),
+    )
+
+
+async def times_on(conn: Connection, run: PulledRun, pull_id: UUID, customers: Sequence[UUID]) -> dict[UUID, datetime]:
+    """From when on these people may be written to by a list of the run, those of them who are on it."""
+    return dict(
+        await Sql.times_on.tuples(
+            conn, brand_id=run.brand_id, execution_id=run.execution_id, pull_id=pull_id, customer_ids=list(customers)
+        )
     )
 
 

@@ -53,6 +53,19 @@ WHERE l.execution_id = :execution_id AND l.channel_number = :channel_number AND 
     AND l.brand_id = :brand_id
 FOR UPDATE
 
+-- name: spread_before
+-- By when an execution's people are to be written to, and the list of them that was frozen last, whoever did it, while its rows are there.
+SELECT e.deadline_at, (
+    SELECT p.id
+    FROM pull p
+    WHERE p.execution_id = :execution_id AND p.channel_number = :channel_number AND p.brand_id = :brand_id
+        AND p.frozen_at IS NOT NULL AND p.dropped_at IS NULL
+    ORDER BY p.id DESC
+    LIMIT 1
+)
+FROM execution e
+WHERE e.id = :execution_id AND e.brand_id = :brand_id
+
 -- name: begin
 INSERT INTO pull (id, brand_id, execution_id, channel_number, puller_id, puller, capped, started_at)
 VALUES (:id, :brand_id, :execution_id, :channel_number, :puller_id, :puller, :capped, :now)

@@ -26,6 +26,7 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     add_latest: Statement
     limit_waiting: Statement
     lock_latest: Statement
+    spread_before: Statement
     begin: Statement
     frozen: Statement
     replace: Statement
