@@ -91,6 +91,7 @@ WITHOUT_A_BOUNDARY = {
         "campaigns/test_content.py: forget_test_contents",
         "deliver/hour_buckets.py: forget_hour_buckets",
     ),
+    "It waits for others, and writes nothing.": ("integrations/clearance/service.py: _close",),
     "It reads at one moment.": (
         "integrations/pulls/service.py: _pieces",
         "integrations/pulls/service.py: lease",

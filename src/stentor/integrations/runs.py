@@ -11,7 +11,6 @@ from uuid import UUID
 
 import msgspec
 
-from stentor.channels.partners.channels import find_channel
 from stentor.channels.partners.model import HubCaller
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
@@ -144,19 +143,18 @@ class RunBook:
         async with self._db.read(statement_timeout=_EXPORT_TIMEOUT) as conn:
             for run in runs:
                 numbers = _theirs(client, run.channels if channel is None else [channel])
-                by_kind = await _by_kind(conn, client.brand_id, numbers)
                 rows = Sql.people_of_run.batches(
                     conn,
                     _ROWS_AT_ONCE,
                     execution_id=run.execution_id,
                     brand_id=client.brand_id,
-                    kinds=list(by_kind),
+                    numbers=numbers,
                     states=list(_WAITING_TOO if waiting else _HANDED_OVER),
                     with_attributes=with_attributes,
                 )
                 async with aclosing(rows):
                     async for page in rows:
-                        yield [Reached(run, row[0], by_kind[row[1]], row[2] or {}, row[3] or {}) for row in page]
+                        yield [Reached(run, row[0], row[1], row[2] or {}, row[3] or {}) for row in page]
 
     async def last_of(self, client: HubCaller, external_id: str) -> Run:
         """The last run that reached somebody. Raises NotFound where none of the last thousand did."""
@@ -166,16 +164,13 @@ class RunBook:
             raise NotFound("There is no such person.") from None
         async with self._db.read() as conn:
             recent = (await _runs(conn, client, RunQuery()))[-RECENT_MAX:]
-            kinds = await _by_kind(
-                conn, client.brand_id, _theirs(client, [each for run in recent for each in run.channels])
-            )
             found = await Sql.runs_of_person.column(
                 conn,
                 execution_ids=[run.execution_id for run in recent],
                 part=part_of(customer),
                 customer_id=customer,
                 brand_id=client.brand_id,
-                kinds=list(kinds),
+                numbers=_theirs(client, [each for run in recent for each in run.channels]),
             )
         reached = set(found)
         for run in reversed(recent):
@@ -215,9 +210,3 @@ def _day(day: date | None) -> tuple[datetime | None, datetime | None]:
 
 def _theirs(client: HubCaller, channels: Collection[int]) -> list[int]:
     return sorted({number for number in channels if client.executes(number)})
-
-
-async def _by_kind(conn: Connection, brand_id: UUID, numbers: Sequence[int]) -> dict[int, int]:
-    """The numbers of partner channels by what kind of channel each is."""
-    found = [await find_channel(conn, brand_id, number) for number in numbers]
-    return {int(each.channel): each.number for each in found if each is not None}

@@ -41,25 +41,29 @@ SELECT name FROM tag WHERE brand_id = :brand_id AND id = ANY(:tag_ids::uuid[]) O
 SELECT count(*)::integer FROM cast_member WHERE execution_id = :execution_id AND brand_id = :brand_id AND arm = 8
 
 -- name: people_of_run
--- Whom it was for on these kinds of channels and who was not left out, with what may be told of each where it is asked for.
-SELECT c.external_id, s.channel,
+-- Whom it was for on these partner channels and who was not left out, with what may be told of each where it is asked for. A send is of
+-- the channel whose sender its chunk has: two of one kind may share an execution.
+SELECT c.external_id, p.number,
     CASE WHEN :with_attributes THEN jsonb_build_object(
         'Email', c.email, 'Phone', c.phone, 'PushTokens', c.push_tokens, 'Locale', c.locale, 'TimeZone', c.time_zone
     ) END,
     CASE WHEN :with_attributes THEN c.attributes END
 FROM send s
+JOIN chunk k ON k.execution_id = s.execution_id AND k.number = s.chunk AND k.brand_id = :brand_id
+JOIN partner_channel p ON p.sender_id = k.sender_id AND p.brand_id = :brand_id AND p.number = ANY(:numbers::integer[])
 JOIN customer c ON c.part = s.part AND c.customer_id = s.customer_id AND c.brand_id = :brand_id AND NOT c.anonymous
-WHERE s.execution_id = :execution_id AND s.brand_id = :brand_id AND s.channel = ANY(:kinds::smallint[])
-    AND s.state = ANY(:states::smallint[])
-ORDER BY c.external_id COLLATE "C", s.channel
+WHERE s.execution_id = :execution_id AND s.brand_id = :brand_id AND s.state = ANY(:states::smallint[])
+ORDER BY c.external_id COLLATE "C", p.number
 
 -- name: runs_of_person
 -- Those of the executions by which somebody was handed something, each a look at its own key.
 SELECT n.execution_id
 FROM unnest(:execution_ids::uuid[]) AS n (execution_id)
 CROSS JOIN LATERAL (
-    SELECT FROM send
-    WHERE execution_id = n.execution_id AND part = :part AND customer_id = :customer_id AND brand_id = :brand_id AND state = 2
-        AND channel = ANY(:kinds::smallint[])
+    SELECT FROM send s
+    JOIN chunk k ON k.execution_id = s.execution_id AND k.number = s.chunk AND k.brand_id = :brand_id
+    JOIN partner_channel p ON p.sender_id = k.sender_id AND p.brand_id = :brand_id AND p.number = ANY(:numbers::integer[])
+    WHERE s.execution_id = n.execution_id AND s.part = :part AND s.customer_id = :customer_id AND s.brand_id = :brand_id
+        AND s.state = 2
     LIMIT 1
 ) s

@@ -36,10 +36,14 @@ class PartnerFact(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """A fact's send, by the fact's place: when it was decided, whether nothing of the kind was told, and who may be written of."""
+    """A fact's send, by the fact's place: when it was decided, whether nothing of the kind was told, and who may be written of.
+
+    `variant` is the send's number for its route and language.
+    """
 
     place: int
     decided_at: datetime
+    variant: int
     is_first: bool
     may_have_words: bool
 

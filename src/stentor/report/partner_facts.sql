@@ -5,13 +5,13 @@
 -- name: standing
 -- Who of them has a send there, decided when; whether it is the first fact of that kind; and, of one with words, whether the
 -- person is still there: nothing is said anew of somebody who was erased.
-SELECT n.place::integer - 1, s.decided_at, t.was_told IS NULL, p.is_there IS NOT NULL
+SELECT n.place::integer - 1, s.decided_at, s.variant, t.was_told IS NULL, p.is_there IS NOT NULL
 FROM unnest(
         :execution_ids::uuid[], :parts::smallint[], :customer_ids::uuid[], :channels::smallint[], :numbers::integer[],
         :kinds::text[], :have_words::boolean[]
     ) WITH ORDINALITY AS n (execution_id, part, customer_id, channel, number, kind, has_words, place)
 CROSS JOIN LATERAL (
-    SELECT o.decided_at
+    SELECT o.decided_at, o.variant
     FROM send o
     WHERE o.execution_id = n.execution_id AND o.part = n.part AND o.customer_id = n.customer_id AND o.channel = n.channel
         AND o.brand_id = :brand_id

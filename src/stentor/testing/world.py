@@ -1,5 +1,6 @@
 """A brand with people, a topic and a published campaign, made in a few statements: the stage for tests of the flow."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Any
@@ -220,10 +221,18 @@ class World:
         """A published campaign on these channels, sent through the brand's sandbox senders.
 
         `whens`: the conditions of its routes, of the first ones where they are fewer; `arms` the same of the experiment's.
-        `partners`: who pulls what goes out on their channels.
+        `partners`: who pulls what goes out on their channels, of several on one channel each its next route.
         """
         campaign_id, publication_id = new_id(), new_id()
-        pulling = {partner.channel: partner for partner in partners}
+        pulling: defaultdict[ChannelKind, list[Partner]] = defaultdict(list)
+        for partner in partners:
+            pulling[partner.channel].append(partner)
+
+        def partner_of(kind: ChannelKind) -> Partner | None:
+            """The next one on that channel; the last one has all routes that are left."""
+            found = pulling[kind]
+            return found.pop(0) if len(found) > 1 else next(iter(found), None)
+
         self._deadlines[publication_id] = policy.deadline_s
         async with self.db.transaction() as conn:
 
@@ -235,7 +244,7 @@ class World:
                 return tuple(
                     [
                         _by_partner(partner, when, arm)
-                        if (partner := pulling.get(kind))
+                        if (partner := partner_of(kind))
                         else PublishedRoute(
                             channel=kind,
                             sender_id=(await sandbox_sender(conn, self.brand_id, kind)).id,

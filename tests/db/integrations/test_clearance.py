@@ -1,5 +1,6 @@
 """Campaigns that a service clears person by person before they are executed."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -11,7 +12,7 @@ from stentor import failpoints
 from stentor.channels.outbound import Outbound
 from stentor.channels.partners.model import HubCaller
 from stentor.db.pool import Database
-from stentor.domain.ids import new_id
+from stentor.domain.ids import customer_id, new_id, part_of
 from stentor.domain.policy import CampaignPolicy, policy_violations
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Invalid, TooLarge
@@ -29,6 +30,7 @@ from stentor.testing.engine import Engine, ScriptedChannel
 from stentor.testing.http_sink import HttpProvider
 from stentor.testing.world import Someone, World
 from tallies import unbalanced
+from trigger_world import rows
 
 pytestmark = pytest.mark.anyio
 
@@ -218,3 +220,39 @@ class Died(Exception):
 
 def die() -> None:
     raise Died
+
+
+async def test_who_is_cleared_by_a_call_that_was_in_time_is_cleared_however_late_it_ends(
+    db: Database, conditional: Conditional
+):
+    execution_id, brand_id = conditional.execution_id, conditional.world.brand_id
+    customer = customer_id(brand_id, "p0")
+    async with db.transaction() as blocking:
+        # Somebody else tells of the same person, so that the call stands still after it was found to be in time.
+        await blocking.execute(
+            "INSERT INTO clearance (execution_id, part, customer_id, brand_id, cleared, told_at) VALUES (%s, %s, %s, %s, false, now())",
+            [execution_id, part_of(customer), customer, brand_id],
+        )
+        telling = asyncio.ensure_future(conditional.clearances.tell(conditional.caller, 1, {"p0": True}))
+        await _waiting(db, 1)
+        later(db, seconds=HOUR + 1)
+        releasing = asyncio.ensure_future(Releaser(db).release_due())
+        await _waiting(db, 2)
+        with pytest.raises(Invalid, match="no longer"):
+            await conditional.clearances.tell(conditional.caller, 1, {"p1": True})
+
+    assert await telling == 1
+    assert await releasing
+    assert await conditional.world.fates(execution_id) == {
+        "p0": "pending",
+        "p1": "skipped not_cleared",
+        "p2": "skipped not_cleared",
+    }
+
+
+async def _waiting(db: Database, processes: int) -> None:
+    """Returns when so many wait for a lock."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    async with asyncio.timeout(10):
+        while await rows(db, query) != [(processes,)]:  # noqa: ASYNC110  only the database can say
+            await asyncio.sleep(0.01)

@@ -1,5 +1,13 @@
 -- Campaigns that are cleared person by person.
 
+-- name: hold_open
+-- Whoever tells holds the run open until the commit, beside others who do.
+SELECT r.number FROM partner_run r WHERE r.brand_id = :brand_id AND r.number = :number FOR SHARE
+
+-- name: close
+-- Waits for all who were telling; whoever comes after that comes after the time, too.
+SELECT r.number FROM partner_run r WHERE r.execution_id = :execution_id AND r.brand_id = :brand_id FOR NO KEY UPDATE
+
 -- name: held_run
 -- A run that the client may clear, and whether that is still open.
 SELECT r.execution_id, r.number, r.required_by, r.held_channels, e.state = 'sending' AND r.required_by > :now AS is_open
@@ -10,27 +18,21 @@ WHERE r.brand_id = :brand_id AND r.number = :number AND r.required_by IS NOT NUL
 
 -- name: cancelled_run
 -- A run of the client's channels that was cancelled less than that long ago.
-SELECT r.execution_id, ARRAY(
-        SELECT DISTINCT p.channel::integer
-        FROM partner_channel p
-        WHERE p.brand_id = :brand_id AND p.number = ANY(:channels::integer[]) AND p.number = ANY(r.channels)
-    )
+SELECT r.execution_id
 FROM partner_run r
 JOIN execution e ON e.id = r.execution_id AND e.brand_id = :brand_id
 WHERE r.brand_id = :brand_id AND r.number = :number AND r.channels && :channels::integer[]
     AND e.cancelled_at > :now - :window::interval
 
--- name: kinds_of
-SELECT DISTINCT channel::integer
-FROM partner_channel
-WHERE brand_id = :brand_id AND number = ANY(:channels::integer[])
-
 -- name: people_of_run
--- Whom a run is for, in the order of their ids at the client. Those who were skipped are in it for these reasons alone.
+-- Whom a run is for on these partner channels, in the order of their ids at the client. Those who were skipped are in it for these
+-- reasons alone. A send is of the channel whose sender its chunk has: two of one kind may share a run.
 SELECT c.external_id
 FROM send s
+JOIN chunk k ON k.execution_id = s.execution_id AND k.number = s.chunk AND k.brand_id = :brand_id
+JOIN partner_channel p ON p.sender_id = k.sender_id AND p.brand_id = :brand_id AND p.number = ANY(:channels::integer[])
 JOIN customer c ON c.part = s.part AND c.customer_id = s.customer_id AND c.brand_id = :brand_id AND NOT c.anonymous
-WHERE s.execution_id = :execution_id AND s.brand_id = :brand_id AND s.channel = ANY(:kinds::smallint[])
+WHERE s.execution_id = :execution_id AND s.brand_id = :brand_id
     AND (s.state IN (0, 1, 2) OR s.reason = ANY(:reasons::smallint[]))
 GROUP BY c.external_id
 ORDER BY c.external_id COLLATE "C"

@@ -43,9 +43,10 @@ _EXPORT_TIMEOUT = timedelta(minutes=10)
 
 
 class Sql(QuerySet, file="queries.sql", package=__package__):
+    hold_open: Statement
+    close: Statement
     held_run: Statement
     cancelled_run: Statement
-    kinds_of: Statement
     people_of_run: Statement
     tell: Statement
     to_release: Statement
@@ -69,11 +70,11 @@ class HeldRun(msgspec.Struct, frozen=True):
 
 
 class _Meant(NamedTuple):
-    """People of a run, on these kinds of channels, those included who were skipped for one of the reasons."""
+    """People of a run, on these partner channels, those included who were skipped for one of the reasons."""
 
     brand_id: UUID
     execution_id: UUID
-    kinds: list[int]
+    channels: list[int]
     reasons: tuple[int, ...] = ()
 
 
@@ -91,8 +92,7 @@ class ClearanceService:
             run = await _held(conn, client, number)
             if run is None:
                 return
-            kinds = await Sql.kinds_of.column(conn, brand_id=client.brand_id, channels=list(client.channels))
-            meant = _Meant(client.brand_id, run.execution_id, kinds)
+            meant = _Meant(client.brand_id, run.execution_id, list(client.channels))
             async with aclosing(_people(conn, meant, skip, top)) as pages:
                 async for page in pages:
                     yield page
@@ -103,11 +103,11 @@ class ClearanceService:
         """Whom the run was for, for two hours after it was cancelled; nobody later, or where it was not."""
         channels = list(client.channels)
         async with self._db.read(statement_timeout=_EXPORT_TIMEOUT) as conn:
-            found = await Sql.cancelled_run.tuples(
+            found = await Sql.cancelled_run.column(
                 conn, brand_id=client.brand_id, number=number, channels=channels, window=CANCELLED_FOR
             )
-            for execution_id, kinds in found:
-                meant = _Meant(client.brand_id, execution_id, kinds, (int(Reason.EXECUTION_CANCELLED),))
+            for execution_id in found:
+                meant = _Meant(client.brand_id, execution_id, channels, (int(Reason.EXECUTION_CANCELLED),))
                 async with aclosing(_people(conn, meant, skip, top)) as pages:
                     async for page in pages:
                         yield page
@@ -129,6 +129,8 @@ class ClearanceService:
                     "/PromosUpdated", "customer", f"{external_id!r} is no CustomerID: {error}"
                 ) from None
         async with self._db.transaction() as conn:
+            # Before it is asked whether it is in time: what is answered as told was told before the release looks.
+            await Sql.hold_open.run(conn, brand_id=client.brand_id, number=number)
             run = await _held(conn, client, number)
             if run is None:
                 text = f"This client has no campaign {number} that has to be cleared."
@@ -161,12 +163,18 @@ class Releaser:
         async with self._db.read() as conn:
             due = await Sql.to_release.tuples(conn, limit=_RELEASED_AT_ONCE)
         for brand_id, execution_id in due:
+            await self._close(brand_id, execution_id)
             after = -1
             while (last := await self._skip_uncleared(brand_id, execution_id, after)) is not None:
                 after = last
             await self._release(brand_id, execution_id)
             await end_finished(self._db, [execution_id])
         return bool(due)
+
+    async def _close(self, brand_id: UUID, execution_id: UUID) -> None:
+        """Returns when all that was told in time is there, and nobody can tell any more."""
+        async with self._db.transaction() as conn:
+            await Sql.close.run(conn, brand_id=brand_id, execution_id=execution_id)
 
     async def _skip_uncleared(self, brand_id: UUID, execution_id: UUID, after: int) -> int | None:
         """The number of the last chunk that was looked at, from behind `after` on; None where there was none."""
@@ -212,7 +220,7 @@ async def _people(conn: Connection, meant: _Meant, skip: int, top: int) -> Async
         _ROWS_AT_ONCE,
         brand_id=meant.brand_id,
         execution_id=meant.execution_id,
-        kinds=meant.kinds,
+        channels=meant.channels,
         reasons=list(meant.reasons),
         skip=skip,
         top=top,

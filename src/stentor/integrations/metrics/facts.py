@@ -20,7 +20,7 @@ from stentor.db.connection import Connection
 from stentor.domain.vocabulary import ChannelKind
 from stentor.executions.barring import Barred, BarringCause, bar
 from stentor.integrations.metrics import store
-from stentor.integrations.metrics.model import FactKind
+from stentor.integrations.metrics.model import NO_TEMPLATE, FactKind
 from stentor.integrations.metrics.store import Counted
 from stentor.report import partner_facts
 from stentor.report.partner_facts import PartnerFact, Standing
@@ -48,6 +48,7 @@ async def enter(conn: Connection, brand_id: UUID, facts: Sequence[Fact], *, acto
     Raises Overtaken when the whole transaction has to be run again.
     """
     known = {one.place: one for one in await partner_facts.standing(conn, brand_id, [fact.entry for fact in facts])}
+    facts = await _with_templates(conn, brand_id, facts, known)
     places = sorted(known)
     entries = [_told(facts[place].entry, known[place]) for place in places]
     new = await partner_facts.tell(conn, brand_id, entries)
@@ -60,6 +61,23 @@ async def enter(conn: Connection, brand_id: UUID, facts: Sequence[Fact], *, acto
     await store.count_people(conn, brand_id, _first_of(added, known))
     await _bring_to_people(conn, brand_id, added, known, actor)
     return Entered(len(added), len(facts) - len(known))
+
+
+async def _with_templates(
+    conn: Connection, brand_id: UUID, facts: Sequence[Fact], known: Mapping[int, Standing]
+) -> Sequence[Fact]:
+    """The facts; those that name no template have the one by which their person was written to."""
+    unnamed = {place for place in known if facts[place].entry.template == NO_TEMPLATE}
+    if not unnamed:
+        return facts
+    templates = await store.sent_templates(conn, brand_id, {facts[place].entry.execution_id for place in unnamed})
+
+    def named(fact: Fact, variant: int) -> Fact:
+        entry = fact.entry
+        template = templates.get((entry.execution_id, entry.number, variant), NO_TEMPLATE)
+        return Fact(fact.kind, entry._replace(template=template))
+
+    return [named(fact, known[place].variant) if place in unnamed else fact for place, fact in enumerate(facts)]
 
 
 def _told(entry: PartnerFact, standing: Standing) -> PartnerFact:

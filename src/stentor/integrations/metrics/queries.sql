@@ -15,6 +15,23 @@ SELECT t.channel_number, t.number
 FROM unnest(:channels::integer[], :templates::integer[]) AS n (channel, template)
 JOIN partner_template t ON t.brand_id = :brand_id AND t.channel_number = n.channel AND t.number = n.template
 
+-- name: sent_templates
+-- By which template of which partner channel the sends of these executions go out, route by route: those whose number for route and
+-- language is from one to before another.
+SELECT r.execution_id, (r.route->'partner'->>'channel_number')::integer, r.variant_to - r.variants, r.variant_to,
+    (r.route->'partner'->>'template_number')::integer
+FROM (
+    SELECT e.id AS execution_id, x.route, jsonb_array_length(x.route->'variants') AS variants,
+        sum(jsonb_array_length(x.route->'variants')) OVER (
+            PARTITION BY e.id, x.route->'channel' ORDER BY x.place ROWS UNBOUNDED PRECEDING
+        )::integer AS variant_to
+    FROM execution e
+    JOIN publication p ON p.id = e.publication_id AND p.brand_id = :brand_id
+    CROSS JOIN jsonb_array_elements(p.content->'routes') WITH ORDINALITY AS x (route, place)
+    WHERE e.id = ANY(:execution_ids::uuid[]) AND e.brand_id = :brand_id
+) r
+WHERE jsonb_typeof(r.route->'partner') = 'object'
+
 -- name: replace_totals
 INSERT INTO reported_metric AS m (execution_id, channel_number, template_number, metric, brand_id, value, reported_at)
 SELECT n.execution_id, n.channel, n.template, n.metric, :brand_id, n.value, :now

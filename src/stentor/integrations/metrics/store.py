@@ -15,6 +15,7 @@ from stentor.integrations.metrics.model import TOTAL_MAX, FactKind, Run
 class Sql(QuerySet, file="queries.sql", package=__package__):
     runs: Statement
     lock_runs: Statement
+    sent_templates: Statement
     templates: Statement
     replace_totals: Statement
     add_totals: Statement
@@ -83,6 +84,18 @@ async def templates(conn: Connection, brand_id: UUID, named: Collection[tuple[in
         conn, brand_id=brand_id, channels=[one[0] for one in wanted], templates=[one[1] for one in wanted]
     )
     return {(channel, template) for channel, template in rows}
+
+
+async def sent_templates(
+    conn: Connection, brand_id: UUID, execution_ids: Collection[UUID]
+) -> dict[tuple[UUID, int, int], int]:
+    """The templates of sends by execution, partner channel and the send's number for its route and language."""
+    rows = await Sql.sent_templates.tuples(conn, brand_id=brand_id, execution_ids=list(execution_ids))
+    return {
+        (execution_id, channel, variant): template
+        for execution_id, channel, variant_from, variant_to, template in rows
+        for variant in range(variant_from, variant_to)
+    }
 
 
 async def put_totals(conn: Connection, brand_id: UUID, totals: Mapping[Counted, int], *, are_added: bool) -> None:
