@@ -32,18 +32,23 @@ async def test_a_campaign_is_made_published_and_offered_to_schedules(console: Co
     two = await press(at, new, "add", {"name": "Spring", "t-0-template_id": str(letter.id), "holdout": "12.5"})
     up = await press(at, two, "up 1", {"t-1-template_id": str(sms.id)})
     blank = await press(at, new, "save", {"name": "", "holdout": "all"})
-    saved = await press(at, up, "save", {"deadline": "2h"})
+    long = await press(at, up, "save", {"deadline": "2h", "clearance": "3h"})
+    longer = await press(at, up, "save", {"clearance": "8d"})
+    saved = await press(at, up, "save", {"deadline": "2h", "clearance": "90m"})
     here = saved.headers["location"].partition("?")[0]
     page = await at.get(here)
     published = await at.post(f"{here}/publish", data={"form_token": fields_in(page)["form_token"]}, headers=OWN)
 
     assert re.findall(r'id="([^"]+)-error"', blank.text) == ["holdout", "t-0-template_id"]
+    assert [re.findall(r'id="([^"]+)-error"', each.text) for each in (long, longer)] == [["clearance"]] * 2
+    assert fields_in(page)["clearance"] == "90m"
     (campaign,) = await services.campaigns.page(brand)
     assert [(route.channel, route.template_id) for route in campaign.routes] == [
         (ChannelKind.SMS, sms.id),
         (ChannelKind.EMAIL, letter.id),
     ]
-    assert (campaign.kind, campaign.policy.deadline, campaign.policy.holdout) == ("scheduled", "2h", 0.125)
+    policy = campaign.policy
+    assert (campaign.kind, policy.deadline, policy.clearance, policy.holdout) == ("scheduled", "2h", "90m", 0.125)
     assert "It is published" in published.text
     assert "first_name" in published.text
     assert "<img src=x" not in page.text

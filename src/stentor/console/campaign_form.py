@@ -36,7 +36,7 @@ SEEN = "seen"
 
 _ROW = re.compile(r"t-(\d{1,2})-(template_id|sender_id|app|was)", re.ASCII)
 _SAID_OF_ROUTE = {"channel", "template_id", "sender_id", "app"}
-_SAID_OF_POLICY = {"deadline", "holdout"}
+_SAID_OF_POLICY = {"deadline", "holdout", "clearance"}
 
 
 class RouteRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +62,7 @@ def fields_of(campaign: Campaign | None) -> dict[str, str]:
         "lane": campaign.lane,
         "mode": campaign.mode,
         "deadline": policy.deadline or "",
+        "clearance": policy.clearance or "",
         "holdout": percents(policy.holdout) if policy.holdout else "",
     }
 
@@ -166,7 +167,12 @@ def draft_of(
         "lane": cast("LaneName", _one_of(form, "lane", get_args(LaneName))),
         "mode": cast("Mode", _one_of(form, "mode", get_args(Mode))),
         "routes": tuple(routes),
-        "policy": msgspec.structs.replace(policy, deadline=form.get("deadline", "").strip() or None, holdout=holdout),
+        "policy": msgspec.structs.replace(
+            policy,
+            deadline=form.get("deadline", "").strip() or None,
+            clearance=form.get("clearance", "").strip() or None,
+            holdout=holdout,
+        ),
     }
     return CampaignDraft(**{**stored, **said})
 

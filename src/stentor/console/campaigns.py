@@ -35,6 +35,7 @@ from stentor.console.choosing import all_pages
 from stentor.console.fields import errors_at
 from stentor.console.pages import channel_name
 from stentor.console.visits import FORM_BYTES_MAX, AnyRequest
+from stentor.domain.policy import CLEARANCE_DAYS_MAX
 from stentor.errors import Conflict, Invalid, Problem, Violation
 
 SHOWN = 50
@@ -196,6 +197,7 @@ class CampaignPages:
             ),
             kinds=KINDS,
             kind_options=[(kind, KINDS[kind]) for kind in kinds],
+            clearance_days_max=CLEARANCE_DAYS_MAX,
             bases=BASES,
             lanes=LANES,
             modes=MODES,
@@ -215,7 +217,7 @@ def _partner_option(one: ChosenTemplate) -> str:
 def _places(rows: int) -> dict[str, str]:
     """Of each place in a campaign, the field that is about it."""
     places = {f"/{name}": name for name in ("name", "kind", "consent_basis", "lane", "mode")}
-    places |= {"/policy/deadline": "deadline", "/policy/holdout": "holdout"}
+    places |= {"/policy/deadline": "deadline", "/policy/holdout": "holdout", "/policy/clearance": "clearance"}
     for index in range(rows):
         places |= {
             f"/routes/{index}": f"t-{index}-template_id",
