@@ -12,6 +12,8 @@ from stentor.domain.address import phone_digest
 from stentor.domain.policy import CampaignCap, CampaignPolicy
 from stentor.errors import Unavailable
 from stentor.integrations.pulls.clearing import drop_rows, finish_forgotten, give_back_reservations, hand_over_sent
+from stentor.integrations.pulls.model import Wording
+from stentor.integrations.pulls.service import Asked
 from stentor.optouts.model import OptOut
 from stentor.optouts.service import add_to_builtin
 from tallies import unbalanced
@@ -283,6 +285,31 @@ async def test_what_nobody_waits_in_any_more_is_ended_by_whoever_comes_next(db: 
 
     assert await rows(db, "SELECT state FROM execution") == [("ended",)]
     assert await finish_forgotten(db, stage.pulls.runs, stage.pulls.hand_over) == 0
+
+
+async def test_pages_that_are_sent_faster_than_they_are_handed_over_go_together_and_each_counts_its_own(db: Database):
+    stage = await Stage.made(db, *[reader(f"p{number}") for number in range(9)])
+    campaign, execution_id = await stage.campaign()
+    first = await stage.client.names(campaign, top=2)
+    service = stage.pulls.service
+    pages = [
+        await service.page(stage.world.brand_id, stage.client.puller, Asked((505,), campaign, top, skip, Wording()))
+        # The second follows the first, the third does not; of the last one all but one were handed over before.
+        for skip, top in ((2, 1), (3, 3), (7, 2), (1, 6))
+    ]
+    for page in pages:
+        assert page.on_sent is not None
+        await page.on_sent()
+    await service.drained()
+
+    assert first == ["p0", "p1"]
+    (pull,) = await service.pulls(stage.world.brand_id, execution_id=execution_id, before=None, limit=10)
+    noted = await service.pages(stage.world.brand_id, pull.id, before=None, limit=10)
+    counted = [(page.position_from, page.position_to, page.handed_over) for page in reversed(noted)]
+    assert counted == [(0, 2, 2), (2, 3, 1), (3, 6, 3), (7, 9, 2), (1, 7, 1)]
+    assert set((await stage.world.fates(execution_id)).values()) == {"handed_over"}
+    assert await rows(db, "SELECT max(tries)::integer FROM send") == [(1,)]
+    assert await unbalanced(db) == []
 
 
 async def test_a_page_that_was_sent_is_handed_over_although_its_process_died_of_it(db: Database):

@@ -1,6 +1,9 @@
 """Handing over: what a service has fetched is out of our hands, and what nobody waits in any more is done."""
 
 import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple
 from uuid import UUID
 
 import structlog
@@ -19,25 +22,65 @@ from stentor.report.tally import Moves
 
 log = structlog.get_logger(__name__)
 
-AT_ONCE_ROWS = 10_000
+AT_ONCE_ROWS = 50_000
 """Rows that one transaction hands over: a few tenths of a second."""
 
 MOVED_AT_ONCE = 2
-"""Pages that one process hands over side by side."""
+"""Lists of which one process hands people over side by side."""
 
-_BACKLOG_PAGES = 8
+_BACKLOG_ROWS = 100_000
+
+
+class _Sent(NamedTuple):
+    """A page that was sent, whose people are to be handed over."""
+
+    page_id: UUID
+    start: int
+    end: int
+
+
+class _Backlog:
+    """The pages of one list that were sent and not handed over, in the order in which they were sent."""
+
+    def __init__(self) -> None:
+        self._pages: deque[_Sent] = deque()
+        self._rows = 0
+        self.has_room = asyncio.Event()
+
+    def put(self, page: _Sent) -> None:
+        self._pages.append(page)
+        self._count(page.end - page.start)
+
+    def take(self) -> list[_Sent]:
+        """The next page, and those that follow it row by row as long as one transaction does them all; none when all is done."""
+        taken: list[_Sent] = []
+        while self._pages and (
+            not taken or (self._pages[0].start == taken[-1].end and self._pages[0].end - taken[0].start <= AT_ONCE_ROWS)
+        ):
+            taken.append(self._pages.popleft())
+        self._count(-sum(page.end - page.start for page in taken))
+        return taken
+
+    def _count(self, rows: int) -> None:
+        self._rows += rows
+        if self._rows < _BACKLOG_ROWS:
+            self.has_room.set()
+        else:
+            self.has_room.clear()
 
 
 class HandOver:
     """Hands rows of lists over. Said twice, it changes nothing the second time.
 
     That a page was sent is written down at once, and a list's next page need not wait for its thousands of people: they are
-    handed over beside it, a moment later. What a process does not live to do is done by the keeper.
+    handed over beside it, a moment later, together with those of the pages that were sent meanwhile. What a process does not
+    live to do is done by the keeper.
     """
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self._room = asyncio.Semaphore(MOVED_AT_ONCE)
+        self._backlogs: dict[UUID, _Backlog] = {}
         self._moving: set[asyncio.Task[None]] = set()
 
     async def sent(self, run: PulledRun, pull: Pull, place: tuple[int, int], *, asked_by: str) -> None:
@@ -46,56 +89,69 @@ class HandOver:
             page_id = await store.note_page(conn, pull, place, asked_by=asked_by)
             failpoint("page_sent.before_commit")
         failpoint("page_sent.after_commit")
-        while len(self._moving) >= _BACKLOG_PAGES:
-            await asyncio.wait(self._moving, return_when=asyncio.FIRST_COMPLETED)
-        moving = asyncio.create_task(self._move(run, pull, place, page_id))
-        self._moving.add(moving)
-        moving.add_done_callback(self._moving.discard)
+        backlog = self._backlogs.get(pull.id)
+        if backlog is None:
+            backlog = self._backlogs[pull.id] = _Backlog()
+            moving = asyncio.create_task(self._move(run, pull, backlog))
+            self._moving.add(moving)
+            moving.add_done_callback(self._moving.discard)
+        backlog.put(_Sent(page_id, *place))
+        await backlog.has_room.wait()
 
     async def drained(self) -> None:
         """Returns when nothing is being handed over by this process."""
         while self._moving:
             await asyncio.wait(self._moving)
 
-    async def _move(self, run: PulledRun, pull: Pull, place: tuple[int, int], page_id: UUID) -> None:
+    async def _move(self, run: PulledRun, pull: Pull, backlog: _Backlog) -> None:
         try:
-            async with self._room:
-                await self.page(run, pull, place, page_id)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the keeper does it again
-            log.warning("pull.not_handed_over", pull_id=str(pull.id), rows=list(place), why=repr(error))
+            while pages := backlog.take():
+                try:
+                    async with self._room:
+                        await self._pages(run, pull, pages)
+                except Exception as error:  # noqa: BLE001 - whatever it is, the keeper does it again
+                    rows = [pages[0].start, pages[-1].end]
+                    log.warning("pull.not_handed_over", pull_id=str(pull.id), rows=rows, why=repr(error))
+        finally:
+            del self._backlogs[pull.id]
+            backlog.has_room.set()
 
     async def page(self, run: PulledRun, pull: Pull, place: tuple[int, int], page_id: UUID) -> None:
-        """Hands over whoever waits among the rows of a page that was sent, some thousand at a time."""
-        moved = 0
-        for start in range(place[0], place[1], AT_ONCE_ROWS):
-            end = min(start + AT_ONCE_ROWS, place[1])
+        """Hands over whoever waits among the rows of a page that was sent, some ten thousand at a time."""
+        await self._pages(run, pull, [_Sent(page_id, *place)])
+
+    async def _pages(self, run: PulledRun, pull: Pull, pages: Sequence[_Sent]) -> None:
+        """The same of pages that follow each other: of one, or of so many that one transaction does them all."""
+        bounds = [page.start for page in pages] + [pages[-1].end]
+        moved = [0] * len(pages)
+        for start in range(bounds[0], bounds[-1], AT_ONCE_ROWS):
+            end = min(start + AT_ONCE_ROWS, bounds[-1])
             async with self._db.transaction() as conn:
-                moved += await self.within(conn, run, pull, (start, end))
-                if end == place[1]:
-                    await Sql.acknowledge.run(
-                        conn, id=page_id, pull_id=pull.id, brand_id=pull.brand_id, handed_over=moved
-                    )
+                step = await self.within(conn, run, pull, bounds if len(pages) > 1 else [start, end])
+                moved = [before + more for before, more in zip(moved, step, strict=True)]
+                if end == bounds[-1]:
+                    await store.acknowledge(conn, pull, {page.page_id: n for page, n in zip(pages, moved, strict=True)})
                 failpoint("page_moved.before_commit")
             failpoint("page_moved.after_commit")
-        if moved:
+        if any(moved):
             await self.finish(run)
 
-    async def within(self, conn: Connection, run: PulledRun, pull: Pull, place: tuple[int, int]) -> int:
-        """The same within a transaction; returns how many had waited. `finish` comes after its commit.
+    async def within(self, conn: Connection, run: PulledRun, pull: Pull, bounds: Sequence[int]) -> list[int]:
+        """The same within a transaction: of the rows from each of these positions to before the next, how many had waited.
 
-        Whoever was skipped, revoked or cancelled meanwhile stays so.
+        `finish` comes after its commit. Whoever was skipped, revoked or cancelled meanwhile stays so.
         """
         await go_by_keys(conn)
         chunks = await store.share_pulled(conn, run)
         if not chunks:
-            return 0
-        moved, customers = await people_store.hand_over(conn, run, pull, place, chunks)
+            return [0] * (len(bounds) - 1)
+        moved, customers = await people_store.hand_over(conn, run, pull, bounds, chunks)
         if customers:
             keys = [(run.execution_id, customer) for customer in customers]
             await contacts.settle(conn, run.brand_id, run.channel, accepted=keys)
-        if moved:
+        if any(moved):
             moves = Moves(run.brand_id)
-            moves.settled(run.execution_id, run.channel, SendState.HANDED_OVER, Reason.NONE, moved)
+            moves.settled(run.execution_id, run.channel, SendState.HANDED_OVER, Reason.NONE, sum(moved))
             await moves.write(conn)
         return moved
 

@@ -140,15 +140,21 @@ WHERE r.execution_id = :execution_id AND r.pull_id = :pull_id AND r.brand_id = :
     AND r.position >= :position_from AND r.position < :position_to
 
 -- name: hand_over
--- Whoever on the page still waits for it. In chunks that are held by this transaction alone: what was cancelled meanwhile is not.
+-- Whoever on the pages still waits for them. In chunks that are held by this transaction alone: what was cancelled meanwhile is not.
+-- In the order of their keys, so that each page of the table is met once.
+-- planned anew: a thousand chunks are looked up by a hash where they are known when it is planned, and one after the other where not.
 UPDATE send s
 SET state = 2, tries = s.tries + 1, decided_at = :now
-FROM pull_row r
-WHERE r.execution_id = :execution_id AND r.pull_id = :pull_id AND r.brand_id = :brand_id
-    AND r.position >= :position_from AND r.position < :position_to
-    AND s.execution_id = :execution_id AND s.part = r.part AND s.customer_id = r.customer_id AND s.channel = :channel
+FROM (
+    SELECT o.part, o.customer_id, o.position
+    FROM pull_row o
+    WHERE o.execution_id = :execution_id AND o.pull_id = :pull_id AND o.brand_id = :brand_id
+        AND o.position >= :position_from AND o.position < :position_to
+    ORDER BY o.part, o.customer_id
+) r
+WHERE s.execution_id = :execution_id AND s.part = r.part AND s.customer_id = r.customer_id AND s.channel = :channel
     AND s.brand_id = :brand_id AND s.state = 0 AND s.chunk = ANY (:chunks::integer[])
-RETURNING s.customer_id
+RETURNING r.position, CASE WHEN :with_people THEN s.customer_id END
 
 -- name: position_of
 -- Where somebody is on these lists. It reads through each, by its key alone: 0.1 s for a million people.

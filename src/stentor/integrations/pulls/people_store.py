@@ -1,5 +1,6 @@
 """The people of pulls in the database: who is on a list, pages of it, and that they were handed over."""
 
+from bisect import bisect_right
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
@@ -169,22 +170,27 @@ async def page(conn: Connection, pull: Pull, run: PulledRun, place: tuple[int, i
 
 
 async def hand_over(
-    conn: Connection, run: PulledRun, pull: Pull, place: tuple[int, int], chunks: Sequence[int]
-) -> tuple[int, list[UUID]]:
-    """Hands over whoever on the page waits in these chunks: how many, and of a list under caps who."""
-    asked = {
-        "execution_id": pull.execution_id,
-        "pull_id": pull.id,
-        "brand_id": pull.brand_id,
-        "position_from": place[0],
-        "position_to": place[1],
-        "channel": int(run.channel),
-        "chunks": list(chunks),
-    }
-    if not pull.capped:
-        return await Sql.hand_over.run(conn, **asked), []
-    customers = await Sql.hand_over.column(conn, **asked)
-    return len(customers), customers
+    conn: Connection, run: PulledRun, pull: Pull, bounds: Sequence[int], chunks: Sequence[int]
+) -> tuple[list[int], list[UUID]]:
+    """Hands over whoever waits in these chunks, from each of these positions to before the next: how many of each.
+
+    Of a list under caps who, too.
+    """
+    found = await Sql.hand_over.tuples(
+        conn,
+        execution_id=pull.execution_id,
+        pull_id=pull.id,
+        brand_id=pull.brand_id,
+        position_from=bounds[0],
+        position_to=bounds[-1],
+        channel=int(run.channel),
+        chunks=list(chunks),
+        with_people=pull.capped,
+    )
+    moved = [0] * (len(bounds) - 1)
+    for position, _ in found:
+        moved[bisect_right(bounds, position) - 1] += 1
+    return moved, [customer for _, customer in found if customer is not None]
 
 
 async def drop_rows(conn: Connection, brand_id: UUID, execution_id: UUID, pull_id: UUID, limit: int) -> int:

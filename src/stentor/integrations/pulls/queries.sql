@@ -172,9 +172,10 @@ WHERE id = :id AND pull_id = :pull_id AND brand_id = :brand_id AND lease_until I
 FOR UPDATE
 
 -- name: acknowledge
-UPDATE pull_page
-SET handed_over_at = :now, handed_over = :handed_over
-WHERE id = :id AND pull_id = :pull_id AND brand_id = :brand_id AND handed_over_at IS NULL
+UPDATE pull_page g
+SET handed_over_at = :now, handed_over = n.moved
+FROM unnest(:ids::uuid[], :moved::integer[]) AS n (id, moved)
+WHERE g.id = n.id AND g.pull_id = :pull_id AND g.brand_id = :brand_id AND g.handed_over_at IS NULL
 
 -- name: release
 UPDATE pull_page

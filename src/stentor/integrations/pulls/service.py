@@ -4,7 +4,9 @@ A page of the classic API is handed over when its last byte was written, one tha
 and leased rows when they are acknowledged. Until then their people wait as before: a service that dies may ask again.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import functools
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from uuid import UUID
 
 import msgspec
@@ -17,6 +19,7 @@ from stentor.failpoints import failpoint
 from stentor.integrations.pulls import people_store, revoking_store, store
 from stentor.integrations.pulls.freezing import Freezer
 from stentor.integrations.pulls.handing_over import HandOver
+from stentor.integrations.pulls.in_order import in_order
 from stentor.integrations.pulls.model import (
     LEASE_S_MAX,
     LEASE_S_MIN,
@@ -33,8 +36,9 @@ from stentor.integrations.pulls.model import (
 from stentor.integrations.pulls.runs import Runs
 from stentor.integrations.pulls.store import Sql
 
-PIECE_ROWS = 10_000
-"""Rows of a page that are read and written at a time: what a page of any size holds in memory."""
+PIECE_ROWS = 5_000
+PIECES_AT_ONCE = 2
+"""Rows of a page that are read at a time, by that many connections side by side: what a page of any size holds in memory."""
 
 TRACED_PULLS_MAX = 20
 """The latest pulls of an execution in which somebody is looked for."""
@@ -43,7 +47,7 @@ TRACED_PULLS_MAX = 20
 class Page(msgspec.Struct, frozen=True):
     """A page of the classic API: its rows as JSON, piece by piece without the brackets, and what to call when all was written."""
 
-    pieces: AsyncIterator[bytes]
+    pieces: AsyncGenerator[bytes, None]
     on_sent: Callable[[], Awaitable[None]] | None
 
 
@@ -111,11 +115,22 @@ class PullService:
 
     async def _pieces(
         self, places: Sequence[tuple[PulledRun, Pull, tuple[int, int]]], wording: Wording
-    ) -> AsyncIterator[bytes]:
-        for run, pull, (start, end) in places:
-            for begin in range(start, end, PIECE_ROWS):
-                async with self._db.transaction() as conn:
-                    yield await people_store.page(conn, pull, run, (begin, min(begin + PIECE_ROWS, end)), wording)
+    ) -> AsyncGenerator[bytes, None]:
+        pieces = in_order(
+            (
+                functools.partial(self._piece, run, pull, (begin, min(begin + PIECE_ROWS, end)), wording)
+                for run, pull, (start, end) in places
+                for begin in range(start, end, PIECE_ROWS)
+            ),
+            at_once=PIECES_AT_ONCE,
+        )
+        async with aclosing(pieces):
+            async for each in pieces:
+                yield each
+
+    async def _piece(self, run: PulledRun, pull: Pull, place: tuple[int, int], wording: Wording) -> bytes:
+        async with self._db.transaction() as conn:
+            return await people_store.page(conn, pull, run, place, wording)
 
     async def freeze(
         self, brand_id: UUID, puller: Puller, *, campaign: int | None, execution_id: UUID | None, channel_number: int
@@ -216,9 +231,9 @@ class PullService:
         async with self._db.transaction() as conn:
             page = await self._lease(await store.lock_lease(conn, pull, lease_id))
             if page.handed_over_at is None:
-                place = page.position_from, page.position_to
-                moved = await self._hand_over.within(conn, run, pull, place)
-                await Sql.acknowledge.run(conn, id=lease_id, pull_id=pull.id, brand_id=brand_id, handed_over=moved)
+                bounds = page.position_from, page.position_to
+                (moved,) = await self._hand_over.within(conn, run, pull, bounds)
+                await store.acknowledge(conn, pull, {lease_id: moved})
             failpoint("acknowledge.before_commit")
         failpoint("acknowledge.after_commit")
         await self._hand_over.finish(run)
@@ -334,7 +349,7 @@ class PullService:
         return page
 
 
-async def _nothing() -> AsyncIterator[bytes]:
+async def _nothing() -> AsyncGenerator[bytes, None]:
     for piece in ():
         yield piece
 

@@ -1,6 +1,6 @@
 """Pulls, their pages and leases in the database."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -178,6 +178,13 @@ async def note_page(conn: Connection, pull: Pull, place: tuple[int, int], *, ask
         asked_by=asked_by,
     )
     return page_id
+
+
+async def acknowledge(conn: Connection, pull: Pull, moved: Mapping[UUID, int]) -> None:
+    """These pages were handed over, and so many people of each had waited. What was acknowledged before stays as it is."""
+    await Sql.acknowledge.run(
+        conn, ids=list(moved), moved=list(moved.values()), pull_id=pull.id, brand_id=pull.brand_id
+    )
 
 
 async def lease_next(conn: Connection, pull: Pull, *, rows: int, lease_s: int, asked_by: str) -> PullPage | None:

@@ -4,6 +4,7 @@ A list is frozen when `$skip` is 0 or left out, and read from there on; a page i
 """
 
 from collections.abc import Sequence
+from contextlib import aclosing
 
 from stentor.api.spool import Spooled
 from stentor.api.wire.classic.calls import Call
@@ -73,9 +74,10 @@ async def _written(call: Call, asked: Asked) -> Spooled:
     spool = call.spool()
     await spool.write(b"[")
     is_first = True
-    async for piece in page.pieces:
-        if piece:
-            await spool.write(piece if is_first else b"," + piece)
-            is_first = False
+    async with aclosing(page.pieces) as pieces:
+        async for piece in pieces:
+            if piece:
+                await spool.write(piece if is_first else b"," + piece)
+                is_first = False
     await spool.write(b"]")
     return Spooled(spool, page.on_sent)
