@@ -45,6 +45,9 @@ MEASURES = {
         "pull_single_rows_per_s",
         "metrics_per_s",
         "notify_s",
+        "federated_s",
+        "federated_hub_rss_mb",
+        "federated_service_rss_mb",
         "peak_rss_mb",
     },
     "guard": {

@@ -1,6 +1,7 @@
 """The hub: how fast a partner pulls its list, by pages and as one, how soon it is told of it, and how fast it reports back.
 
 It is a partner's program on the same machine, over HTTP with a key of its own; limits of rate are lifted, as a brand may lift them.
+After it another Stentor is the partner.
 """
 
 import re
@@ -16,7 +17,7 @@ import msgspec
 
 from stentor.campaigns.model import CampaignDraft, GeneratorDraft, Route
 from stentor.channels.partners.model import NewTemplate
-from stentor.cli.bench import fixtures
+from stentor.cli.bench import federated, fixtures
 from stentor.cli.bench.club import Club, add_people, add_topics, found_club
 from stentor.cli.bench.executions import call, until_ended, until_published
 from stentor.cli.bench.result import Measure, megabytes, per_s, seconds
@@ -27,6 +28,8 @@ from stentor.cli.premises import Premises
 from stentor.domain.vocabulary import ChannelKind
 
 PEOPLE = 1_000_000
+FEDERATED_SHARE = 10
+"""So many times fewer people are those of the two Stentors that are joined."""
 PAGE_ROWS = 10_000
 AS_ONE_ROWS = 2_000_000
 ATTRIBUTES = ("first_name", "last_name", "city", "team", "tier")
@@ -55,6 +58,7 @@ async def measure(premises: Premises, people: int) -> dict[str, Measure]:
 
     `pull_rows_per_s` is by pages of 10,000, which hand everybody over, and `pull_single_rows_per_s` the same list in one answer.
     `notify_s` is from the publication to the notification at the listener. Of a quarter of the people one event each is told by NDJSON.
+    `federated_s` is of a tenth of the people, as `federated.measure`.
     """
     async with MemoryWatch(premises.data) as memory, premises.running(workers=1):
         club = await found_club(premises)
@@ -84,6 +88,7 @@ async def measure(premises: Premises, people: int) -> dict[str, Measure]:
         "metrics_per_s": per_s(len(told) / told_s),
         "notify_s": seconds(notify_s),
         "peak_rss_mb": megabytes(memory.peak_mb),
+        **await federated.measure(max(1, people // FEDERATED_SHARE)),
     }
 
 
