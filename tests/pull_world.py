@@ -85,6 +85,8 @@ class Client:
         asked = Asked(channels, campaign, top, skip, Wording(**wording))
         page = await self.pulls.service.page(self.world.brand_id, self.puller, asked)
         text = b",".join([piece async for piece in page.pieces if piece])
+        if page.on_sending is not None:
+            await page.on_sending()
         if sent and page.on_sent is not None:
             await page.on_sent()
             await self.pulls.service.drained()

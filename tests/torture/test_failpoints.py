@@ -109,6 +109,7 @@ WITHOUT_A_BOUNDARY = {
     "It works on what nobody uses yet.": (
         "accounts/installation.py: check_installation",
         "backups/restoring.py",
+        "cli/bench/federation.py",
         "cli/demo/run.py",
         "db/migrate.py",
     ),

@@ -188,6 +188,11 @@ class Exchange:
             while (await self._receive())["type"] != "http.disconnect":
                 pass
 
+    @property
+    def has_body(self) -> bool:
+        """Whether the answer's body is sent; False where its head alone was asked for."""
+        return not self._head
+
     async def flushed(self) -> bool:
         """Waits until all that was sent has left this process; False where its reader hung up, or asked for the head alone.
 

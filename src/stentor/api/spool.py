@@ -124,11 +124,13 @@ class Spooled(msgspec.Struct, frozen=True):
     """A whole answer in a spool, JSON unless said otherwise, and who is told when its last byte was sent.
 
     `on_sent` is not called where the reader hung up before that, or asked by HEAD. It is awaited before the connection takes its
-    next request: who asks for the next page on the same one finds what it did. Another connection may be faster.
+    next request: who asks for the next page on the same one finds what it did. Another connection may be faster. `on_sending`
+    is awaited before the first byte of a body: what it writes down outlives a process that is killed before `on_sent`.
     """
 
     spool: Spool
     on_sent: Sent | None = None
+    on_sending: Sent | None = None
     media_type: str = "application/json"
 
 
@@ -138,6 +140,8 @@ async def send_spooled(exchange: Exchange, answer: Spooled) -> None:
         (b"content-type", answer.media_type.encode()),
         (b"content-length", b"%d" % answer.spool.length),
     ]
+    if answer.on_sending is not None and exchange.has_body:
+        await answer.on_sending()
     await exchange.send({"type": "http.response.start", "status": 200, "headers": headers})
     try:
         async for piece in answer.spool.pieces():

@@ -312,6 +312,32 @@ async def test_pages_that_are_sent_faster_than_they_are_handed_over_go_together_
     assert await unbalanced(db) == []
 
 
+async def test_who_asks_for_what_comes_next_has_the_page_before_although_nobody_lived_to_note_it(db: Database):
+    stage = await Stage.made(db, *[reader(name) for name in "abcde"])
+    campaign, execution_id = await stage.campaign()
+    await stage.client.ask(campaign, top=1)
+    for skip in (1, 3):
+        failpoints.arm("page_sent.before_commit=die@1", {"die": die})
+        try:
+            with pytest.raises(Died):
+                await stage.client.ask(campaign, top=2, skip=skip)
+        finally:
+            failpoints.arm("")
+    assert list((await stage.world.fates(execution_id)).values()).count("handed_over") == 1
+
+    # Asked for again, the last page is still on its way; the one before it has arrived.
+    await stage.client.ask(campaign, top=2, skip=3, sent=False)
+    await stage.pulls.service.drained()
+    assert list((await stage.world.fates(execution_id)).values()).count("handed_over") == 3
+    assert await stage.client.names(campaign, top=2, skip=5) == []
+    await stage.pulls.service.drained()
+
+    assert await stage.world.fates(execution_id) == dict.fromkeys("abcde", "handed_over")
+    assert await rows(db, "SELECT state FROM execution") == [("ended",)]
+    assert await rows(db, "SELECT count(*)::integer FROM pull_sending") == [(0,)]
+    assert await unbalanced(db) == []
+
+
 async def test_a_page_that_was_sent_is_handed_over_although_its_process_died_of_it(db: Database):
     stage = await Stage.made(db, *[reader(name) for name in "abc"])
     campaign, execution_id = await stage.campaign()

@@ -24,7 +24,7 @@ from stentor.cli.bench.executions import call
 from stentor.cli.bench.installations import Installation, installation
 from stentor.cli.client import Called
 from stentor.cli.output import fail
-from stentor.cli.premises import temporary_directory
+from stentor.cli.premises import WORKERS, temporary_directory
 from stentor.db.connection import Connection
 from stentor.domain.address import email_digest
 from stentor.domain.vocabulary import ChannelKind
@@ -177,7 +177,7 @@ class Federation:
 
 
 @asynccontextmanager
-async def federation(smtp_port: int, *, workers: int = 1) -> AsyncIterator[Federation]:
+async def federation(smtp_port: int, *, workers: int = WORKERS) -> AsyncIterator[Federation]:
     """Two installations, gone at the end, not joined yet; the service's mail goes to the SMTP server at that port."""
     with temporary_directory() as hub_data, temporary_directory() as service_data:
         async with (

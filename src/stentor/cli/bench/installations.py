@@ -11,7 +11,7 @@ from pathlib import Path
 
 from stentor.cli.database import database
 from stentor.cli.output import fail
-from stentor.cli.premises import HOST, Premises, own_settings
+from stentor.cli.premises import HOST, WORKERS, Premises, own_settings
 from stentor.cli.processes import child_environment, claimed_port
 from stentor.db.kernel import end_with_parent
 from stentor.db.migrate import migrate
@@ -77,7 +77,7 @@ class Installation:
 
 
 @asynccontextmanager
-async def installation(data: Path, *, workers: int = 1) -> AsyncIterator[Installation]:
+async def installation(data: Path, *, workers: int = WORKERS) -> AsyncIterator[Installation]:
     """A running installation in that directory, reachable on this machine alone, to which private networks are open."""
     told = {"allow_private_networks": True, "workers": workers}
     settings = own_settings(data, claimed_port(HOST, 0)).model_copy(update=told)

@@ -21,7 +21,7 @@ SECRET_CHARS_MAX = 1_000
 APP_CHARS_MAX = 200
 NUMBER_MAX = 2**31 - 1
 PAGE_ROWS = 2_000
-"""People who are asked for in one page of a pull; each page is kept before the next is asked for."""
+"""People who are asked for in one page of a pull; each page is kept while the next one comes."""
 PEOPLE_MAX = 5_000_000
 """People of one run."""
 GROUPS_TO_THE_SECOND = 500

@@ -1,9 +1,12 @@
-"""Pulling a run: page after page, each kept with its people before the next is asked for, so that a crash repeats one page."""
+"""Pulling a run: page after page, each kept with its place while the next one comes, so that a crash repeats two pages at most."""
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import aclosing
 from datetime import timedelta
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -55,22 +58,9 @@ class Puller:
         brand = await self._brands.by_id(run.brand_id)
         if brand is None:
             return
-        skip = run.rows_read
-        while True:
-            rows = await hub.send_details(
-                run.campaign_number, run.channel_number, asked_of(connector), skip=skip, top=self._page_rows
-            )
-            failpoint("connector.page_read")
-            if not rows:
-                break
-            if skip + len(rows) > PEOPLE_MAX:
-                raise RunSpoiled(f"The hub names more than {PEOPLE_MAX:,} people. Split the campaign there.")
-            page = _Page(brand, connector, msgspec.structs.replace(run, rows_read=skip), rows)
-            is_ours = await until_settled(self._db, partial(page.keep, lease=self._lease))
-            failpoint("connector.page_kept")
-            if not is_ours:
-                return
-            skip += len(rows)
+        skip = await self._keep_all(hub, connector, run, brand)
+        if skip is None:
+            return
         async with self._db.transaction() as conn:
             locked = await runs.lock(conn, run)
             if locked is None or locked[:2] != ("noticed", skip):
@@ -79,6 +69,56 @@ class Puller:
             await store.note_well(conn, run.brand_id, run.connector_id, "pulled")
             failpoint("connector.before_pulled")
         failpoint("connector.after_pulled")
+
+    async def _keep_all(self, hub: Hub, connector: Connector, run: Claimed, brand: Brand) -> int | None:
+        """Keeps page after page to the end of the list; how many rows it has, or None where somebody else goes on with the run."""
+        skip, asked = run.rows_read, asked_of(connector)
+
+        async def read(start: int) -> list[SendDetail]:
+            return await hub.send_details(
+                run.campaign_number, run.channel_number, asked, skip=start, top=self._page_rows
+            )
+
+        async with aclosing(_Ahead(read)) as pages:
+            pages.ask(skip)
+            while rows := await pages.page():
+                failpoint("connector.page_read")
+                if skip + len(rows) > PEOPLE_MAX:
+                    raise RunSpoiled(f"The hub names more than {PEOPLE_MAX:,} people. Split the campaign there.")
+                pages.ask(skip + len(rows))
+                page = await asyncio.to_thread(
+                    _Page, brand, connector, msgspec.structs.replace(run, rows_read=skip), rows
+                )
+                is_ours = await until_settled(self._db, partial(page.keep, lease=self._lease))
+                failpoint("connector.page_kept")
+                if not is_ours:
+                    return None
+                skip += len(rows)
+        return skip
+
+
+class _Ahead:
+    """Asks a hub for a page while the one before it is kept; what was asked for in vain is given up with the block."""
+
+    def __init__(self, read: Callable[[int], Coroutine[Any, Any, list[SendDetail]]]) -> None:
+        self._read = read
+        self._coming: asyncio.Task[list[SendDetail]] | None = None
+
+    def ask(self, skip: int) -> None:
+        """Asks for the page from there on."""
+        self._coming = asyncio.create_task(self._read(skip))
+
+    async def page(self) -> list[SendDetail]:
+        """The page that was asked for. Raises HubRefused."""
+        if self._coming is None:
+            raise RuntimeError("Ask for a page first.")
+        return await self._coming
+
+    async def aclose(self) -> None:
+        """Lets go of what is still coming."""
+        if self._coming is not None:
+            self._coming.cancel()
+            await asyncio.gather(self._coming, return_exceptions=True)
 
 
 class _Page:

@@ -23,6 +23,9 @@ from stentor.integrations.connector.runs import Claimed
 SENT, DROPPED = 0, 5
 _METRICS = {"delivered": 1, "opened": 2, "clicked": 3, "unsubscribed": 4, "complained": 6, "bounced": 9}
 
+LOOKED_AT_ONCE = 10_000
+"""People who are looked through for news at a time."""
+
 _BEFORE = -1
 _FIRST = UUID(int=0)
 
@@ -134,7 +137,7 @@ class Pusher:
                     run_id=run.id,
                     after_part=after_part,
                     after=after,
-                    limit=TOLD_MAX,
+                    limit=LOOKED_AT_ONCE,
                 )
             if not rows:
                 return
@@ -144,7 +147,8 @@ class Pusher:
                 if event is not None:
                     news[_Told(template, event, at.astimezone(UTC).date())].append((part, customer, external_id))
             for told, people in sorted(news.items()):
-                await self._tell(hub, run, told, people)
+                for start in range(0, len(people), TOLD_MAX):
+                    await self._tell(hub, run, told, people[start : start + TOLD_MAX])
 
     async def _tell(self, hub: Hub, run: Claimed, told: _Told, people: Sequence[tuple[int, UUID, str]]) -> None:
         named = [external_id for _, _, external_id in people]

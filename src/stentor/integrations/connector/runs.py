@@ -1,6 +1,8 @@
 """Runs in the database: noticed once, claimed for a while, kept page by page."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -11,13 +13,17 @@ from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.db.sql import QuerySet, Statement
 from stentor.domain.ids import new_id, part_of
+from stentor.errors import Unavailable
 from stentor.integrations.connector.model import Connector, ConnectorRun, RunState
 
 RUN_DAYS_MAX = 60
 """So long a run whose figures are told is shown, and is known to have been executed."""
 
-LEASE = timedelta(seconds=90)
-"""For as long one process alone works on a run; longer than the slowest answer of a hub."""
+LEASE = timedelta(seconds=20)
+"""For as long one process alone works on a run; it is renewed while the process works, and what a dead one held is taken after it."""
+
+_RENEWALS = 4
+_RENEW_S_MIN = 1.0
 
 FIRST_TICK = timedelta(seconds=2)
 """How soon after its start a run is looked at again."""
@@ -34,6 +40,7 @@ class Sql(QuerySet, file="runs.sql", package=__package__):
     cancel: Statement
     anything_due: Statement
     claim: Statement
+    renew: Statement
     lock_run: Statement
     note_page: Statement
     note_pulled: Statement
@@ -116,6 +123,26 @@ async def claim(db: Database, lease: timedelta) -> Claimed | None:
             return None
     async with db.autocommit() as conn:
         return await Sql.claim.first(conn, Claimed, lease=lease)
+
+
+@asynccontextmanager
+async def renewed(db: Database, run: Claimed, lease: timedelta) -> AsyncIterator[None]:
+    """Within the block the run stays the caller's, however slow its hub is, until its next state begins."""
+
+    async def renew() -> None:
+        while True:
+            await asyncio.sleep(max(lease.total_seconds() / _RENEWALS, _RENEW_S_MIN))
+            # An outage of the database ends the run's step as well.
+            with suppress(Unavailable):
+                async with db.autocommit() as conn:
+                    await Sql.renew.run(conn, id=run.id, brand_id=run.brand_id, state=run.state, lease=lease)
+
+    renewing = asyncio.create_task(renew())
+    try:
+        yield
+    finally:
+        renewing.cancel()
+        await asyncio.gather(renewing, return_exceptions=True)
 
 
 async def lock(conn: Connection, run: Claimed) -> tuple[RunState, int, datetime | None] | None:

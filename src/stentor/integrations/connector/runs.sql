@@ -40,6 +40,10 @@ WHERE r.id = (
 RETURNING r.id, r.connector_id, r.brand_id, r.campaign_number, r.channel_number, r.state, r.rows_read, r.failures, r.noticed_at,
     r.cancelled_at, r.pushed_at, r.push_until, r.is_settled
 
+-- name: renew
+-- Not when its next state has begun: that one's next step is due when it says.
+UPDATE connector_run SET due_at = :now + :lease::interval WHERE id = :id AND brand_id = :brand_id AND state = :state
+
 -- name: lock_run
 SELECT state, rows_read, cancelled_at FROM connector_run WHERE id = :id AND brand_id = :brand_id FOR UPDATE
 

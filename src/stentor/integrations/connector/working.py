@@ -52,7 +52,8 @@ class RunWorker:
             return False
         failpoint("connector.claimed")
         try:
-            await self._step(run)
+            async with runs.renewed(self._db, run, self._lease):
+                await self._step(run)
         except HubRefused as trouble:
             await self._put_off(run, str(trouble))
         except RunSpoiled as trouble:

@@ -74,7 +74,8 @@ class HandOver:
 
     That a page was sent is written down at once, and a list's next page need not wait for its thousands of people: they are
     handed over beside it, a moment later, together with those of the pages that were sent meanwhile. What a process does not
-    live to do is done by the keeper.
+    live to do is done by the keeper, and where it did not even live to note that a page was sent, that is noted when its
+    reader asks for what comes next.
     """
 
     def __init__(self, db: Database) -> None:
@@ -83,10 +84,29 @@ class HandOver:
         self._backlogs: dict[UUID, _Backlog] = {}
         self._moving: set[asyncio.Task[None]] = set()
 
+    async def sending(self, pull: Pull, place: tuple[int, int]) -> None:
+        """The rows from one position to before another are about to be written out."""
+        async with self._db.transaction() as conn:
+            await Sql.begin_page.run(
+                conn, pull_id=pull.id, brand_id=pull.brand_id, position_from=place[0], position_to=place[1]
+            )
+            failpoint("page_sending.before_commit")
+        failpoint("page_sending.after_commit")
+
+    async def taken(self, run: PulledRun, pull: Pull, position: int, *, asked_by: str) -> None:
+        """Somebody goes on from that position: pages before it that were being written out, and were not noted, are theirs."""
+        async with self._db.read() as conn:
+            places = await Sql.begun_before.tuples(conn, pull_id=pull.id, brand_id=pull.brand_id, position=position)
+        for place in places:
+            await self.sent(run, pull, place, asked_by=asked_by)
+
     async def sent(self, run: PulledRun, pull: Pull, place: tuple[int, int], *, asked_by: str) -> None:
         """The rows from one position to before another were written out, and their people are handed over from now on."""
         async with self._db.transaction() as conn:
             page_id = await store.note_page(conn, pull, place, asked_by=asked_by)
+            await Sql.end_page.run(
+                conn, pull_id=pull.id, brand_id=pull.brand_id, position_from=place[0], position_to=place[1]
+            )
             failpoint("page_sent.before_commit")
         failpoint("page_sent.after_commit")
         backlog = self._backlogs.get(pull.id)

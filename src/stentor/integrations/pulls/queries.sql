@@ -130,6 +130,21 @@ LIMIT :limit
 INSERT INTO pull_page (id, pull_id, brand_id, position_from, position_to, asked_by, asked_at)
 VALUES (:id, :pull_id, :brand_id, :position_from, :position_to, :asked_by, :now)
 
+-- name: begin_page
+INSERT INTO pull_sending (pull_id, position_to, position_from, brand_id, begun_at)
+VALUES (:pull_id, :position_to, :position_from, :brand_id, :now)
+ON CONFLICT (pull_id, position_to, position_from) DO UPDATE SET begun_at = excluded.begun_at
+
+-- name: end_page
+DELETE FROM pull_sending
+WHERE pull_id = :pull_id AND position_to = :position_to AND position_from = :position_from AND brand_id = :brand_id
+
+-- name: begun_before
+-- Pages that end where the next one begins, or before it, and were perhaps sent.
+SELECT position_from, position_to FROM pull_sending
+WHERE pull_id = :pull_id AND position_to <= :position AND brand_id = :brand_id
+ORDER BY position_to, position_from
+
 -- name: is_noted
 -- Whether exactly these rows were handed over by a page before: whoever says so again changes nothing.
 SELECT EXISTS (

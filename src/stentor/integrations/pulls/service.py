@@ -45,10 +45,14 @@ TRACED_PULLS_MAX = 20
 
 
 class Page(msgspec.Struct, frozen=True):
-    """A page of the classic API: its rows as JSON, piece by piece without the brackets, and what to call when all was written."""
+    """A page of the classic API: its rows as JSON, piece by piece without the brackets.
+
+    `on_sending` is to be called before its first byte is written out, and `on_sent` after its last.
+    """
 
     pieces: AsyncGenerator[bytes, None]
-    on_sent: Callable[[], Awaitable[None]] | None
+    on_sent: Callable[[], Awaitable[None]] | None = None
+    on_sending: Callable[[], Awaitable[None]] | None = None
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -87,31 +91,22 @@ class PullService:
     async def page(self, brand_id: UUID, puller: Puller, asked: Asked) -> Page:
         """A page as the classic API has it: empty for what is unknown, cancelled, past its deadline, or past the end.
 
+        Who asks for what comes after a page that was being sent has that one, whether this installation lived to note it or not.
         From `skip` 0 on, and where the client has no list yet, each list is frozen anew. Raises Unavailable for what is paused.
         """
-        places: list[tuple[PulledRun, Pull, tuple[int, int]]] = []
-        top, skip = asked.top, asked.skip
-        for number in asked.channels if top else ():
-            run = await self._runs.of_number(brand_id, asked.campaign, number)
-            if run is None or not await self._may_be_pulled(run):
-                continue
-            pull = None if asked.skip == 0 else await self._latest(run, puller)
-            if pull is None:
-                pull = await self._freezer.freeze(run, puller)
-            start, end = min(skip, pull.rows), min(skip + top, pull.rows)
-            if start < end:
-                places.append((run, pull, (start, end)))
-            top, skip = top - (end - start), max(0, skip - pull.rows)
-            if top == 0:
-                break
+        places = await self._places(brand_id, puller, asked)
         if not places:
-            return Page(_nothing(), None)
+            return Page(_nothing())
+
+        async def on_sending() -> None:
+            for _, pull, place in places:
+                await self._hand_over.sending(pull, place)
 
         async def on_sent() -> None:
             for run, pull, place in places:
                 await self._hand_over.sent(run, pull, place, asked_by=puller.label)
 
-        return Page(self._pieces(places, asked.wording), on_sent)
+        return Page(self._pieces(places, asked.wording), on_sent, on_sending)
 
     async def _pieces(
         self, places: Sequence[tuple[PulledRun, Pull, tuple[int, int]]], wording: Wording
@@ -300,6 +295,29 @@ class PullService:
     async def drained(self) -> None:
         """Returns when nothing is being handed over by this process."""
         await self._hand_over.drained()
+
+    async def _places(
+        self, brand_id: UUID, puller: Puller, asked: Asked
+    ) -> list[tuple[PulledRun, Pull, tuple[int, int]]]:
+        """Which rows of which lists the page has; what was on its way before them is noted as sent."""
+        places: list[tuple[PulledRun, Pull, tuple[int, int]]] = []
+        top, skip = asked.top, asked.skip
+        for number in asked.channels if top else ():
+            run = await self._runs.of_number(brand_id, asked.campaign, number)
+            if run is None or not await self._may_be_pulled(run):
+                continue
+            pull = None if asked.skip == 0 else await self._latest(run, puller)
+            if pull is None:
+                pull = await self._freezer.freeze(run, puller)
+            start, end = min(skip, pull.rows), min(skip + top, pull.rows)
+            if start > 0:
+                await self._hand_over.taken(run, pull, start, asked_by=puller.label)
+            if start < end:
+                places.append((run, pull, (start, end)))
+            top, skip = top - (end - start), max(0, skip - pull.rows)
+            if top == 0:
+                break
+        return places
 
     async def _latest(self, run: PulledRun, puller: Puller) -> Pull | None:
         async with self._db.read() as conn:

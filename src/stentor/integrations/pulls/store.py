@@ -36,6 +36,9 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     page_of_pulls: Statement
     pages: Statement
     note_page: Statement
+    begin_page: Statement
+    end_page: Statement
+    begun_before: Statement
     is_noted: Statement
     lock_pull: Statement
     lapsed: Statement

@@ -80,4 +80,4 @@ async def _written(call: Call, asked: Asked) -> Spooled:
                 await spool.write(piece if is_first else b"," + piece)
                 is_first = False
     await spool.write(b"]")
-    return Spooled(spool, page.on_sent)
+    return Spooled(spool, page.on_sent, page.on_sending)
