@@ -7,9 +7,7 @@ import typer
 from stentor.cli.connectors_app import connectors_app
 from stentor.cli.options import AsJson, Data, OnlyBrand, said
 
-hub_app = typer.Typer(
-    help="Outside services, and hubs that are served.", no_args_is_help=True
-)
+hub_app = typer.Typer(help="Outside services, and hubs that are served.", no_args_is_help=True)
 channels_app = typer.Typer(help="Partner channels, which outside services execute.", no_args_is_help=True)
 clients_app = typer.Typer(help="Hub clients, the credentials of outside services.", no_args_is_help=True)
 hub_app.add_typer(channels_app, name="channels")
