@@ -36,6 +36,7 @@ async def test_what_was_asked_at_the_freeze_is_asked_again_as_of_then(db: Databa
     async for _ in page.pieces:
         pass
     await page.on_sent()
+    await stage.pulls.service.drained()
 
     async def told(name: str) -> ChannelExplanation:
         executions = stage.pulls.engine.executions

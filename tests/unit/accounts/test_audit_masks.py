@@ -16,6 +16,7 @@ from stentor.audience.model import Topic
 from stentor.audience.segments.model import Segment
 from stentor.campaigns.model import Campaign, Generator, Template
 from stentor.channels.model import Sender
+from stentor.channels.partners.model import PartnerChannel
 from stentor.channels.sandbox.model import ChaosRule
 from stentor.channels.smtp.settings import SmtpSettings
 from stentor.channels.webhook.settings import WebhookSettings
@@ -33,6 +34,7 @@ SHAPES: dict[str, list[Any]] = {
     "event_generator": [Generator],
     "optout_list": [OptOutList],
     "organisation": [Organisation],
+    "partner_channel": [PartnerChannel],
     "schedule": [Schedule, BatchSchedule],
     "segment": [Segment],
     "sender": [Sender, SmtpSettings, WebhookSettings],
@@ -40,9 +42,15 @@ SHAPES: dict[str, list[Any]] = {
     "test_recipient": [test_recipient_store.TestRecipient],
     "topic": [Topic],
     # Told by a few members that the service names.
+    "connector": [],
+    "hub_client": [],
     "invitation": [],
     "key": [],
+    "listener": [],
     "member": [],
+    "partner_apps": [],
+    "partner_templates": [],
+    "promotions": [],
     "user": [],
 }
 
