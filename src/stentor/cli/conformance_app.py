@@ -98,7 +98,7 @@ def service(
     url: Annotated[
         str,
         typer.Argument(
-            metavar="[URL]", help="Its listener, where it registers none within the time.", show_default=False
+            metavar="URL", help="Its listener, where it registers none within the time.", show_default=False
         ),
     ] = "",
     channel: Annotated[

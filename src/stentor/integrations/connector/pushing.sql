@@ -1,9 +1,9 @@
 -- What became of a run's people, for its hub: totals by template, and people by event.
 
 -- name: executions
--- How the groups' executions stand; pending ones are those where something can still happen.
+-- How the groups' executions stand. A group that has none is over: its template could not be sent, or it was cancelled before.
 SELECT g.number, g.template_number, g.people, g.start_at,
-    coalesce(e.ended_at IS NOT NULL, true) AS is_over,
+    (e.id IS NULL OR e.ended_at IS NOT NULL) AS is_over,
     coalesce((SELECT sum(t.sends) FROM tally t WHERE t.execution_id = g.execution_id AND t.brand_id = :brand_id AND t.state = 2), 0)::bigint
         AS handed_over,
     coalesce((SELECT sum(t.sends) FROM tally t WHERE t.execution_id = g.execution_id AND t.brand_id = :brand_id AND t.state = 5), 0)::bigint
