@@ -100,6 +100,21 @@ async def carried(
             "INSERT INTO partner_run (brand_id, number, execution_id, published_at, channels) VALUES (%s, %s, %s, %s, %s)",
             [brand_id, number, execution_id, published, [CHANNEL]],
         )
+        await conn.execute(
+            "INSERT INTO chunk (execution_id, number, brand_id, sender_id, channel, lane, key_from, key_to, sends, due_at, done_at)"
+            " SELECT %s, 0, %s, sender_id, channel, 2, %s, %s, %s, %s, %s FROM partner_channel WHERE brand_id = %s AND number = %s",
+            [
+                execution_id,
+                brand_id,
+                UUID(int=0),
+                UUID(int=2**128 - 1),
+                len(sent_to),
+                published,
+                published,
+                brand_id,
+                CHANNEL,
+            ],
+        )
         people = [customer_id(brand_id, name) for name in sent_to]
         await conn.execute(
             "INSERT INTO send (execution_id, customer_id, brand_id, decided_at, chunk, part, channel, state)"

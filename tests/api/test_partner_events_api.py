@@ -1,6 +1,7 @@
 """Partners tell what became of messages, thousands a call, and the reference's reader sees it beside the totals."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ EVENT = {
     "template": 7,
     "external_id": "ann",
     "event": "delivered",
-    "at": "2026-11-21T10:04:00+02:00",
+    "at": datetime.now(UTC).isoformat(),
 }
 
 
@@ -71,7 +72,12 @@ async def test_a_line_that_cannot_be_read_is_named_and_nothing_is_taken(world: W
         "/1/surplus": {**EVENT, "surplus": 1},
         "/1": b'{"id": ',
         "/1/template": {**EVENT, "template": 99},
+        "/2/template": b"\n" + json.dumps({**EVENT, "template": 99}).encode(),
+        "/2/external_id": b"\n" + json.dumps({**EVENT, "external_id": ""}).encode(),
     }
+    for ago in ("1969-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00", "2016-01-01T00:00:00Z"):
+        answer = await tell(world, b"", {**EVENT, "at": ago})
+        assert (answer.status_code, answer.json()["violations"][0]["pointer"]) == (400, "/1/at"), answer.text
     for pointer, line in bad.items():
         answer = await tell(world, {**EVENT, "id": "e-9"}, line)
 
@@ -81,4 +87,15 @@ async def test_a_line_that_cannot_be_read_is_named_and_nothing_is_taken(world: W
     assert (many.status_code, many.json()["code"]) == (413, "too-large")
     assert (await tell(world, EVENT, **{"Content-Type": "text/csv"})).status_code == 415
     assert (await tell(world)).json()["taken"] == 0
+    assert await run.history() == []
+
+
+async def test_a_test_key_tells_nothing_of_real_people(world: World, run: Carried):
+    opt_out = json.dumps({**EVENT, "event": "unsubscribed"}).encode()
+    headers = {"Content-Type": "application/x-ndjson"}
+
+    key = await world.services.accounts.create_key("t", brand_id=world.brand.id, scopes=("write",), is_test=True)
+    refused = await world.ask("POST", "/partner-events", token=key.token, content=opt_out, headers=headers)
+
+    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
     assert await run.history() == []

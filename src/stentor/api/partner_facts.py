@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+from stentor.api.auth import live
 from stentor.api.executions import executions
 from stentor.api.groups import group_noun
 from stentor.api.request import ApiRequest, Caller
@@ -87,8 +88,9 @@ async def tell_partner_events(request: ApiRequest, caller: Caller) -> Told:
 
     All lines are taken or none. Telling them again changes nothing, so a batch whose answer was lost is sent again as it was.
     `unsubscribed` is the person's own no to the channel and to the address behind it; `bounced` and `complained` bar that address.
-    People whom nothing was sent to are counted as `unknown` and passed over.
+    People whom nothing was sent to are counted as `unknown` and passed over; when something was, tell it again.
     """
+    live(caller, "What partners tell is of real people")
     request.check_media(_MEDIA, "application/x-ndjson")
     facts = await _read(await request.body())
     actor = f"key {caller.principal.key_number}"
@@ -125,6 +127,7 @@ async def _read(body: bytes) -> list[ToldFact]:
                 kind=FactKind[said.event.upper()],
                 at=said.at,
                 detail=said.detail,
+                line=place,
             )
         )
         if count % _LINES_AT_ONCE == 0:

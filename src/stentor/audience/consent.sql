@@ -73,6 +73,19 @@ CROSS JOIN LATERAL (
 ) e
 ORDER BY e.at, e.event_id
 
+-- name: last_yeses
+-- When each of them last agreed to the channel.
+SELECT n.place::integer - 1, y.at
+FROM unnest(:parts::smallint[], :customer_ids::uuid[], :channels::integer[]) WITH ORDINALITY AS n (part, customer_id, channels, place)
+CROSS JOIN LATERAL (
+    SELECT e.at
+    FROM consent_event e
+    WHERE e.part = n.part AND e.customer_id = n.customer_id AND e.brand_id = :brand_id AND e.kind = 'agreed'
+        AND e.channels & n.channels <> 0
+    ORDER BY e.at DESC
+    LIMIT 1
+) y
+
 -- name: count_subscribers
 -- Spread over shards, so that people who subscribe at the same moment rarely wait for each other.
 INSERT INTO topic_counter (topic_id, shard, brand_id, subscribers)

@@ -24,6 +24,7 @@ class Sql(QuerySet, file="consent.sql", package=__package__):
     write_flags: Statement
     append_events: Statement
     choices_by_topic: Statement
+    last_yeses: Statement
     count_subscribers: Statement
     subscriptions_of: Statement
     page_of_subscribers: Statement
@@ -158,6 +159,20 @@ async def choices_by_topic(
         topic_ids=list(topic_ids),
     )
     return [PastChoice(*row) for row in rows]
+
+
+async def last_yeses(conn: Connection, brand_id: UUID, asked: Sequence[tuple[UUID, int]]) -> list[datetime | None]:
+    """When each person of these (customer, channels as a mask) last agreed to one of the channels; None for never."""
+    found = dict(
+        await Sql.last_yeses.tuples(
+            conn,
+            brand_id=brand_id,
+            parts=[part_of(customer) for customer, _ in asked],
+            customer_ids=[customer for customer, _ in asked],
+            channels=[channels for _, channels in asked],
+        )
+    )
+    return [found.get(place) for place in range(len(asked))]
 
 
 async def count_subscribers(conn: Connection, brand_id: UUID, more: Mapping[UUID, int], *, shard: int) -> None:

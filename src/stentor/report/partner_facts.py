@@ -69,7 +69,7 @@ class FactTold(NamedTuple):
 
 
 async def standing(conn: Connection, brand_id: UUID, facts: Sequence[PartnerFact]) -> list[Standing]:
-    """How the facts' sends stand; a fact without a send is left out."""
+    """How the facts' sends stand; left out are facts of people whom nothing was sent to by that partner channel."""
     rows = await Sql.standing.tuples(
         conn,
         brand_id=brand_id,

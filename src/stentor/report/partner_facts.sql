@@ -3,8 +3,9 @@
 -- Keys are looked up LATERAL with a LIMIT, each by the index: the planner knows nothing of a week that is being filled.
 
 -- name: standing
--- Who of them has a send there, decided when; whether it is the first fact of that kind; and, of one with words, whether the
--- person is still there: nothing is said anew of somebody who was erased.
+-- To whom of them something was sent by that partner channel, decided when; whether it is the first fact of that kind; and, of one
+-- with words, whether the person is still there: nothing is said anew of somebody who was erased. Who waits counts once the list that
+-- they are on was frozen: a partner may tell what became of rows before it acknowledges them.
 SELECT n.place::integer - 1, s.decided_at, s.variant, t.was_told IS NULL, p.is_there IS NOT NULL
 FROM unnest(
         :execution_ids::uuid[], :parts::smallint[], :customer_ids::uuid[], :channels::smallint[], :numbers::integer[],
@@ -15,6 +16,16 @@ CROSS JOIN LATERAL (
     FROM send o
     WHERE o.execution_id = n.execution_id AND o.part = n.part AND o.customer_id = n.customer_id AND o.channel = n.channel
         AND o.brand_id = :brand_id
+        AND (
+            SELECT k.sender_id FROM chunk k
+            WHERE k.execution_id = n.execution_id AND k.number = o.chunk AND k.brand_id = :brand_id
+        ) = (
+            SELECT p.sender_id FROM partner_channel p WHERE p.brand_id = :brand_id AND p.number = n.number
+        )
+        AND (o.state = 2 OR o.state = 0 AND EXISTS (
+            SELECT FROM pulled_run r
+            WHERE r.execution_id = n.execution_id AND r.channel_number = n.number AND r.brand_id = :brand_id
+        ))
     LIMIT 1
 ) s
 LEFT JOIN LATERAL (

@@ -66,6 +66,7 @@ async def test_people_are_named_with_the_channel_that_they_are_written_to_on(db:
         await conn.execute("UPDATE partner_run SET required_by = now() + interval '1 hour'")
     pages = ClearanceService(db).processed(second, 1, top=10)
     assert [name async for page in pages for name in page] == ["ben"]
+    assert await ClearanceService(db).tell(second, 1, {"ann": False, "ben": True, "cleo": True}) == 1
 
 
 async def test_facts_that_name_no_template_are_of_the_one_that_their_person_got(db: Database):
@@ -80,6 +81,8 @@ async def test_facts_that_name_no_template_are_of_the_one_that_their_person_got(
         campaign=1, channel=505, event=FactKind.OPENED, day=datetime.now(UTC).date(), customers=["ann"]
     )
 
+    async with db.autocommit() as conn:
+        await conn.execute("UPDATE send SET state = 2")
     told = await FactService(db, Clock()).tell(world.brand_id, facts, actor="key 1")
     for _ in range(2):
         await InteractionService(db, Clock()).report(world.brand_id, opened, actor="key 1")

@@ -39,8 +39,16 @@ ORDER BY c.external_id COLLATE "C"
 OFFSET :skip
 LIMIT :top
 
+-- name: chunks_of
+-- Those that go out by these partner channels.
+SELECT k.number
+FROM chunk k
+JOIN partner_channel p ON p.sender_id = k.sender_id AND p.brand_id = :brand_id AND p.number = ANY(:channels::integer[])
+WHERE k.execution_id = :execution_id AND k.brand_id = :brand_id
+
 -- name: tell
--- In the order of their ids, so that two who tell of the same people never wait crosswise. Who is not meant by the run is passed over.
+-- In the order of their ids, so that two who tell of the same people never wait crosswise. Whom the run is not for in one of these
+-- chunks is passed over.
 INSERT INTO clearance AS x (execution_id, part, customer_id, brand_id, cleared, told_at)
 SELECT :execution_id, n.part, n.customer_id, :brand_id, n.cleared, :now
 FROM (
@@ -51,6 +59,7 @@ FROM (
 CROSS JOIN LATERAL (
     SELECT FROM send s
     WHERE s.execution_id = :execution_id AND s.part = n.part AND s.customer_id = n.customer_id AND s.brand_id = :brand_id
+        AND s.chunk = ANY(:chunks::integer[])
     LIMIT 1
 ) s
 ON CONFLICT (execution_id, part, customer_id) DO UPDATE SET cleared = excluded.cleared, told_at = excluded.told_at

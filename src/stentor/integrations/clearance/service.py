@@ -48,6 +48,7 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     held_run: Statement
     cancelled_run: Statement
     people_of_run: Statement
+    chunks_of: Statement
     tell: Statement
     to_release: Statement
     held_chunks: Statement
@@ -115,7 +116,7 @@ class ClearanceService:
     async def tell(self, client: HubCaller, number: int, cleared: Mapping[str, bool]) -> int:
         """Notes by external id who is cleared for the run and who is not; what is told last counts. Returns of how many.
 
-        Whom it is not for is passed over. Raises TooLarge for more than 10,000 people, and Invalid for a run that the client does not
+        Whom it is not for on a channel of the client's is passed over. Raises TooLarge for more than 10,000 people, and Invalid for a run that the client does not
         clear, or whose time for that is over.
         """
         if len(cleared) > TOLD_MAX:
@@ -138,11 +139,15 @@ class ClearanceService:
             if not run.is_open:
                 text = f"Campaign {number} could be cleared until {run.required_by:%Y-%m-%d %H:%M} UTC, and no longer."
                 raise Invalid.field("/CampaignID", "too-late", text)
+            chunks = await Sql.chunks_of.column(
+                conn, brand_id=client.brand_id, execution_id=run.execution_id, channels=list(client.channels)
+            )
             await go_by_keys(conn)
             told = await Sql.tell.run(
                 conn,
                 brand_id=client.brand_id,
                 execution_id=run.execution_id,
+                chunks=chunks,
                 parts=[part_of(one) for one in people],
                 customer_ids=list(people),
                 cleared=list(people.values()),

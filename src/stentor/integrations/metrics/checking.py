@@ -23,12 +23,18 @@ class Named(NamedTuple):
 
 
 async def found(
-    conn: Connection, brand_id: UUID, channels: Collection[int] | None, said: Sequence[Named], *, noun: str
+    conn: Connection,
+    brand_id: UUID,
+    channels: Collection[int] | None,
+    said: Sequence[Named],
+    *,
+    noun: str,
+    places: Sequence[int] | None = None,
 ) -> dict[int, Run]:
     """The executions that are named, by their run numbers; they are locked, one report after the other.
 
     `channels` are the partner channels that whoever says it executes; None: all of the brand's. `noun` is what one of the things
-    said is called ("Item"), and empty where there is but one. Raises Invalid with pointers such as `/3/campaign` for an execution that did not go out by the
+    said is called ("Item"), and empty where there is but one; `places` are where they stand, unless one behind the other. Raises Invalid with pointers such as `/3/campaign` for an execution that did not go out by the
     channel, or by none of the caller's, and for a template that the channel never had.
     """
     wanted = set(said)
@@ -42,7 +48,7 @@ async def found(
     )
     objections = {one: objection for one in wanted if (objection := _objection(one, channels, runs, templates))}
     if objections:
-        raise _refusal(said, objections, noun)
+        raise _refusal(said, objections, noun, range(len(said)) if places is None else places)
     return runs
 
 
@@ -73,5 +79,7 @@ def _objection(
     return None
 
 
-def _refusal(said: Sequence[Named], objections: dict[Named, Violation], noun: str) -> Invalid:
-    return refused(noun, ((place, objections[one]) for place, one in enumerate(said) if one in objections))
+def _refusal(said: Sequence[Named], objections: dict[Named, Violation], noun: str, places: Sequence[int]) -> Invalid:
+    return refused(
+        noun, ((place, objections[one]) for place, one in zip(places, said, strict=True) if one in objections)
+    )

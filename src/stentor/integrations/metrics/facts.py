@@ -1,8 +1,8 @@
 """Facts that partners tell of people, brought to where they belong: the send's history, the person, the built-in list.
 
 An opt-out is the person's own no to that channel: the flag, and the address that it goes to, as a STOP would do. A bounce or a
-complaint bars the address that was written to, as a provider's report does. What was told before moves nothing again: whoever
-came back since then stays.
+complaint bars the address that was written to, as a provider's report does. What was told before moves nothing again, also in
+other words, as of another day or another template: whoever came back since then stays, unless they said no again after that.
 """
 
 from collections import Counter, defaultdict
@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 
 from stentor.audience import reach
+from stentor.audience.consent_store import last_yeses
 from stentor.audience.customer_store import survivors_of
 from stentor.audience.model import Act, Source
 from stentor.audience.refusing import refuse
@@ -36,10 +37,10 @@ class Fact(msgspec.Struct, frozen=True):
 
 
 class Entered(msgspec.Struct, frozen=True):
-    """How many facts are new, and how many are of people whom nothing was sent to."""
+    """How many facts are new, and the places of those that are of people whom nothing was sent to."""
 
     added: int
-    unknown: int
+    unknown: Sequence[int]
 
 
 async def enter(conn: Connection, brand_id: UUID, facts: Sequence[Fact], *, actor: str) -> Entered:
@@ -60,7 +61,7 @@ async def enter(conn: Connection, brand_id: UUID, facts: Sequence[Fact], *, acto
             added[place] = facts[place]
     await store.count_people(conn, brand_id, _first_of(added, known))
     await _bring_to_people(conn, brand_id, added, known, actor)
-    return Entered(len(added), len(facts) - len(known))
+    return Entered(len(added), [place for place in range(len(facts)) if place not in known])
 
 
 async def _with_templates(
@@ -100,8 +101,11 @@ def _first_of(added: Mapping[int, Fact], known: Mapping[int, Standing]) -> Count
 async def _bring_to_people(
     conn: Connection, brand_id: UUID, added: Mapping[int, Fact], known: Mapping[int, Standing], actor: str
 ) -> None:
-    bounds = {place: fact for place, fact in added.items() if fact.kind in _CAUSES}
-    refusals = [fact.entry for fact in added.values() if fact.kind is FactKind.UNSUBSCRIBED]
+    bounds = {place: fact for place, fact in added.items() if fact.kind in _CAUSES and known[place].is_first}
+    said_no = {place: fact.entry for place, fact in added.items() if fact.kind is FactKind.UNSUBSCRIBED}
+    refusals = [entry for place, entry in said_no.items() if known[place].is_first]
+    if again := [entry for place, entry in said_no.items() if not known[place].is_first]:
+        refusals += await _said_after_a_yes(conn, brand_id, again)
     if not bounds and not refusals:
         return
     people = {fact.entry.customer_id for fact in bounds.values()} | {entry.customer_id for entry in refusals}
@@ -115,6 +119,15 @@ async def _bring_to_people(
     for (channel, number), refusing in _by_channel(refusals).items():
         act = Act(source=Source.PARTNER, actor=actor, note=f"by channel {number}")
         await refuse(conn, brand_id, refusing, channel.bit, act, cause="unsubscribe")
+
+
+async def _said_after_a_yes(conn: Connection, brand_id: UUID, told: Sequence[PartnerFact]) -> list[PartnerFact]:
+    merged = await survivors_of(conn, brand_id, {entry.customer_id for entry in told})
+    owners = [merged.get(entry.customer_id, entry.customer_id) for entry in told]
+    yeses = await last_yeses(
+        conn, brand_id, [(owner, entry.channel.bit) for owner, entry in zip(owners, told, strict=True)]
+    )
+    return [entry for entry, yes in zip(told, yeses, strict=True) if yes is not None and yes < entry.at]
 
 
 async def _barred(

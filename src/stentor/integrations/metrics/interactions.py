@@ -50,7 +50,7 @@ class InteractionService:
             at = self._at(said.day, run)
             facts = [] if kind is FactKind.OTHER else _facts(said, run, kind, at, people)
             entered = await enter(conn, brand_id, facts, actor=actor)
-            unknown = entered.unknown + len(set(said.customers)) - len(people)
+            unknown = len(entered.unknown) + len(set(said.customers)) - len(people)
             call = Call(
                 run.execution_id,
                 said.channel,

@@ -22,6 +22,9 @@ TOTAL_MAX = 10**15
 GROUPS_MAX = 100
 """Of recipients, in one execution: how many of them a partner may tell apart."""
 AHEAD_HOURS_MAX = 24
+"""How far the time of a fact may lie ahead, for clocks that differ."""
+BEFORE_HOURS_MAX = 24
+"""How far it may lie before its execution was published."""
 REPEATS_DAYS = 30
 """How long the ids of facts are kept, so that one that is told again is known."""
 NO_TEMPLATE = 0
@@ -83,7 +86,10 @@ class Interaction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ToldFact(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that happened to one person's message, under an id of the partner's own. `template` 0: it names none."""
+    """One thing that happened to one person's message, under an id of the partner's own. `template` 0: it names none.
+
+    `line` is where it stands in a batch that has empty lines, too; None: that is its place.
+    """
 
     id: str
     campaign: int
@@ -93,6 +99,7 @@ class ToldFact(msgspec.Struct, frozen=True, kw_only=True):
     kind: FactKind
     at: datetime
     detail: str = ""
+    line: int | None = None
 
 
 class Told(msgspec.Struct, frozen=True):

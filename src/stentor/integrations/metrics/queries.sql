@@ -76,6 +76,11 @@ ORDER BY n.shard, n.digest
 ON CONFLICT (shard, digest) DO NOTHING
 RETURNING digest
 
+-- name: forget_ids
+DELETE FROM told_fact t
+USING unnest(:shards::smallint[], :digests::bytea[]) AS n (shard, digest)
+WHERE t.shard = n.shard AND t.digest = n.digest AND t.brand_id = :brand_id
+
 -- name: forget_told
 -- all brands: how long ids are kept is nobody's choice.
 DELETE FROM told_fact t

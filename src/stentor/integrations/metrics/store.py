@@ -22,6 +22,7 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     count_call: Statement
     count_people: Statement
     remember: Statement
+    forget_ids: Statement
     forget_told: Statement
     totals_of: Statement
     people_of: Statement
@@ -137,8 +138,13 @@ async def count_people(conn: Connection, brand_id: UUID, people: Counter[Counted
 
 async def remember(conn: Connection, brand_id: UUID, digests: Sequence[bytes]) -> set[bytes]:
     """Keeps these ids of facts, 16 bytes each, and returns those that were not known."""
-    shards = [digest[0] << 4 | digest[1] >> 4 for digest in digests]
-    return set(await Sql.remember.column(conn, brand_id=brand_id, shards=shards, digests=list(digests)))
+    return set(await Sql.remember.column(conn, brand_id=brand_id, **_keys(digests)))
+
+
+async def forget_ids(conn: Connection, brand_id: UUID, digests: Sequence[bytes]) -> None:
+    """Forgets ids of facts that this transaction remembered."""
+    if digests:
+        await Sql.forget_ids.run(conn, brand_id=brand_id, **_keys(digests))
 
 
 async def forget_told(conn: Connection, *, days: int, limit: int) -> int:
@@ -186,6 +192,10 @@ async def runs_until(
 async def execution_exists(conn: Connection, brand_id: UUID, execution_id: UUID) -> bool:
     """Whether the brand has that execution."""
     return bool(await Sql.execution_exists.value(conn, brand_id=brand_id, execution_id=execution_id))
+
+
+def _keys(digests: Sequence[bytes]) -> dict[str, list[int] | list[bytes]]:
+    return {"shards": [digest[0] << 4 | digest[1] >> 4 for digest in digests], "digests": list(digests)}
 
 
 def _columns(counted: Mapping[Counted, int]) -> dict[str, list[UUID] | list[int]]:
