@@ -17,6 +17,7 @@ from stentor.campaigns.sources import GeneratorSource, PublicationSource
 from stentor.db.connection import Connection
 from stentor.domain.ids import new_id, part_of
 from stentor.domain.vocabulary import Lane
+from stentor.errors import TooLarge
 from stentor.triggers import store
 from stentor.triggers.addressees import RECIPIENTS_MAX
 from stentor.triggers.admission import rate_limited
@@ -46,12 +47,21 @@ class MetTriggers:
     async def run(self, conn: Connection, events: Sequence[EventRow], *, is_test: bool) -> None:
         """Starts executions for whoever met a trigger, in the transaction that stores the events.
 
-        A test (`is_test`) leads to the sandbox. Raises RateLimited.
+        A test (`is_test`) leads to the sandbox. Raises RateLimited, and TooLarge for more at once than the brand starts in a second,
+        which no wait would let in.
         """
-        for name, trigger in self._triggers.items():
-            met = [event for event in events if event.name == name]
-            for people in _groups(met):
-                await self._start(conn, name, trigger, people, is_test=is_test)
+        starts = [
+            (name, trigger, people)
+            for name, trigger in self._triggers.items()
+            for people in _groups([event for event in events if event.name == name])
+        ]
+        if len(starts) > self._rate_per_s:
+            raise TooLarge(
+                f"These events start {len(starts)} executions, and this brand starts at most {self._rate_per_s} in a second: one for "
+                f"{RECIPIENTS_MAX} people, and one for each time that the same person met the same trigger. Send several requests."
+            )
+        for name, trigger, people in starts:
+            await self._start(conn, name, trigger, people, is_test=is_test)
 
     async def _start(
         self, conn: Connection, name: str, trigger: _Trigger, people: Sequence[EventRow], *, is_test: bool
@@ -114,13 +124,16 @@ class EventTriggers:
 def _groups(events: Sequence[EventRow]) -> list[list[EventRow]]:
     """As few executions as can be: nobody twice in one, and at most 100 people."""
     groups: list[dict[UUID, EventRow]] = []
+    # Where each one's next may go: they are in the one before.
+    first: dict[UUID, int] = {}
     for event in events:
-        for group in groups:
-            if event.customer_id not in group and len(group) < RECIPIENTS_MAX:
-                group[event.customer_id] = event
-                break
-        else:
-            groups.append({event.customer_id: event})
+        place = first.get(event.customer_id, 0)
+        while place < len(groups) and len(groups[place]) >= RECIPIENTS_MAX:
+            place += 1
+        if place == len(groups):
+            groups.append({})
+        groups[place][event.customer_id] = event
+        first[event.customer_id] = place + 1
     return [list(group.values()) for group in groups]
 
 

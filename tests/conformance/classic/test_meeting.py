@@ -14,6 +14,7 @@ from stentor.audience.model import CustomerPatch
 from stentor.campaigns.model import CampaignDraft, GeneratorDraft, Route
 from stentor.channels.partners.model import NewTemplate
 from stentor.domain.vocabulary import ChannelKind
+from stentor.errors import TooLarge
 from stentor.integrations.listeners.telling import Teller
 from stentor.integrations.meeting import MeetingTeller
 from stentor.wiring.core import Core
@@ -165,3 +166,15 @@ class Died(Exception):
 
 def die() -> None:
     raise Died
+
+
+async def test_more_at_once_than_a_second_lets_start_is_refused_for_good(partner: Partner, services: Services) -> None:
+    await services.accounts.update_brand_settings(partner.brand.id, {"run_rate_per_s": 3})
+    await trigger(partner, services)
+    at = datetime.now(UTC).replace(microsecond=0)
+    told = [Told(external_id="C-17", name=EVENT, at=at, id=str(number)) for number in range(4)]
+
+    with pytest.raises(TooLarge, match=r"start 4 executions.* at most 3 in a second"):
+        await services.customer_events.tell(partner.brand.id, told)
+    assert await services.customer_events.tell(partner.brand.id, told[:3]) == 3
+    assert await rows(services, "SELECT count(*) FROM execution") == [(3,)]
