@@ -6,7 +6,7 @@ from uuid import UUID
 
 from stentor.channels.partners.channels import PartnerChannelService
 from stentor.channels.partners.clients import HubClientService
-from stentor.channels.partners.model import ClientPatch, Credentials, HubClient, PartnerChannel
+from stentor.channels.partners.model import NUMBER_MAX, ClientPatch, Credentials, HubClient, PartnerChannel
 from stentor.cli.installation import brand_or_only, with_core
 from stentor.cli.output import Exit, fail, print_json, say, table
 from stentor.domain.vocabulary import CHANNEL_LABELS, ChannelKind
@@ -176,7 +176,7 @@ def _granted(channels: Iterable[str]) -> dict[int, tuple[str, ...]]:
     granted = {}
     for text in channels:
         number, _, names = text.partition("=")
-        if not number.isascii() or not number.isdigit():
+        if not number.isascii() or not number.isdigit() or len(number) > len(str(NUMBER_MAX)):
             fail(
                 f"{text!r} names no partner channel. Say its number, and what may be pulled: 505=Email,Phone.",
                 Exit.USAGE,

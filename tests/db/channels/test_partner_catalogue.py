@@ -7,7 +7,15 @@ from stentor.accounts.audit_model import Narrowed
 from stentor.channels.model import NewSender, SenderPatch
 from stentor.channels.partners.channels import PartnerChannelService, channel_of_sender
 from stentor.channels.partners.content import PartnerContentService, find_template
-from stentor.channels.partners.model import CHANNELS_MAX, AppKey, NewApp, NewTemplate, TemplateKey
+from stentor.channels.partners.model import (
+    CHANNELS_EVER_MAX,
+    CHANNELS_MAX,
+    TEMPLATES_EVER_MAX,
+    AppKey,
+    NewApp,
+    NewTemplate,
+    TemplateKey,
+)
 from stentor.channels.public_address import Reach
 from stentor.channels.secrets import SecretBox
 from stentor.channels.service import SenderService, default_sender
@@ -79,6 +87,20 @@ async def test_a_brand_has_at_most_two_hundred_channels(channels: PartnerChannel
         await channels.create(brand_id, "One too many", SMS)
     await channels.delete(brand_id, first.number)
     assert (await channels.create(brand_id, "Instead", SMS)).number == 1000 + CHANNELS_MAX
+    async with db.transaction() as conn:
+        await conn.execute(
+            "WITH made AS (INSERT INTO sender (id, brand_id, name, channel, kind, enabled, created_at, updated_at) "
+            "SELECT gen_random_uuid(), %(brand)s, 'gone ' || n, 2, 'listener', true, now(), now() "
+            "FROM generate_series(202, %(many)s) AS n RETURNING id) "
+            "INSERT INTO partner_channel (brand_id, number, name, channel, sender_id, created_at, updated_at, deleted_at) "
+            "SELECT %(brand)s, 10000 + row_number() OVER (), 'gone', 2, id, now(), now(), now() FROM made",
+            {"brand": brand_id, "many": CHANNELS_EVER_MAX},
+        )
+        await conn.execute("UPDATE partner_channel SET deleted_at = now() WHERE number = 1003")
+    # Deleting makes room for what comes back, and not for ever more numbers.
+    with pytest.raises(QuotaExceeded, match="1,000 numbers"):
+        await channels.create(brand_id, "Ever more", SMS)
+    assert (await channels.create(brand_id, "Back", SMS, number=1003)).number == 1003
 
 
 async def test_a_channels_sender_is_shown_paused_and_resumed_but_made_changed_and_deleted_with_it_alone(
@@ -194,6 +216,16 @@ async def test_a_call_that_breaks_a_rule_changes_nothing(
         await content.add_templates(brand_id, 505, [fine, NewTemplate(2, "One too many")])
     held = await content.all_templates(brand_id, 505)
     assert {one.name for one in held} == {"filler"}
+    async with db.transaction() as conn:
+        await conn.execute("UPDATE partner_template SET deleted_at = now() WHERE number > 1100")
+        await conn.execute(
+            "INSERT INTO partner_template (brand_id, channel_number, number, id, name, created_at, updated_at, deleted_at) "
+            "SELECT %s, 505, 20000 + n, gen_random_uuid(), 'gone', now(), now(), now() FROM generate_series(10001, %s) AS n",
+            (brand_id, TEMPLATES_EVER_MAX),
+        )
+    await content.add_templates(brand_id, 505, [fine, NewTemplate(1101, "Back")])
+    with pytest.raises(QuotaExceeded, match="50,000 numbers"):
+        await content.add_templates(brand_id, 505, [NewTemplate(2, "One more")])
     assert await content.apps(brand_id, 505) == []
 
 

@@ -5,7 +5,13 @@ from uuid import UUID
 from stentor.accounts.audit import record
 from stentor.channels import store as senders
 from stentor.channels.partners import store
-from stentor.channels.partners.model import CHANNELS_MAX, NAME_CHARS_MAX, PartnerChannel, checked_number
+from stentor.channels.partners.model import (
+    CHANNELS_EVER_MAX,
+    CHANNELS_MAX,
+    NAME_CHARS_MAX,
+    PartnerChannel,
+    checked_number,
+)
 from stentor.channels.partners.store import FormerChannel
 from stentor.db.connection import Connection
 from stentor.db.names import name_free, name_taken
@@ -51,6 +57,14 @@ class PartnerChannelService:
             chosen = await store.next_number(conn, brand_id) if number is None else number
             former = await store.former_channel(conn, brand_id, chosen)
             if former is None:
+                await check_quota(
+                    conn,
+                    brand_id,
+                    "numbers of partner channels, deleted ones too",
+                    CHANNELS_EVER_MAX,
+                    store.count_numbers,
+                    remedy="Make the channel under a number that was deleted.",
+                )
                 sender_id = await _made_sender(conn, brand_id, chosen, channel)
             else:
                 sender_id = await _restored_sender(conn, brand_id, former, channel)

@@ -15,6 +15,7 @@ from stentor.db.sql import QuerySet, Statement
 class Sql(QuerySet, file="clients.sql", package=__package__):
     insert_client: Statement
     count_clients: Statement
+    count_ever: Statement
     client_by_id: Statement
     lock_client: Statement
     clients_of_brand: Statement
@@ -68,6 +69,11 @@ async def insert_client(
 async def count_clients(conn: Connection, brand_id: UUID) -> int:
     """How many the brand has that are not revoked."""
     return await Sql.count_clients.value(conn, brand_id=brand_id)
+
+
+async def count_ever(conn: Connection, brand_id: UUID) -> int:
+    """Also those that were revoked."""
+    return await Sql.count_ever.value(conn, brand_id=brand_id)
 
 
 async def client_by_id(conn: Connection, brand_id: UUID, client_id: UUID) -> HubClient | None:

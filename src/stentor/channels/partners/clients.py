@@ -15,6 +15,7 @@ from stentor.channels.partners.attributes import checked_attributes
 from stentor.channels.partners.channels import missing_channel
 from stentor.channels.partners.client_store import LockedClient
 from stentor.channels.partners.model import (
+    CLIENTS_EVER_MAX,
     CLIENTS_MAX,
     NAME_CHARS_MAX,
     USERNAME_CHARS_MAX,
@@ -73,6 +74,14 @@ class HubClientService:
                 CLIENTS_MAX,
                 client_store.count_clients,
                 remedy="Revoke those that nobody uses.",
+            )
+            await check_quota(
+                conn,
+                brand_id,
+                "hub clients, revoked ones too",
+                CLIENTS_EVER_MAX,
+                client_store.count_ever,
+                remedy="Rotate the credentials of one instead of making another one.",
             )
             await _check_are_there(conn, brand_id, granted)
             made = await client_store.insert_client(

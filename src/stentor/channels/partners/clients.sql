@@ -6,6 +6,9 @@ ON CONFLICT (username) DO NOTHING
 -- name: count_clients
 SELECT count(*)::integer FROM hub_client WHERE brand_id = :brand_id AND revoked_at IS NULL
 
+-- name: count_ever
+SELECT count(*)::integer FROM hub_client WHERE brand_id = :brand_id
+
 -- name: client_by_id
 SELECT c.id, c.brand_id, c.name, c.username,
     (SELECT jsonb_object_agg(g.number, g.attributes)::text FROM client_channel g WHERE g.client_id = c.id),

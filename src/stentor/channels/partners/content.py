@@ -16,6 +16,7 @@ from stentor.channels.partners.model import (
     APPS_MAX,
     CONTENT_NAME_CHARS_MAX,
     ITEMS_MAX,
+    TEMPLATES_EVER_MAX,
     TEMPLATES_MAX,
     AppKey,
     NewApp,
@@ -64,6 +65,12 @@ class PartnerContentService:
             await store.upsert_templates(conn, brand_id, channel_number, [said[number] for number in sorted(said)])
             if await store.count_templates(conn, brand_id, channel_number) > TEMPLATES_MAX:
                 raise _too_many("templates", TEMPLATES_MAX)
+            if await store.count_template_numbers(conn, brand_id, channel_number) > TEMPLATES_EVER_MAX:
+                raise QuotaExceeded(
+                    f"A partner channel has at most {TEMPLATES_EVER_MAX:,} numbers of templates, deleted ones too. Say templates anew "
+                    "under numbers that were deleted.",
+                    quota=TEMPLATES_EVER_MAX,
+                )
             after = await store.templates_among(conn, brand_id, channel_number, list(said))
             await record(
                 conn,

@@ -23,10 +23,16 @@ APP_ID_CHARS_MAX = 200
 
 CHANNELS_MAX = 200
 """Partner channels of a brand."""
+CHANNELS_EVER_MAX = 1_000
+"""Numbers of partner channels of a brand, with those that were deleted: a number is for ever."""
 CLIENTS_MAX = 200
 """Hub clients of a brand that are not revoked."""
+CLIENTS_EVER_MAX = 2_000
+"""Hub clients of a brand, with those that were revoked."""
 TEMPLATES_MAX = 10_000
 """Of a partner channel."""
+TEMPLATES_EVER_MAX = 50_000
+"""Numbers of templates of a partner channel, with those that were deleted: one that comes back is the same template."""
 APPS_MAX = 1_000
 """Of a partner channel."""
 ITEMS_MAX = 100

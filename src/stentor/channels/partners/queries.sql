@@ -11,6 +11,14 @@ SELECT greatest(coalesce(max(number), 0) + 1, :first)
 FROM partner_channel
 WHERE brand_id = :brand_id AND number >= :first
 
+-- name: count_numbers
+-- Also of those that were deleted.
+SELECT count(*)::integer FROM partner_channel WHERE brand_id = :brand_id
+
+-- name: count_template_numbers
+-- Also of those that were deleted.
+SELECT count(*)::integer FROM partner_template WHERE brand_id = :brand_id AND channel_number = :channel_number
+
 -- name: count_channels
 SELECT count(*)::integer FROM partner_channel WHERE brand_id = :brand_id AND deleted_at IS NULL
 

@@ -26,6 +26,7 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     insert_channel: Statement
     next_number: Statement
     count_channels: Statement
+    count_numbers: Statement
     former_channel: Statement
     channel_by_number: Statement
     channel_by_sender: Statement
@@ -38,6 +39,7 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     delete_apps_of: Statement
     templates_among: Statement
     count_templates: Statement
+    count_template_numbers: Statement
     upsert_templates: Statement
     delete_templates: Statement
     templates_of_channel: Statement
@@ -76,6 +78,11 @@ async def next_number(conn: Connection, brand_id: UUID) -> int:
 
 async def count_channels(conn: Connection, brand_id: UUID) -> int:
     return await Sql.count_channels.value(conn, brand_id=brand_id)
+
+
+async def count_numbers(conn: Connection, brand_id: UUID) -> int:
+    """Of channels, also of those that were deleted."""
+    return await Sql.count_numbers.value(conn, brand_id=brand_id)
 
 
 async def former_channel(conn: Connection, brand_id: UUID, number: int) -> FormerChannel | None:
@@ -131,6 +138,11 @@ async def templates_among(
 
 async def count_templates(conn: Connection, brand_id: UUID, channel_number: int) -> int:
     return await Sql.count_templates.value(conn, brand_id=brand_id, channel_number=channel_number)
+
+
+async def count_template_numbers(conn: Connection, brand_id: UUID, channel_number: int) -> int:
+    """Also of those that were deleted."""
+    return await Sql.count_template_numbers.value(conn, brand_id=brand_id, channel_number=channel_number)
 
 
 async def upsert_templates(
