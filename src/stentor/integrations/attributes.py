@@ -60,14 +60,13 @@ class PartnerAttributes:
     async def update(self, client: HubCaller, updates: Sequence[Update], *, callback_url: str | None) -> UUID:
         """Writes what can be written, and has the client's callback told what became of it; answers the request's id.
 
-        The callback is the client's listener for what becomes of updates from then on: what was not delivered to the one before it
-        goes there too. Raises Invalid for a URL that nothing may be posted to, and then writes nothing.
+        What becomes of this call is told at its own callback, at each try. The client's listener for such, which the first callback
+        makes, shows how they fare. Raises Invalid for a URL that nothing may be posted to, and then writes nothing.
         """
-        if callback_url:
-            await self._hear(client, callback_url)
+        url = await self._hear(client, callback_url) if callback_url else None
         refused = await self._written(client, updates)
         request_id = new_id()
-        if callback_url:
+        if url is not None:
             async with self._db.transaction() as conn:
                 await enqueue(
                     conn,
@@ -75,14 +74,18 @@ class PartnerAttributes:
                     Event.ATTRIBUTES_UPDATED,
                     _body(request_id, refused),
                     client_id=client.client_id,
+                    url=url,
                 )
         return request_id
 
-    async def _hear(self, client: HubCaller, url: str) -> None:
+    async def _hear(self, client: HubCaller, text: str) -> str:
+        """The callback's URL; there is a listener through which it is told, switched on."""
+        url = self._listeners.url_of(text)
         for each in await self._listeners.of_client(client.brand_id, client.client_id):
-            if each.event is Event.ATTRIBUTES_UPDATED and each.url == url and each.disabled_at is None:
-                return
+            if each.event is Event.ATTRIBUTES_UPDATED and each.disabled_at is None:
+                return url
         await self._listeners.put(client.brand_id, client.client_id, Event.ATTRIBUTES_UPDATED, url)
+        return url
 
     async def _written(self, client: HubCaller, updates: Sequence[Update]) -> list[Refused]:
         granted = {name for names in client.channels.values() for name in names}

@@ -45,7 +45,8 @@ FROM (
     LIMIT :limit
 ) taken
 WHERE n.id = taken.id
-RETURNING n.id, taken.brand_id, taken.listener_id, taken.client_id, n.event, n.body, n.tries, taken.url, taken.generation, taken.is_new
+RETURNING n.id, taken.brand_id, taken.listener_id, taken.client_id, n.event, n.body, n.tries, coalesce(n.url, taken.url) AS url,
+    taken.generation, taken.is_new
 
 -- name: end_notice
 -- Only by whoever has it: after a lease was over, another one may be trying it.

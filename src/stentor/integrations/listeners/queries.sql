@@ -118,8 +118,8 @@ WHERE l.brand_id = :brand_id AND h.brand_id = :brand_id AND l.event = :event
 ORDER BY l.id
 
 -- name: insert_notices
-INSERT INTO notice (id, brand_id, listener_id, event, body, execution_id, customer_id, made_at, due_at, ended_at, outcome)
-SELECT u.id, :brand_id, u.listener_id, :event, :body, :execution_id, :customer_id, :now,
+INSERT INTO notice (id, brand_id, listener_id, event, body, url, execution_id, customer_id, made_at, due_at, ended_at, outcome)
+SELECT u.id, :brand_id, u.listener_id, :event, :body, :url, :execution_id, :customer_id, :now,
     greatest(:now, :due_at::timestamptz),
     CASE WHEN u.is_missed THEN :now END, CASE WHEN u.is_missed THEN 'missed' END
 FROM unnest(:ids::uuid[], :listener_ids::uuid[], :missed::boolean[]) AS u (id, listener_id, is_missed)

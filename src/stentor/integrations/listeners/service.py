@@ -78,6 +78,10 @@ class ListenerService:
         async with self._db.read() as conn:
             return await store.listeners(conn, brand_id, client_id=client_id, after=None, limit=LISTENERS_MAX)
 
+    def url_of(self, text: str) -> str:
+        """The URL that is meant, as listeners have it. Raises Invalid where nothing may be posted to it."""
+        return listener_url(text, self._outbound)
+
     async def put(
         self, brand_id: UUID, client_id: UUID, event: Event, url: str, channel: int | None = None
     ) -> Listener:

@@ -160,6 +160,7 @@ async def insert_notices(
     execution_id: UUID | None,
     customer_id: UUID | None,
     due_at: datetime | None,
+    url: str | None,
 ) -> tuple[int, int]:
     """One notice for each listener that hears of it: how many were made, and how many of these are missed at once."""
     heard = await Sql.hearing.tuples(
@@ -178,6 +179,7 @@ async def insert_notices(
         brand_id=brand_id,
         event=event,
         body=body,
+        url=url,
         execution_id=execution_id,
         customer_id=customer_id,
         due_at=due_at,
