@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from litestar.types import HTTPScope
@@ -20,6 +21,7 @@ pytestmark = pytest.mark.anyio
 
 SIZE = 24 * 1024 * 1024
 """More than the buffers of a connection hold on both of its ends."""
+OWNER = uuid4()
 REQUEST = b"GET /spooled HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -27,7 +29,7 @@ class Lane:
     """Answers with so many bytes, and notes what was sent."""
 
     def __init__(self, directory: Path) -> None:
-        self.spools = Spools(directory, bytes_max=2 * SIZE)
+        self.spools = Spools(directory, bytes_max=8 * SIZE)
         self.sent = 0
         self.open = 0
         self.breaks = False
@@ -36,7 +38,7 @@ class Lane:
         return scope["path"] == "/spooled"
 
     async def answer(self, scope: HTTPScope, exchange: Exchange) -> None:
-        spool = self.spools.spool()
+        spool = self.spools.spool(OWNER)
         self.open += 1
         try:
             for _ in range(SIZE >> 20):

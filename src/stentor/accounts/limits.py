@@ -7,6 +7,7 @@ a window than it has, however many processes there are: what a process took and 
 """
 
 import asyncio
+import hashlib
 import math
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -33,7 +34,7 @@ FORGOTTEN_AT_ONCE_MAX = 10_000
 LimitName: TypeAlias = Literal["user", "group", "key", "optout", "tests", "hub", "login"]
 
 LOGINS_A_SECOND_MAX = 20
-"""Logins of one hub client, right ones; wrong ones are counted as guesses."""
+"""Logins with one user name of a hub client from one line; wrong ones are counted as guesses, too."""
 
 _MINUTE_S = 60
 _HUB_WINDOW_S = 10
@@ -108,9 +109,10 @@ def limits_of_hub_client(client_id: UUID, brand: Brand) -> list[Limit]:
     return [limit] if limit.at_most else []
 
 
-def limit_of_hub_logins(client_id: UUID) -> Limit:
-    """What holds for the logins of a partner."""
-    return Limit("login", f"login {client_id}", LOGINS_A_SECOND_MAX, _SECOND_S)
+def limit_of_hub_logins(username: str, line: str) -> Limit:
+    """What holds for the logins with a user name, whoever's it may be, from one line."""
+    subject = hashlib.blake2b(f"{line} {username}".encode("utf-8", "replace"), digest_size=16).hexdigest()
+    return Limit("login", f"login {subject}", LOGINS_A_SECOND_MAX, _SECOND_S)
 
 
 class RateLimiter:

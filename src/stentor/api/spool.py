@@ -3,9 +3,11 @@
 import asyncio
 import errno
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import IO, TypeAlias
+from uuid import UUID
 
 import msgspec
 import structlog
@@ -17,13 +19,15 @@ log = structlog.get_logger(__name__)
 
 SPOOL_MEMORY_BYTES = 256 * 1024
 """Of an answer, until it goes into a file; the pieces of a file are as large."""
+_SHARES = 4
+"""One owner's answers take this part of the room at most, so that others find some however slowly one fetches."""
 
 Sent: TypeAlias = Callable[[], Awaitable[None]]
 """Called once, when the last byte of an answer was given to the network. What it raises ends the connection."""
 
 
 class Spools:
-    """The room of one process for answers in files. `bytes_max`: what all of them may take together.
+    """The room of one process for answers in files. `bytes_max`: what all of them may take together; one owner's, a quarter of it.
 
     The files have no names, so that nothing is left of them whatever ends the process.
     """
@@ -32,13 +36,20 @@ class Spools:
         self._directory = directory
         self._bytes_max = bytes_max
         self._bytes = 0
+        self._bytes_of: Counter[UUID] = Counter()
 
-    def spool(self) -> "Spool":
-        """A new one, empty. Whoever asked closes it."""
-        return Spool(self)
+    def spool(self, owner: UUID) -> "Spool":
+        """A new one of that owner's, empty. Whoever asked closes it."""
+        return Spool(self, owner)
 
-    def take(self, count: int) -> None:
+    def take(self, owner: UUID, count: int) -> None:
         """Raises Unavailable where that is more than there is room for."""
+        if self._bytes_of[owner] + count > self._bytes_max // _SHARES:
+            raise Unavailable(
+                "Your other large answers are still being fetched, or this one is too large. Read them to their end first, or ask "
+                "for less at once with `$top`.",
+                retry_after_s=10,
+            )
         if self._bytes + count > self._bytes_max:
             raise Unavailable(
                 "Other large answers are being fetched, and there is no room for this one. Ask again in a moment, or ask for "
@@ -46,9 +57,13 @@ class Spools:
                 retry_after_s=10,
             )
         self._bytes += count
+        self._bytes_of[owner] += count
 
-    def give_back(self, count: int) -> None:
+    def give_back(self, owner: UUID, count: int) -> None:
         self._bytes -= count
+        self._bytes_of[owner] -= count
+        if not self._bytes_of[owner]:
+            del self._bytes_of[owner]
 
     def file(self) -> IO[bytes]:
         if self._directory is not None:
@@ -59,8 +74,9 @@ class Spools:
 class Spool:
     """One answer as it is written: in memory while it is small, then in a file."""
 
-    def __init__(self, spools: Spools) -> None:
+    def __init__(self, spools: Spools, owner: UUID) -> None:
         self._spools = spools
+        self._owner = owner
         self._pending = bytearray()
         self._file: IO[bytes] | None = None
         self._in_file = 0
@@ -75,7 +91,7 @@ class Spool:
         self._pending += piece
         if len(self._pending) >= SPOOL_MEMORY_BYTES:
             pending, self._pending = self._pending, bytearray()
-            self._spools.take(len(pending))
+            self._spools.take(self._owner, len(pending))
             self._in_file += len(pending)
             await asyncio.to_thread(self._append, pending)
 
@@ -92,7 +108,7 @@ class Spool:
         if self._file is not None:
             self._file.close()
             self._file = None
-        self._spools.give_back(self._in_file)
+        self._spools.give_back(self._owner, self._in_file)
         self._in_file = 0
         self._pending = bytearray()
 

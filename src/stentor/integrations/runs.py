@@ -35,6 +35,7 @@ class Sql(QuerySet, file="runs.sql", package=__package__):
     held_out: Statement
     people_of_run: Statement
     runs_of_person: Statement
+    channels_of_person: Statement
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -158,13 +159,31 @@ class RunBook:
 
     async def last_of(self, client: HubCaller, external_id: str) -> Run:
         """The last run that reached somebody. Raises NotFound where none of the last thousand did."""
+        recent, found = await self._of_person(Sql.runs_of_person, client, external_id)
+        reached = set(found)
+        for run in reversed(recent):
+            if run.execution_id in reached:
+                return run
+        raise NotFound("Nothing reached this person.")
+
+    async def channels_of(self, client: HubCaller, external_id: str) -> set[int]:
+        """The client's channels by which the last thousand runs reached somebody; none for whom there is not."""
+        try:
+            _, found = await self._of_person(Sql.channels_of_person, client, external_id)
+        except NotFound:
+            return set()
+        return set(found)
+
+    async def _of_person(
+        self, statement: Statement, client: HubCaller, external_id: str
+    ) -> tuple[list[Run], list[Any]]:
         try:
             customer = customer_id(client.brand_id, external_id)
         except ValueError:
             raise NotFound("There is no such person.") from None
         async with self._db.read() as conn:
             recent = (await _runs(conn, client, RunQuery()))[-RECENT_MAX:]
-            found = await Sql.runs_of_person.column(
+            return recent, await statement.column(
                 conn,
                 execution_ids=[run.execution_id for run in recent],
                 part=part_of(customer),
@@ -172,11 +191,6 @@ class RunBook:
                 brand_id=client.brand_id,
                 numbers=_theirs(client, [each for run in recent for each in run.channels]),
             )
-        reached = set(found)
-        for run in reversed(recent):
-            if run.execution_id in reached:
-                return run
-        raise NotFound("Nothing reached this person.")
 
 
 async def _runs(conn: Connection, client: HubCaller, query: RunQuery) -> list[Run]:

@@ -45,7 +45,7 @@ SELECT count(*)::integer FROM cast_member WHERE execution_id = :execution_id AND
 -- the channel whose sender its chunk has: two of one kind may share an execution.
 SELECT c.external_id, p.number,
     CASE WHEN :with_attributes THEN jsonb_build_object(
-        'Email', c.email, 'Phone', c.phone, 'PushTokens', c.push_tokens, 'Locale', c.locale, 'TimeZone', c.time_zone
+        'Email', c.email, 'Phone', c.phone, 'PushTokens', array_to_string(c.push_tokens, ','), 'Locale', c.locale, 'TimeZone', c.time_zone
     ) END,
     CASE WHEN :with_attributes THEN c.attributes END
 FROM send s
@@ -54,6 +54,15 @@ JOIN partner_channel p ON p.sender_id = k.sender_id AND p.brand_id = :brand_id A
 JOIN customer c ON c.part = s.part AND c.customer_id = s.customer_id AND c.brand_id = :brand_id AND NOT c.anonymous
 WHERE s.execution_id = :execution_id AND s.brand_id = :brand_id AND s.state = ANY(:states::smallint[])
 ORDER BY c.external_id COLLATE "C", p.number
+
+-- name: channels_of_person
+-- Those of these partner channels by which somebody was handed something in one of the executions.
+SELECT DISTINCT p.number
+FROM unnest(:execution_ids::uuid[]) AS n (execution_id)
+JOIN send s
+    ON s.execution_id = n.execution_id AND s.part = :part AND s.customer_id = :customer_id AND s.brand_id = :brand_id AND s.state = 2
+JOIN chunk k ON k.execution_id = s.execution_id AND k.number = s.chunk AND k.brand_id = :brand_id
+JOIN partner_channel p ON p.sender_id = k.sender_id AND p.brand_id = :brand_id AND p.number = ANY(:numbers::integer[])
 
 -- name: runs_of_person
 -- Those of the executions by which somebody was handed something, each a look at its own key.

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from hub_world import Partner
+from reporting_world import carried
 from stentor.api.services import Services
 from stentor.audience.model import CustomerPatch
 from stentor.integrations.listeners.model import Event
@@ -38,6 +39,8 @@ async def test_attributes_are_read_and_changed_and_the_callback_is_told(partner:
     for name in ("A 1", "17"):
         patch = CustomerPatch(external_id=name, email="a@example.org", attributes={"Country": "FI", "Secret": 1})
         await services.customers.upsert(brand_id, patch)
+    unreached = await partner.ask("/current/Customers/A%201/attributes")
+    await carried(services.database, brand_id, ["A 1"])
     before = await partner.ask("/current/Customers/A%201/attributes")
 
     changes = [
@@ -51,6 +54,7 @@ async def test_attributes_are_read_and_changed_and_the_callback_is_told(partner:
     well = await partner.tell(UPDATE, {"callbackurl": CALLBACK, "customernewattributesvalueslist": changes[1:2]})
     unheard = await partner.tell(UPDATE, {"CustomerNewAttributesValuesList": [_of("A 1", Country="NO")]})
 
+    assert (unreached.status_code, unreached.text) == (404, "Not Found")
     assert before.json() == {
         "CustomerID": "A 1",
         "Attributes": [
@@ -73,6 +77,11 @@ async def test_attributes_are_read_and_changed_and_the_callback_is_told(partner:
         },
         {"isSuccess": True, "requestId": well.json()["requestId"]},
     ]
+    later = {"CallbackURL": f"{CALLBACK}&job=2", "CustomerNewAttributesValuesList": changes[1:2]}
+    assert (await partner.tell(UPDATE, later)).status_code == 200
+    async with services.database.read() as conn:
+        told_at = await conn.execute("SELECT url FROM notice ORDER BY id")
+        assert [url for (url,) in await told_at.fetchall()] == [CALLBACK, CALLBACK, f"{CALLBACK}&job=2"]
     assert (await services.customers.get(brand_id, "A 1")).attributes == {"Country": "NO", "Secret": 1}
     assert (await services.customers.get(brand_id, "17")).attributes == {"Secret": 1}
     assert (await services.customers.get(brand_id, "17")).email == "a@example.org"
@@ -80,7 +89,7 @@ async def test_attributes_are_read_and_changed_and_the_callback_is_told(partner:
 
     # Whoever is erased is in no notice any more.
     await services.erasures.erase(brand_id, "A 1", asked_by="test")
-    assert [each["isSuccess"] for each in await _told(partner, services)] == [True]
+    assert [each["isSuccess"] for each in await _told(partner, services)] == [True, True]
 
 
 async def test_a_value_that_breaks_a_rule_keeps_nobody_elses_from_being_written(

@@ -12,6 +12,7 @@ from hub_world import Partner, partner_of
 from stentor.api.services import Services
 from stentor.audience.model import CustomerPatch
 from stentor.audience.segments.expressions import Language
+from stentor.channels.partners.model import ClientPatch
 from stentor.domain.vocabulary import ChannelKind
 from stentor.executions.audiences import OfTag
 from stentor.integrations.runs import Run, RunQuery
@@ -226,6 +227,20 @@ async def test_attributes_that_may_not_be_pulled_and_delimiters_that_values_may_
             path, Date=stage.today, CustomerAttributes=attributes, CustomerAttributesDelimiter=delimiter
         )
         assert answer.status_code == 400, (attributes, delimiter)
+
+
+async def test_what_is_granted_on_one_channel_is_told_of_nobody_on_another(
+    stage: Stage, http: AsyncClient, services: Services
+) -> None:
+    both = await partner_of(http, services, "Both", [505, 506], brand=stage.partner.brand)
+    granted = ClientPatch(channels={505: ("Email",), 506: ("Country", "Email")})
+    await services.hub_clients.update(both.brand.id, both.id, granted)
+
+    told = await both.ask(
+        "/current/customers/GetCustomerOneTimeActionsByDate", Date=stage.today, CustomerAttributes="Country;Email"
+    )
+
+    assert [row["CustomerAttributes"] for row in told.json()] == [["", f"{name}@example.com"] for name in NAMES]
 
 
 @pytest.mark.fact("F5d.GetTargetGroupChangers", "F5d.GetCustomerAttributeChangers", "F5d.GetCustomerFutureValues")

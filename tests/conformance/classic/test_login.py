@@ -5,13 +5,14 @@ import re
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from httpx import AsyncClient
 from pydantic import SecretStr
 
 from hub_world import Partner, hub_client_of
 from stentor.accounts.attempts import HUB_LINE_TRIES_MAX, HUB_LOGIN_PER_LINE, Attempts
-from stentor.accounts.limits import LOGINS_A_SECOND_MAX
+from stentor.accounts.limits import LOGINS_A_SECOND_MAX, limit_of_hub_logins
 from stentor.api.services import Services
 from stentor.integrations.access import HubAccess, forget_tokens
 from stentor.settings import Settings
@@ -121,6 +122,20 @@ async def test_logging_in_while_a_token_is_good_is_nothing_wrong_until_it_is_too
 
     # Comparing passwords takes its time, so that this is more than a second on a slow machine.
     assert {answer.status_code for answer in answers} <= {200, 429}
+
+
+async def test_too_many_logins_are_refused_before_their_password_is_compared(
+    partner: Partner, services: Services, installation: Core
+) -> None:
+    limit = limit_of_hub_logins(partner.credentials.client.username, "127.0.0.1")
+    beyond = [msgspec.structs.replace(limit, window_s=3600)] * (LOGINS_A_SECOND_MAX + 1)
+    for one in beyond:
+        (standing,) = await services.limiter.take([one])
+    assert standing.is_over
+
+    refused = await partner.http.post("/current/general/Login", json={**partner.login, "Password": "wrong"})
+
+    assert refused.status_code == 429
 
 
 async def test_guessing_is_slowed_down_where_it_comes_from(partner: Partner, installation: Core) -> None:

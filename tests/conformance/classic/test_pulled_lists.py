@@ -9,6 +9,7 @@ from httpx import AsyncClient
 from hub_world import Partner, partner_of
 from pull_world import Stage, reader
 from stentor.api.services import Services
+from stentor.domain.ids import customer_id, part_of
 from stentor.wiring.core import Core
 
 pytestmark = pytest.mark.anyio
@@ -74,6 +75,11 @@ async def test_attributes_come_in_the_order_asked_for_and_as_one_text_where_they
         "/current/customers/GetCustomerSendDetailsByCampaign", CampaignID=campaign, IncludeTemplateIDs="True"
     )
 
+    (named,) = await details(partner, "/current/actions/GetAllActions")
+    (sent,) = await details(partner, "/current/actions/GetExecutedCampaignChannelDetails", CampaignID=campaign)
+    assert {row["ActionID"] for row in executed} == {named["ActionID"]}
+    assert {row["SendID"] for row in of_all.json()} == {sent["SendID"]}
+
     phone = now[0]["CustomerAttributes"][2]
     said = ["FI", "C-0@example.com", phone, "FI"]
     assert phone.startswith("+49")
@@ -94,6 +100,24 @@ async def test_attributes_come_in_the_order_asked_for_and_as_one_text_where_they
     assert [row.keys() for row in of_all.json()] == [
         {"CustomerID", "ChannelID", "ScheduledTime", "SendID", "TemplateID"}
     ] * 5
+
+
+async def test_whoever_asks_beside_another_function_shifts_none_of_its_pages(stage: Stage, partner: Partner) -> None:
+    campaign, execution_id = await stage.campaign()
+    first = await details(partner, CampaignID=campaign, **{"$top": 2})
+    person = customer_id(partner.brand.id, NAMES[0])
+    async with stage.world.db.transaction() as conn:
+        await conn.execute(
+            "INSERT INTO revocation (execution_id, customer_id, brand_id, number, at, channel_number, part, reason)"
+            " VALUES (%s, %s, %s, 1, now(), 505, %s, 2)",
+            [execution_id, person, partner.brand.id, part_of(person)],
+        )
+
+    for function in ("GetCustomerExecutionDetailsByCampaign", "GetCustomerSendDetailsByCampaign"):
+        assert len(await details(partner, f"/current/customers/{function}", CampaignID=campaign)) == 4
+    rest = await details(partner, CampaignID=campaign, **{"$top": 10, "$skip": 2})
+
+    assert (people(first), people(rest)) == (NAMES[:2], NAMES[2:])
 
 
 async def test_what_may_not_be_asked_is_told_and_what_is_anothers_is_empty(

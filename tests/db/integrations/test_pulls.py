@@ -66,12 +66,12 @@ async def test_a_page_says_who_gets_what_and_when_and_is_handed_over_when_it_was
         {"CustomerID": "a", **said, "CustomerAttribute": 'Kiel "K"|a@example.com'}
     ]
     assert await stage.client.ask(campaign, shape="campaign_details", with_templates=True, top=1) == [
-        {"CustomerID": "a", "ChannelID": 505, "ScheduledTime": at, "SendID": 7, "TemplateID": 7}
+        {"CustomerID": "a", "ChannelID": 505, "ScheduledTime": at, "SendID": f"{campaign}-505-7", "TemplateID": 7}
     ]
-    assert await stage.client.ask(campaign, shape="execution_details", top=1) == [
+    assert await stage.client.ask(campaign, shape="execution_details", action_number=3, top=1) == [
         {
             "CustomerID": "a",
-            "ActionID": 7,
+            "ActionID": 3,
             "ChannelID": 505,
             "TemplateID": 7,
             "TemplateName": "Kick-off",

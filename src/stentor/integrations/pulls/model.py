@@ -31,13 +31,22 @@ Shape: TypeAlias = Literal["send_details", "execution_details", "campaign_detail
 GetCustomerSendDetailsByCampaign."""
 
 
+def send_prefix(campaign: int, channel_number: int) -> str:
+    """What stands before the template's number in a SendID, which names what a campaign sends by a channel with one template."""
+    return f"{campaign}-{channel_number}-"
+
+
 class Wording(msgspec.Struct, frozen=True):
-    """How a page is written. `attributes` None: none were asked for; `delimiter`: they are one text, as before `/current`."""
+    """How a page is written. `attributes` None: none were asked for; `delimiter`: they are one text, as before `/current`.
+
+    `action_number`: the ActionID, where the shape has one.
+    """
 
     shape: Shape = "send_details"
     attributes: tuple[str, ...] | None = None
     delimiter: str | None = None
     with_templates: bool = False
+    action_number: int = 0
 
 
 class Puller(msgspec.Struct, frozen=True):

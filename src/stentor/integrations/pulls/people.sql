@@ -100,7 +100,7 @@ WHERE r.execution_id = :execution_id AND r.pull_id = :pull_id AND r.brand_id = :
 -- name: execution_details
 -- The same as GetCustomerExecutionDetailsByCampaign has it.
 SELECT string_agg(
-    '{"CustomerID":' || to_json(coalesce(p.external_id, ''))::text || ',"ActionID":' || r.template
+    '{"CustomerID":' || to_json(coalesce(p.external_id, ''))::text || ',"ActionID":' || :action_number::text
         || ',"ChannelID":' || :channel_number::text || ',"TemplateID":' || r.template
         || ',"TemplateName":' || to_json(coalesce(:template_names::jsonb ->> r.template::text, ''))::text
         || ',"ScheduleTime":"' || to_char(r.scheduled_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || '","PromoCode":""'
@@ -130,7 +130,7 @@ WHERE r.execution_id = :execution_id AND r.pull_id = :pull_id AND r.brand_id = :
 SELECT string_agg(
     '{"CustomerID":' || to_json(coalesce(p.external_id, ''))::text || ',"ChannelID":' || :channel_number::text
         || ',"ScheduledTime":"' || to_char(r.scheduled_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || '","SendID":'
-        || r.template || CASE WHEN :with_templates THEN ',"TemplateID":' || r.template ELSE '' END || '}',
+        || to_json(:send_prefix || r.template)::text || CASE WHEN :with_templates THEN ',"TemplateID":' || r.template ELSE '' END || '}',
     ',' ORDER BY r.position
 )
 FROM pull_row r

@@ -16,7 +16,7 @@ from stentor.db.sql import QuerySet, Statement
 from stentor.deliver.model import PendingSend
 from stentor.domain.ids import part_of
 from stentor.domain.vocabulary import ConsentBasis, SendState
-from stentor.integrations.pulls.model import Pull, PulledRun, PullRow, Shape, Wording
+from stentor.integrations.pulls.model import Pull, PulledRun, PullRow, Shape, Wording, send_prefix
 
 SCANNED_FROM = 50_000
 """Sends from which on a list is read by scans, and not person by person."""
@@ -156,8 +156,10 @@ async def page(conn: Connection, pull: Pull, run: PulledRun, place: tuple[int, i
         said["template_names"] = msgspec.json.encode(
             {str(key): name for key, name in run.template_names.items()}
         ).decode()
+        said["action_number"] = str(wording.action_number)
     if wording.shape == "campaign_details":
         said["with_templates"] = wording.with_templates
+        said["send_prefix"] = send_prefix(run.campaign, run.channel_number)
     else:
         said |= {
             "with_attributes": wording.attributes is not None,

@@ -9,6 +9,7 @@ from stentor.api.wire.classic.calls import Call
 from stentor.api.wire.classic.reading import Answer, Number, Query
 from stentor.api.wire.classic.registry import Category
 from stentor.errors import NotFound
+from stentor.integrations.pulls.model import send_prefix
 from stentor.integrations.runs import Run, RunQuery
 
 actions = Category("actions")
@@ -132,7 +133,7 @@ async def get_executed_campaign_channel_details(call: Call, query: OfCampaignAnd
     )
     return [
         {
-            "SendID": f"{run.number}-{query.channel_id}-{template}",
+            "SendID": f"{send_prefix(run.number, query.channel_id)}{template}",
             "TemplateID": template,
             "ScheduledTime": run.started_at.strftime("%Y-%m-%d %H:%M:%S"),
             "ListID": 0,

@@ -53,7 +53,7 @@ class Call(msgspec.Struct, frozen=True):
 
     def spool(self) -> Spool:
         """Room for a large answer; it is closed when the call is over."""
-        spool = self.services.spools.spool()
+        spool = self.services.spools.spool(self.client.client_id)
         self.opened.append(spool)
         return spool
 

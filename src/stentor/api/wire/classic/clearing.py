@@ -1,6 +1,7 @@
 """Campaigns that are cleared person by person, and whom those were for that were cancelled."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Annotated
 
 from msgspec import Meta
@@ -40,13 +41,13 @@ class ClearedInput(Input, frozen=True, kw_only=True):
 
 
 @customers.get("GetProcessedCampaignCustomers")
-async def get_processed_campaign_customers(call: Call, query: OfRun) -> AsyncIterator[list[MeantCustomer]]:
+async def get_processed_campaign_customers(call: Call, query: OfRun) -> AsyncGenerator[list[MeantCustomer], None]:
     """Whom a campaign is for that has to be cleared; nobody of any other."""
     return _told(call.services.clearances.processed(call.client, query.campaign_id, skip=query.skip, top=query.top))
 
 
 @customers.get("GetCanceledCampaignCustomers")
-async def get_canceled_campaign_customers(call: Call, query: OfRun) -> AsyncIterator[list[MeantCustomer]]:
+async def get_canceled_campaign_customers(call: Call, query: OfRun) -> AsyncGenerator[list[MeantCustomer], None]:
     """Whom a campaign was for, for two hours after it was cancelled; nobody of any other."""
     return _told(call.services.clearances.cancelled(call.client, query.campaign_id, skip=query.skip, top=query.top))
 
@@ -58,6 +59,7 @@ async def update_customer_promotion_status(call: Call, body: ClearedInput) -> No
     await call.services.clearances.tell(call.client, body.campaign_id, cleared)
 
 
-async def _told(pages: AsyncIterator[list[str]]) -> AsyncIterator[list[MeantCustomer]]:
-    async for page in pages:
-        yield [MeantCustomer(customer_id=external_id) for external_id in page]
+async def _told(pages: AsyncGenerator[list[str], None]) -> AsyncGenerator[list[MeantCustomer], None]:
+    async with aclosing(pages):
+        async for page in pages:
+            yield [MeantCustomer(customer_id=external_id) for external_id in page]

@@ -20,6 +20,7 @@ from stentor.api.wire.classic.listing import Columns, Paged, WithAttributes, col
 from stentor.api.wire.classic.reading import Answer, Input, Name, Number, Query, text_of
 from stentor.api.wire.classic.registry import Category
 from stentor.api.wire.classic.segments import OfChange
+from stentor.errors import NotFound
 from stentor.integrations.attributes import UPDATED_MAX, VALUES_MAX, Update
 from stentor.integrations.runs import Reached, Run, RunQuery
 
@@ -204,16 +205,19 @@ customers.empty("GetCustomerFutureValues", OfValue)
 
 @customers.get("Attributes", of_one=True)
 async def get_attributes(call: Call, id: str) -> Row:  # noqa: A002  the registry's name for what stands in the path
-    """What the client may pull of one person."""
+    """What the client may pull of one person whom it was handed, on the channels by which."""
+    reached = await call.services.partner_runs.channels_of(call.client, id)
+    if not reached:
+        raise NotFound("Nothing reached this person.")
     one = await call.services.customers.get(call.brand.id, id)
     fields = {
         "Email": one.email,
         "Phone": one.phone,
-        "PushTokens": list(one.push_tokens),
+        "PushTokens": ",".join(one.push_tokens),
         "Locale": one.locale,
         "TimeZone": one.time_zone,
     }
-    names = call.granted()
+    names = list(dict.fromkeys(name for number in sorted(reached) for name in call.granted(number)))
     values = values_of(names, fields, one.attributes)
     return {
         "CustomerID": one.external_id,
@@ -250,13 +254,18 @@ def _rows(
     async def told() -> AsyncGenerator[list[Row], None]:
         async with aclosing(page_of(people, query)) as pages:
             async for page in pages:
-                yield [{**row(one), **_attributes(columns, one)} for one in page]
+                yield [{**row(one), **_attributes(call, columns, one)} for one in page]
 
     return told()
 
 
-def _attributes(columns: Columns, one: Reached) -> Row:
-    return columns.told(values_of(columns.names, one.fields, one.attributes)) if columns.names else {}
+def _attributes(call: Call, columns: Columns, one: Reached) -> Row:
+    """What was asked for; empty where it may not be pulled on the channel by which this person is reached."""
+    if not columns.names:
+        return {}
+    granted = call.granted(one.channel)
+    values = values_of(columns.names, one.fields, one.attributes)
+    return columns.told([value if name in granted else "" for name, value in zip(columns.names, values, strict=True)])
 
 
 def _is_one_time(run: Run) -> bool:

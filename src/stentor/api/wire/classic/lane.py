@@ -1,6 +1,7 @@
 """The way of this family's calls past the framework, which knows no paths without casing and no answers without chunks."""
 
 from collections.abc import AsyncGenerator
+from contextlib import nullcontext
 from typing import Any
 
 from litestar.exceptions import MethodNotAllowedException
@@ -19,10 +20,20 @@ from stentor.api.wire.classic.functions import functions_at
 from stentor.api.wire.classic.paths import Target, is_classic, target_of
 from stentor.api.wire.classic.reading import read_body, read_query
 from stentor.api.wire.classic.registry import BODY_BYTES_MAX, Function
-from stentor.errors import Invalid, Unavailable
+from stentor.api.wire.classic.turns import Turns
+from stentor.errors import Invalid
 
 LARGE_BODIES_MAX = 16
-"""Bodies beyond 1 MiB that a process takes in at once."""
+"""Bodies of functions that take more than 1 MiB that a process takes in at once."""
+LARGE_BODIES_OF_ONE_MAX = 4
+"""Those of one client."""
+LISTS_MAX = 4
+"""Lists of people that a process writes at once, each with a connection to the database; others wait for their turn."""
+LISTS_OF_ONE_MAX = 2
+"""Those of one client."""
+
+_LIST_WAIT_S = 30.0
+_BODY_WAIT_S = 5.0
 
 _JSON = (b"content-type", b"application/json")
 
@@ -33,7 +44,10 @@ class ClassicLane:
     def __init__(self, services: Services, settings: ApiSettings) -> None:
         self._services = services
         self._settings = settings
-        self._large = 0
+        self._bodies = Turns(
+            "large calls", at_once=LARGE_BODIES_MAX, of_one=LARGE_BODIES_OF_ONE_MAX, wait_s=_BODY_WAIT_S
+        )
+        self._lists = Turns("lists", at_once=LISTS_MAX, of_one=LISTS_OF_ONE_MAX, wait_s=_LIST_WAIT_S)
 
     def takes(self, scope: HTTPScope) -> bool:
         """Whether this request may go here."""
@@ -78,7 +92,7 @@ class ClassicLane:
         if function.of_one:
             arguments["id"] = unescaped(target.id or "")
         if function.body is not None:
-            body = await self._body(scope, exchange, function)
+            body = await self._body(scope, exchange, function, call)
             if function.items_max is not None and len(body) > function.items_max:
                 raise Invalid(
                     f"{function.name} takes at most {function.items_max} items in a call, and these are {len(body)}. Nothing "
@@ -87,23 +101,19 @@ class ClassicLane:
             arguments["body"] = body
         return await function.handler(call, **arguments)
 
-    async def _body(self, scope: HTTPScope, exchange: Exchange, function: Function) -> Any:
+    async def _body(self, scope: HTTPScope, exchange: Exchange, function: Function, call: Call | Guest) -> Any:
         declared = dict(scope["headers"]).get(b"content-length", b"")
-        is_large = function.body_bytes_max > BODY_BYTES_MAX
-        if is_large and self._large >= LARGE_BODIES_MAX:
-            raise Unavailable("Other large calls are still coming in. Send yours in a moment.", retry_after_s=5)
-        self._large += is_large
-        try:
+        is_large = function.body_bytes_max > BODY_BYTES_MAX and isinstance(call, Call)
+        async with self._bodies.turn(call.client.client_id) if is_large else nullcontext():
             return read_body(await whole_body(exchange, declared, bytes_max=function.body_bytes_max), function.body)
-        finally:
-            self._large -= is_large
 
     async def _send(self, exchange: Exchange, value: Any, call: Call | None = None) -> None:
         if value is None:
             await exchange.answer(200, [], b"")
             return
         if isinstance(value, AsyncGenerator) and call is not None:
-            value = await call.listed(value)
+            async with self._lists.turn(call.client.client_id):
+                value = await call.listed(value)
         if not isinstance(value, Spooled):
             await exchange.answer(200, [_JSON], ENCODER.encode(value))
             return

@@ -5,14 +5,17 @@ A list is frozen when `$skip` is 0 or left out, and read from there on; a page i
 
 from collections.abc import Sequence
 from contextlib import aclosing
+from uuid import uuid5
 
 from stentor.api.spool import Spooled
+from stentor.api.wire.classic.actions import action_of
 from stentor.api.wire.classic.calls import Call
 from stentor.api.wire.classic.customers import customers
 from stentor.api.wire.classic.listing import Paged, WithAttributes, columns_of, delimiter_of
 from stentor.api.wire.classic.reading import Number
 from stentor.integrations.pulls.model import Puller, Shape, Wording
 from stentor.integrations.pulls.service import Asked
+from stentor.integrations.runs import RunQuery
 
 
 class SendDetailsQuery(WithAttributes, frozen=True, kw_only=True):
@@ -46,7 +49,10 @@ async def get_customer_send_details_by_channel(call: Call, query: SendDetailsQue
 async def get_customer_execution_details_by_campaign(call: Call, query: ExecutionDetailsQuery) -> Spooled:
     """The same with the names of templates, of one channel or of all."""
     channels = [query.channel_id] if query.channel_id else sorted(call.client.channels)
-    return await _page(call, query, query.campaign_id, channels, "execution_details")
+    numbers = await call.services.hub_numbers.numbers(call.brand.id, "campaign")
+    runs = await call.services.partner_runs.runs(call.client, RunQuery(number=query.campaign_id))
+    action = action_of(runs[0], numbers) if runs else 0
+    return await _page(call, query, query.campaign_id, channels, "execution_details", action=action)
 
 
 @customers.get("GetCustomerSendDetailsByCampaign")
@@ -58,19 +64,21 @@ async def get_customer_send_details_by_campaign(call: Call, query: CampaignDetai
     return await _written(call, asked)
 
 
-async def _page(call: Call, query: WithAttributes, campaign: int, channels: Sequence[int], shape: Shape) -> Spooled:
+async def _page(
+    call: Call, query: WithAttributes, campaign: int, channels: Sequence[int], shape: Shape, *, action: int = 0
+) -> Spooled:
     # Of a channel that is not the client's own nothing is said, not even what may be pulled there.
     own = [number for number in channels if call.client.executes(number)]
     delimiter = delimiter_of(query)
     names: tuple[str, ...] = ()
     for number in own:
         names = columns_of(query, call.client.channels[number], is_older=call.is_older).names
-    wording = Wording(shape, names or None, delimiter if call.is_older else None)
+    wording = Wording(shape, names or None, delimiter if call.is_older else None, action_number=action)
     return await _written(call, Asked(own, campaign, query.top, query.skip, wording))
 
 
 async def _written(call: Call, asked: Asked) -> Spooled:
-    page = await call.services.pulls.page(call.brand.id, Puller(call.client.client_id, call.client.label), asked)
+    page = await call.services.pulls.page(call.brand.id, _puller(call, asked.wording.shape), asked)
     spool = call.spool()
     await spool.write(b"[")
     is_first = True
@@ -81,3 +89,9 @@ async def _written(call: Call, asked: Asked) -> Spooled:
                 is_first = False
     await spool.write(b"]")
     return Spooled(spool, page.on_sent, page.on_sending)
+
+
+def _puller(call: Call, shape: Shape) -> Puller:
+    """Whose list it is. Each function has its own: who asks one of them anew shifts no page of what another one is reading."""
+    client_id = call.client.client_id
+    return Puller(client_id if shape == "send_details" else uuid5(client_id, shape), call.client.label)
