@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import aiohttp
 import msgspec
-from yarl import URL
+from aiohttp.typedefs import URL
 
 from stentor.channels.webhook.signing import BadSecret, Signer, keys_of
 from stentor.cli.conformance.service.book import Book, Notice
