@@ -41,7 +41,7 @@ ON CONFLICT (part, customer_id, execution_id, channel) DO UPDATE SET at = 'infin
 -- name: settle_contacts
 -- planned anew: as count_contacts, and the channel comes with the keys too
 -- Accepted or in doubt, it counts from when that was known; refused, it counts no more, unless an earlier try is in doubt: then
--- from when that one was given up.
+-- from when that one was given up. What was settled otherwise is not refused any more.
 UPDATE contact c
 SET at = CASE WHEN w.refused THEN coalesce(c.doubted_at, '-infinity') ELSE :now - make_interval(secs => w.age_s) END,
     doubted_at = CASE WHEN w.doubted THEN :now - make_interval(secs => w.age_s) ELSE c.doubted_at END
@@ -50,7 +50,7 @@ FROM unnest(
         :refused::boolean[], :doubted::boolean[], :ages_s::double precision[]
     ) AS w (brand_id, part, customer_id, execution_id, channel, refused, doubted, age_s)
 WHERE c.brand_id = w.brand_id AND c.part = w.part AND c.customer_id = w.customer_id AND c.execution_id = w.execution_id
-    AND c.channel = w.channel
+    AND c.channel = w.channel AND (NOT w.refused OR c.at = 'infinity')
 
 -- name: give_back_contacts
 -- planned anew: as count_contacts, and the channel comes with the keys too

@@ -6,12 +6,12 @@ from stentor.executions.quieting import QuietSource
 from stentor.integrations.pulls.clearing import (
     drop_rows,
     finish_forgotten,
-    give_back_reservations,
     hand_over_sent,
 )
 from stentor.integrations.pulls.freezing import Freezer
 from stentor.integrations.pulls.guarding import ListGuard
 from stentor.integrations.pulls.handing_over import HandOver
+from stentor.integrations.pulls.reserving import give_back_reservations
 from stentor.integrations.pulls.runs import Runs
 from stentor.integrations.pulls.service import PullService
 from stentor.integrations.pulls.watching import Watcher
@@ -42,7 +42,7 @@ def pull_chores(core: Core) -> list[Chore]:
     known, hand_over = runs(core), HandOver(core.db)
     return [
         Chore("drop_pull_rows", 1.0, lambda: drop_rows(core.db)),
-        Chore("give_back_reservations", 10.0, lambda: give_back_reservations(core.db)),
+        Chore("give_back_reservations", 5.0, lambda: give_back_reservations(core.db)),
         Chore("hand_over_sent", 5.0, lambda: hand_over_sent(core.db, known, hand_over)),
         Chore("finish_pulled", 10.0, lambda: finish_forgotten(core.db, known, hand_over)),
     ]

@@ -9,10 +9,11 @@ from pull_world import SMS, Client, Pulls, Stage, reader
 from stentor import failpoints
 from stentor.db.pool import Database
 from stentor.domain.address import phone_digest
-from stentor.domain.policy import CampaignCap, CampaignPolicy
+from stentor.domain.policy import BrandCap, BrandPolicy, CampaignCap, CampaignPolicy
 from stentor.errors import Unavailable
-from stentor.integrations.pulls.clearing import drop_rows, finish_forgotten, give_back_reservations, hand_over_sent
+from stentor.integrations.pulls.clearing import drop_rows, finish_forgotten, hand_over_sent
 from stentor.integrations.pulls.model import Wording
+from stentor.integrations.pulls.reserving import give_back_reservations
 from stentor.integrations.pulls.service import Asked
 from stentor.optouts.model import OptOut
 from stentor.optouts.service import add_to_builtin
@@ -254,6 +255,41 @@ async def test_what_a_list_reserved_for_people_whom_nobody_fetched_is_given_back
     assert await give_back_reservations(db) == 0
     assert await rows(db, "SELECT count(*)::integer FROM contact WHERE at = 'infinity'") == [(0,)]
     assert await rows(db, "SELECT count(*)::integer FROM contact WHERE isfinite(at)") == [(1,)]
+
+
+async def test_what_a_freeze_reserved_is_given_back_although_it_was_killed(db: Database):
+    policy = CampaignPolicy(caps=(CampaignCap(at_most=1, per="7d"),))
+    stage = await Stage.made(db, *[reader(name) for name in "ab"])
+    campaign, execution_id = await stage.campaign(policy)
+    failpoints.arm("pull_wave.after_commit=die@1", {"die": die})
+    try:
+        with pytest.raises(Died):
+            await stage.client.ask(campaign)
+    finally:
+        failpoints.arm("")
+    assert await give_back_reservations(db) == 0
+
+    await stage.pulls.engine.executions.cancel(stage.world.brand_id, execution_id)
+    await stage.pulls.engine.drain()
+
+    assert await give_back_reservations(db) == 2
+    assert await give_back_reservations(db) == 0
+    assert await rows(
+        db, "SELECT count(*)::integer, count(*) FILTER (WHERE at = 'infinity')::integer FROM contact"
+    ) == [(2, 0)]
+    assert await rows(db, "SELECT settled_to FROM pulled_run") == [(4096,)]
+
+
+async def test_whoever_a_list_without_caps_hands_over_settles_what_another_reserved(db: Database):
+    stage = await Stage.made(db, *[reader(name) for name in "ab"])
+    campaign, _ = await stage.campaign()
+    assert await stage.client.names(campaign, top=1) == ["a"]
+    await stage.world.brand_policy(BrandPolicy((BrandCap(1, "7d"),)))
+    assert await Client(Pulls(db), stage.world, label="hub client two").names(campaign, sent=False) == ["a", "b"]
+
+    assert await stage.client.names(campaign, skip=1) == ["b"]
+
+    assert await rows(db, "SELECT isfinite(at) FROM contact") == [(True,)]
 
 
 async def test_quiet_hours_keep_nobody_off_a_list_and_say_from_when_on(db: Database):

@@ -1,13 +1,11 @@
-"""What is left of pulls: rows that nobody reads any more go, and reservations of people whom nobody fetched are given back."""
+"""What is left of pulls: rows that nobody reads any more go, and what nobody lived to hand over or to end is."""
 
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from stentor.db.by_keys import go_by_keys
 from stentor.db.pool import Database
-from stentor.domain.vocabulary import ChannelKind
 from stentor.failpoints import failpoint
-from stentor.guard import contacts
 from stentor.integrations.pulls import people_store, store
 from stentor.integrations.pulls.handing_over import HandOver
 from stentor.integrations.pulls.runs import Runs
@@ -43,39 +41,6 @@ async def drop_rows(db: Database) -> int:
         failpoint("pull_rows_dropped.before_commit")
     failpoint("pull_rows_dropped.after_commit")
     return max(1, dropped)
-
-
-async def give_back_reservations(db: Database) -> int:
-    """Gives back what a list under caps holds for people who were never handed over; the keeper's chore. Returns how many lists.
-
-    Some thousand at a time: who dies in between begins again, and gives nothing back twice.
-    """
-    async with db.read() as conn:
-        found = await Sql.to_settle.tuples(conn)
-    if not found:
-        return 0
-    pull_id, brand_id, execution_id, channel, rows = found[0]
-    for start in range(0, rows, ROWS_AT_ONCE):
-        async with db.transaction() as conn:
-            await go_by_keys(conn)
-            customers = await people_store.Sql.not_handed_over.column(
-                conn,
-                brand_id=brand_id,
-                execution_id=execution_id,
-                pull_id=pull_id,
-                channel=channel,
-                position_from=start,
-                position_to=start + ROWS_AT_ONCE,
-            )
-            keys = [(execution_id, customer) for customer in customers]
-            await contacts.settle(conn, brand_id, ChannelKind(channel), refused=keys)
-            failpoint("pull_given_back.before_commit")
-        failpoint("pull_given_back.after_commit")
-    async with db.transaction() as conn:
-        await Sql.note_settled.run(conn, id=pull_id, brand_id=brand_id)
-        failpoint("pull_settled.before_commit")
-    failpoint("pull_settled.after_commit")
-    return 1
 
 
 async def hand_over_sent(db: Database, runs: Runs, hand_over: HandOver) -> int:

@@ -116,7 +116,6 @@ class Freezer:
                 channel_number=run.channel_number,
                 puller_id=puller.id,
                 puller=puller.label,
-                capped=by.capping is not None,
             )
             failpoint("freeze_listed.before_commit")
         failpoint("freeze_listed.after_commit")

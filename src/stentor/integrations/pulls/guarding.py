@@ -201,6 +201,8 @@ class ListGuard:
             quiet=_UNHELD,
             capping=by.capping,
         )
+        if by.capping is not None:
+            await store.note_reserved(conn, run)
         objected += verdicts.objected
         await deliver.settle_each(conn, claim, objected)
         keys = [(run.execution_id, change.send.customer_id) for change in objected]

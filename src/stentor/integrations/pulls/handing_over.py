@@ -165,7 +165,8 @@ class HandOver:
         chunks = await store.share_pulled(conn, run)
         if not chunks:
             return [0] * (len(bounds) - 1)
-        moved, customers = await people_store.hand_over(conn, run, pull, bounds, chunks)
+        is_capped = await store.has_reserved(conn, run)
+        moved, customers = await people_store.hand_over(conn, run, pull, bounds, chunks, named=is_capped)
         if customers:
             keys = [(run.execution_id, customer) for customer in customers]
             await contacts.settle(conn, run.brand_id, run.channel, accepted=keys)

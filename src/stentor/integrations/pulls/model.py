@@ -100,7 +100,6 @@ class Pull(msgspec.Struct, frozen=True):
     puller: str
     rows: int
     leased_to: int
-    capped: bool
     started_at: datetime
     frozen_at: datetime | None
     replaced_at: datetime | None

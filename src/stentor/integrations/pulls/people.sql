@@ -182,11 +182,8 @@ WHERE r.execution_id = o.execution_id AND r.pull_id = o.pull_id AND r.position =
     AND r.customer_id = o.customer_id AND r.brand_id = :brand_id
 
 -- name: not_handed_over
--- Who of a list is to have reservations given back. Only lists under caps ask.
-SELECT r.customer_id
-FROM pull_row r
-JOIN send s
-    ON s.execution_id = r.execution_id AND s.part = r.part AND s.customer_id = r.customer_id AND s.channel = :channel
-        AND s.brand_id = :brand_id AND s.state <> 2
-WHERE r.execution_id = :execution_id AND r.pull_id = :pull_id AND r.brand_id = :brand_id
-    AND r.position >= :position_from AND r.position < :position_to
+-- Who of these parts was never handed over. Only runs under caps ask, when they are over.
+SELECT s.customer_id
+FROM send s
+WHERE s.execution_id = :execution_id AND s.brand_id = :brand_id AND s.part >= :part_from AND s.part < :part_to
+    AND s.channel = :channel AND s.state <> 2

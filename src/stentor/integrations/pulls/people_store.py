@@ -172,11 +172,11 @@ async def page(conn: Connection, pull: Pull, run: PulledRun, place: tuple[int, i
 
 
 async def hand_over(
-    conn: Connection, run: PulledRun, pull: Pull, bounds: Sequence[int], chunks: Sequence[int]
+    conn: Connection, run: PulledRun, pull: Pull, bounds: Sequence[int], chunks: Sequence[int], *, named: bool
 ) -> tuple[list[int], list[UUID]]:
     """Hands over whoever waits in these chunks, from each of these positions to before the next: how many of each.
 
-    Of a list under caps who, too.
+    If they are to be `named`, who, too.
     """
     found = await Sql.hand_over.tuples(
         conn,
@@ -187,7 +187,7 @@ async def hand_over(
         position_to=bounds[-1],
         channel=int(run.channel),
         chunks=list(chunks),
-        with_people=pull.capped,
+        with_people=named,
     )
     moved = [0] * (len(bounds) - 1)
     for position, _ in found:

@@ -67,8 +67,8 @@ FROM execution e
 WHERE e.id = :execution_id AND e.brand_id = :brand_id
 
 -- name: begin
-INSERT INTO pull (id, brand_id, execution_id, channel_number, puller_id, puller, capped, started_at)
-VALUES (:id, :brand_id, :execution_id, :channel_number, :puller_id, :puller, :capped, :now)
+INSERT INTO pull (id, brand_id, execution_id, channel_number, puller_id, puller, started_at)
+VALUES (:id, :brand_id, :execution_id, :channel_number, :puller_id, :puller, :now)
 
 -- name: frozen
 UPDATE pull SET rows = :rows, frozen_at = :now WHERE id = :id AND brand_id = :brand_id
@@ -84,7 +84,7 @@ WHERE l.execution_id = :execution_id AND l.channel_number = :channel_number AND 
 
 -- name: latest
 SELECT p.id, p.brand_id, p.execution_id, r.number AS campaign, p.channel_number, p.puller_id, p.puller, p.rows, p.leased_to,
-    p.capped, p.started_at, p.frozen_at, p.replaced_at, 0::bigint AS revoked, 0 AS handed_over_rows
+    p.started_at, p.frozen_at, p.replaced_at, 0::bigint AS revoked, 0 AS handed_over_rows
 FROM pull_latest l
 JOIN pull p ON p.id = l.pull_id AND p.brand_id = :brand_id
 JOIN partner_run r ON r.execution_id = p.execution_id AND r.brand_id = :brand_id
@@ -94,7 +94,7 @@ WHERE l.execution_id = :execution_id AND l.channel_number = :channel_number AND 
 -- name: find
 -- Where its rows were dropped, or whoever froze it died, there is none any more.
 SELECT p.id, p.brand_id, p.execution_id, r.number AS campaign, p.channel_number, p.puller_id, p.puller, p.rows, p.leased_to,
-    p.capped, p.started_at, p.frozen_at, p.replaced_at, w.revoked,
+    p.started_at, p.frozen_at, p.replaced_at, w.revoked,
     (SELECT coalesce(sum(g.position_to - g.position_from), 0) FROM pull_page g
      WHERE g.pull_id = p.id AND g.brand_id = :brand_id AND g.handed_over_at IS NOT NULL)::integer AS handed_over_rows
 FROM pull p
@@ -105,7 +105,7 @@ WHERE p.id = :id AND p.brand_id = :brand_id AND p.frozen_at IS NOT NULL AND p.dr
 
 -- name: page_of_pulls
 SELECT p.id, p.brand_id, p.execution_id, r.number AS campaign, p.channel_number, p.puller_id, p.puller, p.rows, p.leased_to,
-    p.capped, p.started_at, p.frozen_at, p.replaced_at, w.revoked,
+    p.started_at, p.frozen_at, p.replaced_at, w.revoked,
     (SELECT coalesce(sum(g.position_to - g.position_from), 0) FROM pull_page g
      WHERE g.pull_id = p.id AND g.brand_id = :brand_id AND g.handed_over_at IS NOT NULL)::integer AS handed_over_rows
 FROM pull p
@@ -279,19 +279,41 @@ FOR UPDATE SKIP LOCKED
 -- name: note_dropped
 UPDATE pull SET dropped_at = :now WHERE id = :id AND brand_id = :brand_id
 
+-- name: note_reserved
+-- In the transaction that reserves. Nearly always it is known already, and nothing is written.
+UPDATE pulled_run r
+SET settled_to = 0
+WHERE r.execution_id = :execution_id AND r.channel_number = :channel_number AND r.brand_id = :brand_id
+    AND r.settled_to IS DISTINCT FROM 0
+
+-- name: has_reserved
+-- Whether any of the run's people hold reservations, whoever's list they were reserved for.
+SELECT r.settled_to IS NOT NULL
+FROM pulled_run r
+WHERE r.execution_id = :execution_id AND r.channel_number = :channel_number AND r.brand_id = :brand_id
+
 -- name: to_settle
 -- all brands: the keeper's, each with its brand.
--- Frozen lists under caps whose execution is over.
-SELECT p.id, p.brand_id, p.execution_id, r.channel, p.rows
-FROM pull p
-JOIN pulled_run r ON r.execution_id = p.execution_id AND r.channel_number = p.channel_number
-JOIN execution e ON e.id = p.execution_id
-WHERE p.capped AND p.settled_at IS NULL AND e.ended_at IS NOT NULL
-ORDER BY p.id
-LIMIT 1
+-- Runs whose people hold reservations and whose execution is over.
+SELECT r.execution_id, r.channel_number, r.brand_id
+FROM pulled_run r
+JOIN execution e ON e.id = r.execution_id
+WHERE r.settled_to < 4096 AND e.ended_at IS NOT NULL
+ORDER BY r.execution_id, r.channel_number
+LIMIT :limit
+
+-- name: settling
+-- Where that stands, of what is over still: what would send again waits for the end of this transaction.
+SELECT r.settled_to, r.channel, e.audience_size
+FROM execution e
+JOIN pulled_run r ON r.execution_id = e.id AND r.channel_number = :channel_number AND r.brand_id = :brand_id
+WHERE e.id = :execution_id AND e.brand_id = :brand_id AND e.ended_at IS NOT NULL AND r.settled_to < 4096
+FOR SHARE OF e
 
 -- name: note_settled
-UPDATE pull SET settled_at = :now WHERE id = :id AND brand_id = :brand_id
+UPDATE pulled_run r
+SET settled_to = :settled_to
+WHERE r.execution_id = :execution_id AND r.channel_number = :channel_number AND r.brand_id = :brand_id
 
 -- name: pulls_of_run
 -- The frozen lists of a run whose rows are there, the latest first.

@@ -58,7 +58,10 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     unmoved: Statement
     droppable: Statement
     note_dropped: Statement
+    note_reserved: Statement
+    has_reserved: Statement
     to_settle: Statement
+    settling: Statement
     note_settled: Statement
     pulls_of_run: Statement
     pages_at: Statement
@@ -134,6 +137,16 @@ async def share_pulled(conn: Connection, run: PulledRun) -> list[int]:
     return await Sql.share_pulled.column(
         conn, brand_id=run.brand_id, execution_id=run.execution_id, sender_id=run.sender_id
     )
+
+
+async def note_reserved(conn: Connection, run: PulledRun) -> None:
+    """Notes, in the transaction that reserves, that people of the run hold reservations."""
+    await Sql.note_reserved.run(conn, **_run(run))
+
+
+async def has_reserved(conn: Connection, run: PulledRun) -> bool:
+    """Whether people of the run hold reservations. To be asked once their chunks are held, so that none are missed."""
+    return bool(await Sql.has_reserved.value(conn, **_run(run)))
 
 
 async def waiting(conn: Connection, run: PulledRun, chunks: Sequence[Chunk], *, limit: int | None = None) -> list[int]:
