@@ -17,8 +17,9 @@ from stentor.integrations.pulls.freezing import BATCH_PEOPLE, Freezer
 from stentor.integrations.pulls.guarding import ListGuard
 from stentor.integrations.pulls.handing_over import HandOver
 from stentor.integrations.pulls.model import Puller, Wording
+from stentor.integrations.pulls.paging import Asked
 from stentor.integrations.pulls.runs import Runs
-from stentor.integrations.pulls.service import Asked, PullService
+from stentor.integrations.pulls.service import PullService
 from stentor.integrations.pulls.watching import Watcher
 from stentor.testing.engine import Engine, ScriptedChannel
 from stentor.testing.world import Partner, Someone, World
@@ -85,6 +86,8 @@ class Client:
         asked = Asked(channels, campaign, top, skip, Wording(**wording))
         page = await self.pulls.service.page(self.world.brand_id, self.puller, asked)
         text = b",".join([piece async for piece in page.pieces if piece])
+        if not await page.stands():
+            return []
         if page.on_sending is not None:
             await page.on_sending()
         if sent and page.on_sent is not None:

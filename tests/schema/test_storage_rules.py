@@ -165,6 +165,7 @@ ALL_BRANDS = {
     "integrations/meeting.sql:untold",
     "integrations/pulls/people.sql:go_by_scans",
     "integrations/pulls/queries.sql:droppable",
+    "integrations/pulls/queries.sql:go_on",
     "integrations/pulls/queries.sql:limit_waiting",
     "integrations/pulls/queries.sql:moment",
     "integrations/pulls/queries.sql:to_settle",

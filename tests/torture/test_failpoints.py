@@ -93,7 +93,7 @@ WITHOUT_A_BOUNDARY = {
     ),
     "It waits for others, and writes nothing.": ("integrations/clearance/service.py: _close",),
     "It reads at one moment.": (
-        "integrations/pulls/service.py: _piece",
+        "integrations/pulls/paging.py: _piece",
         "integrations/pulls/service.py: lease",
         "integrations/pulls/service.py: rows",
         "integrations/pulls/service.py: trace",

@@ -220,6 +220,7 @@ FROM (
     FROM execution e
     JOIN chunk w ON w.execution_id = e.id
     WHERE e.deadline_at <= :now AND e.state IN ('planning', 'sending') AND w.done_at IS NULL AND (w.due_at > :now OR w.pulled)
+        AND NOT (w.pulled AND pages_under_way(w.execution_id, :now))
     ORDER BY w.execution_id, w.number
     LIMIT :limit
     FOR UPDATE OF w SKIP LOCKED
@@ -236,6 +237,7 @@ FROM (
     FROM execution e
     JOIN chunk w ON w.execution_id = e.id
     WHERE e.state IN ('cancelled', 'failed') AND e.ended_at IS NULL AND w.done_at IS NULL AND (w.due_at > :now OR w.pulled)
+        AND NOT (w.pulled AND pages_under_way(w.execution_id, :now))
     ORDER BY w.execution_id, w.number
     LIMIT :limit
     FOR UPDATE OF w SKIP LOCKED
@@ -299,6 +301,7 @@ SET state = 'cancelled', cancelled_at = :now, paused_at = NULL,
 WHERE id = :execution_id AND brand_id = :brand_id AND state IN ('scheduled', 'queued', 'planning', 'sending')
 
 -- name: hurry
+-- Whose page was sent is handed over first; the keeper's sweep lets go of the others then.
 -- In the order of their key, as everybody locks several chunks. What was let go is due no earlier than now: who claims looks
 -- from a floor on, which what is parked does not keep down.
 UPDATE chunk c
@@ -306,6 +309,7 @@ SET due_at = :now, parked = c.parked AND NOT c.pulled, pulled = false
 FROM (
     SELECT number FROM chunk
     WHERE execution_id = :execution_id AND brand_id = :brand_id AND done_at IS NULL AND (due_at > :now OR pulled)
+        AND NOT (pulled AND pages_under_way(execution_id, :now))
     ORDER BY number
     FOR UPDATE
 ) later

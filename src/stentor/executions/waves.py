@@ -85,12 +85,13 @@ async def guard_sends(
     look_up: LookUp,
     facts: Mapping[UUID, ExecutionFacts],
     over: Mapping[UUID, Reason],
-    quiet: BrandQuiet,
+    quiet: BrandQuiet | None,
     capping: Capping | None,
 ) -> Verdicts:
     """Asks the whole guard about these sends, with what is true now. What is reserved comes last: caps and shared addresses.
 
-    `over`: why executions send nothing any more. `capping`: the rules that they fall under.
+    `over`: why executions send nothing any more. `quiet`: None where quiet hours hold nobody, because the time from when on somebody may
+    be written to is said elsewhere. `capping`: the rules that they fall under.
     """
     channel = claim.channel
     listings = await _listings(conn, claim, loaded, look_up)
@@ -113,8 +114,9 @@ async def guard_sends(
         else:
             cleared.append((send, person))
     # Before anything is reserved: who is held uses up nobody's messages and takes nobody's address.
-    cleared, held = await hold_quiet(conn, claim, cleared, facts, quiet)
-    objected += held
+    if quiet is not None:
+        cleared, held = await hold_quiet(conn, claim, cleared, facts, quiet)
+        objected += held
     if capping:
         capped = await capping.judge(conn, claim, cleared)
         objected += capped

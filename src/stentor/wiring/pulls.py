@@ -4,8 +4,8 @@ from stentor.accounts.directory import BrandDirectory
 from stentor.executions.facts import FactsSource
 from stentor.executions.quieting import QuietSource
 from stentor.integrations.pulls.clearing import (
+    Unfinished,
     drop_rows,
-    finish_forgotten,
     hand_over_sent,
 )
 from stentor.integrations.pulls.freezing import Freezer
@@ -44,5 +44,5 @@ def pull_chores(core: Core) -> list[Chore]:
         Chore("drop_pull_rows", 1.0, lambda: drop_rows(core.db)),
         Chore("give_back_reservations", 5.0, lambda: give_back_reservations(core.db)),
         Chore("hand_over_sent", 5.0, lambda: hand_over_sent(core.db, known, hand_over)),
-        Chore("finish_pulled", 10.0, lambda: finish_forgotten(core.db, known, hand_over)),
+        Chore("finish_pulled", 10.0, Unfinished(core.db, known, hand_over).finish),
     ]

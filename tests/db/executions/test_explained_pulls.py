@@ -9,7 +9,7 @@ from stentor.db.pool import Database
 from stentor.domain.policy import CampaignCap, CampaignPolicy
 from stentor.executions.explaining import ChannelExplanation
 from stentor.integrations.pulls.model import Wording
-from stentor.integrations.pulls.service import Asked
+from stentor.integrations.pulls.paging import Asked
 
 pytestmark = pytest.mark.anyio
 

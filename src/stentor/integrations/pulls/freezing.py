@@ -9,7 +9,7 @@ read, the people it had skipped stay so, the others wait as before, and the next
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from datetime import datetime
 from uuid import UUID
 
 import psycopg
@@ -24,15 +24,13 @@ from stentor.failpoints import failpoint
 from stentor.integrations.pulls import people_store, store
 from stentor.integrations.pulls.guarding import Cleared, GuardedBy, ListGuard, has_lists
 from stentor.integrations.pulls.handing_over import HandOver
-from stentor.integrations.pulls.model import FREEZES_AT_ONCE, Pull, PulledRun, Puller
+from stentor.integrations.pulls.model import Pull, PulledRun, Puller
 from stentor.integrations.pulls.people_store import Listed, Row
 from stentor.integrations.pulls.spreading import HourSpread
 from stentor.integrations.pulls.store import RunChunk, Sql
+from stentor.integrations.pulls.turns import Turns
 from stentor.integrations.pulls.watched_lists import lists_mark
 from stentor.optouts.look_up import LookUp
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 log = structlog.get_logger(__name__)
 
@@ -57,21 +55,29 @@ class Freezer:
         self._look_up = look_up
         self._hand_over = hand_over
         self._batch_people = batch_people
-        # Each takes two of this process's connections.
-        self._room = asyncio.Semaphore(FREEZES_AT_ONCE)
+        self._turns = Turns()
 
-    async def freeze(self, run: PulledRun, puller: Puller) -> Pull:
-        """The list as of now, all of the run who are not skipped and not revoked; the client's one before is over.
+    async def freeze(self, run: PulledRun, puller: Puller, *, asked_at: datetime) -> Pull:
+        """The list, all of the run who are not skipped and not revoked; the client's one before is over.
 
-        Raises Unavailable when the same list is being frozen for the same client for longer than `store.LOCK_PATIENCE`.
+        `asked_at`: when somebody asked for it, by the database's clock. One whose freezing began since is what they asked for, and
+        is not replaced: a call that waited for long, or was repeated, takes nothing from who reads the other's list already.
+
+        Raises Unavailable when the same list is being frozen for the same client for longer than `store.LOCK_PATIENCE`, and as
+        `Turns.turn`.
         """
-        async with self._room:
+        async with self._turns.turn(run, puller):
             await self._watch(run, puller)
             try:
                 async with self._db.transaction() as conn:
                     before = await store.lock_latest(conn, run, puller)
-                    pull_id = await self._freeze(conn, run, puller)
-                    await self._replace(conn, run, puller, before, pull_id)
+                    latest = await store.latest(conn, run, puller)
+                    if latest is not None and latest.started_at >= asked_at:
+                        pull_id = latest.id
+                    else:
+                        await self._hand_over.catch_up(run)
+                        pull_id = await self._freeze(conn, run, puller)
+                        await self._replace(conn, run, puller, before, pull_id)
                     failpoint("freeze.before_commit")
             except psycopg.errors.LockNotAvailable:
                 raise Unavailable(
@@ -132,11 +138,17 @@ class Freezer:
         if by.hour_limits:
             spread = HourSpread(self._db, run, by.hour_limits, by.quiet)
             await spread.begin(conn)
+
+        async def before_wave() -> None:
+            # The server ends what stands still for long, and who got a page of another list meanwhile does not wait any more.
+            await Sql.go_on.run(conn)
+            await self._hand_over.catch_up(run)
+
         writing: asyncio.Task[None] | None = None
         try:
             async with aclosing(everybody):
                 async for batch in everybody:
-                    cleared = await self._guard.clear(run, by, pulled, batch)
+                    cleared = await self._guard.clear(run, by, pulled, batch, before_wave=before_wave)
                     rows = _rows(run, by, chunks, batch, cleared)
                     if spread is not None:
                         rows = await spread.spread(batch, rows)

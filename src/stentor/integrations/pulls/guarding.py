@@ -3,7 +3,7 @@
 Quiet hours hold nobody back from a list: they become the time from when on somebody may be written to.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -12,7 +12,6 @@ import msgspec
 
 from stentor.accounts.directory import BrandDirectory
 from stentor.audience.reach import Recipient
-from stentor.campaigns.model import PublishedContent
 from stentor.db.by_keys import go_by_keys
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
@@ -24,33 +23,21 @@ from stentor.domain.policy import BrandPolicy
 from stentor.domain.vocabulary import ChannelKind, Reason, SendState
 from stentor.executions.capping import Capping, capping_of
 from stentor.executions.hourly import brand_limit, hour_limits
-from stentor.executions.quieting import BrandQuiet, QuietSource
+from stentor.executions.quieting import QuietSource
 from stentor.executions.waves import guard_sends
 from stentor.failpoints import failpoint
-from stentor.guard import contacts
 from stentor.guard import store as guard_store
 from stentor.guard.quiet_hours import QuietHours
-from stentor.guard.store import release_addresses
 from stentor.guard.wave import wave_objection
 from stentor.integrations.pulls import people_store, store
 from stentor.integrations.pulls.model import PulledRun
 from stentor.integrations.pulls.people_store import Listed
-from stentor.integrations.pulls.revoking import Revoked, revoke
+from stentor.integrations.pulls.revoking import Revoked, let_go, revoke
 from stentor.optouts.look_up import LookUp
 from stentor.report.tally import Moves
 
 if TYPE_CHECKING:
     from stentor.domain.objections import Objection
-
-
-class _Unheld(BrandQuiet, frozen=True):
-    """Quiet hours that hold nobody: a list says when somebody may be written to, and the service keeps to it."""
-
-    def on(self, content: PublishedContent, channel: ChannelKind) -> QuietHours | None:  # noqa: ARG002 - as its base has it
-        return None
-
-
-_UNHELD = _Unheld((), ("UTC",))
 
 
 class GuardedBy(msgspec.Struct, frozen=True):
@@ -97,9 +84,18 @@ class ListGuard:
         )
 
     async def clear(
-        self, run: PulledRun, by: GuardedBy, chunks: Mapping[int, Chunk], batch: Sequence[Listed]
+        self,
+        run: PulledRun,
+        by: GuardedBy,
+        chunks: Mapping[int, Chunk],
+        batch: Sequence[Listed],
+        *,
+        before_wave: Callable[[], Awaitable[None]],
     ) -> Cleared:
-        """Who of the batch is on the list. Whoever waits and is not is skipped; whoever was handed over and is not is revoked."""
+        """Who of the batch is on the list. Whoever waits and is not is skipped; whoever was handed over and is not is revoked.
+
+        `before_wave` is called before each wave of those of whom more is asked, in no transaction of this.
+        """
         listed = await self._listed(run, batch) if by.asks_lists else frozenset()
         skipped: dict[UUID, Skip] = {}
         open_from: dict[str, datetime] = {}
@@ -118,6 +114,7 @@ class ListGuard:
         cleared.difference_update(special)
         for start in range(0, len(special), WAVE_SENDS_MAX):
             wave = special[start : start + WAVE_SENDS_MAX]
+            await before_wave()
             cleared |= await self._look_up.surely(lambda wave=wave: self._clear_wave(run, by, chunks, wave, skipped))
         return Cleared(frozenset(cleared), open_from)
 
@@ -198,18 +195,15 @@ class ListGuard:
             look_up=self._look_up,
             facts={run.execution_id: run.facts},
             over={},
-            quiet=_UNHELD,
+            quiet=None,
             capping=by.capping,
         )
         if by.capping is not None:
             await store.note_reserved(conn, run)
         objected += verdicts.objected
         await deliver.settle_each(conn, claim, objected)
-        keys = [(run.execution_id, change.send.customer_id) for change in objected]
-        if by.capping and keys:
-            # What a list before this one reserved for them.
-            await contacts.settle(conn, run.brand_id, run.channel, refused=keys)
-        await release_addresses(conn, run.brand_id, run.channel, keys)
+        # What a list before this one reserved for them, also one that was frozen when there was a cap.
+        await let_go(conn, run, [change.send.customer_id for change in objected])
         moves = Moves(run.brand_id)
         for change in objected:
             moves.settled(run.execution_id, run.channel, change.state, change.reason)

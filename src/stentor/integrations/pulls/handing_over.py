@@ -3,7 +3,6 @@
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from typing import NamedTuple
 from uuid import UUID
 
 import structlog
@@ -16,49 +15,43 @@ from stentor.executions.ending import end_finished
 from stentor.failpoints import failpoint
 from stentor.guard import contacts
 from stentor.integrations.pulls import people_store, store
-from stentor.integrations.pulls.model import Pull, PulledRun
-from stentor.integrations.pulls.store import Sql
+from stentor.integrations.pulls.model import MOVED_ROWS_MAX, Pull, PulledRun
+from stentor.integrations.pulls.store import SentPage, Sql
 from stentor.report.tally import Moves
 
 log = structlog.get_logger(__name__)
-
-AT_ONCE_ROWS = 50_000
-"""Rows that one transaction hands over: a few tenths of a second."""
 
 MOVED_AT_ONCE = 2
 """Lists of which one process hands people over side by side."""
 
 _BACKLOG_ROWS = 100_000
-
-
-class _Sent(NamedTuple):
-    """A page that was sent, whose people are to be handed over."""
-
-    page_id: UUID
-    start: int
-    end: int
+_CAUGHT_UP_AT_ONCE = 8
 
 
 class _Backlog:
     """The pages of one list that were sent and not handed over, in the order in which they were sent."""
 
     def __init__(self) -> None:
-        self._pages: deque[_Sent] = deque()
+        self._pages: deque[SentPage] = deque()
         self._rows = 0
         self.has_room = asyncio.Event()
 
-    def put(self, page: _Sent) -> None:
+    def put(self, page: SentPage) -> None:
         self._pages.append(page)
-        self._count(page.end - page.start)
+        self._count(page.rows)
 
-    def take(self) -> list[_Sent]:
+    def take(self) -> list[SentPage]:
         """The next page, and those that follow it row by row as long as one transaction does them all; none when all is done."""
-        taken: list[_Sent] = []
+        taken: list[SentPage] = []
         while self._pages and (
-            not taken or (self._pages[0].start == taken[-1].end and self._pages[0].end - taken[0].start <= AT_ONCE_ROWS)
+            not taken
+            or (
+                self._pages[0].position_from == taken[-1].position_to
+                and self._pages[0].position_to - taken[0].position_from <= MOVED_ROWS_MAX
+            )
         ):
             taken.append(self._pages.popleft())
-        self._count(-sum(page.end - page.start for page in taken))
+        self._count(-sum(page.rows for page in taken))
         return taken
 
     def _count(self, rows: int) -> None:
@@ -103,7 +96,7 @@ class HandOver:
     async def sent(self, run: PulledRun, pull: Pull, place: tuple[int, int], *, asked_by: str) -> None:
         """The rows from one position to before another were written out, and their people are handed over from now on."""
         async with self._db.transaction() as conn:
-            page_id = await store.note_page(conn, pull, place, asked_by=asked_by)
+            pages = await store.note_pages(conn, pull, place, asked_by=asked_by)
             await Sql.end_page.run(
                 conn, pull_id=pull.id, brand_id=pull.brand_id, position_from=place[0], position_to=place[1]
             )
@@ -112,10 +105,11 @@ class HandOver:
         backlog = self._backlogs.get(pull.id)
         if backlog is None:
             backlog = self._backlogs[pull.id] = _Backlog()
-            moving = asyncio.create_task(self._move(run, pull, backlog))
+            moving = asyncio.create_task(self._move(run, pull.id, backlog))
             self._moving.add(moving)
             moving.add_done_callback(self._moving.discard)
-        backlog.put(_Sent(page_id, *place))
+        for page in pages:
+            backlog.put(page)
         await backlog.has_room.wait()
 
     async def drained(self) -> None:
@@ -123,51 +117,55 @@ class HandOver:
         while self._moving:
             await asyncio.wait(self._moving)
 
-    async def _move(self, run: PulledRun, pull: Pull, backlog: _Backlog) -> None:
+    async def _move(self, run: PulledRun, pull_id: UUID, backlog: _Backlog) -> None:
         try:
             while pages := backlog.take():
                 try:
                     async with self._room:
-                        await self._pages(run, pull, pages)
+                        await self.pages(run, pages)
                 except Exception as error:  # noqa: BLE001 - whatever it is, the keeper does it again
-                    rows = [pages[0].start, pages[-1].end]
-                    log.warning("pull.not_handed_over", pull_id=str(pull.id), rows=rows, why=repr(error))
+                    rows = [pages[0].position_from, pages[-1].position_to]
+                    log.warning("pull.not_handed_over", pull_id=str(pull_id), rows=rows, why=repr(error))
         finally:
-            del self._backlogs[pull.id]
+            del self._backlogs[pull_id]
             backlog.has_room.set()
 
-    async def page(self, run: PulledRun, pull: Pull, place: tuple[int, int], page_id: UUID) -> None:
-        """Hands over whoever waits among the rows of a page that was sent, some ten thousand at a time."""
-        await self._pages(run, pull, [_Sent(page_id, *place)])
-
-    async def _pages(self, run: PulledRun, pull: Pull, pages: Sequence[_Sent]) -> None:
-        """The same of pages that follow each other: of one, or of so many that one transaction does them all."""
-        bounds = [page.start for page in pages] + [pages[-1].end]
-        moved = [0] * len(pages)
-        for start in range(bounds[0], bounds[-1], AT_ONCE_ROWS):
-            end = min(start + AT_ONCE_ROWS, bounds[-1])
-            async with self._db.transaction() as conn:
-                step = await self.within(conn, run, pull, bounds if len(pages) > 1 else [start, end])
-                moved = [before + more for before, more in zip(moved, step, strict=True)]
-                if end == bounds[-1]:
-                    await store.acknowledge(conn, pull, {page.page_id: n for page, n in zip(pages, moved, strict=True)})
-                failpoint("page_moved.before_commit")
-            failpoint("page_moved.after_commit")
+    async def pages(self, run: PulledRun, pages: Sequence[SentPage]) -> None:
+        """Hands over whoever waits among the rows of these pages, which follow each other in one list, and ends what is done."""
+        bounds = [page.position_from for page in pages] + [pages[-1].position_to]
+        async with self._db.transaction() as conn:
+            moved = await self.within(conn, run, pages[0].pull_id, bounds)
+            told = {page.id: count for page, count in zip(pages, moved, strict=True)}
+            await store.acknowledge(conn, run.brand_id, pages[0].pull_id, told)
+            failpoint("page_moved.before_commit")
+        failpoint("page_moved.after_commit")
         if any(moved):
             await self.finish(run)
 
-    async def within(self, conn: Connection, run: PulledRun, pull: Pull, bounds: Sequence[int]) -> list[int]:
+    async def catch_up(self, run: PulledRun) -> None:
+        """Hands over what of the run was sent so far, where nobody has yet: these people do not wait, and are not asked as if they did."""
+        while True:
+            async with self._db.read() as conn:
+                pages = await store.unmoved_of_run(conn, run, limit=_CAUGHT_UP_AT_ONCE)
+            for page in pages:
+                await self.pages(run, [page])
+            if len(pages) < _CAUGHT_UP_AT_ONCE:
+                return
+
+    async def within(self, conn: Connection, run: PulledRun, pull_id: UUID, bounds: Sequence[int]) -> list[int]:
         """The same within a transaction: of the rows from each of these positions to before the next, how many had waited.
 
-        `finish` comes after its commit. Whoever was skipped, revoked or cancelled meanwhile stays so.
+        `finish` comes after its commit. Whoever was skipped, revoked or cancelled meanwhile stays so; but for caps whoever has
+        the page counts as reached, also where their execution was over before this was said.
         """
         await go_by_keys(conn)
         chunks = await store.share_pulled(conn, run)
-        if not chunks:
-            return [0] * (len(bounds) - 1)
         is_capped = await store.has_reserved(conn, run)
-        moved, customers = await people_store.hand_over(conn, run, pull, bounds, chunks, named=is_capped)
-        if customers:
+        if not chunks and not is_capped:
+            return [0] * (len(bounds) - 1)
+        moved, customers = await people_store.hand_over(conn, run, pull_id, bounds, chunks, named=is_capped)
+        if is_capped:
+            customers += await people_store.sent_after_all(conn, run, pull_id, (bounds[0], bounds[-1]))
             keys = [(run.execution_id, customer) for customer in customers]
             await contacts.settle(conn, run.brand_id, run.channel, accepted=keys)
         if any(moved):

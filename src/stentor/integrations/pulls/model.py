@@ -15,6 +15,8 @@ PAGE_DEFAULT = 10_000
 """Rows of a page of the classic API where `$top` says nothing."""
 PAGE_ROWS_MAX = 10_000
 """Rows of a page or a lease of the native API. The classic one honours any `$top`."""
+MOVED_ROWS_MAX = 50_000
+"""Rows that one transaction hands over, a few tenths of a second; a page of more is noted as several."""
 ATTRIBUTES_MAX = 200
 """Attributes that one page may have."""
 LEASE_S_MIN = 10
@@ -23,7 +25,9 @@ LEASE_S_MAX = 3_600
 WATCH = timedelta(days=7)
 """How long after it was last frozen the people of a list are watched for revocations: as long as metrics are pushed."""
 FREEZES_AT_ONCE = 2
-"""Lists that one process freezes at a time, each with two connections; others wait."""
+"""Lists that one process freezes at a time, of different brands, each with three connections; others wait."""
+FREEZES_WAITING_MAX = 20
+"""Calls of one brand that wait for a list to be frozen, in one process."""
 
 
 Shape: TypeAlias = Literal["send_details", "execution_details", "campaign_details"]

@@ -140,7 +140,7 @@ WHERE r.execution_id = :execution_id AND r.pull_id = :pull_id AND r.brand_id = :
     AND r.position >= :position_from AND r.position < :position_to
 
 -- name: hand_over
--- Whoever on the pages still waits for them. In chunks that are held by this transaction alone: what was cancelled meanwhile is not.
+-- Whoever on the pages still waits for them. In chunks that stay as they are until this transaction ends.
 -- In the order of their keys, so that each page of the table is met once.
 -- planned anew: a thousand chunks are looked up by a hash where they are known when it is planned, and one after the other where not.
 UPDATE send s
@@ -155,6 +155,16 @@ FROM (
 WHERE s.execution_id = :execution_id AND s.part = r.part AND s.customer_id = r.customer_id AND s.channel = :channel
     AND s.brand_id = :brand_id AND s.state = 0 AND s.chunk = ANY (:chunks::integer[])
 RETURNING r.position, CASE WHEN :with_people THEN s.customer_id END
+
+-- name: sent_after_all
+-- Whom the page reached although their execution was over, and they were, or are, let go to be skipped for that.
+SELECT s.customer_id
+FROM pull_row r
+JOIN send s
+    ON s.execution_id = r.execution_id AND s.part = r.part AND s.customer_id = r.customer_id AND s.channel = :channel
+        AND s.brand_id = :brand_id AND (s.state = 0 OR s.state = 3 AND s.reason = ANY (:over_reasons::smallint[]))
+WHERE r.execution_id = :execution_id AND r.pull_id = :pull_id AND r.brand_id = :brand_id
+    AND r.position >= :position_from AND r.position < :position_to
 
 -- name: position_of
 -- Where somebody is on these lists. It reads through each, by its key alone: 0.1 s for a million people.

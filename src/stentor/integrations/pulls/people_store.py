@@ -15,7 +15,7 @@ from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
 from stentor.deliver.model import PendingSend
 from stentor.domain.ids import part_of
-from stentor.domain.vocabulary import ConsentBasis, SendState
+from stentor.domain.vocabulary import ConsentBasis, Reason, SendState
 from stentor.integrations.pulls.model import Pull, PulledRun, PullRow, Shape, Wording, send_prefix
 
 SCANNED_FROM = 50_000
@@ -32,6 +32,7 @@ class Sql(QuerySet, file="people.sql", package=__package__):
     execution_details: Statement
     campaign_details: Statement
     hand_over: Statement
+    sent_after_all: Statement
     position_of: Statement
     times_on: Statement
     drop_rows: Statement
@@ -172,27 +173,24 @@ async def page(conn: Connection, pull: Pull, run: PulledRun, place: tuple[int, i
 
 
 async def hand_over(
-    conn: Connection, run: PulledRun, pull: Pull, bounds: Sequence[int], chunks: Sequence[int], *, named: bool
+    conn: Connection, run: PulledRun, pull_id: UUID, bounds: Sequence[int], chunks: Sequence[int], *, named: bool
 ) -> tuple[list[int], list[UUID]]:
     """Hands over whoever waits in these chunks, from each of these positions to before the next: how many of each.
 
     If they are to be `named`, who, too.
     """
-    found = await Sql.hand_over.tuples(
-        conn,
-        execution_id=pull.execution_id,
-        pull_id=pull.id,
-        brand_id=pull.brand_id,
-        position_from=bounds[0],
-        position_to=bounds[-1],
-        channel=int(run.channel),
-        chunks=list(chunks),
-        with_people=named,
-    )
+    place = bounds[0], bounds[-1]
+    found = await Sql.hand_over.tuples(conn, **_rows_of(run, pull_id, place), chunks=list(chunks), with_people=named)
     moved = [0] * (len(bounds) - 1)
     for position, _ in found:
         moved[bisect_right(bounds, position) - 1] += 1
     return moved, [customer for _, customer in found if customer is not None]
+
+
+async def sent_after_all(conn: Connection, run: PulledRun, pull_id: UUID, place: tuple[int, int]) -> list[UUID]:
+    """Whom a page reached that was handed over too late: they were let go because their execution is over."""
+    reasons = [int(Reason.EXECUTION_CANCELLED), int(Reason.DEADLINE)]
+    return await Sql.sent_after_all.column(conn, **_rows_of(run, pull_id, place), over_reasons=reasons)
 
 
 async def drop_rows(conn: Connection, brand_id: UUID, execution_id: UUID, pull_id: UUID, limit: int) -> int:
@@ -213,6 +211,17 @@ def _about(run: PulledRun) -> dict[str, Any]:
 
 def _people(customers: Sequence[UUID]) -> dict[str, Any]:
     return {"parts": [part_of(customer) for customer in customers], "customer_ids": list(customers)}
+
+
+def _rows_of(run: PulledRun, pull_id: UUID, place: tuple[int, int]) -> dict[str, Any]:
+    return {
+        "execution_id": run.execution_id,
+        "pull_id": pull_id,
+        "brand_id": run.brand_id,
+        "position_from": place[0],
+        "position_to": place[1],
+        "channel": int(run.channel),
+    }
 
 
 def _page(pull: Pull, place: tuple[int, int]) -> dict[str, Any]:

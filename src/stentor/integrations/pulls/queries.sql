@@ -1,10 +1,11 @@
 -- Pulls, their pages and leases: what coordinates the fetching of a list.
 
 -- name: standing
--- Whether an execution may be pulled now, and since when it could be.
-SELECT e.state, coalesce(e.deadline_at <= :now, false), e.is_test,
+-- Whether an execution may be pulled now, and when that is.
+SELECT e.state, coalesce(e.deadline_at <= :now, false), e.is_test OR e.forgotten_at IS NOT NULL,
     e.paused_at IS NOT NULL OR EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
-        OR EXISTS (SELECT FROM sender s WHERE s.id = :sender_id AND s.brand_id = :brand_id AND s.paused_at IS NOT NULL)
+        OR EXISTS (SELECT FROM sender s WHERE s.id = :sender_id AND s.brand_id = :brand_id AND s.paused_at IS NOT NULL),
+    :now
 FROM execution e
 WHERE e.id = :execution_id AND e.brand_id = :brand_id
 
@@ -43,8 +44,14 @@ VALUES (:execution_id, :channel_number, :puller_id, :brand_id)
 ON CONFLICT (execution_id, channel_number, puller_id) DO NOTHING
 
 -- name: limit_waiting
--- all brands: it touches no rows. Whoever freezes the same list waits for the one before, but not for ever.
-SELECT set_config('lock_timeout', :milliseconds::text, true)
+-- all brands: it touches no rows. Whoever freezes the same list waits for the one before, but not for ever; and between two batches the
+-- transaction stands still for as long as people are guarded beside it.
+SELECT set_config('lock_timeout', :milliseconds::text, true),
+    set_config('idle_in_transaction_session_timeout', :still_milliseconds::text, true)
+
+-- name: go_on
+-- all brands: it touches no rows. Says that whoever holds this transaction is alive.
+SELECT true
 
 -- name: lock_latest
 SELECT l.pull_id
@@ -125,10 +132,11 @@ WHERE g.pull_id = :pull_id AND g.brand_id = :brand_id AND (:before::uuid IS NULL
 ORDER BY g.id DESC
 LIMIT :limit
 
--- name: note_page
+-- name: note_pages
 -- Of rows that were written out, whose people are handed over next. A page that is fetched again is one more.
 INSERT INTO pull_page (id, pull_id, brand_id, position_from, position_to, asked_by, asked_at)
-VALUES (:id, :pull_id, :brand_id, :position_from, :position_to, :asked_by, :now)
+SELECT w.id, :pull_id, :brand_id, w.position_from, w.position_to, :asked_by, :now
+FROM unnest(:ids::uuid[], :positions_from::integer[], :positions_to::integer[]) AS w (id, position_from, position_to)
 
 -- name: begin_page
 INSERT INTO pull_sending (pull_id, position_to, position_from, brand_id, begun_at)
@@ -146,11 +154,11 @@ WHERE pull_id = :pull_id AND position_to <= :position AND brand_id = :brand_id
 ORDER BY position_to, position_from
 
 -- name: is_noted
--- Whether exactly these rows were handed over by a page before: whoever says so again changes nothing.
+-- Whether exactly these rows were read as a page before: whoever says so again changes nothing.
 SELECT EXISTS (
     SELECT FROM pull_page g
     WHERE g.pull_id = :pull_id AND g.brand_id = :brand_id AND g.position_from = :position_from
-        AND g.position_to = :position_to AND g.handed_over_at IS NOT NULL
+        AND g.position_to = :position_to AND (g.handed_over_at IS NOT NULL OR g.lease_until IS NULL)
 )
 
 -- name: lock_pull
@@ -246,32 +254,60 @@ WHERE c.execution_id = :execution_id AND c.brand_id = :brand_id AND c.number = A
 
 -- name: unfinished
 -- all brands: the keeper's sweep over what whoever handed over the last page did not live to finish.
--- Runs that were pulled and wait for somebody; each is asked whether there is anybody.
+-- Runs that were pulled and wait for somebody, after the last that were looked at; each is asked whether there is anybody.
 SELECT r.execution_id, r.channel_number, r.brand_id
 FROM pulled_run r
 JOIN execution e ON e.id = r.execution_id
 WHERE e.state = 'sending' AND e.ended_at IS NULL
     AND EXISTS (SELECT FROM chunk c WHERE c.execution_id = r.execution_id AND c.done_at IS NULL AND c.parked AND c.pulled)
+    AND (r.execution_id, r.channel_number) > (:after_execution_id::uuid, :after_number::integer)
 ORDER BY r.execution_id, r.channel_number
 LIMIT :limit
 
 -- name: unmoved
 -- all brands: the keeper's, each with its brand.
 -- Pages that were sent, and whoever was to hand their people over did not live to: the pages of leases wait for their service.
-SELECT g.id, g.pull_id, g.brand_id, g.position_from, g.position_to
+SELECT p.execution_id, p.channel_number, g.brand_id, g.id, g.pull_id, g.position_from, g.position_to
 FROM pull_page g
-JOIN pull p ON p.id = g.pull_id AND p.dropped_at IS NULL
+JOIN pull p ON p.id = g.pull_id
 WHERE g.handed_over_at IS NULL AND g.lease_until IS NULL AND g.asked_at < :now - :after::interval
+ORDER BY g.id
+LIMIT :limit
+
+-- name: unmoved_of_run
+-- Those of one run, whoever is about to hand their people over.
+SELECT g.id, g.pull_id, g.position_from, g.position_to
+FROM pull p
+JOIN pull_page g ON g.pull_id = p.id AND g.brand_id = :brand_id
+WHERE p.execution_id = :execution_id AND p.channel_number = :channel_number AND p.brand_id = :brand_id
+    AND g.handed_over_at IS NULL AND g.lease_until IS NULL
 ORDER BY g.id
 LIMIT :limit
 
 -- name: droppable
 -- all brands: the keeper's, each with its brand.
--- Pulls that nobody reads any more: replaced by the next one, or never frozen because whoever did it died.
+-- Pulls that nobody reads any more: replaced some time ago, or by several others since; or never frozen because whoever did it died.
+-- While rows are leased, or were sent and not handed over, they stay.
 SELECT p.id, p.brand_id, p.execution_id
 FROM pull p
-WHERE p.dropped_at IS NULL
-    AND (p.replaced_at < :now - :after::interval OR p.frozen_at IS NULL AND p.started_at < :now - :abandoned::interval)
+WHERE p.dropped_at IS NULL AND (
+        p.replaced_at < :now - :after::interval
+        OR p.frozen_at IS NULL AND p.started_at < :now - :abandoned::interval
+        OR p.replaced_at IS NOT NULL AND (
+            SELECT count(*)
+            FROM (
+                SELECT FROM pull o
+                WHERE o.execution_id = p.execution_id AND o.channel_number = p.channel_number AND o.puller_id = p.puller_id
+                    AND o.id > p.id AND o.frozen_at IS NOT NULL AND o.dropped_at IS NULL
+                LIMIT :kept
+            ) newer
+        ) >= :kept
+    )
+    AND NOT EXISTS (
+        SELECT FROM pull_page g
+        WHERE g.pull_id = p.id AND g.handed_over_at IS NULL AND g.released_at IS NULL
+            AND coalesce(g.lease_until > :now, g.asked_at > :now - :after::interval)
+    )
 ORDER BY p.id
 LIMIT 1
 FOR UPDATE SKIP LOCKED

@@ -55,7 +55,10 @@ async def revoke(conn: Connection, run: PulledRun, revoked: Sequence[Revoked], *
     reasons = {one.customer_id: one.reason for one in revoked}
     asked = {**key, **_people(list(reasons))}
     if skipped := await Sql.skip.column(conn, **asked, channel=int(run.channel), chunks=list(held)):
-        await _give_back(conn, run, skipped)
+        await let_go(conn, run, skipped)
+        moves = Moves(run.brand_id)
+        moves.settled(run.execution_id, run.channel, SendState.SKIPPED, Reason.REVOKED, len(skipped))
+        await moves.write(conn)
     # From here on alone: what somebody else revoked a moment ago is known.
     await Sql.lock_run.run(conn, **key, channel_number=run.channel_number)
     known = set(await Sql.known.column(conn, **key, channel_number=run.channel_number, **_people(list(reasons))))
@@ -86,14 +89,11 @@ async def revoke(conn: Connection, run: PulledRun, revoked: Sequence[Revoked], *
     return len(new)
 
 
-async def _give_back(conn: Connection, run: PulledRun, skipped: Sequence[UUID]) -> None:
-    """What was reserved for them, and their place among those who wait."""
+async def let_go(conn: Connection, run: PulledRun, skipped: Sequence[UUID]) -> None:
+    """Gives back what lists of the run hold for people who were just skipped: their reservations under caps, and their addresses."""
     keys = [(run.execution_id, customer) for customer in skipped]
     await contacts.settle(conn, run.brand_id, run.channel, refused=keys)
     await release_addresses(conn, run.brand_id, run.channel, keys)
-    moves = Moves(run.brand_id)
-    moves.settled(run.execution_id, run.channel, SendState.SKIPPED, Reason.REVOKED, len(skipped))
-    await moves.write(conn)
 
 
 def _people(customers: Sequence[UUID]) -> dict[str, list[UUID] | list[int]]:

@@ -4,9 +4,7 @@ A page of the classic API is handed over when its last byte was written, one tha
 and leased rows when they are acknowledged. Until then their people wait as before: a service that dies may ask again.
 """
 
-import functools
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Sequence
 from uuid import UUID
 
 import msgspec
@@ -14,12 +12,11 @@ import msgspec
 from stentor.db.by_keys import go_by_keys
 from stentor.db.pool import Database
 from stentor.domain.ids import part_of
-from stentor.errors import Conflict, Invalid, NotFound, Unavailable
+from stentor.errors import Conflict, Invalid, NotFound
 from stentor.failpoints import failpoint
 from stentor.integrations.pulls import people_store, revoking_store, store
 from stentor.integrations.pulls.freezing import Freezer
 from stentor.integrations.pulls.handing_over import HandOver
-from stentor.integrations.pulls.in_order import in_order
 from stentor.integrations.pulls.model import (
     LEASE_S_MAX,
     LEASE_S_MIN,
@@ -31,38 +28,14 @@ from stentor.integrations.pulls.model import (
     PullRow,
     PullTrace,
     Revocation,
-    Wording,
 )
+from stentor.integrations.pulls.paging import Asked, Page, Paging
 from stentor.integrations.pulls.runs import Runs
+from stentor.integrations.pulls.standing import checked
 from stentor.integrations.pulls.store import Sql
-
-PIECE_ROWS = 5_000
-PIECES_AT_ONCE = 2
-"""Rows of a page that are read at a time, by that many connections side by side: what a page of any size holds in memory."""
 
 TRACED_PULLS_MAX = 20
 """The latest pulls of an execution in which somebody is looked for."""
-
-
-class Page(msgspec.Struct, frozen=True):
-    """A page of the classic API: its rows as JSON, piece by piece without the brackets.
-
-    `on_sending` is to be called before its first byte is written out, and `on_sent` after its last.
-    """
-
-    pieces: AsyncGenerator[bytes, None]
-    on_sent: Callable[[], Awaitable[None]] | None = None
-    on_sending: Callable[[], Awaitable[None]] | None = None
-
-
-class Asked(msgspec.Struct, frozen=True):
-    """Which page of the classic API is asked for: `top` rows from `skip` on, of several channels one after the other."""
-
-    channels: Sequence[int]
-    campaign: int
-    top: int
-    skip: int
-    wording: Wording
 
 
 class RowsPage(msgspec.Struct, frozen=True):
@@ -87,6 +60,7 @@ class PullService:
         self._runs = runs
         self._freezer = freezer
         self._hand_over = hand_over
+        self._paging = Paging(db, runs, freezer, hand_over)
 
     async def page(self, brand_id: UUID, puller: Puller, asked: Asked) -> Page:
         """A page as the classic API has it: empty for what is unknown, cancelled, past its deadline, or past the end.
@@ -94,38 +68,7 @@ class PullService:
         Who asks for what comes after a page that was being sent has that one, whether this installation lived to note it or not.
         From `skip` 0 on, and where the client has no list yet, each list is frozen anew. Raises Unavailable for what is paused.
         """
-        places = await self._places(brand_id, puller, asked)
-        if not places:
-            return Page(_nothing())
-
-        async def on_sending() -> None:
-            for _, pull, place in places:
-                await self._hand_over.sending(pull, place)
-
-        async def on_sent() -> None:
-            for run, pull, place in places:
-                await self._hand_over.sent(run, pull, place, asked_by=puller.label)
-
-        return Page(self._pieces(places, asked.wording), on_sent, on_sending)
-
-    async def _pieces(
-        self, places: Sequence[tuple[PulledRun, Pull, tuple[int, int]]], wording: Wording
-    ) -> AsyncGenerator[bytes, None]:
-        pieces = in_order(
-            (
-                functools.partial(self._piece, run, pull, (begin, min(begin + PIECE_ROWS, end)), wording)
-                for run, pull, (start, end) in places
-                for begin in range(start, end, PIECE_ROWS)
-            ),
-            at_once=PIECES_AT_ONCE,
-        )
-        async with aclosing(pieces):
-            async for each in pieces:
-                yield each
-
-    async def _piece(self, run: PulledRun, pull: Pull, place: tuple[int, int], wording: Wording) -> bytes:
-        async with self._db.transaction() as conn:
-            return await people_store.page(conn, pull, run, place, wording)
+        return await self._paging.page(brand_id, puller, asked)
 
     async def freeze(
         self, brand_id: UUID, puller: Puller, *, campaign: int | None, execution_id: UUID | None, channel_number: int
@@ -141,11 +84,11 @@ class PullService:
             )
         if run is None:
             raise NotFound("There is no such execution, or it does not go out by that partner channel.")
-        if not await self._may_be_pulled(run):
-            raise Conflict(
-                "It was cancelled, has failed, or is past its deadline: nobody of it is handed over any more."
-            )
-        return await self._freezer.freeze(run, puller)
+        asked_at = await checked(self._db, run)
+        pull = await self._freezer.freeze(run, puller, asked_at=asked_at)
+        # A long list takes its time, in which it may have been cancelled.
+        await checked(self._db, run)
+        return pull
 
     async def pulls(self, brand_id: UUID, *, execution_id: UUID | None, before: UUID | None, limit: int) -> list[Pull]:
         """The brand's pulls whose rows are there, newest first."""
@@ -189,7 +132,9 @@ class PullService:
         if start >= end:
             return RowsPage([], None)
         async with self._db.transaction() as conn:
-            return RowsPage(await people_store.rows(conn, pull, (start, end), attributes), end)
+            found = await people_store.rows(conn, pull, (start, end), attributes)
+        await checked(self._db, run)
+        return RowsPage(found, end)
 
     async def lease(
         self, brand_id: UUID, pull_id: UUID, *, rows: int, lease_s: int, attributes: Sequence[str], asked_by: str
@@ -203,7 +148,7 @@ class PullService:
         if not LEASE_S_MIN <= lease_s <= LEASE_S_MAX:
             raise Invalid.field("/lease_s", "range", f"A lease lasts from {LEASE_S_MIN} to {LEASE_S_MAX} seconds.")
         pull = await self.pull(brand_id, pull_id)
-        await self._run_of(pull)
+        run = await self._run_of(pull)
         async with self._db.transaction() as conn:
             page = await store.lease_next(conn, pull, rows=rows, lease_s=lease_s, asked_by=asked_by)
             failpoint("lease.before_commit")
@@ -212,7 +157,9 @@ class PullService:
             return None
         async with self._db.transaction() as conn:
             place = page.position_from, page.position_to
-            return Lease(page, await people_store.rows(conn, pull, place, attributes))
+            found = await people_store.rows(conn, pull, place, attributes)
+        await checked(self._db, run)
+        return Lease(page, found)
 
     async def acknowledge(self, brand_id: UUID, pull_id: UUID, lease_id: UUID) -> PullPage:
         """The rows of a lease are handed over; a second time changes nothing. Also one that ran out, while nobody else has its rows.
@@ -227,8 +174,8 @@ class PullService:
             page = await self._lease(await store.lock_lease(conn, pull, lease_id))
             if page.handed_over_at is None:
                 bounds = page.position_from, page.position_to
-                (moved,) = await self._hand_over.within(conn, run, pull, bounds)
-                await store.acknowledge(conn, pull, {lease_id: moved})
+                (moved,) = await self._hand_over.within(conn, run, pull.id, bounds)
+                await store.acknowledge(conn, brand_id, pull.id, {lease_id: moved})
             failpoint("acknowledge.before_commit")
         failpoint("acknowledge.after_commit")
         await self._hand_over.finish(run)
@@ -296,68 +243,26 @@ class PullService:
         """Returns when nothing is being handed over by this process."""
         await self._hand_over.drained()
 
-    async def _places(
-        self, brand_id: UUID, puller: Puller, asked: Asked
-    ) -> list[tuple[PulledRun, Pull, tuple[int, int]]]:
-        """Which rows of which lists the page has; what was on its way before them is noted as sent."""
-        places: list[tuple[PulledRun, Pull, tuple[int, int]]] = []
-        top, skip = asked.top, asked.skip
-        for number in asked.channels if top else ():
-            run = await self._runs.of_number(brand_id, asked.campaign, number)
-            if run is None or not await self._may_be_pulled(run):
-                continue
-            pull = None if asked.skip == 0 else await self._latest(run, puller)
-            if pull is None:
-                pull = await self._freezer.freeze(run, puller)
-            start, end = min(skip, pull.rows), min(skip + top, pull.rows)
-            if start > 0:
-                await self._hand_over.taken(run, pull, start, asked_by=puller.label)
-            if start < end:
-                places.append((run, pull, (start, end)))
-            top, skip = top - (end - start), max(0, skip - pull.rows)
-            if top == 0:
-                break
-        return places
-
-    async def _latest(self, run: PulledRun, puller: Puller) -> Pull | None:
-        async with self._db.read() as conn:
-            return await store.latest(conn, run, puller)
-
     async def _run_of(self, pull: Pull) -> PulledRun:
         run = await self._runs.of_execution(pull.brand_id, pull.execution_id, pull.channel_number)
         if run is None:
             raise NotFound(_NO_PULL)
-        if not await self._may_be_pulled(run):
-            raise Conflict(
-                "It was cancelled, has failed, or is past its deadline: nobody of it is handed over any more."
-            )
+        await checked(self._db, run)
         return run
-
-    async def _may_be_pulled(self, run: PulledRun) -> bool:
-        """False for what is over. Raises Unavailable for what is paused: an empty answer would say that there is nobody."""
-        async with self._db.read() as conn:
-            standing = await store.standing(conn, run)
-        if standing is None or standing.is_over:
-            return False
-        if standing.is_paused:
-            raise Unavailable(
-                "The execution, its partner channel or this whole installation is paused. Ask again when it is resumed.",
-                retry_after_s=60,
-            )
-        return True
 
     async def _hand_over_once(self, run: PulledRun, pull: Pull, place: tuple[int, int], *, asked_by: str) -> None:
         """A page that is read twice by one cursor is noted once."""
-        async with self._db.read() as conn:
+        async with self._db.transaction() as conn:
+            # Of two who say so at once, the later one finds it noted.
+            await Sql.lock_pull.tuples(conn, id=pull.id, brand_id=pull.brand_id)
             is_noted = await Sql.is_noted.value(
                 conn, brand_id=pull.brand_id, pull_id=pull.id, position_from=place[0], position_to=place[1]
             )
-        if not is_noted:
-            async with self._db.transaction() as conn:
-                page_id = await store.note_page(conn, pull, place, asked_by=asked_by)
-                failpoint("page_read.before_commit")
-            failpoint("page_read.after_commit")
-            await self._hand_over.page(run, pull, place, page_id)
+            pages = None if is_noted else await store.note_pages(conn, pull, place, asked_by=asked_by)
+            failpoint("page_read.before_commit")
+        failpoint("page_read.after_commit")
+        # Whoever noted it may not have lived to hand it over.
+        await (self._hand_over.catch_up(run) if pages is None else self._hand_over.pages(run, pages))
 
     async def _lease(self, page: PullPage | None) -> PullPage:
         if page is None:
@@ -365,11 +270,6 @@ class PullService:
         if page.released_at is not None:
             raise Conflict("The lease was released: its rows may be somebody else's. Lease the next ones.")
         return page
-
-
-async def _nothing() -> AsyncGenerator[bytes, None]:
-    for piece in ():
-        yield piece
 
 
 _NO_PULL = "There is no such pull, or its rows are gone: the same client froze the list anew."

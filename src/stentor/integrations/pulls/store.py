@@ -2,17 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
 
 from stentor.db.connection import Connection
+from stentor.db.pool import STANDS_STILL
 from stentor.db.sql import QuerySet, Statement
 from stentor.deliver.model import Chunk, KeyRange
 from stentor.deliver.store import ranges_as_arrays
 from stentor.domain.ids import new_id
-from stentor.integrations.pulls.model import WATCH, Pull, PulledRun, Puller, PullPage
+from stentor.integrations.pulls.model import MOVED_ROWS_MAX, WATCH, Pull, PulledRun, Puller, PullPage
 
 LOCK_PATIENCE = timedelta(seconds=30)
 """How long who asks for a list waits while the same list is being frozen for the same client."""
@@ -25,6 +26,7 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     watch: Statement
     add_latest: Statement
     limit_waiting: Statement
+    go_on: Statement
     lock_latest: Statement
     spread_before: Statement
     begin: Statement
@@ -35,7 +37,7 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     find: Statement
     page_of_pulls: Statement
     pages: Statement
-    note_page: Statement
+    note_pages: Statement
     begin_page: Statement
     end_page: Statement
     begun_before: Statement
@@ -56,6 +58,7 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     finish_chunks: Statement
     unfinished: Statement
     unmoved: Statement
+    unmoved_of_run: Statement
     droppable: Statement
     note_dropped: Statement
     note_reserved: Statement
@@ -68,17 +71,34 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """Whether an execution may be pulled: its state, whether its deadline has passed, and whether something is paused."""
+    """Whether an execution may be pulled at a time: its state, whether its deadline has passed, and whether something is paused.
+
+    `is_nobodys`: it is a test, or what was sent by it has been forgotten.
+    """
 
     state: str
     is_late: bool
-    is_test: bool
+    is_nobodys: bool
     is_paused: bool
+    at: datetime
 
     @property
     def is_over(self) -> bool:
         """Whether nobody is handed over any more. What has ended can be fetched again."""
-        return self.is_test or self.state not in {"sending", "ended"} or (self.is_late and self.state == "sending")
+        return self.is_nobodys or self.state not in {"sending", "ended"} or (self.is_late and self.state == "sending")
+
+
+class SentPage(NamedTuple):
+    """Rows of a pull that were written out, from one position to before another."""
+
+    id: UUID
+    pull_id: UUID
+    position_from: int
+    position_to: int
+
+    @property
+    def rows(self) -> int:
+        return self.position_to - self.position_from
 
 
 class RunChunk(msgspec.Struct, frozen=True):
@@ -106,9 +126,13 @@ async def watch(conn: Connection, run: PulledRun, *, moment: datetime, lists: st
 async def lock_latest(conn: Connection, run: PulledRun, puller: Puller) -> UUID | None:
     """The pull that the client reads, if any. Nobody else freezes this list for it until the transaction ends.
 
+    The transaction may stand still between its statements for as long as a worker's, also in a process whose others may not.
+
     Raises psycopg's LockNotAvailable when somebody does for longer than `LOCK_PATIENCE`.
     """
-    await Sql.limit_waiting.run(conn, milliseconds=str(round(LOCK_PATIENCE.total_seconds() * 1000)))
+    await Sql.limit_waiting.run(
+        conn, milliseconds=_milliseconds(LOCK_PATIENCE), still_milliseconds=_milliseconds(STANDS_STILL)
+    )
     return await Sql.lock_latest.value(conn, **_run(run), puller_id=puller.id)
 
 
@@ -181,26 +205,32 @@ async def pages(conn: Connection, brand_id: UUID, pull_id: UUID, *, before: UUID
     return await Sql.pages.rows(conn, PullPage, brand_id=brand_id, pull_id=pull_id, before=before, limit=limit)
 
 
-async def note_page(conn: Connection, pull: Pull, place: tuple[int, int], *, asked_by: str) -> UUID:
-    """Notes that these rows, from one position to before another, were written out; the page's id."""
-    page_id = new_id()
-    await Sql.note_page.run(
+async def note_pages(conn: Connection, pull: Pull, place: tuple[int, int], *, asked_by: str) -> list[SentPage]:
+    """Notes that these rows, from one position to before another, were written out: as pages of `MOVED_ROWS_MAX` rows at most."""
+    pages = [
+        SentPage(new_id(), pull.id, start, min(start + MOVED_ROWS_MAX, place[1]))
+        for start in range(place[0], place[1], MOVED_ROWS_MAX)
+    ]
+    await Sql.note_pages.run(
         conn,
-        id=page_id,
+        ids=[page.id for page in pages],
         brand_id=pull.brand_id,
         pull_id=pull.id,
-        position_from=place[0],
-        position_to=place[1],
+        positions_from=[page.position_from for page in pages],
+        positions_to=[page.position_to for page in pages],
         asked_by=asked_by,
     )
-    return page_id
+    return pages
 
 
-async def acknowledge(conn: Connection, pull: Pull, moved: Mapping[UUID, int]) -> None:
+async def unmoved_of_run(conn: Connection, run: PulledRun, *, limit: int) -> list[SentPage]:
+    """The first pages of the run that were sent and whose people are still to be handed over."""
+    return [SentPage(*each) for each in await Sql.unmoved_of_run.tuples(conn, **_run(run), limit=limit)]
+
+
+async def acknowledge(conn: Connection, brand_id: UUID, pull_id: UUID, moved: Mapping[UUID, int]) -> None:
     """These pages were handed over, and so many people of each had waited. What was acknowledged before stays as it is."""
-    await Sql.acknowledge.run(
-        conn, ids=list(moved), moved=list(moved.values()), pull_id=pull.id, brand_id=pull.brand_id
-    )
+    await Sql.acknowledge.run(conn, ids=list(moved), moved=list(moved.values()), pull_id=pull_id, brand_id=brand_id)
 
 
 async def lease_next(conn: Connection, pull: Pull, *, rows: int, lease_s: int, asked_by: str) -> PullPage | None:
@@ -246,6 +276,10 @@ async def _lapsed(conn: Connection, pull: Pull, rows: int) -> tuple[int, int] | 
 async def lock_lease(conn: Connection, pull: Pull, lease_id: UUID) -> PullPage | None:
     """The lease, until the transaction ends; None once somebody else has its rows."""
     return await Sql.lock_lease.first(conn, PullPage, id=lease_id, pull_id=pull.id, brand_id=pull.brand_id)
+
+
+def _milliseconds(time: timedelta) -> str:
+    return str(round(time.total_seconds() * 1000))
 
 
 def _run(run: PulledRun) -> dict[str, Any]:

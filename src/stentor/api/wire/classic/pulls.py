@@ -14,7 +14,7 @@ from stentor.api.wire.classic.customers import customers
 from stentor.api.wire.classic.listing import Paged, WithAttributes, columns_of, delimiter_of
 from stentor.api.wire.classic.reading import Number
 from stentor.integrations.pulls.model import Puller, Shape, Wording
-from stentor.integrations.pulls.service import Asked
+from stentor.integrations.pulls.paging import Asked
 from stentor.integrations.runs import RunQuery
 
 
@@ -88,6 +88,11 @@ async def _written(call: Call, asked: Asked) -> Spooled:
                 await spool.write(piece if is_first else b"," + piece)
                 is_first = False
     await spool.write(b"]")
+    if not await page.stands():
+        # Nothing has left yet of what was written here.
+        spool = call.spool()
+        await spool.write(b"[]")
+        return Spooled(spool)
     return Spooled(spool, page.on_sent, page.on_sending)
 
 
