@@ -99,7 +99,10 @@ class Settings(BaseSettings):
     """Calls per second of a key to `/v1/organisations`; 0 lifts it. What holds in a brand is a setting of the brand."""
 
     spool_bytes: int = Field(default=4 << 30, ge=1 << 20)
-    """Room on the disk, below the data directory, for answers that partners are fetching; further ones are told to come back."""
+    """Room on the disk, below the data directory, for answers that partners are fetching; further ones are told to come back.
+
+    One partner takes a quarter of it at most.
+    """
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "console", "json"] = "auto"
