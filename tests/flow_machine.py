@@ -24,7 +24,7 @@ SOME = st.sets(NAMES, min_size=1)
 CHOICES = st.sampled_from(["subscribe", "import_subscriptions", "withdraw", "refuse", "list_addresses", "agree"])
 CALLED = st.sampled_from(sorted(GENERATORS))
 ORDERS = st.sampled_from(["pause", "resume", "cancel", *sorted(TREATMENTS)])
-WORK = ("plan", "deliver", "deliver", "carry_out", "keep", "outlive")
+WORK = ("plan", "deliver", "deliver", "carry_out", "keep", "pull", "watch", "outlive")
 PAUSES = st.sampled_from([timedelta(seconds=1), timedelta(seconds=30), timedelta(minutes=11), timedelta(hours=3)])
 TRIGGERING = ("trigger.before_commit", "trigger.after_commit")
 DEATHS = [
@@ -33,6 +33,11 @@ DEATHS = [
     for side in ("before", "after")
 ]
 DEATHS += ["hand_over.before", "hand_over.after"]
+DEATHS += [
+    f"{place}.{side}_commit"
+    for place in ("freeze_begun", "freeze_listed", "freeze_batch", "freeze", "pull_wave", "revoke")
+    for side in ("before", "after")
+]
 
 
 class FlowMachine(RuleBasedStateMachine):

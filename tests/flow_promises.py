@@ -31,6 +31,7 @@ async def assert_promises(stage: Stage) -> None:
     await _nobody_is_lost_and_nobody_is_decided_twice(stage, sends)
     _what_is_told_of_a_send_is_what_happened(stage, sends)
     assert stage.far_side.contacted_against_their_will == []
+    await _who_is_revoked_has_said_no(stage)
     _nobody_gets_more_than_the_cap_allows(stage)
     _nobody_is_withheld_below_the_cap(stage, sends)
 
@@ -93,6 +94,16 @@ def _what_is_told_of_a_send_is_what_happened(stage: Stage, sends: Mapping[SendKe
             assert not copies, f"{key} got a message and is {send}"
         elif send.state is SendState.UNKNOWN or copies:
             assert doubts, f"{key} is {send}"
+
+
+async def _who_is_revoked_has_said_no(stage: Stage) -> None:
+    revoked = {
+        (execution, stage.names[customer])
+        for execution, customer in await stage.rows("SELECT execution_id, customer_id FROM revocation")
+    }
+    # Asked at the step that revoked them: later they may agree again.
+    assert [key for key in revoked - stage.revoked if stage.may_be_written_to(key[1])] == []
+    stage.revoked = revoked
 
 
 def _nobody_gets_more_than_the_cap_allows(stage: Stage) -> None:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 from uuid import UUID
 
+from pull_world import Client, Pulls
 from stentor.answers.model import Answer, Idempotency
 from stentor.audience.customers import CustomerService
 from stentor.audience.imports import ImportService
@@ -25,13 +26,14 @@ from stentor.domain.address import email_digest
 from stentor.domain.ids import customer_id, new_id, part_of, send_keys
 from stentor.domain.policy import BrandCap, BrandPolicy, CampaignPolicy
 from stentor.domain.vocabulary import ChannelKind, Reason, SendState
-from stentor.errors import Conflict, Unprocessable
+from stentor.errors import Conflict, Unavailable, Unprocessable
 from stentor.executions.ending import end_forgotten
 from stentor.executions.explaining import ChannelExplanation, explain_channels
 from stentor.executions.provider_events import apply_due
 from stentor.executions.remedies import TREATMENTS, carry_out_next
 from stentor.executions.service import sweep_expired
 from stentor.failpoints import arm
+from stentor.integrations.pulls.model import Puller
 from stentor.optouts.model import OptOut
 from stentor.optouts.service import add_to_builtin
 from stentor.testing.engine import Engine
@@ -48,13 +50,18 @@ ZONES = {"ann": "Asia/Tokyo", "ben": "Asia/Tokyo"}
 BEGINNING = datetime(2026, 7, 15, 12, 0, 30, tzinfo=UTC)
 NIGHT = {"from": "21:00", "to": "08:00"}
 CAP, WINDOW = 2, timedelta(hours=1)
-GENERATORS = {"news": CampaignPolicy(), "flash": CampaignPolicy(deadline="2h")}
+GENERATORS = {"news": CampaignPolicy(), "flash": CampaignPolicy(deadline="2h"), "hub": CampaignPolicy(deadline="5h")}
+PULLED = "hub"
+"""What a service sends, which fetches whom it is for."""
+PARTNER_CHANNEL = 505
 _CLEARED = (
     "execution, slice, chunk, wave, tally, send, delivery_event, contact, address_claim, provider_event, customer, subscription, "
     "consent_event, address_owner, optout_recent, idempotency_key, topic_counter, import_job, run_bucket, sender_bucket, "
-    "reconciliation, remedy, customer_past, optout_lifted"
+    "reconciliation, remedy, customer_past, optout_lifted, partner_run, partner_run_counter, partner_event, pull_row, revocation, "
+    "pull_watch"
 )
 
+PULLER = Puller(UUID(int=505), "service")
 LEASE_OVER = timedelta(seconds=30)
 # The longest night, and what is deferred until it begins.
 _HOURS_TO_THE_END = 64
@@ -172,12 +179,14 @@ class Stage:
         self.resends: Counter[SendKey] = Counter()
         self.settled_by_word: set[SendKey] = set()
         self.told: dict[SendKey, Send] = {}
+        self.revoked: set[SendKey] = set()
         self._begin_life()
 
     def _begin_life(self) -> None:
         arm("")
         self.life = Life(self.db)
         self.engine = Engine(self.life, self.far_side)
+        self.pulls = Pulls(self.life)
 
     @property
     def now(self) -> datetime:
@@ -195,7 +204,8 @@ class Stage:
         await world.settings(quiet_hours=[NIGHT], default_time_zone="Europe/Berlin")
         await world.brand_policy(BrandPolicy((BrandCap(CAP, f"{WINDOW.seconds}s"),)))
         for name, policy in GENERATORS.items():
-            publication_id = await world.publication(policy=policy)
+            partners = [await world.partner(ChannelKind.EMAIL, number=PARTNER_CHANNEL)] if name == PULLED else []
+            publication_id = await world.publication(policy=policy, partners=partners)
             async with db.autocommit() as conn:
                 await conn.execute(
                     "INSERT INTO event_generator (brand_id, id, name, type, campaign_id, publication_id, created_at, updated_at)"
@@ -362,6 +372,41 @@ class Stage:
         await sweep_expired(self.life)
         await end_forgotten(self.life)
         await apply_due(self.life)
+
+    async def pull(self) -> None:
+        """A service fetches everybody of what goes on and of what ended last, by one page of a list that is frozen for it."""
+        runs = await self.rows(
+            "SELECT number, execution_id FROM partner_run r JOIN execution e ON e.id = r.execution_id"
+            " WHERE e.ended_at IS NULL OR number = (SELECT max(number) FROM partner_run) ORDER BY number"
+        )
+        for number, execution in runs:
+            before = await self.sends()
+            waiting = {key for key, send in before.items() if key[0] == execution and send.state is SendState.PENDING}
+            for key in waiting:
+                # What a list reserves is counted, also where whoever freezes it dies.
+                self.far_side.tried[key].append(self.now)
+            with suppress(Unavailable):
+                listed = await Client(self.pulls, self.world, puller=PULLER).names(number, channels=(PARTNER_CHANNEL,))
+                if self.life.is_over:
+                    raise Crashed
+                await self._note_the_page(execution, listed, waiting)
+
+    async def _note_the_page(self, execution: UUID, listed: Sequence[str], waiting: set[SendKey]) -> None:
+        """Whoever waited and is on the page has now been given away, and nobody else has."""
+        sends = await self.sends()
+        page = {(execution, name) for name in listed}
+        assert len(page) == len(listed)
+        assert sorted(listed) == list(listed)
+        given = {key for key in waiting if sends[key].state is SendState.HANDED_OVER}
+        assert given == page & waiting
+        assert all(sends[key].state is SendState.HANDED_OVER for key in page)
+        for key in given:
+            self.far_side.taken[key].append(self.now)
+        self.far_side.contacted_against_their_will += [key for key in page if not self.may_be_written_to(key[1])]
+
+    async def watch(self) -> None:
+        """Whoever has said no since a list was frozen is looked for."""
+        await self.pulls.look()
 
     async def dying(self, work: Callable[[], Awaitable[None]], point: str, hit: int = 1) -> None:
         """Does the work, and dies of it when it comes to that place that often; then another process begins."""

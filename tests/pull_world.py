@@ -67,10 +67,12 @@ class Pulls:
 class Client:
     """A service that fetches lists of one brand by the classic API's rules."""
 
-    def __init__(self, pulls: Pulls, world: World, *, label: str = "hub client one") -> None:
+    def __init__(
+        self, pulls: Pulls, world: World, *, label: str = "hub client one", puller: Puller | None = None
+    ) -> None:
         self.pulls = pulls
         self.world = world
-        self.puller = Puller(new_id(), label)
+        self.puller = puller or Puller(new_id(), label)
 
     async def ask(
         self,
