@@ -14,7 +14,7 @@ from stentor.campaigns.generator_store import GeneratorRow
 from stentor.campaigns.ingredients import Ingredients, gather
 from stentor.campaigns.model import Generator, GeneratorDraft, GeneratorType, PublishResult
 from stentor.campaigns.naming import NAME_CHARS_MAX, checked_id
-from stentor.campaigns.partnered import app_warnings
+from stentor.campaigns.partnered import partner_warnings
 from stentor.campaigns.publishing import freeze
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
@@ -95,7 +95,7 @@ class GeneratorService:
             campaign = (await campaign_store.campaigns_by_id(conn, brand_id, [row.campaign_id])).get(row.campaign_id)
             if ingredients is None or campaign is None:
                 raise _edited()
-            apps = await app_warnings(conn, brand_id, campaign)
+            unsynced = await partner_warnings(conn, brand_id, campaign)
             templates = await template_store.templates_in_full(conn, brand_id, ingredients.template_ids)
         # Up to seconds of MJML and CSS: not on the event loop, and not with a row locked.
         frozen = await asyncio.to_thread(freeze, ingredients, templates)
@@ -111,7 +111,7 @@ class GeneratorService:
             await record(
                 conn, "event_generator.published", generator_id, brand_id=brand_id, before=held, after=generator
             )
-        return PublishResult(generator, frozen.content.bindings, (*frozen.warnings, *apps))
+        return PublishResult(generator, frozen.content.bindings, (*frozen.warnings, *unsynced))
 
 
 def _checked(draft: GeneratorDraft) -> GeneratorDraft:

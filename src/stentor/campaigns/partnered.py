@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 
 from stentor.campaigns.model import CampaignDraft, PartnerContent, PublishedVariant, Route
-from stentor.channels.partners.chosen import ChosenTemplate, apps_called, chosen_templates
+from stentor.channels.partners.chosen import ChosenTemplate, apps_called, chosen_templates, promo_codes_known
 from stentor.db.connection import Connection
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Invalid, Violation
@@ -46,8 +46,29 @@ async def check_is_external(conn: Connection, brand_id: UUID, campaign: Campaign
         raise Invalid(text, violations=violations)
 
 
-async def app_warnings(conn: Connection, brand_id: UUID, campaign: CampaignDraft) -> tuple[Violation, ...]:
-    """The apps of the campaign's routes that their services have not synced: perhaps they are mistyped, perhaps synced later."""
+async def partner_warnings(conn: Connection, brand_id: UUID, campaign: CampaignDraft) -> tuple[Violation, ...]:
+    """What the campaign names that services have not synced: perhaps it is mistyped, perhaps synced later."""
+    return (
+        *await _app_warnings(conn, brand_id, campaign),
+        *await _promo_code_warnings(conn, brand_id, campaign.policy.promo_codes),
+    )
+
+
+async def _promo_code_warnings(conn: Connection, brand_id: UUID, codes: Sequence[str]) -> list[Violation]:
+    known = await promo_codes_known(conn, brand_id, codes)
+    return [
+        Violation(
+            f"/policy/promo_codes/{place}",
+            "unknown-promo-code",
+            f"The brand has no promotion {code!r}; services are not told of it until one adds it.",
+        )
+        for place, code in enumerate(codes)
+        if code not in known
+    ]
+
+
+async def _app_warnings(conn: Connection, brand_id: UUID, campaign: CampaignDraft) -> tuple[Violation, ...]:
+    """The apps of the campaign's routes that their services have not synced."""
     placed = _placed(campaign, "app")
     routes = [route for _, route in placed]
     chosen = await chosen_templates(conn, brand_id, {route.template_id for route in routes})

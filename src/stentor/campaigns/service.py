@@ -14,7 +14,7 @@ from stentor.campaigns.experiments import experiment_violations
 from stentor.campaigns.ingredients import CampaignItself, all_routes, gather
 from stentor.campaigns.model import Campaign, CampaignDraft, CampaignPublished, Step
 from stentor.campaigns.naming import NAME_CHARS_MAX
-from stentor.campaigns.partnered import app_warnings, check_is_external
+from stentor.campaigns.partnered import check_is_external, partner_warnings
 from stentor.campaigns.publishing import freeze
 from stentor.campaigns.routing import check_routes, checked_routes
 from stentor.campaigns.steps import STEPS_MAX, wait_violations, when_violations
@@ -94,7 +94,7 @@ class CampaignService:
             ingredients = (await gather(conn, brand_id, [itself])).get(itself.id)
             if ingredients is None:
                 raise _edited()
-            apps = await app_warnings(conn, brand_id, campaign)
+            unsynced = await partner_warnings(conn, brand_id, campaign)
             templates = await template_store.templates_in_full(conn, brand_id, ingredients.template_ids)
         # Up to seconds of MJML and CSS: not on the event loop, and not with a row locked.
         frozen = await asyncio.to_thread(freeze, ingredients, templates)
@@ -114,7 +114,7 @@ class CampaignService:
                 await campaign_store.publish_campaign(conn, brand_id, campaign_id, publication_id)
             campaign = await _found(conn, brand_id, campaign_id)
             await record(conn, "campaign.published", campaign_id, brand_id=brand_id, before=held, after=campaign)
-        return CampaignPublished(campaign, frozen.content.bindings, (*frozen.warnings, *apps))
+        return CampaignPublished(campaign, frozen.content.bindings, (*frozen.warnings, *unsynced))
 
     async def get(self, brand_id: UUID, campaign_id: UUID) -> Campaign:
         """The campaign as it is edited. Raises NotFound."""

@@ -25,6 +25,9 @@ DEADLINE_DAYS_MAX = 31
 CLEARANCE_DAYS_MAX = 7
 TERMS_MAX = 100
 TAG_CHARS_MAX = 100
+PROMO_CODES_MAX = 20
+PROMO_CODE_CHARS_MAX = 200
+TOPIC_CHARS_MAX = 200
 
 _DAY_S = 86_400
 _UNIT_S = {"s": 1, "m": 60, "h": 3_600, "d": _DAY_S}
@@ -102,6 +105,21 @@ class CampaignPolicy(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unk
         Meta(
             description="Of what outside services send: how long after its publication it is held, so that they clear it person by "
             "person; who is not cleared by then is skipped."
+        ),
+    ] = None
+
+    promo_codes: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=PROMO_CODE_CHARS_MAX)], ...],
+        Meta(
+            max_length=PROMO_CODES_MAX,
+            description="What outside services tell each recipient of: promo codes of the brand; one that was deleted is left out.",
+        ),
+    ] = ()
+    event_topic: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=TOPIC_CHARS_MAX)] | None,
+        Meta(
+            description="Of a campaign whose consent basis is `topic`: the key of the topic that it writes for where customers' events "
+            "run it. An event of somebody who has not subscribed to it reaches nobody."
         ),
     ] = None
 

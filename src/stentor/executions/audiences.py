@@ -106,7 +106,7 @@ async def topics_of(
     conn: Connection, brand_id: UUID, queued: Sequence[QueuedExecution]
 ) -> Mapping[str, PlannableTopic]:
     """The topics of those of a brand's executions that mean a topic, by what they call it."""
-    keys = {each.topic_key for each in queued if each.audience is None and not each.recipients}
+    keys = {each.topic_key for each in queued if each.audience is None and (each.topic_key or not each.recipients)}
     return await reach.topics_to_plan(conn, brand_id, keys)
 
 

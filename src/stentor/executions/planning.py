@@ -219,7 +219,11 @@ class Planner:
         if execution.cast_size is not None:
             return _Meant("cast", execution.topic_id, execution.cast_size)
         if execution.recipients:
-            return _Meant("named", None, execution.recipients)
+            if not execution.topic_key:
+                return _Meant("named", None, execution.recipients)
+            # They are asked whether they have subscribed when they are guarded.
+            topic = await plannable(conn, execution, topics)
+            return None if topic is None else _Meant("named", topic.topic_id, execution.recipients)
         publication = await self._publications.load(execution.brand_id, execution.publication_id)
         if publication.content.needs_cast:
             await store.await_cast(conn, execution)

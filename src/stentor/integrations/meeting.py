@@ -41,6 +41,7 @@ class Met(msgspec.Struct, frozen=True):
     execution_id: UUID
     number: int
     channels: list[int]
+    promo_codes: list[str]
 
 
 class _Taken(msgspec.Struct, frozen=True):
@@ -116,6 +117,7 @@ class MeetingTeller:
                 campaign=met.number,
                 channel=channel,
                 template=row.template,
+                promo_codes=met.promo_codes,
                 notes=notes.get(row.customer_id) or "",
             )
             made += await enqueue(

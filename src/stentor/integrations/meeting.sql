@@ -2,7 +2,18 @@
 
 -- name: untold
 -- all brands: the notifier tells for all of them; each row says whose it is.
-SELECT e.id, e.brand_id, e.execution_id, r.number, r.channels
+-- `promo_codes`: those that its campaign names, and that there are.
+SELECT e.id, e.brand_id, e.execution_id, r.number, r.channels,
+    ARRAY(
+        SELECT o.code
+        FROM publication p
+        CROSS JOIN jsonb_array_elements_text(
+            coalesce(p.content->'policy'->'promo_codes', '[]'::jsonb)
+        ) WITH ORDINALITY AS c (code, place)
+        JOIN promotion o ON o.brand_id = p.brand_id AND o.code = c.code
+        WHERE p.id = x.publication_id AND p.brand_id = e.brand_id
+        ORDER BY c.place
+    ) AS promo_codes
 FROM partner_event e
 JOIN partner_run r ON r.execution_id = e.execution_id
 JOIN execution x ON x.id = e.execution_id

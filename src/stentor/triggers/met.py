@@ -1,7 +1,7 @@
 """Customers who meet a trigger: an event whose name is a published generator's id runs that generator's campaign for them alone.
 
-So run generators of the type `event` whose campaign outside services send: the services are told of each person at once. Nobody is
-written to for whom the campaign's consent is a topic's, because an event names none.
+So run generators of the type `event` whose campaign outside services send: the services are told of each person at once. An event names
+no topic: where the campaign's consent is a topic's, the campaign says which, and who has not subscribed to it is skipped.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -34,6 +34,7 @@ class _Trigger(msgspec.Struct, frozen=True):
     publication_id: UUID
     lane: Lane
     deadline_s: int | None
+    topic_key: str
 
 
 class MetTriggers:
@@ -72,7 +73,7 @@ class MetTriggers:
             rate_per_s=self._rate_per_s,
             publication_id=trigger.publication_id,
             generator_id=name,
-            topic_key="",
+            topic_key=trigger.topic_key,
             context=checked_context({}),
             lane=trigger.lane,
             is_test=is_test,
@@ -111,12 +112,15 @@ class EventTriggers:
             content = (await self._publications.load(brand_id, generator.publication_id)).content
             if not content.partner_channels:
                 continue
-            if content.consent_basis == "topic" or content.experiment is not None:
+            topic_key = content.policy.event_topic if content.consent_basis == "topic" else ""
+            if topic_key is None or content.experiment is not None:
                 log.warning(
-                    "event.runs_nothing", generator_id=name, why="its campaign is for a topic, or an experiment"
+                    "event.runs_nothing",
+                    generator_id=name,
+                    why="its campaign is an experiment, or for a topic and has no event_topic",
                 )
                 continue
-            triggers[name] = _Trigger(generator.publication_id, generator.lane, generator.deadline_s)
+            triggers[name] = _Trigger(generator.publication_id, generator.lane, generator.deadline_s, topic_key)
         brand = await self._brands.by_id(brand_id) if triggers else None
         return None if brand is None else MetTriggers(brand_id, brand.settings.run_rate_per_s, triggers)
 

@@ -10,10 +10,11 @@ from hub_world import Partner
 from stentor import failpoints
 from stentor.api.services import Services
 from stentor.audience.customer_events import Told
-from stentor.audience.model import CustomerPatch
-from stentor.campaigns.model import CampaignDraft, GeneratorDraft, Route
+from stentor.audience.model import Act, CustomerPatch, Source, TopicDraft
+from stentor.campaigns.model import Basis, CampaignDraft, GeneratorDraft, Route
 from stentor.channels.partners.model import NewTemplate
-from stentor.domain.vocabulary import ChannelKind
+from stentor.domain.policy import CampaignPolicy
+from stentor.domain.vocabulary import ChannelKind, Reason, SendState
 from stentor.errors import TooLarge
 from stentor.integrations.listeners.telling import Teller
 from stentor.integrations.meeting import MeetingTeller
@@ -23,25 +24,33 @@ from stentor.wiring.roles import planner
 pytestmark = pytest.mark.anyio
 
 EVENT = "cart.left"
+_PLAIN = CampaignPolicy()
 
 
-async def trigger(partner: Partner, services: Services) -> None:
-    """A campaign that channel 505 sends by template 7, run by events of that name; two people, one of whom said no."""
+async def trigger(
+    partner: Partner, services: Services, *, basis: Basis = "channel", policy: CampaignPolicy = _PLAIN
+) -> list[str]:
+    """A campaign that channel 505 sends by template 7, run by events of that name; two people, one of whom said no.
+
+    Returns where its publication warns.
+    """
     brand_id = partner.brand.id
     await services.partner_content.add_templates(brand_id, 505, [NewTemplate(7, "Come back", None)])
     template = await services.partner_content.template(brand_id, 505, 7)
-    draft = CampaignDraft(name="Carts", consent_basis="channel", routes=(Route(ChannelKind.SMS, template.id),))
-    campaign = await services.campaigns.create(brand_id, draft)
+    routes = (Route(ChannelKind.SMS, template.id),)
+    draft = CampaignDraft(name="Carts", consent_basis=basis, routes=routes, policy=policy)
+    made = await services.campaigns.create(brand_id, draft)
     await services.generators.create(
-        brand_id, GeneratorDraft(name="Carts", campaign_id=campaign.id), generator_id=EVENT, generator_type="event"
+        brand_id, GeneratorDraft(name="Carts", campaign_id=made.id), generator_id=EVENT, generator_type="event"
     )
-    await services.generators.publish(brand_id, EVENT)
+    published = await services.generators.publish(brand_id, EVENT)
     people = [
         CustomerPatch(external_id=name, phone=f"+35840111222{place}") for place, name in enumerate(("C-17", "no"))
     ]
     await services.customers.upsert_many(brand_id, people)
     async with services.database.transaction() as conn:
         await conn.execute("UPDATE customer SET refused_mask = %s WHERE external_id = 'no'", [ChannelKind.SMS.bit])
+    return [warning.pointer for warning in published.warnings]
 
 
 async def rows(services: Services, query: str) -> list[tuple[Any, ...]]:
@@ -96,6 +105,59 @@ async def test_a_person_who_meets_a_trigger_is_told_of_in_camel_case_and_handed_
     assert (notes["event"], notes["properties"]) == (EVENT, {"total": 3})
     assert await rows(services, "SELECT state, reason FROM send ORDER BY state") == [(2, 0), (3, 2)]
     assert await rows(services, "SELECT state FROM execution") == [("ended",)]
+
+
+async def test_promo_codes_of_the_campaign_are_told_as_long_as_there_are_any(
+    partner: Partner, services: Services, installation: Core
+) -> None:
+    codes = [{"PromoCode": code, "PromotionName": code.title()} for code in ("SPRING", "GONE", 'A "B"')]
+    assert (await partner.tell("/current/integrations/AddPromotions", codes)).status_code == 200
+    warned = await trigger(partner, services, policy=CampaignPolicy(promo_codes=('A "B"', "GONE", "SPRING", "NEVER")))
+    await services.listeners.register(partner.brand.id, partner.id, 11, "https://hooks.example.org/met")
+    assert (await partner.tell("/current/integrations/DeletePromotions", [{"PromoCode": "GONE"}])).status_code == 200
+
+    await services.customer_events.tell(partner.brand.id, [Told(external_id="C-17", name=EVENT, at=datetime.now(UTC))])
+    await planned(services, installation)
+
+    assert warned == ["/policy/promo_codes/3"]
+    ((body,),) = await rows(services, "SELECT body FROM notice")
+    assert msgspec.json.decode(body)["promoCode"] == ['A "B"', "SPRING"]
+    pulled = await partner.ask("/current/customers/GetCustomerExecutionDetailsByCampaign", CampaignID=1, ChannelID=505)
+    assert [(one["CustomerID"], one["PromoCode"]) for one in pulled.json()] == [("C-17", 'A "B",SPRING')]
+
+
+async def test_a_campaign_for_a_topic_is_run_for_those_who_subscribed_to_it(
+    partner: Partner, services: Services, installation: Core
+) -> None:
+    await services.topics.create(partner.brand.id, TopicDraft(key="carts", name="Carts", channels=ChannelKind.SMS.bit))
+    await trigger(partner, services, basis="topic", policy=CampaignPolicy(event_topic="carts"))
+    await services.listeners.register(partner.brand.id, partner.id, 11, "https://hooks.example.org/met")
+    people = [CustomerPatch(external_id="C-18", phone="+35840111229")]
+    await services.customers.upsert_many(partner.brand.id, people)
+    act = Act(source=Source.API)
+    await services.subscriptions.subscribe(partner.brand.id, "C-18", "carts", ChannelKind.SMS.bit, act)
+    told = [Told(external_id=name, name=EVENT, at=datetime.now(UTC), id=name) for name in ("C-17", "C-18")]
+
+    await services.customer_events.tell(partner.brand.id, told)
+    await planned(services, installation)
+
+    assert [msgspec.json.decode(body)["customerID"] for (body,) in await rows(services, "SELECT body FROM notice")] == [
+        "C-18"
+    ]
+    assert await rows(services, "SELECT state, reason FROM send ORDER BY state") == [
+        (SendState.HANDED_OVER, Reason.NONE),
+        (SendState.SKIPPED, Reason.UNSUBSCRIBED),
+    ]
+    assert await rows(services, "SELECT state FROM execution") == [("ended",)]
+
+
+async def planned(services: Services, installation: Core) -> None:
+    """All that is queued is planned, and told of."""
+    planning, teller = planner(installation), MeetingTeller(services.database, services.pulls)
+    while await planning.plan_next():
+        pass
+    while await teller.tell():
+        pass
 
 
 async def test_what_a_test_key_tells_leads_to_the_sandbox(

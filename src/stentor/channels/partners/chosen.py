@@ -18,6 +18,7 @@ class Sql(QuerySet, file="chosen.sql", package=__package__):
     chosen: Statement
     channels_by_sender: Statement
     apps_called: Statement
+    promo_codes_known: Statement
     offered: Statement
 
 
@@ -48,6 +49,13 @@ async def channels_by_sender(conn: Connection, brand_id: UUID, sender_ids: Colle
     if not sender_ids:
         return {}
     return dict(await Sql.channels_by_sender.tuples(conn, brand_id=brand_id, sender_ids=sorted(sender_ids)))
+
+
+async def promo_codes_known(conn: Connection, brand_id: UUID, codes: Collection[str]) -> set[str]:
+    """Those of the promo codes that the brand has as promotions."""
+    if not codes:
+        return set()
+    return set(await Sql.promo_codes_known.column(conn, brand_id=brand_id, codes=list(codes)))
 
 
 async def apps_called(

@@ -19,6 +19,9 @@ JOIN partner_app a ON a.channel_number = s.number AND (a.app_id = s.said OR a.na
 WHERE a.brand_id = :brand_id
 ORDER BY s.number, s.said, (a.app_id <> s.said), a.app_id COLLATE "C"
 
+-- name: promo_codes_known
+SELECT o.code FROM promotion o WHERE o.brand_id = :brand_id AND o.code = ANY (:codes::text[])
+
 -- name: offered
 SELECT t.id, t.channel_number, t.number, t.name, t.app_id, c.channel, c.name, c.sender_id, false
 FROM partner_template t

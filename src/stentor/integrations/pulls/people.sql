@@ -99,11 +99,13 @@ WHERE r.execution_id = :execution_id AND r.pull_id = :pull_id AND r.brand_id = :
 
 -- name: execution_details
 -- The same as GetCustomerExecutionDetailsByCampaign has it.
+-- Of the campaign's promo codes those are said that there are.
 SELECT string_agg(
     '{"CustomerID":' || to_json(coalesce(p.external_id, ''))::text || ',"ActionID":' || :action_number::text
         || ',"ChannelID":' || :channel_number::text || ',"TemplateID":' || r.template
         || ',"TemplateName":' || to_json(coalesce(:template_names::jsonb ->> r.template::text, ''))::text
-        || ',"ScheduleTime":"' || to_char(r.scheduled_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || '","PromoCode":""'
+        || ',"ScheduleTime":"' || to_char(r.scheduled_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')
+        || '","PromoCode":' || to_json(coalesce(o.codes, ''))::text
         || CASE
             WHEN NOT :with_attributes THEN ''
             WHEN :joined THEN ',"CustomerAttribute":' || to_json(array_to_string(v.attributes, :delimiter::text))::text
@@ -122,6 +124,11 @@ CROSS JOIN LATERAL (
         FROM unnest(:names::text[]) AS n (name)
     ) END AS attributes
 ) v
+CROSS JOIN (
+    SELECT string_agg(o.code, ',' ORDER BY c.place) AS codes
+    FROM unnest(:promo_codes::text[]) WITH ORDINALITY AS c (code, place)
+    JOIN promotion o ON o.brand_id = :brand_id AND o.code = c.code
+) o
 WHERE r.execution_id = :execution_id AND r.pull_id = :pull_id AND r.brand_id = :brand_id
     AND r.position >= :position_from AND r.position < :position_to
 

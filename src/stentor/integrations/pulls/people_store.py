@@ -158,6 +158,7 @@ async def page(conn: Connection, pull: Pull, run: PulledRun, place: tuple[int, i
             {str(key): name for key, name in run.template_names.items()}
         ).decode()
         said["action_number"] = str(wording.action_number)
+        said["promo_codes"] = list(run.facts.publication.content.policy.promo_codes)
     if wording.shape == "campaign_details":
         said["with_templates"] = wording.with_templates
         said["send_prefix"] = send_prefix(run.campaign, run.channel_number)
