@@ -81,11 +81,12 @@ async def test_what_leaves_here_waits_for_the_minutes_that_a_list_of_the_brand_w
     left: list[datetime] = []
     async with Database(db.dsn, size=6, shift=timedelta()) as later:
         engine = Engine(later, channel)
-        for minute in range(100):
+        # Who finds no room asks again some minutes later.
+        for minute in range(180):
             later.shift = timedelta(minutes=minute)
             before = len(channel.taken)
             await engine.deliver()
-            left += [begin + later.shift] * (len(channel.taken) - before)
+            left += [datetime.now(UTC) + later.shift] * (len(channel.taken) - before)
 
     assert len(left) == 20
     assert busiest_hour([*times, *left]) <= PER_HOUR
