@@ -151,7 +151,11 @@ def notifier(core: Core) -> NotifierRole:
     """What tells listeners."""
     poster = Poster(outbound(core.settings))
     delivery = NoticeDelivery(core.db, signing_secrets(core), poster, sends_mail=core.settings.mail_url is not None)
-    tellers = [Teller(core.db).tell, MeetingTeller(core.db, pull_service(core)).tell, Releaser(core.db).release_due]
+    tellers = {
+        "teller": Teller(core.db).tell,
+        "meeting_teller": MeetingTeller(core.db, pull_service(core)).tell,
+        "releaser": Releaser(core.db).release_due,
+    }
     return NotifierRole(delivery, tellers, poster.aclose)
 
 

@@ -1,7 +1,8 @@
 """The notifier's role: tells listeners what happened, within a second of it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 import structlog
 
@@ -21,13 +22,14 @@ _FINISH_S = 20.0
 class NotifierRole:
     """Makes notices of what happened, then delivers what is due; any number of processes may.
 
-    `tellers` are what makes them: each answers whether it found something. `close` closes connections at the end.
+    `tellers` are what makes them, by name: each answers whether it found something, and none waits for another. `close` closes
+    connections at the end.
     """
 
     def __init__(
         self,
         delivery: NoticeDelivery,
-        tellers: Sequence[Callable[[], Awaitable[bool]]],
+        tellers: Mapping[str, Callable[[], Awaitable[bool]]],
         close: Callable[[], Awaitable[None]],
         *,
         at_once: int = NOTICES_AT_ONCE,
@@ -43,7 +45,9 @@ class NotifierRole:
         """Runs until `stop`; what is on the wire is finished first, within its time-out."""
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(repeat("teller", self._tell, stop=stop, bell=Bell(), rest_s=_REST_S))
+                for name, teller in self._tellers.items():
+                    tell = partial(self._tell, teller)
+                    group.create_task(repeat(name, tell, stop=stop, bell=Bell(), rest_s=_REST_S))
                 group.create_task(repeat("notifier", self._deliver, stop=stop, bell=self._bell, rest_s=_REST_S))
             if self._under_way:
                 # Within the time-out all of them have an answer, or none.
@@ -54,10 +58,8 @@ class NotifierRole:
             await asyncio.gather(*self._under_way, return_exceptions=True)
             await self._close()
 
-    async def _tell(self) -> bool:
-        told = False
-        for teller in self._tellers:
-            told = await teller() or told
+    async def _tell(self, teller: Callable[[], Awaitable[bool]]) -> bool:
+        told = await teller()
         if told:
             self._bell.ring()
         return told

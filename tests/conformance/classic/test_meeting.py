@@ -2,20 +2,22 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
 
-from hub_world import Partner
+from hub_world import Partner, partner_of
+from listener_world import delivering
 from stentor import failpoints
 from stentor.api.services import Services
 from stentor.audience.customer_events import Told
 from stentor.audience.model import Act, CustomerPatch, Source, TopicDraft
 from stentor.campaigns.model import Basis, CampaignDraft, GeneratorDraft, Route
-from stentor.channels.partners.model import NewTemplate
+from stentor.channels.partners.model import ClientPatch, NewTemplate
 from stentor.domain.policy import CampaignPolicy
 from stentor.domain.vocabulary import ChannelKind, Reason, SendState
-from stentor.errors import TooLarge
+from stentor.errors import Conflict, TooLarge
 from stentor.integrations.listeners.telling import Teller
 from stentor.integrations.meeting import MeetingTeller
 from stentor.wiring.core import Core
@@ -195,6 +197,163 @@ async def test_where_nobody_listens_people_who_meet_a_trigger_wait_to_be_pulled(
     assert [one["CustomerID"] for one in pulled.json()] == ["C-17"]
 
 
+async def met_by(services: Services, installation: Core, brand_id: UUID, *ids: str) -> None:
+    """C-17 meets the trigger by events of these ids, and each run of it is planned."""
+    for each in ids:
+        await services.customer_events.tell(
+            brand_id, [Told(external_id="C-17", name=EVENT, at=datetime.now(UTC), id=each)]
+        )
+    planning = planner(installation)
+    while await planning.plan_next():
+        pass
+
+
+async def told_by(services: Services, **later_by: float) -> list[str]:
+    """Whom event 11 has been told of until that much later."""
+    services.database.shift += timedelta(**later_by)
+    teller = MeetingTeller(services.database, services.pulls)
+    while await teller.tell():
+        pass
+    return [body["customerID"] for body in await notices(services)]
+
+
+async def notices(services: Services) -> list[dict[str, Any]]:
+    return [msgspec.json.decode(body) for (body,) in await rows(services, "SELECT body FROM notice ORDER BY id")]
+
+
+async def run_sql(services: Services, query: str, *values: Any) -> None:
+    async with services.database.transaction() as conn:
+        await conn.execute(query.encode(), values)
+
+
+@pytest.mark.parametrize("what", ["execution", "channel"])
+async def test_a_run_that_is_held_up_keeps_no_other_brands_waiting_and_is_told_of_when_it_goes_on(
+    partner: Partner, services: Services, installation: Core, what: str
+) -> None:
+    other = await partner_of(partner.http, services, "Another brand", channels=(505,))
+    for one in (partner, other):
+        await trigger(one, services)
+        await services.listeners.register(one.brand.id, one.id, 11, "https://hooks.example.org/met")
+        await met_by(services, installation, one.brand.id, "1")
+    if what == "execution":
+        await run_sql(services, "UPDATE execution SET paused_at = now() WHERE brand_id = %s", partner.brand.id)
+    else:
+        await services.hub_clients.update(partner.brand.id, partner.id, ClientPatch(channels={506: ()}))
+        await services.partner_channels.delete(partner.brand.id, 505)
+
+    assert await told_by(services) == ["C-17"]
+    assert await rows(services, "SELECT DISTINCT brand_id FROM notice") == [(other.brand.id,)]
+    if what == "execution":
+        await run_sql(services, "UPDATE execution SET paused_at = NULL")
+        assert await told_by(services, seconds=25) == ["C-17"]
+        assert await told_by(services, seconds=10) == ["C-17", "C-17"]
+
+
+async def test_while_a_listener_hears_nothing_people_wait_and_may_be_pulled_and_none_is_told_of_twice(
+    partner: Partner, services: Services, installation: Core
+) -> None:
+    brand_id = partner.brand.id
+    await trigger(partner, services)
+    listener = await services.listeners.register(brand_id, partner.id, 11, "https://hooks.example.org/met")
+    await services.listeners.update(brand_id, listener.id, enabled=False)
+    await met_by(services, installation, brand_id, "1", "2")
+
+    assert await told_by(services) == []
+    assert await rows(services, "SELECT state FROM send") == [(0,), (0,)]
+    pulled = await partner.ask("/current/customers/GetCustomerSendDetailsByChannel", ChannelID=505, CampaignID=1)
+    assert [one["CustomerID"] for one in pulled.json()] == ["C-17"]
+    await services.pulls.drained()
+    await services.listeners.update(brand_id, listener.id, enabled=True)
+
+    assert await told_by(services, seconds=31) == ["C-17"]
+    assert [body["campaignID"] for body in await notices(services)] == ["2"]
+    assert await rows(services, "SELECT state FROM send") == [(2,), (2,)]
+    assert await rows(services, "SELECT count(*) FROM partner_event WHERE told_at IS NULL") == [(0,)]
+
+
+async def test_whose_time_is_later_is_told_of_then_unless_they_said_no_or_it_was_cancelled(
+    partner: Partner, services: Services, installation: Core
+) -> None:
+    brand_id = partner.brand.id
+    await trigger(partner, services)
+    await services.listeners.register(brand_id, partner.id, 11, "https://hooks.example.org/met")
+    await met_by(services, installation, brand_id, "1", "2")
+    await run_sql(services, "UPDATE chunk SET due_at = now() + interval '8 hours'")
+
+    assert await told_by(services) == []
+    assert await told_by(services, hours=7) == []
+    ((cancelled,),) = await rows(services, "SELECT execution_id FROM partner_run WHERE number = 1")
+    await services.executions.cancel(brand_id, cancelled)
+    assert await told_by(services, hours=1, seconds=5) == ["C-17"]
+    assert [body["campaignID"] for body in await notices(services)] == ["2"]
+
+    await met_by(services, installation, brand_id, "3")
+    await run_sql(services, "UPDATE chunk SET due_at = now() + interval '20 hours' WHERE done_at IS NULL")
+    assert len(await told_by(services)) == 1
+    await run_sql(services, "UPDATE customer SET refused_mask = %s", ChannelKind.SMS.bit)
+    assert len(await told_by(services, hours=20)) == 1
+
+
+async def test_a_person_is_told_of_to_one_listener_alone(
+    partner: Partner, services: Services, installation: Core
+) -> None:
+    brand_id = partner.brand.id
+    await trigger(partner, services)
+    twin = await partner_of(partner.http, services, "Twin", channels=(505,), brand=partner.brand)
+    of_all = await services.listeners.register(brand_id, twin.id, 11, "https://hooks.example.org/twin")
+    await services.listeners.register(brand_id, partner.id, 11, "https://hooks.example.org/all")
+    own = await services.listeners.register(brand_id, partner.id, 11, "https://hooks.example.org/505", 505)
+    await met_by(services, installation, brand_id, "1")
+    assert await told_by(services) == ["C-17"]
+    assert await rows(services, "SELECT listener_id FROM notice") == [(own.id,)]
+
+    # Where the channel's own hears nothing, the next one does.
+    await services.listeners.update(brand_id, own.id, enabled=False)
+    await met_by(services, installation, brand_id, "2")
+    await told_by(services)
+    assert await rows(services, "SELECT listener_id FROM notice ORDER BY id") == [(own.id,), (of_all.id,)]
+
+
+@pytest.mark.parametrize("what", ["nothing", "said no", "late", "client revoked", "channel taken away"])
+async def test_what_must_not_be_told_any_more_is_withdrawn_before_its_next_try(
+    partner: Partner, services: Services, installation: Core, what: str
+) -> None:
+    brand_id = partner.brand.id
+    await trigger(partner, services)
+    listener = await services.listeners.register(brand_id, partner.id, 11, "https://hooks.example.org/met")
+    await met_by(services, installation, brand_id, "1")
+    assert await told_by(services) == ["C-17"]
+    match what:
+        case "said no":
+            await run_sql(
+                services,
+                "INSERT INTO revocation (execution_id, customer_id, brand_id, number, at, channel_number, part, reason)"
+                " SELECT execution_id, customer_id, brand_id, 1, now(), 505, part, 2 FROM send WHERE state = 2",
+            )
+        case "late":
+            await run_sql(services, "UPDATE execution SET deadline_at = now()")
+        case "client revoked":
+            await services.hub_clients.revoke(brand_id, partner.id)
+        case "channel taken away":
+            await services.hub_clients.update(brand_id, partner.id, ClientPatch(channels={506: ()}))
+    async with delivering(services.database) as mail:
+        claimed = await mail.delivery.claim(10)
+
+    assert len(claimed) == (what == "nothing")
+    (notice,) = await services.listeners.notices(brand_id, listener.id)
+    assert (notice.state, notice.tries) == (("waiting", 1) if what == "nothing" else ("withdrawn", 0))
+    if what == "client revoked":
+        with pytest.raises(Conflict, match="revoked"):
+            await services.listeners.update(brand_id, listener.id, enabled=True)
+        with pytest.raises(Conflict, match="revoked"):
+            await services.listeners.replay(
+                brand_id, listener.id, since=notice.made_at, until=datetime.max.replace(tzinfo=UTC)
+            )
+    elif what != "nothing":
+        until = notice.made_at + timedelta(days=1)
+        assert await services.listeners.replay(brand_id, listener.id, since=notice.made_at, until=until) == 0
+
+
 @pytest.mark.parametrize("point", ["meeting.before_commit", "meeting.after_commit"])
 async def test_wherever_the_process_dies_a_person_is_told_of_once(
     partner: Partner, services: Services, installation: Core, point: str
@@ -222,7 +381,7 @@ async def test_wherever_the_process_dies_a_person_is_told_of_once(
     assert await rows(services, "SELECT state FROM send") == [(2,)]
 
 
-class Died(Exception):
+class Died(BaseException):
     """In place of the process."""
 
 

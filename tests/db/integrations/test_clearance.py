@@ -174,6 +174,56 @@ async def test_wherever_its_release_breaks_off_it_goes_on(db: Database, conditio
     assert await unbalanced(db) == []
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE execution SET state = 'cancelled', cancelled_at = now() WHERE id = %s",
+        "UPDATE execution SET paused_at = now() WHERE id = %s",
+    ],
+)
+async def test_a_campaign_that_is_cancelled_or_paused_while_it_is_released_is_told_as_published_to_nobody(
+    db: Database, conditional: Conditional, change: str
+):
+    world = conditional.world
+    for event in (1, 4, 13):
+        await conditional.listeners.register(
+            world.brand_id, conditional.caller.client_id, event, "http://127.0.0.1:9001/"
+        )
+    await Teller(db).tell()
+    later(db, seconds=HOUR + 1)
+    failpoints.arm("clearance_skipped.after_commit=die@1", {"die": die})
+    try:
+        with pytest.raises(Died):
+            await Releaser(db).release_due()
+    finally:
+        failpoints.arm("")
+    # It was found due, and its people were looked at: from here on as the process that did not die.
+    async with db.transaction() as conn:
+        await conn.execute(change.encode(), [conditional.execution_id])
+    assert not await Releaser(db).release_one(world.brand_id, conditional.execution_id)
+
+    async with db.read() as conn:
+        told = await (await conn.execute("SELECT event FROM notice")).fetchall()
+    assert told == []
+    assert await conditional.pullable() == []
+
+
+async def test_one_that_is_held_and_cancelled_is_told_as_cancelled_and_whom_it_was_for(
+    db: Database, conditional: Conditional
+):
+    world = conditional.world
+    await conditional.listeners.register(world.brand_id, conditional.caller.client_id, 4, "http://127.0.0.1:9001/")
+    await conditional.engine.executions.cancel(world.brand_id, conditional.execution_id)
+
+    while await Teller(db).tell():
+        pass
+
+    async with db.read() as conn:
+        told = await (await conn.execute("SELECT event FROM notice")).fetchall()
+    assert told == [("campaign_cancelled",)]
+    assert await conditional.cancelled() == ["p0", "p1", "p2"]
+
+
 @pytest.mark.fact("F4.8.C14", "F5d.GetCanceledCampaignCustomers")
 async def test_whom_a_cancelled_campaign_was_for_is_told_for_two_hours(db: Database, conditional: Conditional):
     later(db, seconds=HOUR + 1)
@@ -214,7 +264,7 @@ def test_a_clearance_ends_in_a_week_and_before_the_deadline(policy: dict[str, An
     assert broken.pointer == "/policy/clearance"
 
 
-class Died(Exception):
+class Died(BaseException):
     """In place of the process."""
 
 

@@ -15,7 +15,7 @@ from stentor.db.pool import Database
 from stentor.domain.ids import new_id
 from stentor.errors import Conflict, Invalid, NotFound
 from stentor.integrations.listeners.days import DayTeller
-from stentor.integrations.listeners.delivery import AT_ONCE_MAX, RETRY_AFTER_S, forget_notices
+from stentor.integrations.listeners.delivery import AT_ONCE_MAX, BRAND_AT_ONCE_MAX, RETRY_AFTER_S, forget_notices
 from stentor.integrations.listeners.enqueueing import enqueue
 from stentor.integrations.listeners.model import BACKLOG_MAX, Event
 from stentor.testing.http_script import Fault, Request
@@ -292,6 +292,61 @@ async def test_who_hangs_keeps_itself_waiting_and_nobody_else(hub: Hub):
         assert {notice.url for notice in await mail.delivery.claim(100)} == {url_of(well)}
 
 
+async def waiting(hub: Hub, *, each: int = 1) -> None:
+    """That many notices for each of the brand's listeners."""
+    async with hub.db.transaction() as conn:
+        await conn.execute(
+            "INSERT INTO notice (id, brand_id, listener_id, event, body, made_at, due_at)"
+            " SELECT gen_random_uuid(), brand_id, id, event, '{}', now(), now() FROM listener, generate_series(1, %s)"
+            " WHERE brand_id = %s",
+            [each, hub.brand_id],
+        )
+
+
+async def test_places_go_round_and_no_brand_has_them_all(hub: Hub):
+    theirs = await Hub.made(hub.db, "Another brand")
+    events = [Event.CAMPAIGN_PROCESSED, Event.CAMPAIGN_CANCELLED, Event.TRIGGER_MET, Event.CHANNEL_EXECUTED]
+    for place in range(3):
+        client = await hub.client(f"caller-{place}", [505, 506])
+        for channel in (None, 505, 506):
+            for event in events:
+                await hub.listeners.put(hub.brand_id, client, event, "http://127.0.0.1:9001/", channel)
+    await theirs.listen(1, "http://127.0.0.1:9002/")
+    await waiting(hub, each=AT_ONCE_MAX)
+    await waiting(theirs)
+    async with delivering(hub.db) as mail:
+        rounds = [await mail.delivery.claim(12) for _ in range(3)]
+        rest = await mail.delivery.claim(100)
+        none_left = await mail.delivery.claim(100)
+
+    # Each listener has its turn before one has two.
+    assert len({notice.listener_id for round_ in rounds for notice in round_}) == 36
+    claimed = [notice for round_ in (*rounds, rest) for notice in round_]
+    assert sum(notice.brand_id == hub.brand_id for notice in claimed) == BRAND_AT_ONCE_MAX
+    assert [notice.brand_id for notice in claimed].count(theirs.brand_id) == 1
+    assert none_left == []
+
+
+async def test_one_that_goes_on_failing_is_asked_ever_less_often_whatever_waits_for_it(hub: Hub):
+    async with HttpProvider([Fault(status=500)]) as far, delivering(hub.db) as mail:
+        await hub.listen(1, url_of(far))
+        await waiting(hub, each=12)
+        asked: list[int] = [await mail.all()]
+        for _ in range(30):
+            later(hub.db, seconds=5.1)
+            asked.append(await mail.all())
+        (failing,) = await hub.listeners.registered(hub.brand_id, hub.client_id)
+
+        assert failing.failures == sum(asked)
+        # Four went out before it was known; then it rests for 5, 5, 10, 20, 40 and 80 s.
+        assert asked[0] == AT_ONCE_MAX
+        assert 4 <= sum(asked[1:]) <= 6
+        far.record.set_faults([])
+        later(hub.db, minutes=6)
+        assert await mail.all() > 0
+        assert (await hub.listeners.get(hub.brand_id, failing.id)).failures == 0
+
+
 async def test_what_a_killed_process_had_is_tried_again_when_its_lease_is_over(hub: Hub):
     async with HttpProvider() as far, delivering(hub.db) as mail:
         await hub.listen(1, url_of(far))
@@ -310,8 +365,13 @@ async def test_what_a_killed_process_had_is_tried_again_when_its_lease_is_over(h
 async def test_a_restored_copy_notifies_nobody_until_it_is_let_go(hub: Hub):
     async with HttpProvider() as far, delivering(hub.db) as mail:
         listener = await hub.listen(1, url_of(far))
+        days = DayTeller(hub.db)
+        for event in (2, 3):
+            await hub.listeners.register(hub.brand_id, await hub.client("closer", [506]), event, url_of(far))
         await hub.published(1)
         await hub.teller.tell()
+        # Registered long ago, so that yesterday's close would be told too.
+        await hub.rows("UPDATE listener SET created_at = now() - interval '3 days' RETURNING id")
         await hub.published(2)
         async with hub.db.transaction() as conn:
             await conn.execute(
@@ -323,10 +383,15 @@ async def test_a_restored_copy_notifies_nobody_until_it_is_let_go(hub: Hub):
         assert await mail.all() == 0
         await resume(hub.db, without_erasures=True, without_revocations=True)
         assert not await hub.teller.tell()
+        assert [await days.tell_processed(), await days.close_days()] == [0, 0]
         await hub.published(3)
         await hub.teller.tell()
         await mail.all()
 
+        # Nor of days: of those before it was let go the installation that was copied told.
+        assert [await days.tell_processed(), await days.close_days()] == [1, 0]
+        later(hub.db, days=1)
+        assert await days.close_days() == 1
         # What waited when the backup was taken was, or will be, told from there; what was a notice can be replayed here.
         assert [said(request)["CampaignID"] for request in far.record.requests] == [3]
         assert await hub.listeners.replay(hub.brand_id, listener.id, since=EVER[0], until=EVER[1]) == 1
@@ -371,6 +436,34 @@ async def test_a_day_is_told_when_nothing_more_is_to_come_and_when_it_is_over(hu
         told = [said(request) for request in far.record.requests]
     assert [list(each) for each in told] == [["EventTypeID", "TimeStamp"]] * 2
     assert {each["EventTypeID"] for each in told} == {2, 3}
+
+
+async def test_a_day_waits_for_what_is_to_be_cleared_and_for_no_other_brand(hub: Hub):
+    days = DayTeller(hub.db)
+    others = [await Hub.made(hub.db, f"Brand {place}") for place in range(2)]
+    for each in (hub, *others):
+        await each.listen(2, "http://127.0.0.1:9001/")
+        await each.published(1)
+    await hub.teller.tell()
+    held = await hub.execution("sending")
+    async with hub.db.transaction() as conn:
+        await conn.execute(
+            "INSERT INTO partner_run (brand_id, number, execution_id, published_at, channels, held_channels, required_by)"
+            " VALUES (%s, 2, %s, now(), '{}', '{505}', now())",
+            [hub.brand_id, held],
+        )
+        # A zone that there is not any more: that brand's day cannot be told.
+        await conn.execute(
+            'UPDATE brand SET settings = settings || \'{"default_time_zone": "Nowhere/At_all"}\' WHERE id = %s',
+            [others[0].brand_id],
+        )
+    told = await days.tell_processed()
+    brands = await hub.rows("SELECT brand_id FROM notice WHERE event = 'day_processed'")
+    async with hub.db.transaction() as conn:
+        await conn.execute("UPDATE partner_run SET held_channels = '{}' WHERE number = 2")
+
+    assert (told, brands) == (1, [(others[1].brand_id,)])
+    assert await days.tell_processed() == 1
 
 
 async def test_a_backlog_is_bounded_and_what_is_beyond_is_kept_for_a_replay(hub: Hub):
@@ -489,7 +582,7 @@ async def told_of_days(days: DayTeller) -> None:
     await days.close_days()
 
 
-class Died(Exception):
+class Died(BaseException):
     """In place of the process."""
 
 

@@ -44,7 +44,9 @@ class Rebinding(AbstractResolver):
 async def test_a_publication_is_told_within_a_second_beside_a_listener_that_hangs(db: Database):
     hub = await Hub.made(db)
     poster = Poster(Outbound(allow_loopback=True))
-    role = NotifierRole(NoticeDelivery(db, SECRETS, poster, sends_mail=False), [hub.teller.tell], poster.aclose)
+    role = NotifierRole(
+        NoticeDelivery(db, SECRETS, poster, sends_mail=False), {"teller": hub.teller.tell}, poster.aclose
+    )
     stop = asyncio.Event()
     async with HttpProvider([Fault(held=True)]) as hanging, HttpProvider() as well:
         await hub.listen(1, url_of(hanging), 505)

@@ -21,7 +21,7 @@ WHERE r.brand_id = :brand_id AND r.number = :number AND r.required_by IS NOT NUL
 SELECT r.execution_id
 FROM partner_run r
 JOIN execution e ON e.id = r.execution_id AND e.brand_id = :brand_id
-WHERE r.brand_id = :brand_id AND r.number = :number AND r.channels && :channels::integer[]
+WHERE r.brand_id = :brand_id AND r.number = :number AND (r.channels || r.held_channels) && :channels::integer[]
     AND e.cancelled_at > :now - :window::interval
 
 -- name: people_of_run
@@ -67,12 +67,13 @@ WHERE x.brand_id = :brand_id
 
 -- name: to_release
 -- all brands: the notifier releases for all of them; each row says whose it is.
-SELECT r.brand_id, r.execution_id
+SELECT r.required_by, r.brand_id, r.execution_id
 FROM partner_run r
 JOIN execution e ON e.id = r.execution_id
 WHERE r.held_channels <> '{}' AND r.required_by <= :now AND e.state = 'sending' AND e.paused_at IS NULL
+    AND (:execution_id::uuid IS NULL OR (r.required_by, r.execution_id) > (:required_by::timestamptz, :execution_id::uuid))
     AND NOT EXISTS (SELECT FROM installation WHERE paused_at IS NOT NULL)
-ORDER BY r.required_by
+ORDER BY r.required_by, r.execution_id
 LIMIT :limit
 
 -- name: held_chunks
@@ -111,6 +112,12 @@ SELECT EXISTS (
 -- name: finish_chunks
 UPDATE chunk SET done_at = :now
 WHERE execution_id = :execution_id AND brand_id = :brand_id AND number = ANY(:numbers::integer[]) AND pulled AND done_at IS NULL
+
+-- name: keep_going
+-- Until the commit nobody cancels or pauses it; whoever did a moment ago is waited for.
+SELECT true FROM execution
+WHERE id = :execution_id AND brand_id = :brand_id AND state = 'sending' AND paused_at IS NULL
+FOR SHARE
 
 -- name: release
 UPDATE partner_run SET channels = held_channels, held_channels = '{}', published_at = :now

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
+import structlog
 
 from stentor.channels.partners.model import HubCaller
 from stentor.db.by_keys import go_by_keys
@@ -22,7 +23,7 @@ from stentor.deliver.model import Change, Chunk, Claim, PendingSend
 from stentor.domain.ids import customer_id, part_of
 from stentor.domain.objections import Skip
 from stentor.domain.vocabulary import ChannelKind, Lane, Reason
-from stentor.errors import Invalid, TooLarge
+from stentor.errors import Invalid, TooLarge, Unavailable
 from stentor.executions.ending import end_finished
 from stentor.failpoints import failpoint
 from stentor.guard.store import release_addresses
@@ -41,6 +42,8 @@ _CHUNKS_AT_ONCE = 5
 _ROWS_AT_ONCE = 5_000
 _EXPORT_TIMEOUT = timedelta(minutes=10)
 
+log = structlog.get_logger(__name__)
+
 
 class Sql(QuerySet, file="queries.sql", package=__package__):
     hold_open: Statement
@@ -55,6 +58,7 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     uncleared: Statement
     anybody_waits: Statement
     finish_chunks: Statement
+    keep_going: Statement
     release: Statement
     over_runs: Statement
     forget: Statement
@@ -164,17 +168,40 @@ class Releaser:
         self._db = db
 
     async def release_due(self) -> bool:
-        """Skips who was not cleared, and tells listeners; whether there was a run to be released. Killed, it is begun again."""
+        """Skips who was not cleared, and tells listeners; whether a run was released. Killed, it is begun again.
+
+        One that cannot be released keeps no other waiting.
+        """
+        released = False
+        after: tuple[datetime, UUID] | None = None
+        while due := await self._due(after):
+            for _, brand_id, execution_id in due:
+                try:
+                    released = await self.release_one(brand_id, execution_id) or released
+                except Unavailable:
+                    raise
+                except Exception:
+                    log.exception("clearance.not_released", execution_id=str(execution_id))
+            after = due[-1][0], due[-1][2]
+        return released
+
+    async def _due(self, after: tuple[datetime, UUID] | None) -> list[tuple[datetime, UUID, UUID]]:
+        """Some runs whose time is over, after that one: when it was, the brand and the execution."""
+        required_by, execution_id = after or (None, None)
         async with self._db.read() as conn:
-            due = await Sql.to_release.tuples(conn, limit=_RELEASED_AT_ONCE)
-        for brand_id, execution_id in due:
-            await self._close(brand_id, execution_id)
-            after = -1
-            while (last := await self._skip_uncleared(brand_id, execution_id, after)) is not None:
-                after = last
-            await self._release(brand_id, execution_id)
-            await end_finished(self._db, [execution_id])
-        return bool(due)
+            return await Sql.to_release.tuples(
+                conn, required_by=required_by, execution_id=execution_id, limit=_RELEASED_AT_ONCE
+            )
+
+    async def release_one(self, brand_id: UUID, execution_id: UUID) -> bool:
+        """Releases a run whose time is over; False for one that was cancelled, paused or released meanwhile."""
+        await self._close(brand_id, execution_id)
+        after = -1
+        while (last := await self._skip_uncleared(brand_id, execution_id, after)) is not None:
+            after = last
+        released = await self._release(brand_id, execution_id)
+        await end_finished(self._db, [execution_id])
+        return released
 
     async def _close(self, brand_id: UUID, execution_id: UUID) -> None:
         """Returns when all that was told in time is there, and nobody can tell any more."""
@@ -194,12 +221,17 @@ class Releaser:
         failpoint("clearance_skipped.after_commit")
         return chunks[-1].number if chunks else None
 
-    async def _release(self, brand_id: UUID, execution_id: UUID) -> None:
+    async def _release(self, brand_id: UUID, execution_id: UUID) -> bool:
+        """False for one that was cancelled or paused meanwhile: nobody is told of it."""
         async with self._db.transaction() as conn:
-            for number, channels, at in await Sql.release.tuples(conn, brand_id=brand_id, execution_id=execution_id):
+            if await Sql.keep_going.value(conn, brand_id=brand_id, execution_id=execution_id) is None:
+                return False
+            released = await Sql.release.tuples(conn, brand_id=brand_id, execution_id=execution_id)
+            for number, channels, at in released:
                 await tell_published(conn, brand_id, execution_id, at=at, number=number, channels=channels)
             failpoint("clearance_released.before_commit")
         failpoint("clearance_released.after_commit")
+        return bool(released)
 
 
 async def forget_clearances(db: Database) -> int:

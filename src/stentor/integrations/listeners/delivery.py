@@ -4,6 +4,7 @@ Each listener has few requests on their way at once, and one alone while it fail
 """
 
 import random
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -31,6 +32,13 @@ TIMEOUT_S = 15.0
 AT_ONCE_MAX = 4
 """Requests on their way to one listener; one while it fails."""
 
+BRAND_AT_ONCE_MAX = 40
+"""Requests on their way to all listeners of one brand: many that hang leave room for those of the others."""
+
+REST = timedelta(seconds=5)
+"""How long a listener is left alone after it failed; then for as long as it has been failing, up to `REST_S_MAX`, until it says yes."""
+REST_S_MAX = 300
+
 LEASE = timedelta(seconds=60)
 RETRY_AFTER_S = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 """The waits between the tries, as Standard Webhooks proposes them; with the first at once these are ten in 75 hours."""
@@ -53,6 +61,7 @@ class Sql(QuerySet, file="delivery.sql", package=__package__):
     lock_ready: Statement
     note_served: Statement
     take: Statement
+    withdraw: Statement
     end_notice: Statement
     put_off: Statement
     note_yes: Statement
@@ -119,21 +128,28 @@ class NoticeDelivery:
         self._clock = Clock()
 
     async def claim(self, limit: int) -> list[Claimed]:
-        """Up to so many notices that are due, for their leases; empty on a restored copy that was not let go."""
+        """Up to so many notices that are due, for their leases; empty on a restored copy that was not let go.
+
+        What must not be told any more is withdrawn instead: whatever was for a client that was revoked, or is of a channel that it
+        executes no longer, and that somebody met a trigger who said no since, or whose run was cancelled or is past its deadline.
+        """
         async with self._db.read() as conn:
             if not await Sql.anything_due.value(conn):
                 return []
         async with self._db.transaction() as conn:
-            ready = await Sql.lock_ready.column(conn, limit=_READY_MAX)
+            few = {"at_once": AT_ONCE_MAX, "of_brand": BRAND_AT_ONCE_MAX}
+            ready = await Sql.lock_ready.column(conn, limit=_READY_MAX, **few)
             if not ready:
                 return []
             taken = await Sql.take.rows(
-                conn, Claimed, listener_ids=ready, at_once=AT_ONCE_MAX, lease=LEASE, both_for=BOTH_FOR, limit=limit
+                conn, Claimed, listener_ids=ready, lease=LEASE, both_for=BOTH_FOR, limit=limit, **few
             )
-            await Sql.note_served.run(conn, listener_ids=ready)
+            # Who got nothing, because there was no room, is the first the next time.
+            await Sql.note_served.run(conn, listener_ids=list({notice.listener_id for notice in taken}))
+            withdrawn = await _withdraw(conn, taken)
             failpoint("notices.before_claim")
         failpoint("notices.after_claim")
-        return taken
+        return [notice for notice in taken if notice.id not in withdrawn]
 
     async def deliver(self, notice: Claimed) -> None:
         """Posts the notice and writes down what came of it."""
@@ -185,7 +201,13 @@ class NoticeDelivery:
             await Sql.put_off.run(conn, **said, **heard, wait=self._wait(notice.tries, answer))
         pause = timedelta(seconds=answer.retry_after_s or 0) if answer.pauses else None
         failing_s = await Sql.note_no.value(
-            conn, brand_id=notice.brand_id, id=notice.listener_id, answer=answer.words, pause=pause
+            conn,
+            brand_id=notice.brand_id,
+            id=notice.listener_id,
+            answer=answer.words,
+            pause=pause,
+            rest=REST,
+            rest_max=timedelta(seconds=REST_S_MAX),
         )
         if failing_s is None:
             return
@@ -228,6 +250,15 @@ async def forget_notices(db: Database) -> int:
             return await Sql.forget_surplus.run(conn, kept=NOTICES_KEPT_MAX, limit=_FORGOTTEN_AT_ONCE)
 
     return await until_short(old, _FORGOTTEN_AT_ONCE) + await until_short(surplus, _FORGOTTEN_AT_ONCE)
+
+
+async def _withdraw(conn: Connection, taken: Sequence[Claimed]) -> set[UUID]:
+    """Ends those of them that must not be told any more, and returns which."""
+    withdrawn: set[UUID] = set()
+    for brand_id in {notice.brand_id for notice in taken}:
+        ids = [notice.id for notice in taken if notice.brand_id == brand_id]
+        withdrawn.update(await Sql.withdraw.column(conn, brand_id=brand_id, ids=ids))
+    return withdrawn
 
 
 def _answer_of(reply: Reply) -> Answer:

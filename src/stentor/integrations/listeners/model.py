@@ -19,8 +19,9 @@ NOTICE_DAYS_MAX = 30
 REPLAYED_MAX = 10_000
 """Notices that one replay sends again."""
 
-NoticeState: TypeAlias = Literal["waiting", "delivered", "given_up", "missed"]
-"""`missed`: made while its listener was disabled or had `BACKLOG_MAX` waiting. `given_up`: no yes in three days of tries."""
+NoticeState: TypeAlias = Literal["waiting", "delivered", "given_up", "missed", "withdrawn"]
+"""`missed`: made while its listener was disabled or had `BACKLOG_MAX` waiting. `given_up`: no yes in three days of tries. `withdrawn`:
+while it waited it became something that must not be told any more, to that client or of that person."""
 
 
 @unique
@@ -91,6 +92,13 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True):
     def event_type_id(self) -> int | None:
         """The classic API's number of its event."""
         return self.event.number
+
+
+class Hearer(msgspec.Struct, frozen=True):
+    """A listener that is told of something, and how many more notices may wait for it: none while it is switched off."""
+
+    listener_id: UUID
+    room: int
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):

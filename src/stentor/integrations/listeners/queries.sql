@@ -84,14 +84,15 @@ ORDER BY id DESC
 LIMIT :limit
 
 -- name: replay
--- The oldest first, each with its id and its bytes, as if it had just been made. What is on its way is left alone.
+-- The oldest first, each with its id and its bytes, as if it had just been made. What is on its way is left alone, and what must not be
+-- told any more.
 UPDATE notice n
 SET due_at = :now, tries = 0, lease_until = NULL, ended_at = NULL, outcome = NULL
 FROM (
     SELECT id
     FROM notice
     WHERE brand_id = :brand_id AND listener_id = :listener_id AND ended_at IS NOT NULL AND made_at >= :since AND made_at < :until
-        AND (outcome <> 'delivered' OR :delivered_too)
+        AND outcome <> 'withdrawn' AND (outcome <> 'delivered' OR :delivered_too)
         AND (:id::uuid IS NULL OR id = :id::uuid)
     ORDER BY id
     LIMIT :limit
@@ -123,3 +124,26 @@ SELECT u.id, :brand_id, u.listener_id, :event, :body, :url, :execution_id, :cust
     greatest(:now, :due_at::timestamptz),
     CASE WHEN u.is_missed THEN :now END, CASE WHEN u.is_missed THEN 'missed' END
 FROM unnest(:ids::uuid[], :listener_ids::uuid[], :missed::boolean[]) AS u (id, listener_id, is_missed)
+
+-- name: one_hearing
+-- Of those who hear of a channel's people the one who is told: it can hear, it is the channel's own, it is the oldest.
+SELECT h.id AS listener_id, h.room
+FROM (
+    SELECT l.id, l.channel, CASE WHEN l.disabled_at IS NULL THEN (
+            SELECT :backlog - count(*)::integer
+            FROM (
+                SELECT FROM notice n WHERE n.listener_id = l.id AND n.brand_id = :brand_id AND n.ended_at IS NULL LIMIT :backlog
+            ) w
+        ) ELSE 0 END AS room
+    FROM listener l
+    JOIN hub_client k ON k.id = l.client_id AND k.brand_id = :brand_id AND k.revoked_at IS NULL
+    JOIN client_channel c ON c.client_id = l.client_id AND c.brand_id = :brand_id AND c.number = :channel
+    WHERE l.brand_id = :brand_id AND l.event = :event AND (l.channel IS NULL OR l.channel = c.number)
+) h
+ORDER BY h.room = 0, h.channel IS NULL, h.id
+LIMIT 1
+
+-- name: insert_each
+INSERT INTO notice (id, brand_id, listener_id, event, body, execution_id, customer_id, made_at, due_at)
+SELECT u.id, :brand_id, :listener_id, :event, u.body, :execution_id, u.customer_id, :now, :now
+FROM unnest(:ids::uuid[], :customer_ids::uuid[], :bodies::text[]) AS u (id, customer_id, body)

@@ -137,6 +137,8 @@ class ListenerService:
                 raise _missing(listener_id)
             held = await _found(conn, brand_id, listener_id)
             is_on = held.disabled_at is None if enabled is None else enabled
+            if is_on:
+                await _check_may_hear(conn, held)
             if (url is not None and url != held.url) or (is_on and held.disabled_at is not None):
                 await store.update_listener(conn, brand_id, listener_id, url or held.url)
             if not is_on:
@@ -188,6 +190,7 @@ class ListenerService:
             if not await store.lock_listener(conn, brand_id, listener_id):
                 raise _missing(listener_id)
             listener = await _found(conn, brand_id, listener_id)
+            await _check_may_hear(conn, listener)
             if listener.disabled_at is not None:
                 raise Conflict("The listener is switched off. Switch it on with `enabled: true`, and replay then.")
             replayed = await store.replay(
@@ -245,6 +248,13 @@ async def _found(conn: Connection, brand_id: UUID, listener_id: UUID) -> Listene
     if listener is None:
         raise _missing(listener_id)
     return listener
+
+
+async def _check_may_hear(conn: Connection, listener: Listener) -> None:
+    if not await store.client_exists(conn, listener.brand_id, listener.client_id):
+        raise Conflict(
+            "The listener's client is revoked and hears of nothing. Create another one, and register its listener."
+        )
 
 
 def _told(listener: Listener) -> dict[str, object]:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
 from stentor.domain.ids import new_id
-from stentor.integrations.listeners.model import BACKLOG_MAX, Event, Listener, Notice, NoticeState
+from stentor.integrations.listeners.model import BACKLOG_MAX, Event, Hearer, Listener, Notice, NoticeState
 
 _Row = TypeVar("_Row", Listener, Notice)
 
@@ -34,6 +34,8 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     replay: Statement
     hearing: Statement
     insert_notices: Statement
+    one_hearing: Statement
+    insert_each: Statement
 
 
 async def client_exists(conn: Connection, brand_id: UUID, client_id: UUID) -> bool:
@@ -188,6 +190,34 @@ async def insert_notices(
         missed=missed,
     )
     return len(heard), sum(missed)
+
+
+async def one_hearer(conn: Connection, brand_id: UUID, event: Event, channel: int) -> Hearer | None:
+    return await Sql.one_hearing.first(
+        conn, Hearer, brand_id=brand_id, event=event, channel=channel, backlog=BACKLOG_MAX
+    )
+
+
+async def insert_for_one(
+    conn: Connection,
+    brand_id: UUID,
+    listener_id: UUID,
+    event: Event,
+    told: Sequence[tuple[UUID, str]],
+    *,
+    execution_id: UUID,
+) -> None:
+    """A notice to that listener for each of these people, with its body."""
+    await Sql.insert_each.run(
+        conn,
+        brand_id=brand_id,
+        listener_id=listener_id,
+        event=event,
+        execution_id=execution_id,
+        ids=[new_id() for _ in told],
+        customer_ids=[customer_id for customer_id, _ in told],
+        bodies=[body for _, body in told],
+    )
 
 
 def _named(row: _Row) -> _Row:

@@ -73,7 +73,8 @@ async def _tell(conn: Connection, happened: Happened, number: int, channels: Seq
             happened.brand_id,
             Event.CAMPAIGN_CANCELLED,
             body,
-            channels=channels,
+            # Who was told that it is to be cleared is told that it is not any more.
+            channels=channels or happened.held_channels,
             execution_id=happened.execution_id,
         )
         return

@@ -182,6 +182,17 @@ class PullService:
         async with self._db.read() as conn:
             return await self._lease(await store.lock_lease(conn, pull, lease_id))
 
+    async def hand_over(
+        self, brand_id: UUID, pull_id: UUID, places: Sequence[tuple[int, int]], *, asked_by: str
+    ) -> None:
+        """The rows from one position to before another, of each place, were told of otherwise than by a page. Raises NotFound."""
+        pull = await self.pull(brand_id, pull_id)
+        run = await self._runs.of_execution(brand_id, pull.execution_id, pull.channel_number)
+        if run is None:
+            raise NotFound(_NO_PULL)
+        for place in places:
+            await self._hand_over_once(run, pull, place, asked_by=asked_by)
+
     async def release(self, brand_id: UUID, pull_id: UUID, lease_id: UUID) -> None:
         """The rows of a lease may be leased by anybody again. Raises NotFound, and Conflict for one that was acknowledged."""
         pull = await self.pull(brand_id, pull_id)
