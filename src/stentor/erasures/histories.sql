@@ -40,12 +40,13 @@ CROSS JOIN LATERAL (
 ) e
 
 -- name: of_topics
+-- One that a customer's event started has a topic and names its people, which `naming` finds.
 SELECT e.id
 FROM unnest(:topic_ids::uuid[]) AS t (topic_id)
 CROSS JOIN LATERAL (
     SELECT id
     FROM execution
-    WHERE brand_id = :brand_id AND topic_id = t.topic_id AND cast_size IS NULL AND id > :after::uuid
+    WHERE brand_id = :brand_id AND topic_id = t.topic_id AND cast_size IS NULL AND recipients = 0 AND id > :after::uuid
     ORDER BY id
     LIMIT :limit
 ) e

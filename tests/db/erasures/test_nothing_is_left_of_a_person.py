@@ -81,6 +81,7 @@ NOBODY = {
         "pull",
         "pull_latest",
         "pull_page",
+        "pull_sending",
         "pull_watch",
         "pulled_run",
         "listener_day",
