@@ -32,7 +32,8 @@ pulls = group_noun(
 )
 
 _ROWS_DEFAULT = 1_000
-_ATTRIBUTES_CHARS_MAX = ATTRIBUTES_MAX * (ATTRIBUTE_CHARS_MAX + 1)
+# As a query says them, percent-encoded: the head of a request has room for that. A lease names them in its body.
+_ATTRIBUTES_CHARS_MAX = 2_000
 _REVOCATIONS_MAX = 1_000
 _NUMBER_MAX = 2**31 - 1
 

@@ -57,9 +57,11 @@ class Poster:
             self._kept.move_to_end(listener_id)
             return held
         opened = _Kept(settings.url, await Exchange.opened(settings, self._outbound, self._resolver))
-        # Two notices to a listener that nobody wrote to yet open one each; the later one is kept.
-        await self._put_away(self._kept.pop(listener_id, None))
+        # Several notices to a listener that nobody wrote to yet open one each; the last one is kept. In its place before the other
+        # is closed, which takes its time: a third one would be forgotten meanwhile, and never closed.
+        before = self._kept.pop(listener_id, None)
         self._kept[listener_id] = opened
+        await self._put_away(before)
         if len(self._kept) > KEPT_MAX:
             await self._put_away(self._kept.popitem(last=False)[1])
         return opened
