@@ -13,6 +13,7 @@ from stentor.domain.policy import CampaignPolicy
 from stentor.domain.vocabulary import ALL_CHANNELS_MASK, ChannelKind
 from stentor.executions.facts import FactsSource
 from stentor.executions.quieting import QuietSource
+from stentor.integrations.pulls.asking_again import AskAgain
 from stentor.integrations.pulls.freezing import BATCH_PEOPLE, Freezer
 from stentor.integrations.pulls.guarding import ListGuard
 from stentor.integrations.pulls.handing_over import HandOver
@@ -53,8 +54,9 @@ class Pulls:
         self.hand_over = HandOver(db)
         guard = ListGuard(db, brands=brands, quiet=QuietSource(brands), look_up=look_up)
         self.freezer = Freezer(db, guard, look_up, self.hand_over, batch_people=batch_people)
-        self.service = PullService(db, self.runs, self.freezer, self.hand_over)
-        self.watcher = Watcher(db, self.runs, look_up, self.hand_over)
+        ask_again = AskAgain(db, look_up, self.hand_over)
+        self.service = PullService(db, self.runs, self.freezer, self.hand_over, ask_again)
+        self.watcher = Watcher(db, self.runs, look_up, ask_again)
 
     async def look(self) -> int:
         """One look of the watcher, and all sweeps that follow from it; how many were revoked."""

@@ -98,6 +98,8 @@ ALL_BRANDS = {
     "backups/revocations.sql:revoke_again",
     "db/by_keys.sql:go_by_keys",
     "deliver/queries.sql:floors",
+    "executions/gate.sql:pass_alone",
+    "executions/gate.sql:pass_together",
     "executions/queries.sql:floors",
     "executions/queries.sql:hasten_over",
     "executions/steps/queries.sql:claim_sources",

@@ -56,10 +56,10 @@ FOR UPDATE OF c
 -- What the guard asks of these people, of those whom the next statement marks with something new.
 INSERT INTO customer_past (
     part, customer_id, until, brand_id, address_mask, valid_mask, bounced_mask, complained_mask, email_digest, phone_digest,
-    place
+    place, barred
 )
 SELECT DISTINCT ON (c.part, c.customer_id) c.part, c.customer_id, :now, c.brand_id, c.address_mask, c.valid_mask,
-    c.bounced_mask, c.complained_mask, c.email_digest, c.phone_digest, c.place
+    c.bounced_mask, c.complained_mask, c.email_digest, c.phone_digest, c.place, true
 FROM unnest(:parts::smallint[], :customer_ids::uuid[], :digests::bytea[], :bounced::integer[], :complained::integer[])
     AS e (part, customer_id, digest, bounced, complained)
 JOIN customer c ON c.part = e.part AND c.customer_id = e.customer_id

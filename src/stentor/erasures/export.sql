@@ -99,6 +99,28 @@ JOIN revocation r ON r.execution_id = x.execution_id
 WHERE r.part = :part AND r.customer_id = :customer_id AND r.brand_id = :brand_id
 ORDER BY r.execution_id, r.channel_number
 
+-- name: pulls
+-- Which services were given their details, by which list, and when: the rows of lists that are gone said it in their time.
+SELECT jsonb_build_object(
+    'execution_id', r.execution_id, 'pull_id', r.pull_id, 'channel_number', p.channel_number, 'service', p.puller,
+    'position', r.position, 'template', r.template, 'scheduled_at', r.scheduled_at, 'frozen_at', p.frozen_at,
+    'fetched', (
+        SELECT coalesce(
+            jsonb_agg(
+                jsonb_build_object('by', g.asked_by, 'at', g.asked_at, 'handed_over_at', g.handed_over_at) ORDER BY g.asked_at
+            ),
+            '[]'
+        )
+        FROM pull_page g
+        WHERE g.pull_id = r.pull_id AND g.brand_id = :brand_id AND g.position_from <= r.position AND g.position_to > r.position
+    )
+)
+FROM unnest(:execution_ids::uuid[]) AS x (execution_id)
+JOIN pull p ON p.execution_id = x.execution_id AND p.brand_id = :brand_id AND p.frozen_at IS NOT NULL AND p.emptied_at IS NULL
+JOIN pull_row r ON r.execution_id = p.execution_id AND r.pull_id = p.id
+WHERE r.part = :part AND r.customer_id = :customer_id AND r.brand_id = :brand_id
+ORDER BY r.execution_id, p.id
+
 -- name: events
 SELECT to_jsonb(r)
 FROM unnest(:execution_ids::uuid[]) AS x (execution_id)

@@ -43,6 +43,7 @@ class Sql(QuerySet, file="export.sql", package=__package__):
     message_parts: Statement
     sends: Statement
     revocations: Statement
+    pulls: Statement
     events: Statement
 
 
@@ -75,6 +76,7 @@ SECTIONS = (
     "opt_outs",
     "sends",
     "revocations",
+    "pulls",
     "events",
 )
 """In the order in which they come. `person` is one thing, the others are lists."""
@@ -117,7 +119,12 @@ class ExportService:
             for message in page:
                 yield [await self._with_text(key, message)]
         yield await self._opt_outs(brand_id, person)
-        for section, statement in (("sends", Sql.sends), ("revocations", Sql.revocations), ("events", Sql.events)):
+        for section, statement in (
+            ("sends", Sql.sends),
+            ("revocations", Sql.revocations),
+            ("pulls", Sql.pulls),
+            ("events", Sql.events),
+        ):
             async for page in self._by_execution(section, statement, key):
                 yield page
 

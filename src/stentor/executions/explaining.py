@@ -52,6 +52,11 @@ _WAVE = (
 )
 """What a wave asks, in its order, after what planning asked once and for all."""
 
+FROZEN_OF_EACH_MAX = 5
+"""Lists of one client that may have been the one by which somebody was guarded."""
+FROZEN_LISTS_MAX = 50
+"""Of all clients together; each is asked about at the moments when it began and ended."""
+
 _TRACE = (
     "execution",
     "sender",
@@ -280,10 +285,16 @@ async def _kept(conn: Connection, look_up: LookUp, asked: _Asked, trace: SendTra
         moments = [planned_at] if planned_at else []
     elif (partner := _partner(asked, trace)) is not None:
         lists = await Sql.frozen_lists.tuples(
-            conn, brand_id=brand_id, execution_id=execution.id, channel_number=partner.channel_number
+            conn,
+            brand_id=brand_id,
+            execution_id=execution.id,
+            channel_number=partner.channel_number,
+            until=trace.decided_at + KNOWN_WITHIN,
+            of_each=FROZEN_OF_EACH_MAX,
+            limit=FROZEN_LISTS_MAX,
         )
         # People are read when a list begins to be frozen. Who was handed over is stamped later, when they were fetched.
-        freezes = [at for began, ended in lists for at in (began, ended) if began <= trace.decided_at + KNOWN_WITHIN]
+        freezes = [at for began, ended in lists for at in (began, ended)]
         moments = freezes if trace.state is SendState.HANDED_OVER else [trace.decided_at, *freezes]
     elif _objecting(trace) in {None, "content"}:
         waves: Sequence[datetime] = await Sql.waves_of.column(

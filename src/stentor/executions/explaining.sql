@@ -21,11 +21,18 @@ WHERE v.execution_id = :execution_id AND v.chunk = :chunk AND v.brand_id = :bran
 ORDER BY v.number DESC
 
 -- name: frozen_lists
--- When whoever a service pulls was guarded: from when to when its lists were frozen, the latest first.
+-- When whoever a service pulls was guarded: from when to when its lists were frozen, the latest first. Of a client that asks each
+-- minute there are ten thousand: those of each count that began last before it was decided.
 SELECT p.started_at, coalesce(p.frozen_at, p.started_at)
-FROM pull p
-WHERE p.execution_id = :execution_id AND p.brand_id = :brand_id AND p.channel_number = :channel_number
+FROM (
+    SELECT l.id, l.started_at, l.frozen_at, row_number() OVER (PARTITION BY l.puller_id ORDER BY l.id DESC) AS place
+    FROM pull l
+    WHERE l.execution_id = :execution_id AND l.brand_id = :brand_id AND l.channel_number = :channel_number
+        AND l.started_at <= :until::timestamptz
+) p
+WHERE p.place <= :of_each
 ORDER BY p.id DESC
+LIMIT :limit
 
 -- name: chunk_and_sender
 SELECT c.due_at, s.name, s.paused_at

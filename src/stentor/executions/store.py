@@ -15,6 +15,7 @@ from stentor.db.sql import QuerySet, Statement
 from stentor.deliver.model import place_in
 from stentor.domain.vocabulary import ALL_CHANNELS_MASK, ChannelKind, Lane, SendState
 from stentor.executions import partner_runs
+from stentor.executions.gate import pass_alone
 from stentor.executions.model import (
     AudienceTable,
     ClaimedSlice,
@@ -357,6 +358,7 @@ async def hurry(conn: Connection, brand_id: UUID, execution_id: UUID) -> None:
 
     What waited to be pulled waits no more: workers skip its people.
     """
+    await pass_alone(conn, execution_id)
     await Sql.hurry.run(conn, brand_id=brand_id, execution_id=execution_id)
 
 

@@ -3,6 +3,7 @@
 from stentor.accounts.directory import BrandDirectory
 from stentor.executions.facts import FactsSource
 from stentor.executions.quieting import QuietSource
+from stentor.integrations.pulls.asking_again import AskAgain
 from stentor.integrations.pulls.clearing import (
     Unfinished,
     drop_rows,
@@ -24,12 +25,18 @@ def pull_service(core: Core) -> PullService:
     brands = BrandDirectory(core.db)
     hand_over = HandOver(core.db)
     guard = ListGuard(core.db, brands=brands, quiet=QuietSource(brands), look_up=core.look_up)
-    return PullService(core.db, runs(core), Freezer(core.db, guard, core.look_up, hand_over), hand_over)
+    return PullService(
+        core.db, runs(core), Freezer(core.db, guard, core.look_up, hand_over), hand_over, _ask_again(core)
+    )
 
 
 def watcher(core: Core) -> Watcher:
     """What finds revocations."""
-    return Watcher(core.db, runs(core), core.look_up, HandOver(core.db))
+    return Watcher(core.db, runs(core), core.look_up, _ask_again(core))
+
+
+def _ask_again(core: Core) -> AskAgain:
+    return AskAgain(core.db, core.look_up, HandOver(core.db))
 
 
 def runs(core: Core) -> Runs:

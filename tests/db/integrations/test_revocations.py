@@ -1,53 +1,25 @@
 """Whoever says no after a service has fetched them is told of, whatever way the no came, and handed over no more."""
 
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
 
 from erasure_world import Erasing
-from pull_world import SMS, Client, Stage
+from pull_world import SMS, Client
+from revocation_world import NAMES, builtin, code_of, feed, made, told
 from stentor import failpoints
 from stentor.audience.model import Act, Source
 from stentor.audience.subscriptions import SubscriptionService
 from stentor.db.pool import Database
 from stentor.domain.ids import customer_id
 from stentor.erasures.merging import MergeService
-from stentor.integrations.pulls.model import Pull, Revocation
 from stentor.optouts.entry_service import EntryService
 from stentor.optouts.lists import ListDraft, ListService
 from tallies import unbalanced
 from trigger_world import rows
 
 pytestmark = pytest.mark.anyio
-
-NAMES = [f"p{number}" for number in range(8)]
-
-
-async def made(db: Database, names: list[str], **engine: Any) -> Stage:
-    """People with numbers of their own, as a caller makes them."""
-    stage = await Stage.made(db, **engine)
-    erasing = Erasing(stage.world, Path("unused"))
-    for place, name in enumerate(names):
-        await erasing.add(name, phone=f"+4915112345{place:03}")
-        await stage.world.choose(name, SMS.bit)
-    return stage
-
-
-async def latest(stage: Stage) -> Pull:
-    (pull, *_) = await stage.pulls.service.pulls(stage.world.brand_id, execution_id=None, before=None, limit=10)
-    return pull
-
-
-async def feed(stage: Stage, after: int = 0) -> list[Revocation]:
-    return await stage.pulls.service.revocations(stage.world.brand_id, (await latest(stage)).id, after=after, limit=100)
-
-
-async def told(stage: Stage) -> dict[str, str]:
-    """Who is in the feed, by the reason; by the id alone who has no name any more."""
-    ids = {customer_id(stage.world.brand_id, name): f"({name})" for name in NAMES}
-    return {one.external_id or ids[one.customer_id]: one.reason.label for one in await feed(stage)}
 
 
 async def test_every_kind_of_no_is_found_by_the_next_look(db: Database, tmp_path: Path):
@@ -90,16 +62,6 @@ async def test_every_kind_of_no_is_found_by_the_next_look(db: Database, tmp_path
     assert await stage.client.names(campaign) == ["p7"]
     assert await unbalanced(db) == []
     assert await rows(db, "SELECT state FROM execution") == [("ended",)]
-
-
-async def builtin(db: Database, brand_id: Any) -> str:
-    ((code,),) = await rows(db, "SELECT code FROM optout_list WHERE brand_id = %s AND built_in", brand_id)
-    return code
-
-
-async def code_of(db: Database, name: str) -> str:
-    ((code,),) = await rows(db, "SELECT code FROM optout_list WHERE name = %s", name)
-    return code
 
 
 async def test_an_opt_out_that_was_long_in_coming_is_found_although_later_ones_were_before(db: Database):

@@ -52,11 +52,16 @@ async def _drop_some(db: Database) -> int | None:
         found = await Sql.droppable.tuples(conn, after=REPLACED_KEPT, abandoned=ABANDONED_AFTER, kept=LISTS_KEPT_MAX)
         if not found:
             return None
-        pull_id, brand_id, execution_id = found[0]
-        await go_by_keys(conn)
-        dropped = await people_store.drop_rows(conn, brand_id, execution_id, pull_id, ROWS_AT_ONCE)
-        if dropped < ROWS_AT_ONCE:
+        pull_id, brand_id, execution_id, is_dropped = found[0]
+        dropped = 0
+        if not is_dropped:
+            # Before any of its rows goes: a page that became shorter would say that there was nobody more.
             await Sql.note_dropped.run(conn, id=pull_id, brand_id=brand_id)
+        else:
+            await go_by_keys(conn)
+            dropped = await people_store.drop_rows(conn, brand_id, execution_id, pull_id, ROWS_AT_ONCE)
+            if dropped < ROWS_AT_ONCE:
+                await Sql.note_emptied.run(conn, id=pull_id, brand_id=brand_id)
         failpoint("pull_rows_dropped.before_commit")
     failpoint("pull_rows_dropped.after_commit")
     return dropped

@@ -204,10 +204,13 @@ def _rows(
         one for one in batch if one.customer_id in customers and (one.state != SendState.PENDING or one.chunk in pulled)
     ]
     if by.quiet is None:
-        return [Row(one.customer_id, templates[one.variant], due.get(one.chunk, run.published_at)) for one in kept]
+        return [
+            Row(one.customer_id, templates[one.variant], due.get(one.chunk, run.published_at), one.digest)
+            for one in kept
+        ]
     for one in kept:
         at = due.get(one.chunk, run.published_at)
         if (until := open_from.get(one.place or "")) is not None and until > at:
             at = until
-        rows.append(Row(one.customer_id, templates[one.variant], at))
+        rows.append(Row(one.customer_id, templates[one.variant], at, one.digest))
     return rows

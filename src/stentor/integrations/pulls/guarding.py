@@ -225,11 +225,12 @@ class ListGuard:
 
 
 async def objections_to(
-    conn: Connection, run: PulledRun, people: Sequence[tuple[UUID, Recipient | None]], look_up: LookUp
+    conn: Connection, run: PulledRun, people: Sequence[tuple[UUID, Recipient | None]], look_up: LookUp | None
 ) -> dict[UUID, Reason]:
     """Who of these people must not be written to by this run, as they and the opt-out lists are now, and why.
 
-    No cap, quiet hour or shared address is asked about: these are no words of theirs. Raises as `LookUp.found`.
+    No cap, quiet hour or shared address is asked about: these are no words of theirs. Without a look-up no list is asked either.
+    Raises as `LookUp.found`.
     """
     facts = run.facts
     found: dict[UUID, Reason] = {}
@@ -241,6 +242,8 @@ async def objections_to(
             found[customer] = reason
         elif (digest := person.digest_on(run.channel)) is not None:
             asked.append((customer, person.address_on(run.channel), digest))
+    if look_up is None:
+        return found
     listings = await look_up.wave(conn, run.brand_id, run.channel, [(address, digest) for _, address, digest in asked])
     if not listings.hold_nobody:
         campaign_id = facts.publication.content.campaign_id

@@ -23,7 +23,9 @@ LEASE_S_MIN = 10
 LEASE_S_MAX = 3_600
 """How long rows can be leased for."""
 WATCH = timedelta(days=7)
-"""How long after it was last frozen the people of a list are watched for revocations: as long as metrics are pushed."""
+"""How long after somebody last fetched of a run its people are watched for revocations: as long as metrics are pushed."""
+WATCH_SLACK = timedelta(days=1)
+"""By how much that may be less, so that not every page writes it down."""
 FREEZES_AT_ONCE = 2
 """Lists that one process freezes at a time, of different brands, each with three connections; others wait."""
 FREEZES_WAITING_MAX = 20
@@ -33,6 +35,8 @@ FREEZES_WAITING_MAX = 20
 Shape: TypeAlias = Literal["send_details", "execution_details", "campaign_details"]
 """What a row says: as GetCustomerSendDetailsByChannel has it, GetCustomerExecutionDetailsByCampaign, or
 GetCustomerSendDetailsByCampaign."""
+
+NO_PULL = "There is no such pull, or its rows are gone: the same client froze the list anew."
 
 
 def send_prefix(campaign: int, channel_number: int) -> str:

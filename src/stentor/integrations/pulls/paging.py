@@ -10,6 +10,7 @@ import msgspec
 
 from stentor.db.pool import Database
 from stentor.integrations.pulls import people_store, store
+from stentor.integrations.pulls.asking_again import AskAgain
 from stentor.integrations.pulls.freezing import Freezer
 from stentor.integrations.pulls.handing_over import HandOver
 from stentor.integrations.pulls.in_order import in_order
@@ -51,11 +52,12 @@ class Asked(msgspec.Struct, frozen=True):
 class Paging:
     """Reads pages of the classic API."""
 
-    def __init__(self, db: Database, runs: Runs, freezer: Freezer, hand_over: HandOver) -> None:
+    def __init__(self, db: Database, runs: Runs, freezer: Freezer, hand_over: HandOver, ask_again: AskAgain) -> None:
         self._db = db
         self._runs = runs
         self._freezer = freezer
         self._hand_over = hand_over
+        self._ask_again = ask_again
 
     async def page(self, brand_id: UUID, puller: Puller, asked: Asked) -> Page:
         """As `PullService.page`."""
@@ -117,7 +119,9 @@ class Paging:
 
     async def _piece(self, run: PulledRun, pull: Pull, place: tuple[int, int], wording: Wording) -> bytes:
         async with self._db.transaction() as conn:
-            return await people_store.page(conn, pull, run, place, wording)
+            piece = await people_store.page(conn, pull, run, place, wording)
+        await self._ask_again.about_page(run, pull, place)
+        return piece
 
     async def _latest(self, run: PulledRun, puller: Puller) -> Pull | None:
         async with self._db.read() as conn:

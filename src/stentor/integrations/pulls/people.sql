@@ -16,7 +16,7 @@ SELECT s.customer_id, s.chunk, s.variant, s.state,
         ) = 0 AS is_plain,
     CASE WHEN :with_places THEN coalesce(p.time_zone, left(p.phone, 5), '') END,
     CASE WHEN :with_addresses THEN CASE WHEN :channel = 1 THEN p.email ELSE p.phone END END,
-    CASE WHEN :with_addresses THEN CASE WHEN :channel = 1 THEN p.email_digest ELSE p.phone_digest END END
+    CASE WHEN :with_digests THEN CASE WHEN :channel = 1 THEN p.email_digest ELSE p.phone_digest END END
 FROM send s
 LEFT JOIN recipient p
     ON p.part = s.part AND p.customer_id = s.customer_id AND p.brand_id = :brand_id
@@ -49,10 +49,25 @@ ORDER BY s.part, s.customer_id
 
 -- name: insert_rows
 -- The next rows of a list. What few templates and times there are comes once, and each row with its place among them.
-INSERT INTO pull_row (execution_id, pull_id, customer_id, brand_id, scheduled_at, position, template, part)
+INSERT INTO pull_row (execution_id, pull_id, customer_id, brand_id, scheduled_at, position, template, part, digest)
 SELECT :execution_id, :pull_id, n.customer_id, :brand_id, (:schedules::timestamptz[])[n.sort],
-    :position_from + n.ordinal::integer - 1, (:templates::integer[])[n.sort], n.part
-FROM unnest(:parts::smallint[], :customer_ids::uuid[], :sorts::integer[]) WITH ORDINALITY AS n (part, customer_id, sort, ordinal)
+    :position_from + n.ordinal::integer - 1, (:templates::integer[])[n.sort], n.part, n.digest
+FROM unnest(:parts::smallint[], :customer_ids::uuid[], :sorts::integer[], :digests::bytea[]) WITH ORDINALITY
+    AS n (part, customer_id, sort, digest, ordinal)
+
+-- name: to_ask_again
+-- Who of a page is not as the list found them: gone, or with another address. With :all, everybody.
+SELECT r.customer_id
+FROM pull_row r
+LEFT JOIN recipient p
+    ON p.part = r.part AND p.customer_id = r.customer_id AND p.brand_id = :brand_id AND p.created_at <= :started_at::timestamptz
+WHERE r.execution_id = :execution_id AND r.pull_id = :pull_id AND r.brand_id = :brand_id
+    AND r.position >= :position_from AND r.position < :position_to
+    AND (
+        :all OR p.customer_id IS NULL
+        OR r.digest <> coalesce(substr(CASE WHEN :channel = 1 THEN p.email_digest ELSE p.phone_digest END, 1, 8), '')
+    )
+ORDER BY r.part, r.customer_id
 
 -- name: rows
 -- A page as values. Whoever was erased, or made anew since, keeps the position and nothing else.
@@ -147,7 +162,7 @@ WHERE r.execution_id = :execution_id AND r.pull_id = :pull_id AND r.brand_id = :
     AND r.position >= :position_from AND r.position < :position_to
 
 -- name: hand_over
--- Whoever on the pages still waits for them. In chunks that stay as they are until this transaction ends.
+-- Whoever on the pages still waits for them. In chunks that are held: what was cancelled meanwhile is not.
 -- In the order of their keys, so that each page of the table is met once.
 -- planned anew: a thousand chunks are looked up by a hash where they are known when it is planned, and one after the other where not.
 UPDATE send s

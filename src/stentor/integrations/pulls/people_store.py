@@ -9,9 +9,10 @@ from uuid import UUID
 
 import msgspec
 
-from stentor.audience.reach import Recipient
+from stentor.audience.reach import Recipient, has_digests
 from stentor.db.by_keys import go_by_keys
 from stentor.db.connection import Connection
+from stentor.db.equal_bytes import EqualBytes
 from stentor.db.sql import QuerySet, Statement
 from stentor.deliver.model import PendingSend
 from stentor.domain.ids import part_of
@@ -27,6 +28,7 @@ class Sql(QuerySet, file="people.sql", package=__package__):
     everybody: Statement
     named: Statement
     insert_rows: Statement
+    to_ask_again: Statement
     rows: Statement
     send_details: Statement
     execution_details: Statement
@@ -65,6 +67,11 @@ class Row(NamedTuple):
     customer_id: UUID
     template: int
     scheduled_at: datetime
+    digest: bytes | None = None
+
+
+DIGEST_KEPT = 8
+"""Bytes of the digest of an address by which a row knows it again."""
 
 
 async def everybody(
@@ -89,6 +96,7 @@ async def everybody(
         channel_bit=run.channel.bit,
         with_places=with_places,
         with_addresses=with_addresses,
+        with_digests=has_digests(run.channel),
     )
     async with aclosing(batches):
         async for rows in batches:
@@ -127,6 +135,12 @@ async def insert_rows(conn: Connection, run: PulledRun, pull_id: UUID, position_
         sorts=places,
         templates=[template for template, _ in sorts],
         schedules=[at for _, at in sorts],
+        digests=EqualBytes(
+            # Of whoever has none it is none that any address has.
+            [row.digest[:DIGEST_KEPT] if row.digest else bytes(DIGEST_KEPT) for row in rows]
+            if has_digests(run.channel)
+            else []
+        ),
         **_people([row.customer_id for row in rows]),
     )
 
@@ -138,6 +152,14 @@ async def times_on(conn: Connection, run: PulledRun, pull_id: UUID, customers: S
             conn, brand_id=run.brand_id, execution_id=run.execution_id, pull_id=pull_id, customer_ids=list(customers)
         )
     )
+
+
+async def to_ask_again(
+    conn: Connection, run: PulledRun, pull: Pull, place: tuple[int, int], *, everybody: bool
+) -> list[UUID]:
+    """Who of a page has another address than was guarded, or is gone; or everybody on it."""
+    await go_by_keys(conn)
+    return await Sql.to_ask_again.column(conn, **_page(pull, place), channel=int(run.channel), all=everybody)
 
 
 async def rows(conn: Connection, pull: Pull, place: tuple[int, int], attributes: Sequence[str]) -> list[PullRow]:

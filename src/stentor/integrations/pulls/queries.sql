@@ -13,11 +13,12 @@ WHERE e.id = :execution_id AND e.brand_id = :brand_id
 -- all brands: it reads no rows of theirs.
 -- A time such that whatever is committed from now on, and was not before, bears one that is not earlier: a row says when its statement
 -- began, and one may be committed long after that. So it goes back to where the oldest transaction that may have written began,
--- or else the oldest statement under way. Ordered by these times alone, an opt-out would be lost that was long in coming.
+-- or else the oldest statement under way. Ordered by these times alone, an opt-out would be lost that was long in coming. A second
+-- more, because a session has the time of its statement a little before it shows it to be active.
 SELECT least(:now, :now - (statement_timestamp() - min(CASE
     WHEN a.backend_xid IS NOT NULL THEN a.xact_start
     WHEN a.state = 'active' THEN a.query_start
-END)))
+END))) - interval '1 second'
 FROM pg_stat_activity a
 WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.backend_type = 'client backend'
 
@@ -31,12 +32,28 @@ WHERE NOT EXISTS (SELECT FROM pulled_run r WHERE r.brand_id = :brand_id AND r.wa
 
 -- name: watch
 -- A run is watched from before the first look at its people on. Whose watch was over begins anew: the freeze itself asks about everybody.
-INSERT INTO pulled_run AS r (execution_id, channel_number, brand_id, channel, watched_until, lists)
-VALUES (:execution_id, :channel_number, :brand_id, :channel, :now + :watch::interval, :lists)
+INSERT INTO pulled_run AS r (execution_id, channel_number, brand_id, channel, watched_until, lists, is_wide)
+SELECT e.id, :channel_number, :brand_id, :channel, :now + :watch::interval, :lists, e.recipients = 0 AND e.cast_size IS NULL
+FROM execution e
+WHERE e.id = :execution_id AND e.brand_id = :brand_id
 ON CONFLICT (execution_id, channel_number) DO UPDATE
 SET lists = CASE WHEN r.watched_until < :now THEN excluded.lists ELSE r.lists END,
     swept_to = CASE WHEN r.watched_until < :now THEN NULL ELSE r.swept_to END,
     watched_until = excluded.watched_until
+
+-- name: watching
+-- Until when the run is watched, whether that ends within so long, and whether all of its people are being asked anew.
+SELECT r.watched_until > :now, r.watched_until < :now + :left::interval, r.swept_to IS NOT NULL
+FROM pulled_run r
+WHERE r.execution_id = :execution_id AND r.channel_number = :channel_number AND r.brand_id = :brand_id
+
+-- name: watch_on
+-- Whoever was not watched for a while is asked anew, like everybody of the run.
+UPDATE pulled_run
+SET sweep_again = CASE WHEN watched_until < :now THEN swept_to IS NOT NULL ELSE sweep_again END,
+    swept_to = CASE WHEN watched_until < :now THEN coalesce(swept_to, 0) ELSE swept_to END,
+    watched_until = :now + :watch::interval
+WHERE execution_id = :execution_id AND channel_number = :channel_number AND brand_id = :brand_id
 
 -- name: add_latest
 INSERT INTO pull_latest (execution_id, channel_number, puller_id, brand_id)
@@ -99,16 +116,23 @@ WHERE l.execution_id = :execution_id AND l.channel_number = :channel_number AND 
     AND l.brand_id = :brand_id
 
 -- name: find
--- Where its rows were dropped, or whoever froze it died, there is none any more.
+-- Where its rows are going, or whoever froze it died, there is none any more.
 SELECT p.id, p.brand_id, p.execution_id, r.number AS campaign, p.channel_number, p.puller_id, p.puller, p.rows, p.leased_to,
-    p.started_at, p.frozen_at, p.replaced_at, w.revoked,
-    (SELECT coalesce(sum(g.position_to - g.position_from), 0) FROM pull_page g
-     WHERE g.pull_id = p.id AND g.brand_id = :brand_id AND g.handed_over_at IS NOT NULL)::integer AS handed_over_rows
+    p.started_at, p.frozen_at, p.replaced_at, w.revoked, 0 AS handed_over_rows
 FROM pull p
 JOIN partner_run r ON r.execution_id = p.execution_id AND r.brand_id = :brand_id
 JOIN pulled_run w
     ON w.execution_id = p.execution_id AND w.channel_number = p.channel_number AND w.brand_id = :brand_id
-WHERE p.id = :id AND p.brand_id = :brand_id AND p.frozen_at IS NOT NULL AND p.dropped_at IS NULL
+WHERE p.id = :id AND p.brand_id = :brand_id AND p.frozen_at IS NOT NULL AND (p.dropped_at IS NULL OR :with_dropped)
+
+-- name: handed_over_rows
+SELECT coalesce(sum(g.position_to - g.position_from), 0)::integer
+FROM pull_page g
+WHERE g.pull_id = :pull_id AND g.brand_id = :brand_id AND g.handed_over_at IS NOT NULL
+
+-- name: is_there
+-- Asked after rows were read: none of them had gone then. They go later than this is said of them.
+SELECT p.dropped_at IS NULL FROM pull p WHERE p.id = :id AND p.brand_id = :brand_id
 
 -- name: page_of_pulls
 SELECT p.id, p.brand_id, p.execution_id, r.number AS campaign, p.channel_number, p.puller_id, p.puller, p.rows, p.leased_to,
@@ -232,7 +256,7 @@ ORDER BY c.number
 FOR SHARE
 
 -- name: waiting
--- In which of these chunks somebody waits still. While anybody does, the first one is nearly always found in the first chunk.
+-- In which of these chunks somebody waits still.
 SELECT w.number
 FROM unnest(
         :execution_ids::uuid[], :numbers::integer[], :parts_from::smallint[], :keys_from::uuid[], :parts_to::smallint[],
@@ -287,33 +311,42 @@ LIMIT :limit
 -- name: droppable
 -- all brands: the keeper's, each with its brand.
 -- Pulls that nobody reads any more: replaced some time ago, or by several others since; or never frozen because whoever did it died.
--- While rows are leased, or were sent and not handed over, they stay.
-SELECT p.id, p.brand_id, p.execution_id
+-- While rows are leased, or were sent and not handed over, they stay. Then those whose rows are going.
+SELECT p.id, p.brand_id, p.execution_id, p.dropped_at IS NOT NULL
 FROM pull p
-WHERE p.dropped_at IS NULL AND (
-        p.replaced_at < :now - :after::interval
-        OR p.frozen_at IS NULL AND p.started_at < :now - :abandoned::interval
-        OR p.replaced_at IS NOT NULL AND (
-            SELECT count(*)
-            FROM (
-                SELECT FROM pull o
-                WHERE o.execution_id = p.execution_id AND o.channel_number = p.channel_number AND o.puller_id = p.puller_id
-                    AND o.id > p.id AND o.frozen_at IS NOT NULL AND o.dropped_at IS NULL
-                LIMIT :kept
-            ) newer
-        ) >= :kept
-    )
-    AND NOT EXISTS (
-        SELECT FROM pull_page g
-        WHERE g.pull_id = p.id AND g.handed_over_at IS NULL AND g.released_at IS NULL
-            AND coalesce(g.lease_until > :now, g.asked_at > :now - :after::interval)
+WHERE p.emptied_at IS NULL
+    AND (p.dropped_at IS NOT NULL OR p.replaced_at IS NOT NULL OR p.frozen_at IS NULL)
+    AND (
+        p.dropped_at IS NOT NULL
+        OR (
+            p.replaced_at < :now - :after::interval
+            OR p.frozen_at IS NULL AND p.started_at < :now - :abandoned::interval
+            OR p.replaced_at IS NOT NULL AND (
+                SELECT count(*)
+                FROM (
+                    SELECT FROM pull o
+                    WHERE o.execution_id = p.execution_id AND o.channel_number = p.channel_number AND o.puller_id = p.puller_id
+                        AND o.id > p.id AND o.frozen_at IS NOT NULL AND o.dropped_at IS NULL
+                    LIMIT :kept
+                ) newer
+            ) >= :kept
+        )
+        AND NOT EXISTS (
+            SELECT FROM pull_page g
+            WHERE g.pull_id = p.id AND g.handed_over_at IS NULL AND g.released_at IS NULL
+                AND coalesce(g.lease_until > :now, g.asked_at > :now - interval '1 day')
+        )
     )
 ORDER BY p.id
 LIMIT 1
 FOR UPDATE SKIP LOCKED
 
 -- name: note_dropped
+-- From here on nobody reads it, and rows go only after that was committed.
 UPDATE pull SET dropped_at = :now WHERE id = :id AND brand_id = :brand_id
+
+-- name: note_emptied
+UPDATE pull SET emptied_at = :now WHERE id = :id AND brand_id = :brand_id
 
 -- name: note_reserved
 -- In the transaction that reserves. Nearly always it is known already, and nothing is written.
@@ -353,7 +386,7 @@ WHERE r.execution_id = :execution_id AND r.channel_number = :channel_number AND 
 
 -- name: pulls_of_run
 -- The frozen lists of a run whose rows are there, the latest first.
-SELECT p.id, p.channel_number, p.puller, p.frozen_at
+SELECT p.id, p.rows, p.channel_number, p.puller, p.frozen_at
 FROM pull p
 WHERE p.execution_id = :execution_id AND p.brand_id = :brand_id AND p.frozen_at IS NOT NULL AND p.dropped_at IS NULL
 ORDER BY p.id DESC

@@ -61,13 +61,10 @@ WHERE EXISTS (SELECT FROM pulled_run r WHERE r.brand_id = w.brand_id AND r.watch
 ORDER BY w.brand_id
 
 -- name: channels
-SELECT DISTINCT r.channel FROM pulled_run r WHERE r.brand_id = :brand_id AND r.watched_until > :now
-
--- name: runs
-SELECT r.execution_id, r.channel_number, r.channel
-FROM pulled_run r
-WHERE r.brand_id = :brand_id AND r.watched_until > :now
-ORDER BY r.execution_id, r.channel_number
+-- On which of these channels something of the brand is watched.
+SELECT c.channel
+FROM unnest(:channels::smallint[]) AS c (channel)
+WHERE EXISTS (SELECT FROM pulled_run r WHERE r.brand_id = :brand_id AND r.channel = c.channel AND r.watched_until > :now)
 
 -- name: advance
 UPDATE pull_watch
@@ -83,9 +80,10 @@ WHERE brand_id = :brand_id AND channel = :channel AND watched_until > :now AND (
 
 -- name: to_sweep
 -- all brands: the watcher's, with its brand.
+-- One run after the other, each a step, so that a large one keeps no other waiting.
 SELECT r.brand_id, r.execution_id, r.channel_number, r.swept_to
 FROM pulled_run r
-WHERE r.swept_to IS NOT NULL
+WHERE r.swept_to IS NOT NULL AND (r.execution_id, r.channel_number) > (:after_execution::uuid, :after_number::integer)
 ORDER BY r.execution_id, r.channel_number
 LIMIT 1
 
@@ -97,30 +95,30 @@ WHERE execution_id = :execution_id AND channel_number = :channel_number AND bran
 
 -- name: said_no
 -- Whose choices took something back since then.
-SELECT DISTINCT e.customer_id
+SELECT DISTINCT e.customer_id, e.at
 FROM consent_event e
 WHERE e.brand_id = :brand_id AND e.kind IN ('unsubscribed', 'refused') AND e.at >= :since::timestamptz
 
 -- name: erased
-SELECT e.customer_id
+SELECT e.customer_id, e.erased_at
 FROM erasure e
 WHERE e.brand_id = :brand_id AND e.due_at IS NOT NULL AND e.customer_id IS NOT NULL AND e.erased_at >= :since::timestamptz
 
 -- name: merged
 -- Who is somebody else now.
-SELECT m.customer_id
+SELECT m.customer_id, m.merged_at
 FROM customer_merged m
 WHERE m.brand_id = :brand_id AND m.merged_at >= :since::timestamptz
 
--- name: reported
--- Whose address a provider called dead, or who complained.
-SELECT DISTINCT e.customer_id
-FROM provider_event e
-WHERE e.brand_id = :brand_id AND e.kind IN ('bounced', 'complained') AND e.applied_at >= :since::timestamptz
+-- name: barred
+-- Whose address was called dead, or who complained, on whatever channel and whoever said so.
+SELECT p.customer_id, p.until
+FROM customer_past p
+WHERE p.brand_id = :brand_id AND p.barred AND p.until >= :since::timestamptz
 
 -- name: entered
 -- Single entries of these lists since then.
-SELECT e.list_id, e.digest, e.address
+SELECT e.list_id, e.digest, e.address, e.cause, e.at
 FROM unnest(:list_ids::uuid[], :brand_ids::uuid[]) AS l (list_id, brand_id)
 JOIN optout_recent e ON e.list_id = l.list_id AND e.brand_id = l.brand_id AND e.at >= :since::timestamptz
 
@@ -131,20 +129,45 @@ FROM unnest(:shards::smallint[], :digests::bytea[]) AS n (shard, digest)
 JOIN address_owner o ON o.shard = n.shard AND o.digest = n.digest AND o.channel = :channel
 WHERE o.brand_id = :brand_id
 
+-- name: cast_in
+-- Which watched runs cast these people. There may be as many runs as there are events, and those of others cost nothing.
+SELECT r.execution_id, r.channel_number, r.channel, m.part, m.customer_id
+FROM unnest(:parts::smallint[], :customer_ids::uuid[]) AS n (part, customer_id)
+JOIN cast_member m ON m.part = n.part AND m.customer_id = n.customer_id AND m.brand_id = :brand_id
+JOIN pulled_run r ON r.execution_id = m.execution_id AND r.brand_id = :brand_id AND NOT r.is_wide AND r.watched_until > :now
+
+-- name: named_in
+-- The same of those whose calls named them.
+SELECT r.execution_id, r.channel_number, r.channel, x.part, x.customer_id
+FROM unnest(:parts::smallint[], :customer_ids::uuid[]) AS n (part, customer_id)
+JOIN send_context x ON x.part = n.part AND x.customer_id = n.customer_id AND x.brand_id = :brand_id
+JOIN pulled_run r ON r.execution_id = x.execution_id AND r.brand_id = :brand_id AND NOT r.is_wide AND r.watched_until > :now
+
 -- name: held_in
--- Which of these people these runs have sends for that wait or were handed over, and were not revoked: one look-up by key for each pair.
-SELECT x.place::integer - 1, s.customer_id
-FROM unnest(:execution_ids::uuid[], :channel_numbers::integer[], :channels::smallint[]) WITH ORDINALITY
-    AS x (execution_id, channel_number, channel, place)
+-- Which of these people these runs have sends for that wait or were handed over, and were not revoked.
+SELECT w.execution_id, w.channel_number, s.customer_id
+FROM unnest(:execution_ids::uuid[], :channel_numbers::integer[], :channels::smallint[], :parts::smallint[], :customer_ids::uuid[])
+    AS w (execution_id, channel_number, channel, part, customer_id)
+JOIN send s
+    ON s.execution_id = w.execution_id AND s.part = w.part AND s.customer_id = w.customer_id AND s.channel = w.channel
+        AND s.brand_id = :brand_id AND s.state IN (0, 2)
+LEFT JOIN revocation v
+    ON v.execution_id = s.execution_id AND v.part = s.part AND v.customer_id = s.customer_id AND v.brand_id = :brand_id
+        AND v.channel_number = w.channel_number
+WHERE v.customer_id IS NULL
+
+-- name: held_wide
+-- The same in all watched runs that go to a topic's subscribers: one look-up by key for each pair of person and run.
+SELECT r.execution_id, r.channel_number, s.customer_id
+FROM pulled_run r
 CROSS JOIN unnest(:parts::smallint[], :customer_ids::uuid[]) AS n (part, customer_id)
 JOIN send s
-    ON s.execution_id = x.execution_id AND s.part = n.part AND s.customer_id = n.customer_id AND s.channel = x.channel
+    ON s.execution_id = r.execution_id AND s.part = n.part AND s.customer_id = n.customer_id AND s.channel = r.channel
         AND s.brand_id = :brand_id AND s.state IN (0, 2)
-LEFT JOIN revocation r
-    ON r.execution_id = s.execution_id AND r.part = s.part AND r.customer_id = s.customer_id AND r.brand_id = :brand_id
-        AND r.channel_number = x.channel_number
-WHERE r.customer_id IS NULL
-ORDER BY 1, s.part, s.customer_id
+LEFT JOIN revocation v
+    ON v.execution_id = s.execution_id AND v.part = s.part AND v.customer_id = s.customer_id AND v.brand_id = :brand_id
+        AND v.channel_number = r.channel_number
+WHERE r.brand_id = :brand_id AND r.is_wide AND r.watched_until > :now AND v.customer_id IS NULL
 
 -- name: everybody_in
 -- The same of all people of these parts.

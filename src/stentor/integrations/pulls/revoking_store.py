@@ -26,7 +26,6 @@ class Sql(QuerySet, file="revoking.sql", package=__package__):
     of_person: Statement
     watched: Statement
     channels: Statement
-    runs: Statement
     advance: Statement
     begin_sweep: Statement
     to_sweep: Statement
@@ -34,10 +33,13 @@ class Sql(QuerySet, file="revoking.sql", package=__package__):
     said_no: Statement
     erased: Statement
     merged: Statement
-    reported: Statement
+    barred: Statement
     entered: Statement
     owners: Statement
+    cast_in: Statement
+    named_in: Statement
     held_in: Statement
+    held_wide: Statement
     everybody_in: Statement
     size: Statement
 
@@ -47,18 +49,11 @@ class Watched(NamedTuple):
 
     execution_id: UUID
     channel_number: int
-    channel: ChannelKind
 
 
 async def watched(conn: Connection) -> dict[UUID, datetime]:
     """The brands of which something is watched, and up to when each was looked at."""
     return dict(await Sql.watched.tuples(conn))
-
-
-async def runs_of(conn: Connection, brand_id: UUID) -> list[Watched]:
-    """All runs of the brand that are watched."""
-    rows = await Sql.runs.tuples(conn, brand_id=brand_id)
-    return [Watched(execution_id, number, ChannelKind(channel)) for execution_id, number, channel in rows]
 
 
 async def page(conn: Connection, pull: Pull, *, after: int, limit: int) -> list[Revocation]:
@@ -99,20 +94,19 @@ async def owners(
     return dict(rows)
 
 
-async def held_in(
-    conn: Connection, brand_id: UUID, runs: Sequence[Watched], customers: Sequence[UUID]
-) -> dict[Watched, list[UUID]]:
-    """Whom of these people these runs wait for or have handed over, and did not revoke; runs without any are absent."""
-    rows = await Sql.held_in.tuples(
-        conn,
-        brand_id=brand_id,
-        execution_ids=[run.execution_id for run in runs],
-        channel_numbers=[run.channel_number for run in runs],
-        channels=[int(run.channel) for run in runs],
-        parts=[part_of(customer) for customer in customers],
-        customer_ids=list(customers),
-    )
+async def held_in(conn: Connection, brand_id: UUID, customers: Sequence[UUID]) -> dict[Watched, list[UUID]]:
+    """Whom of these people watched runs wait for or have handed over, and did not revoke; runs without any are absent."""
+    people = {"parts": [part_of(customer) for customer in customers], "customer_ids": list(customers)}
+    rows = await Sql.held_wide.tuples(conn, brand_id=brand_id, **people)
+    narrow = {
+        *await Sql.cast_in.tuples(conn, brand_id=brand_id, **people),
+        *await Sql.named_in.tuples(conn, brand_id=brand_id, **people),
+    }
+    if narrow:
+        columns = ("execution_ids", "channel_numbers", "channels", "parts", "customer_ids")
+        asked = {name: list(column) for name, column in zip(columns, zip(*narrow, strict=True), strict=True)}
+        rows += await Sql.held_in.tuples(conn, brand_id=brand_id, **asked)
     held: defaultdict[Watched, list[UUID]] = defaultdict(list)
-    for place, customer in rows:
-        held[runs[place]].append(customer)
+    for execution_id, number, customer in sorted(rows):
+        held[Watched(execution_id, number)].append(customer)
     return held

@@ -9,17 +9,17 @@ from uuid import UUID
 
 import msgspec
 
-from stentor.db.by_keys import go_by_keys
 from stentor.db.pool import Database
-from stentor.domain.ids import part_of
 from stentor.errors import Conflict, Invalid, NotFound
 from stentor.failpoints import failpoint
 from stentor.integrations.pulls import people_store, revoking_store, store
+from stentor.integrations.pulls.asking_again import AskAgain
 from stentor.integrations.pulls.freezing import Freezer
 from stentor.integrations.pulls.handing_over import HandOver
 from stentor.integrations.pulls.model import (
     LEASE_S_MAX,
     LEASE_S_MIN,
+    NO_PULL,
     PAGE_ROWS_MAX,
     Pull,
     PulledRun,
@@ -33,9 +33,7 @@ from stentor.integrations.pulls.paging import Asked, Page, Paging
 from stentor.integrations.pulls.runs import Runs
 from stentor.integrations.pulls.standing import checked
 from stentor.integrations.pulls.store import Sql
-
-TRACED_PULLS_MAX = 20
-"""The latest pulls of an execution in which somebody is looked for."""
+from stentor.integrations.pulls.tracing import trace
 
 
 class RowsPage(msgspec.Struct, frozen=True):
@@ -55,12 +53,13 @@ class Lease(msgspec.Struct, frozen=True):
 class PullService:
     """Pulls, for the doors."""
 
-    def __init__(self, db: Database, runs: Runs, freezer: Freezer, hand_over: HandOver) -> None:
+    def __init__(self, db: Database, runs: Runs, freezer: Freezer, hand_over: HandOver, ask_again: AskAgain) -> None:
         self._db = db
         self._runs = runs
         self._freezer = freezer
         self._hand_over = hand_over
-        self._paging = Paging(db, runs, freezer, hand_over)
+        self._ask_again = ask_again
+        self._paging = Paging(db, runs, freezer, hand_over, ask_again)
 
     async def page(self, brand_id: UUID, puller: Puller, asked: Asked) -> Page:
         """A page as the classic API has it: empty for what is unknown, cancelled, past its deadline, or past the end.
@@ -96,16 +95,21 @@ class PullService:
             return await store.pulls(conn, brand_id, execution_id=execution_id, before=before, limit=limit)
 
     async def pull(self, brand_id: UUID, pull_id: UUID) -> Pull:
-        """Raises NotFound."""
+        """With the rows that were handed over. Raises NotFound."""
+        found = await self._find(brand_id, pull_id)
         async with self._db.read() as conn:
-            found = await store.find(conn, brand_id, pull_id)
+            return await store.with_pages(conn, found)
+
+    async def _find(self, brand_id: UUID, pull_id: UUID, *, with_dropped: bool = False) -> Pull:
+        async with self._db.read() as conn:
+            found = await store.find(conn, brand_id, pull_id, with_dropped=with_dropped)
         if found is None:
-            raise NotFound(_NO_PULL)
+            raise NotFound(NO_PULL)
         return found
 
     async def pages(self, brand_id: UUID, pull_id: UUID, *, before: UUID | None, limit: int) -> list[PullPage]:
         """Who fetched what of it, newest first. Raises NotFound."""
-        await self.pull(brand_id, pull_id)
+        await self._find(brand_id, pull_id)
         async with self._db.read() as conn:
             return await store.pages(conn, brand_id, pull_id, before=before, limit=limit)
 
@@ -123,7 +127,7 @@ class PullService:
 
         Raises NotFound, Conflict for what is over, and Unavailable for what is paused.
         """
-        pull = await self.pull(brand_id, pull_id)
+        pull = await self._find(brand_id, pull_id)
         run = await self._run_of(pull)
         if after is not None and after[0] < after[1]:
             await self._hand_over_once(run, pull, after, asked_by=asked_by)
@@ -133,6 +137,7 @@ class PullService:
             return RowsPage([], None)
         async with self._db.transaction() as conn:
             found = await people_store.rows(conn, pull, (start, end), attributes)
+        await self._ask_again.about_page(run, pull, (start, end))
         await checked(self._db, run)
         return RowsPage(found, end)
 
@@ -147,7 +152,7 @@ class PullService:
             raise Invalid.field("/rows", "range", f"A lease has from 1 to {PAGE_ROWS_MAX} rows.")
         if not LEASE_S_MIN <= lease_s <= LEASE_S_MAX:
             raise Invalid.field("/lease_s", "range", f"A lease lasts from {LEASE_S_MIN} to {LEASE_S_MAX} seconds.")
-        pull = await self.pull(brand_id, pull_id)
+        pull = await self._find(brand_id, pull_id)
         run = await self._run_of(pull)
         async with self._db.transaction() as conn:
             page = await store.lease_next(conn, pull, rows=rows, lease_s=lease_s, asked_by=asked_by)
@@ -155,9 +160,10 @@ class PullService:
         failpoint("lease.after_commit")
         if page is None:
             return None
+        place = page.position_from, page.position_to
         async with self._db.transaction() as conn:
-            place = page.position_from, page.position_to
             found = await people_store.rows(conn, pull, place, attributes)
+        await self._ask_again.about_page(run, pull, place)
         await checked(self._db, run)
         return Lease(page, found)
 
@@ -166,10 +172,10 @@ class PullService:
 
         Raises NotFound where somebody has, and Conflict for one that was released.
         """
-        pull = await self.pull(brand_id, pull_id)
+        pull = await self._find(brand_id, pull_id)
         run = await self._runs.of_execution(brand_id, pull.execution_id, pull.channel_number)
         if run is None:
-            raise NotFound(_NO_PULL)
+            raise NotFound(NO_PULL)
         async with self._db.transaction() as conn:
             page = await self._lease(await store.lock_lease(conn, pull, lease_id))
             if page.handed_over_at is None:
@@ -186,16 +192,16 @@ class PullService:
         self, brand_id: UUID, pull_id: UUID, places: Sequence[tuple[int, int]], *, asked_by: str
     ) -> None:
         """The rows from one position to before another, of each place, were told of otherwise than by a page. Raises NotFound."""
-        pull = await self.pull(brand_id, pull_id)
+        pull = await self._find(brand_id, pull_id)
         run = await self._runs.of_execution(brand_id, pull.execution_id, pull.channel_number)
         if run is None:
-            raise NotFound(_NO_PULL)
+            raise NotFound(NO_PULL)
         for place in places:
             await self._hand_over_once(run, pull, place, asked_by=asked_by)
 
     async def release(self, brand_id: UUID, pull_id: UUID, lease_id: UUID) -> None:
         """The rows of a lease may be leased by anybody again. Raises NotFound, and Conflict for one that was acknowledged."""
-        pull = await self.pull(brand_id, pull_id)
+        pull = await self._find(brand_id, pull_id)
         async with self._db.transaction() as conn:
             page = await store.lock_lease(conn, pull, lease_id)
             if page is None:
@@ -207,43 +213,14 @@ class PullService:
         failpoint("release_lease.after_commit")
 
     async def revocations(self, brand_id: UUID, pull_id: UUID, *, after: int, limit: int) -> list[Revocation]:
-        """Who of the pull's run has been revoked, after that number. Raises NotFound."""
-        pull = await self.pull(brand_id, pull_id)
+        """Who of the pull's run has been revoked, after that number, also where its rows are gone. Raises NotFound."""
+        pull = await self._find(brand_id, pull_id, with_dropped=True)
         async with self._db.read() as conn:
             return await revoking_store.page(conn, pull, after=after, limit=limit)
 
     async def trace(self, brand_id: UUID, execution_id: UUID, customer: UUID) -> list[PullTrace]:
         """By which pages of the execution's latest pulls that person was fetched, and when."""
-        async with self._db.transaction() as conn:
-            found = {
-                pull_id: rest
-                for pull_id, *rest in await Sql.pulls_of_run.tuples(
-                    conn, brand_id=brand_id, execution_id=execution_id, limit=TRACED_PULLS_MAX
-                )
-            }
-            if not found:
-                return []
-            await go_by_keys(conn)
-            at = await people_store.Sql.position_of.tuples(
-                conn,
-                brand_id=brand_id,
-                execution_id=execution_id,
-                pull_ids=list(found),
-                part=part_of(customer),
-                customer_id=customer,
-            )
-            fetched = await Sql.pages_at.tuples(
-                conn,
-                brand_id=brand_id,
-                pull_ids=[pull_id for pull_id, _ in at],
-                positions=[position for _, position in at],
-            )
-        traces: list[PullTrace] = []
-        for place, (pull_id, position) in enumerate(at):
-            number, puller, frozen_at = found[pull_id]
-            times = [rest for which, *rest in fetched if which == place] or [(None, None)]
-            traces += [PullTrace(pull_id, number, position, puller, frozen_at, *each) for each in times]
-        return sorted(traces, key=lambda trace: (trace.frozen_at, trace.asked_at or trace.frozen_at))
+        return await trace(self._db, brand_id, execution_id, customer)
 
     async def revoked(self, brand_id: UUID, execution_id: UUID, customer: UUID) -> dict[int, Revocation]:
         """That somebody was revoked in an execution, by the numbers of its partner channels."""
@@ -257,7 +234,7 @@ class PullService:
     async def _run_of(self, pull: Pull) -> PulledRun:
         run = await self._runs.of_execution(pull.brand_id, pull.execution_id, pull.channel_number)
         if run is None:
-            raise NotFound(_NO_PULL)
+            raise NotFound(NO_PULL)
         await checked(self._db, run)
         return run
 
@@ -283,5 +260,4 @@ class PullService:
         return page
 
 
-_NO_PULL = "There is no such pull, or its rows are gone: the same client froze the list anew."
 _NO_LEASE = "There is no such lease: it ran out or was let go, and its rows were leased anew."

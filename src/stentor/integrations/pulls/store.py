@@ -13,7 +13,8 @@ from stentor.db.sql import QuerySet, Statement
 from stentor.deliver.model import Chunk, KeyRange
 from stentor.deliver.store import ranges_as_arrays
 from stentor.domain.ids import new_id
-from stentor.integrations.pulls.model import MOVED_ROWS_MAX, WATCH, Pull, PulledRun, Puller, PullPage
+from stentor.executions.gate import pass_alone, pass_together
+from stentor.integrations.pulls.model import MOVED_ROWS_MAX, WATCH, WATCH_SLACK, Pull, PulledRun, Puller, PullPage
 
 LOCK_PATIENCE = timedelta(seconds=30)
 """How long who asks for a list waits while the same list is being frozen for the same client."""
@@ -24,6 +25,8 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     moment: Statement
     watch_brand: Statement
     watch: Statement
+    watching: Statement
+    watch_on: Statement
     add_latest: Statement
     limit_waiting: Statement
     go_on: Statement
@@ -35,6 +38,8 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     point_latest: Statement
     latest: Statement
     find: Statement
+    handed_over_rows: Statement
+    is_there: Statement
     page_of_pulls: Statement
     pages: Statement
     note_pages: Statement
@@ -61,6 +66,7 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     unmoved_of_run: Statement
     droppable: Statement
     note_dropped: Statement
+    note_emptied: Statement
     note_reserved: Statement
     has_reserved: Statement
     to_settle: Statement
@@ -123,6 +129,24 @@ async def watch(conn: Connection, run: PulledRun, *, moment: datetime, lists: st
     await Sql.watch.run(conn, **_run(run), channel=int(run.channel), watch=WATCH, lists=lists)
 
 
+async def is_all_asked_anew(conn: Connection, run: PulledRun) -> bool:
+    """Whether people of the run may have said no without having been asked since: lists changed, or nobody watched for a while."""
+    rows = await Sql.watching.tuples(conn, **_run(run), left=timedelta(0))
+    return any(is_swept or not is_watched for is_watched, _, is_swept in rows)
+
+
+async def watch_on(conn: Connection, run: PulledRun) -> None:
+    """Whoever is fetched now is watched for about `WATCH` from now; where nobody watched any more, all are asked anew.
+
+    It writes once a day at most.
+    """
+    rows = await Sql.watching.tuples(conn, **_run(run), left=WATCH - WATCH_SLACK)
+    if not any(is_ending for _, is_ending, _ in rows):
+        return
+    await Sql.watch_brand.run(conn, brand_id=run.brand_id, moment=await Sql.moment.value(conn))
+    await Sql.watch_on.run(conn, **_run(run), watch=WATCH)
+
+
 async def lock_latest(conn: Connection, run: PulledRun, puller: Puller) -> UUID | None:
     """The pull that the client reads, if any. Nobody else freezes this list for it until the transaction ends.
 
@@ -146,7 +170,11 @@ async def chunks_of(conn: Connection, run: PulledRun) -> dict[int, RunChunk]:
 
 
 async def hold_pulled(conn: Connection, run: PulledRun, numbers: Sequence[int] | None = None) -> list[int]:
-    """Those of the chunks that wait for a pull, all if none are named; they do until the transaction ends."""
+    """Those of the chunks that wait for a pull, all if none are named; they do until the transaction ends.
+
+    Whoever hands over pages of the execution meanwhile waits. Take this before other locks.
+    """
+    await pass_alone(conn, run.execution_id)
     return await Sql.hold_pulled.column(
         conn,
         brand_id=run.brand_id,
@@ -157,7 +185,8 @@ async def hold_pulled(conn: Connection, run: PulledRun, numbers: Sequence[int] |
 
 
 async def share_pulled(conn: Connection, run: PulledRun) -> list[int]:
-    """All chunks that wait for a pull, held beside others who hand over."""
+    """All chunks that wait for a pull, held beside others who hand over. Take this before other locks."""
+    await pass_together(conn, run.execution_id)
     return await Sql.share_pulled.column(
         conn, brand_id=run.brand_id, execution_id=run.execution_id, sender_id=run.sender_id
     )
@@ -186,9 +215,20 @@ async def latest(conn: Connection, run: PulledRun, puller: Puller) -> Pull | Non
     return await Sql.latest.first(conn, Pull, **_run(run), puller_id=puller.id)
 
 
-async def find(conn: Connection, brand_id: UUID, pull_id: UUID) -> Pull | None:
-    """That pull, while its rows are there."""
-    return await Sql.find.first(conn, Pull, brand_id=brand_id, id=pull_id)
+async def find(conn: Connection, brand_id: UUID, pull_id: UUID, *, with_dropped: bool = False) -> Pull | None:
+    """That pull, while its rows are there; `with_dropped`, as long as it is known. `handed_over_rows` are left out."""
+    return await Sql.find.first(conn, Pull, brand_id=brand_id, id=pull_id, with_dropped=with_dropped)
+
+
+async def with_pages(conn: Connection, pull: Pull) -> Pull:
+    """The same with the rows that were handed over, which reads all of its pages."""
+    rows: int = await Sql.handed_over_rows.value(conn, brand_id=pull.brand_id, pull_id=pull.id)
+    return msgspec.structs.replace(pull, handed_over_rows=rows)
+
+
+async def is_there(conn: Connection, pull: Pull) -> bool:
+    """Whether no rows of it have gone, asked after they were read."""
+    return bool(await Sql.is_there.value(conn, brand_id=pull.brand_id, id=pull.id))
 
 
 async def pulls(
