@@ -189,6 +189,7 @@ async def everywhere(erasing: Erasing, person: UUID) -> tuple[Filling, UUID]:
             [part_of(person), person, world.topic_id, brand_id],
         )
     listener_id = await _a_listener(erasing)
+    pull_id = await _a_pull(erasing, execution_id)
     filling = Filling(
         erasing,
         {
@@ -201,6 +202,7 @@ async def everywhere(erasing: Erasing, person: UUID) -> tuple[Filling, UUID]:
             "tag_id": tag_id,
             "sender_id": None,
             "listener_id": listener_id,
+            "pull_id": pull_id,
             "topic_id": world.topic_id,
             "digest": email_digest(EMAIL),
             "email_digest": email_digest(EMAIL),
@@ -228,3 +230,20 @@ async def _a_listener(erasing: Erasing) -> UUID:
             [listener_id, erasing.brand_id, client_id],
         )
     return listener_id
+
+
+async def _a_pull(erasing: Erasing, execution_id: UUID) -> UUID:
+    """Of a list that a service pulls."""
+    pull_id = new_id()
+    async with erasing.db.transaction() as conn:
+        await conn.execute(
+            "INSERT INTO pulled_run (execution_id, channel_number, brand_id, channel, watched_until)"
+            " VALUES (%s, 505, %s, 2, 'now')",
+            [execution_id, erasing.brand_id],
+        )
+        await conn.execute(
+            "INSERT INTO pull (id, brand_id, execution_id, channel_number, puller_id, puller, started_at, frozen_at)"
+            " VALUES (%s, %s, %s, 505, %s, 'Texter', 'now', 'now')",
+            [pull_id, erasing.brand_id, execution_id, new_id()],
+        )
+    return pull_id

@@ -64,6 +64,8 @@ class SweepSql(QuerySet, file="sweep.sql", package=__package__):
     left_of: Statement
     blank_executions: Statement
     blank_events: Statement
+    pulled_lists: Statement
+    blank_pulled: Statement
     is_on_the_wire: Statement
     go_on: Statement
     again_later: Statement

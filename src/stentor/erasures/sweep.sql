@@ -107,6 +107,21 @@ WHERE e.execution_id = x.execution_id AND e.part = n.part AND e.customer_id = n.
     AND e.at < n.until AND e.answer <> ''
 RETURNING e.customer_id
 
+-- name: pulled_lists
+-- Lists that services pulled of these executions, and whose rows are there still.
+SELECT execution_id, id, started_at
+FROM pull
+WHERE execution_id = ANY(:execution_ids) AND brand_id = :brand_id AND emptied_at IS NULL
+
+-- name: blank_pulled
+-- By which address somebody was guarded. Rows have no index by person: each of the lists is read once, and is there for days.
+UPDATE pull_row r
+SET digest = NULL
+FROM unnest(:lists_of::uuid[], :lists::uuid[], :starts::timestamptz[]) AS x (execution_id, pull_id, started_at)
+CROSS JOIN unnest(:parts::smallint[], :customer_ids::uuid[], :untils::timestamptz[]) AS n (part, customer_id, until)
+WHERE r.execution_id = x.execution_id AND r.pull_id = x.pull_id AND r.part = n.part AND r.customer_id = n.customer_id
+    AND r.brand_id = :brand_id AND x.started_at < n.until AND r.digest IS NOT NULL
+
 -- name: is_on_the_wire
 -- Whether a wave of the brand is open that may have read these people before they were gone.
 SELECT EXISTS (

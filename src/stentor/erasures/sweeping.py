@@ -66,6 +66,7 @@ async def _step(conn: Connection, claimed: Sequence[Claimed]) -> None:
     if executions:
         touched = await SweepSql.blank_events.column(conn, brand_id=brand_id, execution_ids=executions, **people)
         _count(claimed, "events", touched)
+        await _of_pulls(conn, brand_id, executions, people)
     if len(executions) == EXECUTIONS_PAGE:
         await store.go_on(conn, brand_id, claimed, swept_to=executions[-1])
         return
@@ -101,6 +102,15 @@ async def _of_the_person(conn: Connection, brand_id: UUID, claimed: Sequence[Cla
         left = await SweepSql.left_of.column(conn, brand_id=brand_id, execution_ids=named, erased_at=last)
         gone = sorted(set(named) - set(left))
         await SweepSql.blank_executions.run(conn, brand_id=brand_id, execution_ids=gone)
+
+
+async def _of_pulls(conn: Connection, brand_id: UUID, executions: Sequence[UUID], people: dict[str, Any]) -> None:
+    lists = await SweepSql.pulled_lists.tuples(conn, brand_id=brand_id, execution_ids=executions)
+    if lists:
+        of, ids, starts = zip(*lists, strict=True)
+        await SweepSql.blank_pulled.run(
+            conn, brand_id=brand_id, lists_of=list(of), lists=list(ids), starts=list(starts), **people
+        )
 
 
 async def _end(conn: Connection, brand_id: UUID, claimed: Sequence[Claimed]) -> None:

@@ -12,6 +12,7 @@ from erasure_world import Erasing
 from listed import Lists
 from pull_world import SMS, Pulls, Stage
 from revocation_world import builtin, code_of, made, told
+from stentor import failpoints
 from stentor.audience.model import Act, Source
 from stentor.audience.subscriptions import SubscriptionService
 from stentor.db.pool import Database
@@ -38,6 +39,14 @@ from trigger_world import rows
 pytestmark = pytest.mark.anyio
 
 ACT = Act(source=Source.API)
+
+
+class Died(BaseException):
+    """The process is gone."""
+
+
+def die() -> None:
+    raise Died
 
 
 async def withdraw(stage: Stage, *names: str) -> None:
@@ -255,10 +264,12 @@ async def test_a_list_that_is_dropped_is_refused_before_its_rows_go_and_its_revo
         # The lease is good still.
         assert (await service.pull(brand_id, pull.id)).rows == 3
     async with Database(db.dsn, size=3, shift=timedelta(minutes=100)) as later:
-        failpoints.arm("pull_rows_dropped.after_commit", die)
-        with pytest.raises(Died):
-            await drop_rows(later)
-        failpoints.disarm()
+        failpoints.arm("pull_rows_dropped.after_commit=die@1", {"die": die})
+        try:
+            with pytest.raises(Died):
+                await drop_rows(later)
+        finally:
+            failpoints.arm("")
         left = await rows(db, "SELECT count(*) FROM pull_row WHERE pull_id = %s", pull.id)
         with pytest.raises(NotFound):
             await service.rows(brand_id, pull.id, after=None, limit=10, attributes=[], asked_by="worker")
