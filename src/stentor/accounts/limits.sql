@@ -4,7 +4,8 @@
 -- One statement for a call under one limit or several: all of them have room, or nothing is taken from any. The users' rows
 -- are locked before the groups', so that two calls never wait for each other crosswise. Of a limit that is taken from in
 -- advance the last quarter goes in ever smaller pieces, so that no process sits on calls that others could do with. Two first
--- calls of a subject do not see each other's row; what then would be too many is not written, and so not let through.
+-- calls of a subject do not see each other's row; what then would be too many is not written, and so not let through. Who is
+-- refused that way is told when a window that began with its own call would end, as much later as the two calls were apart.
 WITH held AS MATERIALIZED (
     SELECT w.subject, w.at_most, w.taken, w.until
     FROM rate_window w

@@ -52,7 +52,9 @@ async def test_of_a_limit_of_a_minute_not_one_call_too_many_passes(processes: li
     assert Counter(standing.is_over for standing in first) == {False: 10, True: 30}
     assert sorted(standing.remaining for standing in first if not standing.is_over) == list(range(10))
     assert all(standing.is_over and standing.remaining == 0 for standing in more)
-    assert len({standing.ends_at for standing in first + more}) == 1
+    ends = [standing.ends_at for standing in first + more]
+    # Who is refused without seeing the first call's row is told when a window of its own would have ended.
+    assert max(ends) - min(ends) < 1
     assert all(0 < standing.ends_in_s <= 60 for standing in more)
 
 

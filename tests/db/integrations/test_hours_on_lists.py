@@ -117,7 +117,8 @@ async def test_what_was_promised_to_a_cancelled_execution_others_get(db: Databas
     second, _ = await _once_more(stage, execution_id)
     times = await listed(Client(Pulls(db), stage.world), second)
 
-    assert max(times.values()) <= max(first.values()) + timedelta(minutes=2)
+    # A minute may have passed meanwhile; had nothing been given back, it were eighty.
+    assert max(times.values()) <= max(first.values()) + timedelta(minutes=5)
 
 
 @pytest.mark.parametrize("per_hour", [1, 7, 59, 60, 61, 100, 12_345])

@@ -296,9 +296,10 @@ async def test_a_job_that_is_taken_away_ends_here_and_leaves_nothing(db: Databas
     seen: list[bool] = []
 
     async def act(job: ClaimedJob, workplace: Workplace) -> None:
-        async with db.autocommit() as conn:
-            await conn.execute("UPDATE optout_job SET state = 'removed' WHERE id = %s", [job.id])
+        # Whoever watches over the job may see it before this connection is given back.
         try:
+            async with db.autocommit() as conn:
+                await conn.execute("UPDATE optout_job SET state = 'removed' WHERE id = %s", [job.id])
             await asyncio.Event().wait()
         finally:
             seen.append(workplace.is_over)
