@@ -16,6 +16,19 @@ def form_token(page: Response) -> str:
     return found[1]
 
 
+def all_scripts_are_ours(page: Response) -> bool:
+    """Whether each script of the page is a module of ours, or the map of them, and has the nonce of its policy."""
+    nonce = re.search(r"script-src 'nonce-([^']+)'(;|$)", page.headers["content-security-policy"])
+    assert nonce is not None, page.headers
+    own = rf'<script type="(importmap" nonce="{re.escape(nonce[1])}|module" nonce="{re.escape(nonce[1])}" src="/console/static/\w+/[\w.]+\.js)">'
+    return all(re.fullmatch(own, tag) for tag in re.findall(r"<script[^>]*>", page.text))
+
+
+def without_nonce(page: Response) -> str:
+    """The text of a page as it is for everybody."""
+    return re.sub(r'nonce="[^"]+"', "", page.text)
+
+
 async def submit(at: AsyncClient, shown_at: str, action: str | None = None, **fields: Any) -> Response:
     """The answer to a form of the page at `shown_at`, posted to `action`, or there, with those fields."""
     page = await at.get(shown_at)

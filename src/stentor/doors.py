@@ -25,6 +25,7 @@ from stentor.console.inbox import InboxPages
 from stentor.console.organisation import OrganisationPages
 from stentor.console.pages import static_routes
 from stentor.console.partners import PartnerPages
+from stentor.console.running.home import HomePages
 from stentor.console.schedules import SchedulePages
 from stentor.console.segments import SegmentPages
 from stentor.console.visits import AnyRequest, Visits
@@ -75,6 +76,7 @@ def doors(core: Core, services: Services, settings: ApiSettings) -> Sequence[Doo
             clock=clock,
             base_url=base_url(core.settings),
         ),
+        home=HomePages(door),
         segments=SegmentPages(door, services.segments, chooser),
         campaigns=CampaignPages(
             door, campaigns=services.campaigns, templates=services.templates, senders=services.senders

@@ -57,7 +57,7 @@ def test_a_marketer_goes_from_an_idea_to_the_inbox_in_a_browser(chromium: Browse
         page.on("console", lambda told: refused.append(told.text) if told.type == "error" else None)
         page.on("pageerror", lambda error: refused.append(str(error)))
 
-        page.click("text=Segments")
+        page.click(".side >> text=Segments")
         page.click("text=New segment")
         page.fill("#name", "Gold")
         page.select_option("#r-0-kind", "attribute")
@@ -68,7 +68,7 @@ def test_a_marketer_goes_from_an_idea_to_the_inbox_in_a_browser(chromium: Browse
         page.click("text=Make the segment")
         expect(page.locator("h1")).to_have_text("Gold")
 
-        page.click("text=Campaigns")
+        page.click(".side >> text=Campaigns")
         page.click("text=New campaign")
         page.fill("#name", "Spring sale")
         page.select_option("#t-0-template_id", index=1)
@@ -92,6 +92,6 @@ def test_a_marketer_goes_from_an_idea_to_the_inbox_in_a_browser(chromium: Browse
         over.click()
         expect(page.locator(".reasons").first).to_contain_text("handed over")
         assert page.locator(".reasons li b").first.inner_text() == "3"
-        page.click("text=Sandbox inbox")
+        page.click(".side >> text=Sandbox inbox")
         assert page.locator("text=fan1@example.org").count() > 0
         assert refused == []

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from httpx import AsyncClient, Response
 
-from browsing import form_token
+from browsing import all_scripts_are_ours, form_token, without_nonce
 from console_world import OWN, ConsoleWorld, a_campaign, a_run, a_schedule
 from stentor.audience.segments import expressions as ex
 from stentor.domain.vocabulary import ChannelKind
@@ -76,7 +76,7 @@ async def test_foreign_things_are_not_there_for_anybody(console: ConsoleWorld):
                 await ask(foreign, method, path, my_brand, foreign_token),
             ]
             assert [each.status_code for each in told] == [404, 404, 404], path
-            assert told[0].text == told[1].text
+            assert without_nonce(told[0]) == without_nonce(told[1])
             if "_id}" in path.replace("{brand_id}", ""):
                 assert (await ask(mine, method, path, my_brand, token)).status_code == 404, path
             alone = await ask(nobody, method, path, my_brand, blank_token)
@@ -108,7 +108,7 @@ async def test_pages_of_a_brand_have_no_inline_style_or_script_and_a_label_for_e
         assert page.status_code == 200, path
         assert " style=" not in page.text
         assert " on" not in re.sub(r'"[^"]*"', '""', " ".join(re.findall(r"<[a-z][^>]*>", page.text)))
-        assert all("src=" in tag for tag in re.findall(r"<script[^>]*>", page.text))
+        assert all_scripts_are_ours(page), path
         labelled = re.findall(r'<label for="([^"]+)"', page.text)
         fields = re.findall(r'<(?:input|select|textarea)[^>]*\bid="([^"]+)"', page.text)
         assert sorted(set(fields) - set(labelled)) == []

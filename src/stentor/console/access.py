@@ -11,7 +11,7 @@ every request, so a revoked key closes the page within a second.
 import base64
 import binascii
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -25,6 +25,7 @@ from stentor.accounts.keyring import KeyRing
 from stentor.accounts.model import Brand
 from stentor.accounts.user_model import SignedIn
 from stentor.clock import Clock
+from stentor.console.navigation import Side, side_of
 from stentor.console.visits import AnyRequest, Visits
 from stentor.domain.hosts import is_loopback
 from stentor.errors import NotFound, Unauthenticated
@@ -43,6 +44,14 @@ class Visitor(msgspec.Struct, frozen=True):
     brand: Brand
     may_delete: bool
     who: SignedIn | None = None
+    neighbours: Sequence[Brand] = ()
+
+    @property
+    def nav(self) -> Side | None:
+        """The side of the brand's pages, for whoever may see them."""
+        if self.who is None or not self.who.may("read", self.brand.organisation_id, self.brand.id):
+            return None
+        return side_of(self.who, self.brand, self.neighbours, "inbox")
 
 
 class _Pass(msgspec.Struct, frozen=True, array_like=True):
@@ -91,9 +100,10 @@ class InboxAccess:
         if self.is_at_this_machine(request):
             if brand is None:
                 raise NotFound("There is no such brand.")
-            return Visitor(brand, may_delete=True, who=who)
+            return Visitor(brand, may_delete=True, who=who, neighbours=await self._neighbours(who, brand))
         if who is not None and brand is not None and who.may("read", brand.organisation_id, brand.id):
-            return Visitor(brand, may_delete=who.may("write", brand.organisation_id, brand.id), who=who)
+            may_write = who.may("write", brand.organisation_id, brand.id)
+            return Visitor(brand, may_write, who, await self._neighbours(who, brand))
         key = self._unsealed(brand, request.cookies.get(COOKIE, "")) if brand else None
         if brand is None or key is None:
             raise Unauthenticated(
@@ -122,6 +132,9 @@ class InboxAccess:
         if principal is None or not principal.may_act_for(brand) or not principal.may("read"):
             raise _wrong_key()
         return Visitor(brand, may_delete=principal.may("write"))
+
+    async def _neighbours(self, who: SignedIn | None, brand: Brand) -> Sequence[Brand]:
+        return () if who is None else await self._brands.of_organisation(brand.organisation_id)
 
     async def _brand(self, request: AnyRequest) -> Brand | None:
         try:

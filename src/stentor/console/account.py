@@ -15,7 +15,6 @@ from stentor.accounts.sessions import SessionService
 from stentor.accounts.sign_in import SignInService
 from stentor.accounts.user_model import NewSession, SignedIn
 from stentor.console.entry import check_twice
-from stentor.console.pages import BRAND_TABS
 from stentor.console.visits import FORM_BYTES_MAX, AnyRequest, Visits
 from stentor.errors import Conflict, Forbidden, Invalid, NotFound, Problem, RateLimited, Unavailable
 
@@ -60,7 +59,7 @@ class MyAccountPages:
                     if who.may("read", organisation_id, brand.id)
                 ]
                 places.append((organisation, who.role(organisation_id), brands))
-            return self._visits.page(request, "home.html", who=who, places=places, tabs=BRAND_TABS)
+            return self._visits.page(request, "organisations.html", who=who, places=places)
 
         @get("/account", include_in_schema=False)
         async def account(request: AnyRequest) -> Response[str]:

@@ -1,6 +1,6 @@
 """Pages about one brand: who may see and change what there, and what they share."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from stentor.accounts.model import Brand
 from stentor.accounts.roles import Permission
 from stentor.accounts.user_model import SignedIn
 from stentor.console.account import read_id
-from stentor.console.pages import BRAND_TABS
+from stentor.console.navigation import side_of
 from stentor.console.visits import AnyRequest, Visits
 from stentor.errors import Forbidden, NotFound, Problem
 
@@ -20,10 +20,11 @@ HERE = "/brands/{brand_id:str}"
 
 
 class Place(msgspec.Struct, frozen=True):
-    """A brand, and who is there."""
+    """A brand, who is there, and the brands beside it."""
 
     who: SignedIn
     brand: Brand
+    neighbours: Sequence[Brand] = ()
 
     @property
     def root(self) -> str:
@@ -49,7 +50,7 @@ class BrandDoor:
         role = None if brand is None else who.role(brand.organisation_id, brand.id)
         if brand is None or role is None:
             raise NotFound("There is no such brand.")
-        place = Place(who, brand)
+        place = Place(who, brand, await self._brands.of_organisation(brand.organisation_id))
         if not place.may(permission):
             raise Forbidden(f"Your role in {brand.name} is {role}, which may not do that. Ask an owner or an admin.")
         return place
@@ -77,7 +78,7 @@ class BrandDoor:
             problem=problem,
             place=place,
             tab=tab,
-            tabs=BRAND_TABS,
+            nav=side_of(place.who, place.brand, place.neighbours, tab),
             may_write=place.may("write"),
             **facts,
         )

@@ -13,6 +13,7 @@ from stentor.console.hub_clients import HubClientPages
 from stentor.console.inbox import Failure
 from stentor.console.organisation import OrganisationPages
 from stentor.console.partners import PartnerPages
+from stentor.console.running.home import HomePages
 from stentor.console.schedules import SchedulePages
 from stentor.console.segments import SegmentPages
 from stentor.console.visits import AnyRequest, Visits, sign_in_at
@@ -28,6 +29,7 @@ class ConsolePages:
         entry: EntryPages,
         account: MyAccountPages,
         organisation: OrganisationPages,
+        home: HomePages,
         segments: SegmentPages,
         campaigns: CampaignPages,
         schedules: SchedulePages,
@@ -41,6 +43,7 @@ class ConsolePages:
             entry,
             account,
             organisation,
+            home,
             segments,
             campaigns,
             schedules,

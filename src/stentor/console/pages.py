@@ -1,40 +1,41 @@
 """What all pages of the console share: templates, style sheets, scripts, and how a time is written."""
 
+import gzip
 import hashlib
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import cache
 from importlib import resources
+from pathlib import PurePath
 from typing import Any
 
 import msgspec
 from litestar import Request, Response, Router, get
+from markupsafe import Markup
 
 from stentor.console.words import reason_words, tone
 from stentor.errors import NotFound
 from stentor.html import templates_of
 
+_MEDIA_OF = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_STATIC = resources.files("stentor.console").joinpath("static")
 # What pages may load, by name; a name that is not here is no file of ours.
-_MEDIA = {
-    "console.css": "text/css",
-    "console.js": "text/javascript",
-    "htmx.min.js": "text/javascript",
-    "icon.svg": "image/svg+xml",
-    "inbox.js": "text/javascript",
-}
-_FILES = {name: resources.files("stentor.console").joinpath("static", name).read_bytes() for name in _MEDIA}
+_FILES = {one.name: one.read_bytes() for one in _STATIC.iterdir() if PurePath(one.name).suffix in _MEDIA_OF}
 _VERSIONS = {name: hashlib.blake2b(content, digest_size=6).hexdigest() for name, content in _FILES.items()}
+_KEPT_FOREVER = "public, max-age=31536000, immutable"
 
-BRAND_TABS = {
-    "segments": "Segments",
-    "campaigns": "Campaigns",
-    "schedules": "Schedules",
-    "executions": "Executions",
-    "partners": "Partners",
-}
-"""The pages of a brand: the last part of their address, and what a reader calls them."""
+THEMES = ("light", "dark")
 
+_NONCE_BYTES = 16
+# Scripts run by the nonce of the page alone: what somebody else managed to write into it has none. Whatever such a script
+# imports comes with its leave, so a module is named in the import map, which has the nonce too.
+_CSP = (
+    "default-src 'self'; script-src 'nonce-{nonce}'; object-src 'none'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'"
+)
 # The default of every answer is `no-referrer`, under which browsers send forms with `Origin: null`.
-_HEADERS = {"Referrer-Policy": "same-origin"}
+_REFERRERS = "same-origin"
 
 
 def static(name: str) -> str:
@@ -65,6 +66,40 @@ def share(part: int, whole: int) -> str:
     return "0" if not part else "<0.1%" if percent < 0.05 else f"{percent:.1f}%"
 
 
+def initials(name: str) -> str:
+    """The two letters that stand for a name: of its first two words, or of the one that it has."""
+    words = [word for word in name.split() if word[0].isalnum()] or [name.strip() or "?"]
+    return (words[0][0] + words[1][0] if len(words) > 1 else words[0][:2]).upper()
+
+
+class Stretch(msgspec.Struct, frozen=True):
+    """A piece of a bar of 1,000: where it begins, how long it is."""
+
+    outcome: str
+    begins: float
+    width: float
+
+
+def stretches(parts: Iterable[tuple[str, int]], whole: int) -> list[Stretch]:
+    """The pieces of a bar: whatever is not nothing can be seen, and together they are no longer than the bar."""
+    there = [(outcome, count) for outcome, count in parts if count > 0]
+    if not there or whole <= 0:
+        return []
+    room = 1000 - _GAP * (len(there) - 1)
+    widths = [max(_STRETCH_MIN, room * count / whole) for _, count in there]
+    if (over := sum(widths) - room) > 0:
+        widths[widths.index(max(widths))] -= over
+    found: list[Stretch] = []
+    begins = 0.0
+    for (outcome, _), width in zip(there, widths, strict=True):
+        found.append(Stretch(outcome, round(begins, 1), round(width, 1)))
+        begins += width + _GAP
+    return found
+
+
+_GAP, _STRETCH_MIN = 2, 4
+
+
 def pretty(value: Any) -> str:
     """JSON with a line for each field."""
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
@@ -77,23 +112,44 @@ def channel_name(label: str) -> str:
 
 _CHANNEL_NAMES = {"sms": "SMS", "whatsapp": "WhatsApp", "in_app": "In-app"}
 _PAGES = templates_of("stentor.console")
-_FILTERS: dict[str, Callable[..., str]] = {
+_FILTERS: dict[str, Callable[..., Any]] = {
     "channel": channel_name,
     "clock_time": clock_time,
     "day": day,
+    "initials": initials,
     "number": number,
     "pretty": pretty,
     "reason": reason_words,
     "share": share,
+    "stretches": stretches,
     "tone": tone,
 }
 _PAGES.filters.update(_FILTERS)
 
 
-def page(template: str, *, status: int = 200, **facts: Any) -> Response[str]:
-    """The template with these facts, as HTML."""
-    html = _PAGES.get_template(template).render(facts, static=static)
-    return Response(html, status_code=status, media_type="text/html", headers=_HEADERS)
+def import_map() -> str:
+    """What scripts call each other: `import … from "live"` is `live.js` of this version, `htmx.min.js` is `htmx`."""
+    modules = {name.partition(".")[0]: static(name) for name in sorted(_FILES) if name.endswith(".js")}
+    return msgspec.json.encode({"imports": modules}).decode()
+
+
+_IMPORT_MAP = Markup(import_map())  # noqa: S704  names and addresses of our own files
+
+
+def page(template: str, *, status: int = 200, theme: str = "", **facts: Any) -> Response[str]:
+    """The template with these facts, as HTML under a policy of its own. `theme` is what the reader chose, or empty."""
+    nonce = secrets.token_urlsafe(_NONCE_BYTES)
+    html = _PAGES.get_template(template).render(
+        facts, static=static, import_map=_IMPORT_MAP, nonce=nonce, theme=theme if theme in THEMES else ""
+    )
+    headers = {"Referrer-Policy": _REFERRERS, "Content-Security-Policy": _CSP.format(nonce=nonce)}
+    return Response(html, status_code=status, media_type="text/html", headers=headers)
+
+
+def fragment(template: str, block: str, **facts: Any) -> str:
+    """One block of a template, for a page that is there already."""
+    found = _PAGES.get_template(template)
+    return "".join(found.blocks[block](found.new_context({**facts, "static": static})))
 
 
 def static_routes() -> Router:
@@ -104,8 +160,21 @@ def static_routes() -> Router:
         version, name = request.path_params["version"], request.path_params["name"]
         if version != _VERSIONS.get(name):
             raise NotFound("There is no such file, or no longer in this version.")
-        return Response(
-            _FILES[name], media_type=_MEDIA[name], headers={"Cache-Control": "public, max-age=31536000, immutable"}
-        )
+        headers = {"Cache-Control": _KEPT_FOREVER, "Vary": "Accept-Encoding"}
+        content = _FILES[name]
+        if _takes_gzip(request.headers.get("accept-encoding", "")):
+            headers["Content-Encoding"] = "gzip"
+            content = _compressed(name)
+        return Response(content, media_type=_MEDIA_OF[PurePath(name).suffix], headers=headers)
 
     return Router("/console/static", route_handlers=[file])
+
+
+def _takes_gzip(said: str) -> bool:
+    return any(one.replace(" ", "").lower() in {"gzip", "gzip;q=1.0", "gzip;q=1"} for one in said.split(","))
+
+
+@cache
+def _compressed(name: str) -> bytes:
+    # What is the same for everybody and secret to nobody. Pages are not: a token in one could be guessed by its length.
+    return gzip.compress(_FILES[name], 9, mtime=0)

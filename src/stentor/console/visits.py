@@ -28,6 +28,9 @@ NEXT_CHARS_MAX = 500
 
 SIGN_IN = "/console/sign-in"
 
+THEME_COOKIE = "stentor_theme"
+"""What the reader chose, kept by `console.js`: so that a page comes in its colours at once."""
+
 AnyRequest: TypeAlias = Request[Any, Any, Any]
 
 _CHANCE_BYTES = 24
@@ -131,6 +134,8 @@ class Visits:
             who=who,
             problem=problem,
             form_token=self._form_token(binding or chance or ""),
+            theme=request.cookies.get(THEME_COOKIE, ""),
+            here_at=request.scope["path"],
             **facts,
         )
         if session is not None:
