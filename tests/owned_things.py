@@ -185,6 +185,7 @@ async def harvested(world: World) -> dict[str, str]:
         "topic": topic.json()["key"],
         "external_id": "their-customer",
         "template_id": template.json()["id"],
+        "version_number": "1",
         "campaign_id": campaign.json()["id"],
         "event_generator_id": generator.json()["id"],
         "execution_id": run.json()["execution_id"],

@@ -41,7 +41,6 @@ from stentor.api.organisations import organisations
 from stentor.api.partner_channels import partner_channels
 from stentor.api.partner_facts import partner_events
 from stentor.api.policies import policies
-from stentor.api.previews import templates
 from stentor.api.problems import Envelope, Errors, problem_details
 from stentor.api.profile_tags import profile_tags
 from stentor.api.profiles import profiles
@@ -57,6 +56,7 @@ from stentor.api.services import Services
 from stentor.api.settings import ApiSettings
 from stentor.api.slow_bodies import Deadlines
 from stentor.api.subscriptions import subscriptions
+from stentor.api.template_checks import templates
 from stentor.api.test_recipients import test_recipients
 from stentor.api.test_sends import campaigns
 from stentor.api.topics import topics

@@ -62,6 +62,7 @@ _PATH_NAMES = {
     "reference": "The `importReference` that the upload was prepared with, in any case.",
     "grantee_id": "The id of the group that the list is granted to.",
     "template_id": "The template's id.",
+    "version_number": "The number of a version, from 1.",
     "connector_id": "The connector's id.",
     "channel_number": "The partner channel's number, its `ChannelID`.",
     "template_number": "The service's number of the template, its `TemplateID`.",

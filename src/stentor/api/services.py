@@ -23,6 +23,8 @@ from stentor.audience.topics import TopicService
 from stentor.campaigns.generators import GeneratorService
 from stentor.campaigns.previews import PreviewService
 from stentor.campaigns.service import CampaignService
+from stentor.campaigns.template_checks import TemplateCheckService
+from stentor.campaigns.template_fields import TemplateFieldService
 from stentor.campaigns.templates import TemplateService
 from stentor.channels.partners.callers import HubCallers
 from stentor.channels.partners.channels import PartnerChannelService
@@ -108,6 +110,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     spools: Spools
     templates: TemplateService
     previews: PreviewService
+    template_checks: TemplateCheckService
+    template_fields: TemplateFieldService
     campaigns: CampaignService
     campaign_runs: CampaignRunner
     test_recipients: TestRecipientService

@@ -1,5 +1,6 @@
 """Templates of a group: what is said on one channel, in one or more languages."""
 
+import re
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -12,11 +13,11 @@ from stentor.api.groups import group_noun
 from stentor.api.paging import Listing, ListQuery, Walk, listing
 from stentor.api.request import ApiRequest, Caller
 from stentor.campaigns.content import VARIANTS_MAX
-from stentor.campaigns.model import Template, TemplateContent, TemplatePatch, TemplateSummary
+from stentor.campaigns.model import Template, TemplateContent, TemplatePatch, TemplateSummary, VersionSummary
 from stentor.campaigns.naming import NAME_CHARS_MAX
 from stentor.domain.locale import LOCALE_CHARS_MAX
 from stentor.domain.vocabulary import ChannelKind
-from stentor.errors import Conflict
+from stentor.errors import Conflict, NotFound
 
 templates = group_noun(
     "templates",
@@ -37,6 +38,8 @@ Variants = Annotated[
 Language = Annotated[
     str, Meta(min_length=2, max_length=LOCALE_CHARS_MAX, description="BCP 47; whom no variant fits gets this one.")
 ]
+
+_VERSION = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 
 _EXAMPLE = {
     "name": "Match starts (email)",
@@ -67,6 +70,20 @@ class TemplateChanges(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: Name | UnsetType = UNSET
     default_language: Language | UnsetType = UNSET
     variants: Variants | UnsetType = UNSET
+    edited_from: Annotated[
+        datetime | UnsetType,
+        Meta(
+            description="The `updated_at` of what these changes were made of: whoever changed it since is not overwritten."
+        ),
+    ] = UNSET
+
+
+class VersionEntry(msgspec.Struct, frozen=True):
+    """A version as lists show it, without its content."""
+
+    version: int
+    languages: Annotated[tuple[str, ...], Meta(description="The default language stands first.")]
+    created_at: datetime
 
 
 class TemplateBody(msgspec.Struct, frozen=True):
@@ -165,14 +182,51 @@ async def update_template(
 ) -> TemplateBody:
     """Change a template.
 
-    What is published keeps saying what it said; publish the generator again to let it say the new content.
+    What is published keeps saying what it said; publish the generator again to let it say the new content. Whoever sends
+    `edited_from` is answered with 409 where somebody else was quicker, and changes nothing. An old version comes back by sending
+    what it said.
     """
     patch = TemplatePatch(
         name=None if body.name is UNSET else body.name,
         default_language=None if body.default_language is UNSET else body.default_language,
         variants=None if body.variants is UNSET else body.variants,
     )
-    return shown(await request.services.templates.update(caller.brand_id, template_id, patch))
+    edited_from = None if body.edited_from is UNSET else body.edited_from
+    return shown(await request.services.templates.update(caller.brand_id, template_id, patch, edited_from=edited_from))
+
+
+@templates.get("/templates/{template_id:str}/versions", scope="read")
+async def list_template_versions(
+    request: ApiRequest, caller: Caller, template_id: UUID, query: ListQuery
+) -> Listing[VersionEntry]:
+    """List a template's versions.
+
+    The newest stand first; a hundred are kept.
+    """
+    kept = await request.services.templates.versions(caller.brand_id, template_id)
+
+    async def fetch(after: int | None, limit: int) -> list[VersionSummary]:
+        return [one for one in kept if after is None or one.version < after][:limit]
+
+    return await listing(
+        request,
+        query,
+        Walk(fetch, lambda one: one.version, int),
+        lambda one: VersionEntry(one.version, one.languages, one.created_at),
+    )
+
+
+@templates.get("/templates/{template_id:str}/versions/{version_number:str}", scope="read")
+async def get_template_version(
+    request: ApiRequest, caller: Caller, template_id: UUID, version_number: str
+) -> TemplateBody:
+    """Show a template as it was in a version.
+
+    Its name is the one that the template has now, and `updated_at` is when that version was made.
+    """
+    if not _VERSION.fullmatch(version_number):
+        raise NotFound("This is not the number of a version.")
+    return shown(await request.services.templates.version(caller.brand_id, template_id, int(version_number)))
 
 
 @templates.delete("/templates/{template_id:str}", scope="write", status=204, problems=[Conflict])

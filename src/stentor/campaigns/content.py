@@ -109,10 +109,17 @@ def _variant_violations(channel: ChannelKind, language: str, parts: Mapping[str,
         yield from (violation for usage in found if (violation := _brand_violation(language, usage)))
 
 
-def _brand_violation(language: str, usage: Usage) -> Violation | None:
+def brand_complaint(usage: Usage) -> str | None:
+    """What is wrong with a use that asks a brand for what brands do not have; None for every other use."""
     root, *steps = usage.path
     if root != "brand" or (steps and steps[0] in BRAND_FIELDS):
         return None
     known = " and ".join(f"brand.{name}" for name in BRAND_FIELDS)
-    text = f"A brand has no such field; there are {known}."
+    return f"A brand has no such field; there are {known}."
+
+
+def _brand_violation(language: str, usage: Usage) -> Violation | None:
+    text = brand_complaint(usage)
+    if text is None:
+        return None
     return Violation(pointer_to("variants", language, usage.part), "unknown-name", with_line(text, usage.line))

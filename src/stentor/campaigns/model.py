@@ -54,6 +54,32 @@ class TemplateSummary(msgspec.Struct, frozen=True):
     updated_at: datetime
 
 
+class VersionSummary(msgspec.Struct, frozen=True):
+    """One version of a template without its content; the default language stands first."""
+
+    version: int
+    languages: tuple[str, ...]
+    created_at: datetime
+
+
+class TemplateUse(msgspec.Struct, frozen=True):
+    """A route by which a campaign says a template: the step (0 is the campaign's own routes) and the route's place there."""
+
+    template_id: UUID
+    campaign_id: UUID
+    campaign_name: str
+    step: int
+    route: int
+
+
+class GeneratorUse(msgspec.Struct, frozen=True):
+    """An event generator that runs such a campaign."""
+
+    id: str
+    name: str
+    campaign_id: UUID
+
+
 class TemplatePatch(msgspec.Struct, frozen=True, kw_only=True):
     """Changes to a template; what is None stays as it is."""
 

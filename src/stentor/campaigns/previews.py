@@ -1,7 +1,7 @@
 """Previews: what a message would say to somebody, and where it would have gaps."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -87,11 +87,20 @@ class PreviewService:
         return msgspec.structs.replace(shown, language=chosen)
 
     async def of_parts(
-        self, brand_id: UUID, channel: ChannelKind, parts: dict[str, str], sample: Sample
+        self,
+        brand_id: UUID,
+        channel: ChannelKind,
+        parts: dict[str, str],
+        sample: Sample,
+        *,
+        context_fields: Collection[str] | None = None,
     ) -> TemplatePreview:
-        """Parts that are not saved yet. Raises Invalid for too many or too long ones."""
+        """Parts that are not saved yet. Raises Invalid for too many or too long ones.
+
+        `context_fields`: the bare names that mean the context, as a generator's schema says; None: those of the sample's.
+        """
         check_size(TemplateContent("draft", {"draft": parts}))
-        return await self._shown(brand_id, channel, parts, sample)
+        return await self._shown(brand_id, channel, parts, sample, context_fields)
 
     async def of_route(self, content: PublishedContent, route: PublishedRoute, sample: Sample) -> TemplatePreview:
         """A route of frozen content, in its first language, as the sample's customer would get it."""
@@ -111,9 +120,15 @@ class PreviewService:
         return TemplatePreview(shown.parts, shown.blanks, content.bindings, shown.problem, route.variants[0].language)
 
     async def _shown(
-        self, brand_id: UUID, channel: ChannelKind, parts: Mapping[str, str], sample: Sample
+        self,
+        brand_id: UUID,
+        channel: ChannelKind,
+        parts: Mapping[str, str],
+        sample: Sample,
+        context_fields: Collection[str] | None = None,
     ) -> TemplatePreview:
         _check_sample(sample)
+        known = sample.context.keys() if context_fields is None else context_fields
         async with self._db.read() as conn:
             brand = await find_brand(conn, brand_id)
         async with self._turn:
@@ -121,7 +136,7 @@ class PreviewService:
             request = PreviewRequest(
                 kind=channel,
                 parts=final,
-                bindings=bind_names(usages(channel, final), context_fields=sample.context.keys()),
+                bindings=bind_names(usages(channel, final), context_fields=known),
                 context=sample.context,
                 brand={} if brand is None else brand_fields(brand),
                 customer=sample.customer,

@@ -7,7 +7,14 @@ from uuid import UUID
 import msgspec
 from psycopg.types.json import Jsonb
 
-from stentor.campaigns.model import Template, TemplateContent, TemplateSummary
+from stentor.campaigns.model import (
+    GeneratorUse,
+    Template,
+    TemplateContent,
+    TemplateSummary,
+    TemplateUse,
+    VersionSummary,
+)
 from stentor.campaigns.naming import USERS_NAMED_MAX
 from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
@@ -20,6 +27,10 @@ class Sql(QuerySet, file="templates.sql", package=__package__):
     insert_version: Statement
     find_template: Statement
     page_of_templates: Statement
+    page_of_versions: Statement
+    find_version: Statement
+    uses_of_templates: Statement
+    generators_of_campaigns: Statement
     lock_template: Statement
     lock_templates: Statement
     template_versions: Statement
@@ -75,6 +86,34 @@ async def page_of_templates(
         conn, _SummaryRow, brand_id=brand_id, after=after, channel=channel and int(channel), limit=limit
     )
     return [row.summary() for row in rows]
+
+
+async def page_of_versions(conn: Connection, brand_id: UUID, template_id: UUID, *, limit: int) -> list[VersionSummary]:
+    """The versions that are kept, the newest first."""
+    rows = await Sql.page_of_versions.rows(conn, _VersionRow, id=template_id, brand_id=brand_id, limit=limit)
+    return [
+        VersionSummary(row.version, _default_first(row.languages, row.default_language), row.created_at) for row in rows
+    ]
+
+
+async def find_version(conn: Connection, brand_id: UUID, template_id: UUID, version: int) -> Template | None:
+    """The template as it was in that version, under the name that it has now."""
+    row = await Sql.find_version.first(conn, _TemplateRow, id=template_id, brand_id=brand_id, version=version)
+    return row.template() if row else None
+
+
+async def uses_of_templates(
+    conn: Connection, brand_id: UUID, ids: Collection[UUID], *, limit: int
+) -> list[TemplateUse]:
+    """Which campaigns say these templates, in the order of the campaigns' names."""
+    return await Sql.uses_of_templates.rows(conn, TemplateUse, brand_id=brand_id, ids=list(ids), limit=limit)
+
+
+async def generators_of_campaigns(
+    conn: Connection, brand_id: UUID, ids: Collection[UUID], *, limit: int
+) -> list[GeneratorUse]:
+    """Which event generators run these campaigns, in the order of their names."""
+    return await Sql.generators_of_campaigns.rows(conn, GeneratorUse, brand_id=brand_id, ids=list(ids), limit=limit)
 
 
 async def lock_template(conn: Connection, brand_id: UUID, template_id: UUID) -> int | None:
@@ -151,13 +190,23 @@ class _SummaryRow(msgspec.Struct, frozen=True):
     updated_at: datetime
 
     def summary(self) -> TemplateSummary:
-        others = sorted(language for language in self.languages if language != self.default_language)
         return TemplateSummary(
             id=self.id,
             name=self.name,
             channel=ChannelKind(self.channel),
             version=self.version,
-            languages=(self.default_language, *others),
+            languages=_default_first(self.languages, self.default_language),
             created_at=self.created_at,
             updated_at=self.updated_at,
         )
+
+
+class _VersionRow(msgspec.Struct, frozen=True):
+    version: int
+    default_language: str
+    languages: list[str]
+    created_at: datetime
+
+
+def _default_first(languages: Collection[str], default: str) -> tuple[str, ...]:
+    return (default, *sorted(language for language in languages if language != default))

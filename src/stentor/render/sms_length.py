@@ -28,6 +28,11 @@ def sms_length(text: str) -> SmsLength:
     return _counted("ucs2", [2 if character > "\uffff" else 1 for character in text])
 
 
+def beyond_gsm(text: str) -> list[str]:
+    """The characters that are not in the GSM alphabet, each once, in their order: because of them a text is UCS-2."""
+    return [character for character in dict.fromkeys(text) if character not in _BASIC and character not in _EXTENDED]
+
+
 def _counted(encoding: Literal["gsm7", "ucs2"], widths: list[int]) -> SmsLength:
     units = sum(widths)
     alone, joined = _LENGTHS[encoding]

@@ -36,6 +36,8 @@ from stentor.campaigns.known import known_campaigns
 from stentor.campaigns.previews import PreviewService
 from stentor.campaigns.service import CampaignService
 from stentor.campaigns.sources import GeneratorSource
+from stentor.campaigns.template_checks import TemplateCheckService
+from stentor.campaigns.template_fields import TemplateFieldService
 from stentor.campaigns.templates import TemplateService
 from stentor.channels.partners.callers import HubCallers
 from stentor.channels.partners.channels import PartnerChannelService
@@ -234,6 +236,8 @@ def services(core: Core) -> Services:
         spools=Spools(data_directory(core.settings) / "spool", bytes_max=core.settings.spool_bytes),
         templates=TemplateService(core.db),
         previews=previews,
+        template_checks=TemplateCheckService(core.db, previews),
+        template_fields=TemplateFieldService(core.db, segments(core)),
         campaigns=CampaignService(core.db),
         campaign_runs=CampaignRunner(core.db, campaigns, executions, clock=clock),
         generators=GeneratorService(core.db),

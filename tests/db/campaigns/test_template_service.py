@@ -4,11 +4,14 @@ from uuid import UUID
 
 import pytest
 
+from campaign_world import Content
+from stentor.audience.segments.expressions import Known
 from stentor.campaigns import template_store
-from stentor.campaigns.model import CampaignDraft, Route, TemplateContent, TemplatePatch
+from stentor.campaigns.model import CampaignDraft, GeneratorDraft, Route, Step, TemplateContent, TemplatePatch
 from stentor.campaigns.service import CampaignService
 from stentor.campaigns.templates import TemplateService
 from stentor.db.pool import Database
+from stentor.domain.ids import new_id
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Conflict, Invalid, NotFound
 
@@ -170,3 +173,59 @@ async def test_another_brand_sees_nothing_of_it(templates: TemplateService, bran
     with pytest.raises(NotFound):
         await templates.delete(other_brand_id, made.id)
     assert await templates.get(brand_id, made.id) == made
+
+
+async def test_an_old_version_is_shown_and_comes_back_as_a_new_one(content: Content):
+    made = await content.template(en="One", de="Eins")
+    await content.templates.update(content.brand_id, made.id, TemplatePatch(variants={"en": {"text": "Two"}}))
+
+    old = await content.templates.version(content.brand_id, made.id, 1)
+    back = await content.templates.restore(content.brand_id, made.id, 1)
+    kept = await content.templates.versions(content.brand_id, made.id)
+
+    assert (old.version, old.content) == (1, made.content)
+    assert (back.version, back.content) == (3, made.content)
+    assert [(one.version, one.languages) for one in kept] == [(3, ("en", "de")), (2, ("en",)), (1, ("en", "de"))]
+    with pytest.raises(NotFound):
+        await content.templates.version(content.brand_id, made.id, 4)
+    for brand_id, template_id in ((new_id(), made.id), (content.brand_id, new_id())):
+        with pytest.raises(NotFound):
+            await content.templates.versions(brand_id, template_id)
+        with pytest.raises(NotFound):
+            await content.templates.restore(brand_id, template_id, 1)
+
+
+async def test_what_was_made_of_an_older_state_changes_nothing(content: Content):
+    made = await content.template(en="One")
+    named = await content.templates.update(
+        content.brand_id, made.id, TemplatePatch(name="Renamed"), edited_from=made.updated_at
+    )
+
+    for change in (TemplatePatch(name="Mine"), TemplatePatch(variants={"en": {"text": "Mine"}})):
+        with pytest.raises(Conflict, match="meanwhile"):
+            await content.templates.update(content.brand_id, made.id, change, edited_from=made.updated_at)
+    with pytest.raises(Conflict):
+        await content.templates.restore(content.brand_id, made.id, 1, edited_from=made.updated_at)
+
+    assert await content.templates.get(content.brand_id, made.id) == named
+
+
+async def test_where_templates_are_said_is_told_by_route_and_step(content: Content):
+    first, second, unused = [await content.template(name, en="Hi") for name in ("A", "B", "C")]
+    later = Step(wait="1h", routes=(Route(ChannelKind.SMS, first.id),))
+    own = (Route(ChannelKind.SMS, second.id), Route(ChannelKind.SMS, first.id, when=Known(field="email")))
+    draft = CampaignDraft(name="Z", consent_basis="none", routes=own[::-1], steps=(later,))
+    campaign = await content.campaigns.create(content.brand_id, draft)
+    generator = GeneratorDraft(name="G", campaign_id=campaign.id, context_schema=None)
+    await content.generators.create(content.brand_id, generator, generator_id="g")
+
+    uses = await content.templates.uses(content.brand_id, [first.id, second.id, unused.id])
+    running = await content.templates.generators(content.brand_id, [campaign.id])
+
+    assert [(use.template_id, use.campaign_name, use.step, use.route) for use in uses] == [
+        (first.id, "Z", 0, 0),
+        (second.id, "Z", 0, 1),
+        (first.id, "Z", 1, 0),
+    ]
+    assert [(one.id, one.campaign_id) for one in running] == [("g", campaign.id)]
+    assert await content.templates.uses(new_id(), [first.id]) == []
