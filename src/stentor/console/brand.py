@@ -55,6 +55,11 @@ class BrandDoor:
             raise Forbidden(f"Your role in {brand.name} is {role}, which may not do that. Ask an owner or an admin.")
         return place
 
+    async def is_still_inside(self, request: AnyRequest, place: Place, permission: Permission) -> bool:
+        """Whether they who came in with that request are signed in still, and may do this in the brand still."""
+        who = await self._visits.still(request)
+        return who is not None and who.may(permission, place.brand.organisation_id, place.brand.id)
+
     async def posted(self, request: AnyRequest, permission: Permission) -> tuple[Place, Mapping[str, str]]:
         """The same, and the fields of the form that they sent from a page of ours."""
         form = await self._visits.form(request)

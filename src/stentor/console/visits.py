@@ -90,6 +90,10 @@ class Visits:
             raise Unauthenticated("Sign in first.")
         return who
 
+    async def still(self, request: AnyRequest) -> SignedIn | None:
+        """Who is signed in now, where the request came a while ago; asked by a page itself, which keeps no session alive."""
+        return await self._sessions.remembered(self.token(request))
+
     async def form(self, request: AnyRequest) -> Mapping[str, str]:
         """The fields of one of our own forms.
 

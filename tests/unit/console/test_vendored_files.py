@@ -3,13 +3,18 @@
 import hashlib
 import tomllib
 from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+import pytest
 
 STATIC = resources.files("stentor.console").joinpath("static")
-VENDORED = tomllib.loads(STATIC.joinpath("vendored.toml").read_text("utf-8"))
+ASSETS = Path(__file__).parents[2] / "assets"
 
 
-def test_vendored_files_are_the_published_ones_and_have_their_licence():
-    assert set(VENDORED) == {"htmx.min.js"}
-    for name, told in VENDORED.items():
-        assert hashlib.sha256(STATIC.joinpath(name).read_bytes()).hexdigest() == told["sha256"], name
-        assert STATIC.joinpath(told["licence_file"]).read_text("utf-8").strip()
+@pytest.mark.parametrize("folder", [STATIC, ASSETS])
+def test_vendored_files_are_the_published_ones_and_have_their_licence(folder: Traversable):
+    vendored = tomllib.loads(folder.joinpath("vendored.toml").read_text("utf-8"))
+    for name, told in vendored.items():
+        assert hashlib.sha256(folder.joinpath(name).read_bytes()).hexdigest() == told["sha256"], name
+        assert folder.joinpath(told["licence_file"]).read_text("utf-8").strip()
