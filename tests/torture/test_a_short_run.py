@@ -27,6 +27,7 @@ def test_a_minute_of_faults_loses_and_doubles_nobody(tmp_path: Path):
     assert set(certificate.faults) == set(FAULTS)
     assert min(certificate.faults.values()) >= 1
     assert certificate.executions > 0
+    assert certificate.pulled > 0
     assert certificate.kills > 0
     assert done.returncode == 1
     assert "does not count" in done.stdout

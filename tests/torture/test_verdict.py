@@ -423,6 +423,10 @@ def test_it_knows_the_engine_by_its_tables_alone():
         "",
         ".testing",
         ".testing.torture",
-        *(f".testing.torture.{name}" for name in ("cap_verdict", "certificate", "evidence", "quiet_verdict")),
+        *(
+            f".testing.torture.{name}"
+            for name in ("cap_verdict", "certificate", "evidence", "pull_ledger", "pull_verdict")
+        ),
+        *(f".testing.torture.{name}" for name in ("quiet_verdict", "verdict", "watching")),
     ]
-    assert set(done.stdout.split()) == {f"stentor{part}" for part in [*parts, ".testing.torture.verdict"]}
+    assert set(done.stdout.split()) == {f"stentor{part}" for part in parts}

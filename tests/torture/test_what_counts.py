@@ -6,6 +6,7 @@ import pytest
 
 from stentor.testing.torture.certificate import (
     KILLS_ON_WIRE_MIN,
+    PULLED_PER_MINUTE_MIN,
     RECIPIENTS_PER_MINUTE_MIN,
     STRIKES_MIN,
     Certificate,
@@ -20,6 +21,8 @@ ENOUGH = Certificate(
     kills_on_wire=KILLS_ON_WIRE_MIN,
     executions=100,
     recipients=RECIPIENTS_PER_MINUTE_MIN * MINUTES,
+    pulled=PULLED_PER_MINUTE_MIN * MINUTES,
+    revoked=50,
     lost=0,
     doubled=0,
     unknown=8,
@@ -43,6 +46,7 @@ def test_a_run_with_just_enough_of_everything_counts_and_holds(capsys: pytest.Ca
     ("certificate", "why"),
     [
         (replace(ENOUGH, recipients=ENOUGH.recipients - 1), "99999 recipients of 100000"),
+        (replace(ENOUGH, pulled=ENOUGH.pulled - 1), "2499 people pulled of 2500"),
         (replace(ENOUGH, kills_on_wire=19), "19 kills with bytes on the wire of 20"),
         (replace(ENOUGH, faults={"kill_api": 3, "http_silent": 2}), "http_silent struck 2 times of 3"),
         (replace(ENOUGH, faults={"kill_api": 0, "http_silent": 3}), "kill_api struck 0 times of 3"),

@@ -60,8 +60,10 @@ def port_of(server: asyncio.Server | None) -> int:
 class SinkModule:
     """A module of ours as a process for the length of a `with`; `port` is where it listens, as it says in its first line."""
 
-    def __init__(self, module: str, arguments: Sequence[str]) -> None:
+    def __init__(self, module: str, arguments: Sequence[str], *, stop_s: float = STOP_S) -> None:
+        """It is given `stop_s` to end when it is told to."""
         self.port = 0
+        self._stop_s = stop_s
         self._command = [sys.executable, "-m", module, *arguments]
         self._process: subprocess.Popen[str] | None = None
 
@@ -82,7 +84,7 @@ class SinkModule:
             return {}
         process, self._process = self._process, None
         process.terminate()
-        said, _ = process.communicate(timeout=STOP_S)
+        said, _ = process.communicate(timeout=self._stop_s)
         return json.loads(said)
 
     def signal(self, number: int) -> None:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 KILLS_ON_WIRE_MIN = 20
 STRIKES_MIN = 3
 RECIPIENTS_PER_MINUTE_MIN = 20_000
+PULLED_PER_MINUTE_MIN = 500
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,8 @@ class Certificate:
     kills_on_wire: int
     executions: int
     recipients: int
+    pulled: int
+    revoked: int
     lost: int
     doubled: int
     unknown: int
@@ -54,6 +57,8 @@ class Certificate:
         ]
         if self.recipients < wanted:
             short.append(f"{self.recipients} recipients of {wanted}")
+        if self.pulled < (wanted := round(PULLED_PER_MINUTE_MIN * minutes)):
+            short.append(f"{self.pulled} people pulled of {wanted}")
         if self.kills_on_wire < KILLS_ON_WIRE_MIN:
             short.append(f"{self.kills_on_wire} kills with bytes on the wire of {KILLS_ON_WIRE_MIN}")
         return short

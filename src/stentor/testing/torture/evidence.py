@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from stentor.testing.torture.watching import Watching
+
 _SEND_ID_CHARS = 60
 _PADDING = "===="  # 37 bytes in base32 end in a group of four characters
 
@@ -65,6 +67,8 @@ class Workload:
     """So many webhooks may have been in doubt, and come once more."""
     rules: Mapping[str, list[Any]] = field(default_factory=dict)
     """The caps and quiet hours that were in force."""
+    watched: list[tuple[float, float]] = field(default_factory=list)
+    """From when to when a watcher lived and nothing kept it from its work, in seconds since the epoch."""
     began_s: float = 0.0
     """Seconds since the epoch at `began_ns`, which joins the ledgers' clock to the database's."""
     began_ns: int = 0
@@ -87,10 +91,14 @@ class Workload:
 
 def read_chronicle(path: Path) -> Workload:
     """The workload as its clients and the nemesis wrote it down."""
-    workload = Workload()
+    workload, watching = Workload(), Watching()
     with path.open(encoding="utf-8") as lines:
         for line in lines:
-            _take_note(workload, json.loads(line))
+            note = json.loads(line)
+            watching.take(note)
+            if note["what"] != "watched":
+                _take_note(workload, note)
+    workload.watched = watching.intervals()
     return workload
 
 

@@ -3,8 +3,9 @@
 import asyncio
 import random
 import sys
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, LiteralString
 
@@ -19,6 +20,7 @@ from stentor.domain.policy import BrandCap
 from stentor.domain.quiet_hours import QuietAction
 from stentor.testing.http_local import HttpSinkProcess
 from stentor.testing.smtp_local import SinkProcess
+from stentor.testing.torture import partner
 from stentor.testing.torture.cast import Cast
 from stentor.testing.torture.chronicle import Chronicle
 from stentor.testing.torture.nemesis import FAULTS, FREEZE_BRIEFLY_S, FREEZE_S, Nemesis
@@ -27,6 +29,7 @@ from stentor.testing.torture.provider import Provider, receivers, subscribers
 from stentor.testing.torture.proxy import ChaosProxy
 from stentor.testing.torture.stage import Relay, set_stage
 from stentor.testing.torture.verdict import Verdict, judge
+from stentor.testing.torture.watchman import looking_on
 from stentor.testing.torture.workload import Clients
 from stentor.testing.waiting import eventually
 
@@ -52,6 +55,7 @@ _NIGHTLY_AT_S = (18, 47)
 full minute: whoever is planned in the last 5 s before it is held at once."""
 _LOOK_EVERY_S = 0.2
 _LEAVE_EVERY_S = (0.2, 0.8)
+_LEAVE_LISTS_EVERY_S = (1.0, 3.0)
 
 
 def run(*, seed: int, minutes: float, folder: Path, faults: Sequence[str] = tuple(FAULTS)) -> Verdict:
@@ -73,17 +77,21 @@ async def _run(premises: Premises, seed: int, minutes: float, folder: Path, faul
             ChaosProxy.to_port(receiver.port) as hooks,
             ChaosProxy.to_socket(f"{read_sockets(home)}/.s.PGSQL.5432") as database,
         ):
-            audiences = _audiences(draw) | subscribers(draw, PEOPLE)
+            audiences = _audiences(draw) | subscribers(draw, PEOPLE) | partner.subscribers(draw, PEOPLE)
             nights = lay_nights(Clock().now(), minutes)
             relays = _relays(relay.port, nights) | receivers(hooks.port)
             stage = await set_stage(premises.core, relays, caps=_CAPS)
+            told = await partner.add_partner(premises.core, stage, url=premises.url, seed=seed)
             await _add_people(premises, stage.brand.id, audiences, nights)
             for topic, people in audiences.items():
                 chronicle.people(topic, people)
             through = make_conninfo(dsn, host="127.0.0.1", port=database.port, sslmode="disable")
             settings = premises.settings.model_copy(update={"database_url": through})
-            async with Cast(settings, workers=WORKERS, log=folder / "log") as cast:
-                await premises.until_listening()
+            async with (
+                Cast(settings, workers=WORKERS, log=folder / "log") as cast,
+                looking_on(dsn, chronicle),
+                _executed(premises, told, folder / "pulled"),
+            ):
                 nemesis = Nemesis(
                     cast=cast,
                     home=home,
@@ -101,8 +109,18 @@ async def _run(premises: Premises, seed: int, minutes: float, folder: Path, faul
                 chronicle.note("began", rules=_rules(audiences, nights), fault_kinds=list(FAULTS))
                 await _torture(minutes, nemesis, clients, _Books(dsn, sink, index), draw)
                 chronicle.note("ended")
+                ended_s = time.time()
                 await _until_drained(dsn)
-    return await asyncio.to_thread(judge, dsn, chronicle_file, [index, folder / "hooked.index"], seed=seed)
+                await partner.until_watched(dsn, ended_s)
+    ledgers = [index, folder / "hooked.index"]
+    return await asyncio.to_thread(judge, dsn, chronicle_file, ledgers, seed=seed, pulled=folder / "pulled")
+
+
+@asynccontextmanager
+async def _executed(premises: Premises, told: partner.Told, ledger: Path) -> AsyncIterator[None]:
+    await premises.until_listening()
+    async with partner.executing(told, ledger):
+        yield
 
 
 def _relays(port: int, nights: Nights) -> dict[str, Relay | None]:
@@ -204,7 +222,12 @@ async def _torture(minutes: float, nemesis: Nemesis, clients: Clients, books: _B
         await clients.leave_by_link(books.sink, books.index, await books.topics())
         await asyncio.sleep(draw.uniform(*_LEAVE_EVERY_S))
 
+    async def leave_lists() -> None:
+        await clients.leave_by_api(partner.TOPIC)
+        await asyncio.sleep(draw.uniform(*_LEAVE_LISTS_EVERY_S))
+
     async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_until(stop, leave_lists))
         tasks.create_task(nemesis.run(stop))
         tasks.create_task(_until(stop, call))
         tasks.create_task(_until(stop, call_by_the_clock))

@@ -15,6 +15,7 @@ import psycopg
 from stentor.testing.torture.cap_verdict import CapVerdict, Withheld
 from stentor.testing.torture.certificate import Certificate
 from stentor.testing.torture.evidence import Taken, Workload, read_chronicle, read_ledgers
+from stentor.testing.torture.pull_verdict import PullVerdict, Stand
 from stentor.testing.torture.quiet_verdict import QuietVerdict
 
 OPT_OUT_S_MAX = 5.0
@@ -23,6 +24,7 @@ OPT_OUT_S_MAX = 5.0
 _PENDING, _HELD, _HANDED_OVER, _SKIPPED, _FAILED, _UNKNOWN = range(6)
 _UNSUBSCRIBED, _SUPPRESSED, _FREQUENCY_CAP, _QUIET_HOURS_CANCELLED, _QUIET_HOURS = 2, 3, 6, 7, 27
 _IN_DOUBT = 28  # settled as failed by somebody who knew
+_REVOKED = 26
 
 _CLOCKS_DIFFER_S = 1.0
 """How far an opt-out's time as its client saw it and a publication's as the database has it may be apart on one machine."""
@@ -85,12 +87,18 @@ class Verdict:
 
 
 def judge(
-    dsn: str, chronicle: Path, ledgers: Sequence[Path], *, seed: int, opt_out_s_max: float = OPT_OUT_S_MAX
+    dsn: str,
+    chronicle: Path,
+    ledgers: Sequence[Path],
+    *,
+    seed: int,
+    opt_out_s_max: float = OPT_OUT_S_MAX,
+    pulled: Path | None = None,
 ) -> Verdict:
-    """Joins everything. The database may be reached by any road; nothing is written."""
+    """Joins everything. The database may be reached by any road; nothing is written. `pulled`: the ledger of a service."""
     workload = read_chronicle(chronicle)
     with psycopg.connect(dsn) as conn:
-        judging = _Judging(conn, workload, read_ledgers(ledgers), opt_out_s_max)
+        judging = _Judging(conn, workload, read_ledgers(ledgers), opt_out_s_max, pulled)
         executions = judging.run()
     counts = judging.counts
     certificate = Certificate(
@@ -99,6 +107,8 @@ def judge(
         kills_on_wire=workload.kills_on_wire,
         executions=executions,
         recipients=counts.recipients,
+        pulled=judging.pulls.pulled,
+        revoked=judging.pulls.revoked,
         lost=counts.lost,
         doubled=counts.doubled,
         unknown=counts.unknown,
@@ -116,7 +126,12 @@ def judge(
 
 class _Judging:
     def __init__(
-        self, conn: "psycopg.Connection[_Row]", workload: Workload, ledger: Iterable[Taken], opt_out_s_max: float
+        self,
+        conn: "psycopg.Connection[_Row]",
+        workload: Workload,
+        ledger: Iterable[Taken],
+        opt_out_s_max: float,
+        pulled: Path | None,
     ) -> None:
         self.counts = _Counts()
         self._conn = conn
@@ -129,6 +144,8 @@ class _Judging:
         executions = {execution.bytes: topic for execution, topic in topics.items()}
         self._caps = CapVerdict(conn, workload.caps, topics)
         self._quiet = QuietVerdict(workload.rules)
+        names = {customer: name for customer, (name, _) in self._people.items()}
+        self.pulls = PullVerdict(conn, workload, pulled, names)
         ((self._judged_at_s,),) = self._rows(_PRESENT)
         for taken in ledger:
             self._weigh(taken, executions.get(taken.send.execution))
@@ -149,6 +166,8 @@ class _Judging:
             self.counts.add("unbalanced", f"messages of no execution {UUID(bytes=stray)}", len(self._copies[stray]))
         for execution in executions:
             self._judge(execution)
+        for broken in self.pulls.refused():
+            self.counts.add(*broken)
         self._judge_repeats()
         self._judge_departures()
         for schedule_id, due_at, started in self._rows(_OCCURRENCES):
@@ -188,11 +207,14 @@ class _Judging:
             self.counts.add("lost", f"execution {execution.id} is {execution.state} at the end")
         self.counts.recipients += len(sends)
         copies = self._copies[execution.id.bytes]
-        seen: set[str] = set()
+        pulled = self.pulls.of(execution.id, execution.topic)
+        seen: dict[str, Stand] = {}
         for send in sends:
             name, _ = self._people[send.customer]
-            seen.add(name)
+            seen[name] = Stand(send.state, send.reason)
             got = copies.pop((send.customer.bytes, send.channel), 0)
+            if pulled and send.state == _HANDED_OVER:
+                got += self.pulls.has(pulled, name)
             self._judge_send(execution, send, name, got)
             more = got - (send.state in {_HANDED_OVER, _UNKNOWN})
             if more > 0:
@@ -201,9 +223,13 @@ class _Judging:
             self.counts.add(
                 "unbalanced", f"a message of {execution.id} to {UUID(bytes=customer)}, who has no send in it"
             )
+        for broken in self.pulls.broken(pulled, seen) if pulled else ():
+            self.counts.add(*broken)
         expected = {name for name in self._workload.audiences[execution.topic] if not self._had_left(name, execution)}
         self.counts.add(
-            "lost", f"people of {execution.id} without a send: {sorted(expected - seen)[:3]}", len(expected - seen)
+            "lost",
+            f"people of {execution.id} without a send: {sorted(expected - seen.keys())[:3]}",
+            len(expected - seen.keys()),
         )
         if execution.audience_size != len(seen):
             self.counts.add(
@@ -233,7 +259,10 @@ class _Judging:
             return self._caps.explains(Withheld(execution.id, send.customer, execution.topic, send.decided_at_s))
         if send.reason == _QUIET_HOURS_CANCELLED:
             return self._quiet.explains_skip(execution.topic, name, send.decided_at_s)
-        return send.reason in {_UNSUBSCRIBED, _SUPPRESSED} and (name, execution.topic) in self._workload.departures
+        return (
+            send.reason in {_UNSUBSCRIBED, _SUPPRESSED, _REVOKED}
+            and (name, execution.topic) in self._workload.departures
+        )
 
     def _judge_copies(self, execution: _Execution, send: _Send, name: str, more: int) -> None:
         """More copies than its state speaks of: an `at_least_once` sender tries once more for each time of doubt.

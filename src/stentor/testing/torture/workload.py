@@ -71,9 +71,9 @@ class Clients:
         answer = await self._insist("POST", path, headers, body, expected=202)
         self._chronicle.accepted(key, topic, json.loads(answer)["execution_id"].removeprefix("exec-"))
 
-    async def leave_by_api(self) -> None:
-        """Somebody opts out of a topic through the API."""
-        seat = self._drawn()
+    async def leave_by_api(self, topic: str = "") -> None:
+        """Somebody opts out of a topic through the API, of that one if it is named."""
+        seat = self._drawn(topic)
         if seat is None:
             return
         self._chronicle.leaving(*seat)
@@ -96,12 +96,13 @@ class Clients:
         await self._insist("POST", link[1].decode(), headers, b"List-Unsubscribe=One-Click")
         self._chronicle.left(*seat)
 
-    def _drawn(self) -> Seat | None:
-        while self._seats:
-            seat = self._seats.pop()
-            if seat not in self._gone:
-                self._gone.add(seat)
-                return seat
+    def _drawn(self, topic: str) -> Seat | None:
+        for place in reversed(range(len(self._seats))):
+            if not topic or self._seats[place].topic == topic:
+                seat = self._seats.pop(place)
+                if seat not in self._gone:
+                    self._gone.add(seat)
+                    return seat
         return None
 
     async def _insist(
