@@ -84,10 +84,15 @@ class Statement:
         found = await self._fetch(conn, scalar_row, params)
         return found[0] if found else None
 
-    async def batches(self, conn: Connection, size: int, **params: Any) -> AsyncGenerator[list[tuple[Any, ...]], None]:
-        """All rows, `size` at a time, read as they are asked for: for exports. Open as long as its transaction."""
+    async def batches(
+        self, conn: Connection, size: int, *, in_binary: bool = False, **params: Any
+    ) -> AsyncGenerator[list[tuple[Any, ...]], None]:
+        """All rows, `size` at a time, read as they are asked for: for exports. Open as long as its transaction.
+
+        `in_binary`: as the server keeps them, which is less work for ids and digests by the million.
+        """
         async with AsyncServerCursor(conn, self.name) as cursor:
-            await cursor.execute(self._bytes, self._bound(conn, params))
+            await cursor.execute(self._bytes, self._bound(conn, params), binary=in_binary)
             while rows := await cursor.fetchmany(size):
                 yield rows
 

@@ -48,11 +48,12 @@ class AskAgain:
             await self._hand_over.finish(run)
         return revoked
 
-    async def about_page(self, run: PulledRun, pull: Pull, place: tuple[int, int]) -> int:
+    async def about_page(self, run: PulledRun, pull: Pull, place: tuple[int, int], changed: Sequence[UUID]) -> int:
         """The same of rows that were just read and have not been given to anybody yet.
 
-        That is of those who are not as the list found them: with another address they were never asked about, and whoever is
-        gone is nobody to hand over. Of everybody, where nobody watched for a while or lists are being asked anew.
+        That is of those who were not as the list found them when they were read: with another address they were never asked
+        about, and whoever is gone is nobody to hand over. Of everybody, where nobody watched for a while or lists are being
+        asked anew.
 
         Raises NotFound where their list was dropped meanwhile, so that they are not all there.
         """
@@ -61,10 +62,11 @@ class AskAgain:
                 raise NotFound(NO_PULL)
             everybody = await store.is_all_asked_anew(conn, run)
             await store.watch_on(conn, run)
-            customers = await people_store.to_ask_again(conn, run, pull, place, everybody=everybody)
+            customers = await people_store.everybody_on(conn, pull, place) if everybody else changed
             failpoint("page_asked.before_commit")
         failpoint("page_asked.after_commit")
-        return await self.about(run, customers)
+        # In the order of their keys, as everybody asks about people.
+        return await self.about(run, sorted(customers))
 
     async def _revoke(self, run: PulledRun, customers: Sequence[UUID], look_up: LookUp | None) -> int:
         async with self._db.transaction() as conn:

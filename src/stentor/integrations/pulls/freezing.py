@@ -7,7 +7,7 @@ read, the people it had skipped stay so, the others wait as before, and the next
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import aclosing
 from datetime import datetime
 from uuid import UUID
@@ -22,10 +22,10 @@ from stentor.domain.vocabulary import SendState
 from stentor.errors import Unavailable
 from stentor.failpoints import failpoint
 from stentor.integrations.pulls import people_store, store
-from stentor.integrations.pulls.guarding import Cleared, GuardedBy, ListGuard, has_lists
+from stentor.integrations.pulls.guarding import Cleared, ListGuard, has_lists
 from stentor.integrations.pulls.handing_over import HandOver
 from stentor.integrations.pulls.model import Pull, PulledRun, Puller
-from stentor.integrations.pulls.people_store import Listed, Row
+from stentor.integrations.pulls.people_store import Batch, Rows
 from stentor.integrations.pulls.spreading import HourSpread
 from stentor.integrations.pulls.store import RunChunk, Sql
 from stentor.integrations.pulls.turns import Turns
@@ -149,14 +149,14 @@ class Freezer:
             async with aclosing(everybody):
                 async for batch in everybody:
                     cleared = await self._guard.clear(run, by, pulled, batch, before_wave=before_wave)
-                    rows = _rows(run, by, chunks, batch, cleared)
+                    rows = _rows(run, chunks, batch, cleared)
                     if spread is not None:
                         rows = await spread.spread(batch, rows)
                     if writing is not None:
                         await writing
                     # While these are written the next are read and sorted out.
                     writing = asyncio.create_task(self._write(run, pull_id, position, rows))
-                    position += len(rows)
+                    position += len(rows.customers)
             if writing is not None:
                 await writing
         except BaseException:
@@ -168,8 +168,8 @@ class Freezer:
         log.info("pull.frozen", pull_id=str(pull_id), execution_id=str(run.execution_id), rows=position)
         return pull_id
 
-    async def _write(self, run: PulledRun, pull_id: UUID, position: int, rows: Sequence[Row]) -> None:
-        if not rows:
+    async def _write(self, run: PulledRun, pull_id: UUID, position: int, rows: Rows) -> None:
+        if not rows.customers:
             return
         async with self._db.transaction() as conn:
             await people_store.insert_rows(conn, run, pull_id, position, rows)
@@ -191,26 +191,21 @@ class Freezer:
         )
 
 
-def _rows(
-    run: PulledRun, by: GuardedBy, chunks: Mapping[int, RunChunk], batch: Sequence[Listed], cleared: Cleared
-) -> list[Row]:
+def _rows(run: PulledRun, chunks: Mapping[int, RunChunk], batch: Batch, cleared: Cleared) -> Rows:
     """What becomes of the batch: who is on the list, when they may be written to, with which template."""
-    rows: list[Row] = []
-    templates, open_from, customers = run.templates, cleared.open_from, cleared.customers
+    left_out, open_from, published_at = cleared.left_out, cleared.open_from, run.published_at
     # Nobody is to be written to before the execution was published, nor later than now without a reason.
-    due: dict[int, datetime] = {number: max(each.due_at, run.published_at) for number, each in chunks.items()}
+    due: dict[int, datetime] = {number: max(each.due_at, published_at) for number, each in chunks.items()}
+    times = [due.get(chunk, published_at) for chunk in batch.chunks]
+    if open_from:
+        times = [max(at, open_from.get(place or "", at)) for at, place in zip(times, batch.places, strict=True)]
+    templates = [run.templates[variant] for variant in batch.variants]
+    rows = Rows(batch.customers, batch.parts, templates, times, batch.digests)
     pulled = {number for number, each in chunks.items() if each.is_pulled}
-    kept = [
-        one for one in batch if one.customer_id in customers and (one.state != SendState.PENDING or one.chunk in pulled)
-    ]
-    if by.quiet is None:
-        return [
-            Row(one.customer_id, templates[one.variant], due.get(one.chunk, run.published_at), one.digest)
-            for one in kept
-        ]
-    for one in kept:
-        at = due.get(one.chunk, run.published_at)
-        if (until := open_from.get(one.place or "")) is not None and until > at:
-            at = until
-        rows.append(Row(one.customer_id, templates[one.variant], at, one.digest))
-    return rows
+    if not left_out and pulled.issuperset(batch.chunks):
+        return rows
+    people = zip(batch.customers, batch.states, batch.chunks, strict=True)
+    return rows.only(
+        customer not in left_out and (state != SendState.PENDING or chunk in pulled)
+        for customer, state, chunk in people
+    )

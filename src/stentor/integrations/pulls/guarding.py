@@ -3,7 +3,7 @@
 Quiet hours hold nobody back from a list: they become the time from when on somebody may be written to.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -31,7 +31,7 @@ from stentor.guard.quiet_hours import QuietHours
 from stentor.guard.wave import wave_objection
 from stentor.integrations.pulls import people_store, store
 from stentor.integrations.pulls.model import PulledRun
-from stentor.integrations.pulls.people_store import Listed
+from stentor.integrations.pulls.people_store import Batch
 from stentor.integrations.pulls.revoking import Revoked, let_go, revoke
 from stentor.optouts.look_up import LookUp
 from stentor.report.tally import Moves
@@ -54,9 +54,9 @@ class GuardedBy(msgspec.Struct, frozen=True):
 
 
 class Cleared(msgspec.Struct, frozen=True):
-    """Who of a batch is on the list, and from when on people of these places may be written to, where that is not at once."""
+    """Who of a batch is not on the list, and from when on people of these places may be written to, where that is not at once."""
 
-    customers: frozenset[UUID]
+    left_out: frozenset[UUID]
     open_from: Mapping[str, datetime]
 
 
@@ -88,11 +88,11 @@ class ListGuard:
         run: PulledRun,
         by: GuardedBy,
         chunks: Mapping[int, Chunk],
-        batch: Sequence[Listed],
+        batch: Batch,
         *,
         before_wave: Callable[[], Awaitable[None]],
     ) -> Cleared:
-        """Who of the batch is on the list. Whoever waits and is not is skipped; whoever was handed over and is not is revoked.
+        """Who of the batch is left out: whoever waits is skipped then, and whoever was handed over is revoked.
 
         `before_wave` is called before each wave of those of whom more is asked, in no transaction of this.
         """
@@ -101,38 +101,30 @@ class ListGuard:
         open_from: dict[str, datetime] = {}
         if by.quiet is not None:
             skipped = _quiet(by.quiet, by.now, batch, open_from)
-        # A million people come by here, so nothing is called for who is plain.
-        asks_all = by.capping is not None
-        special = [
-            one.customer_id
-            for one in batch
-            if not one.is_plain
-            or one.customer_id in listed
-            or (one.state == SendState.PENDING and (asks_all or one.customer_id in skipped))
-        ]
-        cleared = {one.customer_id for one in batch}
-        cleared.difference_update(special)
+        special = _special(batch, listed, skipped, asks_all=by.capping is not None)
+        left_out = set(special)
         for start in range(0, len(special), WAVE_SENDS_MAX):
             wave = special[start : start + WAVE_SENDS_MAX]
             await before_wave()
-            cleared |= await self._look_up.surely(lambda wave=wave: self._clear_wave(run, by, chunks, wave, skipped))
-        return Cleared(frozenset(cleared), open_from)
+            left_out -= await self._look_up.surely(lambda wave=wave: self._clear_wave(run, by, chunks, wave, skipped))
+        return Cleared(frozenset(left_out), open_from)
 
-    async def _listed(self, run: PulledRun, batch: Sequence[Listed]) -> frozenset[UUID]:
+    async def _listed(self, run: PulledRun, batch: Batch) -> frozenset[UUID]:
         """Those whose address is on a list that the campaign goes by."""
-        asked = [one for one in batch if one.address and one.digest is not None]
+        people = zip(batch.customers, batch.addresses, batch.digests, strict=True)
+        asked = [(customer, address, digest) for customer, address, digest in people if address and digest is not None]
 
         async def ask() -> frozenset[UUID]:
             async with self._db.read() as conn:
-                people = [(one.address or "", one.digest or b"") for one in asked]
-                listings = await self._look_up.wave(conn, run.brand_id, run.channel, people)
+                addresses = [(address, digest) for _, address, digest in asked]
+                listings = await self._look_up.wave(conn, run.brand_id, run.channel, addresses)
             if listings.hold_nobody:
                 return frozenset()
             campaign_id, topic_id = run.facts.publication.content.campaign_id, run.facts.topic_id
             return frozenset(
-                one.customer_id
-                for one in asked
-                if listings.objecting(one.address or "", one.digest or b"", campaign_id=campaign_id, topic_id=topic_id)
+                customer
+                for customer, address, digest in asked
+                if listings.objecting(address, digest, campaign_id=campaign_id, topic_id=topic_id)
             )
 
         return await self._look_up.surely(ask) if asked else frozenset()
@@ -258,21 +250,30 @@ def has_lists(channel: ChannelKind) -> bool:
     return channel in {ChannelKind.EMAIL, ChannelKind.SMS, ChannelKind.VOICE, ChannelKind.WHATSAPP}
 
 
-def _quiet(
-    hours: QuietHours, now: datetime, batch: Sequence[Listed], open_from: dict[str, datetime]
-) -> dict[UUID, Skip]:
+def _special(batch: Batch, listed: Collection[UUID], skipped: Collection[UUID], *, asks_all: bool) -> list[UUID]:
+    """Of whom more has to be asked. A million people come by here, so nothing is looked at of batches that are plain."""
+    if not (asks_all or listed or skipped) and all(batch.are_plain):
+        return []
+    return [
+        customer
+        for customer, is_plain, state in zip(batch.customers, batch.are_plain, batch.states, strict=True)
+        if not is_plain or customer in listed or (state == SendState.PENDING and (asks_all or customer in skipped))
+    ]
+
+
+def _quiet(hours: QuietHours, now: datetime, batch: Batch, open_from: dict[str, datetime]) -> dict[UUID, Skip]:
     """Fills in from when on each place is open, and says who is left out because its quiet hours say so."""
     objections: dict[str, Objection | None] = {}
     skipped: dict[UUID, Skip] = {}
-    for one in batch:
-        place = one.place or ""
+    for customer, where in zip(batch.customers, batch.places, strict=True):
+        place = where or ""
         if place not in objections:
             objections[place] = hours.objection(place, now)
         match objections[place]:
             case Hold(until=until):
                 open_from[place] = until
             case Skip() as skip:
-                skipped[one.customer_id] = skip
+                skipped[customer] = skip
             case None:
                 pass
     return skipped

@@ -119,8 +119,8 @@ class Paging:
 
     async def _piece(self, run: PulledRun, pull: Pull, place: tuple[int, int], wording: Wording) -> bytes:
         async with self._db.transaction() as conn:
-            piece = await people_store.page(conn, pull, run, place, wording)
-        await self._ask_again.about_page(run, pull, place)
+            piece, changed = await people_store.page(conn, pull, run, place, wording)
+        await self._ask_again.about_page(run, pull, place, changed)
         return piece
 
     async def _latest(self, run: PulledRun, puller: Puller) -> Pull | None:

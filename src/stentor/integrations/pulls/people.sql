@@ -7,7 +7,7 @@ SELECT set_config('enable_nestloop', 'off', true), set_config('work_mem', '96MB'
 -- name: everybody
 -- Whom a list may hold, in its order: whoever waits for the pull or was handed over, and was not revoked. `asked`: what is keyed by the person
 -- says yes, so that no more has to be asked about them than everybody's questions; the twin of guard/wave.py.
-SELECT s.customer_id, s.chunk, s.variant, s.state,
+SELECT s.customer_id, s.part, s.chunk, s.variant, s.state,
     p.customer_id IS NOT NULL AND NOT p.shared_address
         AND (NOT :heeds_topic OR coalesce(a.channels, 0) & :channel_bit <> 0)
         AND person_objection(
@@ -55,29 +55,25 @@ SELECT :execution_id, :pull_id, n.customer_id, :brand_id, (:schedules::timestamp
 FROM unnest(:parts::smallint[], :customer_ids::uuid[], :sorts::integer[], :digests::bytea[]) WITH ORDINALITY
     AS n (part, customer_id, sort, digest, ordinal)
 
--- name: to_ask_again
--- Who of a page is not as the list found them: gone, or with another address. With :all, everybody.
+-- name: everybody_on
+-- Who is on a page, without whoever looked at them.
 SELECT r.customer_id
 FROM pull_row r
-LEFT JOIN recipient p
-    ON p.part = r.part AND p.customer_id = r.customer_id AND p.brand_id = :brand_id AND p.created_at <= :started_at::timestamptz
 WHERE r.execution_id = :execution_id AND r.pull_id = :pull_id AND r.brand_id = :brand_id
     AND r.position >= :position_from AND r.position < :position_to
-    AND (
-        :all OR p.customer_id IS NULL
-        OR r.digest <> coalesce(substr(CASE WHEN :channel = 1 THEN p.email_digest ELSE p.phone_digest END, 1, 8), '')
-    )
-ORDER BY r.part, r.customer_id
 
 -- name: rows
--- A page as values. Whoever was erased, or made anew since, keeps the position and nothing else.
+-- A page as values. Whoever was erased, or made anew since, keeps the position and nothing else. Last, whether they are not as the list
+-- found them: gone, or with another address.
 SELECT r.position, r.customer_id, p.external_id, r.template, r.scheduled_at,
     CASE WHEN p.customer_id IS NULL THEN '{}' ELSE ARRAY(
         SELECT coalesce(CASE n.name WHEN 'Email' THEN p.email WHEN 'Phone' THEN p.phone WHEN 'Locale' THEN p.locale
             WHEN 'TimeZone' THEN p.time_zone WHEN 'PushTokens' THEN array_to_string(p.push_tokens, ',')
             ELSE p.attributes ->> n.name END, '')
         FROM unnest(:names::text[]) AS n (name)
-    ) END AS attributes
+    ) END AS attributes,
+    p.customer_id IS NULL
+        OR r.digest <> coalesce(substr(CASE WHEN :channel = 1 THEN p.email_digest ELSE p.phone_digest END, 1, 8), '')
 FROM pull_row r
 LEFT JOIN recipient p
     ON p.part = r.part AND p.customer_id = r.customer_id AND p.brand_id = :brand_id AND p.created_at <= :started_at::timestamptz
@@ -87,7 +83,8 @@ ORDER BY r.position
 
 -- name: send_details
 -- A page as the JSON of GetCustomerSendDetailsByChannel, without the brackets: to make it here costs a third of what it costs
--- to make a value of each row in Python. With :joined the attributes are one text, as they were before `/current`.
+-- to make a value of each row in Python. With :joined the attributes are one text, as they were before `/current`. Beside it, who is not
+-- as the list found them: these people were read here anyway, and to ask for them by a statement of its own costs a third of a page more.
 SELECT string_agg(
     '{"CustomerID":' || to_json(coalesce(p.external_id, ''))::text || ',"TemplateID":' || r.template
         || ',"ScheduledTime":"' || to_char(r.scheduled_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || '"'
@@ -97,6 +94,9 @@ SELECT string_agg(
             ELSE ',"CustomerAttributes":' || array_to_json(v.attributes)::text
         END || '}',
     ',' ORDER BY r.position
+), array_agg(r.customer_id) FILTER (
+    WHERE p.customer_id IS NULL
+        OR r.digest <> coalesce(substr(CASE WHEN :channel = 1 THEN p.email_digest ELSE p.phone_digest END, 1, 8), '')
 )
 FROM pull_row r
 LEFT JOIN recipient p
@@ -127,6 +127,9 @@ SELECT string_agg(
             ELSE ',"CustomerAttributes":' || array_to_json(v.attributes)::text
         END || '}',
     ',' ORDER BY r.position
+), array_agg(r.customer_id) FILTER (
+    WHERE p.customer_id IS NULL
+        OR r.digest <> coalesce(substr(CASE WHEN :channel = 1 THEN p.email_digest ELSE p.phone_digest END, 1, 8), '')
 )
 FROM pull_row r
 LEFT JOIN recipient p
@@ -154,6 +157,9 @@ SELECT string_agg(
         || ',"ScheduledTime":"' || to_char(r.scheduled_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || '","SendID":'
         || to_json(:send_prefix || r.template)::text || CASE WHEN :with_templates THEN ',"TemplateID":' || r.template ELSE '' END || '}',
     ',' ORDER BY r.position
+), array_agg(r.customer_id) FILTER (
+    WHERE p.customer_id IS NULL
+        OR r.digest <> coalesce(substr(CASE WHEN :channel = 1 THEN p.email_digest ELSE p.phone_digest END, 1, 8), '')
 )
 FROM pull_row r
 LEFT JOIN recipient p

@@ -1,10 +1,11 @@
 """The people of pulls in the database: who is on a list, pages of it, and that they were handed over."""
 
 from bisect import bisect_right
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
-from typing import Any, NamedTuple
+from itertools import compress
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -19,6 +20,8 @@ from stentor.domain.ids import part_of
 from stentor.domain.vocabulary import ConsentBasis, Reason, SendState
 from stentor.integrations.pulls.model import Pull, PulledRun, PullRow, Shape, Wording, send_prefix
 
+T = TypeVar("T")
+
 SCANNED_FROM = 50_000
 """Sends from which on a list is read by scans, and not person by person."""
 
@@ -28,7 +31,7 @@ class Sql(QuerySet, file="people.sql", package=__package__):
     everybody: Statement
     named: Statement
     insert_rows: Statement
-    to_ask_again: Statement
+    everybody_on: Statement
     rows: Statement
     send_details: Statement
     execution_details: Statement
@@ -48,26 +51,40 @@ _SHAPES: Mapping[Shape, Statement] = {
 }
 
 
-class Listed(NamedTuple):
-    """Somebody whom a list may hold. `is_plain`: what is keyed by the person says yes, and nothing has to be reserved."""
+class Batch(NamedTuple):
+    """Some whom a list may hold, in its order: by column, because what is made of each of a million people takes seconds.
 
-    customer_id: UUID
-    chunk: int
-    variant: int
-    state: int
-    is_plain: bool
-    place: str | None
-    address: str | None
-    digest: bytes | None
+    `are_plain`: what is keyed by the person says yes, and nothing has to be reserved.
+    """
+
+    customers: Sequence[UUID]
+    parts: Sequence[int]
+    chunks: Sequence[int]
+    variants: Sequence[int]
+    states: Sequence[int]
+    are_plain: Sequence[bool]
+    places: Sequence[str | None]
+    addresses: Sequence[str | None]
+    digests: Sequence[bytes | None]
 
 
-class Row(NamedTuple):
-    """What becomes a row of a list."""
+class Rows(NamedTuple):
+    """What becomes rows of a list, in its order and by column."""
 
-    customer_id: UUID
-    template: int
-    scheduled_at: datetime
-    digest: bytes | None = None
+    customers: Sequence[UUID]
+    parts: Sequence[int]
+    templates: Sequence[int]
+    times: Sequence[datetime]
+    digests: Sequence[bytes | None]
+
+    def only(self, kept: Iterable[bool]) -> "Rows":
+        """Those of them, by their order."""
+        those = list(kept)
+
+        def of(column: Sequence[T]) -> list[T]:
+            return list(compress(column, those))
+
+        return Rows(of(self.customers), of(self.parts), of(self.templates), of(self.times), of(self.digests))
 
 
 DIGEST_KEPT = 8
@@ -76,7 +93,7 @@ DIGEST_KEPT = 8
 
 async def everybody(
     conn: Connection, run: PulledRun, size: int, *, sends: int, with_places: bool, with_addresses: bool
-) -> AsyncGenerator[list[Listed], None]:
+) -> AsyncGenerator[Batch, None]:
     """Whom the list may hold, in its order, `size` at a time, as of when it is first asked.
 
     `sends`: about how many they are; `with_places` and `with_addresses`: whether these are needed.
@@ -89,6 +106,7 @@ async def everybody(
     batches = Sql.everybody.batches(
         conn,
         size,
+        in_binary=True,
         **_about(run),
         channel_number=run.channel_number,
         heeds_topic=facts.heeds_topic,
@@ -100,7 +118,7 @@ async def everybody(
     )
     async with aclosing(batches):
         async for rows in batches:
-            yield list(map(Listed._make, rows))
+            yield Batch(*zip(*rows, strict=True))
 
 
 async def named(
@@ -122,10 +140,10 @@ async def named(
 _EXTERNAL_ID = Recipient._fields.index("external_id") - 1
 
 
-async def insert_rows(conn: Connection, run: PulledRun, pull_id: UUID, position_from: int, rows: Sequence[Row]) -> None:
+async def insert_rows(conn: Connection, run: PulledRun, pull_id: UUID, position_from: int, rows: Rows) -> None:
     """Writes the next rows of a list."""
     sorts: dict[tuple[int, datetime], int] = {}
-    places = [sorts.setdefault((row.template, row.scheduled_at), len(sorts) + 1) for row in rows]
+    places = [sorts.setdefault(sort, len(sorts) + 1) for sort in zip(rows.templates, rows.times, strict=True)]
     await Sql.insert_rows.run(
         conn,
         brand_id=run.brand_id,
@@ -137,11 +155,12 @@ async def insert_rows(conn: Connection, run: PulledRun, pull_id: UUID, position_
         schedules=[at for _, at in sorts],
         digests=EqualBytes(
             # Of whoever has none it is none that any address has.
-            [row.digest[:DIGEST_KEPT] if row.digest else bytes(DIGEST_KEPT) for row in rows]
+            [digest[:DIGEST_KEPT] if digest else bytes(DIGEST_KEPT) for digest in rows.digests]
             if has_digests(run.channel)
             else []
         ),
-        **_people([row.customer_id for row in rows]),
+        parts=list(rows.parts),
+        customer_ids=list(rows.customers),
     )
 
 
@@ -154,22 +173,24 @@ async def times_on(conn: Connection, run: PulledRun, pull_id: UUID, customers: S
     )
 
 
-async def to_ask_again(
-    conn: Connection, run: PulledRun, pull: Pull, place: tuple[int, int], *, everybody: bool
-) -> list[UUID]:
-    """Who of a page has another address than was guarded, or is gone; or everybody on it."""
+async def everybody_on(conn: Connection, pull: Pull, place: tuple[int, int]) -> list[UUID]:
+    """Who is on a page."""
     await go_by_keys(conn)
-    return await Sql.to_ask_again.column(conn, **_page(pull, place), channel=int(run.channel), all=everybody)
+    return await Sql.everybody_on.column(conn, **_place(pull, place))
 
 
-async def rows(conn: Connection, pull: Pull, place: tuple[int, int], attributes: Sequence[str]) -> list[PullRow]:
-    """The rows from one position to before another."""
+async def rows(
+    conn: Connection, pull: Pull, run: PulledRun, place: tuple[int, int], attributes: Sequence[str]
+) -> tuple[list[PullRow], list[UUID]]:
+    """The rows from one position to before another; and who of them has another address than was guarded, or is gone."""
     await go_by_keys(conn)
-    found = await Sql.rows.tuples(conn, **_page(pull, place), names=list(attributes))
-    return [PullRow(*row) for row in found]
+    found = await Sql.rows.tuples(conn, **_page(pull, run, place), names=list(attributes))
+    return [PullRow(*row) for *row, _ in found], [row[1] for row in found if row[-1]]
 
 
-async def page(conn: Connection, pull: Pull, run: PulledRun, place: tuple[int, int], wording: Wording) -> bytes:
+async def page(
+    conn: Connection, pull: Pull, run: PulledRun, place: tuple[int, int], wording: Wording
+) -> tuple[bytes, list[UUID]]:
     """The same as the classic API writes them, without the brackets of the array; empty where there are none."""
     await go_by_keys(conn)
     said: dict[str, Any] = {}
@@ -191,8 +212,8 @@ async def page(conn: Connection, pull: Pull, run: PulledRun, place: tuple[int, i
             "joined": wording.delimiter is not None,
             "delimiter": wording.delimiter or "",
         }
-    text = await _SHAPES[wording.shape].value(conn, **_page(pull, place), **said)
-    return (text or "").encode()
+    ((text, changed),) = await _SHAPES[wording.shape].tuples(conn, **_page(pull, run, place), **said)
+    return (text or "").encode(), changed or []
 
 
 async def hand_over(
@@ -247,12 +268,15 @@ def _rows_of(run: PulledRun, pull_id: UUID, place: tuple[int, int]) -> dict[str,
     }
 
 
-def _page(pull: Pull, place: tuple[int, int]) -> dict[str, Any]:
+def _place(pull: Pull, place: tuple[int, int]) -> dict[str, Any]:
     return {
         "brand_id": pull.brand_id,
         "execution_id": pull.execution_id,
         "pull_id": pull.id,
-        "started_at": pull.started_at,
         "position_from": place[0],
         "position_to": place[1],
     }
+
+
+def _page(pull: Pull, run: PulledRun, place: tuple[int, int]) -> dict[str, Any]:
+    return _place(pull, place) | {"started_at": pull.started_at, "channel": int(run.channel)}

@@ -136,8 +136,8 @@ class PullService:
         if start >= end:
             return RowsPage([], None)
         async with self._db.transaction() as conn:
-            found = await people_store.rows(conn, pull, (start, end), attributes)
-        await self._ask_again.about_page(run, pull, (start, end))
+            found, changed = await people_store.rows(conn, pull, run, (start, end), attributes)
+        await self._ask_again.about_page(run, pull, (start, end), changed)
         await checked(self._db, run)
         return RowsPage(found, end)
 
@@ -162,8 +162,8 @@ class PullService:
             return None
         place = page.position_from, page.position_to
         async with self._db.transaction() as conn:
-            found = await people_store.rows(conn, pull, place, attributes)
-        await self._ask_again.about_page(run, pull, place)
+            found, changed = await people_store.rows(conn, pull, run, place, attributes)
+        await self._ask_again.about_page(run, pull, place, changed)
         await checked(self._db, run)
         return Lease(page, found)
 

@@ -21,7 +21,7 @@ from stentor.failpoints import failpoint
 from stentor.guard.quiet_hours import QuietHours
 from stentor.integrations.pulls import people_store
 from stentor.integrations.pulls.model import PulledRun
-from stentor.integrations.pulls.people_store import Listed, Row
+from stentor.integrations.pulls.people_store import Batch, Rows
 from stentor.integrations.pulls.store import Sql
 
 if TYPE_CHECKING:
@@ -55,13 +55,13 @@ class HourSpread:
         self._deadline, self._before = found[0] if found else (None, None)
         self._promised = await hour_promises.promised_to(conn, self._to, self._limits)
 
-    async def spread(self, batch: Sequence[Listed], rows: Sequence[Row]) -> list[Row]:
+    async def spread(self, batch: Batch, rows: Rows) -> Rows:
         """The rows with the times that the limits let; those of people for whom there is none are left out."""
-        people = {one.customer_id: one for one in batch}
+        people = dict(zip(batch.customers, zip(batch.states, batch.places, strict=True), strict=True))
         async with self._db.transaction() as conn:
             before: Mapping[UUID, datetime] = {}
             if self._before is not None:
-                before = await people_store.times_on(conn, self._run, self._before, [row.customer_id for row in rows])
+                before = await people_store.times_on(conn, self._run, self._before, rows.customers)
             minutes = await hour_promises.minutes_of(conn, self._run.brand_id, self._limits)
             last = (
                 minute_of(
@@ -72,19 +72,20 @@ class HourSpread:
                 )
                 - 1
             )
-            kept: list[Row] = []
-            for row in rows:
-                person = people[row.customer_id]
-                was = before.get(row.customer_id)
-                if person.state != SendState.PENDING:
+            times: list[datetime | None] = []
+            for customer, at in zip(rows.customers, rows.times, strict=True):
+                state, place = people[customer]
+                was = before.get(customer)
+                if state != SendState.PENDING:
                     # They have it, with the time that was said then.
-                    kept.append(row if was is None else row._replace(scheduled_at=was))
-                elif (at := self._time(minutes, row.scheduled_at, was, person.place or "", last)) is not None:
-                    kept.append(row._replace(scheduled_at=at))
+                    times.append(was or at)
+                else:
+                    times.append(self._time(minutes, at, was, place or "", last))
             await hour_promises.promise(conn, self._to, self._limits, minutes)
             failpoint("freeze_spread.before_commit")
         failpoint("freeze_spread.after_commit")
-        return kept
+        kept = rows.only(at is not None for at in times)
+        return kept._replace(times=[at for at in times if at is not None])
 
     def _time(self, minutes: Minutes, at: datetime, was: datetime | None, place: str, last: int) -> datetime | None:
         if was is not None and was > minutes.now and was >= at and self._holds_still(minute_of(was), place):
