@@ -13,7 +13,12 @@ from stentor.api.throttle import Throttle, line_of
 from stentor.clock import Clock
 from stentor.console.access import InboxAccess
 from stentor.console.account import MyAccountPages
+from stentor.console.authoring.campaign_checks import CampaignCheckPages
+from stentor.console.authoring.campaign_parts import CampaignPartPages
+from stentor.console.authoring.catalogue import CataloguePages, SharedCatalogue
+from stentor.console.authoring.generators import GeneratorPages
 from stentor.console.brand import BrandDoor
+from stentor.console.calendar import CalendarPages
 from stentor.console.campaigns import CampaignPages
 from stentor.console.choosing import Chooser
 from stentor.console.connectors import ConnectorPages
@@ -79,8 +84,39 @@ def doors(core: Core, services: Services, settings: ApiSettings) -> Sequence[Doo
         home=HomePages(door),
         segments=SegmentPages(door, services.segments, chooser),
         campaigns=CampaignPages(
-            door, campaigns=services.campaigns, templates=services.templates, senders=services.senders
+            door,
+            campaigns=services.campaigns,
+            templates=services.templates,
+            senders=services.senders,
+            chooser=chooser,
         ),
+        campaign_parts=CampaignPartPages(
+            door,
+            campaigns=services.campaigns,
+            templates=services.templates,
+            senders=services.senders,
+            chooser=chooser,
+        ),
+        campaign_checks=CampaignCheckPages(
+            door,
+            campaigns=services.campaigns,
+            checks=services.publish_checks,
+            test_sends=services.test_sends,
+            recipients=services.test_recipients,
+            limiter=services.limiter,
+        ),
+        generators=GeneratorPages(
+            door,
+            generators=services.generators,
+            triggers=services.triggers,
+            topics=services.topics,
+            chooser=chooser,
+            base_url=base_url(core.settings),
+        ),
+        catalogue=CataloguePages(
+            door, catalogue=services.catalogue, shares=services.catalogue_shares, base_url=base_url(core.settings)
+        ),
+        calendar=CalendarPages(door, calendar=services.calendar, schedules=services.schedules, clock=clock),
         executions=ExecutionPages(door, services.executions, services.reported),
         schedules=SchedulePages(
             door,
@@ -135,12 +171,20 @@ def doors(core: Core, services: Services, settings: ApiSettings) -> Sequence[Doo
         look_throttled=lambda request: looks.take(line_of(client_address(request.scope, settings.trusted_proxies))),
         post_throttled=lambda request: opt_outs.take(line_of(client_address(request.scope, settings.trusted_proxies))),
     )
+    readers = Throttle(per_s=2, burst=40)
+    shared = SharedCatalogue(
+        catalogue=services.catalogue,
+        shares=services.catalogue_shares,
+        brands=services.brands,
+        base_url=base_url(core.settings),
+        throttled=lambda request: readers.take(line_of(client_address(request.scope, settings.trusted_proxies))),
+    )
     return (
         Door("/inbox", [inbox.routes()], inbox.error_page),
         Door("/console", [static_routes(), console.routes()], console.error_page),
         Door(
             "/u/",
-            [unsubscribe.routes(), optout.routes()],
+            [unsubscribe.routes(), optout.routes(), shared.routes()],
             lambda _, failure: unsubscribe.error_page(failure.status, failure.headers),
         ),
     )

@@ -16,6 +16,7 @@ from stentor.accounts.acting import ENGINE, as_actor
 from stentor.api import files, health, hooks
 from stentor.api.audit import audit
 from stentor.api.batches import batches
+from stentor.api.calendar import calendar
 from stentor.api.connectors import connectors
 from stentor.api.customer_events import customer_events
 from stentor.api.customers import customers
@@ -106,6 +107,7 @@ NATIVE = (
     event_generators,
     messages,
     schedules,
+    calendar,
     executions,
     recipients,
     pulls,

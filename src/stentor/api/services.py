@@ -20,8 +20,11 @@ from stentor.audience.segments.service import SegmentService
 from stentor.audience.subscriptions import SubscriptionService
 from stentor.audience.tags import TagService
 from stentor.audience.topics import TopicService
+from stentor.campaigns.catalogue import CatalogueService
+from stentor.campaigns.catalogue_shares import CatalogueShares
 from stentor.campaigns.generators import GeneratorService
 from stentor.campaigns.previews import PreviewService
+from stentor.campaigns.publish_checks import PublishCheckService
 from stentor.campaigns.service import CampaignService
 from stentor.campaigns.template_checks import TemplateCheckService
 from stentor.campaigns.template_fields import TemplateFieldService
@@ -63,6 +66,7 @@ from stentor.optouts.shared_check import SharedCheck
 from stentor.optouts.uploads import UploadService
 from stentor.triggers.batches.service import BatchService
 from stentor.triggers.batches.streaming import StreamService
+from stentor.triggers.calendar import CalendarService
 from stentor.triggers.campaign_runs import CampaignRunner
 from stentor.triggers.messages import MessageService
 from stentor.triggers.schedules.service import ScheduleService
@@ -113,12 +117,16 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     template_checks: TemplateCheckService
     template_fields: TemplateFieldService
     campaigns: CampaignService
+    publish_checks: PublishCheckService
     campaign_runs: CampaignRunner
     test_recipients: TestRecipientService
     test_sends: TestSendService
     generators: GeneratorService
+    catalogue: CatalogueService
+    catalogue_shares: CatalogueShares
     triggers: TriggerService
     messages: MessageService
+    calendar: CalendarService
     schedules: ScheduleService
     batches: BatchService
     streams: StreamService

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -12,7 +13,7 @@ from stentor.campaigns.context_schema import ContextSchema
 from stentor.campaigns.deduplication import check_deduplication
 from stentor.campaigns.generator_store import GeneratorRow
 from stentor.campaigns.ingredients import Ingredients, gather
-from stentor.campaigns.model import Generator, GeneratorDraft, GeneratorType, PublishResult
+from stentor.campaigns.model import Deduplication, Generator, GeneratorDraft, GeneratorType, PublishResult
 from stentor.campaigns.naming import NAME_CHARS_MAX, checked_id
 from stentor.campaigns.partnered import partner_warnings
 from stentor.campaigns.publishing import freeze
@@ -52,12 +53,19 @@ class GeneratorService:
             await record(conn, "event_generator.created", generator_id, brand_id=brand_id, after=generator)
             return generator
 
-    async def update(self, brand_id: UUID, generator_id: str, draft: GeneratorDraft) -> Generator:
-        """The generator, replaced as a whole but for id and type. Raises Invalid and NotFound."""
+    async def update(
+        self, brand_id: UUID, generator_id: str, draft: GeneratorDraft, *, edited_from: datetime | None = None
+    ) -> Generator:
+        """The generator, replaced as a whole but for id and type. `edited_from`: the `updated_at` of what the draft was made of.
+
+        Raises Invalid, NotFound, and Conflict when somebody edited it since `edited_from`.
+        """
         draft = _checked(draft)
         async with self._db.transaction() as conn:
             await generator_store.lock_generator(conn, brand_id, generator_id)
             held = await _generator(conn, brand_id, generator_id)
+            if edited_from is not None and edited_from != held.updated_at:
+                raise edited_meanwhile()
             await _share_campaign(conn, brand_id, draft.campaign_id)
             await generator_store.update_generator(conn, brand_id, generator_id, draft)
             changed = await _generator(conn, brand_id, generator_id)
@@ -153,7 +161,8 @@ async def _generators(conn: Connection, brand_id: UUID, rows: Sequence[Generator
             name=row.name,
             campaign_id=row.campaign_id,
             context_schema=row.context_schema,
-            deduplication=row.deduplication,
+            # The database has it as an object of JSON.
+            deduplication=msgspec.convert(row.deduplication, Deduplication | None),
             publication_id=row.publication_id,
             published_at=row.published_at,
             is_stale=row.made_from is not None and row.made_from != today.get(row.id),
@@ -179,6 +188,11 @@ async def _row(conn: Connection, brand_id: UUID, generator_id: str) -> Generator
 
 def _missing(generator_id: str) -> NotFound:
     return NotFound(f"This brand has no event generator {generator_id!r}.")
+
+
+def edited_meanwhile() -> Conflict:
+    """What was typed goes by a generator that is another one by now."""
+    return Conflict("Somebody changed this generator meanwhile. Load the page anew and make your changes again.")
 
 
 def _edited() -> Conflict:

@@ -35,7 +35,7 @@ SEEN = "seen"
 """The field that says which state of the campaign the form was drawn from."""
 
 _ROW = re.compile(r"t-(\d{1,2})-(template_id|sender_id|app|was)", re.ASCII)
-_SAID_OF_ROUTE = {"channel", "template_id", "sender_id", "app"}
+_SAID_OF_ROUTE = {"channel", "template_id", "sender_id", "app", "when", "arm"}
 _SAID_OF_POLICY = {"deadline", "holdout", "clearance"}
 
 
@@ -195,7 +195,8 @@ def kept_of(campaign: Campaign | None) -> str:
     return msgspec.json.format(msgspec.json.encode(told), indent=2).decode() if told else ""
 
 
-_ASKED = {"name", "kind", "consent_basis", "lane", "mode", "routes", "policy"}
+_ASKED = {"name", "kind", "consent_basis", "lane", "mode", "routes", "policy", "experiment", "steps"}
+"""What this form or those of its parts ask for."""
 
 
 def _one_of(form: Mapping[str, str], name: str, words: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ from stentor.campaigns.templates import TemplateService
 from stentor.channels.partners.chosen import ChosenTemplate
 from stentor.channels.service import SenderService
 from stentor.console.account import read_id
+from stentor.console.authoring.campaign_words import experiment_told, steps_told
 from stentor.console.brand import HERE, BrandDoor, Place, id_in
 from stentor.console.campaign_form import (
     BASES,
@@ -31,9 +32,10 @@ from stentor.console.campaign_form import (
     rows_of,
     seen_of,
 )
-from stentor.console.choosing import all_pages
+from stentor.console.choosing import Chooser, all_pages
 from stentor.console.fields import errors_at
 from stentor.console.pages import channel_name
+from stentor.console.segment_form.words import nouns_of, words_of
 from stentor.console.visits import FORM_BYTES_MAX, AnyRequest
 from stentor.domain.policy import CLEARANCE_DAYS_MAX
 from stentor.errors import Conflict, Invalid, Problem, Violation
@@ -49,12 +51,19 @@ class CampaignPages:
     """Campaigns in the console. What they do goes through the same service as what programs do."""
 
     def __init__(
-        self, door: BrandDoor, *, campaigns: CampaignService, templates: TemplateService, senders: SenderService
+        self,
+        door: BrandDoor,
+        *,
+        campaigns: CampaignService,
+        templates: TemplateService,
+        senders: SenderService,
+        chooser: Chooser,
     ) -> None:
         self._door = door
         self._campaigns = campaigns
         self._templates = templates
         self._senders = senders
+        self._chooser = chooser
 
     def handlers(self) -> list[HTTPRouteHandler]:
         """The handlers, to be mounted at `/console`."""
@@ -202,9 +211,19 @@ class CampaignPages:
             lanes=LANES,
             modes=MODES,
             kept=kept_of(campaign),
+            conditions=await self._conditions(place.brand.id, campaign),
+            experiment=experiment_told(None if campaign is None else campaign.experiment),
+            steps=[] if campaign is None else steps_told(campaign, {str(one.id): one.name for one in templates}),
             told=told,
             warnings=warnings,
         )
+
+    async def _conditions(self, brand_id: UUID, campaign: Campaign | None) -> list[str]:
+        """Of each route, for whom it is, in words; empty for everybody."""
+        whens = [] if campaign is None else [route.when for route in campaign.routes]
+        nouns = {noun for when in whens if when is not None for noun in nouns_of(when)}
+        choices = await self._chooser.choices(brand_id, nouns)
+        return ["" if when is None else words_of(when, choices) for when in whens]
 
     async def _all_templates(self, brand_id: UUID) -> list[TemplateSummary]:
         return await all_pages(lambda after: self._templates.page(brand_id, after=after), lambda one: one.id, PAGE_MAX)

@@ -5,6 +5,11 @@ from typing import Any
 from litestar import Response, Router
 
 from stentor.console.account import MyAccountPages
+from stentor.console.authoring.campaign_checks import CampaignCheckPages
+from stentor.console.authoring.campaign_parts import CampaignPartPages
+from stentor.console.authoring.catalogue import CataloguePages
+from stentor.console.authoring.generators import GeneratorPages
+from stentor.console.calendar import CalendarPages
 from stentor.console.campaigns import CampaignPages
 from stentor.console.connectors import ConnectorPages
 from stentor.console.entry import EntryPages
@@ -32,6 +37,11 @@ class ConsolePages:
         home: HomePages,
         segments: SegmentPages,
         campaigns: CampaignPages,
+        campaign_parts: CampaignPartPages,
+        campaign_checks: CampaignCheckPages,
+        generators: GeneratorPages,
+        catalogue: CataloguePages,
+        calendar: CalendarPages,
         schedules: SchedulePages,
         executions: ExecutionPages,
         partners: PartnerPages,
@@ -46,6 +56,11 @@ class ConsolePages:
             home,
             segments,
             campaigns,
+            campaign_parts,
+            campaign_checks,
+            generators,
+            catalogue,
+            calendar,
             schedules,
             executions,
             partners,

@@ -15,8 +15,11 @@ OTHERS_MAX = 12
 BUILT = {
     "home",
     "executions",
+    "calendar",
     "campaigns",
     "schedules",
+    "generators",
+    "catalogue",
     "segments",
     "partners",
     "inbox",

@@ -58,6 +58,15 @@ def number(value: int) -> str:
     return f"{value:,}"
 
 
+def compact(value: int) -> str:
+    """`412`, `12k`, `1.3M`: for axes and cells of a calendar alone, where the full figure stands nearby."""
+    for unit, letter in ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")):
+        if value >= unit:
+            tenths = value * 10 // unit
+            return f"{tenths // 10}{letter}" if tenths >= 100 or not tenths % 10 else f"{tenths / 10:.1f}{letter}"
+    return str(value)
+
+
 def share(part: int, whole: int) -> str:
     """`97.4%`; below a tenth `<0.1%`, and `–` of nobody."""
     if not whole:
@@ -115,6 +124,7 @@ _PAGES = templates_of("stentor.console")
 _FILTERS: dict[str, Callable[..., Any]] = {
     "channel": channel_name,
     "clock_time": clock_time,
+    "compact": compact,
     "day": day,
     "initials": initials,
     "number": number,

@@ -31,9 +31,12 @@ from stentor.audience.segments.service import SegmentService
 from stentor.audience.subscriptions import SubscriptionService
 from stentor.audience.tags import TagService
 from stentor.audience.topics import TopicService, known_topics
+from stentor.campaigns.catalogue import CatalogueService
+from stentor.campaigns.catalogue_shares import CatalogueShares
 from stentor.campaigns.generators import GeneratorService
 from stentor.campaigns.known import known_campaigns
 from stentor.campaigns.previews import PreviewService
+from stentor.campaigns.publish_checks import PublishCheckService
 from stentor.campaigns.service import CampaignService
 from stentor.campaigns.sources import GeneratorSource
 from stentor.campaigns.template_checks import TemplateCheckService
@@ -78,6 +81,7 @@ from stentor.render.skeleton import reassemble
 from stentor.settings import Settings
 from stentor.triggers.batches.service import BatchService, awaited_tag
 from stentor.triggers.batches.streaming import StreamService
+from stentor.triggers.calendar import CalendarService
 from stentor.triggers.campaign_runs import CampaignRunner
 from stentor.triggers.checking import CallChecker
 from stentor.triggers.messages import MessageService
@@ -239,8 +243,11 @@ def services(core: Core) -> Services:
         template_checks=TemplateCheckService(core.db, previews),
         template_fields=TemplateFieldService(core.db, segments(core)),
         campaigns=CampaignService(core.db),
+        publish_checks=PublishCheckService(core.db, previews),
         campaign_runs=CampaignRunner(core.db, campaigns, executions, clock=clock),
         generators=GeneratorService(core.db),
+        catalogue=CatalogueService(core.db, TopicService(core.db)),
+        catalogue_shares=CatalogueShares(core.db, core.secret.derive("catalogue-links")),
         executions=executions,
         pulls=pull_service(core),
         experiments=ExperimentService(core.db, core.publications),
@@ -260,6 +267,7 @@ def services(core: Core) -> Services:
         test_sends=TestSendService(core.db, brands, previews, executions, send_ids=core.send_ids, names=names),
         batches=batches,
         streams=StreamService(core.db, batches),
+        calendar=CalendarService(core.db, clock),
         schedules=ScheduleService(core.db, TargetChecker(CallChecker(brands, generators), campaigns), executions),
         inbox=InboxService(core.db, core.send_ids, reassemble),
         totals=TotalService(core.db),

@@ -1,7 +1,7 @@
 """Schedules as their owners see them: made, changed, looked at. The keeper lets them run."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from stentor.db.pool import Database
 from stentor.domain.ids import new_id
 from stentor.domain.text import checked_name
 from stentor.domain.timetable import Moment, Rule, checked_rule, moment_of, next_moment
-from stentor.errors import Conflict, Forbidden, Invalid, NotFound, QuotaExceeded
+from stentor.errors import Conflict, Forbidden, Invalid, NotFound, QuotaExceeded, Unprocessable
 from stentor.executions.pacing import FIRST_ZONE
 from stentor.executions.service import ExecutionService
 from stentor.triggers.campaign_runs import check_audience
@@ -25,6 +25,8 @@ from stentor.triggers.schedules.targets import TargetChecker
 SCHEDULES_MAX = 20_000
 NAME_CHARS_MAX = 200
 PAGE_MAX = 100
+MOVED_DAYS_MAX = 400
+"""How far a schedule is moved at once."""
 
 # How far a schedule is, which the keeper moves on.
 _MOVING = {
@@ -74,11 +76,18 @@ class ScheduleService:
             return schedule
 
     async def update(
-        self, brand_id: UUID, schedule_id: UUID, draft: ScheduleDraft, *, is_test: bool = False
+        self,
+        brand_id: UUID,
+        schedule_id: UUID,
+        draft: ScheduleDraft,
+        *,
+        is_test: bool = False,
+        edited_from: datetime | None = None,
     ) -> Schedule:
         """The schedule, replaced as a whole. Another rule counts from now on; the same one goes on where it was.
 
-        Raises NotFound, Forbidden where a test would change one that is none, and what `create` raises.
+        `edited_from`: the `updated_at` of what the draft was made of. Raises NotFound, Conflict when somebody edited it since then,
+        Forbidden where a test would change one that is none, and what `create` raises.
         """
         draft = await self._checked(brand_id, draft)
         async with self._db.transaction() as conn:
@@ -86,6 +95,8 @@ class ScheduleService:
             if held is None:
                 raise _missing()
             _check_is_theirs(held, is_test=is_test)
+            if edited_from is not None and edited_from != held.updated_at:
+                raise Conflict("Somebody changed this schedule meanwhile. Load the page anew, then change it again.")
             if _is_same(draft.rule, held.rule):
                 draft = msgspec.structs.replace(draft, rule=held.rule)
                 seen, following = held.seen, next_moment(held.rule, held.seen)
@@ -99,6 +110,33 @@ class ScheduleService:
                 conn, "schedule.updated", schedule_id, brand_id=brand_id, before=_told(held), after=_told(changed)
             )
             return changed
+
+    async def move(self, brand_id: UUID, schedule_id: UUID, days: int, *, edited_from: datetime) -> Schedule:
+        """The schedule, due so many days later, or earlier, at the same time of its clock. `edited_from`: as in `update`.
+
+        Raises NotFound, Unprocessable for one that comes again and again, Conflict for one that is over or was edited since, and
+        Invalid for a day that is past, or more than 400 days away from the one that it had.
+        """
+        schedule = await self.get(brand_id, schedule_id)
+        if schedule.at is None:
+            raise Unprocessable("This schedule comes again and again. Change its rule instead.")
+        if schedule.next_at is None:
+            raise Conflict("Nothing of this schedule is to come any more. Make a new one, or let it go on first.")
+        if abs(days) > MOVED_DAYS_MAX:
+            raise Invalid.field("/at", "too-far", f"A schedule is moved by at most {MOVED_DAYS_MAX} days at once.")
+        try:
+            moved = date.fromisoformat(schedule.at[:10]) + timedelta(days=days)
+        except OverflowError:
+            raise Invalid.field("/at", "never", "There is no such day. Choose one of the years 1 to 9999.") from None
+        draft = ScheduleDraft(
+            name=schedule.name,
+            target=schedule.target,
+            context=schedule.context,
+            rule=msgspec.structs.replace(schedule.rule, at=f"{moved.isoformat()}{schedule.at[10:]}"),
+            misfire_grace_s=schedule.misfire_grace_s,
+            enabled=schedule.enabled,
+        )
+        return await self.update(brand_id, schedule_id, draft, edited_from=edited_from)
 
     async def get(self, brand_id: UUID, schedule_id: UUID) -> Schedule:
         """The schedule. Raises NotFound."""
