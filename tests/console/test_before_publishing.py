@@ -31,7 +31,10 @@ async def test_what_stops_a_campaign_and_what_it_says_is_told_by_each_that_runs_
     assert "match" in found["loose"].errors[0].message
     assert [each.pointer != "" for each in found["strict"].warnings] == [True]
     (message,) = found["strict"].messages
-    assert HOSTILE in message.parts["text"]
+    assert message.preview is not None
+    assert HOSTILE in message.preview.parts["text"]
+    assert {each.code for each in message.checks} >= {"segments"}
+    assert "segments, each of which is billed" in page.text
     assert "cannot be published" in page.text
     assert "can be published, with blanks" in page.text
     assert "<img src=x" not in page.text

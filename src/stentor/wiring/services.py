@@ -243,7 +243,7 @@ def services(core: Core) -> Services:
         template_checks=TemplateCheckService(core.db, previews),
         template_fields=TemplateFieldService(core.db, segments(core)),
         campaigns=CampaignService(core.db),
-        publish_checks=PublishCheckService(core.db, previews),
+        publish_checks=PublishCheckService(core.db, TemplateCheckService(core.db, previews)),
         campaign_runs=CampaignRunner(core.db, campaigns, executions, clock=clock),
         generators=GeneratorService(core.db),
         catalogue=CatalogueService(core.db, TopicService(core.db)),

@@ -14,6 +14,7 @@ from stentor.console.account import read_id
 from stentor.console.authoring.generator_form import read_object
 from stentor.console.authoring.generators import path_of
 from stentor.console.brand import HERE, BrandDoor, Place
+from stentor.console.navigation import BUILT
 from stentor.console.visits import AnyRequest
 from stentor.errors import Conflict, Invalid, NotFound, Problem, RateLimited, TooLarge, Unavailable, Unprocessable
 from stentor.triggers.test_sends import TO_MAX, TestSendCall, TestSendService, TestSent
@@ -105,6 +106,7 @@ class CampaignCheckPages:
             form=said,
             sent=sent,
             may_run=place.may("run"),
+            has_templates="templates" in BUILT,
             path_of=path_of,
         )
 
