@@ -220,7 +220,9 @@ class CampaignPages:
 
     async def _conditions(self, brand_id: UUID, campaign: Campaign | None) -> list[str]:
         """Of each route, for whom it is, in words; empty for everybody."""
-        whens = [] if campaign is None else [route.when for route in campaign.routes]
+        if campaign is None:
+            return []
+        whens = [route.when for route in campaign.routes]
         nouns = {noun for when in whens if when is not None for noun in nouns_of(when)}
         choices = await self._chooser.choices(brand_id, nouns)
         return ["" if when is None else words_of(when, choices) for when in whens]
