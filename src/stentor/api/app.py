@@ -19,7 +19,7 @@ from stentor.api.batches import batches
 from stentor.api.calendar import calendar
 from stentor.api.connectors import connectors
 from stentor.api.customer_events import customer_events
-from stentor.api.customers import customers
+from stentor.api.customer_stories import customers
 from stentor.api.docs.pages import Reference
 from stentor.api.edge import Exchange, check_target
 from stentor.api.erasures import erasures

@@ -10,15 +10,17 @@ from msgspec import UNSET, Meta, UnsetType
 from stentor.api.channels import ChannelName, names_in
 from stentor.api.groups import group_noun
 from stentor.api.operation import Reply
-from stentor.api.paging import Listing, ListQuery, Walk, listing
+from stentor.api.paging import Listing, ListQuery, Walk, listing, searched_listing
 from stentor.api.request import ApiRequest, Caller
 from stentor.api.strict_json import below
 from stentor.audience.customers import PEOPLE_MAX
+from stentor.audience.finding import SEARCH_CHARS_MAX, Wanted
 from stentor.audience.intake import PUSH_TOKEN_CHARS_MAX, PUSH_TOKENS_MAX
 from stentor.audience.model import Customer, CustomerPatch, Upserted
 from stentor.domain.address import ADDRESS_CHARS_MAX
 from stentor.domain.ids import EXTERNAL_ID_BYTES_MAX
 from stentor.domain.locale import LOCALE_CHARS_MAX, TIME_ZONE_CHARS_MAX
+from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Conflict, Invalid, TooLarge, Violation
 
 customers = group_noun(
@@ -66,6 +68,24 @@ class CustomersInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Several people, made or changed: all of them or none."""
 
     customers: Annotated[list[CustomerInput], Meta(min_length=1, max_length=PEOPLE_MAX)]
+
+
+class CustomerQuery(ListQuery, frozen=True, kw_only=True):
+    """Which customers; all of them where nothing is said."""
+
+    search: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                max_length=SEARCH_CHARS_MAX,
+                description="An external id or id, an e-mail address, a phone number, or a part of the first and last name.",
+            ),
+        ]
+        | None
+    ) = None
+    tag: Annotated[UUID, Meta(description="Of a profile tag.")] | None = None
+    channel: Annotated[ChannelName, Meta(description="Only whom it reaches.")] | None = None
 
 
 class CustomerBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,8 +138,14 @@ def shown(customer: Customer) -> CustomerBody:
 
 
 @customers.get("/customers", scope="read")
-async def list_customers(request: ApiRequest, caller: Caller, query: ListQuery) -> Listing[CustomerBody]:
-    """List the group's customers, in no order that means anything."""
+async def list_customers(request: ApiRequest, caller: Caller, query: CustomerQuery) -> Listing[CustomerBody]:
+    """List the group's customers, in no order that means anything, or those who are searched for.
+
+    A search by name, or for a channel, reads people for two seconds at the most: its page may be short, or empty, while
+    `next_cursor` leads on to the rest.
+    """
+    if query.search is not None or query.tag is not None or query.channel is not None:
+        return await _searched(request, caller, query)
 
     async def fetch(after: UUID | None, limit: int) -> list[Customer]:
         return await request.services.customers.page(caller.brand_id, after=after, limit=limit)
@@ -173,6 +199,24 @@ async def update_customer(
     return _upserted(
         await request.services.customers.upsert(caller.brand_id, _patch(external_id, body), region=_region(caller))
     )
+
+
+async def _searched(request: ApiRequest, caller: Caller, query: CustomerQuery) -> Listing[CustomerBody]:
+    if query.tag is not None:
+        await request.services.tags.find(caller.brand_id, query.tag)
+    wanted = Wanted(
+        text=query.search or "",
+        tag_id=query.tag,
+        channel=None if query.channel is None else ChannelKind.named(query.channel),
+    )
+
+    async def find(after: UUID | None, limit: int) -> tuple[list[Customer], UUID | None]:
+        found = await request.services.finder.find(
+            caller.brand_id, wanted, region=_region(caller), after=after, limit=limit
+        )
+        return found.people, found.behind
+
+    return await searched_listing(request, query, find, shown, kind=UUID)
 
 
 def _patch(external_id: str, changes: CustomerChanges) -> CustomerPatch:

@@ -13,6 +13,7 @@ from stentor.accounts.users import UserService
 from stentor.api.spool import Spools
 from stentor.audience.customer_events import CustomerEventService
 from stentor.audience.customers import CustomerService
+from stentor.audience.finding import PersonFinder
 from stentor.audience.imports import ImportService
 from stentor.audience.preferences import PreferenceService
 from stentor.audience.profile_service import ProfileService
@@ -41,7 +42,9 @@ from stentor.erasures.exporting import ExportService
 from stentor.erasures.merging import MergeService
 from stentor.erasures.service import ErasureService
 from stentor.executions.experiments import ExperimentService
+from stentor.executions.reaching import ReachService
 from stentor.executions.service import ExecutionService
+from stentor.executions.timeline import TimelineService
 from stentor.integrations.access import HubAccess
 from stentor.integrations.attributes import PartnerAttributes
 from stentor.integrations.clearance.service import ClearanceService
@@ -88,6 +91,9 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     limiter: RateLimiter
     topics: TopicService
     customers: CustomerService
+    finder: PersonFinder
+    timelines: TimelineService
+    reach: ReachService
     erasures: ErasureService
     person_exports: ExportService
     subscriptions: SubscriptionService

@@ -133,7 +133,7 @@ async def list_consents(
     async def fetch(before: UUID | None, limit: int) -> list[ConsentEvent]:
         return await request.services.subscriptions.ledger(caller.brand_id, external_id, before=before, limit=limit)
 
-    return await listing(request, query, Walk(fetch, lambda event: event.event_id, UUID), _consent)
+    return await listing(request, query, Walk(fetch, lambda event: event.event_id, UUID), consent_shown)
 
 
 def act_of(request: ApiRequest, caller: Caller) -> Act:
@@ -145,7 +145,8 @@ def _subscription(one: Subscription) -> SubscriptionBody:
     return SubscriptionBody(one.topic_id, one.topic_key, names_in(one.channels), one.changed_at)
 
 
-def _consent(event: ConsentEvent) -> ConsentBody:
+def consent_shown(event: ConsentEvent) -> ConsentBody:
+    """A line of the ledger as the API answers it."""
     return ConsentBody(
         at=event.at,
         kind=event.kind,

@@ -118,7 +118,7 @@ class ProfileService:
         begun_s, limit = boottime_s(), min(limit, PAGE_MAX)
         found: list[Customer] = []
         while True:
-            with _found_in_time():
+            with found_in_time():
                 async with self._db.read(statement_timeout=_STATEMENT) as conn:
                     end = await customer_store.end_of_slice(conn, brand_id, after=after, people=SEARCH_PEOPLE_MAX)
                     # One more tells whether there is another page.
@@ -159,7 +159,8 @@ async def _ids(conn: Connection, brand_id: UUID, wanted: ProfileFilter, region: 
 
 
 @contextmanager
-def _found_in_time() -> Iterator[None]:
+def found_in_time() -> Iterator[None]:
+    """Says of a search that ran into its time what else may be looked for. Raises Unavailable."""
     try:
         yield
     except Unavailable as error:

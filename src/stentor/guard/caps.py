@@ -75,11 +75,15 @@ _NOTHING = Counted(0, 0)
 def rules_on(subject: Subject, campaign: CampaignPolicy, brand: BrandPolicy) -> tuple[CapRule, ...]:
     """The rules that such a message falls under, the campaign's own first."""
     own = [_rule(number, cap, campaigns=[subject.campaign_id]) for number, cap in enumerate(campaign.caps, start=1)]
-    of_brand = [
+    return tuple(rule for rule in (*own, *brand_rules(brand)) if rule.covers(subject))
+
+
+def brand_rules(brand: BrandPolicy) -> tuple[CapRule, ...]:
+    """All rules of a brand, in their order."""
+    return tuple(
         _rule(number, cap, campaigns=cap.campaigns, tags=cap.tags)
         for number, cap in enumerate(brand.caps, start=BRAND_RULES_FROM + 1)
-    ]
-    return tuple(rule for rule in (*own, *of_brand) if rule.covers(subject))
+    )
 
 
 def over_cap(rules: Sequence[CapRule], asked: Sequence[Asked], counts: Counts) -> list[Skip | None]:

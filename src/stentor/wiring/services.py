@@ -25,6 +25,7 @@ from stentor.api.spool import Spools
 from stentor.audience.anonymous import AddressNames
 from stentor.audience.customer_events import CustomerEventService
 from stentor.audience.customers import CustomerService
+from stentor.audience.finding import PersonFinder
 from stentor.audience.preferences import PreferenceService
 from stentor.audience.profile_service import ProfileService
 from stentor.audience.segments.service import SegmentService
@@ -57,7 +58,9 @@ from stentor.erasures.model import Digests
 from stentor.erasures.service import ErasureService
 from stentor.executions.experiments import ExperimentService
 from stentor.executions.quieting import QuietSource
+from stentor.executions.reaching import ReachService
 from stentor.executions.service import ExecutionService
+from stentor.executions.timeline import TimelineService
 from stentor.integrations.access import HubAccess
 from stentor.integrations.attributes import PartnerAttributes
 from stentor.integrations.clearance.service import ClearanceService
@@ -206,6 +209,9 @@ def services(core: Core) -> Services:
         audit=AuditLog(core.db),
         limiter=limiter,
         customers=customers,
+        finder=PersonFinder(core.db),
+        timelines=TimelineService(core.db),
+        reach=ReachService(core.db, EntryService(core.db, core.look_up)),
         merges=MergeService(core.db),
         erasures=erasures(core),
         person_exports=person_exports(core),
