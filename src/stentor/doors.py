@@ -30,6 +30,9 @@ from stentor.console.inbox import InboxPages
 from stentor.console.organisation import OrganisationPages
 from stentor.console.pages import static_routes
 from stentor.console.partners import PartnerPages
+from stentor.console.people.acting import PersonActs
+from stentor.console.people.customers import CustomerPages
+from stentor.console.people.person import PersonPages
 from stentor.console.running.home import HomePages
 from stentor.console.schedules import SchedulePages
 from stentor.console.segments import SegmentPages
@@ -54,6 +57,18 @@ def doors(core: Core, services: Services, settings: ApiSettings) -> Sequence[Doo
     )
     door = BrandDoor(visits, services.brands)
     chooser = Chooser(services.segments, services.tags, services.topics, services.campaigns)
+    person = PersonPages(
+        door,
+        finder=services.finder,
+        subscriptions=services.subscriptions,
+        topics=services.topics,
+        tags=services.tags,
+        timelines=services.timelines,
+        reach=services.reach,
+        executions=services.executions,
+        pulls=services.pulls,
+        exports=services.person_exports,
+    )
     console = ConsolePages(
         visits=visits,
         entry=EntryPages(
@@ -82,6 +97,19 @@ def doors(core: Core, services: Services, settings: ApiSettings) -> Sequence[Doo
             base_url=base_url(core.settings),
         ),
         home=HomePages(door),
+        customers=CustomerPages(door, finder=services.finder, customers=services.customers, tags=services.tags),
+        person=person,
+        person_acts=PersonActs(
+            door,
+            visits,
+            person,
+            finder=services.finder,
+            profiles=services.profiles,
+            subscriptions=services.subscriptions,
+            tags=services.tags,
+            merges=services.merges,
+            erasures=services.erasures,
+        ),
         segments=SegmentPages(door, services.segments, chooser),
         campaigns=CampaignPages(
             door,

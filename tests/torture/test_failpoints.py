@@ -102,6 +102,7 @@ WITHOUT_A_BOUNDARY = {
         "executions/ending.py: _count",
         "executions/service.py: export_recipients",
         "executions/service.py: foretell",
+        "executions/timeline.py: page",
         "backups/taking.py",
         "erasures/exporting.py",
         "optouts/exporting/reading.py",

@@ -18,6 +18,9 @@ from stentor.console.hub_clients import HubClientPages
 from stentor.console.inbox import Failure
 from stentor.console.organisation import OrganisationPages
 from stentor.console.partners import PartnerPages
+from stentor.console.people.acting import PersonActs
+from stentor.console.people.customers import CustomerPages
+from stentor.console.people.person import PersonPages
 from stentor.console.running.home import HomePages
 from stentor.console.schedules import SchedulePages
 from stentor.console.segments import SegmentPages
@@ -35,6 +38,9 @@ class ConsolePages:
         account: MyAccountPages,
         organisation: OrganisationPages,
         home: HomePages,
+        customers: CustomerPages,
+        person: PersonPages,
+        person_acts: PersonActs,
         segments: SegmentPages,
         campaigns: CampaignPages,
         campaign_parts: CampaignPartPages,
@@ -54,6 +60,9 @@ class ConsolePages:
             account,
             organisation,
             home,
+            customers,
+            person,
+            person_acts,
             segments,
             campaigns,
             campaign_parts,

@@ -20,6 +20,7 @@ BUILT = {
     "schedules",
     "generators",
     "catalogue",
+    "customers",
     "segments",
     "partners",
     "inbox",
