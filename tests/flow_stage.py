@@ -56,7 +56,7 @@ PULLED = "hub"
 PARTNER_CHANNEL = 505
 _CLEARED = (
     "execution, slice, chunk, wave, tally, send, delivery_event, contact, address_claim, provider_event, customer, subscription, "
-    "consent_event, address_owner, optout_recent, idempotency_key, topic_counter, import_job, run_bucket, sender_bucket, "
+    "consent_event, address_owner, optout_recent, idempotency_key, topic_counter, topic_channel, topic_day, import_job, run_bucket, sender_bucket, "
     "reconciliation, remedy, customer_past, optout_lifted, partner_run, partner_run_counter, partner_event, pull_row, revocation, "
     "pull_watch"
 )

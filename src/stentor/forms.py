@@ -1,4 +1,4 @@
-"""Forms that people and mail programs post, read whatever is in them."""
+"""What all doors over HTTP share: forms that people and mail programs post, and answers that are read while they are sent."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +10,9 @@ from litestar.exceptions import LitestarException
 from stentor.errors import Problem
 
 log = structlog.get_logger()
+
+STREAM = "stream"
+"""Under this name a handler leaves in its scope's state what its answer is streamed from, to be closed after it."""
 
 
 async def posted(request: Request[Any, Any, Any]) -> Mapping[str, Any]:

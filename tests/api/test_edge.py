@@ -25,12 +25,13 @@ from stentor.api.metrics import RequestMetrics
 from stentor.api.paging import Cursors
 from stentor.api.problems import Failure, described
 from stentor.api.proxies import client_address
-from stentor.api.request import STREAM, ApiRequest
+from stentor.api.request import ApiRequest
 from stentor.api.services import Services
 from stentor.api.settings import ApiSettings
 from stentor.api.slow_bodies import Deadlines
 from stentor.db.pool import Database
 from stentor.errors import Invalid
+from stentor.forms import STREAM
 from stentor.testing.torture.proxy import ChaosProxy
 from stentor.testing.waiting import eventually
 

@@ -93,6 +93,13 @@ WHERE v.brand_id = :brand_id AND v.since <= greatest(:until::timestamptz, (SELEC
     )
 ORDER BY v.version
 
+-- name: page_of_policies
+SELECT version, policy::text, since
+FROM brand_policy_version
+WHERE brand_id = :brand_id
+ORDER BY version DESC
+LIMIT :limit
+
 -- name: insert_key
 INSERT INTO api_key (
     organisation_id, brand_id, name, digest, hint, scopes, is_test, created_at, expires_at, made_by_kind, made_by_id, made_by, holder

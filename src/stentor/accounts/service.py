@@ -40,6 +40,7 @@ BrandHook = Callable[[Connection, UUID], Awaitable[None]]
 KEYS_MAX = 1_000
 """Of a brand, and of an organisation beside those of its brands; what was revoked or has expired is not counted."""
 KEYS_PAGE_MAX = 1_000
+POLICIES_PAGE_MAX = 100
 
 ORGANISATIONS_MAX = 1_000
 BRANDS_MAX = 1_000
@@ -224,6 +225,11 @@ class AccountService:
             await store.update_settings(conn, brand_id, settings)
             await record(conn, "brand.updated", brand_id, brand_id=brand_id, before=present, after=settings)
             return await _found(conn, brand_id)
+
+    async def policy_versions(self, brand_id: UUID, *, limit: int) -> list[PolicyVersion]:
+        """What the brand's guard went by, the newest version first: at most `limit` (and 100)."""
+        async with self._db.read() as conn:
+            return await store.page_of_policies(conn, brand_id, limit=min(limit, POLICIES_PAGE_MAX))
 
     async def create_key(
         self,

@@ -44,6 +44,7 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     update_settings: Statement
     note_policy: Statement
     policies_between: Statement
+    page_of_policies: Statement
     insert_key: Statement
     holder_of_key: Statement
     count_keys: Statement
@@ -156,6 +157,12 @@ async def note_policy(conn: Connection, brand_id: UUID) -> None:
 async def policies_between(conn: Connection, brand_id: UUID, since: datetime, until: datetime) -> list[PolicyVersion]:
     """The versions that held at any moment between the two, oldest first; before the first one, that one."""
     rows = await Sql.policies_between.tuples(conn, brand_id=brand_id, since=since, until=until)
+    return [PolicyVersion(version, _settings(policy), from_) for version, policy, from_ in rows]
+
+
+async def page_of_policies(conn: Connection, brand_id: UUID, *, limit: int) -> list[PolicyVersion]:
+    """The newest versions first."""
+    rows = await Sql.page_of_policies.tuples(conn, brand_id=brand_id, limit=limit)
     return [PolicyVersion(version, _settings(policy), from_) for version, policy, from_ in rows]
 
 

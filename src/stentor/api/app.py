@@ -47,7 +47,7 @@ from stentor.api.profile_tags import profile_tags
 from stentor.api.profiles import profiles
 from stentor.api.pulls import pulls
 from stentor.api.recipients import recipients
-from stentor.api.request import STREAM, ApiRequest
+from stentor.api.request import ApiRequest
 from stentor.api.retention import retention
 from stentor.api.runs import event_generators
 from stentor.api.schedules import schedules
@@ -61,6 +61,7 @@ from stentor.api.template_checks import templates
 from stentor.api.test_recipients import test_recipients
 from stentor.api.test_sends import campaigns
 from stentor.api.topics import topics
+from stentor.api.usage import usage
 from stentor.api.wire import optizmo, preference_topics, preferences, smart_campaigns
 from stentor.api.wire.classic import errors as classic_errors
 from stentor.api.wire.classic.lane import ClassicLane
@@ -68,6 +69,7 @@ from stentor.api.wire.classic.paths import is_classic
 from stentor.api.wire.optout_lane import OptOutLane
 from stentor.api.wire.run_lane import RunLane
 from stentor.errors import Unavailable
+from stentor.forms import STREAM
 
 if TYPE_CHECKING:
     from litestar.types import (
@@ -122,6 +124,7 @@ NATIVE = (
     optout_jobs,
     inbox,
     keys,
+    usage,
     audit,
 )
 

@@ -14,8 +14,9 @@ from stentor.accounts.audit_files import AuditFormat, file_name, header, lines
 from stentor.accounts.audit_model import AuditEntry, Narrowed
 from stentor.api.groups import group_noun
 from stentor.api.paging import Listing, ListQuery, Walk, listing
-from stentor.api.request import STREAM, ApiRequest, Caller
+from stentor.api.request import ApiRequest, Caller
 from stentor.errors import Unavailable
+from stentor.forms import STREAM
 
 audit = group_noun(
     "audit",

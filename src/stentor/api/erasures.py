@@ -13,10 +13,11 @@ from msgspec import Meta
 from stentor.api.customers import ExternalId
 from stentor.api.groups import group_noun
 from stentor.api.paging import Listing, ListQuery, Walk, listing
-from stentor.api.request import STREAM, ApiRequest, Caller
+from stentor.api.request import ApiRequest, Caller
 from stentor.erasures.exporting import Held, as_document, as_lines
 from stentor.erasures.model import PEOPLE_MAX, Erased, Erasure
 from stentor.errors import TooLarge, Unavailable
+from stentor.forms import STREAM
 
 erasures = group_noun(
     "erasures",

@@ -20,9 +20,10 @@ from stentor.api.recipients import (
     state_name,
 )
 from stentor.api.remedies import executions
-from stentor.api.request import STREAM, ApiRequest, Caller
+from stentor.api.request import ApiRequest, Caller
 from stentor.domain.vocabulary import ChannelKind, Reason, SendState
 from stentor.errors import Unavailable
+from stentor.forms import STREAM
 from stentor.report.recipients import RecipientRow
 from stentor.report.reconciliations import Line
 from stentor.report.tally import AUDIENCE

@@ -5,7 +5,7 @@ An upload is one PUT, answered as S3 does, or goes on piece by piece as connecti
 
 import re
 from collections.abc import AsyncIterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
@@ -16,11 +16,12 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.response import Stream
 
 from stentor.api.problems import Failure
-from stentor.api.request import STREAM, ApiRequest, UnsupportedMedia
+from stentor.api.request import ApiRequest, UnsupportedMedia
 from stentor.errors import Invalid, NotFound, Unavailable
+from stentor.forms import STREAM
+from stentor.optouts.addresses import PREFIX, download_path, upload_path
 from stentor.optouts.jobs.model import Encoding, Job, ResultFile
 from stentor.optouts.jobs.service import FILE_BYTES_MAX
-from stentor.optouts.jobs.working import KEPT
 from stentor.optouts.links import FileLink, LinkExpired, LinkForged, Purpose
 from stentor.optouts.storage import NotStored
 from stentor.optouts.uploads import Received
@@ -28,8 +29,6 @@ from stentor.optouts.uploads import Received
 if TYPE_CHECKING:
     from collections import Counter
     from uuid import UUID
-
-PREFIX = "/storage/"
 
 RECEIVED_AT_ONCE_MAX = 6
 """Uploads that a process takes in at once; each holds two pieces of 16 MiB."""
@@ -73,20 +72,12 @@ EXPIRED = "Request has expired"
 
 def upload_url(request: ApiRequest, job: Job) -> str:
     """Where the job's file is sent to."""
-    until = job.upload_until or job.created_at
-    return _url(request, FileLink("upload", job.brand_id, job.id, until))
+    return f"{request.base_url_text}{upload_path(request.services.file_links, job)}"
 
 
 def download_url(request: ApiRequest, job: Job, file_name: str) -> str:
     """Where a file that the job makes, or has made, is fetched from; 404 until it is whole."""
-    # To the second, in which it is kept and told.
-    until = (job.ended_at or job.now) + KEPT + timedelta(seconds=1)
-    return _url(request, FileLink("download", job.brand_id, job.id, until, file_name))
-
-
-def _url(request: ApiRequest, link: FileLink) -> str:
-    token = request.services.file_links.token(link)
-    return f"{request.base_url_text}{PREFIX}{token}?Expires={int(link.until.timestamp())}"
+    return f"{request.base_url_text}{download_path(request.services.file_links, job, file_name)}"
 
 
 async def put(request: ApiRequest) -> Response[bytes]:

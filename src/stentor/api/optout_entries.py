@@ -121,6 +121,13 @@ class FoundBody(msgspec.Struct, frozen=True, kw_only=True):
     history: Annotated[list[PastBody], Meta(description="Oldest first; empty for a grouped or linked list.")]
 
 
+class FoundOnListsBody(msgspec.Struct, frozen=True, kw_only=True):
+    """What all lists know of an address."""
+
+    listed: bool
+    found: list[FindingBody]
+
+
 class CheckInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whom to look for."""
 
@@ -243,6 +250,22 @@ async def remove_optout_entry(request: ApiRequest, caller: Caller, optout_list: 
         actor=f"key {caller.principal.key_number}",
     )
     return Removed(removed)
+
+
+@optout_entries.post(
+    "/optout-lists:find",
+    scope="read",
+    idempotent=False,
+    problems=[Unavailable],
+    example={"address": "aino@example.org"},
+)
+async def find_optout_address(request: ApiRequest, caller: Caller, body: OneInput) -> FoundOnListsBody:
+    """Find an address, number, domain or hash on all enabled opt-out lists of the group.
+
+    An address is looked up in whatever hash a list is made of; a hash on the lists that have hashes of its length.
+    """
+    found = await request.services.optout_entries.search(caller.brand_id, body.address)
+    return FoundOnListsBody(listed=bool(found), found=[_finding(one) for one in found])
 
 
 @optout_entries.post(

@@ -21,9 +21,6 @@ _JSON = re.compile(r"application/(?:[\w.+-]+\+)?json\s*(?:;\s*charset\s*=\s*\"?u
 
 _ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Any)
 
-STREAM = "stream"
-"""Under this name a handler leaves in its scope's state what its answer is streamed from, to be closed after it."""
-
 
 class UnsupportedMedia(Problem):
     code = "unsupported-media"

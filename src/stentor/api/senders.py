@@ -22,8 +22,10 @@ from stentor.channels.model import (
     SenderKind,
     SenderPatch,
 )
+from stentor.domain.address import ADDRESS_CHARS_MAX
 from stentor.domain.vocabulary import ChannelKind
-from stentor.errors import Conflict
+from stentor.errors import Conflict, Invalid, RateLimited
+from stentor.triggers.sender_tests import Fate
 
 senders = group_noun(
     "senders",
@@ -108,6 +110,51 @@ class SenderBody(msgspec.Struct, frozen=True):
     updated_at: datetime
 
 
+class SenderAnswerBody(msgspec.Struct, frozen=True):
+    """One answer in the provider's own words, and how often it stands in the sample."""
+
+    kind: Annotated[str, Meta(description="accepted, deferred, rejected or in_doubt.")]
+    answer: str
+    times: int
+    last_at: datetime
+
+
+class SenderHealthBody(msgspec.Struct, frozen=True):
+    """How a sender fares."""
+
+    waiting: Annotated[int, Meta(description="Sends in chunks that are not done.")]
+    tried: Annotated[int, Meta(description="Sends, each try counted.")]
+    lost: Annotated[int, Meta(description="Those among them of which nobody knows what became.")]
+    last_at: datetime | None
+    errors: Annotated[int, Meta(description="Answers in the sample that were no yes.")]
+    sampled: Annotated[int, Meta(description="Answers in the sample.")]
+    answers: Annotated[list[SenderAnswerBody], Meta(description="The newest 20 kinds of answers.")]
+
+
+class SenderTestInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whom a test goes to."""
+
+    to: Annotated[
+        str,
+        Meta(
+            max_length=ADDRESS_CHARS_MAX,
+            description="An address of a test recipient; empty for a sandbox or a webhook: nobody in particular.",
+        ),
+    ] = ""
+
+
+class SenderTestBody(msgspec.Struct, frozen=True):
+    """What became of a test."""
+
+    fate: Annotated[
+        Fate, Meta(description="`deferred`: not taken for now; `in_doubt`: nobody knows whether it was taken.")
+    ]
+    answer: Annotated[str, Meta(description="The provider's own words, or why there are none.")]
+    to: str
+    milliseconds: int
+    inbox_path: Annotated[str | None, Meta(description="Where the sandbox shows it; null for one that went out.")]
+
+
 def shown(sender: Sender) -> SenderBody:
     """The sender as the API answers it."""
     return SenderBody(
@@ -187,6 +234,35 @@ async def resume_sender(request: ApiRequest, caller: Caller, sender_id: UUID) ->
     """Let a paused sender go on. A test key does so for the sandbox alone."""
     is_test = caller.principal.is_test
     return shown(await request.services.senders.resume(caller.brand_id, sender_id, is_test=is_test))
+
+
+@senders.get("/senders/{sender_id:str}/health", scope="read")
+async def get_sender_health(request: ApiRequest, caller: Caller, sender_id: UUID) -> SenderHealthBody:
+    """Show how a sender fares: what waits for it, and, of the newest 20 executions of the last seven days, what it tried and was answered."""
+    await request.services.senders.get(caller.brand_id, sender_id)
+    found = await request.services.sender_health.of(caller.brand_id, sender_id)
+    answers = [SenderAnswerBody(one.kind, one.answer, one.times, one.last_at) for one in found.answers]
+    return SenderHealthBody(found.waiting, found.tried, found.lost, found.last_at, found.errors, found.sampled, answers)
+
+
+@senders.post(
+    "/senders/{sender_id:str}/test",
+    scope="write",
+    idempotent=False,
+    problems=[Conflict, Invalid, RateLimited],
+    example={"to": ""},
+)
+async def test_sender(request: ApiRequest, caller: Caller, sender_id: UUID, body: SenderTestInput) -> SenderTestBody:
+    """Test a sender: hand one message over, now, and wait up to 20 seconds for the answer.
+
+    It goes to a test recipient of the group, is in no execution and counts nowhere. At most ten tests a minute for a group. A test
+    key tests sandboxes alone.
+    """
+    tested = await request.services.sender_tests.send(
+        caller.brand, sender_id, body.to, is_test=caller.principal.is_test
+    )
+    inbox_path = None if tested.inbox_id is None else f"/inbox/{caller.brand_id}/{tested.inbox_id}"
+    return SenderTestBody(tested.fate, tested.answer, tested.to, tested.milliseconds, inbox_path)
 
 
 @senders.delete("/senders/{sender_id:str}", scope="write", status=204, problems=[Conflict])

@@ -67,12 +67,15 @@ from stentor.optouts.links import FileLinks
 from stentor.optouts.lists import ListService
 from stentor.optouts.shared_check import SharedCheck
 from stentor.optouts.uploads import UploadService
+from stentor.report.sender_health import SenderHealthService
+from stentor.report.usage import UsageService
 from stentor.triggers.batches.service import BatchService
 from stentor.triggers.batches.streaming import StreamService
 from stentor.triggers.calendar import CalendarService
 from stentor.triggers.campaign_runs import CampaignRunner
 from stentor.triggers.messages import MessageService
 from stentor.triggers.schedules.service import ScheduleService
+from stentor.triggers.sender_tests import SenderTestService
 from stentor.triggers.service import TriggerService
 from stentor.triggers.test_sends import TestSendService
 
@@ -105,6 +108,9 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     segments: SegmentService
     customer_events: CustomerEventService
     senders: SenderService
+    sender_health: SenderHealthService
+    sender_tests: SenderTestService
+    usage: UsageService
     partner_channels: PartnerChannelService
     partner_content: PartnerContentService
     hub_clients: HubClientService

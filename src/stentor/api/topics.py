@@ -1,6 +1,6 @@
 """Topics of a group: what people can opt in to."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -11,8 +11,8 @@ from stentor.api.channels import ChannelName, mask_of, names_in
 from stentor.api.groups import group_noun
 from stentor.api.paging import Listing, ListQuery, Walk, listing
 from stentor.api.request import ApiRequest, Caller
-from stentor.audience.model import Topic, TopicDraft, TopicPatch
-from stentor.audience.topics import DESCRIPTION_CHARS_MAX, KEY_CHARS_MAX, NAME_CHARS_MAX
+from stentor.audience.model import Topic, TopicDraft, TopicGrowth, TopicPatch
+from stentor.audience.topics import DAYS_USUAL, DESCRIPTION_CHARS_MAX, GROWTH_DAYS_MAX, KEY_CHARS_MAX, NAME_CHARS_MAX
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Conflict
 
@@ -61,6 +61,15 @@ class TopicBody(msgspec.Struct, frozen=True, kw_only=True):
     subscribers: Annotated[int, Meta(description="A running count, for display.")]
     created_at: datetime
     updated_at: datetime
+
+
+class GrowthQuery(msgspec.Struct, frozen=True):
+    """Which days, of UTC, both included."""
+
+    first_day: Annotated[
+        date | None, Meta(description=f"Left out: {DAYS_USUAL} days in all. At most {GROWTH_DAYS_MAX} at once.")
+    ] = None
+    last_day: Annotated[date | None, Meta(description="Left out: today.")] = None
 
 
 _EXAMPLE = {
@@ -113,6 +122,12 @@ async def create_topic(request: ApiRequest, caller: Caller, body: TopicInput) ->
 async def get_topic(request: ApiRequest, caller: Caller, topic: str) -> TopicBody:
     """Show a topic."""
     return shown(await request.services.topics.get(caller.brand_id, topic))
+
+
+@topics.get("/topics/{topic:str}/growth", scope="read")
+async def get_topic_growth(request: ApiRequest, caller: Caller, topic: str, query: GrowthQuery) -> TopicGrowth:
+    """Show how a topic grows: who is subscribed now by channel, and how many came and went on each day of UTC."""
+    return await request.services.topics.growth(caller.brand_id, topic, query.first_day, query.last_day)
 
 
 @topics.patch("/topics/{topic:str}", scope="write", example={"description": "Before each kick-off.", "enabled": True})

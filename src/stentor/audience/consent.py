@@ -3,14 +3,13 @@
 Who would change is found out first, without a lock, so that saying the same again costs no write.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from uuid import UUID
 
 import msgspec
 
 from stentor.audience import consent_store
-from stentor.audience.consent_store import COUNTER_SHARDS, Entry, Person
+from stentor.audience.consent_store import COUNTER_SHARDS, Entry, Moves, Person
 from stentor.audience.model import BY_THE_PERSON, Act, Choice, FlagChoice
 from stentor.audience.upsert import Overtaken
 from stentor.db.connection import Connection
@@ -135,12 +134,10 @@ async def _write(conn: Connection, brand_id: UUID, changes: Sequence[Change], ac
     )
     entries = [entry for change in changes for entry in _entries(change)]
     await consent_store.append_events(conn, brand_id, entries, act)
-    more = Counter[UUID]()
+    moves = Moves()
     for change in changes:
-        more[change.choice.topic_id] += bool(change.after) - bool(change.before)
-    if moved := {topic: by for topic, by in more.items() if by}:
-        shard = part_of(changes[0].choice.customer_id) % COUNTER_SHARDS
-        await consent_store.count_subscribers(conn, brand_id, moved, shard=shard)
+        moves.note(change.choice.topic_id, change.before or 0, change.after)
+    await moves.count(conn, brand_id, shard=part_of(changes[0].choice.customer_id) % COUNTER_SHARDS)
 
 
 def _entries(change: Change) -> Iterator[Entry]:

@@ -94,6 +94,21 @@ FROM unnest(:topic_ids::uuid[], :more::bigint[]) AS n (topic_id, more)
 ORDER BY n.topic_id
 ON CONFLICT (topic_id, shard) DO UPDATE SET subscribers = topic_counter.subscribers + excluded.subscribers
 
+-- name: count_channels
+INSERT INTO topic_channel (topic_id, channel, shard, brand_id, subscribers)
+SELECT n.topic_id, n.channel, :shard, :brand_id, n.more
+FROM unnest(:topic_ids::uuid[], :channels::smallint[], :more::bigint[]) AS n (topic_id, channel, more)
+ORDER BY n.topic_id, n.channel
+ON CONFLICT (topic_id, channel, shard) DO UPDATE SET subscribers = topic_channel.subscribers + excluded.subscribers
+
+-- name: count_days
+INSERT INTO topic_day (topic_id, day, shard, brand_id, gained, lost)
+SELECT n.topic_id, (:now AT TIME ZONE 'UTC')::date, :shard, :brand_id, n.gained, n.lost
+FROM unnest(:topic_ids::uuid[], :gained::bigint[], :lost::bigint[]) AS n (topic_id, gained, lost)
+ORDER BY n.topic_id
+ON CONFLICT (topic_id, day, shard)
+    DO UPDATE SET gained = topic_day.gained + excluded.gained, lost = topic_day.lost + excluded.lost
+
 -- name: subscriptions_of
 SELECT s.topic_id, t.key AS topic_key, s.channels, s.changed_at
 FROM subscription s

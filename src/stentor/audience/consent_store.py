@@ -1,6 +1,7 @@
 """Subscriptions, channel flags and the consent ledger in the database."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -11,6 +12,7 @@ from stentor.audience.model import Act, ConsentEvent, ConsentKind, Source, Subsc
 from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
 from stentor.domain.ids import new_id, part_of
+from stentor.domain.vocabulary import channels_in
 
 COUNTER_SHARDS = 16
 
@@ -26,6 +28,8 @@ class Sql(QuerySet, file="consent.sql", package=__package__):
     choices_by_topic: Statement
     last_yeses: Statement
     count_subscribers: Statement
+    count_channels: Statement
+    count_days: Statement
     subscriptions_of: Statement
     page_of_subscribers: Statement
     page_of_events: Statement
@@ -175,11 +179,48 @@ async def last_yeses(conn: Connection, brand_id: UUID, asked: Sequence[tuple[UUI
     return [found.get(place) for place in range(len(asked))]
 
 
-async def count_subscribers(conn: Connection, brand_id: UUID, more: Mapping[UUID, int], *, shard: int) -> None:
-    """Moves the topics' counters by these numbers."""
-    await Sql.count_subscribers.run(
-        conn, brand_id=brand_id, topic_ids=list(more), more=list(more.values()), shard=shard
-    )
+class Moves:
+    """How subscriptions moved in a transaction, for the counters of their topics."""
+
+    def __init__(self) -> None:
+        self._gained = Counter[UUID]()
+        self._lost = Counter[UUID]()
+        self._channels = Counter[tuple[UUID, int]]()
+
+    def note(self, topic_id: UUID, before: int, after: int) -> None:
+        """One subscription, as masks of its channels before and after."""
+        if after and not before:
+            self._gained[topic_id] += 1
+        elif before and not after:
+            self._lost[topic_id] += 1
+        for kind in channels_in(before ^ after):
+            self._channels[topic_id, int(kind)] += 1 if after & kind.bit else -1
+
+    async def count(self, conn: Connection, brand_id: UUID, *, shard: int) -> None:
+        """Moves the counters, each table's in the order of its keys."""
+        moved = sorted(self._gained.keys() | self._lost.keys())
+        more = {topic: self._gained[topic] - self._lost[topic] for topic in moved}
+        if more:
+            await Sql.count_subscribers.run(
+                conn, brand_id=brand_id, topic_ids=list(more), more=list(more.values()), shard=shard
+            )
+            await Sql.count_days.run(
+                conn,
+                brand_id=brand_id,
+                topic_ids=moved,
+                gained=[self._gained[topic] for topic in moved],
+                lost=[self._lost[topic] for topic in moved],
+                shard=shard,
+            )
+        if channels := {key: by for key, by in self._channels.items() if by}:
+            await Sql.count_channels.run(
+                conn,
+                brand_id=brand_id,
+                topic_ids=[topic for topic, _ in channels],
+                channels=[channel for _, channel in channels],
+                more=list(channels.values()),
+                shard=shard,
+            )
 
 
 async def subscriptions_of(conn: Connection, brand_id: UUID, customer_id: UUID) -> list[Subscription]:

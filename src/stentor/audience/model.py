@@ -1,6 +1,6 @@
 """What the audience knows: customers, topics, subscriptions, channel flags and how each choice came about."""
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Literal, TypeAlias
@@ -217,6 +217,35 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
     subscribers: int
     created_at: datetime
     updated_at: datetime
+
+
+class TopicDay(msgspec.Struct, frozen=True):
+    """A day (UTC) of a topic: subscriptions that got their first channel, and that lost their last one."""
+
+    day: date
+    gained: int
+    lost: int
+
+
+class TopicGrowth(msgspec.Struct, frozen=True, kw_only=True):
+    """How a topic grows: who is subscribed now, in all and on each channel that it has ever been chosen for, and its days.
+
+    `days` are those of the question on which anything changed, both ends included. Counted since the release that has this.
+    """
+
+    subscribers: int
+    by_channel: dict[str, int]
+    first_day: date
+    last_day: date
+    days: list[TopicDay]
+
+    @property
+    def gained(self) -> int:
+        return sum(one.gained for one in self.days)
+
+    @property
+    def lost(self) -> int:
+        return sum(one.lost for one in self.days)
 
 
 FileKind: TypeAlias = Literal["customers", "subscriptions", "events"]

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Collection
+from datetime import date
 from uuid import UUID
 
 import msgspec
 
-from stentor.audience.model import Topic, TopicDraft, TopicPatch
+from stentor.audience.model import Topic, TopicDay, TopicDraft, TopicPatch
 from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
 
@@ -24,6 +25,11 @@ class Sql(QuerySet, file="topics.sql", package=__package__):
     has_subscribers: Statement
     delete_topic: Statement
     delete_counters: Statement
+    delete_channels: Statement
+    delete_days: Statement
+    channels_of: Statement
+    today: Statement
+    days_of: Statement
 
 
 class OfferedTopic(msgspec.Struct, frozen=True):
@@ -86,7 +92,28 @@ async def has_subscribers(conn: Connection, brand_id: UUID, topic_id: UUID) -> b
 async def delete_topic(conn: Connection, brand_id: UUID, topic_id: UUID) -> None:
     """Removes the topic and its counters."""
     await Sql.delete_topic.run(conn, brand_id=brand_id, id=topic_id)
-    await Sql.delete_counters.run(conn, brand_id=brand_id, id=topic_id)
+    for statement in (Sql.delete_counters, Sql.delete_channels, Sql.delete_days):
+        await statement.run(conn, brand_id=brand_id, id=topic_id)
+
+
+async def channels_of(conn: Connection, brand_id: UUID, topic_ids: Collection[UUID]) -> list[tuple[UUID, int, int]]:
+    """How many subscriptions of these topics have a channel, by topic and channel."""
+    return [
+        (topic_id, channel, subscribers)
+        for topic_id, channel, subscribers in await Sql.channels_of.tuples(
+            conn, brand_id=brand_id, topic_ids=list(topic_ids)
+        )
+    ]
+
+
+async def today(conn: Connection) -> date:
+    """The day of UTC, by the database's clock."""
+    return await Sql.today.value(conn)
+
+
+async def days_of(conn: Connection, brand_id: UUID, topic_id: UUID, first: date, last: date) -> list[TopicDay]:
+    """The days on which the topic gained or lost somebody, in their order."""
+    return await Sql.days_of.rows(conn, TopicDay, brand_id=brand_id, id=topic_id, first_day=first, last_day=last)
 
 
 def _plain(row: _FoundTopic) -> Topic:

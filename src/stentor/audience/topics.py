@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -9,19 +10,22 @@ import msgspec
 
 from stentor.accounts.audit import record
 from stentor.audience import topic_store
-from stentor.audience.model import Topic, TopicDraft, TopicPatch
+from stentor.audience.model import Topic, TopicDraft, TopicGrowth, TopicPatch
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.db.quotas import check_quota
 from stentor.domain.ids import new_id
 from stentor.domain.text import NOT_IN_A_LINE
-from stentor.domain.vocabulary import ALL_CHANNELS_MASK, channels_in
+from stentor.domain.vocabulary import ALL_CHANNELS_MASK, ChannelKind, channels_in
 from stentor.errors import Conflict, Invalid, NotFound, Violation
 
 KEY_CHARS_MAX = 200
 NAME_CHARS_MAX = 200
 DESCRIPTION_CHARS_MAX = 2000
 TOPICS_MAX = 5000
+GROWTH_DAYS_MAX = 732
+"""Days of one question about how a topic grew."""
+DAYS_USUAL = 30
 PAGE_MAX = 1000
 
 _LINE_ENDS = re.compile(r"[\r\n\t]")
@@ -53,6 +57,34 @@ class TopicService:
         """Up to 1,000 topics in the order of their making, from behind the id `after`."""
         async with self._db.read() as conn:
             return await topic_store.page_of_topics(conn, brand_id, after=after, limit=min(limit, PAGE_MAX))
+
+    async def growth(
+        self, brand_id: UUID, reference: str, first_day: date | None = None, last_day: date | None = None
+    ) -> TopicGrowth:
+        """How the topic grew between these days; in the last 30 until today, where they are not said. Raises NotFound, Invalid."""
+        async with self._db.read() as conn:
+            topic = await found(conn, brand_id, reference)
+            last = last_day or await topic_store.today(conn)
+            first = first_day or last - timedelta(days=min(DAYS_USUAL - 1, last.toordinal() - 1))
+            if first > last:
+                raise Invalid.field("/first_day", "order", "The first day is after the last one; exchange them.")
+            if (last - first).days >= GROWTH_DAYS_MAX:
+                raise Invalid.field("/first_day", "range", f"Ask for at most {GROWTH_DAYS_MAX} days at once.")
+            channels = await topic_store.channels_of(conn, brand_id, [topic.id])
+            days = await topic_store.days_of(conn, brand_id, topic.id, first, last)
+        by_channel = {ChannelKind(channel).label: count for _, channel, count in sorted(channels)}
+        return TopicGrowth(
+            subscribers=topic.subscribers, by_channel=by_channel, first_day=first, last_day=last, days=days
+        )
+
+    async def by_channel(self, brand_id: UUID, topics: Sequence[Topic]) -> dict[UUID, dict[ChannelKind, int]]:
+        """How many are subscribed to each of these topics on each channel."""
+        async with self._db.read() as conn:
+            rows = await topic_store.channels_of(conn, brand_id, [topic.id for topic in topics])
+        counted: dict[UUID, dict[ChannelKind, int]] = {topic.id: {} for topic in topics}
+        for topic_id, channel, count in rows:
+            counted[topic_id][ChannelKind(channel)] = count
+        return counted
 
     async def update(self, brand_id: UUID, reference: str, patch: TopicPatch) -> Topic:
         """The topic with those changes. Raises Invalid and NotFound."""

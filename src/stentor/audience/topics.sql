@@ -56,3 +56,25 @@ DELETE FROM topic WHERE id = :id AND brand_id = :brand_id
 
 -- name: delete_counters
 DELETE FROM topic_counter WHERE topic_id = :id AND brand_id = :brand_id
+
+-- name: delete_channels
+DELETE FROM topic_channel WHERE topic_id = :id AND brand_id = :brand_id
+
+-- name: delete_days
+DELETE FROM topic_day WHERE topic_id = :id AND brand_id = :brand_id
+
+-- name: channels_of
+SELECT topic_id, channel, sum(subscribers)::bigint
+FROM topic_channel
+WHERE topic_id = ANY(:topic_ids::uuid[]) AND brand_id = :brand_id
+GROUP BY topic_id, channel
+
+-- name: today
+SELECT (:now AT TIME ZONE 'UTC')::date
+
+-- name: days_of
+SELECT day, sum(gained)::bigint AS gained, sum(lost)::bigint AS lost
+FROM topic_day
+WHERE topic_id = :id AND brand_id = :brand_id AND day BETWEEN :first_day AND :last_day
+GROUP BY day
+ORDER BY day

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from stentor.audience import consent_store, customer_store
-from stentor.audience.consent_store import COUNTER_SHARDS, Entry
+from stentor.audience.consent_store import COUNTER_SHARDS, Entry, Moves
 from stentor.audience.customer_store import Owners
 from stentor.audience.model import Act, Source
 from stentor.audience.upsert import Overtaken, until_settled
@@ -195,12 +195,12 @@ async def _empty(conn: Connection, brand_id: UUID, people: Sequence[Known]) -> M
     ):
         for customer in await statement.column(conn, **key):
             counts[customer][what] += 1
-    fewer = Counter[UUID]()
+    moves = Moves()
     entries: list[Entry] = []
     for customer, topic, channels in await Sql.drop_subscriptions.tuples(conn, **key):
         counts[customer]["subscriptions"] += 1
         if channels:
-            fewer[topic] -= 1
+            moves.note(topic, channels, 0)
             entries.append(Entry(customer, "unsubscribed", topic, channels))
     # The ledger says what is: who comes back on the same id begins without a choice.
     entries += [
@@ -208,9 +208,8 @@ async def _empty(conn: Connection, brand_id: UUID, people: Sequence[Known]) -> M
     ]
     if entries:
         await consent_store.append_events(conn, brand_id, entries, Act(source=Source.ERASURE))
-    if fewer:
-        shard = part_of(people[0].customer_id) % COUNTER_SHARDS
-        await consent_store.count_subscribers(conn, brand_id, fewer, shard=shard)
+    if people:
+        await moves.count(conn, brand_id, shard=part_of(people[0].customer_id) % COUNTER_SHARDS)
     return counts
 
 

@@ -1,13 +1,12 @@
 """Merging two profiles of one person, in one transaction and in the order in which everybody locks people."""
 
-from collections import Counter
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from stentor.audience import consent_store, customer_store
-from stentor.audience.consent_store import COUNTER_SHARDS, Entry
+from stentor.audience.consent_store import COUNTER_SHARDS, Entry, Moves
 from stentor.audience.customer_store import Owners
 from stentor.audience.customers import id_of, missing_customer
 from stentor.audience.intake import PUSH_TOKENS_MAX
@@ -233,10 +232,11 @@ async def _choices(conn: Connection, key: dict[str, Any], survivor: Party, other
     kept: list[Entry] = []
     gone: list[Entry] = []
     written: list[tuple[UUID, UUID, int]] = []
-    more = Counter[UUID]()
+    moves = Moves()
     for topic, own, others, after in await Sql.subscriptions.tuples(conn, **key):
         written.append((stays, topic, after))
-        more[topic] += (after != 0) - bool(own) - bool(others)
+        moves.note(topic, own or 0, after)
+        moves.note(topic, others or 0, 0)
         kept += _entries(stays, topic, own or 0, after)
         gone += _entries(goes, topic, others or 0, 0)
     refused = survivor.refused_mask | other.refused_mask
@@ -253,8 +253,7 @@ async def _choices(conn: Connection, key: dict[str, Any], survivor: Party, other
             await consent_store.append_events(
                 conn, brand_id, entries, Act(source=Source.MERGE, actor=asked_by, note=note)
             )
-    if changed := {topic: number for topic, number in more.items() if number}:
-        await consent_store.count_subscribers(conn, brand_id, changed, shard=part_of(stays) % COUNTER_SHARDS)
+    await moves.count(conn, brand_id, shard=part_of(stays) % COUNTER_SHARDS)
 
 
 def _entries(customer: UUID, topic: UUID, before: int, after: int) -> list[Entry]:

@@ -131,6 +131,30 @@ class EntryService:
 
         return await self._look_up.surely(ask)
 
+    async def search(self, brand_id: UUID, text: str) -> list[Finding]:
+        """All by which an address, number, domain or hash is on any of the brand's enabled lists, whichever hash these are made of.
+
+        A hash is looked up where lists have hashes of its length. Raises Invalid where no list could have such an entry.
+        """
+
+        async def ask() -> list[Finding]:
+            async with self._db.read() as conn:
+                by_kind: dict[tuple[HashName, int], list[AskedStore]] = {}
+                for store in await self._look_up.stores(conn, brand_id):
+                    by_kind.setdefault((store.hash, store.channels), []).append(store)
+                found: list[Finding] = []
+                refusals: list[Invalid] = []
+                for stores in by_kind.values():
+                    try:
+                        found += await self._found(conn, brand_id, stores, text)
+                    except Invalid as refusal:
+                        refusals.append(refusal)
+                if refusals and len(refusals) == len(by_kind):
+                    raise refusals[0]
+            return found
+
+        return await self._look_up.surely(ask)
+
     async def entries(
         self,
         brand_id: UUID,

@@ -1,6 +1,6 @@
 """Opt-out lists: made, changed, found, deleted, and granted to other brands."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -73,6 +73,12 @@ class ListService:
         """The list. Raises NotFound."""
         async with self._db.read() as conn:
             return await resolve(conn, brand_id, reference)
+
+    async def known(self, brand_id: UUID, references: Collection[str]) -> list[OptOutList]:
+        """Those of these lists that the brand has, in the order of their making."""
+        async with self._db.read() as conn:
+            found = await list_store.find_lists(conn, brand_id, references)
+        return sorted({held.id: held for held in found.values()}.values(), key=lambda held: held.id)
 
     async def all_of(self, brand_id: UUID, references: Sequence[str]) -> list[OptOutList]:
         """The lists of these ids, codes or names, in that order. Raises Invalid that names the first that is none."""

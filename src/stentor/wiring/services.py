@@ -43,11 +43,14 @@ from stentor.campaigns.sources import GeneratorSource
 from stentor.campaigns.template_checks import TemplateCheckService
 from stentor.campaigns.template_fields import TemplateFieldService
 from stentor.campaigns.templates import TemplateService
+from stentor.channels.at_work import OpenChannels
 from stentor.channels.partners.callers import HubCallers
 from stentor.channels.partners.channels import PartnerChannelService
 from stentor.channels.partners.clients import HubClientService
 from stentor.channels.partners.content import PartnerContentService
 from stentor.channels.public_address import Reach
+from stentor.channels.sandbox.channel import SandboxChannel
+from stentor.channels.sandbox.chaos import ChaosSource
 from stentor.channels.sandbox.inbox import InboxService
 from stentor.channels.service import SenderService
 from stentor.clock import Clock
@@ -81,6 +84,8 @@ from stentor.optouts.lists import ListService
 from stentor.optouts.shared_check import SharedCheck
 from stentor.optouts.uploads import UploadService
 from stentor.render.skeleton import reassemble
+from stentor.report.sender_health import SenderHealthService
+from stentor.report.usage import UsageService
 from stentor.settings import Settings
 from stentor.triggers.batches.service import BatchService, awaited_tag
 from stentor.triggers.batches.streaming import StreamService
@@ -91,6 +96,7 @@ from stentor.triggers.messages import MessageService
 from stentor.triggers.met import EventTriggers
 from stentor.triggers.schedules.service import ScheduleService
 from stentor.triggers.schedules.targets import TargetChecker
+from stentor.triggers.sender_tests import SenderTestService
 from stentor.triggers.service import TriggerService
 from stentor.triggers.test_sends import TestSendService
 from stentor.triggers.uses import needed_tag, segment_uses
@@ -198,6 +204,7 @@ def services(core: Core) -> Services:
     limiter = RateLimiter(core.db)
     customers = CustomerService(core.db)
     listeners = ListenerService(core.db, signing_secrets(core), outbound(core.settings))
+    senders = SenderService(core.db, core.sender_secrets, reach(core.settings))
     return Services(
         database=core.db,
         reserve=disk_reserve(core.settings),
@@ -228,7 +235,20 @@ def services(core: Core) -> Services:
             days=core.settings.history_days,
             triggers=EventTriggers(brands, generators, core.publications).of,
         ),
-        senders=SenderService(core.db, core.sender_secrets, reach(core.settings)),
+        senders=senders,
+        sender_health=SenderHealthService(core.db),
+        sender_tests=SenderTestService(
+            core.db,
+            senders,
+            lambda: OpenChannels(
+                core.db, core.sender_secrets, SandboxChannel(core.db, ChaosSource(core.db)), outbound(core.settings)
+            ),
+            reach=reach(core.settings),
+            entries=EntryService(core.db, core.look_up),
+            limiter=limiter,
+            send_ids=core.send_ids,
+        ),
+        usage=UsageService(core.db),
         partner_channels=PartnerChannelService(core.db),
         partner_content=PartnerContentService(core.db),
         hub_clients=hub_clients(core, hub_passwords),

@@ -109,7 +109,9 @@ NOBODY = {
         "reported_interaction",
         "reported_metric",
         "tally",
+        "topic_channel",
         "topic_counter",
+        "topic_day",
     },
     "It knows ids of what partners told, by hashes.": {"told_fact"},
     "It suppresses, by hashes; the second goes with its execution.": {
