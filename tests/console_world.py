@@ -15,6 +15,7 @@ from stentor.accounts.roles import Role
 from stentor.api.app import create_app
 from stentor.api.services import Services
 from stentor.campaigns.model import Campaign, CampaignDraft, Route, TemplateContent
+from stentor.domain.ids import new_id
 from stentor.domain.timetable import Rule
 from stentor.domain.vocabulary import ChannelKind
 from stentor.doors import doors
@@ -153,3 +154,45 @@ async def press(
     data = {**fields_in(page), **(typed or {}), "do": button}
     headers = {**OWN, **({"HX-Request": "true"} if by_htmx else {})}
     return await at.post(path, data=data, headers=headers)
+
+
+async def a_pull(console: ConsoleWorld, brand_id: UUID, execution_id: UUID, number: int, *, rows: int = 2) -> UUID:
+    """A list of the execution on that partner channel, as a service froze it, and fetched the first row of it."""
+    pull_id = new_id()
+    async with console.core.db.transaction() as conn:
+        for statement, values in (
+            (
+                "INSERT INTO partner_run (brand_id, number, execution_id, published_at, channels) VALUES (%s, 324, %s, statement_timestamp(), %s)",
+                [brand_id, execution_id, [number]],
+            ),
+            (
+                (
+                    "INSERT INTO pulled_run (execution_id, channel_number, brand_id, channel, revoked, watched_until)"
+                    " VALUES (%s, %s, %s, 2, 1, statement_timestamp())"
+                ),
+                [execution_id, number, brand_id],
+            ),
+            (
+                (
+                    "INSERT INTO pull (id, brand_id, execution_id, channel_number, puller_id, puller, rows, started_at, frozen_at)"
+                    " VALUES (%s, %s, %s, %s, %s, '<b>house</b>', %s, statement_timestamp(), statement_timestamp())"
+                ),
+                [pull_id, brand_id, execution_id, number, new_id(), rows],
+            ),
+            (
+                (
+                    "INSERT INTO pull_page (id, pull_id, brand_id, position_from, position_to, asked_by, asked_at, handed_over_at, handed_over)"
+                    " VALUES (%s, %s, %s, 0, 1, '<b>house</b>', statement_timestamp(), statement_timestamp(), 1)"
+                ),
+                [new_id(), pull_id, brand_id],
+            ),
+            (
+                (
+                    "INSERT INTO revocation (execution_id, customer_id, brand_id, number, at, channel_number, part, reason)"
+                    " VALUES (%s, %s, %s, 1, statement_timestamp(), %s, 0, 2)"
+                ),
+                [execution_id, UUID(int=7), brand_id, number],
+            ),
+        ):
+            await conn.execute(statement, values)
+    return pull_id

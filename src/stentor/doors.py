@@ -22,11 +22,16 @@ from stentor.console.calendar import CalendarPages
 from stentor.console.campaigns import CampaignPages
 from stentor.console.choosing import Chooser
 from stentor.console.connectors import ConnectorPages
-from stentor.console.console import ConsolePages
+from stentor.console.consent.jobs import OptoutJobPages
+from stentor.console.consent.lists import OptoutListPages
+from stentor.console.consent.topics import TopicPages
+from stentor.console.console import ConsolePages, Part
 from stentor.console.entry import EntryPages
 from stentor.console.executions import ExecutionPages
 from stentor.console.hub_clients import HubClientPages
 from stentor.console.inbox import InboxPages
+from stentor.console.integrations.notices import NoticePages
+from stentor.console.integrations.pulls import PullPages
 from stentor.console.organisation import OrganisationPages
 from stentor.console.pages import static_routes
 from stentor.console.partners import PartnerPages
@@ -36,6 +41,14 @@ from stentor.console.people.person import PersonPages
 from stentor.console.running.home import HomePages
 from stentor.console.schedules import SchedulePages
 from stentor.console.segments import SegmentPages
+from stentor.console.settings.audit import AuditPages
+from stentor.console.settings.brand import BrandSettingsPages
+from stentor.console.settings.families import Families
+from stentor.console.settings.integration import IntegrationPages
+from stentor.console.settings.rules import RulePages
+from stentor.console.settings.senders import SenderPages
+from stentor.console.settings.test_recipients import TestRecipientPages
+from stentor.console.settings.usage import UsagePages
 from stentor.console.visits import AnyRequest, Visits
 from stentor.pages.optout import OptoutPages
 from stentor.pages.unsubscribe import UnsubscribePages
@@ -170,6 +183,11 @@ def doors(core: Core, services: Services, settings: ApiSettings) -> Sequence[Doo
             clock=clock,
         ),
         connectors=ConnectorPages(door, services.connectors),
+        more=[
+            *_settings(core, services, visits, door),
+            *_consent(core, services, door),
+            *_integrations(core, services, door),
+        ],
     )
     access = InboxAccess(
         services.keys,
@@ -215,6 +233,63 @@ def doors(core: Core, services: Services, settings: ApiSettings) -> Sequence[Doo
             [unsubscribe.routes(), optout.routes(), shared.routes()],
             lambda _, failure: unsubscribe.error_page(failure.status, failure.headers),
         ),
+    )
+
+
+def _settings(core: Core, services: Services, visits: Visits, door: BrandDoor) -> Sequence[Part]:
+    """The pages of settings."""
+    families = Families(
+        campaigns=services.campaigns,
+        generators=services.generators,
+        topics=services.topics,
+        lists=services.optout_lists,
+        channels=services.partner_channels,
+        clients=services.hub_clients,
+        base_url=base_url(core.settings),
+    )
+    return (
+        BrandSettingsPages(door, services.accounts),
+        RulePages(door, services.accounts, services.audit),
+        SenderPages(
+            door,
+            senders=services.senders,
+            health=services.sender_health,
+            tests=services.sender_tests,
+            recipients=services.test_recipients,
+        ),
+        TestRecipientPages(door, services.test_recipients),
+        UsagePages(door, services.usage),
+        IntegrationPages(
+            door,
+            accounts=services.accounts,
+            families=families,
+            clock=Clock(core.db.shift),
+            base_url=base_url(core.settings),
+        ),
+        AuditPages(door, visits=visits, accounts=services.accounts, audit=services.audit),
+    )
+
+
+def _consent(core: Core, services: Services, door: BrandDoor) -> Sequence[Part]:
+    """The pages of what people chose: topics and opt-out lists."""
+    return (
+        TopicPages(door, services.topics),
+        OptoutListPages(door, lists=services.optout_lists, entries=services.optout_entries, jobs=services.optout_jobs),
+        OptoutJobPages(
+            door,
+            jobs=services.optout_jobs,
+            lists=services.optout_lists,
+            links=services.file_links,
+            base_url=base_url(core.settings),
+        ),
+    )
+
+
+def _integrations(core: Core, services: Services, door: BrandDoor) -> Sequence[Part]:
+    """The pages of what outside services fetched and were told."""
+    return (
+        NoticePages(door, listeners=services.listeners, clients=services.hub_clients, clock=Clock(core.db.shift)),
+        PullPages(door, pulls=services.pulls, reported=services.reported, executions=services.executions),
     )
 
 

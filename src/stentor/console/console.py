@@ -1,8 +1,10 @@
 """`/console`: its pages put together, and how an error looks on them."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from litestar import Response, Router
+from litestar.handlers import HTTPRouteHandler
 
 from stentor.console.account import MyAccountPages
 from stentor.console.authoring.campaign_checks import CampaignCheckPages
@@ -25,6 +27,14 @@ from stentor.console.running.home import HomePages
 from stentor.console.schedules import SchedulePages
 from stentor.console.segments import SegmentPages
 from stentor.console.visits import AnyRequest, Visits, sign_in_at
+
+
+class Part(Protocol):
+    """Some pages of the console."""
+
+    def handlers(self) -> list[HTTPRouteHandler]:
+        """The handlers, to be mounted at `/console`."""
+        ...
 
 
 class ConsolePages:
@@ -53,9 +63,10 @@ class ConsolePages:
         partners: PartnerPages,
         hub_clients: HubClientPages,
         connectors: ConnectorPages,
+        more: Sequence[Part],
     ) -> None:
         self._visits = visits
-        self._parts = (
+        self._parts: tuple[Part, ...] = (
             entry,
             account,
             organisation,
@@ -75,6 +86,7 @@ class ConsolePages:
             partners,
             hub_clients,
             connectors,
+            *more,
         )
 
     def routes(self) -> Router:

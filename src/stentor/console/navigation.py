@@ -22,8 +22,11 @@ BUILT = {
     "catalogue",
     "customers",
     "segments",
+    "topics",
+    "optouts",
     "partners",
     "inbox",
+    "settings",
 }
 """Entries whose page is there. One that is not is left out of the side."""
 
