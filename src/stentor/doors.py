@@ -32,12 +32,15 @@ from stentor.console.hub_clients import HubClientPages
 from stentor.console.inbox import InboxPages
 from stentor.console.integrations.notices import NoticePages
 from stentor.console.integrations.pulls import PullPages
+from stentor.console.live import Live
 from stentor.console.organisation import OrganisationPages
 from stentor.console.pages import static_routes
 from stentor.console.partners import PartnerPages
 from stentor.console.people.acting import PersonActs
 from stentor.console.people.customers import CustomerPages
 from stentor.console.people.person import PersonPages
+from stentor.console.running.alerts import Alerts
+from stentor.console.running.coming import ComingUp
 from stentor.console.running.home import HomePages
 from stentor.console.schedules import SchedulePages
 from stentor.console.segments import SegmentPages
@@ -69,6 +72,7 @@ def doors(core: Core, services: Services, settings: ApiSettings) -> Sequence[Doo
         status_of=status_of,
     )
     door = BrandDoor(visits, services.brands)
+    live = Live(door)
     chooser = Chooser(services.segments, services.tags, services.topics, services.campaigns)
     person = PersonPages(
         door,
@@ -109,7 +113,14 @@ def doors(core: Core, services: Services, settings: ApiSettings) -> Sequence[Doo
             clock=clock,
             base_url=base_url(core.settings),
         ),
-        home=HomePages(door),
+        home=HomePages(
+            door,
+            live,
+            today=services.today,
+            alerts=Alerts(services.today, services.senders, services.imports, services.optout_jobs),
+            coming=ComingUp(services.today, services.schedules),
+            clock=clock,
+        ),
         customers=CustomerPages(door, finder=services.finder, customers=services.customers, tags=services.tags),
         person=person,
         person_acts=PersonActs(

@@ -12,7 +12,7 @@ from stentor.db.remembered import Remembered
 KEEP_S = 0.8
 ENTRIES_MAX = 10_000
 # Each has up to 1,000 brands.
-ORGANISATIONS_MAX = 100
+_ORGANISATIONS_MAX = 100
 
 
 class BrandDirectory:
@@ -22,7 +22,7 @@ class BrandDirectory:
         self._db = db
         self._by_id = Remembered(self._load_by_id, keep_s=KEEP_S, entries_max=ENTRIES_MAX)
         self._by_key = Remembered(self._load_by_key, keep_s=KEEP_S, entries_max=ENTRIES_MAX)
-        self._of_organisation = Remembered(self._load_of_organisation, keep_s=KEEP_S, entries_max=ORGANISATIONS_MAX)
+        self._of_organisation = Remembered(self._load_of_organisation, keep_s=KEEP_S, entries_max=_ORGANISATIONS_MAX)
 
     async def by_id(self, brand_id: UUID) -> Brand | None:
         return await self._by_id.get(brand_id)

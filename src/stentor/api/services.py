@@ -45,6 +45,7 @@ from stentor.executions.experiments import ExperimentService
 from stentor.executions.reaching import ReachService
 from stentor.executions.service import ExecutionService
 from stentor.executions.timeline import TimelineService
+from stentor.executions.today import TodayService
 from stentor.integrations.access import HubAccess
 from stentor.integrations.attributes import PartnerAttributes
 from stentor.integrations.clearance.service import ClearanceService
@@ -143,6 +144,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     batches: BatchService
     streams: StreamService
     executions: ExecutionService
+    today: TodayService
     pulls: PullService
     experiments: ExperimentService
     inbox: InboxService

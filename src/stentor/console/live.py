@@ -30,7 +30,7 @@ LOOK_EVERY_S = 0.5
 # A reader that hears nothing for longer takes the figures for old.
 STILL_EVERY_S = 10.0
 # Somebody who is signed out, or whose role is taken away, is sent nothing any more after this long.
-ASK_AGAIN_EVERY_S = 5.0
+ASK_AGAIN_EVERY_S = 2.0
 RETRY_MS = 3_000
 LIVE_STREAMS_MAX = 500
 """Streams that a process keeps open."""

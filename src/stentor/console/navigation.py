@@ -9,7 +9,7 @@ from stentor.accounts.model import Brand
 from stentor.accounts.roles import Role
 from stentor.accounts.user_model import SignedIn
 
-OTHERS_MAX = 12
+_OTHERS_MAX = 12
 """Other brands of the organisation that the side leads to at once; the rest stand on the page of all."""
 
 BUILT = {
@@ -136,7 +136,7 @@ def side_of(who: SignedIn, brand: Brand, neighbours: Sequence[Brand], tab: str) 
     return Side(
         brand,
         who.role(brand.organisation_id, brand.id),
-        others[:OTHERS_MAX],
+        others[:_OTHERS_MAX],
         tab,
         [group for group in built if group.entries],
         Search(f"/console/brands/{brand.id}/{page}", field) if page in BUILT else None,

@@ -3,7 +3,7 @@
 import gzip
 import hashlib
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import cache
 from importlib import resources
@@ -81,6 +81,32 @@ def initials(name: str) -> str:
     return (words[0][0] + words[1][0] if len(words) > 1 else words[0][:2]).upper()
 
 
+def rate(per_s: float) -> str:
+    """`241`, `0.4`; what is less is `0`."""
+    return f"{per_s:,.0f}" if per_s >= 10 or round(per_s, 1) == round(per_s) else f"{per_s:.1f}"
+
+
+def duration(seconds: float) -> str:
+    """`11 s`, `16 min`, `2 h 5 min`, `3 days`."""
+    if seconds < 90:
+        return f"{round(seconds)} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours >= 48:
+        return f"{round(hours / 24)} days"
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def spark(values: Sequence[int]) -> str:
+    """The path of a small line through these figures, in a box of 200 by 28; empty of fewer than two."""
+    if len(values) < 2:
+        return ""
+    step, most = 200 / (len(values) - 1), max(*values, 1)
+    return "M" + " ".join(f"{place * step:.1f} {26 - 24 * value / most:.1f}" for place, value in enumerate(values))
+
+
 class Stretch(msgspec.Struct, frozen=True):
     """A piece of a bar of 1,000: where it begins, how long it is."""
 
@@ -126,11 +152,14 @@ _FILTERS: dict[str, Callable[..., Any]] = {
     "clock_time": clock_time,
     "compact": compact,
     "day": day,
+    "duration": duration,
     "initials": initials,
     "number": number,
     "pretty": pretty,
+    "rate": rate,
     "reason": reason_words,
     "share": share,
+    "spark": spark,
     "stretches": stretches,
     "tone": tone,
 }
@@ -156,10 +185,9 @@ def page(template: str, *, status: int = 200, theme: str = "", **facts: Any) -> 
     return Response(html, status_code=status, media_type="text/html", headers=headers)
 
 
-def fragment(template: str, block: str, **facts: Any) -> str:
-    """One block of a template, for a page that is there already."""
-    found = _PAGES.get_template(template)
-    return "".join(found.blocks[block](found.new_context({**facts, "static": static})))
+def fragment(template: str, **facts: Any) -> str:
+    """The template with these facts, for a page that is there already."""
+    return _PAGES.get_template(template).render(facts)
 
 
 def static_routes() -> Router:

@@ -64,6 +64,7 @@ from stentor.executions.quieting import QuietSource
 from stentor.executions.reaching import ReachService
 from stentor.executions.service import ExecutionService
 from stentor.executions.timeline import TimelineService
+from stentor.executions.today import TodayService
 from stentor.integrations.access import HubAccess
 from stentor.integrations.attributes import PartnerAttributes
 from stentor.integrations.clearance.service import ClearanceService
@@ -275,6 +276,7 @@ def services(core: Core) -> Services:
         catalogue=CatalogueService(core.db, TopicService(core.db)),
         catalogue_shares=CatalogueShares(core.db, core.secret.derive("catalogue-links")),
         executions=executions,
+        today=TodayService(core.db),
         pulls=pull_service(core),
         experiments=ExperimentService(core.db, core.publications),
         triggers=TriggerService(core.db, brands, generators, executions, clock=clock),
