@@ -17,6 +17,11 @@ from stentor.console.authoring.campaign_checks import CampaignCheckPages
 from stentor.console.authoring.campaign_parts import CampaignPartPages
 from stentor.console.authoring.catalogue import CataloguePages, SharedCatalogue
 from stentor.console.authoring.generators import GeneratorPages
+from stentor.console.authoring.template_editor import TemplateEditor
+from stentor.console.authoring.template_looks import TemplateLooks
+from stentor.console.authoring.template_tests import TemplateTestPages
+from stentor.console.authoring.template_versions import TemplateVersionPages
+from stentor.console.authoring.templates import TemplatePages
 from stentor.console.brand import BrandDoor
 from stentor.console.calendar import CalendarPages
 from stentor.console.campaigns import CampaignPages
@@ -73,6 +78,14 @@ def doors(core: Core, services: Services, settings: ApiSettings) -> Sequence[Doo
     )
     door = BrandDoor(visits, services.brands)
     live = Live(door)
+    looks = TemplateLooks(services.template_checks, services.customers, services.generators)
+    editor = TemplateEditor(
+        door,
+        looks,
+        templates=services.templates,
+        fields=services.template_fields,
+        test_recipients=services.test_recipients,
+    )
     chooser = Chooser(services.segments, services.tags, services.topics, services.campaigns)
     person = PersonPages(
         door,
@@ -177,6 +190,17 @@ def doors(core: Core, services: Services, settings: ApiSettings) -> Sequence[Doo
             runs=services.campaign_runs,
             chooser=chooser,
             clock=clock,
+        ),
+        templates=TemplatePages(door, editor, looks, services.templates),
+        template_versions=TemplateVersionPages(door, services.templates),
+        template_tests=TemplateTestPages(
+            door,
+            editor,
+            looks,
+            templates=services.templates,
+            test_sends=services.test_sends,
+            test_recipients=services.test_recipients,
+            limiter=services.limiter,
         ),
         partners=PartnerPages(
             door,

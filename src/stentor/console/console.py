@@ -11,6 +11,9 @@ from stentor.console.authoring.campaign_checks import CampaignCheckPages
 from stentor.console.authoring.campaign_parts import CampaignPartPages
 from stentor.console.authoring.catalogue import CataloguePages
 from stentor.console.authoring.generators import GeneratorPages
+from stentor.console.authoring.template_tests import TemplateTestPages
+from stentor.console.authoring.template_versions import TemplateVersionPages
+from stentor.console.authoring.templates import TemplatePages
 from stentor.console.calendar import CalendarPages
 from stentor.console.campaigns import CampaignPages
 from stentor.console.connectors import ConnectorPages
@@ -59,6 +62,9 @@ class ConsolePages:
         catalogue: CataloguePages,
         calendar: CalendarPages,
         schedules: SchedulePages,
+        templates: TemplatePages,
+        template_versions: TemplateVersionPages,
+        template_tests: TemplateTestPages,
         executions: ExecutionPages,
         partners: PartnerPages,
         hub_clients: HubClientPages,
@@ -82,6 +88,9 @@ class ConsolePages:
             catalogue,
             calendar,
             schedules,
+            templates,
+            template_versions,
+            template_tests,
             executions,
             partners,
             hub_clients,

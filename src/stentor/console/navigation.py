@@ -24,6 +24,7 @@ BUILT = {
     "segments",
     "topics",
     "optouts",
+    "templates",
     "partners",
     "inbox",
     "settings",
