@@ -11,6 +11,7 @@ from browsing import all_scripts_are_ours, form_token, without_nonce
 from console_world import OWN, ConsoleWorld, a_campaign, a_pull, a_run, a_schedule
 from stentor.audience.model import CustomerPatch, TopicDraft
 from stentor.audience.segments import expressions as ex
+from stentor.campaigns.model import GeneratorDraft
 from stentor.channels.model import NewSender
 from stentor.domain.ids import customer_id
 from stentor.domain.vocabulary import ChannelKind
@@ -60,6 +61,9 @@ async def theirs(console: ConsoleWorld, brand_id: UUID) -> dict[str, str]:
     )
     topic = TopicDraft(key="theirs", name="Theirs", channels=ChannelKind.EMAIL.bit)
     optouts = await console.services.optout_lists.create(brand_id, ListDraft(name="Theirs"))
+    said = GeneratorDraft(name="Theirs", campaign_id=campaign.id)
+    await console.services.generators.create(brand_id, said, generator_id=f"theirs-{brand_id}")
+    share = await console.services.catalogue_shares.make(brand_id, note="", days=1, made_by="")
     return {
         "pull_id": str(await a_pull(console, brand_id, execution, 777)),
         "topic_id": str((await console.services.topics.create(brand_id, topic)).id),
@@ -67,6 +71,10 @@ async def theirs(console: ConsoleWorld, brand_id: UUID) -> dict[str, str]:
         "job_id": str((await console.services.optout_jobs.prepare_import(brand_id, str(optouts.id))).id),
         "sender_id": str(sender.id),
         "recipient_id": str(recipient.id),
+        "generator_id": f"theirs-{brand_id}",
+        "share_id": str(share.id),
+        "where": "0",
+        "file": "catalogue.md",
         "channel_number": "777",
         "client_id": str(client.id),
         "listener_id": str(listener.id),

@@ -156,7 +156,8 @@ class GeneratorPages:
 
         @post(f"{_ONE}/try", include_in_schema=False, request_max_body_size=GENERATOR_FORM_BYTES_MAX, status_code=200)
         async def tried(request: AnyRequest) -> Response[str]:
-            place, form = await self._door.posted(request, "read")
+            # As by the API: samples are messages of real people.
+            place, form = await self._door.posted(request, "run")
             generator = await self._generators.get(place.brand.id, _id(request))
             topic, text = form.get("topic", ""), form.get("context", "")
             forecast, problem = None, None
@@ -237,6 +238,7 @@ class GeneratorPages:
             # What is wrong with a try is told where it was asked for.
             problem=problem or (attempt.problem if attempt else None),
             form_problem=problem,
+            may_run=place.may("run"),
             refused=refused,
             generator=generator,
             form=shown.fields,
