@@ -10,6 +10,8 @@ from stentor.api.proxies import client_address
 from stentor.api.services import Services
 from stentor.api.settings import ApiSettings
 from stentor.api.throttle import Throttle, line_of
+from stentor.audience.held_imports import HeldFiles
+from stentor.audience.import_carrier import ImportCarrier
 from stentor.clock import Clock
 from stentor.console.access import InboxAccess
 from stentor.console.account import MyAccountPages
@@ -43,6 +45,7 @@ from stentor.console.pages import static_routes
 from stentor.console.partners import PartnerPages
 from stentor.console.people.acting import PersonActs
 from stentor.console.people.customers import CustomerPages
+from stentor.console.people.imports import ImportPages
 from stentor.console.people.person import PersonPages
 from stentor.console.running.alerts import Alerts
 from stentor.console.running.coming import ComingUp
@@ -60,7 +63,7 @@ from stentor.console.settings.usage import UsagePages
 from stentor.console.visits import AnyRequest, Visits
 from stentor.pages.optout import OptoutPages
 from stentor.pages.unsubscribe import UnsubscribePages
-from stentor.wiring.core import Core, base_url
+from stentor.wiring.core import Core, base_url, data_directory, disk_reserve
 from stentor.wiring.services import people_accounts
 
 
@@ -87,6 +90,7 @@ def doors(core: Core, services: Services, settings: ApiSettings) -> Sequence[Doo
         test_recipients=services.test_recipients,
     )
     chooser = Chooser(services.segments, services.tags, services.topics, services.campaigns)
+    held = HeldFiles(data_directory(core.settings) / "imports", disk_reserve(core.settings))
     person = PersonPages(
         door,
         finder=services.finder,
@@ -146,6 +150,9 @@ def doors(core: Core, services: Services, settings: ApiSettings) -> Sequence[Doo
             tags=services.tags,
             merges=services.merges,
             erasures=services.erasures,
+        ),
+        imports=ImportPages(
+            door, imports=services.imports, files=held, carrier=ImportCarrier(services.imports, held), clock=clock
         ),
         segments=SegmentPages(door, services.segments, chooser),
         campaigns=CampaignPages(

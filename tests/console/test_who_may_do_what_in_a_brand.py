@@ -9,6 +9,7 @@ from httpx import AsyncClient, Response
 
 from browsing import all_scripts_are_ours, form_token, without_nonce
 from console_world import OWN, ConsoleWorld, a_campaign, a_pull, a_run, a_schedule
+from stentor.audience.held_imports import HeldFiles
 from stentor.audience.model import CustomerPatch, TopicDraft
 from stentor.audience.segments import expressions as ex
 from stentor.campaigns.model import GeneratorDraft
@@ -16,6 +17,7 @@ from stentor.channels.model import NewSender
 from stentor.domain.ids import customer_id
 from stentor.domain.vocabulary import ChannelKind
 from stentor.optouts.model import ListDraft
+from stentor.wiring.core import data_directory
 
 pytestmark = pytest.mark.anyio
 
@@ -52,6 +54,14 @@ async def theirs(console: ConsoleWorld, brand_id: UUID) -> dict[str, str]:
     await console.services.partner_channels.create(brand_id, "Theirs", ChannelKind.SMS, number=777)
     client = (await console.services.hub_clients.create(brand_id, "Theirs", f"hub-{brand_id}", {777: ["Email"]})).client
     await console.services.customers.upsert(brand_id, CustomerPatch(external_id="theirs", email="their@example.org"))
+    files = HeldFiles(data_directory(console.core.settings) / "imports")
+    pieces = iter([b"external_id\ncrm-1\n", b""])
+
+    async def read(_: int) -> bytes:
+        return next(pieces)
+
+    held = await files.keep(brand_id, "crm.csv", "customers", "csv", read)
+    job = await console.services.imports.begin(brand_id, "customers", "csv", "crm.csv")
     listener = await console.services.listeners.register(
         brand_id, client.id, 1, "https://partner.example.org/hook", 777
     )
@@ -84,6 +94,8 @@ async def theirs(console: ConsoleWorld, brand_id: UUID) -> dict[str, str]:
         "execution_id": str(execution),
         "customer_id": str(customer_id(brand_id, "theirs")),
         "external_id": "theirs",
+        "file_id": str(held.id),
+        "import_id": str(job.id),
     }
 
 

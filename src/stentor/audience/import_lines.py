@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from stentor.audience.customer_events import EVENT_ID_CHARS_MAX, EVENT_NAME_CHARS_MAX, Told
 from stentor.audience.intake import Given, Refusal, Said
-from stentor.audience.model import CustomerPatch
+from stentor.audience.model import CustomerPatch, FileKind
 from stentor.audience.tables import Layout, Table
 from stentor.domain.type_rules import in_words
 from stentor.domain.vocabulary import CHANNEL_LABELS, ChannelKind
@@ -253,3 +253,13 @@ def _cell(field: str, cell: str) -> Any:
         said = cell.strip().lower()
         return True if said in _YES else False if said in _NO else cell
     return cell
+
+
+def meaning_of(kind: FileKind, column: str) -> str:
+    """What a column, or a key of an object, becomes: `field …`, `attribute …`, or nothing."""
+    if kind != "customers":
+        return f"field {column}"
+    if not column:
+        return ""
+    field = _CUSTOMER_FIELDS.get(column.lower())
+    return f"field {field}" if field else f"attribute {column.removeprefix(_ATTRIBUTE_PREFIX)}"

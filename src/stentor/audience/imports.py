@@ -156,6 +156,31 @@ class ImportService:
                 await import_store.tidy(conn, ended.kind)
         return ended
 
+    async def stop(self, brand_id: UUID, job_id: UUID) -> None:
+        """Makes whoever runs the import leave it off after the block that it stores; it can be gone on with.
+
+        Raises NotFound, and Conflict for one that has ended.
+        """
+        async with self._db.transaction() as conn:
+            standing = await import_store.lock_job(conn, brand_id, job_id)
+            if standing is None:
+                raise _missing(job_id)
+            if standing.state != "running":
+                raise Conflict(f"The import has {standing.state} already.")
+            standing.resume.runner = None
+            await _write(conn, brand_id, job_id, standing, Tally())
+
+    async def cancel(self, brand_id: UUID, job_id: UUID, *, asked_by: str) -> None:
+        """Ends the import for good; what is stored stays. Raises NotFound, and Conflict for one that has ended, or is a batch's."""
+        async with self._db.transaction() as conn:
+            job = await _found(conn, brand_id, job_id)
+            if job.kind == "profiles":
+                raise Conflict("This is the stream of a batch. Cancel the batch.")
+            if not await cancel_import(
+                conn, brand_id, job_id, f"Cancelled by {asked_by}. What was stored until then stays."
+            ):
+                raise Conflict(f"The import has {job.state} already.")
+
     async def said_again(
         self, brand_id: UUID, job_id: UUID, chunks: AsyncIterator[bytes], *, offset: int | None = None
     ) -> ImportJob:
@@ -390,7 +415,7 @@ async def _locked_by(conn: Connection, brand_id: UUID, job_id: UUID, runner: UUI
     """Locks the import. Raises Conflict when it is not, or no longer, this runner's."""
     standing = await import_store.lock_job(conn, brand_id, job_id)
     if standing is not None and standing.resume.is_cancelled:
-        raise Conflict("This stream was cancelled, with what was to run for its people; it stops here.")
+        raise Conflict("This import was cancelled, with whatever was to run for its people; it stops here.")
     if standing is None or standing.state != "running" or standing.resume.runner != runner:
         raise Conflict("Another run has taken this import over; this one stops.")
     return standing

@@ -25,6 +25,7 @@ from stentor.console.organisation import OrganisationPages
 from stentor.console.partners import PartnerPages
 from stentor.console.people.acting import PersonActs
 from stentor.console.people.customers import CustomerPages
+from stentor.console.people.imports import ImportPages
 from stentor.console.people.person import PersonPages
 from stentor.console.running.home import HomePages
 from stentor.console.schedules import SchedulePages
@@ -54,6 +55,7 @@ class ConsolePages:
         customers: CustomerPages,
         person: PersonPages,
         person_acts: PersonActs,
+        imports: ImportPages,
         segments: SegmentPages,
         campaigns: CampaignPages,
         campaign_parts: CampaignPartPages,
@@ -80,6 +82,7 @@ class ConsolePages:
             customers,
             person,
             person_acts,
+            imports,
             segments,
             campaigns,
             campaign_parts,

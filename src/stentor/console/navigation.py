@@ -25,6 +25,7 @@ BUILT = {
     "topics",
     "optouts",
     "templates",
+    "imports",
     "partners",
     "inbox",
     "settings",
