@@ -12,6 +12,7 @@ from api_world import client_of
 from stentor.accounts.model import Brand
 from stentor.api.app import create_app
 from stentor.api.services import Services
+from stentor.channels.partners.attributes import is_field
 from stentor.channels.partners.model import Credentials
 from stentor.domain.vocabulary import ChannelKind
 from stentor.wiring.core import Core
@@ -79,5 +80,7 @@ async def partner_of(
         if number not in known:
             await services.partner_channels.create(brand.id, f"Channel {number}", ChannelKind.SMS, number=number)
     granted = {number: tuple(attributes) for number in channels}
-    credentials = await services.hub_clients.create(brand.id, name, name.lower().replace(" ", "-"), granted)
+    own = {number: tuple(each for each in attributes if not is_field(each)) for number in channels}
+    username = name.lower().replace(" ", "-")
+    credentials = await services.hub_clients.create(brand.id, name, username, granted, writes=own)
     return Partner(http, services, brand, credentials)

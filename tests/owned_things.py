@@ -172,9 +172,8 @@ async def harvested(world: World) -> dict[str, str]:
     client = (await world.ask("POST", "/hub-clients", json=said)).json()
     listens = {"client_id": client["client"]["id"], "event": "revocation", "url": "https://hooks.example.org/"}
     listener = await world.ask("POST", "/listeners", json=listens)
-    connector = await _connector_of(world)
     return {
-        "connector_id": connector,
+        **await _connector_of(world),
         "channel_number": "777",
         "template_number": "8",
         "app_id": "their-app",
@@ -208,8 +207,8 @@ async def harvested(world: World) -> dict[str, str]:
     }
 
 
-async def _connector_of(world: World) -> str:
-    """A hub for which the brand is the service."""
+async def _connector_of(world: World) -> dict[str, str]:
+    """A hub for which the brand is the service, and a campaign of it."""
     content = {"name": "For the hub", "channel": "sms", "default_language": "en", "variants": {"en": {"text": "Hi"}}}
     template = await world.ask("POST", "/templates", json=content)
     routes = [{"channel": "sms", "template_id": template.json()["id"]}]
@@ -218,8 +217,14 @@ async def _connector_of(world: World) -> str:
     await world.ask("POST", f"/campaigns/{campaign}/publish")
     channels = [{"number": 505, "campaign_id": campaign}]
     said = {"name": "H", "url": "https://hub.example.org", "secret": "key", "channels": channels}
-    made = await world.ask("POST", "/connectors", json=said)
-    return str(made.json()["id"])
+    made, run_id = (await world.ask("POST", "/connectors", json=said)).json(), uuid4()
+    async with world.services.database.transaction() as conn:
+        await conn.execute(
+            "INSERT INTO connector_run (id, connector_id, brand_id, campaign_number, channel_number, state, noticed_at, due_at)"
+            " VALUES (%s, %s, %s, 1, 505, 'failed', now(), now())",
+            [run_id, made["id"], world.brand.id],
+        )
+    return {"connector_id": made["id"], "run_id": str(run_id)}
 
 
 async def _pull_of(world: World, execution_id: str) -> dict[str, str]:

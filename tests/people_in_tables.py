@@ -22,6 +22,7 @@ EMPTIED = {
     "cast_member",
     "clearance",
     "connector_person",
+    "connector_refused",
     "consent_event",
     "contact",
     "customer",
@@ -43,6 +44,7 @@ EMPTIED = {
     "sandbox_skeleton",
     "send",
     "send_context",
+    "send_revocation",
     "step_wait",
     "subscription",
 }
@@ -58,6 +60,7 @@ OF_IDS_ALONE = {
     "pull_row",
     "revocation",
     "send",
+    "send_revocation",
     "step_wait",
     "subscription",
 }

@@ -17,7 +17,7 @@ from stentor.integrations.pulls.asking_again import AskAgain
 from stentor.integrations.pulls.freezing import BATCH_PEOPLE, Freezer
 from stentor.integrations.pulls.guarding import ListGuard
 from stentor.integrations.pulls.handing_over import HandOver
-from stentor.integrations.pulls.model import Puller, Wording
+from stentor.integrations.pulls.model import ROWS_OF_BRAND_MAX, Puller, Wording
 from stentor.integrations.pulls.paging import Asked
 from stentor.integrations.pulls.runs import Runs
 from stentor.integrations.pulls.service import PullService
@@ -45,7 +45,7 @@ def reader(name: str, **changes: Any) -> Someone:
 class Pulls:
     """One process's pulls over a world: the service, its watcher, and the parts between."""
 
-    def __init__(self, db: Database, *, batch_people: int = BATCH_PEOPLE) -> None:
+    def __init__(self, db: Database, *, batch_people: int = BATCH_PEOPLE, rows_max: int = ROWS_OF_BRAND_MAX) -> None:
         self.db = db
         self.engine = Engine(db, ScriptedChannel())
         brands = BrandDirectory(db)
@@ -53,7 +53,7 @@ class Pulls:
         self.runs = Runs(db, FactsSource(PublicationSource(db)))
         self.hand_over = HandOver(db)
         guard = ListGuard(db, brands=brands, quiet=QuietSource(brands), look_up=look_up)
-        self.freezer = Freezer(db, guard, look_up, self.hand_over, batch_people=batch_people)
+        self.freezer = Freezer(db, guard, look_up, self.hand_over, batch_people=batch_people, rows_max=rows_max)
         ask_again = AskAgain(db, look_up, self.hand_over)
         self.service = PullService(db, self.runs, self.freezer, self.hand_over, ask_again)
         self.watcher = Watcher(db, self.runs, look_up, ask_again)

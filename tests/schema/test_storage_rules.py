@@ -164,6 +164,7 @@ ALL_BRANDS = {
     "integrations/listeners/telling.sql:forget_told",
     "integrations/listeners/telling.sql:note_told",
     "integrations/listeners/telling.sql:untold",
+    "integrations/marks.sql:forget",
     "integrations/meeting.sql:untold",
     "integrations/pulls/people.sql:go_by_scans",
     "integrations/pulls/queries.sql:droppable",

@@ -9,7 +9,7 @@ import msgspec
 
 ActorKind: TypeAlias = Literal["user", "key", "cli", "engine", "client"]
 """`user`: somebody who signed in. `key`: a program with an API key. `cli`: a command on a machine of the installation.
-`engine`: nobody, the engine itself (a role, a schedule, the first start). `client`: an outside service with a hub client."""
+`engine`: nobody, the engine itself (a role, a schedule, the first start). `client`: a partner with a hub client."""
 
 
 class Actor(msgspec.Struct, frozen=True):

@@ -1,6 +1,6 @@
 """What a key looks like: `st_` or `st_test_`, 30 base62 characters by chance, and 6 that check them.
 
-An outside service's begins with `st_hub_`.
+A partner's begins with `st_hub_`.
 The checksum lets a mistyped or invented key be refused without asking the database, and lets scanners for leaked secrets
 tell our keys from noise.
 """
@@ -30,7 +30,7 @@ def new_secret(*, is_test: bool) -> str:
 
 
 def new_hub_key() -> str:
-    """The same for the X-API-KEY of an outside service."""
+    """The same for the X-API-KEY of a partner."""
     return _secret(HUB_PREFIX)
 
 
@@ -64,7 +64,7 @@ def is_checked(secret: str) -> bool:
 
 
 def is_hub_key(presented: str) -> bool:
-    """Whether it has the shape and the checksum of an outside service's X-API-KEY."""
+    """Whether it has the shape and the checksum of a partner's X-API-KEY."""
     return _HUB_KEY.fullmatch(presented) is not None and is_checked(presented)
 
 

@@ -1,21 +1,18 @@
 """Who calls: the holder of the key that came with a request."""
 
 import asyncio
-import contextlib
 
 from stentor.accounts import store
 from stentor.accounts.key_format import digest_of, is_checked, read_presented
 from stentor.accounts.model import Principal
+from stentor.db.last_uses import LastUses
 from stentor.db.pool import Database
 from stentor.db.remembered import Remembered
-from stentor.errors import Unavailable
 
 # A revoked key is dead everywhere within a second: this, and half a second for the revocation itself.
 KEEP_S = 0.5
 # Keys that exist and keys that do not, together; with invented ones somebody can push out others, not grow the memory.
 ENTRIES_MAX = 10_000
-# Last use is recorded to the minute, so more often would write the same value again.
-FLUSH_EVERY_S = 30.0
 
 
 class KeyRing:
@@ -25,7 +22,7 @@ class KeyRing:
         self._db = db
         self._pepper = pepper
         self._remembered = Remembered(self._load, keep_s=KEEP_S, entries_max=ENTRIES_MAX)
-        self._used: set[int] = set()
+        self._uses = LastUses(db, store.note_key_use)
 
     async def principal(self, presented: str) -> Principal | None:
         """The holder of a key given as an `x-api-key` (`st_…`) or as a bearer token (`<number>|st_…`).
@@ -39,29 +36,16 @@ class KeyRing:
         principal = await self._remembered.get(secret)
         if principal is None or number not in {None, principal.key_number}:
             return None
-        self._used.add(principal.key_number)
+        self._uses.add(principal.key_number)
         return principal
 
     async def run(self, stop: asyncio.Event) -> None:
         """Records the last use of keys until `stop` is set, and once more then."""
-        while not stop.is_set():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(FLUSH_EVERY_S):
-                    await stop.wait()
-            with contextlib.suppress(Unavailable):
-                await self.flush()
+        await self._uses.run(stop)
 
     async def flush(self) -> None:
         """Records the last use of the keys that were used since the last time."""
-        used, self._used = self._used, set()
-        if not used:
-            return
-        try:
-            async with self._db.transaction() as conn:
-                await store.note_key_use(conn, sorted(used))
-        except Unavailable:
-            self._used |= used
-            raise
+        await self._uses.flush()
 
     async def _load(self, secret: str) -> Principal | None:
         if not is_checked(secret):

@@ -93,7 +93,7 @@ class BrandSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     policy: BrandPolicy = BrandPolicy()
     """What holds for all its messages: frequency caps."""
     pull_within: str = "7d"
-    """How long outside services have to pull an execution that has no deadline of its own; who is left then is skipped."""
+    """How long partners have to pull an execution that has no deadline of its own; who is left then is skipped."""
 
     @property
     def pull_within_s(self) -> int:

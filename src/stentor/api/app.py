@@ -17,7 +17,7 @@ from stentor.api import files, health, hooks
 from stentor.api.audit import audit
 from stentor.api.batches import batches
 from stentor.api.calendar import calendar
-from stentor.api.connectors import connectors
+from stentor.api.connector_runs import connectors
 from stentor.api.customer_events import customer_events
 from stentor.api.customer_stories import customers
 from stentor.api.docs.pages import Reference

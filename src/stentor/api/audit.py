@@ -36,7 +36,7 @@ Until = Annotated[Time | None, Meta(description="Before this time.")]
 Who = Annotated[
     ActorKind | None,
     Meta(
-        description="`user`, `key`, `cli` (a command on a machine of the installation), `engine` (nobody) or `client` (an outside service)."
+        description="`user`, `key`, `cli` (a command on a machine of the installation), `engine` (nobody) or `client` (a partner)."
     ),
 ]
 WhoId = (

@@ -26,10 +26,8 @@ from stentor.integrations.connector.model import (
     SECRET_CHARS_MAX,
     ChannelDraft,
     Connector,
-    ConnectorRun,
     Draft,
     Patch,
-    RunState,
     Zone,
 )
 
@@ -113,9 +111,15 @@ class ConnectorChanges(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     attributes: Attributes | UnsetType = UNSET
     push_every_s: PushEvery | UnsetType = UNSET
     push_days: PushDays | UnsetType = UNSET
-    enabled: Annotated[bool, Meta(description="False: nothing is told to the hub, and nothing heard.")] | UnsetType = (
-        UNSET
-    )
+    enabled: (
+        Annotated[
+            bool,
+            Meta(
+                description="False: the hub is asked to forget its listeners, templates and apps; no figures are told, and nothing is heard."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class ConnectorBody(msgspec.Struct, frozen=True):
@@ -165,51 +169,6 @@ class ConnectorBody(msgspec.Struct, frozen=True):
             pushed_at=one.pushed_at,
             failed_at=one.failed_at,
             last_error=one.last_error,
-        )
-
-
-class ConnectorRunBody(msgspec.Struct, frozen=True):
-    """A campaign of the hub that is executed here. Of `rows` that were read `people` are taken in, each once."""
-
-    id: UUID
-    campaign_number: int
-    channel_number: int
-    state: Annotated[
-        RunState,
-        Meta(
-            description="`noticed` until it is pulled, `running` while figures are pushed; `failed`: see `last_error`."
-        ),
-    ]
-    noticed_at: datetime
-    cancelled_at: datetime | None
-    pulled_at: datetime | None
-    started_at: datetime | None
-    pushed_at: datetime | None
-    push_until: datetime | None
-    rows: int
-    people: int
-    refused: Annotated[int, Meta(description="Rows that name nobody, told to the hub as dropped.")]
-    last_error: str
-    executions: tuple[UUID, ...]
-
-    @classmethod
-    def of(cls, one: ConnectorRun) -> "ConnectorRunBody":
-        return cls(
-            one.id,
-            one.campaign_number,
-            one.channel_number,
-            one.state,
-            one.noticed_at,
-            one.cancelled_at,
-            one.pulled_at,
-            one.started_at,
-            one.pushed_at,
-            one.push_until,
-            one.rows_read,
-            one.people,
-            one.refused,
-            one.last_error,
-            one.executions,
         )
 
 
@@ -304,21 +263,12 @@ async def check_connector(request: ApiRequest, caller: Caller, connector_id: UUI
     return ConnectorCheck(not problem, problem)
 
 
-@connectors.get("/connectors/{connector_id:str}/runs", scope="admin")
-async def list_connector_runs(
-    request: ApiRequest, caller: Caller, connector_id: UUID, query: ListQuery
-) -> Listing[ConnectorRunBody]:
-    """List the hub's campaigns that run or ran here, newest first, each with its executions. They are kept for 60 days."""
-
-    async def fetch(before: UUID | None, limit: int) -> list[ConnectorRun]:
-        return await request.services.connectors.runs(caller.brand_id, connector_id, before=before, limit=limit)
-
-    return await listing(request, query, Walk(fetch, lambda one: one.id, UUID), ConnectorRunBody.of)
-
-
 @connectors.delete("/connectors/{connector_id:str}", scope="admin", status=204)
 async def delete_connector(request: ApiRequest, caller: Caller, connector_id: UUID) -> None:
-    """Delete a connector, and what is known of its runs. What is being sent goes on; the hub is not told any more."""
+    """Delete a connector, and what is known of its runs. What is being sent goes on.
+
+    The hub is told no figures any more, and its listeners, templates and apps of this connector are taken away there.
+    """
     live(caller, _WHY)
     await request.services.connectors.delete(caller.brand_id, connector_id)
 

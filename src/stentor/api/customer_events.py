@@ -66,7 +66,7 @@ async def tell_events(request: ApiRequest, caller: Caller, body: EventsInput) ->
     """Tell of up to 1,000 events: all of them are taken or none.
 
     Telling an event again that has an `id` changes nothing. A new one whose name is the id of a published event generator of the
-    type `event` runs its campaign for the person, where an outside service sends it; told with a test key, in the sandbox.
+    type `event` runs its campaign for the person, where a partner sends it; told with a test key, in the sandbox.
     """
     told = [
         Told(external_id=one.external_id, name=one.name, at=one.at, id=one.id, properties=one.properties)

@@ -118,7 +118,7 @@ class ExecutionDetail(ExecutionBody, frozen=True, kw_only=True):
     ]
     run_number: Annotated[
         int | None,
-        Meta(description="The CampaignID by which outside services know it; null where none executes it, or not yet."),
+        Meta(description="The CampaignID by which partners know it; null where none executes it, or not yet."),
     ]
     partner_channels: Annotated[list[int], Meta(description="The numbers of the partner channels that it goes out by.")]
 

@@ -1,4 +1,4 @@
-"""Hub clients of a group: the credentials by which outside services execute its partner channels."""
+"""Hub clients of a group: the credentials by which partners execute its partner channels."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -26,7 +26,7 @@ from stentor.errors import Conflict, Invalid, Unavailable
 
 hub_clients = group_noun(
     "hub clients",
-    "The credentials by which outside services call the hub: a user name with a password for `Login`, and an `X-API-KEY`. Each "
+    "The credentials by which partners call the hub: a user name with a password for `Login`, and an `X-API-KEY`. Each "
     "executes some of the group's partner channels, and pulls no more of people than it was granted there. Needs a key with "
     "the scope `admin`.",
 )
@@ -46,10 +46,21 @@ Attribute = Annotated[
 
 
 class Grant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A partner channel that the client executes, and what it may pull of people there."""
+    """A partner channel that the client executes, what it may pull of people there, and what it may change."""
 
     number: Annotated[int, Meta(ge=1, le=NUMBER_MAX, description="The partner channel's.")]
-    attributes: Annotated[tuple[Attribute, ...], Meta(max_length=ATTRIBUTES_MAX)] = ()
+    attributes: Annotated[tuple[Attribute, ...], Meta(max_length=ATTRIBUTES_MAX, description="What it may pull.")] = ()
+    writes: (
+        Annotated[
+            tuple[Attribute, ...],
+            Meta(
+                max_length=ATTRIBUTES_MAX,
+                description="Attributes that it may change, of anybody in the group; fields such as `Email` are none. Left out, "
+                "what it may change on the channel stays: nothing, of a channel that is new to it.",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 Grants = Annotated[
@@ -100,7 +111,7 @@ class HubClientBody(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, client: HubClient) -> "HubClientBody":
-        grants = tuple(Grant(number, names) for number, names in client.channels.items())
+        grants = tuple(Grant(number, names, client.writes.get(number, ())) for number, names in client.channels.items())
         return cls(
             client.id,
             client.name,
@@ -150,7 +161,7 @@ async def list_hub_clients(request: ApiRequest, caller: Caller, query: HubClient
     example={
         "name": "SMS house",
         "username": "sms-house",
-        "channels": [{"number": 505, "attributes": ["Phone", "tier"]}],
+        "channels": [{"number": 505, "attributes": ["Phone", "tier"], "writes": ["tier"]}],
     },
 )
 async def create_hub_client(request: ApiRequest, caller: Caller, body: HubClientInput) -> HubCredentials:
@@ -161,7 +172,9 @@ async def create_hub_client(request: ApiRequest, caller: Caller, body: HubClient
     """
     live(caller, _WHY)
     _check_no_idempotency(request)
-    made = await request.services.hub_clients.create(caller.brand_id, body.name, body.username, _granted(body.channels))
+    made = await request.services.hub_clients.create(
+        caller.brand_id, body.name, body.username, _granted(body.channels), writes=_writes(body.channels)
+    )
     return await _told(request, caller, made)
 
 
@@ -180,10 +193,12 @@ async def get_hub_client(request: ApiRequest, caller: Caller, client_id: UUID) -
 async def change_hub_client(
     request: ApiRequest, caller: Caller, client_id: UUID, body: HubClientChanges
 ) -> ChangedHubClient:
-    """Change a hub client: its name, its partner channels, and what it may pull. It holds everywhere within a second."""
+    """Change a hub client: its name, its partner channels, what it may pull and change. It holds everywhere within a second."""
     live(caller, _WHY)
-    channels = UNSET if body.channels is UNSET else _granted(body.channels)
-    changed = await request.services.hub_clients.update(caller.brand_id, client_id, ClientPatch(body.name, channels))
+    patch = ClientPatch(body.name)
+    if body.channels is not UNSET:
+        patch = ClientPatch(body.name, _granted(body.channels), _writes(body.channels))
+    changed = await request.services.hub_clients.update(caller.brand_id, client_id, patch)
     return ChangedHubClient(HubClientBody.of(changed), await _unseen(request, caller, changed))
 
 
@@ -219,6 +234,10 @@ def _granted(grants: Iterable[Grant]) -> dict[int, tuple[str, ...]]:
     return granted
 
 
+def _writes(grants: Iterable[Grant]) -> dict[int, tuple[str, ...]]:
+    return {grant.number: grant.writes for grant in grants if grant.writes is not UNSET}
+
+
 def _check_no_idempotency(request: ApiRequest) -> None:
     if "idempotency-key" in request.headers:
         raise Invalid(
@@ -234,7 +253,8 @@ async def _told(request: ApiRequest, caller: Caller, made: Credentials) -> HubCr
 
 async def _unseen(request: ApiRequest, caller: Caller, client: HubClient) -> tuple[str, ...]:
     """Attributes that may be misspelt; none where nobody can look now, or there is nobody to look at."""
-    names = dict.fromkeys(name for granted in client.channels.values() for name in granted if not is_field(name))
+    granted = [*client.channels.values(), *client.writes.values()]
+    names = dict.fromkeys(name for each in granted for name in each if not is_field(name))
     if not names:
         return ()
     try:

@@ -17,7 +17,7 @@ from stentor.integrations.listeners.urls import ENCODED_CHARS_MAX
 
 listeners = group_noun(
     "listeners",
-    "Where outside services are told what became of campaigns that they execute: one URL for each event of a client, of one "
+    "Where partners are told what became of campaigns that they execute: one URL for each event of a client, of one "
     "partner channel or of all that it executes. Each notice is signed as Standard Webhooks has it, sent with the same bytes and the same "
     "`webhook-id` until it is answered with 2xx, over three days, and kept for 30.",
 )

@@ -64,6 +64,7 @@ _PATH_NAMES = {
     "template_id": "The template's id.",
     "version_number": "The number of a version, from 1.",
     "connector_id": "The connector's id.",
+    "run_id": "The id of the hub's campaign, as the connector's runs list it.",
     "channel_number": "The partner channel's number, its `ChannelID`.",
     "template_number": "The service's number of the template, its `TemplateID`.",
     "app_id": "The service's id of the app, its `AppID`; a `/` in it is sent as `%2F`.",

@@ -31,7 +31,7 @@ from stentor.errors import Conflict, NotFound
 
 partner_channels = group_noun(
     "partner channels",
-    "Channels that an outside service executes: it pulls who gets what and when, and says which templates and apps it has. The "
+    "Channels that a partner executes: it pulls who gets what and when, and says which templates and apps it has. The "
     "service knows them by their numbers, as `ChannelID`, `TemplateID` and `AppID`. A campaign's route names the partner "
     "template's `id` as its `template_id`.",
 )

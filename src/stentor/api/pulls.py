@@ -1,4 +1,4 @@
-"""Pulls: lists of whom outside services are to write to, fetched by cursors or by leases, and who has said no since."""
+"""Pulls: lists of whom partners are to write to, fetched by cursors or by leases, and who has said no since."""
 
 from datetime import datetime
 from typing import Annotated

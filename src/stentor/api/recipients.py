@@ -76,14 +76,14 @@ class ChannelStory(msgspec.Struct, frozen=True):
     language: str
     partner: Annotated[
         PartnerContent | None,
-        Meta(description="What an outside service sends, that pulls whom it is for; null for what goes out from here."),
+        Meta(description="What a partner sends, that pulls whom it is for; null for what goes out from here."),
     ]
     checks: list[Check]
     answers: list[ProviderAnswer]
 
 
 class Fetch(msgspec.Struct, frozen=True):
-    """When an outside service fetched one person. Without `asked_at` they are on its list, and nobody has fetched them yet."""
+    """When a partner fetched one person. Without `asked_at` they are on its list, and nobody has fetched them yet."""
 
     pull_id: UUID
     channel: Annotated[int, Meta(description="The number of the partner channel.")]
@@ -114,7 +114,7 @@ class RecipientStory(msgspec.Struct, frozen=True):
     channels: list[ChannelStory]
     outside: str
     forgotten: str
-    fetched: Annotated[list[Fetch], Meta(description="By which outside services, of what they fetch.")] = []
+    fetched: Annotated[list[Fetch], Meta(description="By which partners, of what they fetch.")] = []
     revocations: Annotated[
         list[ToldRevocation], Meta(description="What services that had fetched them were told when they said no.")
     ] = []

@@ -52,6 +52,7 @@ from stentor.integrations.clearance.service import ClearanceService
 from stentor.integrations.connector.receiving import Receiver
 from stentor.integrations.connector.service import ConnectorService
 from stentor.integrations.listeners.service import ListenerService
+from stentor.integrations.marks import ListMarks
 from stentor.integrations.metrics.interactions import InteractionService
 from stentor.integrations.metrics.reported import ReportedService
 from stentor.integrations.metrics.telling import FactService
@@ -121,6 +122,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     hub_access: HubAccess
     hub_numbers: NumberBook
     partner_runs: RunBook
+    list_marks: ListMarks
     partner_preferences: PartnerPreferences
     partner_attributes: PartnerAttributes
     promotions: PromotionService

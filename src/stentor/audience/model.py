@@ -91,7 +91,7 @@ class Source(StrEnum):
     REPLY = "reply"
     """A text message such as STOP or START."""
     PARTNER = "partner"
-    """An outside service that executes a campaign says that the person opted out there."""
+    """A partner that executes a campaign says that the person opted out there."""
     ERASURE = "erasure"
     """Nobody's choice: the person was erased, and with them what they had chosen."""
     MERGE = "merge"

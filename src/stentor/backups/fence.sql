@@ -32,10 +32,12 @@ UPDATE notice SET ended_at = :now, outcome = 'missed', lease_until = NULL WHERE 
 
 -- name: disable_connectors
 -- all brands: a restored copy is fenced as a whole.
--- The installation that was copied may be executing what their hubs tell. Somebody switches them on here, and off there.
+-- The installation that was copied may be executing what their hubs tell. Somebody switches them on here, and off there. What is
+-- registered at the hubs is that one's: nothing of it is taken away from here.
 UPDATE connector
-SET enabled = false, last_error = 'A backup was restored. Enable the connector here once the old installation is off.', failed_at = :now
-WHERE enabled
+SET enabled = false, last_error = 'A backup was restored. Enable the connector here once the old installation is off.', failed_at = :now,
+    listener_url = ''
+WHERE enabled OR listener_url <> ''
 
 -- name: end_letters
 DELETE FROM account_letter
@@ -82,7 +84,7 @@ WHERE id IN (SELECT execution_id FROM experiment WHERE outcome IS NULL AND undec
 
 -- name: leap_run_numbers
 -- all brands: a restored copy is fenced as a whole.
--- Outside services know numbers that were given after the backup: here they would mean other executions.
+-- Partners know numbers that were given after the backup: here they would mean other executions.
 INSERT INTO partner_run_counter AS n (brand_id, last)
 SELECT DISTINCT c.brand_id, :leap::integer FROM partner_channel c
 ON CONFLICT (brand_id) DO UPDATE SET last = n.last + excluded.last

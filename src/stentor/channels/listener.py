@@ -1,4 +1,4 @@
-"""The channel of whatever an outside service pulls: nothing is ever pushed there."""
+"""The channel of whatever a partner pulls: nothing is ever pushed there."""
 
 from collections.abc import Sequence
 

@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 from stentor.domain.vocabulary import ChannelKind
 
 SenderKind = Literal["sandbox", "smtp", "webhook", "listener"]
-"""`listener`: an outside service pulls what goes out by it; it comes with a partner channel, and goes with it."""
+"""`listener`: a partner pulls what goes out by it; it comes with a partner channel, and goes with it."""
 InDoubtPolicy = Literal["at_most_once", "at_least_once", "ask"]
 
 NAME_CHARS_MAX = 200

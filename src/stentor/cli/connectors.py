@@ -108,7 +108,7 @@ def switch(given: Mapping[str, Any], connector: str, *, enabled: bool, brand: st
         if as_json:
             print_json(_told(changed))
         else:
-            say(f"{changed.name} is {'on' if enabled else 'off: it hears nothing, and tells nothing'}.")
+            say(f"{changed.name} is {'on' if enabled else 'off: its hub is told to forget it, and told no figures'}.")
 
     _in_brand(given, brand, act)
 
@@ -122,7 +122,9 @@ def delete(given: Mapping[str, Any], connector: str, *, brand: str | None, as_js
         if as_json:
             print_json({"id": str(found.id), "deleted": True})
         else:
-            say(f"{found.name} is deleted. What is being sent goes on; its hub is not told any more.")
+            say(
+                f"{found.name} is deleted. What is being sent goes on; its hub is told to forget it while `stentor serve` runs."
+            )
 
     _in_brand(given, brand, act)
 

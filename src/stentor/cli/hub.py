@@ -73,15 +73,16 @@ def create_client(
     username: str,
     *,
     channels: Iterable[str],
+    writes: Iterable[str],
     name: str | None,
     brand: str | None,
     as_json: bool,
 ) -> None:
     """Makes a hub client and prints its secrets, which are shown nowhere else."""
-    granted = _granted(channels)
+    granted, written = _granted(channels), _granted(writes)
 
     async def act(core: Core, brand_id: UUID) -> None:
-        made = await hub_clients(core).create(brand_id, name or username, username, granted)
+        made = await hub_clients(core).create(brand_id, name or username, username, granted, writes=written)
         _tell_credentials(made, "Made the hub client", as_json=as_json)
 
     _in_brand(given, brand, act)
@@ -96,28 +97,42 @@ def list_clients(given: Mapping[str, Any], *, all_of_them: bool, brand: str | No
             print_json({"clients": [_client(one) for one in shown]})
             return
         rows = [
-            (one.username, _grants_in_words(one), one.name + (" (revoked)" * bool(one.revoked_at))) for one in shown
+            (
+                one.username,
+                _in_words(one.channels),
+                _in_words(_non_empty(one.writes)),
+                one.name + (" (revoked)" * bool(one.revoked_at)),
+            )
+            for one in shown
         ]
         none = "No hub client yet. Make one with `stentor hub clients create USERNAME --channel 505=Email,Phone`."
-        say(table([("user name", "may pull", "name"), *rows]) if rows else none)
+        say(table([("user name", "may pull", "may change", "name"), *rows]) if rows else none)
 
     _in_brand(given, brand, act)
 
 
 def grant_channels(
-    given: Mapping[str, Any], client: str, channels: Iterable[str], *, brand: str | None, as_json: bool
+    given: Mapping[str, Any],
+    client: str,
+    channels: Iterable[str],
+    writes: Iterable[str],
+    *,
+    brand: str | None,
+    as_json: bool,
 ) -> None:
-    """Says anew which channels a client executes, and what it may pull on each."""
-    granted = _granted(channels)
+    """Says anew which channels a client executes, and what it may pull and change on each."""
+    granted, written = _granted(channels), _granted(writes)
 
     async def act(core: Core, brand_id: UUID) -> None:
         clients = hub_clients(core)
         found = await _named(clients, brand_id, client)
-        changed = await clients.update(brand_id, found.id, ClientPatch(channels=granted))
+        changed = await clients.update(
+            brand_id, found.id, ClientPatch(channels=granted, writes={**dict.fromkeys(granted, ()), **written})
+        )
         if as_json:
             print_json(_client(changed))
         else:
-            say(f"{changed.username} may pull: {_grants_in_words(changed)}.")
+            say(f"{changed.username} {_grants_in_words(changed)}.")
 
     _in_brand(given, brand, act)
 
@@ -186,7 +201,15 @@ def _granted(channels: Iterable[str]) -> dict[int, tuple[str, ...]]:
 
 
 def _grants_in_words(client: HubClient) -> str:
-    grants = [f"{number}={','.join(names)}" if names else str(number) for number, names in client.channels.items()]
+    return f"may pull: {_in_words(client.channels)}, and change: {_in_words(_non_empty(client.writes))}"
+
+
+def _non_empty(named: Mapping[int, tuple[str, ...]]) -> dict[int, tuple[str, ...]]:
+    return {number: names for number, names in named.items() if names}
+
+
+def _in_words(named: Mapping[int, tuple[str, ...]]) -> str:
+    grants = [f"{number}={','.join(names)}" if names else str(number) for number, names in named.items()]
     return " ".join(grants) or "nothing"
 
 
@@ -202,7 +225,7 @@ def _tell_credentials(made: Credentials, sentence: str, *, as_json: bool) -> Non
         print_json({**_client(made.client), "password": made.password, "api_key": made.api_key})
         return
     say(
-        f"{sentence} {made.client.username}, which may pull: {_grants_in_words(made.client)}. Its secrets are shown this once.\n"
+        f"{sentence} {made.client.username}, which {_grants_in_words(made.client)}. Its secrets are shown this once.\n"
         f"  user name  {made.client.username}\n  password   {made.password}\n  api key    {made.api_key}"
     )
 
@@ -216,7 +239,10 @@ def _client(one: HubClient) -> dict[str, Any]:
         "id": str(one.id),
         "name": one.name,
         "username": one.username,
-        "channels": [{"number": number, "attributes": names} for number, names in one.channels.items()],
+        "channels": [
+            {"number": number, "attributes": names, "writes": one.writes.get(number, ())}
+            for number, names in one.channels.items()
+        ],
         "last_used_at": one.last_used_at,
         "revoked_at": one.revoked_at,
     }

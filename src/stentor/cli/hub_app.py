@@ -7,9 +7,9 @@ import typer
 from stentor.cli.connectors_app import connectors_app
 from stentor.cli.options import AsJson, Data, OnlyBrand, said
 
-hub_app = typer.Typer(help="Outside services, and hubs that are served.", no_args_is_help=True)
-channels_app = typer.Typer(help="Partner channels, which outside services execute.", no_args_is_help=True)
-clients_app = typer.Typer(help="Hub clients, the credentials of outside services.", no_args_is_help=True)
+hub_app = typer.Typer(help="Partners, and hubs that are served.", no_args_is_help=True)
+channels_app = typer.Typer(help="Partner channels, which partners execute.", no_args_is_help=True)
+clients_app = typer.Typer(help="Hub clients, the credentials of partners.", no_args_is_help=True)
 hub_app.add_typer(channels_app, name="channels")
 hub_app.add_typer(clients_app, name="clients")
 hub_app.add_typer(connectors_app, name="connectors")
@@ -22,6 +22,15 @@ Channels = Annotated[
         "--channel",
         metavar="NUMBER[=NAMES]",
         help="A partner channel, and what may be pulled there: 505=Email,Phone,tier. Again for each.",
+        show_default=False,
+    ),
+]
+Writes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--writes",
+        metavar="NUMBER=NAMES",
+        help="A partner channel that is opened by --channel, and attributes that may be changed: 505=tier. Again for each.",
         show_default=False,
     ),
 ]
@@ -102,6 +111,7 @@ def create_client(
         str, typer.Argument(metavar="USERNAME", help="What it logs in with; unique in the installation.")
     ],
     channels: Channels = None,
+    writes: Writes = None,
     name: Annotated[
         str | None,
         typer.Option("--name", metavar="NAME", help="What people call the service.", show_default="the user name"),
@@ -116,7 +126,15 @@ def create_client(
     """
     from stentor.cli.hub import create_client as create
 
-    create(said(data=data), username, channels=channels or [], name=name, brand=brand, as_json=as_json)
+    create(
+        said(data=data),
+        username,
+        channels=channels or [],
+        writes=writes or [],
+        name=name,
+        brand=brand,
+        as_json=as_json,
+    )
 
 
 @clients_app.command("list")
@@ -139,19 +157,20 @@ def list_clients(
 def grant(
     client: Username,
     channels: Channels = None,
+    writes: Writes = None,
     brand: OnlyBrand = None,
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say anew what a hub client may pull.
+    """Say anew what a hub client may pull, and change.
 
     What is not named is closed to it; with nothing named, everything is.
 
-    Example: stentor hub clients grant sms-house --channel 505=Phone --channel 506
+    Example: stentor hub clients grant sms-house --channel 505=Phone,tier --writes 505=tier --channel 506
     """
     from stentor.cli.hub import grant_channels
 
-    grant_channels(said(data=data), client, channels or [], brand=brand, as_json=as_json)
+    grant_channels(said(data=data), client, channels or [], writes or [], brand=brand, as_json=as_json)
 
 
 @clients_app.command("rotate")

@@ -13,6 +13,7 @@ from stentor.integrations.connector.model import CONNECTORS_MAX, Patch
 from stentor.integrations.connector.service import ConnectorService
 
 RUNS_SHOWN = 10
+REFUSED_SHOWN = 20
 
 _LIST = f"{HERE}/partners/connectors"
 _ONE = f"{_LIST}/{{connector_id:str}}"
@@ -54,6 +55,12 @@ class ConnectorPages:
     async def _list(self, request: AnyRequest, place: Place, *, told: str = "", refusal: str = "") -> Response[str]:
         found = await self._connectors.page(place.brand.id, limit=CONNECTORS_MAX)
         runs = {one.id: await self._connectors.runs(place.brand.id, one.id, limit=RUNS_SHOWN) for one in found}
+        refused = {
+            run.id: await self._connectors.refused(place.brand.id, one.id, run.id, limit=REFUSED_SHOWN)
+            for one in found
+            for run in runs[one.id]
+            if run.refused
+        }
         return self._door.page(
             request,
             "connectors.html",
@@ -61,6 +68,7 @@ class ConnectorPages:
             tab="partners",
             connectors=found,
             runs=runs,
+            refused=refused,
             refusal=refusal,
             may_admin=place.may("admin"),
             told=told,

@@ -1,4 +1,4 @@
-"""`/console/brands/…/partners/clients`: the credentials of outside services, what they may pull, and their listeners."""
+"""`/console/brands/…/partners/clients`: the credentials of outside services, what they may pull and change, and their listeners."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -102,9 +102,9 @@ class HubClientPages:
         @post(_ONE, include_in_schema=False, request_max_body_size=GRANTS_FORM_BYTES_MAX, status_code=200)
         async def change(request: AnyRequest) -> Response[str] | Redirect:
             place, form = await self._door.posted(request, "admin")
-            client_id, granted = _client_id(request), _granted(form)
+            client_id, granted = _client_id(request), _granted(form, "pulls")
             try:
-                patch = ClientPatch(name=form.get("name", ""), channels=granted)
+                patch = ClientPatch(name=form.get("name", ""), channels=granted, writes=_granted(form, "writes"))
                 await self._clients.update(place.brand.id, client_id, patch)
             except _AT_THE_FORM as problem:
                 return await self._page(request, place, client_id, problem=problem, typed=form)
@@ -206,11 +206,11 @@ def _client_id(request: AnyRequest) -> UUID:
     return read_id(request.path_params["client_id"])
 
 
-def _granted(form: Mapping[str, str]) -> dict[int, tuple[str, ...]]:
-    """The channels that are ticked, with the names in the field beside each."""
+def _granted(form: Mapping[str, str], field: str) -> dict[int, tuple[str, ...]]:
+    """The channels that are ticked, with the names in that field beside each."""
     numbers = [name.removeprefix("executes-") for name in form if name.startswith("executes-")]
     return {
-        int(number): _names(form.get(f"pulls-{number}", ""))
+        int(number): _names(form.get(f"{field}-{number}", ""))
         for number in numbers
         if number.isascii() and number.isdigit() and len(number) <= _NUMBER_DIGITS
     }
@@ -220,13 +220,15 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name for each in text.split(",") if (name := each.strip()))
 
 
-def _grant_shown(client: HubClient, number: int, typed: Mapping[str, str] | None) -> tuple[bool, str]:
-    """Whether the channel is ticked, and what its field says: as it was typed, or else as it is."""
+def _grant_shown(client: HubClient, number: int, typed: Mapping[str, str] | None) -> tuple[bool, str, str]:
+    """Whether the channel is ticked, and what its fields say: as it was typed, or else as it is."""
     if typed is not None:
-        return f"executes-{number}" in typed, typed.get(f"pulls-{number}", "")
-    return number in client.channels, ", ".join(client.channels.get(number, ()))
+        return f"executes-{number}" in typed, typed.get(f"pulls-{number}", ""), typed.get(f"writes-{number}", "")
+    pulls, writes = (", ".join(named.get(number, ())) for named in (client.channels, client.writes))
+    return number in client.channels, pulls, writes
 
 
 def _unseen(client: HubClient, seen: list[str]) -> list[str]:
-    granted = dict.fromkeys(name for names in client.channels.values() for name in names if not is_field(name))
+    named = [*client.channels.values(), *client.writes.values()]
+    granted = dict.fromkeys(name for names in named for name in names if not is_field(name))
     return [name for name in granted if name not in seen] if seen else []

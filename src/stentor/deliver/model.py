@@ -199,6 +199,8 @@ class ChunkStanding(msgspec.Struct, frozen=True):
     sender_paused: bool
     left_s: float | None
     """Seconds to its execution's deadline, if that has one."""
+    has_revoked: bool
+    """Whether somebody of the execution must not be written to any more because their hub said so."""
 
     @property
     def over(self) -> Reason:

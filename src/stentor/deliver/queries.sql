@@ -147,7 +147,7 @@ WHERE c.execution_id = held.execution_id AND c.number = held.number
 -- Locks the chunks of a wave against a rescuer and reads what may have changed since they were claimed. A chunk whose epoch
 -- is not ours any more is absent.
 SELECT c.execution_id, c.number, e.state, e.paused_at IS NOT NULL, s.paused_at IS NOT NULL,
-    extract(epoch FROM e.deadline_at - :now)::double precision
+    extract(epoch FROM e.deadline_at - :now)::double precision, e.has_revoked
 FROM unnest(:execution_ids::uuid[], :numbers::integer[], :epochs::integer[]) AS w (execution_id, number, epoch)
 JOIN chunk c ON c.execution_id = w.execution_id AND c.number = w.number AND c.epoch = w.epoch
 JOIN execution e ON e.id = c.execution_id

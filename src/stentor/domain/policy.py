@@ -103,7 +103,7 @@ class CampaignPolicy(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unk
     clearance: Annotated[
         _Duration | None,
         Meta(
-            description="Of what outside services send: how long after its publication it is held, so that they clear it person by "
+            description="Of what partners send: how long after its publication it is held, so that they clear it person by "
             "person; who is not cleared by then is skipped."
         ),
     ] = None
@@ -112,7 +112,7 @@ class CampaignPolicy(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unk
         tuple[Annotated[str, Meta(min_length=1, max_length=PROMO_CODE_CHARS_MAX)], ...],
         Meta(
             max_length=PROMO_CODES_MAX,
-            description="What outside services tell each recipient of: promo codes of the brand; one that was deleted is left out.",
+            description="What partners tell each recipient of: promo codes of the brand; one that was deleted is left out.",
         ),
     ] = ()
     event_topic: Annotated[
@@ -125,7 +125,7 @@ class CampaignPolicy(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unk
 
     @property
     def clearance_s(self) -> int | None:
-        """Seconds for which what outside services send is held to be cleared; None where it is not."""
+        """Seconds for which what partners send is held to be cleared; None where it is not."""
         return None if self.clearance is None else seconds_of(self.clearance)
 
     @property

@@ -190,6 +190,7 @@ async def _empty(conn: Connection, brand_id: UUID, people: Sequence[Known]) -> M
         ("told", Sql.drop_told),
         ("notices", Sql.drop_notices),
         ("clearances", Sql.drop_clearances),
+        ("revocations", Sql.drop_send_revocations),
         ("consents", Sql.blank_consents),
         ("contexts", Sql.blank_contexts),
     ):

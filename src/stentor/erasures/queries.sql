@@ -106,6 +106,12 @@ USING unnest(:parts::smallint[], :customer_ids::uuid[]) AS n (part, customer_id)
 WHERE x.part = n.part AND x.customer_id = n.customer_id AND x.brand_id = :brand_id
 RETURNING x.customer_id
 
+-- name: drop_send_revocations
+DELETE FROM send_revocation x
+USING unnest(:parts::smallint[], :customer_ids::uuid[]) AS n (part, customer_id)
+WHERE x.part = n.part AND x.customer_id = n.customer_id AND x.brand_id = :brand_id
+RETURNING x.customer_id
+
 -- name: drop_notices
 -- What listeners are, or were, told of these people. What became of an update names several by their external ids.
 DELETE FROM notice t

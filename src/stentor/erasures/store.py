@@ -28,6 +28,7 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     drop_told: Statement
     drop_notices: Statement
     drop_clearances: Statement
+    drop_send_revocations: Statement
     blank_consents: Statement
     blank_contexts: Statement
     add_erasures: Statement
@@ -57,6 +58,7 @@ class SweepSql(QuerySet, file="sweep.sql", package=__package__):
     drop_skeletons: Statement
     drop_contacts: Statement
     drop_connector_people: Statement
+    drop_connector_refused: Statement
     drop_told: Statement
     drop_tags: Statement
     blank_reports: Statement

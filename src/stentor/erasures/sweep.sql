@@ -62,6 +62,13 @@ USING unnest(:parts::smallint[], :customer_ids::uuid[], :untils::timestamptz[]) 
 WHERE m.part = n.part AND m.customer_id = n.customer_id AND m.brand_id = :brand_id AND m.pulled_at < n.until
 RETURNING m.customer_id
 
+-- name: drop_connector_refused
+-- Whom they named and no customer was made of.
+DELETE FROM connector_refused m
+USING unnest(:parts::smallint[], :customer_ids::uuid[], :untils::timestamptz[]) AS n (part, customer_id, until)
+WHERE m.part = n.part AND m.customer_id = n.customer_id AND m.brand_id = :brand_id AND m.pulled_at < n.until
+RETURNING m.customer_id
+
 -- name: drop_tags
 -- That somebody gave to the person while they were being erased.
 DELETE FROM customer_tag t

@@ -89,6 +89,7 @@ async def _of_the_person(conn: Connection, brand_id: UUID, claimed: Sequence[Cla
         ("messages", SweepSql.drop_shown),
         ("contacts", SweepSql.drop_contacts),
         ("runs", SweepSql.drop_connector_people),
+        ("runs", SweepSql.drop_connector_refused),
         ("told", SweepSql.drop_told),
         ("tags", SweepSql.drop_tags),
         ("reports", SweepSql.blank_reports),

@@ -123,7 +123,7 @@ class ChannelExplanation(msgspec.Struct, frozen=True):
     arm: str | None
     """Of the campaign's experiment; None where it has none."""
     partner: PartnerContent | None
-    """What an outside service sends there, that pulls whom it is for; None for what goes out from here."""
+    """What a partner sends there, that pulls whom it is for; None for what goes out from here."""
     checks: list[Check]
     answers: list[DeliveryAnswer]
 
@@ -325,7 +325,7 @@ async def _kept(conn: Connection, look_up: LookUp, asked: _Asked, trace: SendTra
 
 
 def _partner(asked: _Asked | Kept, trace: SendTrace) -> PartnerContent | None:
-    """What an outside service sends, of a send that it pulls."""
+    """What a partner sends, of a send that it pulls."""
     route, _ = asked.publication.content.wording(trace.channel, trace.variant)
     return None if asked.execution.is_test else route.partner
 

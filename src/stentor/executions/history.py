@@ -37,6 +37,7 @@ class Sql(QuerySet, file="history.sql", package=__package__):
     drop_waits: Statement
     drop_pulled: Statement
     drop_revocations: Statement
+    drop_send_revocations: Statement
 
 
 _OF_PEOPLE = (
@@ -47,6 +48,7 @@ _OF_PEOPLE = (
     Sql.drop_waits,
     Sql.drop_pulled,
     Sql.drop_revocations,
+    Sql.drop_send_revocations,
 )
 
 

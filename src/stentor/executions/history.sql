@@ -124,6 +124,16 @@ USING (
 WHERE a.execution_id = o.execution_id AND a.part = o.part AND a.customer_id = o.customer_id
     AND a.channel_number = o.channel_number AND a.brand_id = :brand_id
 
+-- name: drop_send_revocations
+DELETE FROM send_revocation a
+USING (
+    SELECT o.execution_id, o.part, o.customer_id
+    FROM send_revocation o
+    WHERE o.execution_id = ANY(:execution_ids) AND o.brand_id = :brand_id
+    LIMIT :limit
+) o
+WHERE a.execution_id = o.execution_id AND a.part = o.part AND a.customer_id = o.customer_id AND a.brand_id = :brand_id
+
 -- name: drop_week
 -- all brands: sends are partitioned by time, not by brand.
 SELECT CASE

@@ -146,7 +146,7 @@ class PlannedRoute(msgspec.Struct, frozen=True):
     quiet: QuietPlan | DuePlan | None = None
     """What quiet hours make of its people, or when they fall due; None where it is open for everybody, and now."""
     pulled: bool = False
-    """Whether an outside service pulls its people: its chunks wait for that, and no worker claims them."""
+    """Whether a partner pulls its people: its chunks wait for that, and no worker claims them."""
 
     def holds_chunk(self, place: int) -> bool:
         """Whether the chunk at that place is one of its own."""

@@ -1,4 +1,4 @@
-"""Executions that outside services execute: their run numbers, and what is told of them.
+"""Executions that partners execute: their run numbers, and what is told of them.
 
 A run number is what services call an execution, their CampaignID: an integer of the brand, given in the transaction that publishes
 the execution, together with the event of which listeners are told. So there is no execution to be pulled without a number, and
@@ -30,7 +30,7 @@ class Sql(QuerySet, file="partner_runs.sql", package=__package__):
 
 
 class PartnerRun(msgspec.Struct, frozen=True):
-    """An execution as outside services know it. `channels`: the numbers of the partner channels that it goes out by."""
+    """An execution as partners know it. `channels`: the numbers of the partner channels that it goes out by."""
 
     number: int
     execution_id: UUID

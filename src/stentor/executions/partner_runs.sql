@@ -1,4 +1,4 @@
--- What outside services execute: numbers, and what is told of them.
+-- What partners execute: numbers, and what is told of them.
 
 -- name: set_deadlines
 -- What nobody pulls has to end some time: so long after the last of it is due.

@@ -36,6 +36,7 @@ from stentor.executions.hourly import hour_room
 from stentor.executions.named import own_contexts, shown_fields
 from stentor.executions.quieting import QuietSource, wake_held
 from stentor.executions.recovery import recover
+from stentor.executions.revoked import revoked_among
 from stentor.executions.waves import GuardedWave, cut_attempts, guard_sends, load_sends
 from stentor.executions.writing_down import Answered, close_unstarted, write_down_surely
 from stentor.failpoints import failpoint
@@ -243,7 +244,15 @@ class Deliverer:
             capping = capping_of(claim.channel, facts, policy)
             began_s = boottime_s()
             verdicts = await guard_sends(
-                conn, claim, loaded, look_up=self._look_up, facts=facts, over=over, quiet=quiet, capping=capping
+                conn,
+                claim,
+                loaded,
+                look_up=self._look_up,
+                facts=facts,
+                over=over,
+                quiet=quiet,
+                capping=capping,
+                revoked=await revoked_among(conn, claim.brand_id, standing, loaded),
             )
             self.guard_meter.guarded(len(loaded), boottime_s() - began_s)
             await room.spend(conn, claim.brand_id, verdicts.cleared)

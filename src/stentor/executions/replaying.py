@@ -41,7 +41,7 @@ KNOWN_WITHIN = timedelta(seconds=1)
 """How long after a change of a brand's settings a worker may go by the ones before."""
 
 CHECKS: dict[str, frozenset[Reason]] = {
-    "execution": frozenset({Reason.EXECUTION_CANCELLED, Reason.NOT_CLEARED}),
+    "execution": frozenset({Reason.EXECUTION_CANCELLED, Reason.NOT_CLEARED, Reason.REVOKED}),
     "consent": frozenset({Reason.NOT_OPTED_IN, Reason.UNSUBSCRIBED}),
     "complaint": frozenset({Reason.COMPLAINED}),
     "bounce": frozenset({Reason.BOUNCED_BEFORE}),
@@ -253,6 +253,10 @@ class Replay:
             return Found(Reason.EXECUTION_CANCELLED, f"It had failed at {_told(execution.status_at)}.")
         if self._kept.send.reason is Reason.NOT_CLEARED:
             return Found(Reason.NOT_CLEARED, "The service that sends it had not cleared them when that was over.")
+        if self._kept.send.reason is Reason.REVOKED:
+            return Found(
+                Reason.REVOKED, "They were on a list that was pulled, and said no before they were written to."
+            )
         return Found()
 
     def _deadline(self, at: datetime) -> Found:

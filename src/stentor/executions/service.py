@@ -67,7 +67,7 @@ class Overview(msgspec.Struct, frozen=True):
     """An execution with its numbers, what was ordered for it, and the books of its last end.
 
     `to_decide` are sends in doubt whose sender asks what becomes of them; `paused_senders` are those that somebody of it
-    waits for; `partner_run` is what outside services know it as that execute it, or a part of it.
+    waits for; `partner_run` is what partners know it as that execute it, or a part of it.
     """
 
     execution: Execution

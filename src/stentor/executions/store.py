@@ -81,6 +81,9 @@ class WaveSql(QuerySet, file="wave.sql", package=__package__):
     planned_counts: Statement
     planned_people: Statement
     wave: Statement
+    revoked: Statement
+    revoke: Statement
+    has_revoked: Statement
 
 
 async def raise_floors(conn: Connection, floors: Floors) -> None:

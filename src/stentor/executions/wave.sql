@@ -14,6 +14,24 @@ FROM send s
 WHERE s.execution_id = ANY(:execution_ids) AND s.part BETWEEN :part_from AND :part_to AND s.brand_id = :brand_id
 GROUP BY s.execution_id
 
+-- name: revoked
+-- planned anew: a plan from when the table was empty would go through all of it for each wave, until it is analyzed.
+-- Those of these people whom the hub that named them has revoked.
+SELECT r.execution_id, r.customer_id
+FROM unnest(:execution_ids::uuid[], :parts::smallint[], :customer_ids::uuid[]) AS n (execution_id, part, customer_id)
+JOIN send_revocation r
+    ON r.execution_id = n.execution_id AND r.part = n.part AND r.customer_id = n.customer_id AND r.brand_id = :brand_id
+
+-- name: revoke
+-- Those who are new.
+INSERT INTO send_revocation (execution_id, customer_id, brand_id, at, part)
+SELECT :execution_id, n.customer_id, :brand_id, :now, n.part
+FROM unnest(:parts::smallint[], :customer_ids::uuid[]) AS n (part, customer_id)
+ON CONFLICT (execution_id, part, customer_id) DO NOTHING
+
+-- name: has_revoked
+UPDATE execution SET has_revoked = true WHERE id = :execution_id AND brand_id = :brand_id AND NOT has_revoked
+
 -- name: wave
 -- The next pending sends of these chunks with their people as they are now. (part, customer_id) sorts as customer_id does,
 -- so each chunk is one range of the primary key. A person who was erased meanwhile has no external_id, and neither has one who

@@ -87,19 +87,20 @@ async def guard_sends(
     over: Mapping[UUID, Reason],
     quiet: BrandQuiet | None,
     capping: Capping | None,
+    revoked: Collection[SendKey] = (),
 ) -> Verdicts:
     """Asks the whole guard about these sends, with what is true now. What is reserved comes last: caps and shared addresses.
 
     `over`: why executions send nothing any more. `quiet`: None where quiet hours hold nobody, because the time from when on somebody may
-    be written to is said elsewhere. `capping`: the rules that they fall under.
+    be written to is said elsewhere. `capping`: the rules that they fall under. `revoked`: whom the hub that named them revoked.
     """
     channel = claim.channel
+    loaded, objected = _parted(loaded, revoked)
     listings = await _listings(conn, claim, loaded, look_up)
     is_anybody_listed = not listings.hold_nobody
     consents = [(one.basis, one.heeds_topic) for one in (facts[chunk.execution_id] for chunk in claim.chunks)]
     ends = [over.get(chunk.execution_id, Reason.NONE) for chunk in claim.chunks]
     cleared: list[tuple[PendingSend, Recipient]] = []
-    objected: list[Change] = []
     for send, person in loaded:
         if person is None or ends[send.chunk] is Reason.EXECUTION_CANCELLED:
             objected.append(_skip(send, ends[send.chunk] or Reason.NO_ADDRESS))
@@ -128,6 +129,16 @@ async def guard_sends(
     if capping:
         await capping.reserve(conn, claim, cleared)
     return Verdicts(cleared, objected)
+
+
+def _parted(
+    loaded: Sequence[tuple[PendingSend, Recipient | None]], revoked: Collection[SendKey]
+) -> tuple[Sequence[tuple[PendingSend, Recipient | None]], list[Change]]:
+    """Those of whom more is asked, and what becomes of those who were revoked."""
+    if not revoked:
+        return loaded, []
+    rest = [(send, person) for send, person in loaded if _key(send) not in revoked]
+    return rest, [_skip(send, Reason.REVOKED) for send, _ in loaded if _key(send) in revoked]
 
 
 async def _listings(

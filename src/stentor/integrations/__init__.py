@@ -1,1 +1,1 @@
-"""Outside services that execute campaigns: what they are told, what they fetch, and what they report."""
+"""Partners that execute campaigns: what they are told, what they fetch, and what they report."""

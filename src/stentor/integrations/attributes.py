@@ -1,6 +1,6 @@
 """Attributes of people, as partners change them: what can be is written, and of the rest the partner is told why not."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
@@ -50,7 +50,7 @@ class _Told(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defa
 
 
 class PartnerAttributes:
-    """Changes attributes for partners, those that a client may pull and no others; fields of everybody are not theirs to change."""
+    """Changes attributes for partners, those that a client may change and no others; fields of everybody are not theirs to change."""
 
     def __init__(self, db: Database, customers: CustomerService, listeners: ListenerService) -> None:
         self._db = db
@@ -88,7 +88,6 @@ class PartnerAttributes:
         return url
 
     async def _written(self, client: HubCaller, updates: Sequence[Update]) -> list[Refused]:
-        granted = {name for names in client.channels.values() for name in names}
         known = await self._customers.known(client.brand_id, {one.external_id for one in updates})
         refused: list[Refused] = []
         patches: list[tuple[str, CustomerPatch]] = []
@@ -96,7 +95,7 @@ class PartnerAttributes:
             values: dict[str, Any] = {}
             for said, value in one.values.items():
                 name = canonical(said)
-                if (mistake := _mistake(name, value, granted, is_known=one.external_id in known)) is None:
+                if (mistake := _mistake(name, value, client.may_write, is_known=one.external_id in known)) is None:
                     values[name] = value
                 else:
                     refused.append(Refused(mistake, one.external_id, said))
@@ -122,12 +121,12 @@ class PartnerAttributes:
         return []
 
 
-def _mistake(name: str, value: Any, granted: set[str], *, is_known: bool) -> Mistake | None:
+def _mistake(name: str, value: Any, may_write: Collection[str], *, is_known: bool) -> Mistake | None:
     if not is_known:
         return "INVALID_CUSTOMER"
     if is_field(name):
         return "UPDATE_FIELD_TEMPORARY_UNAVAILABLE"
-    if name not in granted:
+    if name not in may_write:
         return "INVALID_FIELD"
     return "INVALID_VALUE" if isinstance(value, (dict, list)) else None
 

@@ -17,6 +17,7 @@ from stentor.db.pool import Database
 from stentor.db.sql import QuerySet, Statement
 from stentor.domain.ids import customer_id, part_of
 from stentor.errors import NotFound
+from stentor.integrations.marks import Mark
 
 RUNS_MAX = 10_000
 """Executions that one question is about, the youngest."""
@@ -136,13 +137,17 @@ class RunBook:
         channel: int | None = None,
         with_attributes: bool,
         waiting: bool,
+        after: Mark | None = None,
     ) -> AsyncGenerator[list[Reached], None]:
-        """Whom these runs reached, some thousand at a time, run by run in the order of their external ids.
+        """Whom these runs reached, some thousand at a time, run by run in the order of their external ids, from behind `after`.
 
         `channel` is one partner channel's number; `waiting` adds those who are still to be pulled.
         """
         async with self._db.read(statement_timeout=_EXPORT_TIMEOUT) as conn:
             for run in runs:
+                if after is not None and run.number < after.run_number:
+                    continue
+                begun = after if after is not None and run.number == after.run_number else None
                 numbers = _theirs(client, run.channels if channel is None else [channel])
                 rows = Sql.people_of_run.batches(
                     conn,
@@ -152,6 +157,8 @@ class RunBook:
                     numbers=numbers,
                     states=list(_WAITING_TOO if waiting else _HANDED_OVER),
                     with_attributes=with_attributes,
+                    after=None if begun is None else begun.external_id,
+                    after_number=0 if begun is None else begun.channel_number,
                 )
                 async with aclosing(rows):
                     async for page in rows:

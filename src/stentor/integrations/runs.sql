@@ -53,6 +53,7 @@ JOIN chunk k ON k.execution_id = s.execution_id AND k.number = s.chunk AND k.bra
 JOIN partner_channel p ON p.sender_id = k.sender_id AND p.brand_id = :brand_id AND p.number = ANY(:numbers::integer[])
 JOIN customer c ON c.part = s.part AND c.customer_id = s.customer_id AND c.brand_id = :brand_id AND NOT c.anonymous
 WHERE s.execution_id = :execution_id AND s.brand_id = :brand_id AND s.state = ANY(:states::smallint[])
+    AND (:after::text IS NULL OR (c.external_id COLLATE "C", p.number) > (:after::text, :after_number::integer))
 ORDER BY c.external_id COLLATE "C", p.number
 
 -- name: channels_of_person

@@ -1,6 +1,6 @@
 """Customers who meet a trigger: an event whose name is a published generator's id runs that generator's campaign for them alone.
 
-So run generators of the type `event` whose campaign outside services send: the services are told of each person at once. An event names
+So run generators of the type `event` whose campaign partners send: these are told of each person at once. An event names
 no topic: where the campaign's consent is a topic's, the campaign says which, and who has not subscribed to it is skipped.
 """
 

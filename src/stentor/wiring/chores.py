@@ -33,6 +33,7 @@ from stentor.integrations.connector.runs import forget_runs
 from stentor.integrations.listeners.days import DayTeller
 from stentor.integrations.listeners.delivery import forget_notices
 from stentor.integrations.listeners.telling import forget_told
+from stentor.integrations.marks import forget_marks
 from stentor.integrations.metrics.telling import forget_told_facts
 from stentor.optouts.compaction.clearing import forget_old
 from stentor.optouts.jobs.clearing import forget_jobs
@@ -100,6 +101,7 @@ def chores(core: Core) -> list[Chore]:
         Chore("forget_told", 3_600.0, lambda: forget_told(db)),
         Chore("forget_signed_in", 600.0, lambda: forget_ended(db)),
         Chore("keep_revocations", 60.0, revocations(core).keep),
+        Chore("forget_list_marks", 3_600.0, lambda: forget_marks(db)),
         Chore("forget_hub_tokens", 3_600.0, lambda: forget_tokens(db)),
         Chore("forget_windows", 3_600.0, lambda: forget_windows(db)),
         Chore("forget_audit", 3_600.0, lambda: forget_audit(db, days=core.settings.audit_days)),

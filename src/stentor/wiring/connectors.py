@@ -7,6 +7,7 @@ from stentor.accounts.sealing import LinkTokens
 from stentor.channels.secrets import SecretBox
 from stentor.executions.quieting import QuietSource
 from stentor.executions.service import ExecutionService
+from stentor.integrations.connector.hearing import Ear
 from stentor.integrations.connector.model import PAGE_ROWS
 from stentor.integrations.connector.opening import HubOpener
 from stentor.integrations.connector.pulling import Puller
@@ -57,9 +58,10 @@ def run_worker(core: Core, opener: HubOpener, *, lease: timedelta = LEASE, page_
     return RunWorker(
         core.db,
         opener,
-        Puller(core.db, brands, lease, page_rows=page_rows),
-        Starter(core.db, core.publications, executions),
-        Pusher(core.db),
+        puller=Puller(core.db, brands, lease, page_rows=page_rows),
+        ear=Ear(core.db),
+        starter=Starter(core.db, core.publications, executions),
+        pusher=Pusher(core.db),
         lease=lease,
     )
 

@@ -1,4 +1,4 @@
-"""What lets outside services fetch lists, put together from the core."""
+"""What lets partners fetch lists, put together from the core."""
 
 from stentor.accounts.directory import BrandDirectory
 from stentor.executions.facts import FactsSource

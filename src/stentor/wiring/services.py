@@ -69,6 +69,7 @@ from stentor.integrations.access import HubAccess
 from stentor.integrations.attributes import PartnerAttributes
 from stentor.integrations.clearance.service import ClearanceService
 from stentor.integrations.listeners.service import ListenerService
+from stentor.integrations.marks import ListMarks
 from stentor.integrations.metrics.interactions import InteractionService
 from stentor.integrations.metrics.reported import ReportedService
 from stentor.integrations.metrics.telling import FactService
@@ -261,6 +262,7 @@ def services(core: Core) -> Services:
         ),
         hub_numbers=NumberBook(core.db),
         partner_runs=RunBook(core.db),
+        list_marks=ListMarks(core.db),
         partner_preferences=PartnerPreferences(core.db),
         partner_attributes=PartnerAttributes(core.db, customers, listeners),
         promotions=PromotionService(core.db),
@@ -315,7 +317,7 @@ def services(core: Core) -> Services:
 
 
 def hub_clients(core: Core, passwords: Passwords | None = None) -> HubClientService:
-    """The credentials of outside services."""
+    """The credentials of partners."""
     return HubClientService(
         core.db,
         passwords or Passwords(core.secret.derive("hub-passwords")),

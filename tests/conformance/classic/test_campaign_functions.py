@@ -13,6 +13,7 @@ from stentor.api.services import Services
 from stentor.audience.model import CustomerPatch
 from stentor.audience.segments.expressions import Language
 from stentor.channels.partners.model import ClientPatch
+from stentor.domain.ids import customer_id
 from stentor.domain.vocabulary import ChannelKind
 from stentor.executions.audiences import OfTag
 from stentor.integrations.runs import Run, RunQuery
@@ -241,6 +242,28 @@ async def test_what_is_granted_on_one_channel_is_told_of_nobody_on_another(
     )
 
     assert [row["CustomerAttributes"] for row in told.json()] == [["", f"{name}@example.com"] for name in NAMES]
+
+
+async def test_a_page_begins_behind_the_one_before_whoever_left_meanwhile(stage: Stage) -> None:
+    path = "/current/customers/GetCurrentlyTargetedCustomers"
+
+    async def page(skip: int, top: int = 2) -> list[tuple[int, str]]:
+        rows = await stage.get(path, **{"$top": top, "$skip": skip})
+        return [(row["CampaignID"], row["CustomerID"]) for row in rows]
+
+    everybody = await page(0, 100)
+    first = await page(0)
+    person = customer_id(stage.world.brand_id, first[0][1])
+    async with stage.world.db.autocommit() as conn:
+        await conn.execute("UPDATE send SET state = 3, reason = 2 WHERE customer_id = %s", [person])
+    left = [one for one in everybody if one[1] != first[0][1]]
+
+    assert first == everybody[:2]
+    assert await page(2) == await page(2) == left[1:3]
+    assert await page(4) == left[3:5]
+    assert await page(3, 1) == left[2:3]
+    assert await page(0, 100) == left
+    assert await page(100) == []
 
 
 @pytest.mark.fact("F5d.GetTargetGroupChangers", "F5d.GetCustomerAttributeChangers", "F5d.GetCustomerFutureValues")

@@ -43,6 +43,8 @@ async def test_listeners_are_registered_replaced_listed_and_taken_away(partner: 
     refused: list[dict[str, Any]] = [
         {"EventTypeID": 99, "ListenerURL": HOOK},
         {"EventTypeID": 14, "ListenerURL": HOOK},
+        {"EventTypeID": 2, "ListenerURL": HOOK, "ChannelID": 505},
+        {"EventTypeID": 3, "ListenerURL": HOOK, "ChannelID": 505},
         {"EventTypeID": 5, "ListenerURL": HOOK, "ChannelID": 505},
         {"EventTypeID": 13, "ListenerURL": HOOK, "ChannelID": 999},
         {"EventTypeID": 13, "ListenerURL": "http://127.0.0.1/x"},

@@ -1,4 +1,4 @@
-"""What outside services execute, in a restored copy: they know the installation that was copied by the same numbers."""
+"""What partners execute, in a restored copy: they know the installation that was copied by the same numbers."""
 
 import pytest
 

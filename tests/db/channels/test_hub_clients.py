@@ -130,6 +130,28 @@ async def test_what_is_rotated_revoked_or_taken_away_is_gone_within_a_second(
         await clients.rotate(brand_id, first.client.id)
 
 
+@pytest.mark.usefixtures("channels")
+async def test_what_a_client_may_change_is_granted_by_itself(
+    clients: HubClientService, callers: HubCallers, brand_id: UUID
+):
+    made = await clients.create(
+        brand_id, "SMS house", "sms", {505: ["Phone", "tier"], 506: []}, writes={505: ["score"]}
+    )
+    reading = await clients.create(brand_id, "Reads", "reads", {505: ["tier"]})
+
+    async def granted(change: ClientPatch) -> dict[int, tuple[str, ...]]:
+        return (await clients.update(brand_id, made.client.id, change)).writes
+
+    may_change = [await callers.authenticate_key(each.api_key) for each in (made, reading)]
+    assert [each.may_write for each in may_change if each is not None] == [{"score"}, frozenset()]
+    assert await granted(ClientPatch(channels={505: ("tier",), 506: ()})) == {505: ("score",), 506: ()}
+    assert await granted(ClientPatch(writes={506: ("tier",)})) == {505: ("score",), 506: ("tier",)}
+    assert await granted(ClientPatch(channels={505: ()})) == {505: ("score",)}
+    for refused in ({505: ("phone",)}, {506: ("tier",)}, {505: ("a;b",)}):
+        with pytest.raises(Invalid):
+            await granted(ClientPatch(writes=refused))
+
+
 async def test_what_no_client_can_have_is_refused(
     clients: HubClientService, channels: PartnerChannelService, brand_id: UUID, other_brand_id: UUID
 ):

@@ -29,6 +29,7 @@ HISTORY = {
     "cast_member",
     "clearance",
     "connector_person",
+    "connector_refused",
     "delivery_event",
     "execution",
     "idempotency_key",
@@ -40,6 +41,7 @@ HISTORY = {
     "sandbox_skeleton",
     "send",
     "send_context",
+    "send_revocation",
     "step_wait",
 }
 """Tables that say what happened to the other one, under their id: whoever is asked about a message finds it as it was sent."""

@@ -79,6 +79,7 @@ NOBODY = {
         "optout_run",
         "optout_segment",
         "pull",
+        "list_mark",
         "pull_latest",
         "pull_page",
         "pull_sending",

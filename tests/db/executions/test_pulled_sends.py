@@ -1,4 +1,4 @@
-"""What outside services execute: it waits for them, is told of, and ends when nobody comes."""
+"""What partners execute: it waits for them, is told of, and ends when nobody comes."""
 
 from datetime import UTC, datetime, timedelta
 

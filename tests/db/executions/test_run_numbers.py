@@ -1,4 +1,4 @@
-"""Run numbers: given when an execution is published, to each once, and to none that outside services do not execute."""
+"""Run numbers: given when an execution is published, to each once, and to none that partners do not execute."""
 
 import asyncio
 

@@ -48,14 +48,12 @@ class Conditional(NamedTuple):
     listeners: ListenerService
     execution_id: UUID
 
-    async def processed(self, **places: int) -> list[str]:
-        pages = self.clearances.processed(self.caller, 1, top=places.pop("top", 10_000), **places)
+    async def processed(self, after: str | None = None) -> list[str]:
+        pages = self.clearances.processed(self.caller, 1, after=after)
         return [external_id async for page in pages for external_id in page]
 
     async def cancelled(self) -> list[str]:
-        return [
-            external_id async for page in self.clearances.cancelled(self.caller, 1, top=10_000) for external_id in page
-        ]
+        return [external_id async for page in self.clearances.cancelled(self.caller, 1) for external_id in page]
 
     async def pullable(self) -> list[int]:
         async with self.world.db.read() as conn:
@@ -106,7 +104,7 @@ async def test_only_who_was_cleared_in_time_is_listed_and_then_it_is_told(db: Da
         held = [said(request) for request in far.record.requests]
         assert await conditional.pullable() == []
         assert await conditional.processed() == ["p0", "p1", "p2"]
-        assert await conditional.processed(skip=1, top=1) == ["p1"]
+        assert await conditional.processed("p0") == ["p1", "p2"]
         assert await clearances.tell(caller, 1, {"p0": True, "p1": True, "nobody": True}) == 2
         assert await clearances.tell(caller, 1, {"p1": False}) == 1
         later(db, seconds=HOUR - 30)
@@ -251,8 +249,8 @@ async def test_a_client_clears_its_own_campaigns_alone_and_some_thousand_people_
     for caller, number in ((theirs, 1), (elsewhere, 1), (conditional.caller, 2)):
         with pytest.raises(Invalid, match="has to be cleared"):
             await conditional.clearances.tell(caller, number, {"p0": True})
-        assert [page async for page in conditional.clearances.processed(caller, number, top=10)] == []
-        assert [page async for page in conditional.clearances.cancelled(caller, number, top=10)] == []
+        assert [page async for page in conditional.clearances.processed(caller, number)] == []
+        assert [page async for page in conditional.clearances.cancelled(caller, number)] == []
     with pytest.raises(TooLarge):
         await conditional.clearances.tell(conditional.caller, 1, {f"c{number}": True for number in range(TOLD_MAX + 1)})
 
@@ -280,7 +278,8 @@ async def test_who_is_cleared_by_a_call_that_was_in_time_is_cleared_however_late
     async with db.transaction() as blocking:
         # Somebody else tells of the same person, so that the call stands still after it was found to be in time.
         await blocking.execute(
-            "INSERT INTO clearance (execution_id, part, customer_id, brand_id, cleared, told_at) VALUES (%s, %s, %s, %s, false, now())",
+            "INSERT INTO clearance (execution_id, part, customer_id, brand_id, cleared, told_at, channel_number)"
+            " VALUES (%s, %s, %s, %s, false, now(), 505)",
             [execution_id, part_of(customer), customer, brand_id],
         )
         telling = asyncio.ensure_future(conditional.clearances.tell(conditional.caller, 1, {"p0": True}))

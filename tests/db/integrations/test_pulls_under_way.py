@@ -74,6 +74,22 @@ async def test_who_got_a_page_before_the_cancellation_is_handed_over_and_who_did
     assert await unbalanced(db) == []
 
 
+async def test_a_page_that_is_still_being_sent_keeps_its_people_from_being_skipped_for_five_minutes(db: Database):
+    stage = await Stage.made(db, *[reader(name) for name in "abc"])
+    campaign, execution_id = await stage.campaign()
+    page = await stage.client.ask(campaign, top=2, sent=False)
+    assert len(page) == 2
+    await stage.pulls.engine.executions.cancel(stage.world.brand_id, execution_id)
+    await sweep_expired(db)
+    await stage.pulls.engine.drain()
+    assert set((await stage.world.fates(execution_id)).values()) == {"pending"}
+
+    db.shift += timedelta(minutes=6)
+    await sweep_expired(db)
+    await stage.pulls.engine.drain()
+    assert set((await stage.world.fates(execution_id)).values()) == {"skipped execution_cancelled"}
+
+
 async def test_what_a_cancelled_lease_reached_counts_for_caps_although_it_is_told_late(db: Database):
     stage = await Stage.made(db, *[reader(name) for name in "ab"])
     campaign, execution_id = await stage.campaign(ONE_A_WEEK)
@@ -204,6 +220,24 @@ async def test_of_lists_that_a_client_replaces_again_and_again_the_latest_keep_t
 
     left = await service.pulls(brand_id, execution_id=execution_id, before=None, limit=100)
     assert [pull.id for pull in left] == [pull.id for pull in (leased, *lists[2:])][::-1]
+
+
+async def test_a_brands_lists_have_so_many_rows_at_once_and_no_more(db: Database):
+    stage = await Stage.made(db, *[reader(name) for name in "abc"])
+    campaign, _ = await stage.campaign()
+    await stage.client.ask(campaign)
+    async with db.autocommit() as conn:
+        await conn.execute("UPDATE pull SET rows = 9000")
+        await conn.execute("UPDATE chunk SET sends = 2000")
+    client = Client(Pulls(db, rows_max=10_000), stage.world)
+
+    with pytest.raises(Unavailable, match="have 9,000 rows") as refused:
+        await client.ask(campaign)
+    assert refused.value.retry_after_s == 600
+
+    async with db.autocommit() as conn:
+        await conn.execute("UPDATE pull SET emptied_at = now(), dropped_at = now()")
+    assert len(await client.ask(campaign)) == 3
 
 
 async def test_a_page_that_two_read_on_from_at_once_is_noted_once(db: Database):

@@ -1,4 +1,4 @@
-"""What a hub client may pull of people: fields that everybody has, and attributes of the brand's own."""
+"""What a hub client may pull of people, and change: fields that everybody has, and attributes of the brand's own."""
 
 from collections.abc import Iterable, Sequence
 
@@ -8,7 +8,7 @@ from stentor.errors import Invalid, pointer_to
 FIELDS: tuple[str, ...] = ("Email", "Phone", "PushTokens", "Locale", "TimeZone")
 """What every person may have, under the names that services ask by, in any casing. All else is an attribute of theirs."""
 ATTRIBUTES_MAX = 200
-"""Names that a client may pull on one channel."""
+"""Names that a client may pull on one channel, and as many that it may change."""
 ATTRIBUTE_CHARS_MAX = 200
 
 _CANONICAL = {field.casefold(): field for field in FIELDS}
@@ -27,6 +27,18 @@ def is_field(name: str) -> bool:
     return name in FIELDS
 
 
+def checked_writes(number: int, names: Iterable[str]) -> tuple[str, ...]:
+    """What may be changed by a client of a channel, as `checked_attributes`. Raises Invalid for a field, too."""
+    chosen = checked_attributes(number, names)
+    if fields := [name for name in chosen if is_field(name)]:
+        raise Invalid.field(
+            pointer_to("channels", number),
+            "field",
+            f"{fields[0]} is a field of every customer, which no client changes. Name attributes of the brand's own.",
+        )
+    return chosen
+
+
 def checked_attributes(number: int, names: Iterable[str]) -> tuple[str, ...]:
     """What may be pulled on a channel, each once, in the order given.
 
@@ -38,7 +50,7 @@ def checked_attributes(number: int, names: Iterable[str]) -> tuple[str, ...]:
         raise Invalid.field(
             pointer,
             "length",
-            f"A client pulls at most {ATTRIBUTES_MAX} attributes on a channel; choose those that it needs.",
+            f"A client pulls, and changes, at most {ATTRIBUTES_MAX} attributes on a channel; choose those that it needs.",
         )
     for name in chosen:
         if not 1 <= len(name) <= ATTRIBUTE_CHARS_MAX or _SEPARATOR in name or NOT_IN_A_LINE.search(name):

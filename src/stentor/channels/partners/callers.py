@@ -1,17 +1,16 @@
 """Who calls at the hub: the client behind an X-API-KEY, behind a user name with its password, or behind a token."""
 
 import asyncio
-import contextlib
 from uuid import UUID
 
 from stentor.accounts.key_format import digest_of, is_hub_key
-from stentor.accounts.keyring import ENTRIES_MAX, FLUSH_EVERY_S, KEEP_S
+from stentor.accounts.keyring import ENTRIES_MAX, KEEP_S
 from stentor.accounts.passwords import PASSWORD_CHARS_MAX, Passwords
 from stentor.channels.partners import client_store
 from stentor.channels.partners.model import USERNAME_CHARS_MAX, HubCaller
+from stentor.db.last_uses import LastUses
 from stentor.db.pool import Database
 from stentor.db.remembered import Remembered
-from stentor.errors import Unavailable
 
 
 class HubCallers:
@@ -26,7 +25,7 @@ class HubCallers:
         self._pepper = pepper
         self._by_key = Remembered(self._load_by_key, keep_s=KEEP_S, entries_max=ENTRIES_MAX)
         self._by_id = Remembered(self._load_by_id, keep_s=KEEP_S, entries_max=ENTRIES_MAX)
-        self._used: set[UUID] = set()
+        self._uses = LastUses(db, client_store.note_use)
 
     async def authenticate_key(self, presented: str) -> HubCaller | None:
         """The client of an X-API-KEY; None for what is no key of the hub, and for one that was revoked or rotated."""
@@ -57,28 +56,15 @@ class HubCallers:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Records the last use of clients until `stop` is set, and once more then."""
-        while not stop.is_set():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(FLUSH_EVERY_S):
-                    await stop.wait()
-            with contextlib.suppress(Unavailable):
-                await self.flush()
+        await self._uses.run(stop)
 
     async def flush(self) -> None:
         """Records the last use of the clients that called since the last time."""
-        used, self._used = self._used, set()
-        if not used:
-            return
-        try:
-            async with self._db.transaction() as conn:
-                await client_store.note_use(conn, sorted(used))
-        except Unavailable:
-            self._used |= used
-            raise
+        await self._uses.flush()
 
     def _noted(self, caller: HubCaller | None) -> HubCaller | None:
         if caller is not None:
-            self._used.add(caller.client_id)
+            self._uses.add(caller.client_id)
         return caller
 
     async def _load_by_key(self, api_key: str) -> HubCaller | None:

@@ -100,12 +100,23 @@ async def rename_client(conn: Connection, brand_id: UUID, client_id: UUID, name:
 
 
 async def replace_grants(
-    conn: Connection, brand_id: UUID, client_id: UUID, channels: Mapping[int, Sequence[str]]
+    conn: Connection,
+    brand_id: UUID,
+    client_id: UUID,
+    channels: Mapping[int, Sequence[str]],
+    writes: Mapping[int, Sequence[str]],
 ) -> None:
-    """These are the channels that it executes now, with what it may pull on each; all of them are there."""
+    """These are the channels that it executes now, with what it may pull and what it may change; all of them are there."""
     await Sql.clear_grants.run(conn, brand_id=brand_id, id=client_id)
     for number, attributes in sorted(channels.items()):
-        await Sql.insert_grant.run(conn, brand_id=brand_id, id=client_id, number=number, attributes=list(attributes))
+        await Sql.insert_grant.run(
+            conn,
+            brand_id=brand_id,
+            id=client_id,
+            number=number,
+            attributes=list(attributes),
+            writes=list(writes.get(number, ())),
+        )
 
 
 async def change_credentials(
@@ -144,13 +155,14 @@ async def note_use(conn: Connection, client_ids: Sequence[UUID]) -> None:
 
 
 def _client(row: tuple[Any, ...]) -> HubClient:
-    identity, brand_id, name, username, channels, *rest = row
-    return HubClient(identity, brand_id, name, username, _grants(channels), *rest)
+    identity, brand_id, name, username, channels, writes, *rest = row
+    return HubClient(identity, brand_id, name, username, _grants(channels), _grants(writes), *rest)
 
 
 def _caller(row: tuple[Any, ...]) -> HubCaller:
-    client_id, brand_id, name, key_digest, channels = row
-    return HubCaller(client_id, brand_id, name, _grants(channels), key_digest[:_STAMP_BYTES])
+    client_id, brand_id, name, key_digest, channels, writes = row
+    may_write = frozenset(name for names in _grants(writes).values() for name in names)
+    return HubCaller(client_id, brand_id, name, _grants(channels), key_digest[:_STAMP_BYTES], may_write)
 
 
 def _grants(text: str | None) -> dict[int, tuple[str, ...]]:

@@ -1,7 +1,8 @@
-"""Hub clients: an outside service's credentials for one brand, and what it may do with them."""
+"""Hub clients: a partner's credentials for one brand, and what it may do with them."""
 
 import re
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from uuid import UUID
 
 from msgspec import UNSET
@@ -11,7 +12,7 @@ from stentor.accounts.key_format import digest_of, new_hub_key, random_base62
 from stentor.accounts.passwords import Passwords
 from stentor.accounts.revoking import RevocationHook
 from stentor.channels.partners import client_store, store
-from stentor.channels.partners.attributes import checked_attributes
+from stentor.channels.partners.attributes import checked_attributes, checked_writes
 from stentor.channels.partners.channels import missing_channel
 from stentor.channels.partners.client_store import LockedClient
 from stentor.channels.partners.model import (
@@ -53,16 +54,22 @@ class HubClientService:
         self._on_key_ended = on_key_ended
 
     async def create(
-        self, brand_id: UUID, name: str, username: str, channels: Mapping[int, Sequence[str]]
+        self,
+        brand_id: UUID,
+        name: str,
+        username: str,
+        channels: Mapping[int, Sequence[str]],
+        *,
+        writes: Mapping[int, Sequence[str]] = MappingProxyType({}),
     ) -> Credentials:
         """Makes a client for these channels and attributes. Its password and key are answered now and never again.
 
-        Raises Invalid, NotFound for a channel that the brand has not, QuotaExceeded, and Conflict for a user name that is or
+        `writes`: what it may change, by these channels; nothing where it is not said. Raises Invalid, NotFound for a channel that the brand has not, QuotaExceeded, and Conflict for a user name that is or
         was somebody's in this installation.
         """
         name = checked_name(name, NAME_CHARS_MAX)
         _check_username(username)
-        granted = _checked(channels)
+        granted, writes = _checked(channels), _checked_writes(writes, channels)
         password, api_key = random_base62(_PASSWORD_CHARS), new_hub_key()
         hashed = await self._passwords.hashed(password)
         client_id = new_id()
@@ -98,7 +105,7 @@ class HubClientService:
                     f"The user name {username} is in use, or was, in this installation; choose another one.",
                     username=username,
                 )
-            await client_store.replace_grants(conn, brand_id, client_id, granted)
+            await client_store.replace_grants(conn, brand_id, client_id, granted, writes)
             client = await _found(conn, brand_id, client_id)
             await record(conn, "hub_client.created", client_id, brand_id=brand_id, after=_told(client))
         return Credentials(client, password, api_key)
@@ -123,9 +130,11 @@ class HubClientService:
         async with self._db.transaction() as conn:
             await _lock_live(conn, brand_id, client_id)
             before = await _found(conn, brand_id, client_id)
-            if granted is not UNSET:
-                await _check_are_there(conn, brand_id, granted)
-                await client_store.replace_grants(conn, brand_id, client_id, granted)
+            executed = before.channels if granted is UNSET else granted
+            writes = _checked_writes(patch.writes, executed)
+            if granted is not UNSET or writes:
+                await _check_are_there(conn, brand_id, executed)
+                await client_store.replace_grants(conn, brand_id, client_id, executed, {**before.writes, **writes})
             await client_store.rename_client(conn, brand_id, client_id, before.name if name is UNSET else name)
             after = await _found(conn, brand_id, client_id)
             await record(
@@ -201,6 +210,18 @@ def _checked(channels: Mapping[int, Sequence[str]]) -> dict[int, tuple[str, ...]
     }
 
 
+def _checked_writes(
+    writes: Mapping[int, Sequence[str]], channels: Mapping[int, Sequence[str]]
+) -> dict[int, tuple[str, ...]]:
+    if closed := sorted(writes.keys() - channels.keys()):
+        raise Invalid.field(
+            pointer_to("channels", closed[0]),
+            "channel",
+            f"The client does not execute {closed[0]}, so it changes nothing there. Open that channel to it, or leave it out.",
+        )
+    return {number: checked_writes(number, names) for number, names in sorted(writes.items())}
+
+
 def _check_username(username: str) -> None:
     if len(username) > USERNAME_CHARS_MAX or not _USERNAME.fullmatch(username):
         raise Invalid.field(
@@ -217,4 +238,5 @@ def _missing(client_id: UUID) -> NotFound:
 def _told(client: HubClient) -> dict[str, object]:
     """The client as the audit log tells of it: when it last called is no change."""
     channels = {str(number): list(names) for number, names in client.channels.items()}
-    return {"name": client.name, "username": client.username, "channels": channels}
+    writes = {str(number): list(names) for number, names in client.writes.items() if names}
+    return {"name": client.name, "username": client.username, "channels": channels, "writes": writes}

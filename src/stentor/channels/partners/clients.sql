@@ -12,6 +12,7 @@ SELECT count(*)::integer FROM hub_client WHERE brand_id = :brand_id
 -- name: client_by_id
 SELECT c.id, c.brand_id, c.name, c.username,
     (SELECT jsonb_object_agg(g.number, g.attributes)::text FROM client_channel g WHERE g.client_id = c.id),
+    (SELECT jsonb_object_agg(g.number, g.writes)::text FROM client_channel g WHERE g.client_id = c.id),
     c.created_at, c.updated_at, c.last_used_at, c.revoked_at
 FROM hub_client c
 WHERE c.brand_id = :brand_id AND c.id = :id
@@ -22,6 +23,7 @@ SELECT username, key_digest, revoked_at FROM hub_client WHERE brand_id = :brand_
 -- name: clients_of_brand
 SELECT c.id, c.brand_id, c.name, c.username,
     (SELECT jsonb_object_agg(g.number, g.attributes)::text FROM client_channel g WHERE g.client_id = c.id),
+    (SELECT jsonb_object_agg(g.number, g.writes)::text FROM client_channel g WHERE g.client_id = c.id),
     c.created_at, c.updated_at, c.last_used_at, c.revoked_at
 FROM hub_client c
 WHERE c.brand_id = :brand_id AND c.id > :after AND (:is_revoked_too OR c.revoked_at IS NULL)
@@ -35,8 +37,8 @@ UPDATE hub_client SET name = :name, updated_at = :now WHERE brand_id = :brand_id
 DELETE FROM client_channel WHERE brand_id = :brand_id AND client_id = :id
 
 -- name: insert_grant
-INSERT INTO client_channel (client_id, number, brand_id, attributes)
-VALUES (:id, :number, :brand_id, :attributes::text[])
+INSERT INTO client_channel (client_id, number, brand_id, attributes, writes)
+VALUES (:id, :number, :brand_id, :attributes::text[], :writes::text[])
 
 -- name: change_credentials
 UPDATE hub_client
@@ -54,7 +56,8 @@ INSERT INTO ended_hub_key (key_digest, ended_at) VALUES (:key_digest, :now) ON C
 -- all brands: the key is what says who calls, and for which brand.
 -- None in a restored copy that does not know which keys ended since.
 SELECT c.id, c.brand_id, c.name, c.key_digest,
-    (SELECT jsonb_object_agg(g.number, g.attributes)::text FROM client_channel g WHERE g.client_id = c.id)
+    (SELECT jsonb_object_agg(g.number, g.attributes)::text FROM client_channel g WHERE g.client_id = c.id),
+    (SELECT jsonb_object_agg(g.number, g.writes)::text FROM client_channel g WHERE g.client_id = c.id)
 FROM hub_client c
 WHERE c.key_digest = :key_digest AND c.revoked_at IS NULL
     AND NOT EXISTS (SELECT FROM installation WHERE restored_at IS NOT NULL AND revocations_read_at IS NULL)
@@ -63,7 +66,8 @@ WHERE c.key_digest = :key_digest AND c.revoked_at IS NULL
 -- all brands: a token is what says who calls, and for which brand.
 -- None in a restored copy that does not know which keys ended since.
 SELECT c.id, c.brand_id, c.name, c.key_digest,
-    (SELECT jsonb_object_agg(g.number, g.attributes)::text FROM client_channel g WHERE g.client_id = c.id)
+    (SELECT jsonb_object_agg(g.number, g.attributes)::text FROM client_channel g WHERE g.client_id = c.id),
+    (SELECT jsonb_object_agg(g.number, g.writes)::text FROM client_channel g WHERE g.client_id = c.id)
 FROM hub_client c
 WHERE c.id = :id AND c.revoked_at IS NULL
     AND NOT EXISTS (SELECT FROM installation WHERE restored_at IS NOT NULL AND revocations_read_at IS NULL)

@@ -1,11 +1,11 @@
-"""Partner templates and apps: what an outside service says that it can send, and by which apps.
+"""Partner templates and apps: what a partner says that it can send, and by which apps.
 
 Services say all of theirs again and again, a hundred at a time: what is known is changed, what is new is added, and what
 nobody knows can be deleted. Of a call that breaks a rule nothing is done.
 """
 
-from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from stentor.accounts.audit import record
@@ -72,13 +72,13 @@ class PartnerContentService:
                     quota=TEMPLATES_EVER_MAX,
                 )
             after = await store.templates_among(conn, brand_id, channel_number, list(said))
-            await record(
+            await _record_added(
                 conn,
-                "partner_templates.added",
+                brand_id,
                 channel_number,
-                brand_id=brand_id,
-                before={"templates": [_template_told(one) for one in before]},
-                after={"templates": [_template_told(one) for one in after]},
+                what="templates",
+                before=[_template_told(one) for one in before],
+                after=[_template_told(one) for one in after],
             )
 
     async def delete_templates(self, brand_id: UUID, keys: Sequence[TemplateKey]) -> None:
@@ -90,15 +90,7 @@ class PartnerContentService:
         async with self._db.transaction() as conn:
             await store.lock_channels(conn, brand_id, [key.channel_number for key in keys])
             gone = await store.delete_templates(conn, brand_id, keys)
-            for channel_number in Counter(number for number, _, _ in gone):
-                told = [(number, name) for channel, number, name in gone if channel == channel_number]
-                await record(
-                    conn,
-                    "partner_templates.deleted",
-                    channel_number,
-                    brand_id=brand_id,
-                    before={"templates": [{"number": number, "name": name} for number, name in sorted(told)]},
-                )
+            await _record_deleted(conn, brand_id, "templates", "number", gone)
 
     async def templates(
         self, brand_id: UUID, channel_number: int, *, after: int = -1, limit: int = PAGE_MAX
@@ -139,13 +131,13 @@ class PartnerContentService:
             if await store.count_apps(conn, brand_id, channel_number) > APPS_MAX:
                 raise _too_many("apps", APPS_MAX)
             after = await store.apps_among(conn, brand_id, channel_number, list(said))
-            await record(
+            await _record_added(
                 conn,
-                "partner_apps.added",
+                brand_id,
                 channel_number,
-                brand_id=brand_id,
-                before={"apps": [_app_told(one) for one in before]},
-                after={"apps": [_app_told(one) for one in after]},
+                what="apps",
+                before=[_app_told(one) for one in before],
+                after=[_app_told(one) for one in after],
             )
 
     async def delete_apps(self, brand_id: UUID, keys: Sequence[AppKey]) -> None:
@@ -154,15 +146,7 @@ class PartnerContentService:
         async with self._db.transaction() as conn:
             await store.lock_channels(conn, brand_id, [key.channel_number for key in keys])
             gone = await store.delete_apps(conn, brand_id, keys)
-            for channel_number in Counter(number for number, _, _ in gone):
-                told = [(app_id, name) for channel, app_id, name in gone if channel == channel_number]
-                await record(
-                    conn,
-                    "partner_apps.deleted",
-                    channel_number,
-                    brand_id=brand_id,
-                    before={"apps": [{"app_id": app_id, "name": name} for app_id, name in sorted(told)]},
-                )
+            await _record_deleted(conn, brand_id, "apps", "app_id", gone)
 
     async def apps(
         self, brand_id: UUID, channel_number: int, *, after: str = "", limit: int = PAGE_MAX
@@ -180,6 +164,35 @@ class PartnerContentService:
         if not found:
             raise NotFound(f"The partner channel {channel_number} has no such app.")
         return found[0]
+
+
+async def _record_added(
+    conn: Connection,
+    brand_id: UUID,
+    channel_number: int,
+    *,
+    what: str,
+    before: list[dict[str, object]],
+    after: list[dict[str, object]],
+) -> None:
+    await record(
+        conn,
+        f"partner_{what}.added",
+        channel_number,
+        brand_id=brand_id,
+        before={what: before},
+        after={what: after},
+    )
+
+
+async def _record_deleted(
+    conn: Connection, brand_id: UUID, what: str, key: str, gone: Sequence[tuple[int, Any, str]]
+) -> None:
+    """An entry for each channel that something is gone of."""
+    for channel_number in sorted({channel for channel, _, _ in gone}):
+        told = sorted((name_of, name) for channel, name_of, name in gone if channel == channel_number)
+        before = {what: [{key: name_of, "name": name} for name_of, name in told]}
+        await record(conn, f"partner_{what}.deleted", channel_number, brand_id=brand_id, before=before)
 
 
 async def _check_is_there(conn: Connection, brand_id: UUID, channel_number: int) -> None:

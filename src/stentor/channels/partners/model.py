@@ -1,4 +1,4 @@
-"""What is known of outside services that execute campaigns: their channels, templates and apps, and their credentials."""
+"""What is known of partners that execute campaigns: their channels, templates and apps, and their credentials."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -40,7 +40,7 @@ ITEMS_MAX = 100
 
 
 class PartnerChannel(msgspec.Struct, frozen=True):
-    """A channel of a brand that an outside service executes. `number` is its ChannelID there; `sender_id` its listener sender."""
+    """A channel of a brand that a partner executes. `number` is its ChannelID there; `sender_id` its listener sender."""
 
     brand_id: UUID
     number: int
@@ -52,7 +52,7 @@ class PartnerChannel(msgspec.Struct, frozen=True):
 
 
 class PartnerTemplate(msgspec.Struct, frozen=True):
-    """Content that lies with an outside service. `number` is its TemplateID there, `id` what a campaign's route names."""
+    """Content that lies with a partner. `number` is its TemplateID there, `id` what a campaign's route names."""
 
     id: UUID
     brand_id: UUID
@@ -65,7 +65,7 @@ class PartnerTemplate(msgspec.Struct, frozen=True):
 
 
 class PartnerApp(msgspec.Struct, frozen=True):
-    """An app by which an outside service sends on a channel."""
+    """An app by which a partner sends on a channel."""
 
     channel_number: int
     app_id: str
@@ -106,7 +106,8 @@ class AppKey(msgspec.Struct, frozen=True, order=True):
 class HubClient(msgspec.Struct, frozen=True):
     """A service's credentials for one brand as they are listed: never password and key.
 
-    `channels`: the numbers of the partner channels that it executes, each with the names of what it may pull there.
+    `channels`: the numbers of the partner channels that it executes, each with the names of what it may pull there; `writes`: of the
+    same ones, with those of what it may change.
     """
 
     id: UUID
@@ -114,6 +115,7 @@ class HubClient(msgspec.Struct, frozen=True):
     name: str
     username: str
     channels: dict[int, tuple[str, ...]]
+    writes: dict[int, tuple[str, ...]]
     created_at: datetime
     updated_at: datetime
     last_used_at: datetime | None
@@ -122,10 +124,14 @@ class HubClient(msgspec.Struct, frozen=True):
 
 
 class ClientPatch(msgspec.Struct, frozen=True):
-    """What is said to change a client: what is left out stays; `channels` replaces all of them."""
+    """What is said to change a client: what is left out stays; `channels` replaces all of them.
+
+    `writes`: what it may change, on those channels that are named in it.
+    """
 
     name: str | UnsetType = UNSET
     channels: Mapping[int, tuple[str, ...]] | UnsetType = UNSET
+    writes: Mapping[int, tuple[str, ...]] = msgspec.field(default_factory=dict)
 
 
 class Credentials(msgspec.Struct, frozen=True):
@@ -150,6 +156,8 @@ class HubCaller(msgspec.Struct, frozen=True):
     name: str
     channels: dict[int, tuple[str, ...]]
     stamp: bytes
+    may_write: frozenset[str] = frozenset()
+    """Attributes that it may change, on whichever of its channels that was granted: an attribute is of a person, and of no channel."""
 
     @property
     def label(self) -> str:

@@ -1,4 +1,4 @@
-"""The demo's partner: an outside service with the channels that its kind finds at other hubs, and what it could send."""
+"""The demo's partner, with the channels that its kind finds at other hubs, and what it could send."""
 
 from stentor.accounts.model import Brand
 from stentor.api.services import Services

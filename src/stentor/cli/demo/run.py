@@ -240,7 +240,7 @@ Call it again:
     -H 'Content-Type: application/json' \\
     -d {shlex.quote(body)}
 
-Be an outside service that executes campaigns (docs/hub.md):
+Be a partner that executes campaigns (docs/hub.md):
   curl -H 'X-API-KEY: {stage.partner.api_key}' \\
     '{url}/current/integrations/GetChannelTemplates?ChannelID=505'
 

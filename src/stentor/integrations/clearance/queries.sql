@@ -34,36 +34,32 @@ JOIN partner_channel p ON p.sender_id = k.sender_id AND p.brand_id = :brand_id A
 JOIN customer c ON c.part = s.part AND c.customer_id = s.customer_id AND c.brand_id = :brand_id AND NOT c.anonymous
 WHERE s.execution_id = :execution_id AND s.brand_id = :brand_id
     AND (s.state IN (0, 1, 2) OR s.reason = ANY(:reasons::smallint[]))
+    AND (:after::text IS NULL OR c.external_id COLLATE "C" > :after::text)
 GROUP BY c.external_id
 ORDER BY c.external_id COLLATE "C"
-OFFSET :skip
-LIMIT :top
 
 -- name: chunks_of
--- Those that go out by these partner channels.
-SELECT k.number
+-- Those that go out by these partner channels, each with which.
+SELECT k.number, p.number
 FROM chunk k
 JOIN partner_channel p ON p.sender_id = k.sender_id AND p.brand_id = :brand_id AND p.number = ANY(:channels::integer[])
 WHERE k.execution_id = :execution_id AND k.brand_id = :brand_id
 
 -- name: tell
--- In the order of their ids, so that two who tell of the same people never wait crosswise. Whom the run is not for in one of these
--- chunks is passed over.
-INSERT INTO clearance AS x (execution_id, part, customer_id, brand_id, cleared, told_at)
-SELECT :execution_id, n.part, n.customer_id, :brand_id, n.cleared, :now
-FROM (
-    SELECT u.part, u.customer_id, u.cleared
-    FROM unnest(:parts::smallint[], :customer_ids::uuid[], :cleared::boolean[]) AS u (part, customer_id, cleared)
-    ORDER BY u.part, u.customer_id
-) n
-CROSS JOIN LATERAL (
-    SELECT FROM send s
-    WHERE s.execution_id = :execution_id AND s.part = n.part AND s.customer_id = n.customer_id AND s.brand_id = :brand_id
-        AND s.chunk = ANY(:chunks::integer[])
-    LIMIT 1
-) s
-ON CONFLICT (execution_id, part, customer_id) DO UPDATE SET cleared = excluded.cleared, told_at = excluded.told_at
-WHERE x.brand_id = :brand_id
+-- Of each on the channels that the run is for them by; whom it is not for in one of these chunks is passed over. In the order of their
+-- ids, so that two who tell of the same people never wait crosswise.
+INSERT INTO clearance AS x (execution_id, part, customer_id, brand_id, cleared, told_at, channel_number)
+SELECT DISTINCT ON (s.part, s.customer_id, k.channel_number)
+    :execution_id, s.part, s.customer_id, :brand_id, n.cleared, :now, k.channel_number
+FROM unnest(:parts::smallint[], :customer_ids::uuid[], :cleared::boolean[]) AS n (part, customer_id, cleared)
+JOIN send s
+    ON s.execution_id = :execution_id AND s.part = n.part AND s.customer_id = n.customer_id AND s.brand_id = :brand_id
+JOIN unnest(:chunks::integer[], :channel_numbers::integer[]) AS k (number, channel_number) ON k.number = s.chunk
+ORDER BY s.part, s.customer_id, k.channel_number
+ON CONFLICT (execution_id, part, customer_id, channel_number)
+    DO UPDATE SET cleared = excluded.cleared, told_at = excluded.told_at
+    WHERE x.brand_id = :brand_id
+RETURNING x.customer_id
 
 -- name: to_release
 -- all brands: the notifier releases for all of them; each row says whose it is.
@@ -86,8 +82,15 @@ ORDER BY c.number
 LIMIT :limit
 FOR UPDATE
 
+-- name: channel_numbers
+-- By which partner channel each of these chunks goes out.
+SELECT k.number, p.number
+FROM chunk k
+JOIN partner_channel p ON p.sender_id = k.sender_id AND p.brand_id = :brand_id
+WHERE k.execution_id = :execution_id AND k.brand_id = :brand_id AND k.number = ANY(:numbers::integer[])
+
 -- name: uncleared
--- Who waits in a chunk and was not cleared.
+-- Who waits in a chunk and was not cleared for the partner channel that it goes out by.
 SELECT s.customer_id, s.variant, s.tries, s.doubts
 FROM send s
 WHERE s.execution_id = :execution_id AND s.brand_id = :brand_id AND s.chunk = :number AND s.channel = :channel AND s.state = 0
@@ -96,7 +99,7 @@ WHERE s.execution_id = :execution_id AND s.brand_id = :brand_id AND s.chunk = :n
     AND NOT EXISTS (
         SELECT FROM clearance x
         WHERE x.execution_id = s.execution_id AND x.part = s.part AND x.customer_id = s.customer_id
-            AND x.brand_id = :brand_id AND x.cleared
+            AND x.channel_number = :channel_number AND x.brand_id = :brand_id AND x.cleared
     )
 ORDER BY s.part, s.customer_id
 

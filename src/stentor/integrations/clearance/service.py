@@ -55,6 +55,7 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     tell: Statement
     to_release: Statement
     held_chunks: Statement
+    channel_numbers: Statement
     uncleared: Statement
     anybody_waits: Statement
     finish_chunks: Statement
@@ -90,20 +91,23 @@ class ClearanceService:
         self._db = db
 
     async def processed(
-        self, client: HubCaller, number: int, *, skip: int = 0, top: int
+        self, client: HubCaller, number: int, *, after: str | None = None
     ) -> AsyncGenerator[list[str], None]:
-        """Whom the run is for, by external id and in their order, some thousand at a time; nobody where it is not to be cleared."""
+        """Whom the run is for, by external id and in their order from behind `after`, some thousand at a time.
+
+        Nobody where it is not to be cleared.
+        """
         async with self._db.read(statement_timeout=_EXPORT_TIMEOUT) as conn:
             run = await _held(conn, client, number)
             if run is None:
                 return
             meant = _Meant(client.brand_id, run.execution_id, list(client.channels))
-            async with aclosing(_people(conn, meant, skip, top)) as pages:
+            async with aclosing(_people(conn, meant, after)) as pages:
                 async for page in pages:
                     yield page
 
     async def cancelled(
-        self, client: HubCaller, number: int, *, skip: int = 0, top: int
+        self, client: HubCaller, number: int, *, after: str | None = None
     ) -> AsyncGenerator[list[str], None]:
         """Whom the run was for, for two hours after it was cancelled; nobody later, or where it was not."""
         channels = list(client.channels)
@@ -113,14 +117,14 @@ class ClearanceService:
             )
             for execution_id in found:
                 meant = _Meant(client.brand_id, execution_id, channels, (int(Reason.EXECUTION_CANCELLED),))
-                async with aclosing(_people(conn, meant, skip, top)) as pages:
+                async with aclosing(_people(conn, meant, after)) as pages:
                     async for page in pages:
                         yield page
 
     async def tell(self, client: HubCaller, number: int, cleared: Mapping[str, bool]) -> int:
         """Notes by external id who is cleared for the run and who is not; what is told last counts. Returns of how many.
 
-        Whom it is not for on a channel of the client's is passed over. Raises TooLarge for more than 10,000 people, and Invalid for a run that the client does not
+        It holds on the client's own channels. Whom the run is not for on one of them is passed over. Raises TooLarge for more than 10,000 people, and Invalid for a run that the client does not
         clear, or whose time for that is over.
         """
         if len(cleared) > TOLD_MAX:
@@ -143,22 +147,24 @@ class ClearanceService:
             if not run.is_open:
                 text = f"Campaign {number} could be cleared until {run.required_by:%Y-%m-%d %H:%M} UTC, and no longer."
                 raise Invalid.field("/CampaignID", "too-late", text)
-            chunks = await Sql.chunks_of.column(
+            chunks = await Sql.chunks_of.tuples(
                 conn, brand_id=client.brand_id, execution_id=run.execution_id, channels=list(client.channels)
             )
             await go_by_keys(conn)
-            told = await Sql.tell.run(
+            told = await Sql.tell.column(
                 conn,
                 brand_id=client.brand_id,
                 execution_id=run.execution_id,
-                chunks=chunks,
+                chunks=[number for number, _ in chunks],
+                channel_numbers=[channel for _, channel in chunks],
                 parts=[part_of(one) for one in people],
                 customer_ids=list(people),
                 cleared=list(people.values()),
             )
             failpoint("clearance.before_commit")
         failpoint("clearance.after_commit")
-        return told
+        # Somebody may be meant on several channels.
+        return len(set(told))
 
 
 class Releaser:
@@ -215,8 +221,13 @@ class Releaser:
             chunks = await Sql.held_chunks.rows(
                 conn, Chunk, brand_id=brand_id, execution_id=execution_id, after=after, limit=_CHUNKS_AT_ONCE
             )
+            numbers = dict(
+                await Sql.channel_numbers.tuples(
+                    conn, brand_id=brand_id, execution_id=execution_id, numbers=[chunk.number for chunk in chunks]
+                )
+            )
             for chunk in chunks:
-                await _skip_in(conn, chunk)
+                await _skip_in(conn, chunk, numbers.get(chunk.number, 0))
             failpoint("clearance_skipped.before_commit")
         failpoint("clearance_skipped.after_commit")
         return chunks[-1].number if chunks else None
@@ -251,7 +262,7 @@ async def _held(conn: Connection, client: HubCaller, number: int) -> HeldRun | N
     )
 
 
-async def _people(conn: Connection, meant: _Meant, skip: int, top: int) -> AsyncGenerator[list[str], None]:
+async def _people(conn: Connection, meant: _Meant, after: str | None) -> AsyncGenerator[list[str], None]:
     rows = Sql.people_of_run.batches(
         conn,
         _ROWS_AT_ONCE,
@@ -259,15 +270,15 @@ async def _people(conn: Connection, meant: _Meant, skip: int, top: int) -> Async
         execution_id=meant.execution_id,
         channels=meant.channels,
         reasons=list(meant.reasons),
-        skip=skip,
-        top=top,
+        after=after,
     )
     async with aclosing(rows):
         async for page in rows:
             yield [external_id for (external_id,) in page]
 
 
-async def _skip_in(conn: Connection, chunk: Chunk) -> None:
+async def _skip_in(conn: Connection, chunk: Chunk, channel_number: int) -> None:
+    """Skips who was not cleared in a chunk that goes out by that partner channel."""
     place = {
         "brand_id": chunk.brand_id,
         "execution_id": chunk.execution_id,
@@ -280,7 +291,7 @@ async def _skip_in(conn: Connection, chunk: Chunk) -> None:
     }
     sends = [
         PendingSend(0, chunk.execution_id, chunk.number, customer, variant, tries, doubts)
-        for customer, variant, tries, doubts in await Sql.uncleared.tuples(conn, **place)
+        for customer, variant, tries, doubts in await Sql.uncleared.tuples(conn, **place, channel_number=channel_number)
     ]
     if sends:
         channel = ChannelKind(chunk.channel)

@@ -10,7 +10,18 @@ import msgspec
 
 from stentor.integrations.connector.http import Answer, Http, NoAnswer
 from stentor.integrations.connector.model import ITEMS_MAX
-from stentor.integrations.connector.wire import Garbled, SendDetail, joined, numbers_of, send_details_of, token_of
+from stentor.integrations.connector.wire import (
+    Garbled,
+    Registered,
+    Revoked,
+    SendDetail,
+    joined,
+    listeners_of,
+    numbers_of,
+    revocations_of,
+    send_details_of,
+    token_of,
+)
 
 BUSY_TRIES_MAX = 6
 """How often a call is made again that a hub answers with 429."""
@@ -47,16 +58,25 @@ class Interaction(msgspec.Struct, frozen=True):
     people: Sequence[str]
 
 
-class Hub:
-    """One conversation with a hub. Without `username` the secret is an X-API-KEY, and there is no Login."""
+class Entry(msgspec.Struct, eq=False):
+    """How a hub is entered: without `username` the secret is an X-API-KEY, and there is no Login.
 
-    def __init__(self, http: Http, url: str, username: str, secret: str, *, busy_wait_s: float = BUSY_WAIT_S) -> None:
+    The token outlives the conversation that it was given in, so that one after the other needs no Login.
+    """
+
+    username: str
+    secret: str
+    token: str = ""
+
+
+class Hub:
+    """One conversation with a hub."""
+
+    def __init__(self, http: Http, url: str, entry: Entry, *, busy_wait_s: float = BUSY_WAIT_S) -> None:
         self._http = http
         self._url = url.rstrip("/")
-        self._username = username
-        self._secret = secret
+        self._entry = entry
         self._busy_wait_s = busy_wait_s
-        self._token = ""
 
     async def aclose(self) -> None:
         """Closes its connections."""
@@ -64,24 +84,30 @@ class Hub:
 
     async def log_in(self) -> None:
         """Logs in where that is how it is entered; with a key, asks something small. Raises HubRefused."""
-        if not self._username:
+        if not self._entry.username:
             await self.listeners()
             return
-        said = {"Username": self._username, "Password": self._secret}
+        said = {"Username": self._entry.username, "Password": self._entry.secret}
         answer = await self._ask_patiently("POST", "general/Login", {}, {}, said)
         if answer.status != 200:
             text = "The hub does not take this user name and password; correct them in the connector."
             raise HubRefused(f"{text} It said {answer.status}: {answer.text}")
-        self._token = self._read("general/Login", token_of, answer.body)
+        self._entry.token = self._read("general/Login", token_of, answer.body)
 
-    async def listeners(self) -> None:
-        """Asks which listeners are registered; that it answers says that we may ask."""
-        await self._get("general/GetRegisteredEventListeners")
+    async def listeners(self) -> list[Registered]:
+        """The listeners that are registered for these credentials."""
+        body = await self._get("general/GetRegisteredEventListeners")
+        return self._read("general/GetRegisteredEventListeners", listeners_of, body)
 
     async def register(self, event: int, url: str, channel: int | None) -> None:
         """Registers the listener for that event, of a channel or of all."""
         said = {"EventTypeID": event, "ListenerURL": url}
         await self._post("general/RegisterEventListener", said if channel is None else {**said, "ChannelID": channel})
+
+    async def unregister(self, event: int, channel: int | None) -> None:
+        """Takes the listener for that event away, of a channel or of all."""
+        said = {"EventTypeID": event}
+        await self._post("general/UnregisterEventListener", said if channel is None else {**said, "ChannelID": channel})
 
     async def template_numbers(self, channel: int) -> set[int]:
         """The templates that the hub has of a channel."""
@@ -122,6 +148,18 @@ class Hub:
             "customers/GetCustomerSendDetailsByChannel", lambda text: send_details_of(text, len(attributes)), body
         )
 
+    async def revocations(self, campaign: int, channel: int, *, after: int, top: int) -> list[Revoked] | None:
+        """Who was revoked after the pull, from behind the number `after`; None for a hub that has no such feed."""
+        function = "customers/GetRevokedCustomers"
+        answer = await self._answered(
+            "GET", function, {"ChannelID": channel, "CampaignID": campaign, "$top": top, "$skip": after}, None
+        )
+        if answer.status in {400, 404, 405, 501}:
+            return None
+        if answer.status != 200:
+            raise HubRefused(_words(function, answer))
+        return self._read(function, revocations_of, answer.body)
+
     async def update_metrics(self, metrics: Sequence[Metric]) -> None:
         """Says totals; each takes the place of what was said before."""
         for some in _parts(metrics):
@@ -157,19 +195,24 @@ class Hub:
         await self._call("POST", function, query, body)
 
     async def _call(self, method: str, function: str, query: Mapping[str, Any], body: Any) -> bytes:
-        if self._username and not self._token:
-            await self.log_in()
-        answer = await self._ask_patiently(method, function, query, self._entry(), body)
-        if self._username and answer.status in {401, 403}:
-            # Tokens end after 20 quiet minutes, and whenever the hub forgets them.
-            await self.log_in()
-            answer = await self._ask_patiently(method, function, query, self._entry(), body)
+        answer = await self._answered(method, function, query, body)
         if answer.status != 200:
             raise HubRefused(_words(function, answer))
         return answer.body
 
-    def _entry(self) -> dict[str, str]:
-        return {"Authorization-Token": self._token} if self._username else {"X-API-KEY": self._secret}
+    async def _answered(self, method: str, function: str, query: Mapping[str, Any], body: Any) -> Answer:
+        if self._entry.username and not self._entry.token:
+            await self.log_in()
+        answer = await self._ask_patiently(method, function, query, self._entering(), body)
+        if self._entry.username and answer.status in {401, 403}:
+            # Tokens end after 20 quiet minutes, and whenever the hub forgets them.
+            await self.log_in()
+            answer = await self._ask_patiently(method, function, query, self._entering(), body)
+        return answer
+
+    def _entering(self) -> dict[str, str]:
+        entry = self._entry
+        return {"Authorization-Token": entry.token} if entry.username else {"X-API-KEY": entry.secret}
 
     async def _ask_patiently(
         self, method: str, function: str, query: Mapping[str, Any], headers: Mapping[str, str], body: Any

@@ -1,7 +1,7 @@
 """What is known of hubs that this installation executes campaigns for: connectors, their channels, and what they run."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Literal
 from uuid import UUID
@@ -34,6 +34,10 @@ ITEMS_MAX = 100
 """Templates, apps or metrics in one call to a hub."""
 TOLD_MAX = 5_000
 """People who are named to a hub in one call."""
+SAID_CHARS_MAX = 500
+"""Of what is kept of a row that no customer was made of: its CustomerID, and why."""
+LEAVE_WITHIN = timedelta(hours=24)
+"""For so long a hub is asked to forget a connector that was switched off or deleted; then it is left as it is."""
 PUSH_EVERY_S = 14_400
 PUSH_EVERY_S_MIN = 60
 PUSH_EVERY_S_MAX = 86_400
@@ -125,6 +129,7 @@ class Connector(msgspec.Struct, frozen=True, kw_only=True):
     pushed_at: datetime | None
     failed_at: datetime | None
     last_error: str
+    deleted_at: datetime | None = None
     channels: tuple[ConnectorChannel, ...] = ()
 
     @property
@@ -138,7 +143,10 @@ class Connector(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConnectorRun(msgspec.Struct, frozen=True, kw_only=True):
-    """A campaign of a hub that is executed here. `rows`: how many the hub named; `people`: how many of them are taken in."""
+    """A campaign of a hub that is executed here. `rows`: how many the hub named; `people`: how many of them are taken in.
+
+    `refused`: of how many rows no customer was made; `revoked`: how many of the people the hub revoked after the pull.
+    """
 
     id: UUID
     connector_id: UUID
@@ -154,8 +162,19 @@ class ConnectorRun(msgspec.Struct, frozen=True, kw_only=True):
     rows_read: int
     people: int
     refused: int
+    revoked: int
     last_error: str
     executions: tuple[UUID, ...] = ()
+
+
+class RefusedRow(msgspec.Struct, frozen=True):
+    """A row of a hub's list that no customer was made of. `row_number`: its place on the list, from 0 on."""
+
+    row_number: int
+    external_id: str
+    template_number: int
+    why: str
+    is_told: bool
 
 
 class Sealed(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,8 +6,8 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from datetime import timedelta
 from functools import partial
-from typing import Any
-from uuid import UUID
+from typing import Any, NamedTuple
+from uuid import UUID, uuid5
 
 import msgspec
 
@@ -21,6 +21,7 @@ from stentor.audience.model import Act, Source
 from stentor.audience.upsert import Overtaken, until_settled
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
+from stentor.domain.ids import customer_id
 from stentor.failpoints import failpoint
 from stentor.integrations.connector import runs, store
 from stentor.integrations.connector.hub import Hub
@@ -33,7 +34,7 @@ from stentor.integrations.connector.model import (
     Connector,
 )
 from stentor.integrations.connector.people import Place, asked_of, patch_of, start_of, to_the_hour, to_the_minute
-from stentor.integrations.connector.runs import Claimed, Sql
+from stentor.integrations.connector.runs import Claimed, Lost, Sql
 from stentor.integrations.connector.wire import SendDetail
 from stentor.triggers.batches.service import made_tag
 
@@ -97,6 +98,13 @@ class Puller:
         return skip
 
 
+class _Kept(NamedTuple):
+    """How many of a group's people were taken in, and why the others were not, by their lines."""
+
+    people: int
+    refused: dict[int, str]
+
+
 class _Ahead:
     """Asks a hub for a page while the one before it is kept; what was asked for in vain is given up with the block."""
 
@@ -130,6 +138,7 @@ class _Page:
         self._run = run
         self._rows = rows
         patches = [patch_of(row, connector.attributes) for row in rows]
+        self._names = [patch.external_id for patch in patches]
         self._intake = take_in(brand.id, Given.of(patches), region=brand.settings.default_country)
 
     async def keep(self, conn: Connection, *, lease: timedelta) -> bool:
@@ -149,7 +158,7 @@ class _Page:
         members: defaultdict[Place, list[int]] = defaultdict(list)
         for index, line in enumerate(people.lines):
             members[self._kept_place(places[line], groups, members)].append(index)
-        refused = {refusal.line for refusal in self._intake.refused}
+        refused = {refusal.line: refusal.violation.message for refusal in self._intake.refused}
         lost: defaultdict[Place, int] = defaultdict(int)
         for line in sorted(refused):
             place = self._kept_place(self._utc_place(self._rows[line]), groups, members)
@@ -157,8 +166,13 @@ class _Page:
             members.setdefault(place, [])
         taken = 0
         for place in sorted(members):
-            taken += await self._keep_group(conn, place, people.take(members[place]), lost[place], groups)
+            kept = await self._keep_group(conn, place, people.take(members[place]), lost[place], groups)
+            taken += kept.people
+            refused |= kept.refused
         out = len(people) + sum(lost.values()) - taken
+        await runs.insert_refused(
+            conn, run.brand_id, run.id, [self._lost(line, refused[line]) for line in sorted(refused)]
+        )
         await Sql.note_page.run(
             conn,
             id=run.id,
@@ -173,7 +187,7 @@ class _Page:
 
     async def _keep_group(
         self, conn: Connection, place: Place, rows: Rows, lost: int, groups: dict[Place, runs.Group]
-    ) -> int:
+    ) -> "_Kept":
         run = self._run
         group = groups.get(place)
         if group is None:
@@ -206,7 +220,7 @@ class _Page:
         act = Act(source=Source.BATCH, actor=str(run.id), note=f"asserted by connector {self._connector.name}")
         recognised = Recognised(rows, _NOBODY_UNNAMED, Holders({}, {}, {}))
         admitted = await admit(conn, run.brand_id, recognised, group.tag_id, act)
-        out = {refusal.line for refusal in admitted.refused}
+        out = {refusal.line: refusal.violation.message for refusal in admitted.refused}
         named = {
             UUID(hex=customer): self._rows[line].external_id
             for customer, line in zip(rows.customer_ids, rows.lines, strict=True)
@@ -215,7 +229,16 @@ class _Page:
         await runs.insert_people(conn, run.brand_id, run.id, group.number, named)
         counted = len(rows) + lost
         await Sql.count_in_group.run(conn, run_id=run.id, brand_id=run.brand_id, number=group.number, people=counted)
-        return len(named)
+        return _Kept(len(named), out)
+
+    def _lost(self, line: int, why: str) -> Lost:
+        """What is kept of a row that no customer was made of."""
+        row, name = self._rows[line], runs.storable(self._names[line])
+        try:
+            customer = customer_id(self._run.brand_id, name)
+        except ValueError:
+            customer = uuid5(self._run.brand_id, name)
+        return Lost(self._run.rows_read + line, row.template_number, customer, row.external_id, why)
 
     async def _places(self, conn: Connection, people: Rows) -> dict[int, Place]:
         """Where each line belongs."""

@@ -35,6 +35,8 @@ class Sql(QuerySet, file="pushing.sql", package=__package__):
     reported: Statement
     people: Statement
     note_told: Statement
+    refused: Statement
+    note_refused_told: Statement
 
 
 class _Standing(msgspec.Struct, frozen=True):
@@ -89,9 +91,8 @@ class Pusher:
         next_at = run.noticed_at + every if run.pushed_at is None else run.pushed_at + every
         is_last = run.push_until is not None and now >= run.push_until
         if next_at <= now or is_last or (is_over and not run.is_settled):
-            return Due(standing, is_over, every if is_over else min(every, runs.SLOW_TICK))
-        is_under_way = any(not one.is_over and one.start_at <= now for one in standing)
-        tick = next_at - now if is_over else runs.FIRST_TICK if is_under_way else min(runs.SLOW_TICK, next_at - now)
+            return Due(standing, is_over, every if is_over else min(every, _look_again(standing, now)))
+        tick = next_at - now if is_over else min(_look_again(standing, now), next_at - now)
         async with self._db.transaction() as conn:
             await runs.Sql.rest.run(conn, id=run.id, brand_id=run.brand_id, tick=_until_end(tick, run, now))
             failpoint("connector.before_rest")
@@ -101,6 +102,7 @@ class Pusher:
         """Tells the hub how the run stands. Raises HubRefused."""
         await self._push_totals(hub, run, due.standing)
         await self._push_people(hub, run)
+        await self._push_refused(hub, run)
         async with self._db.transaction() as conn:
             await runs.Sql.note_pushed.run(
                 conn, id=run.id, brand_id=run.brand_id, settled=due.is_over, tick=_until_end(due.tick, run, now)
@@ -150,6 +152,28 @@ class Pusher:
                 for start in range(0, len(people), TOLD_MAX):
                     await self._tell(hub, run, told, people[start : start + TOLD_MAX])
 
+    async def _push_refused(self, hub: Hub, run: Claimed) -> None:
+        """Tells of the rows that no customer was made of: they were dropped."""
+        while True:
+            async with self._db.read() as conn:
+                rows = await Sql.refused.tuples(conn, brand_id=run.brand_id, run_id=run.id, limit=TOLD_MAX)
+            if not rows:
+                return
+            news: defaultdict[_Told, list[tuple[int, str]]] = defaultdict(list)
+            for number, external_id, template, at in rows:
+                news[_Told(template, DROPPED, at.astimezone(UTC).date())].append((number, external_id))
+            for told, lost in sorted(news.items()):
+                names = [external_id for _, external_id in lost]
+                await hub.update_interactions(
+                    Interaction(run.channel_number, run.campaign_number, told.template, told.event, told.day, names)
+                )
+                failpoint("connector.refused_told")
+                async with self._db.transaction() as conn:
+                    numbers = [number for number, _ in lost]
+                    await Sql.note_refused_told.run(conn, run_id=run.id, brand_id=run.brand_id, row_numbers=numbers)
+                    failpoint("connector.before_refused_told")
+                failpoint("connector.after_refused_told")
+
     async def _tell(self, hub: Hub, run: Claimed, told: _Told, people: Sequence[tuple[int, UUID, str]]) -> None:
         named = [external_id for _, _, external_id in people]
         await hub.update_interactions(
@@ -167,6 +191,15 @@ class Pusher:
             )
             failpoint("connector.before_told")
         failpoint("connector.after_told")
+
+
+def _look_again(standing: Sequence[_Standing], now: datetime) -> timedelta:
+    """Soon while something is being sent, and right before the next of it begins."""
+    waiting = [one.start_at for one in standing if not one.is_over]
+    if any(at <= now for at in waiting):
+        return runs.FIRST_TICK
+    until_next = min((at - now for at in waiting), default=runs.SLOW_TICK)
+    return min(runs.SLOW_TICK, max(until_next - runs.FIRST_TICK, runs.FIRST_TICK))
 
 
 def _until_end(tick: timedelta, run: Claimed, now: datetime) -> timedelta:

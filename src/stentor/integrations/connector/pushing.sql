@@ -60,3 +60,15 @@ UPDATE connector_person p
 SET told = p.told | (1 << :event::integer)
 FROM unnest(:parts::smallint[], :customer_ids::uuid[]) AS n (part, customer_id)
 WHERE p.run_id = :run_id AND p.part = n.part AND p.customer_id = n.customer_id AND p.brand_id = :brand_id
+
+-- name: refused
+SELECT r.row_number, r.external_id, r.template_number, r.pulled_at
+FROM connector_refused r
+WHERE r.run_id = :run_id AND r.brand_id = :brand_id AND NOT r.is_told
+ORDER BY r.row_number
+LIMIT :limit
+
+-- name: note_refused_told
+UPDATE connector_refused
+SET is_told = true
+WHERE run_id = :run_id AND brand_id = :brand_id AND row_number = ANY(:row_numbers::integer[])

@@ -1,10 +1,10 @@
 -- Connectors: what somebody set up, and how it stands.
 
 -- name: insert_connector
--- Does nothing when the name is taken, which the caller sees by the count.
+-- Does nothing when the name is taken, which the caller sees by the count; one that was deleted has none any more.
 INSERT INTO connector (id, brand_id, name, url, username, secret, zone, attributes, push_every_s, push_days, created_at, updated_at, sync_at)
 VALUES (:id, :brand_id, :name, :url, :username, :secret, :zone, :attributes, :push_every_s, :push_days, :now, :now, :now)
-ON CONFLICT (brand_id, name) DO NOTHING
+ON CONFLICT (brand_id, name) WHERE deleted_at IS NULL DO NOTHING
 
 -- name: update_connector
 -- What was registered at another URL, or with other credentials, is told anew.
@@ -16,6 +16,22 @@ WHERE id = :id AND brand_id = :brand_id
 
 -- name: forget_told_templates
 UPDATE connector_template SET told_name = NULL WHERE connector_id = :id AND brand_id = :brand_id
+
+-- name: tell_anew
+-- What its hub was told may not be there any more.
+UPDATE connector_channel SET registered = false, told_app = '' WHERE connector_id = :id AND brand_id = :brand_id
+
+-- name: retire_connector
+-- It is nobody's any more, and goes when its hub has been told.
+UPDATE connector
+SET enabled = false, deleted_at = :now, updated_at = :now, sync_at = :now, failures = 0
+WHERE id = :id AND brand_id = :brand_id
+
+-- name: delete_runs
+DELETE FROM connector_run WHERE connector_id = :id AND brand_id = :brand_id
+
+-- name: delete_refused
+DELETE FROM connector_refused WHERE brand_id = :brand_id AND run_id = ANY(:run_ids::uuid[])
 
 -- name: delete_connector
 DELETE FROM connector WHERE id = :id AND brand_id = :brand_id
@@ -39,26 +55,26 @@ WHERE connector_id = :connector_id AND brand_id = :brand_id AND number <> ALL(:n
 
 -- name: find_connector
 SELECT id, brand_id, name, url, username, zone, attributes, push_every_s, push_days, enabled, created_at, updated_at, listener_url,
-    synced_at, noticed_at, pulled_at, pushed_at, failed_at, last_error
+    synced_at, noticed_at, pulled_at, pushed_at, failed_at, last_error, deleted_at
 FROM connector
-WHERE id = :id AND brand_id = :brand_id
+WHERE id = :id AND brand_id = :brand_id AND (:deleted_too OR deleted_at IS NULL)
 
 -- name: lock_connector
-SELECT id FROM connector WHERE id = :id AND brand_id = :brand_id FOR UPDATE
+SELECT id FROM connector WHERE id = :id AND brand_id = :brand_id AND deleted_at IS NULL FOR UPDATE
 
 -- name: sealed
 SELECT id, brand_id, url, username, secret FROM connector WHERE id = :id AND brand_id = :brand_id
 
 -- name: page_of_connectors
 SELECT id, brand_id, name, url, username, zone, attributes, push_every_s, push_days, enabled, created_at, updated_at, listener_url,
-    synced_at, noticed_at, pulled_at, pushed_at, failed_at, last_error
+    synced_at, noticed_at, pulled_at, pushed_at, failed_at, last_error, deleted_at
 FROM connector
-WHERE brand_id = :brand_id AND (:after::uuid IS NULL OR id > :after::uuid)
+WHERE brand_id = :brand_id AND deleted_at IS NULL AND (:after::uuid IS NULL OR id > :after::uuid)
 ORDER BY id
 LIMIT :limit
 
 -- name: count_connectors
-SELECT count(*)::integer FROM connector WHERE brand_id = :brand_id
+SELECT count(*)::integer FROM connector WHERE brand_id = :brand_id AND deleted_at IS NULL
 
 -- name: channels_of
 SELECT connector_id, number, campaign_id, channel, app_id, app_name

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -14,7 +15,7 @@ from stentor.db.pool import Database
 from stentor.db.sql import QuerySet, Statement
 from stentor.domain.ids import new_id, part_of
 from stentor.errors import Unavailable
-from stentor.integrations.connector.model import Connector, ConnectorRun, RunState
+from stentor.integrations.connector.model import SAID_CHARS_MAX, Connector, ConnectorRun, RefusedRow, RunState
 
 RUN_DAYS_MAX = 60
 """So long a run whose figures are told is shown, and is known to have been executed."""
@@ -57,10 +58,14 @@ class Sql(QuerySet, file="runs.sql", package=__package__):
     note_execution: Statement
     known_people: Statement
     insert_people: Statement
+    insert_refused: Statement
+    refused_page: Statement
+    connector_of: Statement
     time_zones: Statement
     template_of: Statement
     over: Statement
     forget_people: Statement
+    forget_refused: Statement
     forget_run: Statement
 
 
@@ -77,9 +82,12 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     failures: int
     noticed_at: datetime
     cancelled_at: datetime | None
+    pulled_at: datetime | None
     pushed_at: datetime | None
     push_until: datetime | None
     is_settled: bool
+    heard_to: int
+    is_deaf: bool
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
@@ -183,6 +191,48 @@ async def insert_people(conn: Connection, brand_id: UUID, run_id: UUID, group: i
     )
 
 
+class Lost(NamedTuple):
+    """A row of a hub's list that no customer was made of. `customer`: made of the id that was said, whoever may have it."""
+
+    row_number: int
+    template_number: int
+    customer: UUID
+    external_id: str
+    why: str
+
+
+async def insert_refused(conn: Connection, brand_id: UUID, run_id: UUID, lost: Sequence[Lost]) -> None:
+    """Writes them down. Those whose id cannot be said again as it came count as told: the hub would not know them."""
+    said = [storable(one.external_id)[:SAID_CHARS_MAX] for one in lost]
+    await Sql.insert_refused.run(
+        conn,
+        brand_id=brand_id,
+        run_id=run_id,
+        row_numbers=[one.row_number for one in lost],
+        template_numbers=[one.template_number for one in lost],
+        parts=[part_of(one.customer) for one in lost],
+        customer_ids=[one.customer for one in lost],
+        are_told=[not name or name != one.external_id for name, one in zip(said, lost, strict=True)],
+        external_ids=said,
+        whys=[storable(one.why)[:SAID_CHARS_MAX] for one in lost],
+    )
+
+
+def storable(text: str) -> str:
+    """The text without what PostgreSQL cannot keep."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+
+
+async def connector_of(conn: Connection, brand_id: UUID, run_id: UUID) -> UUID | None:
+    """Whose run that is; None where there is none."""
+    return await Sql.connector_of.value(conn, id=run_id, brand_id=brand_id)
+
+
+async def refused(conn: Connection, brand_id: UUID, run_id: UUID, *, after: int, limit: int) -> list[RefusedRow]:
+    """Rows of the run that no customer was made of, in the hub's order, from behind that row."""
+    return await Sql.refused_page.rows(conn, RefusedRow, brand_id=brand_id, run_id=run_id, after=after, limit=limit)
+
+
 async def time_zones(conn: Connection, brand_id: UUID, customers: Sequence[UUID]) -> dict[UUID, str]:
     """Where those of these people are of whom that is known."""
     rows = await Sql.time_zones.tuples(
@@ -215,9 +265,12 @@ async def forget_runs(db: Database) -> int:
 
         async def forget(run_id: UUID = run_id, brand_id: UUID = brand_id) -> int:
             async with db.transaction() as conn:
-                people = await Sql.forget_people.run(conn, run_id=run_id, brand_id=brand_id, limit=_FORGOTTEN_AT_ONCE)
+                key = {"run_id": run_id, "brand_id": brand_id}
+                people = await Sql.forget_people.run(conn, **key, limit=_FORGOTTEN_AT_ONCE)
                 if people < _FORGOTTEN_AT_ONCE:
-                    await Sql.forget_run.run(conn, run_id=run_id, brand_id=brand_id)
+                    people += await Sql.forget_refused.run(conn, **key, limit=_FORGOTTEN_AT_ONCE - people)
+                if people < _FORGOTTEN_AT_ONCE:
+                    await Sql.forget_run.run(conn, **key)
                 return people
 
         forgotten += 1 + await until_short(forget, _FORGOTTEN_AT_ONCE)

@@ -38,7 +38,7 @@ WHERE r.id = (
     )
     AND c.id = r.connector_id
 RETURNING r.id, r.connector_id, r.brand_id, r.campaign_number, r.channel_number, r.state, r.rows_read, r.failures, r.noticed_at,
-    r.cancelled_at, r.pushed_at, r.push_until, r.is_settled
+    r.cancelled_at, r.pulled_at, r.pushed_at, r.push_until, r.is_settled, r.heard_to, r.is_deaf
 
 -- name: renew
 -- Not when its next state has begun: that one's next step is due when it says.
@@ -84,7 +84,7 @@ UPDATE connector_run SET state = 'failed', last_error = :error WHERE id = :id AN
 
 -- name: page
 SELECT id, connector_id, campaign_number, channel_number, state, noticed_at, cancelled_at, pulled_at, started_at, pushed_at,
-    push_until, rows_read, people, refused, last_error
+    push_until, rows_read, people, refused, revoked, last_error
 FROM connector_run
 WHERE brand_id = :brand_id AND connector_id = :connector_id AND (:before::uuid IS NULL OR id < :before::uuid)
 ORDER BY id DESC
@@ -125,6 +125,26 @@ INSERT INTO connector_person (run_id, part, customer_id, brand_id, external_id, 
 SELECT :run_id, n.part, n.customer_id, :brand_id, n.external_id, :group_number, :now
 FROM unnest(:parts::smallint[], :customer_ids::uuid[], :external_ids::text[]) AS n (part, customer_id, external_id)
 
+-- name: insert_refused
+-- A page that is kept twice names them once.
+INSERT INTO connector_refused (run_id, customer_id, brand_id, pulled_at, row_number, template_number, part, is_told, external_id, why)
+SELECT :run_id, n.customer_id, :brand_id, :now, n.row_number, n.template_number, n.part, n.is_told, n.external_id, n.why
+FROM unnest(
+        :row_numbers::integer[], :template_numbers::integer[], :parts::smallint[], :customer_ids::uuid[], :are_told::boolean[],
+        :external_ids::text[], :whys::text[]
+    ) AS n (row_number, template_number, part, customer_id, is_told, external_id, why)
+ON CONFLICT (run_id, row_number, part, customer_id) DO NOTHING
+
+-- name: refused_page
+SELECT row_number, external_id, template_number, why, is_told
+FROM connector_refused
+WHERE run_id = :run_id AND brand_id = :brand_id AND row_number > :after
+ORDER BY row_number
+LIMIT :limit
+
+-- name: connector_of
+SELECT connector_id FROM connector_run WHERE id = :id AND brand_id = :brand_id
+
 -- name: time_zones
 -- Where these people are, as far as that was said before.
 SELECT c.customer_id, c.time_zone
@@ -149,6 +169,15 @@ DELETE FROM connector_person
 WHERE (run_id, part, customer_id) IN (
     SELECT p.run_id, p.part, p.customer_id
     FROM connector_person p
+    WHERE p.run_id = :run_id AND p.brand_id = :brand_id
+    LIMIT :limit
+) AND brand_id = :brand_id
+
+-- name: forget_refused
+DELETE FROM connector_refused
+WHERE (run_id, row_number, part, customer_id) IN (
+    SELECT p.run_id, p.row_number, p.part, p.customer_id
+    FROM connector_refused p
     WHERE p.run_id = :run_id AND p.brand_id = :brand_id
     LIMIT :limit
 ) AND brand_id = :brand_id

@@ -38,6 +38,7 @@ from stentor.integrations.connector.model import (
     ConnectorRun,
     Draft,
     Patch,
+    RefusedRow,
 )
 from stentor.integrations.connector.opening import HubOpener
 
@@ -87,10 +88,13 @@ class ConnectorService:
             draft = _checked(_patched(held, patch), self._outbound)
             secret = self._box.seal(connector_id, patch.secret) if patch.secret else None
             channels = await _channels(conn, brand_id, draft.channels)
-            anew = secret is not None or (draft.url, draft.username) != (held.url, held.username)
             is_on = held.enabled if patch.enabled is None else patch.enabled
+            anew = secret is not None or (draft.url, draft.username) != (held.url, held.username)
             with name_free("connector", draft.name):
                 await store.update(conn, brand_id, connector_id, draft, enabled=is_on, secret=secret, anew=anew)
+            if is_on and not held.enabled:
+                # While it was off, the hub was asked to forget it.
+                await store.tell_anew(conn, brand_id, connector_id)
             await store.set_channels(conn, brand_id, connector_id, channels)
             changed = await _found(conn, brand_id, connector_id)
             told = {**_told(changed), **({"secret": "changed"} if secret else {})}
@@ -98,12 +102,12 @@ class ConnectorService:
         return changed
 
     async def delete(self, brand_id: UUID, connector_id: UUID) -> None:
-        """Forgets the connector, and which campaigns of its hub ran. What is being sent goes on."""
+        """Forgets the connector, and which campaigns of its hub ran. What is being sent goes on; its hub is told to forget it, too."""
         async with self._db.transaction() as conn:
             held = await store.lock(conn, brand_id, connector_id)
             if held is None:
                 raise _missing()
-            await store.delete(conn, brand_id, connector_id)
+            await store.retire(conn, brand_id, connector_id)
             await record(conn, "connector.deleted", connector_id, brand_id=brand_id, before=_told(held))
 
     async def get(self, brand_id: UUID, connector_id: UUID) -> Connector:
@@ -124,9 +128,20 @@ class ConnectorService:
             await _found(conn, brand_id, connector_id)
             return await runs.page(conn, brand_id, connector_id, before=before, limit=min(limit, PAGE_MAX))
 
+    async def refused(
+        self, brand_id: UUID, connector_id: UUID, run_id: UUID, *, after: int = -1, limit: int = PAGE_MAX
+    ) -> list[RefusedRow]:
+        """Rows of a run's list that no customer was made of, and why, from behind the row `after`; at most 100."""
+        async with self._db.read() as conn:
+            await _found(conn, brand_id, connector_id)
+            if await runs.connector_of(conn, brand_id, run_id) != connector_id:
+                raise NotFound("This connector has no such run. List them with GET …/connectors/{id}/runs.")
+            return await runs.refused(conn, brand_id, run_id, after=after, limit=min(limit, PAGE_MAX))
+
     async def check(self, brand_id: UUID, connector_id: UUID) -> str:
         """Logs in to the hub, and answers with nothing, or with what is wrong and what to do next."""
         async with self._db.read() as conn:
+            await _found(conn, brand_id, connector_id)
             sealed = await store.sealed(conn, brand_id, connector_id)
         if sealed is None:
             raise _missing()

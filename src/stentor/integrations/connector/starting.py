@@ -22,6 +22,7 @@ from stentor.executions.service import ExecutionService
 from stentor.failpoints import failpoint
 from stentor.guard.store import present
 from stentor.integrations.connector import runs
+from stentor.integrations.connector.hearing import revoke_marked
 from stentor.integrations.connector.model import Connector, ConnectorChannel
 from stentor.integrations.connector.runs import Claimed, Group, Sql
 from stentor.triggers.campaign_runs import CampaignRun, Runnable, checked_campaign, queued_run, write_run
@@ -82,6 +83,7 @@ class Starter:
                     execution_id=execution_id,
                     problem=problem,
                 )
+            await revoke_marked(conn, run)
             await Sql.note_started.run(
                 conn, id=run.id, brand_id=run.brand_id, tick=runs.FIRST_TICK, window=runs.window(connector)
             )

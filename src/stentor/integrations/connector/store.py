@@ -17,9 +17,13 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     insert_connector: Statement
     update_connector: Statement
     forget_told_templates: Statement
+    tell_anew: Statement
+    retire_connector: Statement
     delete_connector: Statement
     run_ids: Statement
+    delete_runs: Statement
     delete_people: Statement
+    delete_refused: Statement
     insert_channel: Statement
     delete_other_channels: Statement
     find_connector: Statement
@@ -82,14 +86,27 @@ async def update(
         anew=anew,
     )
     if anew:
+        await tell_anew(conn, brand_id, connector_id)
         await Sql.forget_told_templates.run(conn, id=connector_id, brand_id=brand_id)
 
 
-async def delete(conn: Connection, brand_id: UUID, connector_id: UUID) -> bool:
-    """Removes the connector and all that it knows; False when there is none."""
+async def tell_anew(conn: Connection, brand_id: UUID, connector_id: UUID) -> None:
+    """Its hub is told of the listeners and apps again when it is synced next. Of templates the hub's own list says what it has."""
+    await Sql.tell_anew.run(conn, id=connector_id, brand_id=brand_id)
+
+
+async def retire(conn: Connection, brand_id: UUID, connector_id: UUID) -> None:
+    """The connector is nobody's any more, and whom it knew is forgotten. It goes when its hub has been told."""
     run_ids = await Sql.run_ids.column(conn, id=connector_id, brand_id=brand_id)
     await Sql.delete_people.run(conn, run_ids=run_ids, brand_id=brand_id)
-    return await Sql.delete_connector.run(conn, id=connector_id, brand_id=brand_id) > 0
+    await Sql.delete_refused.run(conn, run_ids=run_ids, brand_id=brand_id)
+    await Sql.delete_runs.run(conn, id=connector_id, brand_id=brand_id)
+    await Sql.retire_connector.run(conn, id=connector_id, brand_id=brand_id)
+
+
+async def delete(conn: Connection, brand_id: UUID, connector_id: UUID) -> None:
+    """Removes one that was retired."""
+    await Sql.delete_connector.run(conn, id=connector_id, brand_id=brand_id)
 
 
 async def set_channels(
@@ -112,9 +129,9 @@ async def set_channels(
         )
 
 
-async def find(conn: Connection, brand_id: UUID, connector_id: UUID) -> Connector | None:
+async def find(conn: Connection, brand_id: UUID, connector_id: UUID, *, deleted_too: bool = False) -> Connector | None:
     """The connector, if it is this brand's."""
-    found = await Sql.find_connector.first(conn, Connector, id=connector_id, brand_id=brand_id)
+    found = await Sql.find_connector.first(conn, Connector, id=connector_id, brand_id=brand_id, deleted_too=deleted_too)
     return None if found is None else (await _whole(conn, brand_id, [found]))[0]
 
 

@@ -1,16 +1,21 @@
 """Joining hubs and keeping them up to date: our listener, the templates of each channel under numbers for ever, and its app."""
 
+from collections.abc import Collection
 from contextlib import aclosing
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
+
+import msgspec
+import structlog
 
 from stentor.accounts.sealing import LinkTokens
 from stentor.db.pool import Database
 from stentor.db.sql import QuerySet, Statement
 from stentor.failpoints import failpoint
+from stentor.guard.store import present
 from stentor.integrations.connector import store
 from stentor.integrations.connector.hub import Hub, HubRefused
-from stentor.integrations.connector.model import Connector
+from stentor.integrations.connector.model import LEAVE_WITHIN, Connector, Sealed
 from stentor.integrations.connector.opening import HubOpener
 from stentor.integrations.connector.wire import CANCELLED, EXECUTED
 
@@ -26,6 +31,8 @@ _LEASE = timedelta(minutes=5)
 _AT_ONCE = 20
 _APP_MARK = "\x1f"
 
+log = structlog.get_logger(__name__)
+
 
 class Sql(QuerySet, file="syncing.sql", package=__package__):
     due: Statement
@@ -37,7 +44,8 @@ class Sql(QuerySet, file="syncing.sql", package=__package__):
     note_app: Statement
     note_registered: Statement
     note_url: Statement
-    unregister: Statement
+    note_left: Statement
+    told: Statement
     note_synced: Statement
     note_trouble: Statement
 
@@ -70,9 +78,13 @@ class Syncer:
 
     async def _sync(self, brand_id: UUID, connector_id: UUID) -> None:
         async with self._db.read() as conn:
-            connector = await store.find(conn, brand_id, connector_id)
+            connector = await store.find(conn, brand_id, connector_id, deleted_too=True)
             sealed = await store.sealed(conn, brand_id, connector_id)
+            now = await present(conn)
         if connector is None or sealed is None:
+            return
+        if not connector.enabled:
+            await self._leave(sealed, connector, now)
             return
         try:
             async with aclosing(await self._opener.open(sealed)) as hub:
@@ -80,9 +92,7 @@ class Syncer:
                 await self._sync_apps(hub, connector)
                 await self._sync_templates(hub, connector)
         except HubRefused as trouble:
-            async with self._db.transaction() as conn:
-                await Sql.note_trouble.run(conn, id=connector_id, brand_id=brand_id, error=str(trouble))
-                failpoint("connector.before_trouble")
+            await self._note_trouble(connector, str(trouble))
             return
         async with self._db.transaction() as conn:
             await Sql.note_synced.run(conn, id=connector_id, brand_id=brand_id, rest=REST)
@@ -90,13 +100,61 @@ class Syncer:
             failpoint("connector.before_synced")
         failpoint("connector.after_synced")
 
+    async def _note_trouble(self, connector: Connector, error: str) -> None:
+        async with self._db.transaction() as conn:
+            await Sql.note_trouble.run(conn, id=connector.id, brand_id=connector.brand_id, error=error)
+            failpoint("connector.before_trouble")
+
+    async def _leave(self, sealed: Sealed, connector: Connector, now: datetime) -> None:
+        """Takes our listeners, templates and apps away from a hub that we serve no longer; after a day they stay there.
+
+        Of what others have registered with the same credentials nothing is taken: listeners go by their URL.
+        """
+        error = ""
+        if connector.listener_url:
+            try:
+                async with aclosing(await self._opener.open(sealed)) as hub:
+                    await self._unregister(hub, connector, set())
+                    await self._take_back(hub, connector)
+            except HubRefused as trouble:
+                error = f"The hub was not told that this connector is off. {trouble}"
+                if now < connector.updated_at + LEAVE_WITHIN:
+                    await self._note_trouble(connector, error)
+                    return
+                log.warning("connector.left_unsaid", connector=str(connector.id), why=str(trouble))
+        async with self._db.transaction() as conn:
+            key = {"id": connector.id, "brand_id": connector.brand_id}
+            await store.tell_anew(conn, connector.brand_id, connector.id)
+            if await Sql.note_left.value(conn, **key, error=error):
+                await store.delete(conn, connector.brand_id, connector.id)
+            failpoint("connector.before_left")
+        failpoint("connector.after_left")
+
+    async def _unregister(self, hub: Hub, connector: Connector, channels: Collection[int | None]) -> None:
+        """Takes our listeners away, but for those of these channels."""
+        for one in await hub.listeners():
+            if one.url == connector.listener_url and one.channel not in channels:
+                await hub.unregister(one.event, one.channel)
+
+    async def _take_back(self, hub: Hub, connector: Connector) -> None:
+        key = {"id": connector.id, "brand_id": connector.brand_id}
+        async with self._db.read() as conn:
+            told = await Sql.told.tuples(conn, **key)
+            apps = await Sql.apps.tuples(conn, **key)
+        for channel in sorted({of for of, _ in told}):
+            await hub.delete_templates(channel, [number for of, number in told if of == channel])
+        for number, _, _, told_app, _ in apps:
+            if app_id := told_app.partition(_APP_MARK)[0]:
+                await hub.delete_app(number, app_id)
+
     async def _register(self, hub: Hub, connector: Connector) -> None:
         url = self.listener_url(connector.id)
         key = {"id": connector.id, "brand_id": connector.brand_id}
         if connector.listener_url != url:
             async with self._db.transaction() as conn:
-                await Sql.unregister.run(conn, **key)
-                failpoint("connector.before_unregister")
+                await Sql.note_url.run(conn, **key, url=url)
+                await store.tell_anew(conn, connector.brand_id, connector.id)
+                failpoint("connector.before_url")
         async with self._db.read() as conn:
             channels = await Sql.apps.tuples(conn, **key)
         for number, _, _, _, is_registered in channels:
@@ -106,10 +164,9 @@ class Syncer:
                 async with self._db.transaction() as conn:
                     await Sql.note_registered.run(conn, **key, number=number)
                     failpoint("connector.before_registered")
-        if connector.listener_url != url:
-            async with self._db.transaction() as conn:
-                await Sql.note_url.run(conn, **key, url=url)
-                failpoint("connector.before_url")
+        # Of a channel that is the connector's no longer.
+        ours = msgspec.structs.replace(connector, listener_url=url)
+        await self._unregister(hub, ours, {one.number for one in connector.channels})
 
     async def _sync_apps(self, hub: Hub, connector: Connector) -> None:
         key = {"id": connector.id, "brand_id": connector.brand_id}

@@ -2,16 +2,17 @@
 
 -- name: due
 -- all brands: the connector's role serves all of them.
--- Those whose time it is, and those whose templates are not what the hub was told; a copy that was not let go has none.
+-- Those whose time it is, those whose templates are not what the hub was told, and those that hubs are to forget; a copy that was not
+-- let go has none.
 SELECT c.id, c.brand_id
 FROM connector c
-WHERE c.enabled AND NOT EXISTS (SELECT FROM installation i WHERE i.paused_at IS NOT NULL) AND (
-    c.sync_at <= :now OR (c.failures = 0 AND c.synced_at IS NOT NULL AND EXISTS (
+WHERE NOT EXISTS (SELECT FROM installation i WHERE i.paused_at IS NOT NULL) AND (
+    (c.sync_at <= :now AND (c.enabled OR c.listener_url <> '' OR c.deleted_at IS NOT NULL)) OR (c.enabled AND c.failures = 0 AND c.synced_at IS NOT NULL AND EXISTS (
         SELECT FROM connector_channel k
         JOIN template t ON t.brand_id = k.brand_id AND t.channel = k.channel
         LEFT JOIN connector_template m ON m.connector_id = k.connector_id AND m.channel_number = k.number AND m.template_id = t.id
         WHERE k.connector_id = c.id AND k.brand_id = c.brand_id AND m.told_name IS DISTINCT FROM t.name
-    )) OR (c.failures = 0 AND c.synced_at IS NOT NULL AND EXISTS (
+    )) OR (c.enabled AND c.failures = 0 AND c.synced_at IS NOT NULL AND EXISTS (
         SELECT FROM connector_template m
         WHERE m.connector_id = c.id AND m.brand_id = c.brand_id AND m.told_name IS NOT NULL
             AND NOT EXISTS (SELECT FROM template t WHERE t.id = m.template_id AND t.brand_id = m.brand_id)
@@ -72,10 +73,22 @@ UPDATE connector_channel SET told_app = :told_app WHERE connector_id = :id AND b
 UPDATE connector_channel SET registered = true WHERE connector_id = :id AND brand_id = :brand_id AND number = :number
 
 -- name: note_url
-UPDATE connector SET listener_url = :url WHERE id = :id AND brand_id = :brand_id
+-- Before anything is registered there: from now on there is something that the hub may have to forget.
+UPDATE connector SET listener_url = :url WHERE id = :id AND brand_id = :brand_id AND deleted_at IS NULL
 
--- name: unregister
-UPDATE connector_channel SET registered = false WHERE connector_id = :id AND brand_id = :brand_id
+-- name: note_left
+-- Somebody who switched it on meanwhile has it joined again.
+UPDATE connector
+SET listener_url = '', failures = 0, last_error = :error, sync_at = CASE WHEN enabled THEN :now ELSE sync_at END
+WHERE id = :id AND brand_id = :brand_id
+RETURNING deleted_at IS NOT NULL
+
+-- name: told
+-- What the hub was told of: templates by their channels, and apps.
+SELECT m.channel_number, m.number
+FROM connector_template m
+WHERE m.connector_id = :id AND m.brand_id = :brand_id AND m.told_name IS NOT NULL
+ORDER BY m.channel_number, m.number
 
 -- name: note_synced
 UPDATE connector SET sync_at = :now + :rest::interval WHERE id = :id AND brand_id = :brand_id

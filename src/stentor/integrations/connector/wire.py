@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
@@ -33,6 +34,23 @@ class Notice(msgspec.Struct, frozen=True):
     channel_number: int | None
 
 
+class Revoked(msgspec.Struct, frozen=True):
+    """Somebody whom a hub revoked after the pull. Without an `external_id`, who was erased there: `profile_id` is made of it."""
+
+    number: int
+    external_id: str
+    profile_id: UUID | None
+    group_id: UUID | None
+
+
+class Registered(msgspec.Struct, frozen=True):
+    """A listener of ours that a hub has; no channel: all that it has for us."""
+
+    event: int
+    channel: int | None
+    url: str
+
+
 def notice_of(body: bytes) -> Notice:
     """The notice in that body. Raises Garbled."""
     said = _lowered(_json(body))
@@ -52,17 +70,35 @@ def token_of(body: bytes) -> str:
 
 def send_details_of(body: bytes, attributes: int) -> list[SendDetail]:
     """The rows of a page, each with so many values. Raises Garbled."""
-    rows = _json(body)
-    if not isinstance(rows, list):
-        raise Garbled("A page of send details is an array.")
+    rows = _array(body, "A page of send details is an array.")
     return [_send_detail(_lowered(row), attributes) for row in rows]
+
+
+def revocations_of(body: bytes) -> list[Revoked]:
+    """Who was revoked, by rising numbers. Raises Garbled."""
+    rows = [_lowered(row) for row in _array(body, "A list of revocations is an array.")]
+    found = []
+    for row in rows:
+        number = _number(row, "number")
+        if number is None:
+            raise Garbled("Each revocation has a Number.")
+        found.append(Revoked(number, _text(row.get("customerid")), _uuid(row, "profileid"), _uuid(row, "groupid")))
+    return found
+
+
+def listeners_of(body: bytes) -> list[Registered]:
+    """Which listeners are registered; what is written otherwise is passed over. Raises Garbled."""
+    rows = [_lowered(row) for row in _array(body, "A list of listeners is an array.")]
+    return [
+        Registered(event, _number(row, "channelid") or None, _text(row.get("listenerurl")))
+        for row in rows
+        if (event := _number(row, "eventtypeid")) is not None
+    ]
 
 
 def numbers_of(body: bytes, key: str) -> set[int]:
     """What is under that key in each object of an array. Raises Garbled."""
-    rows = _json(body)
-    if not isinstance(rows, list):
-        raise Garbled("A list is an array.")
+    rows = _array(body, "A list is an array.")
     return {number for row in rows if (number := _number(_lowered(row), key.lower())) is not None}
 
 
@@ -99,6 +135,20 @@ def _number(said: Mapping[str, Any], key: str) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31:
         raise Garbled(f"{key} is a whole number.")
     return value
+
+
+def _uuid(said: Mapping[str, Any], key: str) -> UUID | None:
+    try:
+        return UUID(_text(said.get(key)))
+    except ValueError:
+        return None
+
+
+def _array(body: bytes, complaint: str) -> list[Any]:
+    rows = _json(body)
+    if not isinstance(rows, list):
+        raise Garbled(complaint)
+    return rows
 
 
 def _json(body: bytes) -> Any:

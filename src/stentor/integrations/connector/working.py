@@ -1,7 +1,7 @@
-"""The steps of runs: pull, start, push, one at a time, by whichever process has the run's lease."""
+"""The steps of runs: pull, hear, start, push, one at a time, by whichever process has the run's lease."""
 
 from contextlib import aclosing
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -9,7 +9,9 @@ from stentor.db.pool import Database
 from stentor.failpoints import failpoint
 from stentor.guard.store import present
 from stentor.integrations.connector import runs, store
+from stentor.integrations.connector.hearing import Ear
 from stentor.integrations.connector.hub import HubRefused
+from stentor.integrations.connector.model import Connector, Sealed
 from stentor.integrations.connector.opening import HubOpener
 from stentor.integrations.connector.pulling import Puller, RunSpoiled
 from stentor.integrations.connector.pushing import Pusher
@@ -32,15 +34,17 @@ class RunWorker:
         self,
         db: Database,
         opener: HubOpener,
+        *,
         puller: Puller,
+        ear: Ear,
         starter: Starter,
         pusher: Pusher,
-        *,
         lease: timedelta = runs.LEASE,
     ) -> None:
         self._db = db
         self._opener = opener
         self._puller = puller
+        self._ear = ear
         self._starter = starter
         self._pusher = pusher
         self._lease = lease
@@ -71,22 +75,35 @@ class RunWorker:
             text = "It could not be pulled within 24 hours of its notice. Run the campaign again at the hub."
             await self._give_up(run, text)
             return
-        if run.state == "pulled":
-            await self._starter.start(connector, run)
-            return
-        if run.cancelled_at is not None:
-            if run.state == "noticed" and run.rows_read == 0:
-                await self._give_up(run, "The hub cancelled the campaign before it was pulled.")
-                return
-            if run.state == "running" and not run.is_settled:
-                await self._starter.cancel(run)
-        due = None
-        if run.state == "running" and (due := await self._pusher.due(connector, run, now)) is None:
+        match run.state:
+            case "noticed":
+                await self._pull(connector, sealed, run)
+            case "pulled":
+                if run.cancelled_at is None and not run.is_deaf:
+                    async with aclosing(await self._opener.open(sealed)) as hub:
+                        await self._ear.hear_before_start(hub, run, now)
+                await self._starter.start(connector, run)
+            case _:
+                await self._go_on(connector, sealed, run, now)
+
+    async def _pull(self, connector: Connector, sealed: Sealed, run: Claimed) -> None:
+        if run.cancelled_at is not None and run.rows_read == 0:
+            await self._give_up(run, "The hub cancelled the campaign before it was pulled.")
             return
         async with aclosing(await self._opener.open(sealed)) as hub:
-            if due is None:
-                await self._puller.pull(hub, connector, run)
-            else:
+            await self._puller.pull(hub, connector, run)
+
+    async def _go_on(self, connector: Connector, sealed: Sealed, run: Claimed, now: datetime) -> None:
+        """Hears whom the hub revoked, and pushes figures when they are due."""
+        if not run.is_settled:
+            if run.cancelled_at is not None:
+                await self._starter.cancel(run)
+            elif not run.is_deaf:
+                async with aclosing(await self._opener.open(sealed)) as hub:
+                    await self._ear.hear(hub, run)
+        due = await self._pusher.due(connector, run, now)
+        if due is not None:
+            async with aclosing(await self._opener.open(sealed)) as hub:
                 await self._pusher.push(hub, run, due, now)
 
     async def _put_off(self, run: Claimed, error: str) -> None:

@@ -46,13 +46,13 @@ class ListenerService:
         """The client's listener for that EventTypeID, of one of its channels or, without one, of all that it executes.
 
         What was registered for the same before is replaced, and enabled again. Raises Invalid for an event that there is not, a
-        URL that nothing may be posted to, another client's channel, and a channel with event 5; QuotaExceeded.
+        URL that nothing may be posted to, another client's channel, and a channel with an event that is of none; QuotaExceeded.
         """
         event = _event_of(event_type_id)
-        if event is Event.CLEARANCE_REQUIRED and channel is not None:
-            text = "EventTypeID 5 is of no channel; leave ChannelID out."
+        if channel is not None and not event.is_of_channels:
+            text = f"EventTypeID {event_type_id} is of no channel; leave ChannelID out."
             raise Invalid.field("/ChannelID", "channel", text)
-        return await self.put(brand_id, client_id, event, url, channel if event.is_of_channels else None)
+        return await self.put(brand_id, client_id, event, url, channel)
 
     async def unregister(self, brand_id: UUID, client_id: UUID, event_type_id: int, channel: int | None = None) -> bool:
         """Takes the client's listener for that event and channel away, with what waits for it. False where there was none.

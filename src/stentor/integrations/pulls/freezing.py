@@ -15,6 +15,7 @@ from uuid import UUID
 import psycopg
 import structlog
 
+from stentor.audience.reach import has_digests
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.domain.ids import new_id
@@ -22,9 +23,9 @@ from stentor.domain.vocabulary import SendState
 from stentor.errors import Unavailable
 from stentor.failpoints import failpoint
 from stentor.integrations.pulls import people_store, store
-from stentor.integrations.pulls.guarding import Cleared, ListGuard, has_lists
+from stentor.integrations.pulls.guarding import Cleared, ListGuard
 from stentor.integrations.pulls.handing_over import HandOver
-from stentor.integrations.pulls.model import Pull, PulledRun, Puller
+from stentor.integrations.pulls.model import ROWS_OF_BRAND_MAX, Pull, PulledRun, Puller
 from stentor.integrations.pulls.people_store import Batch, Rows
 from stentor.integrations.pulls.spreading import HourSpread
 from stentor.integrations.pulls.store import RunChunk, Sql
@@ -36,6 +37,11 @@ log = structlog.get_logger(__name__)
 
 BATCH_PEOPLE = 10_000
 """People who are read, guarded and written together: what a freeze holds in memory."""
+FULL_RETRY_AFTER_S = 600
+"""When to ask again where a brand's lists have too many rows."""
+
+# Shorter lists are not counted: it is no use to keep them from being made.
+_LARGE_ROWS = 1_000
 
 
 class Freezer:
@@ -49,12 +55,14 @@ class Freezer:
         hand_over: HandOver,
         *,
         batch_people: int = BATCH_PEOPLE,
+        rows_max: int = ROWS_OF_BRAND_MAX,
     ) -> None:
         self._db = db
         self._guard = guard
         self._look_up = look_up
         self._hand_over = hand_over
         self._batch_people = batch_people
+        self._rows_max = rows_max
         self._turns = Turns()
 
     async def freeze(self, run: PulledRun, puller: Puller, *, asked_at: datetime) -> Pull:
@@ -63,8 +71,8 @@ class Freezer:
         `asked_at`: when somebody asked for it, by the database's clock. One whose freezing began since is what they asked for, and
         is not replaced: a call that waited for long, or was repeated, takes nothing from who reads the other's list already.
 
-        Raises Unavailable when the same list is being frozen for the same client for longer than `store.LOCK_PATIENCE`, and as
-        `Turns.turn`.
+        Raises Unavailable when the same list is being frozen for the same client for longer than `store.LOCK_PATIENCE`, when the brand's
+        lists have too many rows, and as `Turns.turn`.
         """
         async with self._turns.turn(run, puller):
             await self._watch(run, puller)
@@ -97,7 +105,7 @@ class Freezer:
         """Has the run's people watched from before they are first looked at."""
         async with self._db.transaction() as conn:
             moment = await Sql.moment.value(conn)
-            lists = await lists_mark(conn, self._look_up, run.brand_id, run.channel) if has_lists(run.channel) else ""
+            lists = await lists_mark(conn, self._look_up, run.brand_id, run.channel) if has_digests(run.channel) else ""
             await store.watch(conn, run, moment=moment, lists=lists)
             await Sql.add_latest.run(
                 conn,
@@ -113,6 +121,8 @@ class Freezer:
         pull_id, position = new_id(), 0
         by = await self._guard.begin(conn, run)
         chunks = await store.chunks_of(conn, run)
+        sends = sum(each.chunk.sends for each in chunks.values())
+        await self._check_room(conn, run, sends)
         async with self._db.transaction() as beside:
             await Sql.begin.run(
                 beside,
@@ -130,7 +140,7 @@ class Freezer:
             conn,
             run,
             self._batch_people,
-            sends=sum(each.chunk.sends for each in chunks.values()),
+            sends=sends,
             with_places=by.quiet is not None,
             with_addresses=by.asks_lists,
         )
@@ -167,6 +177,15 @@ class Freezer:
         await Sql.frozen.run(conn, id=pull_id, brand_id=run.brand_id, rows=position)
         log.info("pull.frozen", pull_id=str(pull_id), execution_id=str(run.execution_id), rows=position)
         return pull_id
+
+    async def _check_room(self, conn: Connection, run: PulledRun, wanted: int) -> None:
+        there = await Sql.rows_there.value(conn, brand_id=run.brand_id) if wanted >= _LARGE_ROWS else 0
+        if there and there + wanted > self._rows_max:
+            raise Unavailable(
+                f"The lists that were frozen of this brand have {there:,} rows, and with this one they would have more than "
+                f"{self._rows_max:,}. Those that were replaced go an hour after that: ask again then, and freeze less often.",
+                retry_after_s=FULL_RETRY_AFTER_S,
+            )
 
     async def _write(self, run: PulledRun, pull_id: UUID, position: int, rows: Rows) -> None:
         if not rows.customers:

@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from stentor.accounts.directory import BrandDirectory
-from stentor.audience.reach import Recipient
+from stentor.audience.reach import Recipient, has_digests
 from stentor.db.by_keys import go_by_keys
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
@@ -20,7 +20,7 @@ from stentor.deliver.hour_buckets import HourLimit
 from stentor.deliver.model import WAVE_SENDS_MAX, Change, Chunk, PendingSend
 from stentor.domain.objections import Hold, Skip
 from stentor.domain.policy import BrandPolicy
-from stentor.domain.vocabulary import ChannelKind, Reason, SendState
+from stentor.domain.vocabulary import Reason, SendState
 from stentor.executions.capping import Capping, capping_of
 from stentor.executions.hourly import brand_limit, hour_limits
 from stentor.executions.quieting import QuietSource
@@ -74,7 +74,7 @@ class ListGuard:
         brand = await self._brands.by_id(run.brand_id)
         policy = brand.settings.policy if brand else BrandPolicy()
         quiet = await self._quiet.load(run.brand_id)
-        stores = await self._look_up.stores(conn, run.brand_id, channel=run.channel) if has_lists(run.channel) else []
+        stores = await self._look_up.stores(conn, run.brand_id, channel=run.channel) if has_digests(run.channel) else []
         return GuardedBy(
             capping_of(run.channel, {run.execution_id: run.facts}, policy),
             quiet.on(run.facts.publication.content, run.channel),
@@ -243,11 +243,6 @@ async def objections_to(
             if listings.objecting(address, digest, campaign_id=campaign_id, topic_id=facts.topic_id):
                 found[customer] = Reason.SUPPRESSED
     return found
-
-
-def has_lists(channel: ChannelKind) -> bool:
-    """Whether opt-out lists know addresses of this channel."""
-    return channel in {ChannelKind.EMAIL, ChannelKind.SMS, ChannelKind.VOICE, ChannelKind.WHATSAPP}
 
 
 def _special(batch: Batch, listed: Collection[UUID], skipped: Collection[UUID], *, asks_all: bool) -> list[UUID]:

@@ -1,4 +1,4 @@
-"""Pulls: what an outside service fetches, frozen once, and how far it has come with it."""
+"""Pulls: what a partner fetches, frozen once, and how far it has come with it."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -26,6 +26,8 @@ WATCH = timedelta(days=7)
 """How long after somebody last fetched of a run its people are watched for revocations: as long as metrics are pushed."""
 WATCH_SLACK = timedelta(days=1)
 """By how much that may be less, so that not every page writes it down."""
+ROWS_OF_BRAND_MAX = 50_000_000
+"""Rows of all lists of a brand that are there at once, some 7 GB; a list that is the only one may be longer."""
 FREEZES_AT_ONCE = 2
 """Lists that one process freezes at a time, of different brands, each with three connections; others wait."""
 FREEZES_WAITING_MAX = 20

@@ -60,6 +60,13 @@ INSERT INTO pull_latest (execution_id, channel_number, puller_id, brand_id)
 VALUES (:execution_id, :channel_number, :puller_id, :brand_id)
 ON CONFLICT (execution_id, channel_number, puller_id) DO NOTHING
 
+-- name: rows_there
+-- Rows of the brand's lists that are there, what is replaced now included, as it stays for an hour. Of those of a thousand rows and
+-- more alone: triggers make a list for each event, and these are many and small.
+SELECT coalesce(sum(p.rows), 0)::bigint
+FROM pull p
+WHERE p.brand_id = :brand_id AND p.emptied_at IS NULL AND p.rows >= 1000
+
 -- name: limit_waiting
 -- all brands: it touches no rows. Whoever freezes the same list waits for the one before, but not for ever; and between two batches the
 -- transaction stands still for as long as people are guarded beside it.

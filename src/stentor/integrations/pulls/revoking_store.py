@@ -12,7 +12,7 @@ from stentor.db.sql import QuerySet, Statement
 from stentor.domain.ids import part_of
 from stentor.domain.vocabulary import ChannelKind, Reason
 from stentor.guard.store import digest_shard
-from stentor.integrations.pulls.model import Pull, Revocation
+from stentor.integrations.pulls.model import Pull, PulledRun, Revocation
 from stentor.optouts.model import listed_as
 
 
@@ -56,8 +56,8 @@ async def watched(conn: Connection) -> dict[UUID, datetime]:
     return dict(await Sql.watched.tuples(conn))
 
 
-async def page(conn: Connection, pull: Pull, *, after: int, limit: int) -> list[Revocation]:
-    """The revocations of the pull's run after that number, in the order in which they became known."""
+async def page(conn: Connection, pull: Pull | PulledRun, *, after: int, limit: int) -> list[Revocation]:
+    """The revocations of that run on its channel after that number, in the order in which they became known."""
     rows = await Sql.page.tuples(
         conn,
         brand_id=pull.brand_id,

@@ -218,6 +218,16 @@ class PullService:
         async with self._db.read() as conn:
             return await revoking_store.page(conn, pull, after=after, limit=limit)
 
+    async def revocations_of_run(
+        self, brand_id: UUID, campaign: int, channel_number: int, *, after: int, limit: int
+    ) -> list[Revocation]:
+        """The same of a run by its number and its channel's; nobody where there is no such run."""
+        run = await self._runs.of_number(brand_id, campaign, channel_number)
+        if run is None:
+            return []
+        async with self._db.read() as conn:
+            return await revoking_store.page(conn, run, after=after, limit=limit)
+
     async def trace(self, brand_id: UUID, execution_id: UUID, customer: UUID) -> list[PullTrace]:
         """By which pages of the execution's latest pulls that person was fetched, and when."""
         return await trace(self._db, brand_id, execution_id, customer)

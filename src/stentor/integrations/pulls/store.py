@@ -28,6 +28,7 @@ class Sql(QuerySet, file="queries.sql", package=__package__):
     watching: Statement
     watch_on: Statement
     add_latest: Statement
+    rows_there: Statement
     limit_waiting: Statement
     go_on: Statement
     lock_latest: Statement

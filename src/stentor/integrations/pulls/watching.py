@@ -15,6 +15,7 @@ from uuid import UUID
 
 import structlog
 
+from stentor.audience.reach import has_digests
 from stentor.clock import boottime_s
 from stentor.db.by_keys import go_by_keys
 from stentor.db.connection import Connection
@@ -24,7 +25,6 @@ from stentor.domain.vocabulary import ChannelKind
 from stentor.failpoints import failpoint
 from stentor.integrations.pulls import noes, revoking_store
 from stentor.integrations.pulls.asking_again import ASKED_AT_ONCE, AskAgain
-from stentor.integrations.pulls.guarding import has_lists
 from stentor.integrations.pulls.noes import Dealt, No
 from stentor.integrations.pulls.revoking_store import Sql, Watched
 from stentor.integrations.pulls.runs import Runs
@@ -146,7 +146,7 @@ class Watcher:
             # Before anything is read: what is committed after that is found by the next look.
             moment: datetime = await PullSql.moment.value(conn)
             found += [(no.of, [no]) for no in brand.dealt.fresh(await noes.of_people(conn, brand_id, since))]
-            listed = [int(channel) for channel in ChannelKind if has_lists(channel)]
+            listed = [int(channel) for channel in ChannelKind if has_digests(channel)]
             for number in await Sql.channels.column(conn, brand_id=brand_id, channels=listed):
                 channel = ChannelKind(number)
                 people, said, marks[channel] = await self._entered(conn, brand_id, brand, channel, since)

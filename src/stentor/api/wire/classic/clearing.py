@@ -1,6 +1,6 @@
 """Campaigns that are cleared person by person, and whom those were for that were cancelled."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Annotated
 
@@ -9,9 +9,10 @@ from msgspec import Meta
 from stentor.api.wire.classic.calls import Call
 from stentor.api.wire.classic.customers import customers
 from stentor.api.wire.classic.integrations import integrations
-from stentor.api.wire.classic.listing import Paged
+from stentor.api.wire.classic.listing import Paged, stable_page
 from stentor.api.wire.classic.reading import Answer, Input, Name, Number, text_of
 from stentor.integrations.clearance.service import TOLD_MAX
+from stentor.integrations.marks import Mark
 
 _CLEARED_BYTES_MAX = 4 * 1024 * 1024
 
@@ -43,13 +44,13 @@ class ClearedInput(Input, frozen=True, kw_only=True):
 @customers.get("GetProcessedCampaignCustomers")
 async def get_processed_campaign_customers(call: Call, query: OfRun) -> AsyncGenerator[list[MeantCustomer], None]:
     """Whom a campaign is for that has to be cleared; nobody of any other."""
-    return _told(call.services.clearances.processed(call.client, query.campaign_id, skip=query.skip, top=query.top))
+    return _told(call, "processed", query, call.services.clearances.processed)
 
 
 @customers.get("GetCanceledCampaignCustomers")
 async def get_canceled_campaign_customers(call: Call, query: OfRun) -> AsyncGenerator[list[MeantCustomer], None]:
     """Whom a campaign was for, for two hours after it was cancelled; nobody of any other."""
-    return _told(call.services.clearances.cancelled(call.client, query.campaign_id, skip=query.skip, top=query.top))
+    return _told(call, "cancelled", query, call.services.clearances.cancelled)
 
 
 @integrations.post("UpdateCustomerPromotionStatus", body_bytes_max=_CLEARED_BYTES_MAX)
@@ -59,7 +60,13 @@ async def update_customer_promotion_status(call: Call, body: ClearedInput) -> No
     await call.services.clearances.tell(call.client, body.campaign_id, cleared)
 
 
-async def _told(pages: AsyncGenerator[list[str], None]) -> AsyncGenerator[list[MeantCustomer], None]:
-    async with aclosing(pages):
-        async for page in pages:
-            yield [MeantCustomer(customer_id=external_id) for external_id in page]
+async def _told(
+    call: Call, function: str, query: OfRun, people: Callable[..., AsyncGenerator[list[str], None]]
+) -> AsyncGenerator[list[MeantCustomer], None]:
+    def behind(after: Mark | None) -> AsyncGenerator[list[str], None]:
+        return people(call.client, query.campaign_id, after=None if after is None else after.external_id)
+
+    page = stable_page(call, function, query, behind, lambda name: Mark(query.campaign_id, name))
+    async with aclosing(page) as pages:
+        async for names in pages:
+            yield [MeantCustomer(customer_id=external_id) for external_id in names]

@@ -16,12 +16,13 @@ from stentor.api.wire.classic.actions import (
     runs_of_group,
 )
 from stentor.api.wire.classic.calls import Call
-from stentor.api.wire.classic.listing import Columns, Paged, WithAttributes, columns_of, page_of, values_of
+from stentor.api.wire.classic.listing import Columns, Paged, WithAttributes, columns_of, stable_page, values_of
 from stentor.api.wire.classic.reading import Answer, Input, Name, Number, Query, text_of
 from stentor.api.wire.classic.registry import Category
 from stentor.api.wire.classic.segments import OfChange
 from stentor.errors import NotFound
 from stentor.integrations.attributes import UPDATED_MAX, VALUES_MAX, Update
+from stentor.integrations.marks import Mark
 from stentor.integrations.runs import Reached, Run, RunQuery
 
 customers = Category("customers")
@@ -31,24 +32,24 @@ Row: TypeAlias = dict[str, Any]
 _UPDATES_BYTES_MAX = 8 * 1024 * 1024
 
 
-class OfAction(WithAttributes, frozen=True, kw_only=True):
+class PeopleOfAction(WithAttributes, frozen=True, kw_only=True):
     recipient_group_id: Number = TEST_GROUP
     action_id: Number
     date: date
 
 
-class OfGroup(WithAttributes, frozen=True, kw_only=True):
+class PeopleOfGroup(WithAttributes, frozen=True, kw_only=True):
     target_group_id: int
     date: date
     channel_id: Number = 0
     include_recipient_group_id: bool = False
 
 
-class OfDay(WithAttributes, frozen=True, kw_only=True):
+class PeopleOfDay(WithAttributes, frozen=True, kw_only=True):
     date: date
 
 
-class OfOneCampaign(WithAttributes, frozen=True, kw_only=True):
+class PeopleOfCampaign(WithAttributes, frozen=True, kw_only=True):
     campaign_id: Number
     channel_id: Number = 0
 
@@ -96,18 +97,18 @@ class UpdatesInput(Input, frozen=True, kw_only=True):
 
 
 @customers.get("GetCustomersByAction")
-async def get_customers_by_action(call: Call, query: OfAction) -> AsyncGenerator[list[Row], None]:
+async def get_customers_by_action(call: Call, query: PeopleOfAction) -> AsyncGenerator[list[Row], None]:
     """Who got an action on a day. All are in the test group, 1."""
     named = await call.services.hub_numbers.all(call.brand.id, "campaign")
     campaign = next((each.id for each in named if each.number == query.action_id), None)
     runs: list[Run] = []
     if campaign is not None and query.recipient_group_id == TEST_GROUP:
         runs = await call.services.partner_runs.runs(call.client, RunQuery(day=query.date, campaign_id=campaign))
-    return _rows(call, query, runs, lambda one: {"CustomerID": one.external_id})
+    return _rows(call, "GetCustomersByAction", query, runs, lambda one: {"CustomerID": one.external_id})
 
 
 @customers.get("GetCustomerActionsByTargetGroup")
-async def get_customer_actions_by_target_group(call: Call, query: OfGroup) -> AsyncGenerator[list[Row], None]:
+async def get_customer_actions_by_target_group(call: Call, query: PeopleOfGroup) -> AsyncGenerator[list[Row], None]:
     """Who of a target group got what on a day."""
     numbers = await call.services.hub_numbers.numbers(call.brand.id, "campaign")
     runs = await runs_of_group(call, query.target_group_id, query.date)
@@ -116,40 +117,50 @@ async def get_customer_actions_by_target_group(call: Call, query: OfGroup) -> As
         told = {"CustomerID": one.external_id, "ActionID": action_of(one.run, numbers), "ChannelID": one.channel}
         return {**told, "RecipientGroupID": TEST_GROUP} if query.include_recipient_group_id else told
 
-    return _rows(call, query, runs, row, channel=query.channel_id or None)
+    return _rows(call, "GetCustomerActionsByTargetGroup", query, runs, row, channel=query.channel_id or None)
 
 
 @customers.get("GetCustomerOneTimeActionsByDate")
-async def get_customer_one_time_actions_by_date(call: Call, query: OfDay) -> AsyncGenerator[list[Row], None]:
+async def get_customer_one_time_actions_by_date(call: Call, query: PeopleOfDay) -> AsyncGenerator[list[Row], None]:
     """Who got what on a day by campaigns that are for no target group and do not recur."""
     runs = await call.services.partner_runs.runs(call.client, RunQuery(day=query.date))
-    return _rows(call, query, list(filter(_is_one_time, runs)), await _one_time(call))
+    return _rows(
+        call, "GetCustomerOneTimeActionsByDate", query, list(filter(_is_one_time, runs)), await _one_time(call)
+    )
 
 
 @customers.get("GetCustomerOneTimeActionsByCampaign")
 async def get_customer_one_time_actions_by_campaign(
-    call: Call, query: OfOneCampaign
+    call: Call, query: PeopleOfCampaign
 ) -> AsyncGenerator[list[Row], None]:
     """Who got what by such a campaign."""
     runs = await call.services.partner_runs.runs(call.client, RunQuery(number=query.campaign_id))
-    return _rows(call, query, list(filter(_is_one_time, runs)), await _one_time(call), channel=query.channel_id or None)
+    return _rows(
+        call,
+        "GetCustomerOneTimeActionsByCampaign",
+        query,
+        list(filter(_is_one_time, runs)),
+        await _one_time(call),
+        channel=query.channel_id or None,
+    )
 
 
 @customers.get("GetCustomerActionDetailsByDate")
-async def get_customer_action_details_by_date(call: Call, query: OfDay) -> AsyncGenerator[list[Row], None]:
+async def get_customer_action_details_by_date(call: Call, query: PeopleOfDay) -> AsyncGenerator[list[Row], None]:
     """Who got what on a day."""
     runs = await call.services.partner_runs.runs(call.client, RunQuery(day=query.date))
-    return _rows(call, query, runs, await _one_time(call))
+    return _rows(call, "GetCustomerActionDetailsByDate", query, runs, await _one_time(call))
 
 
 @customers.get("GetCustomersActionEndedByDate")
-async def get_customers_action_ended_by_date(call: Call, query: OfDay) -> AsyncGenerator[list[Row], None]:
+async def get_customers_action_ended_by_date(call: Call, query: PeopleOfDay) -> AsyncGenerator[list[Row], None]:
     """Who got what of that which was over on a day."""
     numbers = await call.services.hub_numbers.numbers(call.brand.id, "campaign")
     groups = await call.services.hub_numbers.numbers(call.brand.id, "segment")
     runs = await call.services.partner_runs.runs(call.client, RunQuery(over_on=query.date))
     return _rows(
         call,
+        "GetCustomersActionEndedByDate",
         query,
         runs,
         lambda one: {
@@ -170,6 +181,7 @@ async def get_currently_targeted_customers(call: Call, query: WithAttributes) ->
     runs = await call.services.partner_runs.runs(call.client, RunQuery(is_going_on=True))
     return _rows(
         call,
+        "GetCurrentlyTargetedCustomers",
         query,
         runs,
         lambda one: {
@@ -238,6 +250,7 @@ async def update_customer_attributes(call: Call, body: UpdatesInput) -> Row:
 
 def _rows(
     call: Call,
+    function: str,
     query: WithAttributes,
     runs: Sequence[Run],
     row: Callable[[Reached], Row],
@@ -247,16 +260,23 @@ def _rows(
 ) -> AsyncGenerator[list[Row], None]:
     """The page of rows about whom these runs reached. Raises Invalid for attributes that may not be pulled."""
     columns = columns_of(query, call.granted(channel), is_older=call.is_older)
-    people = call.services.partner_runs.people(
-        call.client, runs, channel=channel, with_attributes=bool(columns.names), waiting=waiting
-    )
+
+    def behind(after: Mark | None) -> AsyncGenerator[list[Reached], None]:
+        return call.services.partner_runs.people(
+            call.client, runs, channel=channel, with_attributes=bool(columns.names), waiting=waiting, after=after
+        )
 
     async def told() -> AsyncGenerator[list[Row], None]:
-        async with aclosing(page_of(people, query)) as pages:
+        page = stable_page(call, function, query, behind, _mark)
+        async with aclosing(page) as pages:
             async for page in pages:
                 yield [{**row(one), **_attributes(call, columns, one)} for one in page]
 
     return told()
+
+
+def _mark(one: Reached) -> Mark:
+    return Mark(one.run.number, one.external_id, one.channel)
 
 
 def _attributes(call: Call, columns: Columns, one: Reached) -> Row:

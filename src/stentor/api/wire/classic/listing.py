@@ -1,14 +1,16 @@
 """Lists of people: pages of any size, and what is told of each person."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, TypeVar
 
 import msgspec
 
+from stentor.api.wire.classic.calls import Call
 from stentor.api.wire.classic.reading import Number, Query
 from stentor.channels.partners.attributes import pulled
 from stentor.errors import Invalid
+from stentor.integrations.marks import Mark, question_of
 
 T = TypeVar("T")
 
@@ -75,6 +77,36 @@ def value_text(value: Any) -> str:
 def values_of(names: Sequence[str], fields: Mapping[str, Any], attributes: Mapping[str, Any]) -> list[str]:
     """The values of these names: a field that everybody may have, or else an attribute."""
     return [value_text(fields[name] if name in fields else attributes.get(name)) for name in names]
+
+
+async def stable_page(
+    call: Call,
+    function: str,
+    query: Paged,
+    rows: Callable[[Mark | None], AsyncGenerator[list[T], None]],
+    mark: Callable[[T], Mark],
+) -> AsyncGenerator[list[T], None]:
+    """The page that is asked for, of rows that are read anew: behind the last row of the page before, however rows moved since.
+
+    `rows` are those behind a mark, `mark` that of a row. What is told of each person makes no other list.
+    """
+    asked = {
+        name: value
+        for name, value in msgspec.to_builtins(query).items()
+        if name not in {"Top", "Skip", "CustomerAttributes", "CustomerAttributesDelimiter"}
+    }
+    question = question_of(function, asked)
+    start = await call.services.list_marks.start(call.client, question, query.skip)
+    last: T | None = None
+    count = 0
+    rest = Paged(top=query.top, skip=query.skip - start.position)
+    async with aclosing(page_of(rows(start.after), rest)) as pages:
+        async for page in pages:
+            count += len(page)
+            last = page[-1]
+            yield page
+    if last is not None:
+        await call.services.list_marks.note(call.client, question, query.skip + count, mark(last))
 
 
 async def page_of(rows: AsyncGenerator[list[T], None], paged: Paged) -> AsyncGenerator[list[T], None]:

@@ -5,14 +5,15 @@ A list is frozen when `$skip` is 0 or left out, and read from there on; a page i
 
 from collections.abc import Sequence
 from contextlib import aclosing
-from uuid import uuid5
+from datetime import UTC
+from uuid import UUID, uuid5
 
 from stentor.api.spool import Spooled
 from stentor.api.wire.classic.actions import action_of
 from stentor.api.wire.classic.calls import Call
 from stentor.api.wire.classic.customers import customers
-from stentor.api.wire.classic.listing import Paged, WithAttributes, columns_of, delimiter_of
-from stentor.api.wire.classic.reading import Number
+from stentor.api.wire.classic.listing import PAGE_ROWS, Paged, WithAttributes, columns_of, delimiter_of
+from stentor.api.wire.classic.reading import Answer, Number
 from stentor.integrations.pulls.model import Puller, Shape, Wording
 from stentor.integrations.pulls.paging import Asked
 from stentor.integrations.runs import RunQuery
@@ -37,6 +38,49 @@ class CampaignDetailsQuery(Paged, frozen=True, kw_only=True):
 
     campaign_id: Number
     include_template_ids: str = ""
+
+
+class RevocationsQuery(Paged, frozen=True, kw_only=True):
+    """Whose list is meant, and which revocations: `$skip` is the number of the last one that is known."""
+
+    campaign_id: Number
+    channel_id: Number
+
+
+class RevokedBody(Answer, frozen=True, kw_only=True):
+    """Somebody who must not be written to any more. Who was erased has no CustomerID; `ProfileID` is made of it and of `GroupID`."""
+
+    number: int
+    customer_id: str
+    profile_id: UUID
+    group_id: UUID
+    reason: str
+    revoked_at: str
+
+
+@customers.get("GetRevokedCustomers")
+async def get_revoked_customers(call: Call, query: RevocationsQuery) -> list[RevokedBody]:
+    """Who of a campaign's list has said no since, by numbers from 1 on. A function of Stentor's own, which no other hub has."""
+    if not call.client.executes(query.channel_id):
+        return []
+    found = await call.services.pulls.revocations_of_run(
+        call.brand.id,
+        query.campaign_id,
+        query.channel_id,
+        after=query.skip,
+        limit=min(query.top, PAGE_ROWS),
+    )
+    return [
+        RevokedBody(
+            number=one.number,
+            customer_id=one.external_id or "",
+            profile_id=one.customer_id,
+            group_id=call.brand.id,
+            reason=one.reason.label,
+            revoked_at=f"{one.at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
+        )
+        for one in found
+    ]
 
 
 @customers.get("GetCustomerSendDetailsByChannel")

@@ -2,16 +2,17 @@
 
 from collections.abc import AsyncGenerator
 from datetime import date
-from typing import Any
 
 import msgspec
 
 from stentor.api.wire.classic.calls import Call
 from stentor.api.wire.classic.customers import customers
 from stentor.api.wire.classic.integrations import integrations
-from stentor.api.wire.classic.listing import Paged, page_of
+from stentor.api.wire.classic.listing import Paged, stable_page
 from stentor.api.wire.classic.reading import Answer, Input, Name, Number, Query, text_of
+from stentor.domain.ids import customer_id
 from stentor.errors import Invalid
+from stentor.integrations.marks import Mark
 from stentor.integrations.metrics.model import NO_TEMPLATE, TOTALS_MAX, FactKind, Interaction, Total
 from stentor.integrations.runs import Run, RunQuery
 
@@ -124,7 +125,11 @@ async def get_campaign_interaction_customers(
             "/EventID", "unknown-event", f"There is no EventID {query.event_id}; there are 0 to 9."
         ) from None
     runs = await call.services.partner_runs.runs(call.client, RunQuery(number=query.campaign_id, day=query.day))
-    return page_of(_people(call, query, kind, runs), query)
+
+    def behind(after: Mark | None) -> AsyncGenerator[list[PersonBody], None]:
+        return _people(call, query, kind, runs, after)
+
+    return stable_page(call, "interactions", query, behind, lambda one: Mark(one.campaign_id, one.customer_id))
 
 
 @customers.get("GetCustomerChannelInteractions")
@@ -149,11 +154,14 @@ async def get_customer_channel_interactions(call: Call, query: OfPerson) -> list
 
 
 async def _people(
-    call: Call, query: OfInteraction, kind: FactKind, runs: list[Run]
+    call: Call, query: OfInteraction, kind: FactKind, runs: list[Run], mark: Mark | None
 ) -> AsyncGenerator[list[PersonBody], None]:
     channels = _channels(call, query.channel_id)
     for run in runs:
-        after: Any = None
+        if mark is not None and run.number < mark.run_number:
+            continue
+        is_begun = mark is not None and run.number == mark.run_number
+        after = customer_id(call.brand.id, mark.external_id) if mark is not None and is_begun else None
         while page := await call.services.reported.people(
             call.brand.id, run.execution_id, kind, channels=channels, template=query.template_id, after=after
         ):
