@@ -95,3 +95,18 @@ async def test_a_file_in_another_form_is_refused_and_not_taken_for_lines(world: 
 
     assert refused.status_code == 415
     assert (await world.ask("GET", f"/imports/{job}")).json()["rejected"] == 0
+
+
+async def test_an_import_that_was_stopped_goes_on_and_one_that_was_cancelled_does_not(world: World):
+    stopped, cancelled = await begin(world), await begin(world, source="other.csv")
+
+    stop = await world.ask("POST", f"/imports/{stopped}/stop")
+    done = await world.ask("PUT", f"/imports/{stopped}/content", content=FILE, headers=CSV)
+    cancel = await world.ask("POST", f"/imports/{cancelled}/cancel")
+    late = await world.ask("PUT", f"/imports/{cancelled}/content", content=FILE, headers=CSV)
+
+    assert (stop.status_code, stop.json()["state"], done.json()["state"]) == (200, "running", "succeeded")
+    assert (cancel.json()["state"], cancel.json()["problem"][:13]) == ("failed", "Cancelled by ")
+    assert late.status_code == 409
+    for path in ("stop", "cancel"):
+        assert (await world.ask("POST", f"/imports/{stopped}/{path}")).status_code == 409

@@ -173,6 +173,20 @@ async def get_import(request: ApiRequest, caller: Caller, import_id: UUID) -> Im
     return shown(await request.services.imports.get(caller.brand_id, import_id))
 
 
+@imports.post("/imports/{import_id:str}/stop", scope="write", problems=[Conflict])
+async def stop_import(request: ApiRequest, caller: Caller, import_id: UUID) -> ImportBody:
+    """Stop an import after the block that is being stored. Send its file again, or from `bytes_done` on, to go on."""
+    await request.services.imports.stop(caller.brand_id, import_id)
+    return shown(await request.services.imports.get(caller.brand_id, import_id))
+
+
+@imports.post("/imports/{import_id:str}/cancel", scope="write", problems=[Conflict])
+async def cancel_import(request: ApiRequest, caller: Caller, import_id: UUID) -> ImportBody:
+    """Cancel an import for good: it fails, and what was stored until then stays."""
+    await request.services.imports.cancel(caller.brand_id, import_id, asked_by=f"key {caller.principal.key_number}")
+    return shown(await request.services.imports.get(caller.brand_id, import_id))
+
+
 @imports.get("/imports/{import_id:str}/rejects", scope="read")
 async def list_rejects(request: ApiRequest, caller: Caller, import_id: UUID, query: ListQuery) -> Listing[Reject]:
     """List the lines that an import did not take, and why; at most 100,000 are kept."""
