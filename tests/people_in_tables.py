@@ -73,6 +73,7 @@ CLOSED: dict[tuple[str, str], Any] = {
     ("consent_event", "topic_id"): None,
     ("consent_event", "channels"): 2,
     ("consent_event", "text_version"): "2026-11",
+    ("consent_event", "until"): None,
     ("contact", "tags"): ["campaign tag"],
     ("customer", "external_id"): NAME,
     ("customer_merged", "external_id"): NAME,

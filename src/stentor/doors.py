@@ -10,6 +10,7 @@ from stentor.api.proxies import client_address
 from stentor.api.services import Services
 from stentor.api.settings import ApiSettings
 from stentor.api.throttle import Throttle, line_of
+from stentor.audience.choices import ChoiceService
 from stentor.audience.held_imports import HeldFiles
 from stentor.audience.import_carrier import ImportCarrier
 from stentor.clock import Clock
@@ -61,7 +62,9 @@ from stentor.console.settings.senders import SenderPages
 from stentor.console.settings.test_recipients import TestRecipientPages
 from stentor.console.settings.usage import UsagePages
 from stentor.console.visits import AnyRequest, Visits
+from stentor.pages.message_links import MessageLinks
 from stentor.pages.optout import OptoutPages
+from stentor.pages.preferences import PreferencePages
 from stentor.pages.unsubscribe import UnsubscribePages
 from stentor.wiring.core import Core, base_url, data_directory, disk_reserve
 from stentor.wiring.services import people_accounts
@@ -241,16 +244,22 @@ def doors(core: Core, services: Services, settings: ApiSettings) -> Sequence[Doo
         public_url=core.settings.public_url or "",
     )
     inbox = InboxPages(services.inbox, services.accounts, access, visits, clock)
+    message_links = MessageLinks(core.links, services.executions, services.brands, services.topics)
     unsubscribe = UnsubscribePages(
-        links=core.links,
-        executions=services.executions,
+        links=message_links,
         subscriptions=services.subscriptions,
-        brands=services.brands,
-        topics=services.topics,
         caller=lambda request: client_address(request.scope, settings.trusted_proxies),
     )
     # A carrier hides thousands of people behind an address, and whoever invents addresses for a list is kept to a slow pace.
     looks, opt_outs = Throttle(per_s=20, burst=200), Throttle(per_s=2, burst=40)
+    preferences = PreferencePages(
+        links=message_links,
+        choices=ChoiceService(core.db),
+        subscriptions=services.subscriptions,
+        clock=clock,
+        caller=lambda request: client_address(request.scope, settings.trusted_proxies),
+        throttled=lambda request: looks.take(line_of(client_address(request.scope, settings.trusted_proxies))),
+    )
     optout = OptoutPages(
         lists=services.optout_lists,
         entries=services.optout_entries,
@@ -273,7 +282,12 @@ def doors(core: Core, services: Services, settings: ApiSettings) -> Sequence[Doo
         Door(
             "/u/",
             [unsubscribe.routes(), optout.routes(), shared.routes()],
-            lambda _, failure: unsubscribe.error_page(failure.status, failure.headers),
+            lambda request, failure: unsubscribe.error_page(request, failure.status, failure.headers),
+        ),
+        Door(
+            "/p/",
+            [preferences.routes()],
+            lambda request, failure: unsubscribe.error_page(request, failure.status, failure.headers),
         ),
     )
 

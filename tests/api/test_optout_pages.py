@@ -33,6 +33,11 @@ async def made(world: World, **more: object) -> str:
     return (await world.ask("POST", "/optout-lists", json={"name": "L", **more})).json()["code"]
 
 
+def in_main(page: str) -> str:
+    """What it says beside the head, which keeps what its address said."""
+    return page.partition("<main>")[2]
+
+
 async def entries(world: World) -> list[dict[str, str]]:
     """Who is on the list."""
     return (await world.ask("GET", "/optout-lists/L/entries")).json()["data"]
@@ -64,7 +69,7 @@ async def test_posting_opts_out_with_where_the_link_was(client: Client, world: W
 
     assert (first.status_code, again.status_code) == (200, 200)
     # Who had opted out before learns nothing else than who had not.
-    assert first.text == again.text
+    assert in_main(first.text) == in_main(again.text)
     assert (entry["address"], entry["cause"], entry["campaign"], entry["affiliate"], entry["sub_affiliate"]) == (
         ANN,
         "collect",

@@ -20,6 +20,7 @@ from stentor.domain.vocabulary import ChannelKind
 from stentor.erasures.sweeping import sweep
 from stentor.optouts.model import OptOut
 from stentor.optouts.service import add_to_builtin
+from stentor.pages.message_links import MessageLinks
 from stentor.pages.unsubscribe import UnsubscribePages
 from stentor.testing.waiting import eventually
 from stentor.wiring.core import Core, account_links
@@ -83,15 +84,11 @@ async def letters(world: World) -> list[dict[str, Any]]:
 
 @pytest.fixture
 async def pages_client(installation: Core, services: Services) -> AsyncIterator[Client]:
-    pages = UnsubscribePages(
-        links=installation.links,
-        executions=services.executions,
-        subscriptions=services.subscriptions,
-        brands=services.brands,
-        topics=services.topics,
-        caller=lambda _: None,
+    message_links = MessageLinks(installation.links, services.executions, services.brands, services.topics)
+    pages = UnsubscribePages(links=message_links, subscriptions=services.subscriptions, caller=lambda _: None)
+    door = Door(
+        "/u/", [pages.routes()], lambda request, failure: pages.error_page(request, failure.status, failure.headers)
     )
-    door = Door("/u/", [pages.routes()], lambda _, failure: pages.error_page(failure.status, failure.headers))
     async with client_of(create_app(services, ApiSettings(secret=b"s"), doors=[door])) as client:
         yield client
 
@@ -124,7 +121,7 @@ async def test_a_draft_is_sent_to_test_recipients_as_a_customer_would_get_it(
     # Its link works, and nobody is unsubscribed by it.
     link = re.search(r'href="[^"]*(/u/[\w-]+)"', mail["html"])
     assert link is not None
-    assert "This was a test" in (await pages_client.post(link[1], data={"List-Unsubscribe": "One-Click"})).text
+    assert "This was a test message" in (await pages_client.post(link[1], data={"List-Unsubscribe": "One-Click"})).text
     again = await send(world, campaign_id, "editor@example.org", external_id="ann", context={"shop": "Us"})
     await drain()
     assert [state for *_, state, _ in await states(world, again)] == ["handed_over"]

@@ -16,6 +16,7 @@ from stentor.db.pool import Database
 from stentor.domain.ids import customer_id, new_id
 from stentor.domain.links import LinkSigner
 from stentor.domain.vocabulary import ChannelKind
+from stentor.pages.message_links import MessageLinks
 from stentor.pages.unsubscribe import UnsubscribePages
 
 if TYPE_CHECKING:
@@ -42,15 +43,13 @@ class Mail(msgspec.Struct):
 
 @pytest.fixture
 async def pages_client(services: Services):
-    pages = UnsubscribePages(
-        links=LINKS,
-        executions=services.executions,
-        subscriptions=services.subscriptions,
-        brands=services.brands,
-        topics=services.topics,
-        caller=lambda _: None,
+    links = MessageLinks(LINKS, services.executions, services.brands, services.topics)
+    pages = UnsubscribePages(links=links, subscriptions=services.subscriptions, caller=lambda _: None)
+    door = Door(
+        "/u/",
+        [pages.routes()],
+        lambda request, failure: pages.error_page(request, failure.status, failure.headers),
     )
-    door = Door("/u/", [pages.routes()], lambda _, failure: pages.error_page(failure.status, failure.headers))
     app = create_app(services, ApiSettings(secret=b"s"), doors=[door])
     async with client_of(app) as client:
         yield client

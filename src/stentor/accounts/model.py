@@ -76,6 +76,8 @@ class BrandSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     from_name: Annotated[str, Meta(max_length=NAME_CHARS_MAX)] = ""
     from_address: str = ""
     postal_address: Annotated[str, Meta(max_length=POSTAL_ADDRESS_CHARS_MAX)] = ""
+    color: Annotated[str, Meta(pattern=r"\A(#[0-9a-f]{6})?\Z")] = ""
+    """What pages for the people it writes to are drawn with, as `#1b3a6b`; empty for ours."""
     sandbox_messages_max: Annotated[int, Meta(ge=0, le=10_000_000)] = 200_000
     sandbox_days: Annotated[int, Meta(ge=1, le=SANDBOX_DAYS_MAX)] = 7
     history_days: Annotated[int, Meta(ge=HISTORY_DAYS_MIN, le=KEPT_DAYS_MAX)] | None = None

@@ -104,6 +104,9 @@ class CustomerBody(msgspec.Struct, frozen=True, kw_only=True):
     refused: Annotated[list[ChannelName], Meta(description="Channels whose flag is no: nothing goes out there.")]
     bounced: Annotated[list[ChannelName], Meta(description="Channels whose address was refused for good.")]
     complained: Annotated[list[ChannelName], Meta(description="Channels on which the person complained.")]
+    break_until: Annotated[
+        datetime | None, Meta(description="Until then they asked for no messages; what needs no consent is sent.")
+    ]
     created_at: datetime
     updated_at: datetime
 
@@ -258,6 +261,7 @@ def _fields(customer: Customer) -> dict[str, Any]:
         "refused": names_in(customer.refused_mask),
         "bounced": names_in(customer.bounced_mask),
         "complained": names_in(customer.complained_mask),
+        "break_until": customer.break_until,
         "created_at": customer.created_at,
         "updated_at": customer.updated_at,
     }

@@ -35,6 +35,15 @@ class ChannelQuery(msgspec.Struct, frozen=True):
     channel: Annotated[ChannelName | None, Meta(description="Left out: all of them.")] = None
 
 
+class BreakBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A break from messages."""
+
+    until: Annotated[
+        Annotated[datetime, Meta(tz=True)] | None,
+        Meta(description="When it ends, within 366 days; null: there is none."),
+    ]
+
+
 class SubscriptionState(msgspec.Struct, frozen=True):
     """A subscription as it is now; without channels it is a withdrawal that is remembered."""
 
@@ -63,7 +72,9 @@ class ConsentBody(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the ledger: who chose what, when, how, from where."""
 
     at: datetime
-    kind: Annotated[str, Meta(description="subscribed, unsubscribed, agreed, refused, unset or requested.")]
+    kind: Annotated[
+        str, Meta(description="subscribed, unsubscribed, agreed, refused, unset, requested, break or break_over.")
+    ]
     topic_id: UUID | None
     channels: list[ChannelName]
     source: str
@@ -71,6 +82,7 @@ class ConsentBody(msgspec.Struct, frozen=True, kw_only=True):
     ip: str | None
     text_version: str
     note: str
+    until: Annotated[datetime | None, Meta(description="Of a break: when it ends.")]
 
 
 @subscriptions.get("/topics/{topic:str}/subscribers", scope="read")
@@ -136,6 +148,20 @@ async def list_consents(
     return await listing(request, query, Walk(fetch, lambda event: event.event_id, UUID), consent_shown)
 
 
+@subscriptions.put("/customers/{external_id:str}/break", scope="write", example={"until": "2026-12-24T00:00:00Z"})
+async def take_break(request: ApiRequest, caller: Caller, external_id: str, body: BreakBody) -> BreakBody:
+    """Send a customer nothing for a while, or, with null, end that.
+
+    All choices stay as they are and hold again by themselves afterwards; what needs no consent is sent meanwhile. Whoever is left
+    out for it is skipped as `on_a_break`.
+    """
+    person = await request.services.customers.get(caller.brand_id, external_id)
+    until = await request.services.subscriptions.take_break(
+        caller.brand_id, person.customer_id, body.until, act_of(request, caller)
+    )
+    return BreakBody(until)
+
+
 def act_of(request: ApiRequest, caller: Caller) -> Act:
     """How a choice through the API comes about, for the ledger."""
     return Act(source=Source.API, actor=f"key {caller.principal.key_number}", ip=request.client_address)
@@ -157,4 +183,5 @@ def consent_shown(event: ConsentEvent) -> ConsentBody:
         ip=None if event.ip is None else str(event.ip),
         text_version=event.text_version,
         note=event.note,
+        until=event.until,
     )

@@ -21,7 +21,7 @@ from stentor.errors import Conflict, NotFound
 
 templates = group_noun(
     "templates",
-    "What is said on one channel, in Liquid. Names are `context.x`, `customer.x`, `brand.x` and `unsubscribe_url`; a bare "
+    "What is said on one channel, in Liquid. Names are `context.x`, `customer.x`, `brand.x`, `unsubscribe_url`, `preferences_url` and `view_url`; a bare "
     "`{{ x }}` is bound when a generator is published.",
 )
 

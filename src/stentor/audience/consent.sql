@@ -61,6 +61,22 @@ FROM unnest(
         :channels::integer[]
     ) AS n (part, customer_id, event_id, kind, topic_id, channels)
 
+-- name: set_break
+-- No messages until then; without :until the break is over. Nothing where it is so already.
+UPDATE customer
+SET break_until = :until, updated_at = :now
+WHERE part = :part AND customer_id = :customer_id AND brand_id = :brand_id
+    AND (CASE WHEN break_until > :now THEN break_until END) IS DISTINCT FROM :until::timestamptz
+
+-- name: append_break
+INSERT INTO consent_event (
+    part, customer_id, event_id, brand_id, at, kind, channels, source, actor, ip, text_version, note, until
+)
+VALUES (
+    :part, :customer_id, :event_id, :brand_id, :now, CASE WHEN :until::timestamptz IS NULL THEN 'break_over' ELSE 'break' END,
+    :channels, :source, :actor, :ip::inet, :text_version, :note, :until
+)
+
 -- name: choices_by_topic
 -- What the ledger says of these people and topics, oldest first.
 SELECT e.customer_id, e.topic_id, e.kind, e.channels, e.source
@@ -127,7 +143,7 @@ LIMIT :limit
 
 -- name: page_of_events
 -- The newest first, by the database's clock: ids come from processes, whose clocks differ.
-SELECT customer_id, event_id, at, kind, topic_id, channels, source, actor, ip, text_version, note
+SELECT customer_id, event_id, at, kind, topic_id, channels, source, actor, ip, text_version, note, until
 FROM consent_event
 WHERE part = :part AND customer_id = :customer_id AND brand_id = :brand_id
     AND (

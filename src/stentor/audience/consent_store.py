@@ -12,7 +12,7 @@ from stentor.audience.model import Act, ConsentEvent, ConsentKind, Source, Subsc
 from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
 from stentor.domain.ids import new_id, part_of
-from stentor.domain.vocabulary import channels_in
+from stentor.domain.vocabulary import ALL_CHANNELS_MASK, channels_in
 
 COUNTER_SHARDS = 16
 
@@ -25,6 +25,8 @@ class Sql(QuerySet, file="consent.sql", package=__package__):
     write_subscriptions: Statement
     write_flags: Statement
     append_events: Statement
+    set_break: Statement
+    append_break: Statement
     choices_by_topic: Statement
     last_yeses: Statement
     count_subscribers: Statement
@@ -149,6 +151,23 @@ async def append_events(conn: Connection, brand_id: UUID, entries: Sequence[Entr
         text_version=act.text_version,
         note=act.note,
     )
+
+
+async def take_break(conn: Connection, brand_id: UUID, customer: UUID, until: datetime | None, act: Act) -> None:
+    """No messages until then, or (None) an end of that, with its line in the ledger; the person is locked."""
+    person = {"brand_id": brand_id, "part": part_of(customer), "customer_id": customer, "until": until}
+    if await Sql.set_break.run(conn, **person):
+        await Sql.append_break.run(
+            conn,
+            **person,
+            event_id=new_id(),
+            channels=ALL_CHANNELS_MASK,
+            source=act.source,
+            actor=act.actor,
+            ip=act.ip,
+            text_version=act.text_version,
+            note=act.note,
+        )
 
 
 async def choices_by_topic(

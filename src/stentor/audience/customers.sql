@@ -260,7 +260,7 @@ WHERE c.part = n.part AND c.customer_id = n.customer_id AND c.brand_id = :brand_
 
 -- name: customer_by_id
 SELECT customer_id, external_id, email, phone, push_tokens, locale, time_zone, attributes, address_mask, valid_mask,
-    agreed_mask, refused_mask, bounced_mask, complained_mask, shared_address, created_at, updated_at
+    agreed_mask, refused_mask, bounced_mask, complained_mask, shared_address, break_until, created_at, updated_at
 FROM customer
 WHERE part = :part AND customer_id = :customer_id AND brand_id = :brand_id
 
@@ -269,7 +269,7 @@ SELECT c.*
 FROM unnest(:parts::smallint[], :customer_ids::uuid[]) AS n (part, customer_id)
 CROSS JOIN LATERAL (
     SELECT customer_id, external_id, email, phone, push_tokens, locale, time_zone, attributes, address_mask, valid_mask,
-        agreed_mask, refused_mask, bounced_mask, complained_mask, shared_address, created_at, updated_at
+        agreed_mask, refused_mask, bounced_mask, complained_mask, shared_address, break_until, created_at, updated_at
     FROM customer
     WHERE part = n.part AND customer_id = n.customer_id AND brand_id = :brand_id
     LIMIT 1
@@ -290,7 +290,7 @@ OFFSET :people - 1 LIMIT 1
 -- Whose name has that in it, of the people behind one and up to another. An index on names would be written for everybody, and
 -- names are looked for by hand.
 SELECT customer_id, external_id, email, phone, push_tokens, locale, time_zone, attributes, address_mask, valid_mask,
-    agreed_mask, refused_mask, bounced_mask, complained_mask, shared_address, created_at, updated_at
+    agreed_mask, refused_mask, bounced_mask, complained_mask, shared_address, break_until, created_at, updated_at
 FROM customer
 WHERE brand_id = :brand_id AND NOT anonymous AND (part, customer_id) > (:after_part::smallint, :after::uuid)
     AND (part, customer_id) <= (:last_part::smallint, :last::uuid)
@@ -301,7 +301,7 @@ LIMIT :limit
 -- name: page_of_customers
 -- part is the beginning of the id, so this is id order.
 SELECT customer_id, external_id, email, phone, push_tokens, locale, time_zone, attributes, address_mask, valid_mask,
-    agreed_mask, refused_mask, bounced_mask, complained_mask, shared_address, created_at, updated_at
+    agreed_mask, refused_mask, bounced_mask, complained_mask, shared_address, break_until, created_at, updated_at
 FROM customer
 WHERE brand_id = :brand_id AND NOT anonymous AND (part, customer_id) > (:after_part::smallint, :after::uuid)
 ORDER BY brand_id, part, customer_id

@@ -4,7 +4,7 @@
 -- Of the people behind one and up to another those whose name has that in it and whom one of the channels reaches, as far as that
 -- is asked. Names have no index, which would be written for everybody; the mask is in the index that is walked.
 SELECT customer_id, external_id, email, phone, push_tokens, locale, time_zone, attributes, address_mask, valid_mask,
-    agreed_mask, refused_mask, bounced_mask, complained_mask, shared_address, created_at, updated_at
+    agreed_mask, refused_mask, bounced_mask, complained_mask, shared_address, break_until, created_at, updated_at
 FROM customer
 WHERE brand_id = :brand_id AND NOT anonymous AND (part, customer_id) > (:after_part::smallint, :after::uuid)
     AND (part, customer_id) <= (:last_part::smallint, :last::uuid)
@@ -27,7 +27,8 @@ OFFSET :people - 1 LIMIT 1
 -- name: narrowed_tagged
 -- As `narrowed`, of the people of a tag.
 SELECT c.customer_id, c.external_id, c.email, c.phone, c.push_tokens, c.locale, c.time_zone, c.attributes, c.address_mask,
-    c.valid_mask, c.agreed_mask, c.refused_mask, c.bounced_mask, c.complained_mask, c.shared_address, c.created_at, c.updated_at
+    c.valid_mask, c.agreed_mask, c.refused_mask, c.bounced_mask, c.complained_mask, c.shared_address, c.break_until, c.created_at,
+    c.updated_at
 FROM customer_tag t
 JOIN customer c ON c.part = t.part AND c.customer_id = t.customer_id AND c.brand_id = :brand_id
 WHERE t.tag_id = :tag_id AND t.brand_id = :brand_id AND (t.part, t.customer_id) > (:after_part::smallint, :after::uuid)

@@ -46,6 +46,7 @@ class Customer(msgspec.Struct, frozen=True, kw_only=True):
     bounced_mask: int
     complained_mask: int
     shared_address: bool
+    break_until: datetime | None
     created_at: datetime
     updated_at: datetime
 
@@ -142,11 +143,16 @@ class FlagChoice(msgspec.Struct, frozen=True):
     unset: int = 0
 
 
-ConsentKind: TypeAlias = Literal["subscribed", "unsubscribed", "agreed", "refused", "unset", "requested"]
+ConsentKind: TypeAlias = Literal[
+    "subscribed", "unsubscribed", "agreed", "refused", "unset", "requested", "break", "break_over"
+]
 
 
 class ConsentEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the ledger. `requested` is an opt-in that waits for its confirmation and changes nothing."""
+    """One line of the ledger. `requested` is an opt-in that waits for its confirmation and changes nothing.
+
+    `until`: of a break, when it ends.
+    """
 
     customer_id: UUID
     event_id: UUID
@@ -159,6 +165,7 @@ class ConsentEvent(msgspec.Struct, frozen=True, kw_only=True):
     ip: IPv4Address | IPv6Address | None
     text_version: str
     note: str
+    until: datetime | None
 
 
 class Subscription(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ STEPS = 128
 
 _STEP_PARTS = PARTS // STEPS
 _OF_TOPIC: frozenset[ConsentKind] = frozenset({"subscribed", "unsubscribed"})
+_OF_BREAKS: frozenset[ConsentKind] = frozenset({"break", "break_over"})
 
 
 class Sql(QuerySet, file="past.sql", package=__package__):
@@ -49,6 +50,8 @@ class Entry(NamedTuple):
     kind: ConsentKind
     channels: int
     source: str
+    until: datetime | None = None
+    """Of a break: when it ends."""
 
     @property
     def is_of_topic(self) -> bool:
@@ -66,6 +69,7 @@ class PersonThen(msgspec.Struct, frozen=True):
     bounced_mask: int
     address_mask: int
     valid_mask: int
+    is_on_a_break: bool
     email_digest: bytes | None
     phone_digest: bytes | None
     place: str
@@ -102,7 +106,7 @@ class Past:
                 topic |= entry.channels
             elif entry.kind == "unsubscribed":
                 topic &= ~entry.channels
-            else:
+            elif entry.kind not in _OF_BREAKS:
                 agreed = agreed & ~entry.channels | (entry.channels if entry.kind == "agreed" else 0)
                 refused = refused & ~entry.channels | (entry.channels if entry.kind == "refused" else 0)
         was = self._version(instant)
@@ -114,6 +118,7 @@ class Past:
             bounced_mask=was.bounced_mask,
             address_mask=was.address_mask,
             valid_mask=was.valid_mask,
+            is_on_a_break=self.last_break(instant) is not None,
             email_digest=was.email_digest,
             phone_digest=was.phone_digest,
             place=was.place,
@@ -133,13 +138,20 @@ class Past:
         said = [
             entry
             for entry in self.until(instant)
-            if entry.is_of_topic is of_topic and (channel is None or entry.channels & channel.bit)
+            if entry.is_of_topic is of_topic
+            and entry.kind not in _OF_BREAKS
+            and (channel is None or entry.channels & channel.bit)
         ]
         return said[-1] if said else None
 
+    def last_break(self, instant: datetime) -> Entry | None:
+        """The break that they were on then; None for none."""
+        said = [entry for entry in self.until(instant) if entry.kind in _OF_BREAKS]
+        return said[-1] if said and said[-1].until is not None and said[-1].until > instant else None
+
     def changes(self, after: datetime, until: datetime) -> list[datetime]:
         """When anything of it changed in that time."""
-        ends = [version.until for version in self._versions if version.until is not None]
+        ends = [each.until for each in (*self._versions, *self.entries) if each.until is not None]
         return sorted(at for at in {*ends, *(entry.at for entry in self.entries)} if after < at <= until)
 
     def marked_since(self, instant: datetime, channel: ChannelKind, *, complained: bool) -> datetime | None:

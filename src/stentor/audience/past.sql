@@ -17,7 +17,7 @@ ORDER BY v.until NULLS LAST
 
 -- name: choices
 -- What the ledger says of a person's channels and of this topic, oldest first.
-SELECT e.at, e.kind, e.channels, e.source
+SELECT e.at, e.kind, e.channels, e.source, e.until
 FROM consent_event e
 WHERE e.part = :part AND e.customer_id = :customer_id AND e.brand_id = :brand_id AND e.kind <> 'requested'
     AND (e.topic_id IS NULL OR e.topic_id = :topic_id)

@@ -35,7 +35,7 @@ SYSTEM_FIELDS = frozenset(
     {
         *_PERSON,
         *("attributes", "email", "external_id", "metadata", "person", "phone", "push_tokens", "uuid"),
-        *("brand", "context", "customer", "now", "today", "unsubscribe_url"),
+        *("brand", "context", "customer", "now", "preferences_url", "today", "unsubscribe_url", "view_url"),
     }
 )
 """What no attribute may be called: a profile's own fields, a customer's, and the names that templates share."""

@@ -61,6 +61,7 @@ class Recipient(NamedTuple):
     address_mask: int
     valid_mask: int
     shared_address: bool
+    is_on_a_break: bool
     topic_channels: int
     external_id: str
     email: str | None

@@ -14,6 +14,7 @@ JOIN LATERAL (
 -- name: recipients
 -- The people of a wave as they are now: flags, subscription, addresses and what templates may say of them.
 SELECT w.ordinal::integer - 1, p.customer_id, p.refused_mask, p.complained_mask, p.bounced_mask, p.address_mask, p.valid_mask, p.shared_address,
+    coalesce(p.break_until > :now, false),
     coalesce(s.channels, 0), p.external_id, p.email, p.email_digest, p.phone, p.phone_digest, p.push_tokens, p.locale,
     p.time_zone, p.attributes
 FROM unnest(:parts::smallint[], :customer_ids::uuid[], :topic_ids::uuid[]) WITH ORDINALITY

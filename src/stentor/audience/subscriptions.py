@@ -1,5 +1,6 @@
 """What people chose, one person at a time: subscriptions, channel flags, withdrawing from all, and the ledger."""
 
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import msgspec
@@ -13,6 +14,7 @@ from stentor.audience.model import Act, Choice, ConsentEvent, FlagChoice, Source
 from stentor.audience.refusing import addresses_of, refuse
 from stentor.audience.topics import found
 from stentor.audience.upsert import Overtaken, until_settled
+from stentor.clock import Clock
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
 from stentor.domain.vocabulary import ALL_CHANNELS_MASK, channels_in
@@ -21,6 +23,7 @@ from stentor.optouts.model import Cause
 from stentor.optouts.service import remove_from_builtin
 
 PAGE_MAX = 1000
+BREAK_DAYS_MAX = 366
 
 
 class SubscriptionService:
@@ -110,6 +113,24 @@ class SubscriptionService:
 
         await until_settled(self._db, work)
 
+    async def take_break(self, brand_id: UUID, customer: UUID, until: datetime | None, act: Act) -> datetime | None:
+        """Nothing that needs consent goes to the person until then, whatever they have chosen; None ends that.
+
+        Answers with `until`. Raises NotFound for a person who does not exist, Invalid for a time that is over or more
+        than 366 days away.
+        """
+
+        async def work(conn: Connection) -> None:
+            _check_break(until, Clock(self._db.shift).now())
+            person = await survivor_of(conn, brand_id, customer)
+            if person not in await consent_store.lock_people(conn, brand_id, [person]):
+                await _assert_not_overtaken(conn, brand_id, customer)
+                raise missing_customer(customer)
+            await consent_store.take_break(conn, brand_id, person, until, act)
+
+        await until_settled(self._db, work)
+        return until
+
     async def of_customer(self, brand_id: UUID, external_id: str) -> list[Subscription]:
         """The person's subscriptions by topic key; one without channels is a withdrawal. Raises NotFound."""
         customer = id_of(brand_id, external_id)
@@ -137,6 +158,12 @@ class SubscriptionService:
             return await consent_store.page_of_events(
                 conn, brand_id, customer, before=before, limit=min(limit, PAGE_MAX)
             )
+
+
+def _check_break(until: datetime | None, now: datetime) -> None:
+    if until is not None and not now < until <= now + timedelta(days=BREAK_DAYS_MAX):
+        text = f"A break ends in the future and within {BREAK_DAYS_MAX} days."
+        raise Invalid.field("/until", "out-of-range", text)
 
 
 async def _chosen(conn: Connection, brand_id: UUID, external_id: str, choice: Choice, act: Act) -> int:

@@ -75,8 +75,8 @@ SELECT part, customer_id FROM customer_tag WHERE tag_id = :tag_id AND brand_id =
 -- name: tagged_customers
 -- The people of a tag in the order of their ids, from behind :after.
 SELECT c.customer_id, c.external_id, c.email, c.phone, c.push_tokens, c.locale, c.time_zone, c.attributes, c.address_mask,
-    c.valid_mask, c.agreed_mask, c.refused_mask, c.bounced_mask, c.complained_mask, c.shared_address, c.created_at,
-    c.updated_at
+    c.valid_mask, c.agreed_mask, c.refused_mask, c.bounced_mask, c.complained_mask, c.shared_address,
+    c.break_until, c.created_at, c.updated_at
 FROM customer_tag t
 JOIN customer c ON c.part = t.part AND c.customer_id = t.customer_id
 WHERE t.tag_id = :tag_id AND (t.part, t.customer_id) > (:after_part::smallint, :after::uuid) AND t.brand_id = :brand_id

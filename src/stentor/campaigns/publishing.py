@@ -23,6 +23,7 @@ from stentor.render.errors import TemplateInvalid
 from stentor.render.messages import compile_message
 from stentor.render.publishing import final_parts
 from stentor.render.publishing_rule import bind_names, check_against_schema
+from stentor.render.scope import OTHER_PAGES
 
 # What a worker keeps in memory for each campaign that it delivers.
 PUBLICATION_CHARS_MAX = 8_000_000
@@ -162,8 +163,8 @@ def _always_blank(ingredients: Ingredients) -> dict[FieldPath, str]:
         if not value
     }
     if ingredients.consent_basis == "none":
-        text = "Messages of the consent basis none have no unsubscribe_url; leave it out, or ask for it with if."
-        blank["unsubscribe_url",] = text
+        for name in ("unsubscribe_url", *OTHER_PAGES):
+            blank[name,] = f"Messages of the consent basis none have no {name}; leave it out, or ask for it with if."
     return blank
 
 

@@ -32,6 +32,7 @@ REASONS: Mapping[str, str] = {
     "quiet_hours": "it is their night",
     "in_doubt": "nobody knows whether it went out",
     "execution_paused": "the execution is paused",
+    "on_a_break": "asked for a break",
     "not_cleared": "the service that sends it did not clear them",
 }
 """Why somebody is not written to, or not yet: completes "127 people: …"."""

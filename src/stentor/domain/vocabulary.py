@@ -108,6 +108,7 @@ class Reason(IntEnum):
     IN_DOUBT = 28
     EXECUTION_PAUSED = 29
     NOT_CLEARED = 30
+    ON_A_BREAK = 31
 
     @property
     def label(self) -> str:

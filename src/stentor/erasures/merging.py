@@ -60,6 +60,7 @@ class Party(NamedTuple):
     complained_mask: int
     shared_address: bool
     anonymous: bool
+    break_until: datetime | None
     locale: str | None
     time_zone: str | None
     attributes: str
@@ -254,6 +255,9 @@ async def _choices(conn: Connection, key: dict[str, Any], survivor: Party, other
                 conn, brand_id, entries, Act(source=Source.MERGE, actor=asked_by, note=note)
             )
     await moves.count(conn, brand_id, shard=part_of(stays) % COUNTER_SHARDS)
+    if other.break_until is not None and (survivor.break_until is None or survivor.break_until < other.break_until):
+        act = Act(source=Source.MERGE, actor=asked_by, note=f"merged with {other.external_id}")
+        await consent_store.take_break(conn, brand_id, stays, other.break_until, act)
 
 
 def _entries(customer: UUID, topic: UUID, before: int, after: int) -> list[Entry]:

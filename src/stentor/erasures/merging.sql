@@ -5,7 +5,7 @@
 -- How the two stand, without a lock.
 SELECT c.customer_id, c.external_id, c.created_at, c.email, encode(c.email_digest, 'hex') AS email_digest, c.phone,
     encode(c.phone_digest, 'hex') AS phone_digest, c.push_tokens, c.address_mask, c.valid_mask, c.agreed_mask,
-    c.refused_mask, c.bounced_mask, c.complained_mask, c.shared_address, c.anonymous, c.locale,
+    c.refused_mask, c.bounced_mask, c.complained_mask, c.shared_address, c.anonymous, c.break_until, c.locale,
     c.time_zone, c.attributes::text AS attributes
 FROM customer c
 WHERE c.brand_id = :brand_id
@@ -16,7 +16,7 @@ ORDER BY c.part, c.customer_id
 -- The same, in id order. Waits for messages and events of them that are being taken in, which hold their keys.
 SELECT c.customer_id, c.external_id, c.created_at, c.email, encode(c.email_digest, 'hex') AS email_digest, c.phone,
     encode(c.phone_digest, 'hex') AS phone_digest, c.push_tokens, c.address_mask, c.valid_mask, c.agreed_mask,
-    c.refused_mask, c.bounced_mask, c.complained_mask, c.shared_address, c.anonymous, c.locale,
+    c.refused_mask, c.bounced_mask, c.complained_mask, c.shared_address, c.anonymous, c.break_until, c.locale,
     c.time_zone, c.attributes::text AS attributes
 FROM (
     SELECT u.part, u.customer_id

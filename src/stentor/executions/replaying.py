@@ -43,6 +43,7 @@ KNOWN_WITHIN = timedelta(seconds=1)
 CHECKS: dict[str, frozenset[Reason]] = {
     "execution": frozenset({Reason.EXECUTION_CANCELLED, Reason.NOT_CLEARED, Reason.REVOKED}),
     "consent": frozenset({Reason.NOT_OPTED_IN, Reason.UNSUBSCRIBED}),
+    "break": frozenset({Reason.ON_A_BREAK}),
     "complaint": frozenset({Reason.COMPLAINED}),
     "bounce": frozenset({Reason.BOUNCED_BEFORE}),
     "address": frozenset({Reason.NO_ADDRESS, Reason.INVALID_ADDRESS}),
@@ -56,7 +57,7 @@ CHECKS: dict[str, frozenset[Reason]] = {
 }
 """The checks that a verdict can come from, each with the reasons that it objects with."""
 
-_OF_THE_PERSON = ("consent", "complaint", "bounce", "address", "suppression")
+_OF_THE_PERSON = ("consent", "complaint", "bounce", "address", "break", "suppression")
 _BY_WHAT_WAS = frozenset({"complaint", "bounce", "address", "suppression", "quiet_hours", "cap"})
 """What goes by how people were, by opt-outs or by the brand's policy, and not by the ledger or what is published."""
 
@@ -226,6 +227,9 @@ class Replay:
     def _objection_told(self, check: str, then: PersonThen, at: datetime) -> str:
         if check == "consent":
             return self._consent_told(then, at)
+        if check == "break":
+            asked = self._kept.past.last_break(at)
+            return "" if asked is None or asked.until is None else f"Until {_told(asked.until)}, by {asked.source}."
         if check in {"complaint", "bounce"}:
             since = self._kept.past.marked_since(at, self._channel, complained=check == "complaint")
             return f"Since {_told(since)}." if since else ""

@@ -38,6 +38,7 @@ UPDATE execution SET has_revoked = true WHERE id = :execution_id AND brand_id = 
 -- was made anew on that id after it was fixed whom the execution means (meant_at): nobody decided anything about them.
 SELECT w.ordinal::integer - 1, s.customer_id, s.variant, s.tries, s.doubts,
     p.refused_mask, p.complained_mask, p.bounced_mask, p.address_mask, p.valid_mask, p.shared_address,
+    coalesce(p.break_until > :now, false),
     coalesce(a.channels, 0), p.external_id, p.email, p.email_digest, p.phone, p.phone_digest,
     CASE WHEN :with_tokens THEN p.push_tokens END, p.locale, p.time_zone, p.attributes
 FROM unnest(

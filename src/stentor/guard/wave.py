@@ -17,12 +17,20 @@ class Candidate(PersonFacts, Protocol):
         """The channels of the person's subscription to the execution's topic; 0 when withdrawn or never made."""
         ...
 
+    @property
+    def is_on_a_break(self) -> bool:
+        """Whether they asked for no messages for a while that has not passed."""
+        ...
+
 
 def wave_objection(person: Candidate, channel: ChannelKind, basis: ConsentBasis, *, heeds_topic: bool) -> Reason:
     """Why this send must not go out as the person stands now, by the first check that objects, or `Reason.NONE`.
 
-    `heeds_topic`: only subscribers are written to.
+    `heeds_topic`: only subscribers are written to. A break is a wish like a channel flag: what needs no consent does not heed it.
     """
     if heeds_topic and not person.topic_channels & channel.bit:
         return Reason.UNSUBSCRIBED
-    return person_objection(person, channel, heeds_flags=basis is not ConsentBasis.NONE)
+    heeds_flags = basis is not ConsentBasis.NONE
+    if reason := person_objection(person, channel, heeds_flags=heeds_flags):
+        return reason
+    return Reason.ON_A_BREAK if heeds_flags and person.is_on_a_break else Reason.NONE

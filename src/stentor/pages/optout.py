@@ -1,11 +1,10 @@
 """`/u/l/{code}?c=&a=&s=`: where opt-out links of mailings lead that others send. Looking changes nothing; posting opts out."""
 
-from collections.abc import Callable, Mapping
-from ipaddress import IPv4Address, IPv6Address
-from typing import Any, TypeAlias
+from collections.abc import Callable
+from typing import TypeAlias
 
 import msgspec
-from litestar import Request, Response, Router, get, post
+from litestar import Response, Router, get, post
 from litestar.params import FromPath
 
 from stentor.accounts.directory import BrandDirectory
@@ -15,25 +14,21 @@ from stentor.domain.text import NOT_IN_A_LINE
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Conflict, Invalid, NotFound
 from stentor.forms import posted
-from stentor.html import templates_of
 from stentor.optouts.entry_service import NOTE_CHARS_MAX, EntryService
 from stentor.optouts.lists import ListService
 from stentor.optouts.model import OptOutList
+from stentor.pages.drawing import AnyRequest, drawn, look_of
+from stentor.pages.unsubscribe import Caller, unknown_link
 
 # An address has at most 320 characters.
 FORM_BYTES_MAX = 4096
 
-AnyRequest: TypeAlias = Request[Any, Any, Any]
-Caller: TypeAlias = Callable[[AnyRequest], IPv4Address | IPv6Address | None]
 Throttled: TypeAlias = Callable[[AnyRequest], None]
-
-_PAGES = templates_of("stentor.pages")
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """Whom a link opts out of what: `input_type` is what the page asks for, `said` the last answer, `wrong` why it was none."""
+    """What a page asks for: the name of its text, `input_type`, `said` the last answer, and `wrong` why it was none."""
 
-    brand: str
     takes: str
     input_type: str
     said: str = ""
@@ -70,25 +65,29 @@ class OptoutPages:
         async def look(request: AnyRequest, code: FromPath[str]) -> Response[str]:
             self._look_throttled(request)
             found = await self._found(code)
-            return _unknown_link() if found is None else _page("optout.html", asked=_asked(*found))
+            if found is None:
+                return unknown_link(request)
+            held, brand = found
+            return drawn("optout.html", look_of(request, brand), asked=_asked(held))
 
         @post("/u/l/{code:str}", include_in_schema=False, status_code=200, request_max_body_size=FORM_BYTES_MAX)
         async def opt_out(request: AnyRequest, code: FromPath[str]) -> Response[str]:
             self._post_throttled(request)
             found = await self._found(code)
             if found is None:
-                return _unknown_link()
+                return unknown_link(request)
             held, brand = found
+            look = look_of(request, brand)
             said = await _said(request)
             try:
                 await self._collect(request, held, brand, said)
             except Invalid as wrong:
-                asked = msgspec.structs.replace(_asked(held, brand), said=said, wrong=wrong.detail)
-                return _page("optout.html", status=400, asked=asked)
+                asked = msgspec.structs.replace(_asked(held), said=said, wrong=wrong.detail)
+                return drawn("optout.html", look, status=400, asked=asked)
             except (NotFound, Conflict):
                 # Disabled or deleted while the page was open.
-                return _unknown_link()
-            return _page("opted_out.html", brand=brand.name, said=said)
+                return unknown_link(request)
+            return drawn("opted_out.html", look, said=said)
 
         return Router("/", route_handlers=[look, opt_out])
 
@@ -135,19 +134,9 @@ def _note(request: AnyRequest, name: str) -> str:
     return NOT_IN_A_LINE.sub("", request.query_params.get(name, ""))[:NOTE_CHARS_MAX].strip()
 
 
-def _asked(held: OptOutList, brand: Brand) -> Asked:
+def _asked(held: OptOutList) -> Asked:
     if held.channels == ChannelKind.EMAIL.bit:
-        return Asked(brand.name, "email address", "email")
+        return Asked("your_email", "email")
     if held.channels == ChannelKind.SMS.bit:
-        return Asked(brand.name, "phone number, with its country code", "tel")
-    return Asked(brand.name, "email address, or phone number with its country code", "text")
-
-
-def _unknown_link() -> Response[str]:
-    return _page("unknown_link.html", status=404)
-
-
-def _page(name: str, *, status: int = 200, headers: Mapping[str, str] | None = None, **facts: Any) -> Response[str]:
-    return Response(
-        _PAGES.get_template(name).render(facts), status_code=status, media_type="text/html", headers=dict(headers or {})
-    )
+        return Asked("your_phone", "tel")
+    return Asked("your_either", "text")

@@ -18,7 +18,7 @@ from stentor.render.frame import AT, CONTEXT, CUSTOMER, Expr, Frame, Layout, Sta
 from stentor.render.limits import EMAIL_LIMITS, Limits
 from stentor.render.nodes import NodeCompiler
 from stentor.render.pieces import Piece, Slot
-from stentor.render.scope import ROOTS
+from stentor.render.scope import OTHER_PAGES, ROOTS, other_page
 
 _PLACES = {"context": CONTEXT, "customer": CUSTOMER}
 
@@ -65,6 +65,7 @@ def interpreter_names(frame: Frame, bindings: Mapping[str, str]) -> dict[str, An
             names[name] = fields[name]
     at = frame[AT]
     shared = {name: frame[place] for name, (place, _) in ROOTS.items()}
+    shared |= {name: other_page(shared["unsubscribe_url"], page) for name, page in OTHER_PAGES.items()}
     return {**names, **shared, "today": None if at is None else at.date()}
 
 

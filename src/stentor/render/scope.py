@@ -40,7 +40,10 @@ ROOTS: dict[str, tuple[int, Stage]] = {
 
 _MAPPINGS = frozenset({CUSTOMER, CONTEXT, BRAND})
 
-RESERVED_NAMES = frozenset({*ROOTS, "today"})
+OTHER_PAGES: Mapping[str, str] = {"preferences_url": "/p/", "view_url": "/v/"}
+"""Links that are made of `unsubscribe_url`, by the page of ours that they lead to: whoever may leave may choose, and see it again."""
+
+RESERVED_NAMES = frozenset({*ROOTS, *OTHER_PAGES, "today"})
 
 
 class Local(NamedTuple):
@@ -144,6 +147,8 @@ class Scope:
         if name in ROOTS:
             place, stage = ROOTS[name]
             return Expr(itemgetter(place), stage, place=place)
+        if name in OTHER_PAGES:
+            return Expr(_other_page(OTHER_PAGES[name]), Stage.PERSON)
         if name == "today":
             return Expr(lambda frame: frame[AT].date(), Stage.PERSON)
         if name not in self._bindings:
@@ -164,6 +169,16 @@ def _local_or(place: int, otherwise: Getter) -> Getter:
         return otherwise(frame) if value is MISSING else value
 
     return get
+
+
+def other_page(unsubscribe_url: str | None, page: str) -> str:
+    """The link to another page for whom the unsubscribe link is; empty where there is none."""
+    before, _, token = (unsubscribe_url or "").rpartition("/u/")
+    return before + page + token if token else ""
+
+
+def _other_page(page: str) -> Getter:
+    return lambda frame: other_page(frame[UNSUBSCRIBE_URL], page)
 
 
 def _assigned_names(template: BoundTemplate) -> Iterator[str]:

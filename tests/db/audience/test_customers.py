@@ -55,6 +55,7 @@ async def test_a_new_customer_is_stored_in_normal_form(customers: CustomerServic
         bounced_mask=0,
         complained_mask=0,
         shared_address=False,
+        break_until=None,
         created_at=stored.created_at,
         updated_at=stored.created_at,
     )

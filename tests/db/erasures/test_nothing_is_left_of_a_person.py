@@ -32,6 +32,7 @@ NOBODY = {
         "brand",
         "brand_policy_version",
         "campaign",
+        "catalogue_share",
         "client_channel",
         "connector",
         "connector_channel",

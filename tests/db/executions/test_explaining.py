@@ -167,6 +167,7 @@ async def a_day_of_every_reason(db: Database) -> World:
             someone("refused", refused_mask=bit),
             someone("complained", complained_mask=bit),
             someone("bounced", bounced_mask=bit),
+            someone("resting"),
             someone("homeless", address_mask=0, valid_mask=0),
             someone("misspelt", valid_mask=0),
             someone("tokyo", time_zone="Asia/Tokyo"),
@@ -178,6 +179,8 @@ async def a_day_of_every_reason(db: Database) -> World:
     await world.execution(await world.publication())
     await engine.plan()
     await subscriptions(db).withdraw(world.brand_id, customer_id(world.brand_id, "late"), world.topic_id, by())
+    until = NOON + timedelta(days=2)
+    await subscriptions(db).take_break(world.brand_id, customer_id(world.brand_id, "resting"), until, by())
     async with db.transaction() as conn:
         await add_to_builtin(conn, world.brand_id, [OptOut(EMAIL, email_digest("listed@example.com"), "api", "a file")])
         await conn.execute("UPDATE send SET tries = %s WHERE customer_id = %s", [TRIES_MAX - 1, _id(world, "tired")])
@@ -255,7 +258,7 @@ async def test_of_what_was_decided_before_the_past_was_kept_the_ledger_is_asked_
 
     assert [(name, one) for (_, name), channels in told.items() for one in channels if _differs(one)] == []
     replayed = {check.name for channels in told.values() for one in channels for check in one.checks if check.replayed}
-    assert replayed == {"consent", "duplicate", "holdout", "execution", "deadline"}
+    assert replayed == {"consent", "break", "duplicate", "holdout", "execution", "deadline"}
 
 
 async def test_a_verdict_that_the_ledger_contradicts_is_said_to_differ(db: Database):
@@ -289,7 +292,7 @@ async def test_of_what_planning_decided_only_planning_s_checks_are_told(db: Data
     skipped = outcomes(await told_of(engine, world, execution_id, "bounced"))
 
     assert [name for name, outcome in held.items() if outcome == "not_reached"] == [
-        *("execution", "sender", "suppression", "duplicate", "deadline", "cap", "content"),
+        *("execution", "sender", "break", "suppression", "duplicate", "deadline", "cap", "content"),
     ]
     assert [name for name, outcome in held.items() if outcome == "passed"] == [
         *("consent", "complaint", "bounce", "address", "holdout"),

@@ -27,7 +27,7 @@ _COMMON_SHARE = 0.02
 _MASKS_OF = "{0}.refused_mask, {0}.complained_mask, {0}.bounced_mask, {0}.address_mask, {0}.valid_mask"
 _PERSON = (
     "customer_id, external_id, email, phone, push_tokens, locale, time_zone, attributes, address_mask, valid_mask, agreed_mask,"
-    " refused_mask, bounced_mask, complained_mask, shared_address, created_at, updated_at"
+    " refused_mask, bounced_mask, complained_mask, shared_address, break_until, created_at, updated_at"
 )
 
 

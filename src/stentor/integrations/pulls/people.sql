@@ -13,7 +13,8 @@ SELECT s.customer_id, s.part, s.chunk, s.variant, s.state,
         AND person_objection(
             CASE WHEN :heeds_flags THEN p.refused_mask ELSE 0 END, p.complained_mask, p.bounced_mask, p.address_mask,
             p.valid_mask, :channel_bit
-        ) = 0 AS is_plain,
+        ) = 0
+        AND NOT (:heeds_flags AND coalesce(p.break_until > :now, false)) AS is_plain,
     CASE WHEN :with_places THEN coalesce(p.time_zone, left(p.phone, 5), '') END,
     CASE WHEN :with_addresses THEN CASE WHEN :channel = 1 THEN p.email ELSE p.phone END END,
     CASE WHEN :with_digests THEN CASE WHEN :channel = 1 THEN p.email_digest ELSE p.phone_digest END END
@@ -34,6 +35,7 @@ ORDER BY p.external_id COLLATE "C", s.customer_id
 -- Some of them with all that the guard asks, whoever still stands as the list found them, in the order of their keys.
 SELECT s.customer_id, s.chunk, s.variant, s.tries, s.doubts, s.state,
     p.refused_mask, p.complained_mask, p.bounced_mask, p.address_mask, p.valid_mask, p.shared_address,
+    coalesce(p.break_until > :now, false),
     coalesce(a.channels, 0), p.external_id, p.email, p.email_digest, p.phone, p.phone_digest, NULL::text[], p.locale,
     p.time_zone, '{}'::jsonb
 FROM unnest(:parts::smallint[], :customer_ids::uuid[]) AS n (part, customer_id)
@@ -72,7 +74,7 @@ SELECT r.position, r.customer_id, p.external_id, r.template, r.scheduled_at,
             ELSE p.attributes ->> n.name END, '')
         FROM unnest(:names::text[]) AS n (name)
     ) END AS attributes,
-    p.customer_id IS NULL
+    p.customer_id IS NULL OR p.break_until > :now
         OR r.digest <> coalesce(substr(CASE WHEN :channel = 1 THEN p.email_digest ELSE p.phone_digest END, 1, 8), '')
 FROM pull_row r
 LEFT JOIN recipient p
@@ -95,7 +97,7 @@ SELECT string_agg(
         END || '}',
     ',' ORDER BY r.position
 ), array_agg(r.customer_id) FILTER (
-    WHERE p.customer_id IS NULL
+    WHERE p.customer_id IS NULL OR p.break_until > :now
         OR r.digest <> coalesce(substr(CASE WHEN :channel = 1 THEN p.email_digest ELSE p.phone_digest END, 1, 8), '')
 )
 FROM pull_row r
@@ -128,7 +130,7 @@ SELECT string_agg(
         END || '}',
     ',' ORDER BY r.position
 ), array_agg(r.customer_id) FILTER (
-    WHERE p.customer_id IS NULL
+    WHERE p.customer_id IS NULL OR p.break_until > :now
         OR r.digest <> coalesce(substr(CASE WHEN :channel = 1 THEN p.email_digest ELSE p.phone_digest END, 1, 8), '')
 )
 FROM pull_row r
@@ -158,7 +160,7 @@ SELECT string_agg(
         || to_json(:send_prefix || r.template)::text || CASE WHEN :with_templates THEN ',"TemplateID":' || r.template ELSE '' END || '}',
     ',' ORDER BY r.position
 ), array_agg(r.customer_id) FILTER (
-    WHERE p.customer_id IS NULL
+    WHERE p.customer_id IS NULL OR p.break_until > :now
         OR r.digest <> coalesce(substr(CASE WHEN :channel = 1 THEN p.email_digest ELSE p.phone_digest END, 1, 8), '')
 )
 FROM pull_row r
