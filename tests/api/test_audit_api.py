@@ -65,6 +65,8 @@ NOT_AUDITED = {
     "addOptoutEntries": _PEOPLE,
     "beginImport": _FILES,
     "cancelExecution": _FLOW,
+    "cancelImport": _FILES,
+    "stopImport": _FILES,
     "checkOptoutEntries": _LOOKS,
     "findOptoutAddress": _LOOKS,
     "countExpression": _LOOKS,

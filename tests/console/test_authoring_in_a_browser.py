@@ -22,6 +22,11 @@ PICTURES = os.environ.get("STENTOR_TEST_PICTURES")
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    yield from opened()
+
+
+def opened() -> Iterator[Browser]:
+    """A browser, until the next one is asked for."""
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if found is None:
         pytest.exit("This needs a browser: apt-get install --yes chromium", returncode=2)
