@@ -178,6 +178,8 @@ def _on(
         reason = Reason.SUPPRESSED
     if reason is not Reason.NONE:
         return ChannelReach(channel, reason)
+    if person.break_until is not None and person.break_until > now:
+        return ChannelReach(channel, Reason.ON_A_BREAK, person.break_until)
     hours = quiet_hours(channel, quiet.rules, (), quiet.fallback) if quiet.rules else None
     objection = None if hours is None else hours.objection(place, now)
     if isinstance(objection, Hold):

@@ -111,10 +111,11 @@ CROSS JOIN LATERAL (
 ORDER BY w.execution_id, w.step
 
 -- name: consents
-SELECT e.customer_id, e.event_id, e.at, e.kind, e.topic_id, e.channels, e.source, e.actor, e.ip, e.text_version, e.note
+SELECT e.customer_id, e.event_id, e.at, e.kind, e.topic_id, e.channels, e.source, e.actor, e.ip, e.text_version, e.note,
+    e.until
 FROM unnest(:parts::smallint[], :customer_ids::uuid[]) AS n (part, customer_id)
 CROSS JOIN LATERAL (
-    SELECT customer_id, event_id, at, kind, topic_id, channels, source, actor, ip, text_version, note
+    SELECT customer_id, event_id, at, kind, topic_id, channels, source, actor, ip, text_version, note, until
     FROM consent_event
     WHERE part = n.part AND customer_id = n.customer_id AND brand_id = :brand_id
         AND (at, event_id) < (:until::timestamptz, :until_id::uuid)

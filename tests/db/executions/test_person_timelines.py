@@ -192,6 +192,19 @@ async def test_quiet_hours_and_the_clock_are_those_of_where_they_are(at: AtTime,
     assert (us.zone_from, de.zone_from) == ("time_zone", "group")
 
 
+async def test_a_break_is_told_with_its_end_and_holds_on_every_channel(db: Database, tmp_path: Path):
+    world = await World.made(db)
+    (one,) = await world.people([Someone("one")])
+    until = Clock(db.shift).now() + timedelta(days=3)
+    await SubscriptionService(db).take_break(world.brand_id, one, until, ACT)
+
+    reach = await reach_of(world, Lists(db, tmp_path), "one")
+    entries = await everything(world, one)
+
+    assert [(each.reason, each.until) for each in reach.channels] == [(Reason.ON_A_BREAK, until)]
+    assert [(entry.consent.kind, entry.consent.until) for entry in entries[:1] if entry.consent] == [("break", until)]
+
+
 async def test_the_lists_that_hold_an_address_are_named_and_one_for_some_topics_stops_not_all(
     db: Database, tmp_path: Path
 ):

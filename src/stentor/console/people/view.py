@@ -41,6 +41,8 @@ CHOICES: Mapping[str, str] = {
     "agreed": "Said yes",
     "refused": "Said no",
     "unset": "Choice taken away",
+    "break": "Asked for a break",
+    "break_over": "Ended their break",
 }
 """What the ledger says, to a reader."""
 
