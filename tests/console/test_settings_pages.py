@@ -18,7 +18,12 @@ async def test_an_admin_changes_what_the_brand_says_and_sees_who_did(console: Co
     at = await console.enters("admin")
     root = f"{console.root}/settings"
     token = {"form_token": form_token(await at.get(root))}
-    said = {"from_name": HOSTILE, "from_address": "news@example.org", "default_time_zone": "europe/berlin"}
+    said = {
+        "from_name": HOSTILE,
+        "from_address": "news@example.org",
+        "default_time_zone": "europe/berlin",
+        "color": "#1b3a6b",
+    }
 
     wrong = await at.post(root, data={**token, **said, "from_address": "nobody", "postal_address": ""}, headers=OWN)
     saved = await at.post(root, data={**token, **said, "postal_address": "Street 1\r\nTown"}, headers=OWN)
@@ -30,7 +35,7 @@ async def test_an_admin_changes_what_the_brand_says_and_sees_who_did(console: Co
     assert (wrong.status_code, 'id="from_address-error"' in wrong.text) == (400, True)
     assert 'value="nobody"' in wrong.text
     assert (saved.status_code, renamed.status_code, foreign.status_code) == (303, 303, 403)
-    assert (settings.from_name, settings.default_time_zone) == (HOSTILE, "Europe/Berlin")
+    assert (settings.from_name, settings.default_time_zone, settings.color) == (HOSTILE, "Europe/Berlin", "#1b3a6b")
     assert settings.postal_address == "Street 1\nTown"
     assert HOSTILE not in shown.text
     assert "Street 1\nTown</textarea>" in shown.text

@@ -57,6 +57,13 @@ PAGES: Mapping[str, tuple[Group, ...]] = {
                     name="from_address", label="From, the e-mail address", widget="text", chars_max=ADDRESS_CHARS_MAX
                 ),
                 Plain(
+                    name="color",
+                    label="Colour",
+                    widget="text",
+                    chars_max=7,
+                    hint="Of the pages that subscribers see, as #1b3a6b; empty: Stentor's own.",
+                ),
+                Plain(
                     name="postal_address",
                     label="Postal address",
                     widget="lines",
