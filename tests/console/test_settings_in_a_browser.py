@@ -127,7 +127,7 @@ async def test_an_owner_makes_a_token_and_a_topic_and_looks_somebody_up(console:
         await page.click("button:has-text('Look up')")
         await expect(page.locator("[role=status]")).to_contain_text("the address itself")
         assert "aino" not in page.url.lower()
-        found = []
+        found: list[tuple[str, object]] = []
         for path in paths:
             await page.goto(root + path)
             found += [(path, barrier) for barrier in await barriers(page)]
