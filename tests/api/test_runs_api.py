@@ -35,7 +35,7 @@ async def tell_events_apart(club: World) -> None:
 
 
 async def test_a_run_is_an_execution_that_can_be_looked_at(club: World):
-    run = await club.ask("POST", RUN, json=CALL)
+    run = await club.ask("POST", RUN, json=CALL, headers={"X-Request-Id": "the-call"})
     found = await club.ask("GET", f"/executions/{run.json()['execution_id']}")
     listed = await club.ask("GET", "/executions")
 
@@ -43,6 +43,7 @@ async def test_a_run_is_an_execution_that_can_be_looked_at(club: World):
     assert found.json()["state"] == "queued"
     assert found.json()["context"] == CALL["context"]
     assert found.json()["event_generator_id"] == "match-starts"
+    assert found.json()["request_id"] == "the-call"
     assert [one["id"] for one in listed.json()["data"]] == [run.json()["execution_id"]]
 
 

@@ -17,13 +17,14 @@ class Actor(msgspec.Struct, frozen=True):
 
     `id`: the id of the user or of the hub client, the key's number or the number of the machine's user, as text; `label`:
     what people call them (an address, a key's number and name, a user of the machine); `ip`: where from, empty where nobody
-    came over a network.
+    came over a network; `request_id`: of the call that they act by, where programs call.
     """
 
     kind: ActorKind
     id: str = ""
     label: str = ""
     ip: str = ""
+    request_id: str = ""
 
 
 ENGINE = Actor("engine")

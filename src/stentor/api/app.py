@@ -23,7 +23,7 @@ from stentor.api.customer_stories import customers
 from stentor.api.docs.pages import Reference
 from stentor.api.edge import Exchange, check_target
 from stentor.api.erasures import erasures
-from stentor.api.experiments import executions
+from stentor.api.execution_figures import executions
 from stentor.api.hub_clients import hub_clients
 from stentor.api.imports import imports
 from stentor.api.inbox import inbox

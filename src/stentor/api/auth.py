@@ -35,7 +35,8 @@ async def authenticated(request: ApiRequest) -> Principal:
     if principal is None:
         raise Unauthenticated("This key is unknown, revoked or expired. Make a new one with `stentor key create`.")
     address = request.client_address
-    act_as(Actor("key", str(principal.key_number), principal.label, "" if address is None else str(address)))
+    ip = "" if address is None else str(address)
+    act_as(Actor("key", str(principal.key_number), principal.label, ip, request.request_id))
     return principal
 
 

@@ -13,12 +13,13 @@ from stentor.api.paging import Listing, ListQuery, Walk, listing
 from stentor.api.request import ApiRequest, Caller
 from stentor.campaigns.model import LaneName
 from stentor.domain.vocabulary import Lane
-from stentor.errors import Conflict
-from stentor.executions.model import ErrorCode, ExecutionState
+from stentor.errors import Conflict, Unavailable
+from stentor.executions.model import TRIGGER_CHARS_MAX, ErrorCode, ExecutionFilter, ExecutionState
 from stentor.executions.remedies import Action, Remedy
 from stentor.executions.service import Overview, Progress
 from stentor.executions.steps.model import Steps
 from stentor.report.funnel import ChannelFunnel
+from stentor.report.reactions import ChannelReactions
 from stentor.report.reconciliations import Reconciliation
 
 executions = group_noun(
@@ -59,6 +60,9 @@ class ExecutionBody(msgspec.Struct, frozen=True, kw_only=True):
     ]
     step: Annotated[int, Meta(description="Which step of its campaign it is; 0 for the campaign's own routes.")]
     triggered_by: str
+    request_id: Annotated[
+        str, Meta(description="The `X-Request-Id` of the call that started it; empty where none did.")
+    ]
     audience_size: Annotated[int, Meta(description="People who are meant on at least one channel, before the guard.")]
     error_code: ErrorCode | None
     error_message: str | None
@@ -113,6 +117,13 @@ class ExecutionDetail(ExecutionBody, frozen=True, kw_only=True):
     paused_senders: Annotated[
         list[PausedSenderBody], Meta(description="Senders that somebody of it waits for, because they are paused.")
     ]
+    reactions: Annotated[
+        list[ChannelReactions],
+        Meta(
+            description="By channel, of how many people providers or partners told what; each person once. Opens are estimates: "
+            "mail programs load pictures unasked."
+        ),
+    ]
     reconciliation: Annotated[
         Reconciliation | None, Meta(description="The books of its last end, counted from rows; null before the first.")
     ]
@@ -134,6 +145,7 @@ def detailed(overview: Overview) -> ExecutionDetail:
             PausedSenderBody(name=one.name, channel=name_of(one.channel), paused_at=one.paused_at)
             for one in overview.paused_senders
         ],
+        reactions=overview.reactions,
         reconciliation=overview.reconciliation,
         run_number=None if overview.partner_run is None else overview.partner_run.number,
         partner_channels=[] if overview.partner_run is None else overview.partner_run.channels,
@@ -169,6 +181,7 @@ def shown(progress: Progress) -> ExecutionBody:
         parent_id=execution.parent_id,
         step=execution.step,
         triggered_by=execution.triggered_by,
+        request_id=execution.request_id,
         audience_size=execution.audience_size,
         error_code=execution.error_code,
         error_message=execution.error_message,
@@ -185,12 +198,36 @@ def shown(progress: Progress) -> ExecutionBody:
     )
 
 
-@executions.get("/executions", scope="read")
-async def list_executions(request: ApiRequest, caller: Caller, query: ListQuery) -> Listing[ExecutionBody]:
-    """List the group's executions, newest first."""
+class ExecutionQuery(ListQuery, frozen=True, kw_only=True):
+    """Which executions are listed."""
+
+    state: ExecutionState | None = None
+    campaign_id: Annotated[
+        UUID | None, Meta(description="Of that campaign: run itself, by its event generators, or as its steps.")
+    ] = None
+    triggered_by: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                max_length=TRIGGER_CHARS_MAX,
+                description="A part of what `triggered_by` says, as `key 12`.",
+            ),
+        ]
+        | None
+    ) = None
+
+
+@executions.get("/executions", scope="read", problems=[Unavailable])
+async def list_executions(request: ApiRequest, caller: Caller, query: ExecutionQuery) -> Listing[ExecutionBody]:
+    """List the group's executions, newest first.
+
+    A list that is narrowed to few among very many is given up after 5 seconds.
+    """
+    narrowed = ExecutionFilter(None if query.state is None else (query.state,), query.campaign_id, query.triggered_by)
 
     async def fetch(before: UUID | None, limit: int) -> list[Progress]:
-        return await request.services.executions.page(caller.brand_id, before=before, limit=limit)
+        return await request.services.executions.page(caller.brand_id, before=before, limit=limit, narrowed=narrowed)
 
     return await listing(request, query, Walk(fetch, lambda progress: progress.execution.id, UUID), shown)
 

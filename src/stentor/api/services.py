@@ -42,8 +42,10 @@ from stentor.erasures.exporting import ExportService
 from stentor.erasures.merging import MergeService
 from stentor.erasures.service import ErasureService
 from stentor.executions.experiments import ExperimentService
+from stentor.executions.figures import FigureService
 from stentor.executions.reaching import ReachService
 from stentor.executions.service import ExecutionService
+from stentor.executions.showing import MessageViews
 from stentor.executions.timeline import TimelineService
 from stentor.executions.today import TodayService
 from stentor.integrations.access import HubAccess
@@ -147,6 +149,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     streams: StreamService
     executions: ExecutionService
     today: TodayService
+    figures: FigureService
+    message_views: MessageViews
     pulls: PullService
     experiments: ExperimentService
     inbox: InboxService

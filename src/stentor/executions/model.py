@@ -48,6 +48,8 @@ class Execution(msgspec.Struct, frozen=True):
     step: int
     """Which step of its campaign it is, 0 for the first."""
     triggered_by: str
+    request_id: str
+    """Of the request that started it; empty where none did."""
     state: ExecutionState
     audience_size: int
     error_code: ErrorCode | None
@@ -68,6 +70,22 @@ class Execution(msgspec.Struct, frozen=True):
     def meant_at(self) -> datetime | None:
         """When it was fixed whom it means; None before that."""
         return self.created_at if self.recipients else self.cast_at or self.published_at
+
+
+TRIGGER_CHARS_MAX = 200
+"""How long a part of `triggered_by` may be that is looked for."""
+
+
+class ExecutionFilter(msgspec.Struct, frozen=True):
+    """What a list of executions is narrowed to; None is all of them. `triggered_by` is a part of what they say."""
+
+    states: tuple[ExecutionState, ...] | None = None
+    campaign_id: UUID | None = None
+    triggered_by: str | None = None
+
+
+ALL = ExecutionFilter()
+"""Every execution of a brand."""
 
 
 class Origin(msgspec.Struct, frozen=True):

@@ -246,7 +246,7 @@ WHERE c.execution_id = w.execution_id AND c.number = w.number
 
 -- name: find
 SELECT id, brand_id, publication_id, generator_id, topic_key, topic_id, context, lane, is_test, recipients, campaign_id, audience, cast_at,
-    cast_size, local_at, spread_s, per_hour, parent_id, step, triggered_by, state,
+    cast_size, local_at, spread_s, per_hour, parent_id, step, triggered_by, request_id, state,
     audience_size, error_code, error_message, created_at, start_at, schedule_id, occurrence_at, status_at, published_at,
     paused_at, restored_at, cancelled_at, ended_at
 FROM execution
@@ -261,12 +261,19 @@ LEFT JOIN campaign c ON c.id = p.campaign_id
 WHERE e.id = :execution_id
 
 -- name: page
+-- Of a campaign those that it ran itself, and those of its event generators and steps: all that were published of it.
 SELECT id, brand_id, publication_id, generator_id, topic_key, topic_id, context, lane, is_test, recipients, campaign_id, audience, cast_at,
-    cast_size, local_at, spread_s, per_hour, parent_id, step, triggered_by, state,
+    cast_size, local_at, spread_s, per_hour, parent_id, step, triggered_by, request_id, state,
     audience_size, error_code, error_message, created_at, start_at, schedule_id, occurrence_at, status_at, published_at,
     paused_at, restored_at, cancelled_at, ended_at
 FROM execution
 WHERE brand_id = :brand_id AND (:before::uuid IS NULL OR id < :before)
+    AND (:states::text[] IS NULL OR state = ANY(:states))
+    AND (:triggered_by::text IS NULL OR strpos(lower(triggered_by), lower(:triggered_by)) > 0)
+    AND (
+        :campaign_id::uuid IS NULL
+        OR publication_id IN (SELECT p.id FROM publication p WHERE p.campaign_id = :campaign_id AND p.brand_id = :brand_id)
+    )
 ORDER BY id DESC
 LIMIT :limit
 

@@ -10,10 +10,12 @@ from uuid import UUID
 import msgspec
 
 from stentor.accounts.service import find_brand
+from stentor.campaigns.model import PublishedContent
 from stentor.clock import Clock
+from stentor.db.by_keys import go_by_keys
 from stentor.db.connection import Connection
 from stentor.db.pool import Database
-from stentor.domain.ids import was_made_before
+from stentor.domain.ids import PARTS, part_of, was_made_before
 from stentor.domain.policy import BrandPolicy
 from stentor.domain.vocabulary import ChannelKind
 from stentor.errors import Conflict, Forbidden, NotFound, Unavailable
@@ -24,7 +26,7 @@ from stentor.executions.facts import PublicationSource
 from stentor.executions.forecasting import Forecast, Trial, forecast
 from stentor.executions.history import HISTORY_DAYS
 from stentor.executions.messages import MessageStory, message_story
-from stentor.executions.model import Execution, ExecutionState, Origin
+from stentor.executions.model import ALL, Execution, ExecutionFilter, ExecutionState, Origin
 from stentor.executions.partner_runs import PartnerRun
 from stentor.executions.quieting import QuietSource
 from stentor.executions.remedies import TREATMENTS, Action, Remedy
@@ -33,13 +35,23 @@ from stentor.executions.steps.model import Steps
 from stentor.executions.steps.standing import steps_of
 from stentor.failpoints import failpoint
 from stentor.optouts.look_up import LookUp
-from stentor.report import recipients, reconciliations
+from stentor.report import reactions, recipients, reconciliations
 from stentor.report.funnel import ChannelFunnel, funnels
+from stentor.report.reactions import ChannelReactions
 from stentor.report.recipients import RecipientFilter, RecipientRow
 from stentor.report.reconciliations import Line, Reconciliation
 
 PAGE_MAX = 500
 EXPORTS_MAX = 4
+
+LOOK_S_MAX = 5
+"""How long a narrowed list of executions may look for them."""
+
+LOOKED_AT_MAX = 50_000
+"""How many people one look through an execution's people passes, some 50 ms of reading, before it says where it got to."""
+
+_LAST = (1 << 116) - 1
+_CHANNEL_LAST = 32_767
 
 DRY_RUNS_MAX = 2
 DRY_RUN_S_MAX = 30
@@ -67,7 +79,8 @@ class Overview(msgspec.Struct, frozen=True):
     """An execution with its numbers, what was ordered for it, and the books of its last end.
 
     `to_decide` are sends in doubt whose sender asks what becomes of them; `paused_senders` are those that somebody of it
-    waits for; `partner_run` is what partners know it as that execute it, or a part of it.
+    waits for; `partner_run` is what partners know it as that execute it, or a part of it; `reactions` are what people did, as
+    far as providers and partners told.
     """
 
     execution: Execution
@@ -77,6 +90,7 @@ class Overview(msgspec.Struct, frozen=True):
     reconciliation: Reconciliation | None
     paused_senders: list[PausedSender]
     partner_run: PartnerRun | None
+    reactions: list[ChannelReactions]
 
 
 class ExecutionService:
@@ -115,10 +129,16 @@ class ExecutionService:
             raise NotFound("There is no such execution any more.")
         return found
 
-    async def page(self, brand_id: UUID, *, before: UUID | None, limit: int) -> list[Progress]:
-        """A brand's executions, newest first, from `before` on; at most `PAGE_MAX`."""
-        async with self._db.read() as conn:
-            found = await store.page(conn, brand_id, before, min(limit, PAGE_MAX))
+    async def page(
+        self, brand_id: UUID, *, before: UUID | None, limit: int, narrowed: ExecutionFilter = ALL
+    ) -> list[Progress]:
+        """A brand's executions, newest first, from `before` on; at most `PAGE_MAX`.
+
+        Raises Unavailable where few are `narrowed` to and so many lie between them that looking takes more than 5 seconds.
+        """
+        patience = None if narrowed == ALL else timedelta(seconds=LOOK_S_MAX)
+        async with self._db.read(statement_timeout=patience) as conn:
+            found = await store.page(conn, brand_id, before, min(limit, PAGE_MAX), narrowed)
             counts = await funnels(conn, brand_id, [execution.id for execution in found])
         return [Progress(execution, counts.get(execution.id, [])) for execution in found]
 
@@ -175,8 +195,14 @@ class ExecutionService:
             paused = await paused_senders(conn, brand_id, execution_id)
             run = (await partner_runs.runs_of(conn, brand_id, [execution_id])).get(execution_id)
             asking = await remedies.asking_channels(conn, brand_id, execution_id) if is_in_doubt else set()
+            reacted = await reactions.reactions(conn, brand_id, execution_id)
         to_decide = sum(channel.unknown for channel in channels if channel.channel in asking)
-        return Overview(execution, channels, to_decide, ordered, next(iter(ends), None), paused, run)
+        books = next(iter(ends), None)
+        return Overview(execution, channels, to_decide, ordered, books, paused, run, reacted)
+
+    async def content(self, brand_id: UUID, execution: Execution) -> PublishedContent:
+        """What the execution says and goes by: its campaign as it was frozen."""
+        return (await self._publications.load(brand_id, execution.publication_id)).content
 
     async def steps(self, brand_id: UUID, execution_id: UUID) -> Steps:
         """How the steps that follow the execution stand; none for one that nothing follows. Raises NotFound."""
@@ -265,6 +291,36 @@ class ExecutionService:
             return await recipients.page(
                 conn, brand_id, execution_id, narrowed, after=after, limit=min(limit, PAGE_MAX)
             )
+
+    async def some_recipients(
+        self,
+        brand_id: UUID,
+        execution_id: UUID,
+        narrowed: RecipientFilter,
+        *,
+        after: tuple[UUID, int] | None,
+        limit: int,
+        people_max: int = LOOKED_AT_MAX,
+    ) -> tuple[list[RecipientRow], tuple[UUID, int] | None]:
+        """As `recipients`, of as many people as one look passes (`people_max`), and from where to look on; None at the end.
+
+        So who looks for five among a million waits for no more than a look, and may get none of them. Raises NotFound.
+        """
+        async with self._db.transaction() as conn:
+            await go_by_keys(conn)
+            execution = await self._find(conn, brand_id, execution_id)
+            people = max(execution.audience_size, execution.cast_size or 0, 1)
+            first = part_of(after[0]) if after else 0
+            last = min(first + max(1, PARTS * people_max // people), PARTS) - 1
+            limit = min(limit, PAGE_MAX)
+            found = await recipients.page(
+                conn, brand_id, execution_id, narrowed, after=after, limit=limit, part_to=last
+            )
+        if len(found) == limit:
+            return found, (found[-1].customer_id, int(found[-1].channel))
+        if last == PARTS - 1:
+            return found, None
+        return found, (UUID(int=last << 116 | _LAST), _CHANNEL_LAST)
 
     async def partner_channels(self, brand_id: UUID, execution_id: UUID) -> Mapping[tuple[ChannelKind, int], int]:
         """By channel and variant of a send, the number of the partner channel that it goes out by; empty where it is none's.

@@ -21,6 +21,7 @@ from stentor.executions.model import (
     ClaimedSlice,
     ErrorCode,
     Execution,
+    ExecutionFilter,
     Origin,
     PlannedRoute,
     QueuedExecution,
@@ -365,6 +366,17 @@ async def hurry(conn: Connection, brand_id: UUID, execution_id: UUID) -> None:
     await Sql.hurry.run(conn, brand_id=brand_id, execution_id=execution_id)
 
 
-async def page(conn: Connection, brand_id: UUID, before: UUID | None, limit: int) -> list[Execution]:
+async def page(
+    conn: Connection, brand_id: UUID, before: UUID | None, limit: int, narrowed: ExecutionFilter
+) -> list[Execution]:
     """A brand's executions, newest first, from `before` on."""
-    return await Sql.page.rows(conn, Execution, brand_id=brand_id, before=before, limit=limit)
+    return await Sql.page.rows(
+        conn,
+        Execution,
+        brand_id=brand_id,
+        before=before,
+        limit=limit,
+        states=None if narrowed.states is None else list(narrowed.states),
+        campaign_id=narrowed.campaign_id,
+        triggered_by=narrowed.triggered_by,
+    )

@@ -9,6 +9,8 @@ from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
 from stentor.domain.ids import part_of
 from stentor.domain.vocabulary import ChannelKind
+from stentor.report import reactions
+from stentor.report.reactions import Told
 
 _FIRST = UUID(int=0)
 
@@ -86,6 +88,8 @@ async def standing(conn: Connection, brand_id: UUID, facts: Sequence[PartnerFact
 
 async def tell(conn: Connection, brand_id: UUID, facts: Sequence[PartnerFact]) -> set[tuple[UUID, UUID, UUID]]:
     """Enters them in the histories of their sends, and returns what is new: (execution, customer, event)."""
+    told = [Told(fact.execution_id, fact.customer_id, int(fact.channel), fact.kind) for fact in facts]
+    await reactions.count(conn, brand_id, told)
     rows = await Sql.tell.tuples(
         conn,
         brand_id=brand_id,

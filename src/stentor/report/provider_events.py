@@ -9,6 +9,8 @@ from uuid import UUID
 from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
 from stentor.domain.vocabulary import ChannelKind
+from stentor.report import reactions
+from stentor.report.reactions import Told
 
 KEPT_DAYS = 30
 """How long an applied event is kept, so that a provider that repeats it is understood."""
@@ -47,6 +49,8 @@ async def claim_due(conn: Connection, limit: int) -> list[ProviderEvent]:
 
 async def tell(conn: Connection, brand_id: UUID, channel: ChannelKind, events: Sequence[ProviderEvent]) -> None:
     """Enters them in the histories of their sends; what was told before is told once."""
+    told = [Told(event.execution_id, event.customer_id, int(channel), event.kind) for event in events]
+    await reactions.count(conn, brand_id, told)
     await Sql.tell.run(
         conn,
         brand_id=brand_id,

@@ -10,7 +10,7 @@ import msgspec
 from stentor.db.by_keys import go_by_keys
 from stentor.db.connection import Connection
 from stentor.db.sql import QuerySet, Statement
-from stentor.domain.ids import part_of
+from stentor.domain.ids import PARTS, part_of
 from stentor.domain.vocabulary import ChannelKind, Reason, SendState
 
 _FIRST = UUID(int=0)
@@ -45,6 +45,8 @@ class RecipientRow(msgspec.Struct, frozen=True):
     tries: int
     doubts: int
     decided_at: datetime
+    address: str
+    """Their e-mail address or phone number as it is now, where the channel goes to one; else empty."""
 
 
 class SendTrace(msgspec.Struct, frozen=True):
@@ -80,8 +82,9 @@ async def page(
     *,
     after: tuple[UUID, int] | None,
     limit: int,
+    part_to: int = PARTS - 1,
 ) -> list[RecipientRow]:
-    """Sends in the order of customer and channel, from `after` (customer, channel) on."""
+    """Sends in the order of customer and channel, from `after` (customer, channel) on, as far as the part `part_to`."""
     customer, channel = after or (_FIRST, -1)
     rows = await Sql.page.tuples(
         conn,
@@ -90,6 +93,7 @@ async def page(
         after_part=part_of(customer),
         after_customer=customer,
         after_channel=channel,
+        part_to=part_to,
         state=narrowed.state,
         reason=narrowed.reason,
         channel=narrowed.channel,

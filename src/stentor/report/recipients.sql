@@ -1,10 +1,12 @@
 -- name: page
 -- An execution's sends in the order of their key, with the filters that a report drills down by.
-SELECT s.customer_id, c.external_id, s.channel, s.state, s.reason, s.variant, s.tries, s.doubts, s.decided_at
+SELECT s.customer_id, c.external_id, s.channel, s.state, s.reason, s.variant, s.tries, s.doubts, s.decided_at,
+    coalesce(CASE WHEN s.channel = 1 THEN c.email WHEN s.channel IN (2, 5, 6) THEN c.phone END, '') AS address
 FROM send s
 JOIN customer c ON c.part = s.part AND c.customer_id = s.customer_id AND c.brand_id = :brand_id
 WHERE s.execution_id = :execution_id AND s.brand_id = :brand_id
     AND (s.part, s.customer_id, s.channel) > (:after_part::smallint, :after_customer::uuid, :after_channel::smallint)
+    AND s.part <= :part_to::smallint
     AND (:state::smallint IS NULL OR s.state = :state) AND (:reason::smallint IS NULL OR s.reason = :reason)
     AND (:channel::smallint IS NULL OR s.channel = :channel)
 ORDER BY s.part, s.customer_id, s.channel
@@ -16,7 +18,8 @@ SELECT set_config('idle_in_transaction_session_timeout', '60s', true)
 
 -- name: everybody
 -- As `page`, to the end and at one moment.
-SELECT s.customer_id, c.external_id, s.channel, s.state, s.reason, s.variant, s.tries, s.doubts, s.decided_at
+SELECT s.customer_id, c.external_id, s.channel, s.state, s.reason, s.variant, s.tries, s.doubts, s.decided_at,
+    coalesce(CASE WHEN s.channel = 1 THEN c.email WHEN s.channel IN (2, 5, 6) THEN c.phone END, '') AS address
 FROM send s
 JOIN customer c ON c.part = s.part AND c.customer_id = s.customer_id AND c.brand_id = :brand_id
 WHERE s.execution_id = :execution_id AND s.brand_id = :brand_id

@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 from psycopg.types.json import Jsonb
 
+from stentor.accounts.acting import acting
 from stentor.accounts.directory import BrandDirectory
 from stentor.campaigns.sources import CampaignSource, PublishedCampaign
 from stentor.clock import Clock
@@ -192,6 +193,7 @@ async def write_run(conn: Connection, queued: QueuedRun) -> UUID:
         spread_s=run.pace.spread_s,
         per_hour=run.pace.per_hour,
         deadline_s=queued.deadline_s,
+        request_id=acting().request_id,
     )
     return queued.id
 

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import msgspec
 
+from stentor.accounts.acting import acting
 from stentor.answers.model import Answer, Idempotency
 from stentor.domain.vocabulary import Lane
 
@@ -67,3 +68,5 @@ class QueuedCall(msgspec.Struct, frozen=True):
     recipients: int = 0
     """How many people the call named; 0 where a topic's subscribers are meant."""
     start_at: datetime | None = None
+    request_id: str = msgspec.field(default_factory=lambda: acting().request_id)
+    """Of the request that made the call; empty where none did."""

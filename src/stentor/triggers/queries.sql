@@ -13,10 +13,10 @@ WITH call AS MATERIALIZED (
     FROM ROWS FROM (jsonb_to_recordset(:calls) AS (
         id uuid, brand_id uuid, rate_per_s double precision, publication_id uuid, generator_id text, topic_key text,
         context jsonb, lane smallint, is_test boolean, triggered_by text,
-        deadline_s integer, start_at timestamptz, recipients smallint
+        deadline_s integer, start_at timestamptz, recipients smallint, request_id text
     )) WITH ORDINALITY AS c (
         id, brand_id, rate_per_s, publication_id, generator_id, topic_key, context, lane, is_test, triggered_by, deadline_s,
-        start_at, recipients, arrival
+        start_at, recipients, request_id, arrival
     )
 ), bucket AS MATERIALIZED (
     SELECT b.brand_id, w.calls,
@@ -33,10 +33,10 @@ WITH call AS MATERIALIZED (
     RETURNING b.brand_id, least(k.calls, floor(k.tokens)) AS calls
 )
 INSERT INTO execution (id, brand_id, publication_id, generator_id, topic_key, context, lane, is_test, triggered_by, state,
-    created_at, status_at, start_at, deadline_at, recipients)
+    created_at, status_at, start_at, deadline_at, recipients, request_id)
 SELECT c.id, c.brand_id, c.publication_id, c.generator_id, c.topic_key, c.context, c.lane, c.is_test, c.triggered_by,
     CASE WHEN c.start_at > :now THEN 'scheduled' ELSE 'queued' END, :now, :now, c.start_at,
-    greatest(:now, c.start_at) + make_interval(secs => c.deadline_s), c.recipients
+    greatest(:now, c.start_at) + make_interval(secs => c.deadline_s), c.recipients, coalesce(c.request_id, '')
 FROM call c
 JOIN taken t ON t.brand_id = c.brand_id
 WHERE c.place <= t.calls

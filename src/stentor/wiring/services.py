@@ -60,9 +60,11 @@ from stentor.erasures.merging import MergeService
 from stentor.erasures.model import Digests
 from stentor.erasures.service import ErasureService
 from stentor.executions.experiments import ExperimentService
+from stentor.executions.figures import FigureService
 from stentor.executions.quieting import QuietSource
 from stentor.executions.reaching import ReachService
 from stentor.executions.service import ExecutionService
+from stentor.executions.showing import MessageViews
 from stentor.executions.timeline import TimelineService
 from stentor.executions.today import TodayService
 from stentor.integrations.access import HubAccess
@@ -207,6 +209,7 @@ def services(core: Core) -> Services:
     customers = CustomerService(core.db)
     listeners = ListenerService(core.db, signing_secrets(core), outbound(core.settings))
     senders = SenderService(core.db, core.sender_secrets, reach(core.settings))
+    inbox = InboxService(core.db, core.send_ids, reassemble)
     return Services(
         database=core.db,
         reserve=disk_reserve(core.settings),
@@ -279,6 +282,8 @@ def services(core: Core) -> Services:
         catalogue_shares=CatalogueShares(core.db, core.secret.derive("catalogue-links")),
         executions=executions,
         today=TodayService(core.db),
+        figures=FigureService(core.db, executions, core.publications, brands, clock),
+        message_views=MessageViews(core.db, executions, core.publications, core.composer, inbox, core.send_ids, clock),
         pulls=pull_service(core),
         experiments=ExperimentService(core.db, core.publications),
         triggers=TriggerService(core.db, brands, generators, executions, clock=clock),
@@ -299,7 +304,7 @@ def services(core: Core) -> Services:
         streams=StreamService(core.db, batches),
         calendar=CalendarService(core.db, clock),
         schedules=ScheduleService(core.db, TargetChecker(CallChecker(brands, generators), campaigns), executions),
-        inbox=InboxService(core.db, core.send_ids, reassemble),
+        inbox=inbox,
         totals=TotalService(core.db),
         interactions=InteractionService(core.db, clock),
         partner_facts=FactService(core.db, clock),
