@@ -35,7 +35,6 @@ from stentor.console.consent.lists import OptoutListPages
 from stentor.console.consent.topics import TopicPages
 from stentor.console.console import ConsolePages, Part
 from stentor.console.entry import EntryPages
-from stentor.console.executions import ExecutionPages
 from stentor.console.hub_clients import HubClientPages
 from stentor.console.inbox import InboxPages
 from stentor.console.integrations.notices import NoticePages
@@ -48,9 +47,13 @@ from stentor.console.people.acting import PersonActs
 from stentor.console.people.customers import CustomerPages
 from stentor.console.people.imports import ImportPages
 from stentor.console.people.person import PersonPages
+from stentor.console.running.acting import ActingPages
 from stentor.console.running.alerts import Alerts
 from stentor.console.running.coming import ComingUp
+from stentor.console.running.execution import ExecutionPage
+from stentor.console.running.executions import ExecutionPages
 from stentor.console.running.home import HomePages
+from stentor.console.running.people import PeoplePages
 from stentor.console.schedules import SchedulePages
 from stentor.console.segments import SegmentPages
 from stentor.console.settings.audit import AuditPages
@@ -105,6 +108,17 @@ def doors(core: Core, services: Services, settings: ApiSettings) -> Sequence[Doo
         executions=services.executions,
         pulls=services.pulls,
         exports=services.person_exports,
+    )
+    execution = ExecutionPage(
+        door,
+        executions=services.executions,
+        figures=services.figures,
+        experiments=services.experiments,
+        reported=services.reported,
+        accounts=services.accounts,
+        live=live,
+        clock=clock,
+        base_url=base_url(core.settings),
     )
     console = ConsolePages(
         visits=visits,
@@ -192,7 +206,15 @@ def doors(core: Core, services: Services, settings: ApiSettings) -> Sequence[Doo
             door, catalogue=services.catalogue, shares=services.catalogue_shares, base_url=base_url(core.settings)
         ),
         calendar=CalendarPages(door, calendar=services.calendar, schedules=services.schedules, clock=clock),
-        executions=ExecutionPages(door, services.executions, services.reported),
+        executions=ExecutionPages(door, services.executions, services.campaigns, live),
+        execution=execution,
+        acting=ActingPages(door, services.executions, execution),
+        people=PeoplePages(
+            door,
+            executions=services.executions,
+            messages=services.message_views,
+            pulls=services.pulls,
+        ),
         schedules=SchedulePages(
             door,
             schedules=services.schedules,

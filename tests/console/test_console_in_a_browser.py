@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -13,6 +14,7 @@ from stentor.cli.premises import temporary_directory
 
 PASSWORD = "correct horse battery"
 PATIENCE_MS = 60_000
+AXE = Path(__file__).parents[1] / "assets" / "axe.min.js"
 
 
 def soon(seconds: int) -> str:
@@ -90,8 +92,74 @@ def test_a_marketer_goes_from_an_idea_to_the_inbox_in_a_browser(chromium: Browse
             page.wait_for_timeout(500)
             page.reload()
         over.click()
-        expect(page.locator(".reasons").first).to_contain_text("handed over")
-        assert page.locator(".reasons li b").first.inner_text() == "3"
+        expect(page.locator("#ledger")).to_contain_text("Balances to the person")
+        assert page.locator("#ledger dd a").nth(1).inner_text() == "3"
         page.click(".side >> text=Sandbox inbox")
         assert page.locator("text=fan1@example.org").count() > 0
+        assert refused == []
+
+
+def axe(page: Page) -> list[str]:
+    """What axe finds wrong with the page, each with where."""
+    page.evaluate(AXE.read_text())
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [f"{page.url} {one['id']}: {node['target']}" for one in found["violations"] for node in one["nodes"]]
+
+
+@pytest.mark.timeout(120)
+def test_an_execution_moves_while_it_is_looked_at_and_does_what_it_is_told(chromium: Browser):
+    with temporary_directory() as data, serving(data) as served:
+        for number in range(40):
+            served.native(
+                "POST", "/customers", json={"external_id": f"fan-{number}", "email": f"f{number}@example.org"}
+            )
+        mail = {"subject": "Spring", "html": "<p>Spring</p>", "text": "Spring"}
+        template = {"name": "Letter", "channel": "email", "default_language": "en", "variants": {"en": mail}}
+        route = {"channel": "email", "template_id": served.native("POST", "/templates", json=template)["id"]}
+        draft = {"name": "Sale", "kind": "scheduled", "consent_basis": "channel", "routes": [route]}
+        campaign = served.native("POST", "/campaigns", json=draft)["id"]
+        served.native("POST", f"/campaigns/{campaign}/publish")
+        everybody = {"name": "Everybody", "expression": {"type": "sample", "share": 1}}
+        segment = served.native("POST", "/segments", json=everybody)["id"]
+        (sender,) = [one for one in served.native("GET", "/senders")["data"] if one["channel"] == "email"]
+        served.native("PATCH", f"/senders/{sender['id']}", json={"pace_per_s": 4})
+        page = owner_of(served, chromium)
+        refused: list[str] = []
+        page.on("console", lambda told: refused.append(told.text) if told.type == "error" else None)
+        page.on("pageerror", lambda error: refused.append(str(error)))
+        started = served.native("POST", f"/campaigns/{campaign}/run", json={"segment_id": segment})["execution_id"]
+        path = f"{served.told['url']}/console/brands/{served.told['group_id']}/executions"
+
+        page.goto(f"{path}/{started}")
+        page.evaluate("window.isTheSame = true")
+        handed = page.locator("#funnel li", has_text="Handed over").locator(".fig")
+        expect(handed).not_to_have_text("0", timeout=PATIENCE_MS)
+        before = int(handed.inner_text())
+        expect(handed).not_to_have_text(str(before), timeout=PATIENCE_MS)
+        expect(page.locator("#limits")).to_contain_text("4/s")
+        page.click("text=Pause")
+        expect(page.locator("#state")).to_contain_text("paused", timeout=PATIENCE_MS)
+        expect(page.locator("#limits")).to_contain_text("It is paused")
+        violations = axe(page)
+        page.click("text=Resume")
+        expect(page.locator("#state .pill", has_text="paused")).to_have_count(0, timeout=PATIENCE_MS)
+        page.evaluate("window.isTheSame = true")
+        # A question that is open stays open while its numbers move.
+        page.click("summary:has-text('Cancel')")
+        now = int(handed.inner_text())
+        expect(handed).not_to_have_text(str(now), timeout=PATIENCE_MS)
+        served.native("POST", f"/executions/{started}/pause")
+        expect(page.locator("#state")).to_contain_text("paused", timeout=PATIENCE_MS)
+        assert page.evaluate("window.isTheSame")
+        page.click("button:has-text('Cancel for')")
+        expect(page.locator("#state")).to_contain_text("cancelled", timeout=PATIENCE_MS)
+        expect(page.locator("#reasons")).to_contain_text("cancelled before their turn", timeout=PATIENCE_MS)
+        told = served.native("GET", f"/executions/{started}")["channels"][0]
+        assert int(page.locator("#ledger dd").nth(6).locator("a").inner_text()) == told["skipped"]
+        page.set_viewport_size({"width": 360, "height": 800})
+        for at in (path, f"{path}/{started}", f"{path}/{started}/people", f"{path}/{started}/people/fan-1"):
+            page.goto(at)
+            violations += axe(page)
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), at
+        assert violations == []
         assert refused == []

@@ -18,7 +18,6 @@ from stentor.console.calendar import CalendarPages
 from stentor.console.campaigns import CampaignPages
 from stentor.console.connectors import ConnectorPages
 from stentor.console.entry import EntryPages
-from stentor.console.executions import ExecutionPages
 from stentor.console.hub_clients import HubClientPages
 from stentor.console.inbox import Failure
 from stentor.console.organisation import OrganisationPages
@@ -27,7 +26,11 @@ from stentor.console.people.acting import PersonActs
 from stentor.console.people.customers import CustomerPages
 from stentor.console.people.imports import ImportPages
 from stentor.console.people.person import PersonPages
+from stentor.console.running.acting import ActingPages
+from stentor.console.running.execution import ExecutionPage
+from stentor.console.running.executions import ExecutionPages
 from stentor.console.running.home import HomePages
+from stentor.console.running.people import PeoplePages
 from stentor.console.schedules import SchedulePages
 from stentor.console.segments import SegmentPages
 from stentor.console.visits import AnyRequest, Visits, sign_in_at
@@ -68,6 +71,9 @@ class ConsolePages:
         template_versions: TemplateVersionPages,
         template_tests: TemplateTestPages,
         executions: ExecutionPages,
+        execution: ExecutionPage,
+        acting: ActingPages,
+        people: PeoplePages,
         partners: PartnerPages,
         hub_clients: HubClientPages,
         connectors: ConnectorPages,
@@ -95,6 +101,9 @@ class ConsolePages:
             template_versions,
             template_tests,
             executions,
+            execution,
+            acting,
+            people,
             partners,
             hub_clients,
             connectors,

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import urlencode
 
 from litestar import Response, Router, get, post
@@ -15,6 +15,7 @@ from stentor.channels.sandbox.inbox import SEARCH_CHARS_MAX, InboxService
 from stentor.channels.sandbox.model import InboxEntry, InboxPosition
 from stentor.clock import Clock
 from stentor.console.access import COOKIE, InboxAccess, Visitor
+from stentor.console.framed import framed
 from stentor.console.links import links_in
 from stentor.console.pages import channel_name
 from stentor.console.visits import AnyRequest, Visits
@@ -30,13 +31,6 @@ _MAIL_VIEWS = ("seen", "text", "headers", "source")
 _OTHER_VIEWS = ("seen", "source")
 _WITH_SUBJECT = {ChannelKind.EMAIL, ChannelKind.PUSH, ChannelKind.WEB_PUSH, ChannelKind.IN_APP}
 
-# A message is other people's HTML: it runs no script, belongs to no origin, sends no form, loads nothing from outside
-# unless asked to (that would tell its sender that somebody looks), and nobody else may frame it.
-_PREVIEW_CSP = (
-    "sandbox; default-src 'none'; img-src {images}; style-src 'unsafe-inline'; font-src data:; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'self'"
-)
-_NO_HTML = "<!doctype html><title>No HTML</title><p>This message has no HTML part."
 _POSITION = re.compile(r"([0-9]{1,17})-([a-z2-7]{60})\Z")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -208,9 +202,7 @@ class InboxPages:
     async def _preview(self, visitor: Visitor, message_id: str, query: Mapping[str, str]) -> Response[str]:
         stored = await self._inbox.get(visitor.brand.id, message_id)
         html = content_of(stored.entry.channel, stored.raw).html
-        policy = _PREVIEW_CSP.format(images="data: https: http:" if "remote" in query else "data:")
-        headers: dict[str, Any] = {"Content-Security-Policy": policy}
-        return Response(_NO_HTML if html is None else html, media_type="text/html", headers=headers)
+        return framed(html, with_remote="remote" in query)
 
     async def _raw(self, visitor: Visitor, message_id: str) -> Response[bytes]:
         stored = await self._inbox.get(visitor.brand.id, message_id)

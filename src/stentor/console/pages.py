@@ -14,7 +14,7 @@ import msgspec
 from litestar import Request, Response, Router, get
 from markupsafe import Markup
 
-from stentor.console.words import reason_words, tone
+from stentor.console.words import outcome_tone, reason_words, tone
 from stentor.errors import NotFound
 from stentor.html import templates_of
 
@@ -156,6 +156,7 @@ _FILTERS: dict[str, Callable[..., Any]] = {
     "initials": initials,
     "number": number,
     "pretty": pretty,
+    "outcome_tone": outcome_tone,
     "rate": rate,
     "reason": reason_words,
     "share": share,

@@ -61,3 +61,11 @@ def reason_words(code: str) -> str:
 def tone(state: str) -> str:
     """The class that colours the pill of a state."""
     return TONES.get(state, "")
+
+
+_OUTCOME_TONES: Mapping[str, str] = {"handed_over": "go", "held": "night", "failed": "bad", "unknown": "odd"}
+
+
+def outcome_tone(state: str) -> str:
+    """The class that colours the pill of what became of somebody; plain where that is nothing to look up for."""
+    return _OUTCOME_TONES.get(state, "")
