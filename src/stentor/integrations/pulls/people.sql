@@ -50,10 +50,11 @@ LEFT JOIN topic_audience a
 ORDER BY s.part, s.customer_id
 
 -- name: insert_rows
--- The next rows of a list. What few templates and times there are comes once, and each row with its place among them.
+-- The next rows of a list. What few templates and times there are comes once, and each row with its place among them, where there is
+-- more than one.
 INSERT INTO pull_row (execution_id, pull_id, customer_id, brand_id, scheduled_at, position, template, part, digest)
-SELECT :execution_id, :pull_id, n.customer_id, :brand_id, (:schedules::timestamptz[])[n.sort],
-    :position_from + n.ordinal::integer - 1, (:templates::integer[])[n.sort], n.part, n.digest
+SELECT :execution_id, :pull_id, n.customer_id, :brand_id, (:schedules::timestamptz[])[coalesce(n.sort, 1)],
+    :position_from + n.ordinal::integer - 1, (:templates::integer[])[coalesce(n.sort, 1)], n.part, n.digest
 FROM unnest(:parts::smallint[], :customer_ids::uuid[], :sorts::integer[], :digests::bytea[]) WITH ORDINALITY
     AS n (part, customer_id, sort, digest, ordinal)
 

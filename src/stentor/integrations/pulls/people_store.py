@@ -144,6 +144,8 @@ async def insert_rows(conn: Connection, run: PulledRun, pull_id: UUID, position_
     """Writes the next rows of a list."""
     sorts: dict[tuple[int, datetime], int] = {}
     places = [sorts.setdefault(sort, len(sorts) + 1) for sort in zip(rows.templates, rows.times, strict=True)]
+    # Nearly always there is one, which need not be said of each.
+    places = places if len(sorts) > 1 else []
     await Sql.insert_rows.run(
         conn,
         brand_id=run.brand_id,
