@@ -81,7 +81,9 @@ class TemplateCheckService:
             shown = await self._previews.of_parts(brand_id, channel, parts, sample, context_fields=fields)
         except (TemplateInvalid, PreviewStopped) as refusal:
             return CheckedTemplate(None, _sorted([_refused(refusal), *checks]))
-        checks += await asyncio.to_thread(lambda: [*_of_preview(shown), *message_checks(channel, parts, shown.parts)])
+        checks += await asyncio.to_thread(
+            lambda: [*_of_preview(parts, shown), *message_checks(channel, parts, shown.parts)]
+        )
         return CheckedTemplate(shown, _sorted(checks))
 
 
@@ -170,11 +172,14 @@ def _unsubscribe(parts: Mapping[str, str], found: Sequence[Usage]) -> Iterator[C
         yield Check(level="fine", code="unsubscribe", message=told)
 
 
-def _of_preview(shown: TemplatePreview) -> Iterator[Check]:
+def _of_preview(parts: Mapping[str, str], shown: TemplatePreview) -> Iterator[Check]:
     if shown.problem:
         text = f"For this person it could not be sent: {shown.problem}"
         yield Check(level="error", code="cannot-be-sent", message=text)
     for part, blanks in shown.blanks.items():
+        if part == "text" and not parts.get("text"):
+            # It is written from the HTML, of which the same is told.
+            continue
         for blank in blanks:
             text = f"{blank} printed nothing for this person."
             yield Check(level="warning", code="blank-here", part=part, message=text)

@@ -15,6 +15,7 @@ from stentor.campaigns.guarantees import Guarantees, resolve
 from stentor.db.pool import Database
 from stentor.errors import Unavailable
 from stentor.render.publishing_rule import SYSTEM_FIELDS
+from stentor.render.scope import RESERVED_NAMES
 
 FIELDS_MAX = 300
 """Fields of a schema that are told of; deeper or further ones can be used all the same."""
@@ -87,16 +88,16 @@ _OF_BRAND = [
     )
     for name in BRAND_FIELDS
 ]
+_OF_RECIPIENT = "the person's own; none under the consent basis none"
 _OF_MESSAGE = [
     TemplateField(
-        name="unsubscribe_url",
+        name=name,
         source="message",
-        type="URL",
-        always=False,
-        about="the person's own; none under the consent basis none",
-    ),
-    TemplateField(name="now", source="message", type="date-time", always=True, about="when the message is made"),
-    TemplateField(name="today", source="message", type="date", always=True, about="when the message is made"),
+        type="URL" if name.endswith("_url") else "date" if name == "today" else "date-time",
+        always=not name.endswith("_url"),
+        about=_OF_RECIPIENT if name.endswith("_url") else "when the message is made",
+    )
+    for name in sorted(RESERVED_NAMES - {"context", "customer", "brand"}, reverse=True)
 ]
 
 

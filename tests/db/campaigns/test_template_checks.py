@@ -121,6 +121,9 @@ async def test_a_mail_without_a_way_out_and_a_message_that_fails_are_told(checks
         ("no-unsubscribe", "html"),
         ("no-unsubscribe", "text"),
     ]
+    blank = await checks.check(brand_id, EMAIL, {"subject": "s", "html": "<p>{{ context.x }}</p>"}, Sample())
+
+    assert [check[2] for check in codes(blank) if check[1] == "blank-here"] == ["html"]
     assert codes(failing)[0][:2] == ("error", "cannot-be-sent")
     with pytest.raises(Invalid):
         await checks.check(brand_id, SMS, {"text": "x" * (CONTENT_CHARS_MAX + 1)}, Sample())

@@ -118,6 +118,11 @@ def _markup(form: Mapping[str, str]) -> str:
 
 
 _MAIL = """<mjml>
+  <mj-head>
+    <mj-attributes>
+      <mj-all font-family="Arial, Helvetica, sans-serif" />
+    </mj-attributes>
+  </mj-head>
   <mj-body background-color="#f4f4f2">
     <mj-section background-color="#ffffff">
       <mj-column>

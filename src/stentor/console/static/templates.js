@@ -282,6 +282,7 @@ const choices = {
 let asked = null;
 let waiting = 0;
 let coming = null;
+let mails = 0;
 
 function trouble(text) {
   document.getElementById("trouble").textContent = text;
@@ -328,18 +329,17 @@ async function look(button = null) {
 // The new one replaces the old once it is there, and is no step of the browser's history.
 function showMail() {
   const button = document.getElementById("frame-button");
-  const shown = document.querySelector('iframe[name="mail"], iframe[data-shown]');
+  const shown = document.querySelector("iframe[data-mail]");
   if (!button || !shown) return;
   coming?.remove();
   const fresh = shown.cloneNode();
   fresh.removeAttribute("src");
-  fresh.removeAttribute("data-shown");
   fresh.removeAttribute("width");
   const width = document.getElementById("width").value;
   if (width) fresh.setAttribute("width", width);
-  shown.removeAttribute("name");
-  shown.dataset.shown = "";
-  fresh.name = "mail";
+  // A frame keeps the name that it was opened by, so that each has one of its own.
+  mails += 1;
+  fresh.name = button.formTarget = `mail-${mails}`;
   fresh.hidden = true;
   shown.after(fresh);
   coming = fresh;
@@ -397,7 +397,7 @@ if (form && form.dataset.live) {
   document.getElementById("generator")?.addEventListener("change", () => {
     document.getElementById("context").value = "";
   });
-  const frame = document.querySelector('iframe[name="mail"]');
+  const frame = document.querySelector("iframe[data-mail]");
   if (frame && (!frame.hasAttribute("src") || form.elements.dark.checked)) showMail();
   markLines();
 }
