@@ -4,6 +4,8 @@ import random
 
 from stentor.console.authoring.comparing import CONTEXT_LINES, EDITS_MAX, PartCompared, Row, Words, compared
 
+LETTERS: list[str] = ["a", "b", "c"]
+
 
 def lines_shared(old: list[str], new: list[str]) -> int:
     """The length of the longest common subsequence, by the book."""
@@ -29,7 +31,7 @@ def text(words: Words | None) -> str:
 def test_random_texts_are_whole_on_both_sides_and_share_all_that_they_can():
     chance = random.Random(3)
     for _ in range(300):
-        old, new = [[chance.choice("abc") for _ in range(chance.randrange(1, 9))] for _ in range(2)]
+        old, new = [[chance.choice(LETTERS) for _ in range(chance.randrange(1, 9))] for _ in range(2)]
         if old == new:
             continue
         part = compare(old, new)
