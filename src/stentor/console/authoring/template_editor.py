@@ -37,7 +37,6 @@ SEEN = "seen"
 
 WIDTHS: Mapping[str, str] = {"": "As wide as there is room", "600": "600 px, a desk", "375": "375 px, a phone"}
 
-_PREVIEW_FIELDS = ("who", "generator", "context", "width", "dark", "pictures")
 _NOT_FOR_AUTHORS = {"content", "illegal", "output"}
 
 
@@ -195,11 +194,6 @@ class TemplateEditor:
 def seen_of(template: Template) -> str:
     """Which state of the template a form is drawn from."""
     return template.updated_at.isoformat()
-
-
-def sample_fields(form: Mapping[str, str]) -> dict[str, str]:
-    """Of a form what it says of the preview alone."""
-    return {name: form[name] for name in _PREVIEW_FIELDS if name in form}
 
 
 def route_key(use: TemplateUse) -> str:
