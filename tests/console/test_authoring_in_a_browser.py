@@ -1,70 +1,22 @@
 """A generator is made and tried, and the calendar's plan is moved, in a real browser; the pages beside them have no barrier."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
+from in_a_browser import barriers, opened, owner_of
 from served import Served, serving
 from stentor.cli.premises import temporary_directory
 
-PASSWORD = "correct horse battery"
 HOSTILE = "<b>Match</b> שלום " + "x" * 150
-AXE = Path(__file__).parents[1] / "assets" / "axe.min.js"
-WIDTHS = (360, 1280)
-PICTURES = os.environ.get("STENTOR_TEST_PICTURES")
 
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     yield from opened()
-
-
-def opened() -> Iterator[Browser]:
-    """A browser, until the next one is asked for."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None:
-        pytest.exit("This needs a browser: apt-get install --yes chromium", returncode=2)
-    # Its own sandbox cannot be had by root, as whom containers run.
-    flags = ["--disable-background-networking", "--no-first-run", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=flags)
-        yield browser
-        browser.close()
-
-
-def owner_of(served: Served, browser: Browser) -> Page:
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.goto(served.told["owner_link"])
-    for field, text in {"email": "olga@example.org", "name": "Olga", "password": PASSWORD, "again": PASSWORD}.items():
-        page.fill(f"#{field}", text)
-    page.click("button.primary")
-    page.wait_for_url("**/console")
-    return page
-
-
-def barriers(page: Page) -> list[Any]:
-    """What axe has against the page at each width, and whether the page scrolls sideways there."""
-    found: list[Any] = []
-    for width in WIDTHS:
-        page.set_viewport_size({"width": width, "height": 900})
-        page.evaluate(AXE.read_text(encoding="utf-8"))
-        told = page.evaluate("axe.run({resultTypes: ['violations']})")
-        found += [
-            (page.url, width, one["id"], [node["html"][:150] for node in one["nodes"]]) for one in told["violations"]
-        ]
-        if page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
-            found.append((page.url, width, "scrolls sideways"))
-        if PICTURES:
-            name = "-".join(page.url.partition("/brands/")[2].partition("?")[0].split("/")[1:3]) or "shared"
-            page.screenshot(path=f"{PICTURES}/{name}-{width}.png", full_page=True)
-    page.set_viewport_size({"width": 1280, "height": 900})
-    return found
 
 
 def a_brand_with_plans(served: Served) -> None:
