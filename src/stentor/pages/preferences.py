@@ -95,7 +95,8 @@ class PreferencePages:
             look,
             token=token,
             topics=[(topic, _switches(look, topic.offered, topic.chosen)) for topic in choices.topics],
-            whose=" · ".join(hint for hint in (choices.email, choices.phone) if hint),
+            # Addresses are read from the left, also among Arabic.
+            whose=" · ".join(f"\u2066{hint}\u2069" for hint in (choices.email, choices.phone) if hint),
             break_until=_break(choices, self._clock.now()),
             breaks=tuple(BREAKS),
             is_saved=is_saved,
