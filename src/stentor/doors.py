@@ -69,6 +69,7 @@ from stentor.pages.message_links import MessageLinks
 from stentor.pages.optout import OptoutPages
 from stentor.pages.preferences import PreferencePages
 from stentor.pages.unsubscribe import UnsubscribePages
+from stentor.pages.view import ViewPages
 from stentor.wiring.core import Core, base_url, data_directory, disk_reserve
 from stentor.wiring.services import people_accounts
 
@@ -282,6 +283,11 @@ def doors(core: Core, services: Services, settings: ApiSettings) -> Sequence[Doo
         caller=lambda request: client_address(request.scope, settings.trusted_proxies),
         throttled=lambda request: looks.take(line_of(client_address(request.scope, settings.trusted_proxies))),
     )
+    view = ViewPages(
+        links=message_links,
+        messages=services.message_views,
+        throttled=lambda request: looks.take(line_of(client_address(request.scope, settings.trusted_proxies))),
+    )
     optout = OptoutPages(
         lists=services.optout_lists,
         entries=services.optout_entries,
@@ -309,6 +315,11 @@ def doors(core: Core, services: Services, settings: ApiSettings) -> Sequence[Doo
         Door(
             "/p/",
             [preferences.routes()],
+            lambda request, failure: unsubscribe.error_page(request, failure.status, failure.headers),
+        ),
+        Door(
+            "/v/",
+            [view.routes()],
             lambda request, failure: unsubscribe.error_page(request, failure.status, failure.headers),
         ),
     )

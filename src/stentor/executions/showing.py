@@ -29,7 +29,6 @@ class ShownMessage(msgspec.Struct, frozen=True, kw_only=True):
     was published for the execution and of the person as they are now; its links go by its real address, so that nobody should follow them.
     """
 
-    external_id: str
     channel: ChannelKind
     state: SendState
     decided_at: datetime
@@ -53,23 +52,25 @@ class MessageViews(msgspec.Struct, frozen=True):
 
     async def of(self, brand_id: UUID, execution_id: UUID, external_id: str) -> list[ShownMessage]:
         """The person's messages, by channel; none where the execution has nobody of that id. Raises NotFound for no such execution."""
-        await self.executions.find(brand_id, execution_id)
         try:
             customer = recipient_id(brand_id, external_id)
         except ValueError:
+            await self.executions.find(brand_id, execution_id)
             return []
+        return await self.to(brand_id, execution_id, customer)
+
+    async def to(self, brand_id: UUID, execution_id: UUID, customer: UUID) -> list[ShownMessage]:
+        """The same of the person with that id."""
+        await self.executions.find(brand_id, execution_id)
         async with self.db.read() as conn:
             sends = await sends_of(conn, brand_id, execution_id, customer)
-        return [await self._shown(brand_id, execution_id, customer, external_id, send) for send in sends]
+        return [await self._shown(brand_id, execution_id, customer, send) for send in sends]
 
-    async def _shown(
-        self, brand_id: UUID, execution_id: UUID, customer: UUID, external_id: str, send: SendTrace
-    ) -> ShownMessage:
+    async def _shown(self, brand_id: UUID, execution_id: UUID, customer: UUID, send: SendTrace) -> ShownMessage:
         execution = await self.executions.find(brand_id, execution_id)
         publication = await self.publications.load(brand_id, execution.publication_id)
         route, wording = publication.content.wording(send.channel, send.variant)
         shown = ShownMessage(
-            external_id=external_id,
             channel=send.channel,
             state=send.state,
             decided_at=send.decided_at,
