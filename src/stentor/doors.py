@@ -52,6 +52,7 @@ from stentor.console.running.alerts import Alerts
 from stentor.console.running.coming import ComingUp
 from stentor.console.running.execution import ExecutionPage
 from stentor.console.running.executions import ExecutionPages
+from stentor.console.running.first_message import FirstMessage, FirstMessagePages
 from stentor.console.running.home import HomePages
 from stentor.console.running.people import PeoplePages
 from stentor.console.schedules import SchedulePages
@@ -155,6 +156,21 @@ def doors(core: Core, services: Services, settings: ApiSettings) -> Sequence[Doo
             alerts=Alerts(services.today, services.senders, services.imports, services.optout_jobs),
             coming=ComingUp(services.today, services.schedules),
             clock=clock,
+        ),
+        first_message=FirstMessagePages(
+            door,
+            live,
+            first=FirstMessage(
+                topics=services.topics,
+                customers=services.customers,
+                subscriptions=services.subscriptions,
+                templates=services.templates,
+                campaigns=services.campaigns,
+                generators=services.generators,
+                triggers=services.triggers,
+            ),
+            inbox=services.inbox,
+            base_url=base_url(core.settings),
         ),
         customers=CustomerPages(door, finder=services.finder, customers=services.customers, tags=services.tags),
         person=person,

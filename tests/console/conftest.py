@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from console_browser import _served_console, chromium, console_browser
 from console_world import PUBLIC, ConsoleWorld
 from stentor.settings import Settings
 from stentor.wiring.core import core
+
+__all__ = ["_served_console", "chromium", "console", "console_browser"]
 
 
 @pytest.fixture

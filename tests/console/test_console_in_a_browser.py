@@ -1,13 +1,10 @@
 """From an idea to people's inboxes in a real browser, with the scripts and the policies that a reader has."""
 
-import os
-import shutil
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from served import Served, serving
 from stentor.cli.premises import temporary_directory
@@ -19,19 +16,6 @@ AXE = Path(__file__).parents[1] / "assets" / "axe.min.js"
 
 def soon(seconds: int) -> str:
     return f"{datetime.now(UTC) + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%SZ}"
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None:
-        pytest.exit("This needs a browser: apt-get install --yes chromium", returncode=2)
-    # Its own sandbox cannot be had by root, as whom containers run.
-    flags = ["--disable-background-networking", "--no-first-run", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=flags)
-        yield browser
-        browser.close()
 
 
 def owner_of(served: Served, browser: Browser) -> Page:

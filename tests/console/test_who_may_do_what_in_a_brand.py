@@ -9,6 +9,7 @@ from httpx import AsyncClient, Response
 
 from browsing import all_scripts_are_ours, form_token, without_nonce
 from console_world import OWN, ConsoleWorld, a_campaign, a_pull, a_run, a_schedule
+from page_weight import page_weight
 from stentor.audience.held_imports import HeldFiles
 from stentor.audience.model import CustomerPatch, TopicDraft
 from stentor.audience.segments import expressions as ex
@@ -24,6 +25,9 @@ pytestmark = pytest.mark.anyio
 NOTHING = UUID(int=7)
 ADMINS_ALONE = {"/settings/audit", "/settings/audit.csv"}
 """Pages that tell who did what."""
+# On the first load, compressed; the editor of templates brings its own.
+PAGE_BYTES_MAX = 150 * 1024
+EDITOR_BYTES_MAX = 350 * 1024
 ASKS_ONLY = {"/optouts/find", "/optouts/lists/{list_id}/find", "/segments/count", "/schedules/next"}
 """Forms that change nothing: whoever may read may send them."""
 FOR_WRITERS = ("/new", "/erase", "/merge")
@@ -164,6 +168,7 @@ async def test_pages_of_a_brand_have_no_inline_style_or_script_and_a_label_for_e
         assert " style=" not in page.text
         assert " on" not in re.sub(r'"[^"]*"', '""', " ".join(re.findall(r"<[a-z][^>]*>", page.text)))
         assert all_scripts_are_ours(page), path
+        assert await page_weight(at, page) <= (EDITOR_BYTES_MAX if "/templates/" in path else PAGE_BYTES_MAX), path
         labelled = re.findall(r'<label\b[^>]*\bfor="([^"]+)"', page.text)
         fields = re.findall(r'<(?:input|select|textarea)[^>]*\bid="([^"]+)"', page.text)
         assert sorted(set(fields) - set(labelled)) == []

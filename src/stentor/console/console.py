@@ -29,6 +29,7 @@ from stentor.console.people.person import PersonPages
 from stentor.console.running.acting import ActingPages
 from stentor.console.running.execution import ExecutionPage
 from stentor.console.running.executions import ExecutionPages
+from stentor.console.running.first_message import FirstMessagePages
 from stentor.console.running.home import HomePages
 from stentor.console.running.people import PeoplePages
 from stentor.console.schedules import SchedulePages
@@ -55,6 +56,7 @@ class ConsolePages:
         account: MyAccountPages,
         organisation: OrganisationPages,
         home: HomePages,
+        first_message: FirstMessagePages,
         customers: CustomerPages,
         person: PersonPages,
         person_acts: PersonActs,
@@ -85,6 +87,7 @@ class ConsolePages:
             account,
             organisation,
             home,
+            first_message,
             customers,
             person,
             person_acts,
