@@ -52,8 +52,10 @@ LAST = [
 ERASING = ["eraseCustomer", "eraseCustomers", "getErasure"]
 # A message comes to the inbox only when a worker delivers one; the inbox has tests of its own.
 # The rejects of an import are there once one has read its file, a code once one has mailed it, and an experiment once one has
-# fixed its people.
+# fixed its people; and an import that is over is stopped no more.
 NEEDS_A_WORKER = {
+    "stopImport",
+    "cancelImport",
     "confirmTestRecipient",
     "getInboxMessage",
     "getRawInboxMessage",
@@ -85,6 +87,7 @@ NEEDS_ANOTHER_KIND = {
     "changeConnector",
     "checkConnector",
     "listConnectorRuns",
+    "listRefusedRows",
     "deleteConnector",
 }
 STREAMS = {"watchExecution", "watchOptoutJob"}

@@ -110,6 +110,7 @@ NOBODY = {
         "reconciliation_line",
         "reported_interaction",
         "reported_metric",
+        "reaction_tally",
         "tally",
         "topic_channel",
         "topic_counter",

@@ -14,6 +14,7 @@ from stentor.accounts.audit_masks import LEFT_OUT, is_secret, masked
 from stentor.accounts.model import Brand, BrandSettings, Organisation
 from stentor.audience.model import Topic
 from stentor.audience.segments.model import Segment
+from stentor.campaigns.catalogue_shares import CatalogueShare
 from stentor.campaigns.model import Campaign, Generator, Template
 from stentor.channels.model import Sender
 from stentor.channels.partners.model import PartnerChannel
@@ -30,6 +31,7 @@ CANARY = "CANARY"
 SHAPES: dict[str, list[Any]] = {
     "brand": [Brand, BrandSettings],
     "campaign": [Campaign],
+    "catalogue_share": [CatalogueShare],
     "chaos": [ChaosRule],
     "event_generator": [Generator],
     "optout_list": [OptOutList],
@@ -67,7 +69,9 @@ NO_SECRETS = {
 
 def test_every_kind_of_thing_that_is_recorded_has_a_shape_here():
     source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "src" / "stentor").rglob("*.py"))
-    recorded = set(re.findall(r'(?:record|_tell)\(\s*conn,\s*"([a-z_]+)\.[a-z_]+"', source))
+    recorded = set(
+        re.findall(r'(?:record|_record_added|_record_deleted|_tell)\(\s*conn,\s*"([a-z_]+)\.[a-z_]+"', source)
+    )
 
     assert {"key", "sender", "user"} < recorded
     assert recorded == SHAPES.keys()

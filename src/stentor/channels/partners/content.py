@@ -74,9 +74,9 @@ class PartnerContentService:
             after = await store.templates_among(conn, brand_id, channel_number, list(said))
             await _record_added(
                 conn,
+                "partner_templates.added",
                 brand_id,
                 channel_number,
-                what="templates",
                 before=[_template_told(one) for one in before],
                 after=[_template_told(one) for one in after],
             )
@@ -90,7 +90,7 @@ class PartnerContentService:
         async with self._db.transaction() as conn:
             await store.lock_channels(conn, brand_id, [key.channel_number for key in keys])
             gone = await store.delete_templates(conn, brand_id, keys)
-            await _record_deleted(conn, brand_id, "templates", "number", gone)
+            await _record_deleted(conn, "partner_templates.deleted", brand_id, "number", gone)
 
     async def templates(
         self, brand_id: UUID, channel_number: int, *, after: int = -1, limit: int = PAGE_MAX
@@ -133,9 +133,9 @@ class PartnerContentService:
             after = await store.apps_among(conn, brand_id, channel_number, list(said))
             await _record_added(
                 conn,
+                "partner_apps.added",
                 brand_id,
                 channel_number,
-                what="apps",
                 before=[_app_told(one) for one in before],
                 after=[_app_told(one) for one in after],
             )
@@ -146,7 +146,7 @@ class PartnerContentService:
         async with self._db.transaction() as conn:
             await store.lock_channels(conn, brand_id, [key.channel_number for key in keys])
             gone = await store.delete_apps(conn, brand_id, keys)
-            await _record_deleted(conn, brand_id, "apps", "app_id", gone)
+            await _record_deleted(conn, "partner_apps.deleted", brand_id, "app_id", gone)
 
     async def apps(
         self, brand_id: UUID, channel_number: int, *, after: str = "", limit: int = PAGE_MAX
@@ -168,16 +168,17 @@ class PartnerContentService:
 
 async def _record_added(
     conn: Connection,
+    action: str,
     brand_id: UUID,
     channel_number: int,
     *,
-    what: str,
     before: list[dict[str, object]],
     after: list[dict[str, object]],
 ) -> None:
+    what = _what(action)
     await record(
         conn,
-        f"partner_{what}.added",
+        action,
         channel_number,
         brand_id=brand_id,
         before={what: before},
@@ -186,13 +187,19 @@ async def _record_added(
 
 
 async def _record_deleted(
-    conn: Connection, brand_id: UUID, what: str, key: str, gone: Sequence[tuple[int, Any, str]]
+    conn: Connection, action: str, brand_id: UUID, key: str, gone: Sequence[tuple[int, Any, str]]
 ) -> None:
     """An entry for each channel that something is gone of."""
+    what = _what(action)
     for channel_number in sorted({channel for channel, _, _ in gone}):
         told = sorted((name_of, name) for channel, name_of, name in gone if channel == channel_number)
         before = {what: [{key: name_of, "name": name} for name_of, name in told]}
-        await record(conn, f"partner_{what}.deleted", channel_number, brand_id=brand_id, before=before)
+        await record(conn, action, channel_number, brand_id=brand_id, before=before)
+
+
+def _what(action: str) -> str:
+    """`templates` of `partner_templates.added`."""
+    return action.partition(".")[0].removeprefix("partner_")
 
 
 async def _check_is_there(conn: Connection, brand_id: UUID, channel_number: int) -> None:
