@@ -82,6 +82,7 @@ class ActingPages:
             _check_typed(named, typed, retryable(overview) if is_retry else unknown(overview))
             await self._executions.remedy(brand_id, execution_id, action, asked_by=place.who.user.email)
         else:
+            await self._door.inside(request, "write")
             raise Invalid("There is no such order. Load the page anew.")
 
 
