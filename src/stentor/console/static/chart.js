@@ -18,9 +18,13 @@ function colour(name) {
   return found;
 }
 
+// The legend of what was drawn before is a table, too.
+const tableOf = (figure) => figure.querySelector("table:not(.u-legend)");
+
 function reading(figure) {
-  const heads = [...figure.querySelectorAll("thead th")];
-  const rows = [...figure.querySelectorAll("tbody tr")];
+  const table = tableOf(figure);
+  const heads = [...table.tHead.rows[0].cells];
+  const rows = [...table.tBodies[0].rows];
   const times = rows.map((row) => row.querySelector("time")?.dateTime);
   const isTime = times.length > 0 && times.every(Boolean);
   const value = (cell) => {
@@ -85,7 +89,7 @@ function options(figure, told, width) {
 }
 
 function draw(figure) {
-  const table = figure.querySelector("table");
+  const table = tableOf(figure);
   if (!table) return;
   let place = figure.querySelector(".plot");
   if (!place) {
