@@ -33,10 +33,11 @@ def test_each_check_is_told_in_its_order(command: Command, execution: UUID):
 
     (email,) = told["channels"]
     assert (email["channel"], email["state"], email["reason"]) == ("email", "skipped", "bounced_before")
-    assert [(check["name"], check["outcome"]) for check in email["checks"]][:7] == [
+    assert [(check["name"], check["outcome"]) for check in email["checks"]][:8] == [
         ("execution", "not_reached"),
         ("sender", "not_reached"),
         ("consent", "passed"),
+        ("break", "not_reached"),
         ("suppression", "not_reached"),
         ("complaint", "passed"),
         ("bounce", "objected"),

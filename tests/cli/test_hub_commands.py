@@ -42,9 +42,9 @@ def test_a_partner_is_set_up_changed_and_turned_away_by_commands(command: Comman
 
     assert (channel["number"], channel["channel"], channel["name"]) == (505, "sms", "SMS house")
     assert next_one.stderr == "Made the partner channel 506.\n"
-    assert client["channels"] == [{"number": 505, "attributes": ["Phone", "tier"]}]
+    assert client["channels"] == [{"number": 505, "attributes": ["Phone", "tier"], "writes": []}]
     assert client["api_key"].startswith("st_hub_")
-    assert granted.stderr == "sms-house may pull: 505=Email 506.\n"
+    assert granted.stderr == "sms-house may pull: 505=Email 506, and change: nothing.\n"
     assert "shown this once" in rotated.stderr
     assert client["password"] not in rotated.stderr + clients.stderr
     assert [line.split()[:2] for line in channels.splitlines()[1:]] == [["505", "sms"], ["506", "voice"]]
@@ -57,7 +57,7 @@ def test_a_partner_is_set_up_changed_and_turned_away_by_commands(command: Comman
     assert json.loads(command("hub", "clients", "list", "--json").stdout) == {"clients": []}
     left = json.loads(command("hub", "clients", "list", "--all", "--json").stdout)["clients"]
     assert [(one["username"], one["channels"]) for one in left] == [
-        ("sms-house", [{"number": 505, "attributes": ["Email"]}])
+        ("sms-house", [{"number": 505, "attributes": ["Email"], "writes": []}])
     ]
 
 
@@ -97,7 +97,7 @@ def test_a_connector_is_made_looked_at_switched_and_deleted_by_commands(
     assert made.exit_code == 0, made.stderr
     assert json.loads(made.stdout)["attributes"] == {"Phone": "phone", "Tier": "attributes.Tier"}
     assert (checked.exit_code, "Check the connector's url" in json.loads(checked.stdout)["problem"]) == (1, True)
-    assert off.stderr == "Hub is off: it hears nothing, and tells nothing.\n"
+    assert off.stderr == "Hub is off: its hub is told to forget it, and told no figures.\n"
     assert re.search(r"Hub +off +https://127.0.0.1:65530 +never +never", listed.stderr)
     assert "s3cr3t" not in made.stdout + listed.stderr
     assert command("hub", "connectors", "enable", "Hub").stderr == "Hub is on.\n"
