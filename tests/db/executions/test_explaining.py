@@ -43,8 +43,14 @@ NOON = datetime(2026, 7, 15, 12, tzinfo=UTC)
 NIGHT: dict[str, Any] = {"from": "21:00", "to": "08:00"}
 SILENCE: dict[str, Any] = {"from": "05:00", "to": "06:00", "action": "skip"}
 NOWHERE = CampaignPolicy(quiet_hours=(QuietRule(from_="10:00", to="09:00"),))
-# Nobody gives these, or a service alone: tests/db/integrations/test_clearance.py.
-NEVER = {Reason.NOT_OPTED_IN, Reason.DUPLICATE_RECIPIENT, Reason.ABORT_BY_TEMPLATE, Reason.NOT_CLEARED}
+# Nobody gives these, or partners alone: tests/db/integrations/test_clearance.py and test_connectors_and_their_hubs.py.
+NEVER = {
+    Reason.NOT_OPTED_IN,
+    Reason.DUPLICATE_RECIPIENT,
+    Reason.ABORT_BY_TEMPLATE,
+    Reason.NOT_CLEARED,
+    Reason.REVOKED,
+}
 
 
 @pytest.fixture
