@@ -25,7 +25,7 @@ async def test_a_partner_gets_its_channel_and_its_credentials_once(world: World)
 
     assert (channel.status_code, channel.json()["number"], channel.json()["channel"]) == (201, 505, "sms")
     assert made.status_code == 201
-    assert made.json()["client"]["channels"] == [{"number": 505, "attributes": ["Phone", "tier", "teir"]}]
+    assert made.json()["client"]["channels"] == [{"number": 505, "attributes": ["Phone", "tier", "teir"], "writes": []}]
     assert made.json()["unseen_attributes"] == ["teir"]
     caller = await world.services.hub_callers.authenticate_key(made.json()["api_key"])
     assert caller is not None

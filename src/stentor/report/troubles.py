@@ -17,8 +17,9 @@ LOOKED_AT_MAX = 500
 TROUBLES_MAX = 20
 """How many different words are told at most, the most frequent first."""
 
-# Addresses, and whatever names one message or one person: the rest is what providers say to everybody.
-_OWN = re.compile(r"\S+@\S+|\b[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}\b|\b(?=\w*\d)\w{8,}\b|\+?\d{5,}")
+# Addresses, and whatever names one message or one person: the rest is what providers say to everybody. An address is looked for at
+# the beginnings of words alone, so that a long answer without one is read once.
+_OWN = re.compile(r"(?<![^\s@])[^\s@]++@\S+|\b[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}\b|\b(?=\w*\d)\w{8,}\b|\+?\d{5,}")
 _REMEDIES = (
     (
         re.compile(
