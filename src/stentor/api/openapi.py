@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, get_origin
@@ -146,7 +147,12 @@ def _schemas(operations: Sequence[Operation]) -> tuple[Mapping[Any, dict[str, An
     named = [kind for kind in kinds if kind is not None and kind is not type(None) and not _is_raw(kind)]
     out, components = msgspec.json.schema_components(named, ref_template=_REF)
     tidied = dict(zip(named, _tidied(out), strict=True))
-    return tidied, {_public_name(name): _tidied(schema) for name, schema in components.items()}
+    public = {_public_name(name): _tidied(schema) for name, schema in components.items()}
+    if len(public) < len(components):
+        # One would stand for the other in every client that is made of the document.
+        twice = Counter(map(_public_name, components))
+        raise ValueError(f"Two types have one name: {', '.join(name for name, times in twice.items() if times > 1)}.")
+    return tidied, public
 
 
 def _public_name(name: str) -> str:

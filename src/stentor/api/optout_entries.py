@@ -67,7 +67,7 @@ class EntriesQuery(ListQuery, frozen=True, kw_only=True):
     cause: Cause | None = None
 
 
-class EntryBody(msgspec.Struct, frozen=True, kw_only=True):
+class OptOutEntryBody(msgspec.Struct, frozen=True, kw_only=True):
     """A single entry of a list."""
 
     address: Annotated[str | None, Meta(description="Null where only a hash is kept.")]
@@ -99,7 +99,7 @@ class FindingBody(msgspec.Struct, frozen=True, kw_only=True):
         UUID, Meta(description="The list where the entry lies; of a grouped or linked list one behind it.")
     ]
     generation: Annotated[int, Meta(description="That list's, when the file came that has it; or its present one.")]
-    entry: Annotated[EntryBody | None, Meta(description="Null where it came in a file.")]
+    entry: Annotated[OptOutEntryBody | None, Meta(description="Null where it came in a file.")]
 
 
 class PastBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,7 +172,7 @@ class ErasureInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @optout_entries.get("/optout-lists/{optout_list:str}/entries", scope="read", problems=[Conflict, Unavailable])
 async def list_optout_entries(
     request: ApiRequest, caller: Caller, optout_list: str, query: EntriesQuery
-) -> Listing[EntryBody]:
+) -> Listing[OptOutEntryBody]:
     """List single entries of an opt-out list, in no order that means anything.
 
     Those that came in files are not among them: look for one by `entries:find`, or export the list.
@@ -279,8 +279,8 @@ async def erase_optout_address(request: ApiRequest, caller: Caller, body: Erasur
     await request.services.optout_entries.erase(caller.brand_id, body.address)
 
 
-def _entry(entry: ListedEntry) -> EntryBody:
-    return EntryBody(
+def _entry(entry: ListedEntry) -> OptOutEntryBody:
+    return OptOutEntryBody(
         address=_written(entry),
         hash=None if entry.address is not None else (entry.hash or entry.digest).hex(),
         channel=_channel(entry.channel),

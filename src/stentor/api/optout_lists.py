@@ -114,7 +114,7 @@ class OptoutListBody(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
 
-class GrantBody(msgspec.Struct, frozen=True, kw_only=True):
+class ListGrantBody(msgspec.Struct, frozen=True, kw_only=True):
     """That another group may link to a list, and read it."""
 
     grantee_id: UUID
@@ -228,7 +228,7 @@ async def delete_optout_list(request: ApiRequest, caller: Caller, optout_list: s
 @optout_lists.get("/optout-lists/{optout_list:str}/grants", scope="read")
 async def list_optout_grants(
     request: ApiRequest, caller: Caller, optout_list: str, query: ListQuery
-) -> Listing[GrantBody]:
+) -> Listing[ListGrantBody]:
     """List the groups that an opt-out list is granted to."""
 
     async def fetch(after: UUID | None, limit: int) -> Sequence[Grant]:
@@ -266,8 +266,8 @@ async def list_granted_optout_lists(request: ApiRequest, caller: Caller, query: 
     return await listing(request, query, Walk(fetch, lambda granted: granted.id, UUID), _granted)
 
 
-def _grant(grant: Grant) -> GrantBody:
-    return GrantBody(grantee_id=grant.grantee_id, granted_at=grant.granted_at, granted_by=grant.granted_by)
+def _grant(grant: Grant) -> ListGrantBody:
+    return ListGrantBody(grantee_id=grant.grantee_id, granted_at=grant.granted_at, granted_by=grant.granted_by)
 
 
 def _granted(granted: GrantedList) -> GrantedListBody:

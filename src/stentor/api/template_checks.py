@@ -32,7 +32,7 @@ class CheckInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     event_generator_id: GeneratorId = None
 
 
-class CheckBody(msgspec.Struct, frozen=True, kw_only=True):
+class MessageCheckBody(msgspec.Struct, frozen=True, kw_only=True):
     """Something about the template."""
 
     level: Annotated[
@@ -50,7 +50,7 @@ class CheckBody(msgspec.Struct, frozen=True, kw_only=True):
 class CheckedBody(msgspec.Struct, frozen=True):
     """What there is to say of a template, errors first."""
 
-    checks: list[CheckBody]
+    checks: list[MessageCheckBody]
     preview: Annotated[TemplatePreview | None, Meta(description="Null where it cannot be shown.")]
 
 
@@ -102,7 +102,7 @@ async def check_template(request: ApiRequest, caller: Caller, body: CheckInput) 
         generator_id=body.event_generator_id,
     )
     checks = [
-        CheckBody(level=one.level, code=one.code, message=one.message, part=one.part, line=one.line)
+        MessageCheckBody(level=one.level, code=one.code, message=one.message, part=one.part, line=one.line)
         for one in found.checks
     ]
     return CheckedBody(checks, found.preview)

@@ -32,7 +32,7 @@ _LIKE_A_HOST = re.compile(r"[\w-]+(?:\.[\w-]+)+(?:[/?#:]|\Z)")
 _HALVES = {"gsm7": (160, 153), "ucs2": (70, 67)}
 
 
-class Check(msgspec.Struct, frozen=True, kw_only=True):
+class MessageCheck(msgspec.Struct, frozen=True, kw_only=True):
     """Something about a template: an error keeps it from being published or sent, a warning does not, `fine` says what is well.
 
     `part` and `line` tell where in the author's text, and are empty and None for what is about all of it.
@@ -45,7 +45,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     line: int | None = None
 
 
-def message_checks(kind: ChannelKind, source: Mapping[str, str], shown: Mapping[str, str]) -> Iterator[Check]:
+def message_checks(kind: ChannelKind, source: Mapping[str, str], shown: Mapping[str, str]) -> Iterator[MessageCheck]:
     """What is to be said of the parts that are `shown`; `source` is what their author wrote, for the lines.
 
     Takes up to seconds for megabytes of HTML: call it in a thread.
@@ -101,10 +101,10 @@ def _relative_complaint(address: str) -> str | None:
     return f"{lacking}, so that it leads nowhere"
 
 
-def _mail(source: Mapping[str, str], shown: Mapping[str, str]) -> Iterator[Check]:
+def _mail(source: Mapping[str, str], shown: Mapping[str, str]) -> Iterator[MessageCheck]:
     if not shown.get("subject", "").strip():
         text = "The subject is empty for this person; give its fields a default."
-        yield Check(level="warning", code="blank-subject", part="subject", message=text)
+        yield MessageCheck(level="warning", code="blank-subject", part="subject", message=text)
     html = shown.get("html", "")
     yield _size(len(html.encode("utf-8", "replace")))
     found = html_facts(html)
@@ -113,25 +113,25 @@ def _mail(source: Mapping[str, str], shown: Mapping[str, str]) -> Iterator[Check
     mute = [picture.src for picture in found.pictures if picture.alt is None]
     for src in list(dict.fromkeys(mute))[:TOLD_MAX]:
         text = f'The picture {_cut(src)} has no alt: who does not see it learns nothing of it. Write alt, or alt="" for mere decoration.'
-        yield Check(level="warning", code="no-alt", part=part, line=_line(source, part, src), message=text)
+        yield MessageCheck(level="warning", code="no-alt", part=part, line=_line(source, part, src), message=text)
     if not source.get("text"):
         characters = len(shown.get("text", ""))
-        yield Check(
+        yield MessageCheck(
             level="fine",
             code="text",
             message=f"The text part is written from the {part.upper()}: {characters:,} characters.",
         )
 
 
-def _size(size: int) -> Check:
+def _size(size: int) -> MessageCheck:
     told = f"The HTML has {size / 1024:,.0f} KB; Gmail cuts at {CLIPPED_BYTES_MAX // 1024} KB."
     if size <= CLIPPED_BYTES_MAX:
-        return Check(level="fine", code="size", message=told)
+        return MessageCheck(level="fine", code="size", message=told)
     text = f"{told} What is behind that, the link to unsubscribe too, takes another click. Shorten it."
-    return Check(level="warning", code="size", message=text)
+    return MessageCheck(level="warning", code="size", message=text)
 
 
-def _sms(text: str) -> Check:
+def _sms(text: str) -> MessageCheck:
     length = sms_length(text)
     alone, joined = _HALVES[length.encoding]
     if length.encoding == "gsm7":
@@ -140,27 +140,29 @@ def _sms(text: str) -> Check:
         named = " ".join(beyond_gsm(text)[:5])
         counted = f"{length.units:,} characters of UCS-2, because of {named}, which the GSM alphabet does not have"
     if length.segments <= 1 and length.encoding == "gsm7":
-        return Check(level="fine", code="segments", part="text", message=f"1 segment: {counted}; it holds {alone}.")
+        return MessageCheck(
+            level="fine", code="segments", part="text", message=f"1 segment: {counted}; it holds {alone}."
+        )
     if length.segments <= 1:
         told = f"1 segment: {counted}; so it holds {alone} instead of {_HALVES['gsm7'][0]}."
-        return Check(level="warning", code="segments", part="text", message=told)
+        return MessageCheck(level="warning", code="segments", part="text", message=told)
     told = f"{length.segments} segments, each of which is billed: {counted}; each holds {joined}."
-    return Check(level="warning", code="segments", part="text", message=told)
+    return MessageCheck(level="warning", code="segments", part="text", message=told)
 
 
-def _notification(source: Mapping[str, str], shown: Mapping[str, str]) -> Iterator[Check]:
+def _notification(source: Mapping[str, str], shown: Mapping[str, str]) -> Iterator[MessageCheck]:
     if not shown.get("title", "").strip():
         text = "The title is empty for this person; give its fields a default."
-        yield Check(level="warning", code="blank-title", part="title", message=text)
+        yield MessageCheck(level="warning", code="blank-title", part="title", message=text)
     if source.get("url"):
         yield from _links(ChannelKind.PUSH, source, [shown.get("url", "")])
 
 
-def _links(kind: ChannelKind, source: Mapping[str, str], links: list[str] | tuple[str, ...]) -> Iterator[Check]:
+def _links(kind: ChannelKind, source: Mapping[str, str], links: list[str] | tuple[str, ...]) -> Iterator[MessageCheck]:
     complaints = {href: text for href in dict.fromkeys(links) if (text := link_complaint(kind, href))}
     for href, text in list(complaints.items())[:TOLD_MAX]:
         part = next((name for name, written in source.items() if href.strip() and href in written), "")
-        yield Check(
+        yield MessageCheck(
             level="warning",
             code="link",
             part=part,
@@ -169,7 +171,7 @@ def _links(kind: ChannelKind, source: Mapping[str, str], links: list[str] | tupl
         )
     if links and not complaints:
         told = "1 link, and it is whole." if len(links) == 1 else f"{len(links):,} links, all of them whole."
-        yield Check(level="fine", code="link", message=f"{told} Whether they answer is not asked from here.")
+        yield MessageCheck(level="fine", code="link", message=f"{told} Whether they answer is not asked from here.")
 
 
 def _line(source: Mapping[str, str], part: str, wanted: str) -> int | None:

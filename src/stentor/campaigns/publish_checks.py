@@ -8,7 +8,7 @@ import msgspec
 
 from stentor.campaigns import campaign_store, generator_store, template_store
 from stentor.campaigns.ingredients import CampaignItself, Ingredients, Publishable, gather
-from stentor.campaigns.message_checks import Check
+from stentor.campaigns.message_checks import MessageCheck
 from stentor.campaigns.model import Campaign, Route, Template
 from stentor.campaigns.partnered import check_is_external, partner_warnings
 from stentor.campaigns.previews import Sample, TemplatePreview
@@ -35,7 +35,7 @@ class ShownMessage(msgspec.Struct, frozen=True, kw_only=True):
     channel: ChannelKind
     language: str = ""
     preview: TemplatePreview | None = None
-    checks: tuple[Check, ...] = ()
+    checks: tuple[MessageCheck, ...] = ()
     is_theirs: bool = False
 
 

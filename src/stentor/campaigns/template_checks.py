@@ -13,7 +13,7 @@ from stentor.campaigns.content import brand_complaint, brand_fields, check_size
 from stentor.campaigns.context_schema import ContextSchema
 from stentor.campaigns.generators import find_schema
 from stentor.campaigns.guarantees import Guarantees
-from stentor.campaigns.message_checks import Check, message_checks
+from stentor.campaigns.message_checks import MessageCheck, message_checks
 from stentor.campaigns.model import TemplateContent
 from stentor.campaigns.previews import PreviewService, Sample, TemplatePreview
 from stentor.db.pool import Database
@@ -33,7 +33,7 @@ class CheckedTemplate(msgspec.Struct, frozen=True):
     """A template as somebody would get it, None where that cannot be shown, and what there is to say: errors first."""
 
     preview: TemplatePreview | None
-    checks: tuple[Check, ...]
+    checks: tuple[MessageCheck, ...]
 
 
 class _Asked(msgspec.Struct, frozen=True):
@@ -87,17 +87,19 @@ class TemplateCheckService:
         return CheckedTemplate(shown, _sorted(checks))
 
 
-def _sorted(checks: Sequence[Check]) -> tuple[Check, ...]:
+def _sorted(checks: Sequence[MessageCheck]) -> tuple[MessageCheck, ...]:
     return tuple(sorted(checks, key=lambda check: _ORDER.index(check.level)))
 
 
-def _refused(refusal: TemplateInvalid | PreviewStopped) -> Check:
+def _refused(refusal: TemplateInvalid | PreviewStopped) -> MessageCheck:
     if isinstance(refusal, PreviewStopped):
-        return Check(level="error", code=refusal.code, message=refusal.detail)
-    return Check(level="error", code="template-invalid", part=refusal.part, line=refusal.line, message=refusal.message)
+        return MessageCheck(level="error", code=refusal.code, message=refusal.detail)
+    return MessageCheck(
+        level="error", code="template-invalid", part=refusal.part, line=refusal.line, message=refusal.message
+    )
 
 
-def _of_source(asked: _Asked) -> Iterator[Check]:
+def _of_source(asked: _Asked) -> Iterator[MessageCheck]:
     """What the author's own text tells: each part that is no template, and fields that need not be there."""
     found: list[Usage] = []
     read: list[Part] = []
@@ -117,7 +119,7 @@ def _of_source(asked: _Asked) -> Iterator[Check]:
     findings = check_against_schema(asked.channel, found, bindings=bindings, schema=schema, promises=Guarantees)
     for finding in findings:
         hint = _meant_perhaps(finding.field, asked.context_fields)
-        yield Check(
+        yield MessageCheck(
             level=finding.level,
             code="blank-field",
             part=finding.part,
@@ -143,7 +145,7 @@ def _meant_perhaps(field: str, context_fields: Collection[str]) -> str:
     return f" Did you mean {known[near[0]]}?" if near else ""
 
 
-def _of_brand(found: Sequence[Usage], brand: Mapping[str, Any]) -> Iterator[Check]:
+def _of_brand(found: Sequence[Usage], brand: Mapping[str, Any]) -> Iterator[MessageCheck]:
     told: set[tuple[str, object]] = set()
     for usage in found:
         place = (usage.part, usage.path)
@@ -151,14 +153,14 @@ def _of_brand(found: Sequence[Usage], brand: Mapping[str, Any]) -> Iterator[Chec
             continue
         if complaint := brand_complaint(usage):
             told.add(place)
-            yield Check(level="error", code="unknown-name", part=usage.part, line=usage.line, message=complaint)
+            yield MessageCheck(level="error", code="unknown-name", part=usage.part, line=usage.line, message=complaint)
         elif usage.path[0] == "brand" and usage.printed and not usage.has_default and not brand.get(str(usage.path[1])):
             told.add(place)
             text = f"The brand has no {usage.path[1]}; set it in the brand's settings."
-            yield Check(level="warning", code="blank-field", part=usage.part, line=usage.line, message=text)
+            yield MessageCheck(level="warning", code="blank-field", part=usage.part, line=usage.line, message=text)
 
 
-def _unsubscribe(parts: Mapping[str, str], found: Sequence[Usage]) -> Iterator[Check]:
+def _unsubscribe(parts: Mapping[str, str], found: Sequence[Usage]) -> Iterator[MessageCheck]:
     having = {usage.part for usage in found if usage.path == ("unsubscribe_url",) and usage.printed}
     lacking = [part for part in ("html", "mjml", "text") if parts.get(part) and part not in having]
     for part in lacking:
@@ -166,20 +168,20 @@ def _unsubscribe(parts: Mapping[str, str], found: Sequence[Usage]) -> Iterator[C
             f"The {part.upper() if part != 'text' else 'text part'} has no link to unsubscribe. Put "
             "{{ unsubscribe_url }} there, unless it is sent for the consent basis none."
         )
-        yield Check(level="warning", code="no-unsubscribe", part=part, message=text)
+        yield MessageCheck(level="warning", code="no-unsubscribe", part=part, message=text)
     if having and not lacking:
         told = "A link to unsubscribe is in the message; the one-click header (RFC 8058) is added to each."
-        yield Check(level="fine", code="unsubscribe", message=told)
+        yield MessageCheck(level="fine", code="unsubscribe", message=told)
 
 
-def _of_preview(parts: Mapping[str, str], shown: TemplatePreview) -> Iterator[Check]:
+def _of_preview(parts: Mapping[str, str], shown: TemplatePreview) -> Iterator[MessageCheck]:
     if shown.problem:
         text = f"For this person it could not be sent: {shown.problem}"
-        yield Check(level="error", code="cannot-be-sent", message=text)
+        yield MessageCheck(level="error", code="cannot-be-sent", message=text)
     for part, blanks in shown.blanks.items():
         if part == "text" and not parts.get("text"):
             # It is written from the HTML, of which the same is told.
             continue
         for blank in blanks:
             text = f"{blank} printed nothing for this person."
-            yield Check(level="warning", code="blank-here", part=part, message=text)
+            yield MessageCheck(level="warning", code="blank-here", part=part, message=text)

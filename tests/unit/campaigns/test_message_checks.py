@@ -2,13 +2,13 @@
 
 import pytest
 
-from stentor.campaigns.message_checks import CLIPPED_BYTES_MAX, TOLD_MAX, Check, link_complaint, message_checks
+from stentor.campaigns.message_checks import CLIPPED_BYTES_MAX, TOLD_MAX, MessageCheck, link_complaint, message_checks
 from stentor.domain.vocabulary import ChannelKind
 
 EMAIL, SMS, PUSH = ChannelKind.EMAIL, ChannelKind.SMS, ChannelKind.PUSH
 
 
-def told(kind: ChannelKind, shown: dict[str, str], source: dict[str, str] | None = None) -> dict[str, Check]:
+def told(kind: ChannelKind, shown: dict[str, str], source: dict[str, str] | None = None) -> dict[str, MessageCheck]:
     return {check.code: check for check in message_checks(kind, shown if source is None else source, shown)}
 
 

@@ -9,7 +9,7 @@ import msgspec
 from stentor.audience.customers import CustomerService
 from stentor.audience.model import Customer
 from stentor.campaigns.generators import GeneratorService
-from stentor.campaigns.message_checks import Check
+from stentor.campaigns.message_checks import MessageCheck
 from stentor.campaigns.previews import Sample, TemplatePreview
 from stentor.campaigns.sample_payload import sample_payload
 from stentor.campaigns.template_checks import TemplateCheckService
@@ -32,7 +32,7 @@ class Look(msgspec.Struct, frozen=True):
     """A template as somebody would get it; `trouble` says why there is nothing to look at, `whom` whose it is, empty for nobody's."""
 
     preview: TemplatePreview | None
-    checks: Sequence[Check]
+    checks: Sequence[MessageCheck]
     whom: str = ""
     trouble: str = ""
 
