@@ -84,9 +84,12 @@ class ConsoleBrowser:
         return page
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Chromium, which is found on PATH; without one nothing goes on."""
+    """Chromium, which is found on PATH; without one nothing goes on.
+
+    It is closed after each module: while it is open, its thread has a running event loop, in which no other test can begin one.
+    """
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if found is None:
         pytest.exit("This needs a browser: apt-get install --yes chromium", returncode=2)
@@ -99,7 +102,7 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def _served_console(chromium: Browser) -> Iterator[ConsoleBrowser]:
     with temporary_directory() as data, serving(data) as served:
         yield ConsoleBrowser(served, chromium)
