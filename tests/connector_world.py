@@ -71,6 +71,11 @@ class Joined:
     def db(self) -> Database:
         return self.core.db
 
+    def restart(self) -> None:
+        """The service's process is another one, which has not logged in at the hub."""
+        self.opener = hub_opener(self.core)
+        self.syncer = Syncer(self.db, self.opener, connector_links(self.core), self.url)
+
     def worker(self, lease: timedelta = timedelta(0), *, page_rows: int = 2_000) -> RunWorker:
         """A process that takes the steps of runs. Without a lease nobody waits for one that is gone."""
         return run_worker(self.core, self.opener, lease=lease, page_rows=page_rows)
