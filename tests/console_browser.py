@@ -84,11 +84,10 @@ class ConsoleBrowser:
         return page
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """Chromium, which is found on PATH; without one nothing goes on.
+def launched() -> Iterator[Browser]:
+    """Chromium, which is found on PATH, until the next one is asked for; without one nothing goes on.
 
-    It is closed after each module: while it is open, its thread has a running event loop, in which no other test can begin one.
+    It is to be closed after each module: while it is open, its thread has a running event loop, in which no other test can begin one.
     """
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if found is None:
@@ -100,6 +99,9 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=found, args=flags)
         yield browser
         browser.close()
+
+
+chromium = pytest.fixture(scope="module")(launched)
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,10 @@
 """A real browser in front of a served console: its owner signed in, and what axe has against a page."""
 
 import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from served import Served
 
@@ -15,19 +12,6 @@ PASSWORD = "correct horse battery"
 AXE = Path(__file__).parent / "assets" / "axe.min.js"
 WIDTHS = (360, 1280)
 PICTURES = os.environ.get("STENTOR_TEST_PICTURES")
-
-
-def opened() -> Iterator[Browser]:
-    """A browser, until the next one is asked for."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None:
-        pytest.exit("This needs a browser: apt-get install --yes chromium", returncode=2)
-    # Its own sandbox cannot be had by root, as whom containers run.
-    flags = ["--disable-background-networking", "--no-first-run", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=flags)
-        yield browser
-        browser.close()
 
 
 def owner_of(served: Served, browser: Browser) -> Page:

@@ -1,22 +1,16 @@
 """A generator is made and tried, and the calendar's plan is moved, in a real browser; the pages beside them have no barrier."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, expect
 
-from in_a_browser import barriers, opened, owner_of
+from in_a_browser import barriers, owner_of
 from served import Served, serving
 from stentor.cli.premises import temporary_directory
 
 HOSTILE = "<b>Match</b> שלום " + "x" * 150
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    yield from opened()
 
 
 def a_brand_with_plans(served: Served) -> None:

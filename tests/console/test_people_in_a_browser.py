@@ -1,22 +1,16 @@
 """A person is found, taken out of a topic and seen to be so, and a file with rejects is imported, in a real browser; no page has a barrier."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, expect
 
-from in_a_browser import barriers, opened, owner_of
+from in_a_browser import barriers, owner_of
 from served import serving
 from stentor.cli.premises import temporary_directory
 
 HOSTILE = "<b>Aino</b> שלום " + "x" * 150
 FILE = b"external_id,email,locale\ncrm-2,bo@example.org,fi\ncrm-3,cy@example.org,no language\n"
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    yield from opened()
 
 
 @pytest.mark.prove

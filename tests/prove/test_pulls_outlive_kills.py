@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import threading
-import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -36,30 +35,32 @@ def test_lists_outlive_the_process_that_freezes_and_sends_them(tmp_path: Path):
         key, campaign = published(served, data, tmp_path)
         partner = stack.enter_context(httpx.Client(base_url=served.told["url"], timeout=PATIENCE_S))
 
-        def page(skip: int) -> list[str]:
+        def asked_for(skip: int) -> httpx.Response:
             asked = {"ChannelID": 505, "CampaignID": campaign, "$top": PAGE, "$skip": skip}
             path = "/current/customers/GetCustomerSendDetailsByChannel"
-            answer = partner.get(path, params=asked, headers={"X-API-KEY": key})
+            return partner.get(path, params=asked, headers={"X-API-KEY": key})
+
+        def heard(skip: int) -> httpx.Response | None:
+            try:
+                return asked_for(skip)
+            except httpx.TransportError:
+                return None
+
+        def page(skip: int) -> list[str]:
+            """The page, when another process listens."""
+            answer = eventually(lambda: heard(skip))
             assert answer.status_code == 200, answer.text
             return [row["CustomerID"] for row in answer.json()]
-
-        def again(skip: int) -> list[str]:
-            """The page, when another process listens."""
-            while True:
-                try:
-                    return page(skip)
-                except httpx.TransportError:
-                    time.sleep(0.05)
 
         killing = threading.Thread(target=kill_while_it_freezes, args=(served, conn))
         killing.start()
         with pytest.raises(httpx.TransportError):
-            page(0)
+            asked_for(0)
         killing.join()
         left = first(conn, BEING_FROZEN)
-        pages = [again(0)]
+        pages = [page(0)]
         while len(pages[-1]) == PAGE:
-            pages.append(again(PAGE * len(pages)))
+            pages.append(page(PAGE * len(pages)))
             if len(pages) in {2, 4}:
                 # The page has arrived; whether its people were handed over is for another process to find out.
                 kill(served)
@@ -97,8 +98,7 @@ def published(served: Served, data: Path, folder: Path) -> tuple[str, int]:
 
 
 def kill_while_it_freezes(served: Served, conn: "psycopg.Connection[Any]") -> None:
-    while not first(conn, BEING_FROZEN):
-        time.sleep(0.005)
+    eventually(lambda: first(conn, BEING_FROZEN))
     kill(served)
 
 
